@@ -1,0 +1,72 @@
+# The everyday commands. `make help` lists them; nothing here needs an environment variable.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+ALONE  := $(MAKE) --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test test-all lint lock venv tools tools-all ready ready-all clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ready ## start everything and follow one order until Kubernetes says shipped
+	@$(BIN)/orderfleet demo happy
+
+up: ready ## start the local stack and leave it running
+	@$(BIN)/orderfleet stack up
+
+down: ## stop the local stack; data stays
+	@test ! -x $(BIN)/orderfleet || $(BIN)/orderfleet stack down
+
+test: ready-all ## what must pass before a change goes in: style, types, layers, tests
+	@$(ALONE) lint
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --ignore=tests/chaos
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-all: test ## the same, and the slower suites
+	$(BIN)/python -m pytest -s tests/chaos
+
+lint: venv ## format, lint, types and import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: venv ## resolve the dependencies anew and pin them with hashes
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		-c requirements.lock pyproject.toml --group dev -o tests/requirements.lock
+
+# The environment and the tools don't need each other, so both are made at the same time.
+ready:
+	@$(ALONE) -j2 venv tools
+ready-all:
+	@$(ALONE) -j2 venv tools-all
+
+venv: ## make or update .venv from the lock file
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "venv: $(PYTHON) is older than 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@locked=$$(cat tests/requirements.lock pyproject.toml | cksum); \
+	if [ "$$(cat .venv/.stamp 2>/dev/null)" != "$$locked" ]; then \
+		set -e; began=$$(date +%s); echo "venv: installing from tests/requirements.lock"; \
+		$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv; \
+		{ command -v uv >/dev/null && uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+			--require-hashes -r tests/requirements.lock 2>/dev/null; } || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+			--require-hashes -r tests/requirements.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+			--no-deps --no-build-isolation -e .; \
+		echo "$$locked" > .venv/.stamp; echo "venv: ready after $$(($$(date +%s) - began)) s"; \
+	fi
+
+tools: ## provide kubectl, Temporal, etcd and kube-apiserver
+	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision
+tools-all:
+	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision --all
+
+clean: down ## remove the environment, the stack's data and every cache in the checkout
+	rm -rf .venv .orderfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage*
