@@ -1,0 +1,24 @@
+"""The base of every model that crosses a boundary.
+
+Frozen, because the same value is read by several parts; unknown fields are ignored, because an
+older worker must be able to read what a newer one wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+
+class Contract(BaseModel):
+    """A frozen model whose unknown fields are ignored on the way in."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+OrderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
+
+PaymentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+"""1 to 200 letters, digits, dots, underscores, colons or dashes."""

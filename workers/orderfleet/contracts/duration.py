@@ -1,0 +1,55 @@
+"""Durations as people write them in manifests and settings: `24h`, `1h30m`, `3s`, `250ms`.
+
+The notation is the one of Kubernetes' `metav1.Duration` (Go's `time.ParseDuration`), read by the
+CRD, the settings and the workflow input alike. Numbers are seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?")
+_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `1h30m`, `250ms`, `0s`.
+
+    Raises:
+        ValueError: the text is not a duration; the message shows the notation.
+    """
+    if not _WHOLE.fullmatch(text):
+        msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
+        raise ValueError(msg)
+    return timedelta(microseconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration in the same notation, without parts that are zero: `1h30m`."""
+    left = round(value.total_seconds() * 1_000_000)
+    parts: list[str] = []
+    for unit, size in _UNITS.items():
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value  # a number of seconds, or a timedelta: pydantic reads both
+    return float(value) if _SECONDS.fullmatch(value) else parse_duration(value)
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_read),
+    PlainSerializer(format_duration, return_type=str),
+]
+"""A `timedelta` read from and written in Kubernetes' notation."""

@@ -1,0 +1,70 @@
+"""Errors that cross a boundary. Their class names are their types in Temporal's failures.
+
+Activities raise them plainly; `FINAL_ERRORS` in a retry policy tells Temporal which of them no
+further attempt can mend.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class OrderfleetError(Exception):
+    """Base of all errors that Orderfleet raises on purpose."""
+
+
+class InvalidOrder(OrderfleetError):
+    """The order is wrong; the message names the field and what to do. Never retried."""
+
+
+class OrderTaken(OrderfleetError):
+    """The order id belongs to an order that was recorded before. Never retried."""
+
+
+class PaymentTaken(OrderfleetError):
+    """The payment id belongs to another order. Never retried."""
+
+
+class PaymentRefused(OrderfleetError):
+    """The provider refused the charge for good; no money was taken. Never retried."""
+
+
+class PaymentVoided(OrderfleetError):
+    """The payment id was voided: it can never be charged. Never retried."""
+
+
+class ProviderUnavailable(OrderfleetError):
+    """The payment provider did not answer, or asked to come back later. Retried."""
+
+
+class CarrierRefused(OrderfleetError):
+    """The carrier refused the booking for good. Never retried."""
+
+
+class BookingVoided(CarrierRefused):
+    """The booking of this attempt was voided before it was made. Never retried."""
+
+
+class CarrierUnavailable(OrderfleetError):
+    """The carrier did not answer, or asked to come back later. Retried."""
+
+
+class StoreUnavailable(OrderfleetError):
+    """Postgres is away or too slow. Waited out by the workflow; uses up no attempt."""
+
+
+FINAL_ERRORS: Final = tuple(
+    error.__name__
+    for error in (
+        InvalidOrder,
+        OrderTaken,
+        PaymentTaken,
+        PaymentRefused,
+        PaymentVoided,
+        CarrierRefused,
+        BookingVoided,
+    )
+)
+"""Error types that no further attempt can mend."""
+
+STORE_UNAVAILABLE: Final = StoreUnavailable.__name__

@@ -1,0 +1,84 @@
+"""Every name that two processes must agree on: task queues, workflow types, handlers, ids, keys.
+
+Ids and idempotency keys are pure functions of the order, so that every retry, every restart and
+every caller computes the same one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ORDERS_TASK_QUEUE: Final = "orders-tq"
+SHIPPING_TASK_QUEUE: Final = "shipping-tq"
+
+ORDER_WORKFLOW: Final = "OrderWorkflow"
+SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
+REFUND_WORKFLOW: Final = "RefundWorkflow"
+SETTLE_WORKFLOW: Final = "SettleWorkflow"
+SWEEP_WORKFLOW: Final = "SweepWorkflow"
+SWEEP_WORKFLOW_ID: Final = "orderfleet-sweep"
+
+STATUS_QUERY: Final = "status"
+APPROVE: Final = "approve"
+CANCEL_ORDER: Final = "cancel_order"
+UPDATE_ADDRESS: Final = "update_address"
+CANCEL_PAYMENT: Final = "cancel_payment"
+DECLARE: Final = "declare"
+CARRIER_UPDATE: Final = "carrier_update"
+DISPATCH_FAILED: Final = "dispatch_failed"
+SHIPMENT_ANSWER: Final = "shipment_answer"
+CHANGE_ADDRESS: Final = "change_address"
+CANCEL_SHIPMENT: Final = "cancel_shipment"
+
+MEMO_OWNER: Final = "owner"
+MEMO_OWNER_UID: Final = "owner_uid"
+MEMO_CONTENT_HASH: Final = "content_hash"
+
+CRD_GROUP: Final = "orderfleet.dev"
+CRD_VERSION: Final = "v1alpha1"
+CRD_PLURAL: Final = "orders"
+FINALIZER: Final = "orderfleet.dev/order"
+ENDED_LABEL: Final = "orderfleet.dev/ended"
+
+
+def order_workflow_id(order_id: str) -> str:
+    """Id of the order's workflow; one order id, one workflow, ever."""
+    return f"order-{order_id}"
+
+
+def order_id_of(workflow_id: str) -> str:
+    """The order id in an order workflow's id.
+
+    Raises:
+        ValueError: the id is not an order workflow's.
+    """
+    prefix, _, order_id = workflow_id.partition("-")
+    if prefix != "order" or not order_id:
+        msg = f"{workflow_id!r} is not an order workflow id: expected order-ORDER_ID"
+        raise ValueError(msg)
+    return order_id
+
+
+def shipment_id(order_id: str, attempt: int) -> str:
+    """Id of the order's `attempt`-th shipment (from 1); the child workflow carries it too."""
+    return f"shipping-{order_id}-{attempt}"
+
+
+def booking_key(order_id: str) -> str:
+    """Idempotency key at the carrier: one parcel an order, whatever the number of attempts."""
+    return f"ship-{order_id}"
+
+
+def default_payment_id(order_id: str) -> str:
+    """Payment id of an order that names none."""
+    return f"pay-{order_id}"
+
+
+def refund_workflow_id(payment_id: str) -> str:
+    """Id of the workflow that owes a refund; one payment, one refund."""
+    return f"refund-{payment_id}"
+
+
+def settle_workflow_id(order_id: str) -> str:
+    """Id of the workflow that settles an order whose own was ended from outside."""
+    return f"settle-{order_id}"

@@ -1,0 +1,130 @@
+"""The order itself: items, address, review and delivery terms, and the workflow's input.
+
+The API body and the CRD's spec are outer models of their own; they share the inner ones here.
+The models check types only: what makes an order *wrong* (no items, a quantity below 1, …) is the
+`validate` step's business, so that a wrong order ends as a failed order that names the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AliasChoices, Field, model_validator
+
+from orderfleet.contracts.base import Contract, OrderId, PaymentId
+from orderfleet.contracts.duration import Duration, parse_duration
+from orderfleet.contracts.money import DEFAULT_PRICE, Money
+from orderfleet.contracts.names import default_payment_id
+from orderfleet.contracts.policy import OrderPolicy
+
+
+class Item(Contract):
+    """One line of the order."""
+
+    sku: str
+    qty: int
+    price: Money | None = None
+    """Price of one piece; left out it counts 1.00 unless prices are required."""
+
+
+class Address(Contract):
+    """Where the package goes. `line1` is read as `street`."""
+
+    street: str = Field(default="", validation_alias=AliasChoices("street", "line1"))
+    city: str = ""
+    state: str = ""
+    zip: str = ""
+    country: str = ""
+
+
+class Customer(Contract):
+    """Who ordered; both fields may be empty."""
+
+    name: str = ""
+    email: str = ""
+
+
+class ReviewMode(StrEnum):
+    """Whether a person approves the order before it is charged."""
+
+    MANUAL = "manual"
+    AUTO = "auto"
+
+
+class ReviewTimeoutAction(StrEnum):
+    """What becomes of an order nobody reviewed in time."""
+
+    CANCEL = "cancel"
+    APPROVE = "approve"
+
+
+class Review(Contract):
+    """Terms of the review."""
+
+    mode: ReviewMode = ReviewMode.MANUAL
+    timeout: Duration = Field(default=parse_duration("24h"), gt=parse_duration("0s"))
+    on_timeout: ReviewTimeoutAction = ReviewTimeoutAction.CANCEL
+
+
+class Delivery(Contract):
+    """Whether the order ends when it is shipped, or when the carrier confirms delivery."""
+
+    confirm: bool = False
+    timeout: Duration = Field(default=parse_duration("336h"), gt=parse_duration("0s"))
+    """How long to wait for the confirmation."""
+
+
+class OrderInput(Contract):
+    """Input of `OrderWorkflow`: one object, also for a raw Temporal client."""
+
+    order_id: OrderId
+    items: tuple[Item, ...] = ()
+    address: Address = Address()
+    customer: Customer = Customer()
+    payment_id: PaymentId = ""
+    """Made from the order id when left out."""
+    currency: str = "USD"
+    review: Review = Review()
+    deadline: Duration | None = Field(default=None, gt=parse_duration("0s"))
+    """Counted from the start of the order; then it is canceled and undone."""
+    delivery: Delivery = Delivery()
+    approved: bool = False
+    """Approved from the start, as a manifest may declare it."""
+    generation: int = 0
+    """`metadata.generation` of the Order this input was made from; 0 without one."""
+    owner: str = ""
+    """`namespace/name` of the Order; empty when the order was not declared in Kubernetes."""
+    owner_uid: str = ""
+    content_hash: str = ""
+    policy: OrderPolicy = OrderPolicy()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _payment_id_from_order_id(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not data.get("payment_id") and isinstance(data.get("order_id"), str):
+            return {**data, "payment_id": default_payment_id(data["order_id"])}
+        return data
+
+    @property
+    def amount(self) -> Decimal:
+        """Sum of quantity times price, exact."""
+        return total(self.items)
+
+
+def total(items: tuple[Item, ...]) -> Decimal:
+    """Sum of quantity times price; an item without a price counts 1.00 a piece."""
+    return sum(
+        (item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items),
+        Decimal(0),
+    )
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the JSON `content`, whatever the order of its keys; 64 hex digits."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""Payments: what the provider is told and what it answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from orderfleet.contracts.base import Contract
+from orderfleet.contracts.money import Money
+from orderfleet.contracts.status import PaymentStatus
+
+
+class PaymentIntent(Contract):
+    """A charge to be made; the payment id is the provider's idempotency key."""
+
+    payment_id: str
+    order_id: str
+    amount: Money
+    currency: str
+
+
+class Charge(Contract):
+    """The provider's proof of a charge."""
+
+    reference: str
+    """The provider's own id of the charge."""
+
+
+class VoidOutcome(StrEnum):
+    """What a void found; in each case the payment id can never charge again."""
+
+    NEVER_CHARGED = "never_charged"
+    GIVEN_BACK = "given_back"
+
+
+class PaymentRecord(Contract):
+    """A payment's row."""
+
+    payment_id: str
+    order_id: str
+    status: PaymentStatus
+    reference: str | None = None

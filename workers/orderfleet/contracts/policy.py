@@ -1,0 +1,70 @@
+"""How a step is tried: time-outs, attempts, gaps. Part of the workflow's input.
+
+A setting changed while orders run must not change them: the values travel in the input and stay
+what they were at the start. The defaults here are the product's defaults; `runtime.settings`
+offers each of them as a setting.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from pydantic import Field
+
+from orderfleet.contracts.base import Contract
+from orderfleet.contracts.duration import Duration
+from orderfleet.contracts.names import SHIPPING_TASK_QUEUE
+
+
+def _seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+class StepPolicy(Contract):
+    """Bounds of one step.
+
+    The attempts count business and provider failures; the store being away does not count.
+    """
+
+    attempt_timeout: Duration = Field(default=_seconds(3), gt=timedelta(0))
+    """One attempt, start to close."""
+    attempts: int = Field(default=3, ge=1)
+    initial_interval: Duration = Field(default=_seconds(1), gt=timedelta(0))
+    backoff: float = Field(default=2.0, ge=1)
+    maximum_interval: Duration = Field(default=_seconds(30), gt=timedelta(0))
+    total_timeout: Duration = Field(default=_seconds(3600), gt=timedelta(0))
+    """The whole step, schedule to close, over all attempts."""
+
+
+LOCAL_ATTEMPT_TIMEOUT: Final = _seconds(1)
+"""A local activity gets one attempt of this length, then the regular activity takes over."""
+
+
+class OutagePolicy(Contract):
+    """Gaps between tries without limit, doubling; durable timers."""
+
+    first: Duration = Field(default=_seconds(1), gt=timedelta(0))
+    longest: Duration = Field(default=_seconds(60), gt=timedelta(0))
+
+
+class OrderPolicy(Contract):
+    """Everything about an order that is a setting, frozen when the order starts."""
+
+    receive: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
+    validation: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
+    record: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
+    charge: StepPolicy = StepPolicy(attempt_timeout=_seconds(4))
+    prepare_package: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    dispatch_carrier: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    outage: OutagePolicy = OutagePolicy()
+    refund: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    """Attempts of one round; a refund and a void are tried again, round after round, until done."""
+    owed: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
+    """Gaps between the rounds of what is owed."""
+    shipping_task_queue: str = SHIPPING_TASK_QUEUE
+    shipping_attempts: int = Field(default=2, ge=1)
+    """Child workflows started for one order before its dispatch has failed for good."""
+    require_prices: bool = False
+    changes_per_run: int = Field(default=1000, ge=1)
+    """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""

@@ -1,0 +1,16 @@
+"""What is owed to a customer: the refund workflow's input."""
+
+from __future__ import annotations
+
+from orderfleet.contracts.base import Contract
+from orderfleet.contracts.payment import PaymentIntent
+from orderfleet.contracts.policy import OrderPolicy
+
+
+class RefundOrder(Contract):
+    """Input of `RefundWorkflow`."""
+
+    order_id: str
+    payment: PaymentIntent
+    reason: str
+    policy: OrderPolicy

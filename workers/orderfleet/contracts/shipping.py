@@ -1,0 +1,126 @@
+"""Shipments: the child workflow's input and result, and what the carrier is told and answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from orderfleet.contracts.base import Contract
+from orderfleet.contracts.order import Address, Customer, Item
+from orderfleet.contracts.payment import PaymentIntent
+from orderfleet.contracts.policy import OrderPolicy
+from orderfleet.contracts.status import ShipmentStatus
+
+
+class ShippingInput(Contract):
+    """Input of `ShippingWorkflow`; its workflow id is the shipment id."""
+
+    order_id: str
+    order_workflow_id: str
+    shipment_id: str
+    attempt: int
+    """Which shipment of the order this is, from 1."""
+    items: tuple[Item, ...]
+    address: Address
+    customer: Customer
+    payment: PaymentIntent
+    """What to give back should the order's own workflow be gone."""
+    orders_task_queue: str
+    policy: OrderPolicy
+
+
+class ShippingResult(Contract):
+    """How a shipment ended; the order workflow acts on it."""
+
+    shipment_id: str
+    status: ShipmentStatus
+    carrier: str | None = None
+    tracking_number: str | None = None
+    attempts: int = 0
+    """Attempts of `dispatch_carrier`."""
+    retries: dict[str, int] = Field(default_factory=dict)
+    """Attempts beyond the first, by step."""
+    reason: str | None = None
+    """Why it failed or was canceled."""
+
+
+class AddressChange(Contract):
+    """The order asks its shipment to go elsewhere."""
+
+    request: int
+    """Number of the request; the answer carries it."""
+    address: Address
+
+
+class ShipmentCancel(Contract):
+    """The order asks its shipment not to go."""
+
+    request: int
+    reason: str
+
+
+class ShipmentAnswer(Contract):
+    """What the shipment answers to either."""
+
+    shipment_id: str
+    request: int
+    taken: bool
+    reason: str = ""
+    """Why it was refused."""
+
+
+class DispatchFailed(Contract):
+    """What a shipment tells its order when dispatch failed; told again, it counts once."""
+
+    shipment_id: str
+    reason: str
+
+
+class Parcel(Contract):
+    """What the carrier is asked to take."""
+
+    order_id: str
+    shipment_id: str
+    attempt: int
+    """Which shipment of the order asks; a voided attempt and those before it can't book any more."""
+    items: tuple[Item, ...]
+    address: Address
+    customer: Customer
+
+
+class Booking(Contract):
+    """The carrier's answer to a booking."""
+
+    carrier: str
+    tracking_number: str
+
+
+class BookingState(StrEnum):
+    """What voiding a booking found."""
+
+    NONE = "none"
+    VOIDED = "voided"
+    DISPATCHED = "dispatched"
+
+
+class CarrierUpdate(Contract):
+    """The carrier's word on a shipment; told again, or out of order, it does no harm."""
+
+    shipment_id: str
+    status: ShipmentStatus
+    """`dispatched` for booked or in transit, `delivered`."""
+    detail: str = ""
+
+
+class ShipmentRecord(Contract):
+    """A shipment's row as its own workflow writes it."""
+
+    shipment_id: str
+    order_id: str
+    attempt: int
+    status: ShipmentStatus
+    carrier: str | None = None
+    tracking_number: str | None = None
+    attempts: int = 0
+    dispatch_failed_reason: str | None = None
