@@ -1,0 +1,21 @@
+"""The record's database as the settings name it; entry points call it."""
+
+from __future__ import annotations
+
+from orderfleet.runtime.settings import Settings
+from orderfleet.store.pool import Database
+
+
+def connect(settings: Settings, role: str) -> Database:
+    """Make the pool of a role; it connects at the first statement.
+
+    Args:
+        settings: where Postgres is, and how long a call may take.
+        role: what the process is, as Postgres shows its connections.
+    """
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        timeout=settings.database_timeout,
+        application_name=f"orderfleet {role}",
+    )

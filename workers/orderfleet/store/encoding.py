@@ -1,0 +1,49 @@
+"""Values on their way into Postgres: JSON and text that it can keep.
+
+Called by the writes only. Postgres takes every text but NUL characters and lone surrogates; an
+order must not fail because an error message contains one, so they are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, overload
+
+from pydantic import BaseModel
+
+from orderfleet.contracts.record import AuditEvent
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# A NUL in JSON text: the escape, unless its backslash is itself escaped.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def as_json(value: BaseModel | Sequence[BaseModel]) -> str:
+    """The JSON of one model or of several; decimals are strings in it, exact."""
+    content: Any = (
+        value.model_dump(mode="json")
+        if isinstance(value, BaseModel)
+        else [one.model_dump(mode="json") for one in value]
+    )
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return _without_surrogates(_ESCAPED_NUL.sub(rf"\1{_REPLACEMENT}", text))
+
+
+def events_alone(events: Sequence[AuditEvent]) -> str:
+    """A progress that tells of these events and of nothing else; its number is never new."""
+    return f'{{"seq":0,"events":{as_json(events)}}}'
+
+
+@overload
+def as_text(value: str) -> str: ...
+@overload
+def as_text(value: None) -> None: ...
+def as_text(value: str | None) -> str | None:
+    """The text, or None."""
+    return None if value is None else _without_surrogates(value.replace("\0", _REPLACEMENT))
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

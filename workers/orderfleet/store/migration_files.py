@@ -1,0 +1,108 @@
+"""The migrations as files: found, numbered, with a checksum, and held against what a database has.
+
+`migrate` calls it. It touches no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from orderfleet.contracts.errors import OrderfleetError
+
+_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class MigrationError(OrderfleetError):
+    """The migrations can't be applied; the message names the file and says what to do."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file."""
+
+    number: int
+    name: str
+    checksum: str
+    """SHA-256 of the text, in hex; line ends don't count."""
+    sql: str
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a database says of a file it was given."""
+
+    name: str
+    checksum: str
+
+
+def default_directory() -> Path:
+    """The migrations of this installation: in the wheel, else beside `workers/` in the checkout.
+
+    Raises:
+        MigrationError: there are none.
+    """
+    package = Path(str(files("orderfleet")))
+    for directory in (package / "migrations", package.parents[1] / "migrations"):
+        if directory.is_dir():
+            return directory
+    raise MigrationError(f"no migrations in {package} or beside it: the installation is not complete")
+
+
+def read(directory: Path) -> list[Migration]:
+    """The migrations in `directory`, in order.
+
+    Raises:
+        MigrationError: a name is wrong, or the numbers have a gap or a duplicate.
+    """
+    found: list[Migration] = []
+    for path in sorted(directory.glob("*.sql")):
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            raise MigrationError(f"{path} is not named like 0001_what_it_does.sql; rename it")
+        sql = path.read_text(encoding="utf-8")
+        found.append(Migration(int(match[1]), path.name, hashlib.sha256(sql.encode()).hexdigest(), sql))
+    if not found:
+        raise MigrationError(f"there are no migrations in {directory}")
+    for expected, migration in enumerate(found, start=1):
+        if migration.number == expected:
+            continue
+        if expected > 1 and migration.number == expected - 1:
+            raise MigrationError(
+                f"{found[expected - 2].name} and {migration.name} have the same number; renumber the newer one"
+            )
+        raise MigrationError(f"number {expected:04d} is missing before {migration.name}; restore or renumber")
+    return found
+
+
+def outstanding(migrations: Sequence[Migration], applied: Mapping[int, Applied]) -> list[Migration]:
+    """Those of the files that the database doesn't have yet.
+
+    Raises:
+        MigrationError: what it has was changed, renamed, renumbered or removed since.
+    """
+    by_number = {migration.number: migration for migration in migrations}
+    number_of = {migration.name[5:]: migration.number for migration in migrations}
+    for number, was in sorted(applied.items()):
+        now = by_number.get(number)
+        if now is not None and now.name == was.name:
+            if now.checksum != was.checksum:
+                raise MigrationError(
+                    f"{was.name} was changed after it was applied; restore it, and put the change in a new file"
+                )
+        elif was.name[5:] in number_of:
+            other = by_number[number_of[was.name[5:]]].name
+            raise MigrationError(f"{was.name} was applied and is now numbered {other}; give it back its number")
+        elif now is not None:
+            raise MigrationError(f"{was.name} was applied and is now called {now.name}; give it back its name")
+        else:
+            raise MigrationError(
+                f"the database has {was.name}, which is missing here: use the version of Orderfleet that has it"
+                " (this one is older), or restore the file"
+            )
+    return [migration for migration in migrations if migration.number not in applied]

@@ -1,0 +1,53 @@
+"""From rows to the models that readers get. Called by the reads and the change feed."""
+
+from __future__ import annotations
+
+import json
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from orderfleet.contracts.order import Address
+from orderfleet.contracts.record import RecordedEvent, RecordedOrder
+from orderfleet.contracts.status import DeclarationResult, OrderStatus, PaymentView, ShipmentView
+
+_SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
+
+
+def recorded_order(row: asyncpg.Record) -> RecordedOrder:
+    """An order from a row of the view `recorded_orders`."""
+    return RecordedOrder(
+        order_id=row["order_id"],
+        owner=row["owner"],
+        owner_uid=row["owner_uid"],
+        content_hash=row["content_hash"],
+        version=row["version"],
+        status=OrderStatus(
+            order_id=row["order_id"],
+            workflow_id=row["workflow_id"],
+            run_id=row["run_id"],
+            step=row["step"],
+            approved=row["approved"],
+            canceled=row["canceled"],
+            cancel_reason=row["cancel_reason"],
+            address=Address.model_validate_json(row["address"]),
+            payment=PaymentView(
+                id=row["payment_id"], status=row["payment_status"], amount=row["amount"], currency=row["currency"]
+            ),
+            shipments=_SHIPMENTS.validate_json(row["shipments"]),
+            dispatch_failed_reason=row["dispatch_failed_reason"],
+            last_error=row["last_error"],
+            retries=json.loads(row["retries"]),
+            declared=DeclarationResult.model_validate_json(row["declared"]),
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            completed_at=row["completed_at"],
+        ),
+    )
+
+
+def recorded_event(row: asyncpg.Record) -> RecordedEvent:
+    """An event from its row."""
+    return RecordedEvent(
+        id=row["id"], kind=row["kind"], step=row["step"], at=row["at"], detail=json.loads(row["detail"])
+    )

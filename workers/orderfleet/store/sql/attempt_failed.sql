@@ -1,0 +1,22 @@
+-- Adds the event and, when it was missing, counts the attempt and sets the error.
+-- An order that is not recorded yet has nowhere to be told; one that has ended keeps its last word.
+with locked as materialized (
+    select order_id from orders where order_id = $1 for no key update
+),
+
+told as (
+    insert into events (order_id, key, kind, step, at, detail)
+    select
+        order_id, $5::jsonb ->> 'key', $5::jsonb ->> 'kind', $5::jsonb ->> 'step',
+        ($5::jsonb ->> 'at')::timestamptz, $5::jsonb -> 'detail'
+    from locked
+    on conflict (order_id, key) do nothing
+    returning order_id
+)
+
+update orders
+set
+    last_error = case when completed_at is null then $4 else last_error end,
+    retries = retries || jsonb_build_object($2::text, greatest(coalesce((retries ->> $2::text)::integer, 0), $3::integer))
+from told
+where orders.order_id = told.order_id

@@ -1,0 +1,19 @@
+-- The orders changed by transactions that the snapshot $1 did not see, after ($2, $3), at most $4.
+-- The first page begins at the snapshot's xmin. That is the only lower bound: with a second one beside
+-- the pair, Postgres may begin at the start of the index.
+-- One row with no order when there are none, for the snapshot's sake.
+-- Nothing above the present snapshot: a database restored into another server keeps numbers from there.
+select here.snapshot::text as snapshot, changed.*
+from (select pg_current_snapshot() as snapshot) as here
+left join lateral (
+    select
+        order_id, workflow_id, run_id, owner, owner_uid, content_hash, version, changed_xid::text as changed_xid,
+        step, approved, canceled, cancel_reason, address, dispatch_failed_reason, last_error, retries, declared,
+        created_at, updated_at, completed_at, payment_id, payment_status, amount, currency, shipments
+    from recorded_orders as r
+    where (r.changed_xid, r.order_id) > ($2::text::xid8, $3)
+    and r.changed_xid < pg_snapshot_xmax(here.snapshot)
+    and not pg_visible_in_snapshot(r.changed_xid, $1::text::pg_snapshot)
+    order by r.changed_xid, r.order_id
+    limit $4
+) as changed on true

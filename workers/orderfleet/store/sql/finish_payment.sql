@@ -1,0 +1,23 @@
+-- Moves the payment on, from the statuses in $7 only, and applies the progress; returns its status.
+-- No row: the payment id belongs to another order, and nothing was applied.
+with payment as (
+    insert into payments (payment_id, order_id, status, amount, currency, reference)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (payment_id) do update
+    set
+        status = case when payments.status = any($7::text[]) then excluded.status else payments.status end,
+        reference = coalesce(payments.reference, excluded.reference),
+        updated_at = case when payments.status = any($7::text[]) then now() else payments.updated_at end
+    where payments.order_id = excluded.order_id
+    returning order_id, status
+)
+
+select
+    payment.status,
+    -- The inner select sees the row as it was before this statement.
+    record_progress(
+        payment.order_id,
+        $8::jsonb,
+        payment.status is distinct from (select p.status from payments as p where p.payment_id = $1)
+    )
+from payment

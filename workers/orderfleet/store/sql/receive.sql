@@ -1,0 +1,21 @@
+-- Inserts the order, or finds that the same workflow execution did, and applies the progress.
+-- `given` has no row when the order is another execution's: then it is told whose, and nothing is applied.
+-- A write on conflict, because that waits for whoever inserts the same id at this moment.
+with given as (
+    insert into orders (
+        order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
+        items, address, payment_id, amount, currency, step, created_at
+    )
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $13, $14, $15::jsonb ->> 'step', $16)
+    on conflict (order_id) do update
+    set run_id = case
+        when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then excluded.run_id
+        else orders.run_id
+    end
+    where orders.first_run_id = excluded.first_run_id
+    returning order_id, owner, first_run_id
+)
+
+select true as is_ours, owner, first_run_id, record_progress(order_id, $15::jsonb) from given
+union all
+select false, owner, first_run_id, false from orders where order_id = $1 and not exists (select from given)

@@ -1,0 +1,2 @@
+-- Applies a progress.
+select record_progress($1, $2::jsonb)

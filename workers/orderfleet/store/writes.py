@@ -1,0 +1,179 @@
+"""Writes of the record: what the activities tell it. Implements three of the ports.
+
+Each call is one statement, so one round trip and one transaction, and may be made again: a late or
+repeated one changes nothing that came after it. What a write may change is decided in the SQL; this
+module only carries values to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from orderfleet.contracts.errors import OrderTaken, PaymentTaken
+from orderfleet.contracts.moves import payment_origins, shipment_origins
+from orderfleet.contracts.order import OrderInput
+from orderfleet.contracts.payment import PaymentIntent, PaymentRecord
+from orderfleet.contracts.record import AuditEvent, Progress
+from orderfleet.contracts.shipping import ShipmentRecord
+from orderfleet.contracts.status import PaymentStatus
+from orderfleet.store.encoding import as_json, as_text, events_alone
+from orderfleet.store.pool import Database
+from orderfleet.store.statements import statement
+
+
+class OrderRecord:
+    """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def receive(
+        self,
+        order: OrderInput,
+        *,
+        workflow_id: str,
+        run_id: str,
+        first_run_id: str,
+        started_at: datetime,
+        progress: Progress,
+    ) -> None:
+        """Insert the order and apply `progress`; a retry or a continued run of the same workflow is fine.
+
+        Raises:
+            OrderTaken: the id was recorded by another workflow execution.
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        rows = await self._database.fetch(
+            statement("receive"),
+            order.order_id,
+            workflow_id,
+            run_id,
+            first_run_id,
+            as_text(order.owner),
+            as_text(order.owner_uid),
+            as_text(order.content_hash),
+            as_text(order.customer.name),
+            as_text(order.customer.email),
+            as_json(order.items),
+            as_json(order.address),
+            order.payment_id,
+            order.amount,
+            as_text(order.currency),
+            as_json(progress),
+            started_at,
+        )
+        if rows and rows[0]["is_ours"]:
+            return
+        # No row at all: the other one was committed while this statement waited for it.
+        holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"
+        raise OrderTaken(
+            f"order id {order.order_id!r} belongs to an earlier order ({holder}); an order id is used once, ever"
+        )
+
+    async def record(self, order_id: str, progress: Progress) -> None:
+        """Apply `progress` if its number is new; add the events that are missing.
+
+        Raises:
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        await self._database.fetch(statement("record"), order_id, as_json(progress))
+
+    async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
+        """Insert the payment as INIT unless it is there, apply `progress` if given, return the row.
+
+        Raises:
+            PaymentTaken: the payment id belongs to another order; nothing was applied.
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        rows = await self._database.fetch(
+            statement("begin_payment"),
+            payment.payment_id,
+            payment.order_id,
+            payment.amount,
+            payment.currency,
+            as_json(progress) if progress is not None else events_alone(()),
+        )
+        if not rows:
+            raise _payment_taken(payment)
+        row = rows[0]
+        return PaymentRecord(
+            payment_id=row["payment_id"],
+            order_id=row["order_id"],
+            status=PaymentStatus(row["status"]),
+            reference=row["reference"],
+        )
+
+    async def finish_payment(
+        self,
+        payment: PaymentIntent,
+        status: PaymentStatus,
+        reference: str | None,
+        *,
+        progress: Progress | None = None,
+        events: Sequence[AuditEvent] = (),
+    ) -> PaymentStatus:
+        """Move the payment on, along `PAYMENT_MOVES` only, and tell of it as progress or as events alone.
+
+        A payment that is not there yet is inserted with that status: a void may come before the charge.
+        Returns where the payment stands afterwards.
+
+        Raises:
+            PaymentTaken: the payment id belongs to another order; nothing was applied.
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        rows = await self._database.fetch(
+            statement("finish_payment"),
+            payment.payment_id,
+            payment.order_id,
+            status,
+            payment.amount,
+            payment.currency,
+            as_text(reference),
+            payment_origins(status),
+            as_json(progress) if progress is not None else events_alone(events),
+        )
+        if not rows:
+            raise _payment_taken(payment)
+        return PaymentStatus(rows[0]["status"])
+
+    async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
+        """Insert the shipment or move it on, along `SHIPMENT_MOVES` only; add the events that are missing.
+
+        Raises:
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        await self._database.fetch(
+            statement("record_shipment"),
+            shipment.shipment_id,
+            shipment.order_id,
+            shipment.attempt,
+            shipment.status,
+            as_text(shipment.carrier),
+            as_text(shipment.tracking_number),
+            shipment.attempts,
+            as_text(shipment.dispatch_failed_reason),
+            shipment_origins(shipment.status),
+            events_alone(events),
+        )
+
+    async def attempt_failed(self, order_id: str, step: str, attempt: int, error: str, event: AuditEvent) -> None:
+        """Add the event, set the order's last error, count the attempt in `retries`.
+
+        Nothing happens for an order that is not recorded (yet), or when the event is there already.
+
+        Raises:
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        await self._database.fetch(
+            statement("attempt_failed"),
+            order_id,
+            step,
+            attempt,
+            as_text(error),
+            as_json(event),
+        )
+
+
+def _payment_taken(payment: PaymentIntent) -> PaymentTaken:
+    return PaymentTaken(f"payment id {payment.payment_id!r} belongs to another order than {payment.order_id!r}")
