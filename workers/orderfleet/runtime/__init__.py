@@ -1,0 +1,1 @@
+"""What every process needs: settings, the Temporal connection, logs, health, drain."""

@@ -1,0 +1,71 @@
+"""The connection to Temporal, made in one place for every role.
+
+Address and namespace come from our settings; what they leave unset comes from Temporal's own
+environment variables and profile file, as its SDKs read them
+(https://docs.temporal.io/develop/environment-configuration).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+
+from orderfleet.runtime.settings import Settings
+
+_log = structlog.get_logger()
+_FIRST_WAIT: Final = 0.2
+_LONGEST_WAIT: Final = 10.0
+
+
+async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: bool = False) -> Client:
+    """Connect with the pydantic data converter.
+
+    Args:
+        settings: names address and namespace, or leaves them to Temporal's own settings.
+        runtime: the SDK's runtime; `None` is the process-wide default one.
+        lazy: connect at the first call, for roles that must start while Temporal is away.
+
+    Raises:
+        RuntimeError: Temporal could not be reached.
+    """
+    config = ClientConfig.load_client_connect_config()
+    return await Client.connect(
+        settings.temporal_address or config.get("target_host") or "127.0.0.1:7233",
+        namespace=settings.temporal_namespace or config.get("namespace") or "default",
+        tls=config.get("tls"),
+        api_key=config.get("api_key"),
+        rpc_metadata=config.get("rpc_metadata") or {},
+        data_converter=pydantic_data_converter,
+        runtime=runtime,
+        lazy=lazy,
+    )
+
+
+async def connect_patiently(settings: Settings, *, runtime: Runtime | None = None) -> Client:
+    """Connect, waiting as long as it takes; a worker may start before Temporal does."""
+    wait = _FIRST_WAIT
+    while True:
+        try:
+            return await connect(settings, runtime=runtime)
+        except RuntimeError as error:
+            _log.warning("Temporal is away, trying again", wait_seconds=wait, error=str(error))
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def core_runtime(settings: Settings) -> Runtime:
+    """The SDK's runtime of a worker, with its own Prometheus port when one is set."""
+    if not settings.temporal_metrics_port:
+        return Runtime.default()
+    bind = f"{settings.health_host}:{settings.temporal_metrics_port}"
+    return Runtime(
+        telemetry=TelemetryConfig(
+            metrics=PrometheusConfig(bind_address=bind, durations_as_seconds=True, unit_suffix=True)
+        )
+    )

@@ -1,0 +1,110 @@
+"""How a Temporal worker runs as a process: health, polling, and a bounded drain on SIGTERM.
+
+Called by the order and the shipping worker, which say what they serve. On a stop the worker polls
+no more, finishes what it holds within the drain bound, and returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
+
+from orderfleet.runtime.health import HealthServer
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect_patiently, core_runtime
+
+_log = structlog.get_logger()
+
+_LAST_WORD: Final = timedelta(seconds=3)
+"""Beyond the drain bound: for activities that were canceled to report so."""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What one worker serves."""
+
+    task_queue: str
+    workflows: Sequence[type]
+    activities: Sequence[Callable[..., Any]]
+    interceptors: Sequence[Interceptor] = field(default=())
+
+
+Wire = Callable[[Client], Awaitable[Duty]]
+"""Makes a duty once there is a connection."""
+
+
+def build(client: Client, settings: Settings, duty: Duty) -> Worker:
+    """Make the worker; it polls once it is run."""
+    return Worker(
+        client,
+        task_queue=duty.task_queue,
+        workflows=duty.workflows,
+        activities=duty.activities,
+        interceptors=duty.interceptors,
+        max_cached_workflows=settings.worker_cached_workflows,
+        max_concurrent_workflow_tasks=settings.worker_workflow_slots,
+        max_concurrent_activities=settings.worker_activity_slots,
+        max_concurrent_local_activities=settings.worker_activity_slots,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=settings.drain_timeout,
+    )
+
+
+async def serve(settings: Settings, stop: Stop, wires: Sequence[Wire]) -> None:
+    """Serve until asked to stop, then drain; also while Temporal is not there yet.
+
+    Raises:
+        RuntimeError: a worker failed for good, such as for a namespace that does not exist.
+    """
+    problem: str | None = "not connected to Temporal yet"
+    async with HealthServer(settings.health_host, settings.health_port, lambda: problem) as health:
+        _log.info("health port open", port=health.port)
+        wiring = asyncio.ensure_future(_wired(settings, wires))
+        await _first(wiring, stop)
+        if stop.requested:
+            wiring.cancel()
+            return
+        client, duties = wiring.result()
+        workers = [build(client, settings, duty) for duty in duties]
+        running = [asyncio.ensure_future(worker.run()) for worker in workers]
+        problem = None
+        _log.info("polling", task_queues=[duty.task_queue for duty in duties])
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        problem = "draining"
+        await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
+
+
+async def _wired(settings: Settings, wires: Sequence[Wire]) -> tuple[Client, list[Duty]]:
+    client = await connect_patiently(settings, runtime=core_runtime(settings))
+    return client, [await wire(client) for wire in wires]
+
+
+async def _first(work: asyncio.Future[Any], stop: Stop) -> None:
+    """Return when the work is done or a stop is asked for, whichever comes first."""
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+async def _drain(workers: list[Worker], running: Sequence[asyncio.Future[None]], bound: timedelta) -> None:
+    failed = [task.exception() for task in running if task.done()]
+    shutdowns = [asyncio.ensure_future(worker.shutdown()) for worker in workers]
+    _done, late = await asyncio.wait([*running, *shutdowns], timeout=bound.total_seconds())
+    if late:
+        # What they hold is retried elsewhere: Temporal times the attempts out.
+        _log.warning("drain bound reached, leaving work behind", bound_seconds=bound.total_seconds())
+    for error in failed:
+        if error is not None:
+            raise RuntimeError(f"the worker failed: {error}") from error
+    _log.info("drained")
