@@ -1,0 +1,77 @@
+"""Activity side: what happens when an attempt fails.
+
+An interceptor around every activity. A failed attempt is told to the record as an event, best
+effort: an attempt that hangs or is killed can't tell, and Temporal's history has it all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUnavailable
+from orderfleet.contracts.record import AuditEvent, EventKind
+from orderfleet.contracts.status import Step
+from orderfleet.contracts.steps import StepInput
+from orderfleet.ports import AttemptLog
+
+_STEP_OF = {
+    "receive": Step.RECEIVE,
+    "validate": Step.VALIDATE,
+    "charge": Step.CHARGE,
+    "void_payment": Step.CHARGE,
+    "prepare_package": Step.SHIPPING,
+    "dispatch_carrier": Step.SHIPPING,
+    "void_booking": Step.SHIPPING,
+}
+"""The order's step an activity works for; what records or refunds belongs to no single one."""
+
+
+class AttemptInterceptor(Interceptor):
+    """Tells the record of failed attempts, and marks an outage of the store as one."""
+
+    def __init__(self, log: AttemptLog) -> None:
+        self._log = log
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
+        """Wrap the activity."""
+        return _Attempt(next, self._log)
+
+
+class _Attempt(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, log: AttemptLog) -> None:
+        super().__init__(following)
+        self._log = log
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        try:
+            return await super().execute_activity(input)
+        except StoreUnavailable as error:
+            # The workflow waits this out; it needs to know how many attempts were used before.
+            raise ApplicationError(
+                str(error), activity.info().attempt, type=STORE_UNAVAILABLE, non_retryable=True
+            ) from error
+        except Exception as error:
+            # A definite refusal is told by the workflow, which knows what becomes of the order.
+            if type(error).__name__ not in FINAL_ERRORS:
+                await self._tell(input, error)
+            raise
+
+    async def _tell(self, call: ExecuteActivityInput, error: Exception) -> None:
+        info = activity.info()
+        if not call.args or not isinstance(call.args[0], StepInput):
+            return
+        text = f"{type(error).__name__}: {error}"
+        event = AuditEvent(
+            key=f"{info.workflow_run_id or ''}/{info.activity_id}/{info.attempt}",
+            kind=EventKind.ATTEMPT_FAILED,
+            step=_STEP_OF.get(info.activity_type, Step.SHIPPING),
+            at=info.started_time,
+            detail={"activity": info.activity_type, "attempt": info.attempt, "error": text},
+        )
+        with contextlib.suppress(StoreUnavailable):
+            await self._log.attempt_failed(call.args[0].order_id, info.activity_type, info.attempt, text, event)

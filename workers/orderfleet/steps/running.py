@@ -1,0 +1,186 @@
+"""Workflow side: run one step with its policy, and wait out a store that is away.
+
+Called by the order and shipping workflows only. The attempts in a policy count business and
+provider failures; `StoreUnavailable` ends the activity at once and is waited out here, on durable
+timers, with the attempts that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as ActivityTimeout
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE
+    from orderfleet.contracts.policy import LOCAL_ATTEMPT_TIMEOUT, OutagePolicy, StepPolicy
+    from orderfleet.contracts.steps import StepInput
+
+Input = TypeVar("Input", bound=StepInput)
+Result = TypeVar("Result")
+
+
+class Activity(Generic[Input, Result]):
+    """An activity as a workflow names it: a method of the worker's own, or one of the other worker's by name.
+
+    Args:
+        call: the activity method, or its name.
+        result: what it answers.
+        task_queue: the other worker's queue; None is the workflow's own.
+    """
+
+    def __init__(
+        self, call: Callable[[Any, Input], Awaitable[Result]] | str, result: type[Result], task_queue: str | None = None
+    ) -> None:
+        self.call: Any = call
+        self.result = result
+        self.task_queue = task_queue
+
+
+_NOT_RETRIED = (*FINAL_ERRORS, STORE_UNAVAILABLE)
+
+
+class StepFailed(Exception):
+    """A step failed for good, or has used up its attempts; the message says why, in one line for people.
+
+    Args:
+        failure: as Temporal told it. A regular activity's is wrapped, a local one's is not.
+    """
+
+    def __init__(self, failure: FailureError) -> None:
+        cause = failure.cause if isinstance(failure, ActivityError) and failure.cause is not None else failure
+        self.cause = cause
+        self.type = (cause.type or "") if isinstance(cause, ApplicationError) else type(cause).__name__
+        """Class name of what the activity raised; `TimeoutError` for a time-out."""
+        super().__init__(_told(failure, cause))
+
+    @property
+    def final(self) -> bool:
+        """Whether no further attempt could mend it."""
+        return self.type in FINAL_ERRORS
+
+    @property
+    def outage(self) -> bool:
+        """Whether the store was away."""
+        return self.type == STORE_UNAVAILABLE
+
+
+class StepRunner:
+    """Runs the steps of one workflow.
+
+    Args:
+        outage: gaps between tries while the store is away.
+        on_trouble: told each time something is waited out, so that a reader sees why.
+    """
+
+    def __init__(self, outage: OutagePolicy, on_trouble: Callable[[str], None]) -> None:
+        self._outage = outage
+        self._on_trouble = on_trouble
+
+    async def run(self, activity: Activity[Input, Result], arg: Input, policy: StepPolicy) -> Result:
+        """Run a regular activity until it succeeds, fails for good, or has used up its attempts.
+
+        Raises:
+            StepFailed: it did not succeed.
+        """
+        used = 0
+        for gap in gaps(self._outage):
+            try:
+                return await workflow.execute_activity(  # type: ignore[no-any-return]
+                    activity.call,
+                    arg,
+                    result_type=activity.result,
+                    task_queue=activity.task_queue,
+                    start_to_close_timeout=policy.attempt_timeout,
+                    schedule_to_close_timeout=policy.total_timeout,
+                    retry_policy=_retry(policy, policy.attempts - used),
+                )
+            except ActivityError as error:
+                failed = _failed(error)
+                if not failed.outage:
+                    raise failed from error
+                used = min(used + _attempts_before(failed), policy.attempts - 1)
+                self._on_trouble(str(failed))
+            await workflow.sleep(gap)
+        raise AssertionError("gaps never end")
+
+    async def run_locally(self, activity: Activity[Input, Result], arg: Input, policy: StepPolicy) -> Result:
+        """Try once as a local activity of at most 1 s, then as a regular one.
+
+        Only for steps that touch nothing but the record: a hung local activity holds up signals
+        and updates and shows nowhere.
+
+        Raises:
+            StepFailed: it did not succeed.
+        """
+        try:
+            return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+                activity.call,
+                arg,
+                result_type=activity.result,
+                schedule_to_close_timeout=LOCAL_ATTEMPT_TIMEOUT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+            )
+        except FailureError as error:
+            failed = _failed(error)
+            if failed.final:
+                raise failed from error
+        return await self.run(activity, arg, policy)
+
+    async def run_until_done(
+        self, activity: Activity[Input, Result], arg: Input, policy: StepPolicy, owed: OutagePolicy
+    ) -> Result:
+        """Run a step that is owed: round after round, without limit, until it succeeds."""
+        for gap in gaps(owed):
+            try:
+                return await self.run(activity, arg, policy)
+            except StepFailed as failed:
+                self._on_trouble(str(failed))
+            await workflow.sleep(gap)
+        raise AssertionError("gaps never end")
+
+
+def gaps(policy: OutagePolicy) -> Iterator[timedelta]:
+    """The gaps of a policy, doubling up to the longest, without end."""
+    gap = policy.first
+    while True:
+        yield gap
+        gap = min(gap * 2, policy.longest)
+
+
+def _retry(policy: StepPolicy, attempts: int) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=policy.initial_interval,
+        backoff_coefficient=policy.backoff,
+        maximum_interval=max(policy.maximum_interval, policy.initial_interval),
+        maximum_attempts=attempts,
+        non_retryable_error_types=_NOT_RETRIED,
+    )
+
+
+def _failed(error: FailureError) -> StepFailed:
+    """The failure of a step; a cancellation of the workflow is none, and goes on as it is."""
+    if is_cancelled_exception(error):
+        raise error
+    return StepFailed(error)
+
+
+def _told(failure: FailureError, cause: BaseException) -> str:
+    if isinstance(cause, ApplicationError):
+        return cause.message
+    if isinstance(cause, ActivityTimeout):
+        step = failure.activity_type if isinstance(failure, ActivityError) else "the step"
+        kind = cause.type.name.replace("_", "-").lower() if cause.type else "unknown"
+        return f"{step} timed out ({kind})"
+    return str(cause)
+
+
+def _attempts_before(outage: StepFailed) -> int:
+    """How many attempts failed before the one that found the store away."""
+    details = outage.cause.details if isinstance(outage.cause, ApplicationError) else ()
+    return max(int(details[0]) - 1, 0) if details else 0
