@@ -1,0 +1,1 @@
+"""The order worker: the order's workflow, what it owes, and its activities."""

@@ -1,0 +1,135 @@
+"""The order worker's activities: record, check, charge, void, refund.
+
+Called by the order worker's workflows only. They talk to the record and the payment provider,
+never to Kubernetes or Temporal's client. Each is idempotent: run again after a lost answer, it
+has the same effect once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from orderfleet.contracts.errors import InvalidOrder, PaymentRefused, PaymentTaken, PaymentVoided
+from orderfleet.contracts.payment import VoidOutcome
+from orderfleet.contracts.record import Progress
+from orderfleet.contracts.status import PaymentStatus
+from orderfleet.contracts.steps import (
+    ChargeInput,
+    PaymentResult,
+    ReceiveInput,
+    RecordInput,
+    RefundInput,
+    StepResult,
+    ValidateInput,
+    VoidInput,
+    VoidResult,
+)
+from orderfleet.orders.validation import problems
+from orderfleet.ports import OrderStore, PaymentProvider
+
+
+class OrderActivities:
+    """The activities, over the record and the payment provider."""
+
+    def __init__(self, store: OrderStore, provider: PaymentProvider) -> None:
+        self._store = store
+        self._provider = provider
+
+    @activity.defn(name="receive")
+    async def receive(self, step: ReceiveInput) -> StepResult:
+        """Record the order; one round trip."""
+        info = activity.info()
+        await self._store.receive(
+            step.order,
+            workflow_id=info.workflow_id or "",
+            run_id=info.workflow_run_id or "",
+            first_run_id=step.first_run_id,
+            started_at=step.started_at,
+            progress=step.progress,
+        )
+        return _done()
+
+    @activity.defn(name="validate")
+    async def validate(self, step: ValidateInput) -> StepResult:
+        """Check the order and record that it is right; one round trip."""
+        wrong = problems(step.order)
+        if wrong:
+            raise InvalidOrder("; ".join(wrong))
+        await self._store.record(step.order_id, step.progress)
+        return _done()
+
+    @activity.defn(name="record")
+    async def record(self, step: RecordInput) -> StepResult:
+        """Record progress; one round trip."""
+        await self._store.record(step.order_id, step.progress)
+        return _done()
+
+    @activity.defn(name="charge")
+    async def charge(self, step: ChargeInput) -> PaymentResult:
+        """Charge the payment, whose id is the provider's idempotency key; two round trips.
+
+        A payment that the record knows as charged is not charged again; one that it knows as
+        refused, voided or given back never will be.
+        """
+        payment = step.payment
+        known = await self._store.begin_payment(payment, step.begin)
+        if known.status is PaymentStatus.CHARGED:
+            # The charge was recorded and its answer lost on the way.
+            await self._store.record(step.order_id, step.done)
+            return PaymentResult(attempt=_attempt(), status=known.status, reference=known.reference)
+        if known.status is PaymentStatus.FAILED:
+            raise PaymentRefused(f"payment {payment.payment_id} was refused before")
+        if known.status is not PaymentStatus.INIT:
+            raise PaymentVoided(f"payment {payment.payment_id} is {known.status}; it can't be charged")
+        try:
+            charge = await self._provider.charge(payment)
+        except PaymentRefused:
+            await self._store.finish_payment(payment, PaymentStatus.FAILED, None, progress=step.begin)
+            raise
+        await self._store.finish_payment(
+            payment, PaymentStatus.CHARGED, charge.reference, progress=_happening_now(step.done)
+        )
+        return PaymentResult(attempt=_attempt(), status=PaymentStatus.CHARGED, reference=charge.reference)
+
+    @activity.defn(name="void_payment")
+    async def void_payment(self, step: VoidInput) -> VoidResult:
+        """Make sure the payment can never charge, and give back what it did; two to four round trips."""
+        try:
+            # Ours before the provider is asked: another order's payment is not ours to give back.
+            await self._store.begin_payment(step.payment)
+        except PaymentTaken:
+            return VoidResult(attempt=_attempt(), outcome=VoidOutcome.NEVER_CHARGED, status=None)
+        outcome = await self._provider.void(step.payment)
+        status = await self._store.finish_payment(
+            step.payment, PaymentStatus.VOIDED, None, progress=step.progress, events=step.events
+        )
+        if status in {PaymentStatus.CHARGED, PaymentStatus.REFUNDING}:
+            # The charge was recorded, but its answer never reached the workflow.
+            await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None)
+            status = await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None)
+        return VoidResult(attempt=_attempt(), outcome=outcome, status=status)
+
+    @activity.defn(name="refund")
+    async def refund(self, step: RefundInput) -> PaymentResult:
+        """Give the whole charge back; two round trips."""
+        await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.owed])
+        await self._provider.refund(step.payment)
+        done = step.done.model_copy(update={"at": datetime.now(UTC)})
+        await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
+        return PaymentResult(attempt=_attempt(), status=PaymentStatus.REFUNDED)
+
+
+def _attempt() -> int:
+    return activity.info().attempt
+
+
+def _done() -> StepResult:
+    return StepResult(attempt=_attempt())
+
+
+def _happening_now(progress: Progress) -> Progress:
+    """The events of a step drafted before an outage happened when the step did."""
+    now = datetime.now(UTC)
+    return progress.model_copy(update={"events": tuple(e.model_copy(update={"at": now}) for e in progress.events)})

@@ -1,0 +1,121 @@
+"""What the phases of one order share: its input, its state, its journal, and how steps are run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet.contracts.order import OrderInput
+    from orderfleet.contracts.policy import OrderPolicy
+    from orderfleet.contracts.steps import RecordInput, StepResult
+    from orderfleet.orders.activities import OrderActivities
+
+from orderfleet.orders.journal import Journal
+from orderfleet.orders.state import OrderState
+from orderfleet.steps.running import Activity, StepFailed, StepRunner, gaps
+
+T = TypeVar("T")
+
+_RECORD = Activity(OrderActivities.record, StepResult)
+
+
+class OrderCanceled(Exception):
+    """The order ends canceled; the message is the reason."""
+
+
+class OrderFailed(Exception):
+    """The order ends failed; the message is the reason."""
+
+
+class AlreadyShipped(Exception):
+    """While undoing, the carrier said that the parcel is on its way: the order goes on as shipped."""
+
+
+class OrderContext:
+    """One order under way."""
+
+    def __init__(self, order: OrderInput, state: OrderState) -> None:
+        self.order = order
+        self.state = state
+        self.journal = Journal(state)
+        self.steps = StepRunner(order.policy.outage, self._trouble)
+        self.changes = 0
+        """Signals and updates that this run has taken."""
+
+    @property
+    def policy(self) -> OrderPolicy:
+        """The settings frozen at the order's start."""
+        return self.order.policy
+
+    async def record(self, *, decided: bool = False) -> None:
+        """Tell the record what happened, however long it takes.
+
+        Args:
+            decided: tell it only once Temporal's history has the decision. A local activity may tell
+                of one that is lost with its worker and then made otherwise, as when a cancel comes
+                meanwhile; an end that was told must stand.
+        """
+        draft = self.journal.draft()
+        arg = RecordInput(order_id=self.order.order_id, progress=draft.progress)
+        tell = self.steps.run if decided else self.steps.run_locally
+        for gap in gaps(self.policy.owed):
+            try:
+                await tell(_RECORD, arg, self.policy.record)
+                break
+            except StepFailed as failed:
+                self._trouble(str(failed))
+            await workflow.sleep(gap)
+        self.journal.settle(draft)
+
+    async def meanwhile(self, work: Awaitable[T]) -> T:
+        """Await `work`, recording what signals bring until it is done."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await workflow.wait_condition(lambda: task.done() or self.journal.dirty)
+            if not task.done():
+                await self.record()
+        return task.result()
+
+    async def wait_until(self, done: Callable[[], bool], deadline: datetime) -> bool:
+        """Wait for people or the outside, recording what happens meanwhile; months and thousands of signals long.
+
+        Only with no child open: when the history has grown, the workflow continues as new from here.
+
+        Returns:
+            Whether it was done before the deadline.
+        """
+        while not done():
+            # Before recording: under a stream of signals there is always something to record, and the
+            # state takes along what no record carries yet.
+            if self._may_continue_as_new():
+                workflow.continue_as_new(args=[self.order, self.state])
+            if self.journal.dirty:
+                await self.record()
+                continue
+            left = max(deadline - workflow.now(), timedelta(0))
+            try:
+                await workflow.wait_condition(
+                    lambda: done() or self.journal.dirty or self._may_continue_as_new(), timeout=left
+                )
+            except TimeoutError:
+                # What came in the same moment as the timer wins over it.
+                return done()
+        return True
+
+    def _may_continue_as_new(self) -> bool:
+        long = self.changes >= self.policy.changes_per_run or workflow.info().is_continue_as_new_suggested()
+        return long and workflow.all_handlers_finished()
+
+    def stop_if_canceled(self) -> None:
+        """Raise `OrderCanceled` if a cancel was taken."""
+        if self.state.cancel_requested is not None:
+            raise OrderCanceled(self.state.cancel_requested)
+
+    def _trouble(self, text: str) -> None:
+        self.state.last_error = text
+        self.state.updated_at = workflow.now()

@@ -1,0 +1,121 @@
+"""The phases before money: receive, validate, review. Called by the order workflow's flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.exceptions import ApplicationError
+
+    from orderfleet.contracts.errors import OrderTaken
+    from orderfleet.contracts.order import ReviewMode, ReviewTimeoutAction
+    from orderfleet.contracts.record import EventKind
+    from orderfleet.contracts.status import Step
+    from orderfleet.contracts.steps import ReceiveInput, StepResult, ValidateInput
+    from orderfleet.orders.activities import OrderActivities
+
+from orderfleet.orders.context import OrderCanceled, OrderContext, OrderFailed
+from orderfleet.orders.journal import Draft
+from orderfleet.steps.running import Activity, StepFailed
+
+_RECEIVE = Activity(OrderActivities.receive, StepResult)
+_VALIDATE = Activity(OrderActivities.validate, StepResult)
+
+REVIEW_TIMED_OUT = "review timed out"
+
+
+async def receive(ctx: OrderContext) -> None:
+    """Record the order.
+
+    Raises:
+        ApplicationError: the id was recorded by another execution; this start ends.
+        OrderFailed: the order could not be recorded for another reason.
+    """
+    ctx.journal.note(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
+    draft = ctx.journal.draft()
+    try:
+        result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, draft), ctx.policy.receive)
+    except StepFailed as failed:
+        ctx.journal.take_back(draft)
+        if failed.type == OrderTaken.__name__:
+            # The record is another order's: this start ends and writes nothing.
+            raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
+        raise OrderFailed(f"receive: {failed}") from failed
+    ctx.state.received = True
+    ctx.journal.settle(draft)
+    ctx.state.count_retries("receive", result.attempt)
+
+
+async def leave_word(ctx: OrderContext) -> None:
+    """Record the end of an order that could not be received: the receipt itself is tried once more."""
+    draft = ctx.journal.draft()
+    try:
+        await ctx.steps.run(_RECEIVE, _receipt(ctx, draft), ctx.policy.receive)
+    except StepFailed:
+        # There is no row to tell; the workflow's own failure says it.
+        return
+    ctx.journal.settle(draft)
+
+
+def _receipt(ctx: OrderContext, draft: Draft) -> ReceiveInput:
+    return ReceiveInput(
+        order_id=ctx.order.order_id,
+        order=ctx.order,
+        first_run_id=workflow.info().first_execution_run_id,
+        started_at=ctx.state.created_at,
+        progress=draft.progress,
+    )
+
+
+async def validate(ctx: OrderContext) -> None:
+    """Check the order; afterwards it is at its review, or at the charge if none is wanted.
+
+    Raises:
+        OrderFailed: the order is wrong; the reason names the field.
+    """
+    ctx.stop_if_canceled()
+    ctx.state.enter(Step.VALIDATE)
+    review = ctx.order.review
+    if review.mode is ReviewMode.AUTO and not ctx.state.approved:
+        ctx.state.approved = True
+    following = Step.CHARGE if ctx.state.approved else Step.MANUAL_REVIEW
+    expect: list[tuple[EventKind, dict[str, Any]]] = [(EventKind.VALIDATED, {})]
+    if following is Step.MANUAL_REVIEW:
+        ctx.state.review_deadline = workflow.now() + review.timeout
+        expect.append((EventKind.REVIEW_STARTED, {"until": ctx.state.review_deadline.isoformat()}))
+    else:
+        expect.append((EventKind.APPROVED, {"by": "review mode" if review.mode is ReviewMode.AUTO else "declaration"}))
+    draft = ctx.journal.draft(then=following, expect=tuple(expect))
+    arg = ValidateInput(order_id=ctx.order.order_id, order=ctx.order, progress=draft.progress)
+    try:
+        result = await ctx.steps.run_locally(_VALIDATE, arg, ctx.policy.validation)
+    except StepFailed as failed:
+        ctx.journal.take_back(draft)
+        raise OrderFailed(str(failed)) from failed
+    ctx.journal.settle(draft)
+    ctx.state.count_retries("validate", result.attempt)
+
+
+async def review(ctx: OrderContext) -> None:
+    """Wait until the order is approved.
+
+    Raises:
+        OrderCanceled: it was canceled, or nobody approved it in time.
+    """
+    state = ctx.state
+    if state.step is not Step.MANUAL_REVIEW or state.review_deadline is None:
+        return
+    decided = await ctx.wait_until(lambda: state.approved or state.cancel_requested is not None, state.review_deadline)
+    if not decided:
+        _time_out(ctx)
+    ctx.stop_if_canceled()
+
+
+def _time_out(ctx: OrderContext) -> None:
+    """Nobody reviewed in time."""
+    ctx.journal.note(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout)
+    if ctx.order.review.on_timeout is ReviewTimeoutAction.CANCEL:
+        raise OrderCanceled(REVIEW_TIMED_OUT)
+    ctx.state.approved = True

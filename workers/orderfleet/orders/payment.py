@@ -1,0 +1,119 @@
+"""The money of one order: charge it once, make an unknown charge impossible, give back what is owed.
+
+Called by the order workflow's flow. Every order ends with no charge, one unrefunded, or one whose
+refund is done or owed by a workflow of its own.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.common import WorkflowIDReusePolicy
+    from temporalio.exceptions import WorkflowAlreadyStartedError
+    from temporalio.workflow import ParentClosePolicy
+
+    from orderfleet.contracts import names
+    from orderfleet.contracts.errors import PaymentRefused, PaymentTaken, PaymentVoided
+    from orderfleet.contracts.payment import PaymentIntent
+    from orderfleet.contracts.record import EventKind
+    from orderfleet.contracts.refund import RefundOrder
+    from orderfleet.contracts.status import PaymentStatus, Step
+    from orderfleet.contracts.steps import ChargeInput, PaymentResult, VoidInput, VoidResult
+    from orderfleet.orders.activities import OrderActivities
+
+from orderfleet.orders.context import OrderContext, OrderFailed
+from orderfleet.steps.running import Activity, StepFailed
+
+_CHARGE = Activity(OrderActivities.charge, PaymentResult)
+_VOID = Activity(OrderActivities.void_payment, VoidResult)
+
+REFUND_WAIT: Final = timedelta(seconds=10)
+"""How long an order that is undone waits for its refund; then it ends, and the refund goes on."""
+
+
+def intent(ctx: OrderContext) -> PaymentIntent:
+    """What is charged."""
+    order = ctx.order
+    return PaymentIntent(
+        payment_id=order.payment_id, order_id=order.order_id, amount=order.amount, currency=order.currency
+    )
+
+
+async def charge(ctx: OrderContext) -> None:
+    """Charge the order; afterwards it is at shipping.
+
+    Raises:
+        OrderFailed: no money was taken, or what was taken is given back.
+    """
+    ctx.state.enter(Step.CHARGE)
+    ctx.state.payment_status = PaymentStatus.INIT
+    payment = intent(ctx)
+    ctx.journal.note(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.amount))
+    begin = ctx.journal.draft()
+    done = ctx.journal.draft(
+        then=Step.SHIPPING,
+        expect=((EventKind.CHARGED, {"payment": payment.payment_id, "amount": str(payment.amount)}),),
+    )
+    arg = ChargeInput(order_id=ctx.order.order_id, payment=payment, begin=begin.progress, done=done.progress)
+    try:
+        result = await ctx.meanwhile(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
+    except StepFailed as failed:
+        ctx.journal.take_back(begin)
+        await _not_charged(ctx, payment, failed)
+        raise OrderFailed(f"charge: {failed}") from failed
+    ctx.state.payment_status = PaymentStatus.CHARGED
+    ctx.state.count_retries("charge", result.attempt)
+    ctx.journal.settle(done)
+
+
+async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFailed) -> None:
+    """Settle a charge that did not succeed: refused for good, or of unknown outcome."""
+    match failed.type:
+        case PaymentRefused.__name__:
+            ctx.state.payment_status = PaymentStatus.FAILED
+            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+        case PaymentTaken.__name__:
+            # The payment is another order's: it is not ours to void.
+            ctx.state.payment_status = None
+            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+        case PaymentVoided.__name__:
+            ctx.state.payment_status = PaymentStatus.VOIDED
+            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+        case _:
+            ctx.state.count_retries("charge", ctx.policy.charge.attempts)
+            ctx.journal.note(EventKind.CHARGE_UNKNOWN, reason=str(failed))
+            await _void(ctx, payment)
+
+
+async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
+    draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
+    arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
+    result = await ctx.meanwhile(ctx.steps.run_until_done(_VOID, arg, ctx.policy.refund, ctx.policy.owed))
+    ctx.state.payment_status = result.status
+    ctx.journal.settle(draft)
+
+
+async def give_back(ctx: OrderContext, why: str) -> None:
+    """Owe the refund of a charged order, and wait a little for it."""
+    if ctx.state.payment_status is not PaymentStatus.CHARGED:
+        return
+    ctx.state.payment_status = PaymentStatus.REFUNDING
+    ctx.journal.note(EventKind.REFUND_OWED, payment=ctx.order.payment_id, reason=why)
+    try:
+        refund = await workflow.start_child_workflow(
+            names.REFUND_WORKFLOW,
+            RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy),
+            id=names.refund_workflow_id(ctx.order.payment_id),
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+        )
+    except WorkflowAlreadyStartedError:
+        # A shipment that could not reach this workflow has started it: it is owed once.
+        return
+    await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
+    if refund.done() and refund.exception() is None:
+        ctx.state.payment_status = PaymentStatus.REFUNDED

@@ -1,0 +1,196 @@
+"""The shipments of one order: child workflows on the shipping queue, asked and answered by signal.
+
+Called by the order workflow's flow (`ship`) and by its handlers (`ask_…`). A workflow can't send
+an update to a workflow: the order forwards a change to its shipment by signal, the shipment
+answers by signal, and whoever asked waits for that answer. What decides is how the child ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.exceptions import ApplicationError, ChildWorkflowError
+    from temporalio.workflow import ParentClosePolicy
+
+    from orderfleet.contracts import names
+    from orderfleet.contracts.base import Contract
+    from orderfleet.contracts.order import Address
+    from orderfleet.contracts.record import EventKind
+    from orderfleet.contracts.shipping import (
+        AddressChange,
+        BookingState,
+        DispatchFailed,
+        ShipmentAnswer,
+        ShipmentCancel,
+        ShippingInput,
+        ShippingResult,
+    )
+    from orderfleet.contracts.status import ShipmentStatus, ShipmentView
+    from orderfleet.contracts.steps import VoidBookingInput, VoidBookingResult
+
+from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
+from orderfleet.orders.payment import intent
+from orderfleet.steps.running import Activity
+
+_Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
+
+
+class ShipmentPhase:
+    """Ships one order, in as many shipments as its policy allows."""
+
+    def __init__(self, ctx: OrderContext) -> None:
+        self._ctx = ctx
+        self._child: _Child | None = None
+        self._over = False
+        self._requests = 0
+        self._answers: dict[int, ShipmentAnswer] = {}
+
+    async def ship(self) -> None:
+        """Ship the order; afterwards its last shipment is dispatched.
+
+        Raises:
+            OrderCanceled: a cancel was taken before dispatch.
+            OrderFailed: dispatch failed for good.
+        """
+        try:
+            for attempt in range(1, self._ctx.policy.shipping_attempts + 1):
+                self._ctx.stop_if_canceled()
+                result = await self._one(attempt)
+                if result.status is ShipmentStatus.DISPATCHED:
+                    return
+                if result.status is ShipmentStatus.CANCELED:
+                    raise OrderCanceled(result.reason or "canceled")
+                self._ctx.state.dispatch_failed_reason = result.reason
+                await self.take_back_booking()
+        except AlreadyShipped:
+            # The booking's answer was lost; the parcel is on its way all the same.
+            return
+        finally:
+            self._over = True
+        raise OrderFailed(f"dispatch failed: {self._ctx.state.dispatch_failed_reason}")
+
+    async def take_back_booking(self) -> None:
+        """Make sure that none of the shipments so far can still go.
+
+        Raises:
+            AlreadyShipped: one is on its way.
+        """
+        ctx = self._ctx
+        attempt = len(ctx.state.shipments)
+        if not attempt:
+            return
+        void: Activity[VoidBookingInput, VoidBookingResult] = Activity(
+            "void_booking", VoidBookingResult, ctx.policy.shipping_task_queue
+        )
+        arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
+        answer = await ctx.meanwhile(ctx.steps.run_until_done(void, arg, ctx.policy.dispatch_carrier, ctx.policy.owed))
+        if answer.state is BookingState.DISPATCHED and answer.booking is not None:
+            self._update(
+                status=ShipmentStatus.DISPATCHED,
+                carrier=answer.booking.carrier,
+                tracking_number=answer.booking.tracking_number,
+            )
+            raise AlreadyShipped
+        if answer.state is BookingState.VOIDED:
+            ctx.journal.note(EventKind.BOOKING_VOIDED, key=names.booking_key(ctx.order.order_id))
+
+    async def ask_address(self, address: Address) -> str | None:
+        """Ask the shipment to go elsewhere; why it refused, or None when it will."""
+        return await self._ask(names.CHANGE_ADDRESS, lambda number: AddressChange(request=number, address=address))
+
+    async def ask_cancel(self, reason: str) -> str | None:
+        """Ask the shipment not to go; why it refused, or None when it won't."""
+        return await self._ask(names.CANCEL_SHIPMENT, lambda number: ShipmentCancel(request=number, reason=reason))
+
+    def answered(self, answer: ShipmentAnswer) -> None:
+        """The shipment answered."""
+        self._answers[answer.request] = answer
+
+    def dispatch_failed(self, told: DispatchFailed) -> None:
+        """The shipment told early that its dispatch failed; told again it counts once."""
+        last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
+        if last is not None and last.id == told.shipment_id and last.dispatch_failed_reason != told.reason:
+            self._update(dispatch_failed_reason=told.reason)
+            self._ctx.state.dispatch_failed_reason = told.reason
+
+    async def _ask(self, signal: str, question: Callable[[int], Contract]) -> str | None:
+        """Ask whichever shipment is under way, until one answers or none is left to ask."""
+        while True:
+            await workflow.wait_condition(lambda: self._child is not None or self._over)
+            if self._child is None:
+                last = self._ctx.state.shipments[-1:]
+                shipped = bool(last) and last[0].status is ShipmentStatus.DISPATCHED
+                return "the package is already dispatched" if shipped else None
+            self._requests += 1
+            answer = await self._put(self._child, signal, question(self._requests), self._requests)
+            if answer is not None:
+                return None if answer.taken else answer.reason
+
+    async def _put(self, child: _Child, signal: str, question: Contract, number: int) -> ShipmentAnswer | None:
+        """Put one question to one shipment; None when it ended without an answer: how it ended decides."""
+        try:
+            await child.signal(signal, question)
+        except ApplicationError:
+            await workflow.wait_condition(lambda: self._child is not child)
+            return None
+        await workflow.wait_condition(lambda: number in self._answers or self._child is not child)
+        return self._answers.pop(number, None)
+
+    async def _one(self, attempt: int) -> ShippingResult:
+        """Run one shipment to its end."""
+        ctx = self._ctx
+        shipment_id = names.shipment_id(ctx.order.order_id, attempt)
+        ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
+        arg = ShippingInput(
+            order_id=ctx.order.order_id,
+            order_workflow_id=workflow.info().workflow_id,
+            shipment_id=shipment_id,
+            attempt=attempt,
+            items=ctx.order.items,
+            address=ctx.state.address,
+            customer=ctx.order.customer,
+            payment=intent(ctx),
+            orders_task_queue=workflow.info().task_queue,
+            policy=ctx.policy,
+        )
+        self._child = await workflow.start_child_workflow(
+            names.SHIPPING_WORKFLOW,
+            arg,
+            id=shipment_id,
+            task_queue=ctx.policy.shipping_task_queue,
+            result_type=ShippingResult,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+        )
+        try:
+            result = await ctx.meanwhile(self._child)
+        except ChildWorkflowError as error:
+            # Terminated or canceled from outside: what it had booked is asked of the carrier.
+            # It could not tell of it itself.
+            reason = f"the shipment's workflow ended: {error.cause or error}"
+            ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
+            result = ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
+        self._child = None
+        self._update(
+            status=result.status,
+            carrier=result.carrier,
+            tracking_number=result.tracking_number,
+            attempts=result.attempts,
+            dispatch_failed_reason=result.reason if result.status is ShipmentStatus.FAILED else None,
+        )
+        for step, count in result.retries.items():
+            ctx.state.count_retries(step, count + 1)
+        return result
+
+    def _update(self, **changes: Any) -> None:
+        shipments = self._ctx.state.shipments
+        shipments[-1] = shipments[-1].model_copy(update=changes)
+
+
+def shipped_detail(ctx: OrderContext) -> dict[str, Any]:
+    """What the audit trail says of the dispatched shipment."""
+    last = ctx.state.shipments[-1]
+    return {"shipment": last.id, "carrier": last.carrier, "tracking_number": last.tracking_number}

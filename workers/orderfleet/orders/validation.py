@@ -1,0 +1,52 @@
+"""What makes an order wrong. Pure; the `validate` activity and the address handlers call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from orderfleet.contracts.money import CURRENCIES
+from orderfleet.contracts.order import Address, OrderInput
+
+_PLACES: Final = 4
+_LARGEST: Final = Decimal(10) ** 10
+
+
+def problems(order: OrderInput) -> list[str]:
+    """Everything that is wrong with the order, each naming its field and what to do."""
+    return [*_of_items(order), *of_address(order.address), *_of_currency(order.currency)]
+
+
+def of_address(address: Address) -> list[str]:
+    """The empty fields of an address."""
+    fields = address.model_dump()
+    return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]
+
+
+def _of_currency(currency: str) -> Iterator[str]:
+    if currency not in CURRENCIES:
+        yield f"currency: {currency!r} is unknown; use an ISO 4217 code such as USD or EUR"
+
+
+def _of_items(order: OrderInput) -> Iterator[str]:
+    if not order.items:
+        yield "items: there are none; add at least one"
+    for index, item in enumerate(order.items):
+        where = f"items[{index}]"
+        if not item.sku.strip():
+            yield f"{where}.sku: is empty; name the article"
+        if item.qty < 1:
+            yield f"{where}.qty: {item.qty} is below 1; order at least one"
+        if item.price is None:
+            if order.policy.require_prices:
+                yield f"{where}.price: is missing; prices are required here"
+        elif not item.price.is_finite() or item.price < 0:
+            yield f"{where}.price: {item.price} is not a price; use 0 or more"
+        elif item.price >= _LARGEST or _places(item.price) > _PLACES:
+            yield f"{where}.price: {item.price} is out of range; use at most 10 digits before and 4 after the point"
+
+
+def _places(price: Decimal) -> int:
+    exponent = price.normalize().as_tuple().exponent
+    return max(-exponent, 0) if isinstance(exponent, int) else 0

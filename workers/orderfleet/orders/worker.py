@@ -1,0 +1,78 @@
+"""The order worker: wires the order workflows to the record and the payment provider.
+
+`orderfleet worker orders` runs it; `orderfleet worker all` takes its duty.
+"""
+
+from __future__ import annotations
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+
+from orderfleet.contracts import names
+from orderfleet.contracts.settle import Sweep
+from orderfleet.orders.activities import OrderActivities
+from orderfleet.orders.refund import RefundWorkflow
+from orderfleet.orders.settle import SettleWorkflow
+from orderfleet.orders.sweep import SweepWorkflow
+from orderfleet.orders.upkeep import UpkeepActivities
+from orderfleet.orders.workflow import OrderWorkflow
+from orderfleet.payments import payment_provider
+from orderfleet.ports import ClosedWorkflows, OrphanStore, PaymentProvider
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.visibility import Visibility
+from orderfleet.runtime.worker import Duty, Wire, serve
+from orderfleet.steps.around import around_steps
+from orderfleet.store import Database, OrderRecord, Orphans, connect
+
+
+def duty(
+    settings: Settings, record: OrderRecord, provider: PaymentProvider, orphans: OrphanStore, closed: ClosedWorkflows
+) -> Duty:
+    """What the order worker serves."""
+    orders, upkeep = OrderActivities(record, provider), UpkeepActivities(orphans, closed)
+    return Duty(
+        task_queue=settings.orders_task_queue,
+        workflows=[OrderWorkflow, RefundWorkflow, SettleWorkflow, SweepWorkflow],
+        activities=[
+            orders.receive,
+            orders.validate,
+            orders.record,
+            orders.charge,
+            orders.void_payment,
+            orders.refund,
+            upkeep.find_orphans,
+            upkeep.settle_record,
+        ],
+        interceptors=around_steps(record, settings.faults),
+    )
+
+
+def wired(settings: Settings, database: Database) -> Wire:
+    """The duty with the adapters that the settings name; the fleet's sweep is started beside it."""
+    provider = payment_provider(
+        settings.payment_provider, ledger=settings.simulated_ledger, latency=settings.simulated_latency
+    )
+
+    async def wire(client: Client) -> Duty:
+        await start_sweep(client, settings)
+        return duty(settings, OrderRecord(database), provider, Orphans(database), Visibility(client))
+
+    return wire
+
+
+async def start_sweep(client: Client, settings: Settings) -> None:
+    """Start the sweep unless it runs already; one serves all workers of the queue."""
+    await client.start_workflow(
+        names.SWEEP_WORKFLOW,
+        Sweep(interval=settings.sweep_interval, policy=settings.order_policy()),
+        id=f"{names.SWEEP_WORKFLOW_ID}-{settings.orders_task_queue}",
+        task_queue=settings.orders_task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+
+
+async def run(settings: Settings, stop: Stop) -> None:
+    """Serve until asked to stop."""
+    async with connect(settings, "orders") as database:
+        await serve(settings, stop, [wired(settings, database)])

@@ -1,0 +1,1 @@
+"""The shipping worker: the workflow of one shipment, and its activities."""

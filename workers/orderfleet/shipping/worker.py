@@ -1,0 +1,50 @@
+"""The shipping worker: wires the shipping workflow to the record and the carrier.
+
+`orderfleet worker shipping` runs it; `orderfleet worker all` takes its duty.
+"""
+
+from __future__ import annotations
+
+from temporalio.client import Client
+
+from orderfleet.carriers import carrier as named_carrier
+from orderfleet.ports import Carrier
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.worker import Duty, Wire, serve
+from orderfleet.shipping.activities import ShippingActivities
+from orderfleet.shipping.workflow import ShippingWorkflow
+from orderfleet.steps.around import around_steps
+from orderfleet.store import Database, OrderRecord, connect
+
+
+def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
+    """What the shipping worker serves."""
+    activities = ShippingActivities(record, carrier)
+    return Duty(
+        task_queue=settings.shipping_task_queue,
+        workflows=[ShippingWorkflow],
+        activities=[
+            activities.prepare_package,
+            activities.dispatch_carrier,
+            activities.record_shipment,
+            activities.void_booking,
+        ],
+        interceptors=around_steps(record, settings.faults),
+    )
+
+
+def wired(settings: Settings, database: Database) -> Wire:
+    """The duty with the adapter that the settings name."""
+    carrier = named_carrier(settings.carrier, ledger=settings.simulated_ledger, latency=settings.simulated_latency)
+
+    async def wire(_client: Client) -> Duty:
+        return duty(settings, OrderRecord(database), carrier)
+
+    return wire
+
+
+async def run(settings: Settings, stop: Stop) -> None:
+    """Serve until asked to stop."""
+    async with connect(settings, "shipping") as database:
+        await serve(settings, stop, [wired(settings, database)])

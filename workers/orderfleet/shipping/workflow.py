@@ -1,0 +1,248 @@
+"""`ShippingWorkflow`: one shipment, from preparing the package to handing it to the carrier.
+
+A child of the order's workflow that outlives it. It takes another address or a cancel until it
+schedules `dispatch_carrier`; from then on an address is refused and a cancel is asked of the
+carrier. It answers its order by signal; its result is what counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.common import WorkflowIDReusePolicy
+    from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
+    from temporalio.workflow import ParentClosePolicy
+
+    from orderfleet.contracts import names
+    from orderfleet.contracts.record import AuditEvent, EventKind
+    from orderfleet.contracts.refund import RefundOrder
+    from orderfleet.contracts.shipping import (
+        AddressChange,
+        BookingState,
+        DispatchFailed,
+        Parcel,
+        ShipmentAnswer,
+        ShipmentCancel,
+        ShipmentRecord,
+        ShippingInput,
+        ShippingResult,
+    )
+    from orderfleet.contracts.status import ShipmentStatus, Step
+    from orderfleet.contracts.steps import (
+        DispatchInput,
+        DispatchResult,
+        PrepareInput,
+        RecordShipmentInput,
+        StepResult,
+        VoidBookingInput,
+        VoidBookingResult,
+    )
+    from orderfleet.shipping.activities import ShippingActivities
+
+from orderfleet.steps.running import Activity, StepFailed, StepRunner
+
+_PREPARE = Activity(ShippingActivities.prepare_package, StepResult)
+_DISPATCH = Activity(ShippingActivities.dispatch_carrier, DispatchResult)
+_RECORD = Activity(ShippingActivities.record_shipment, StepResult)
+_VOID = Activity(ShippingActivities.void_booking, VoidBookingResult)
+
+
+@workflow.defn(name=names.SHIPPING_WORKFLOW)
+class ShippingWorkflow:
+    """One shipment."""
+
+    @workflow.init
+    def __init__(self, given: ShippingInput) -> None:
+        self._given = given
+        self._address = given.address
+        self._cancel_reason: str | None = None
+        self._dispatching = False
+        self._dispatch_under_way: asyncio.Task[DispatchResult] | None = None
+        self._over = False
+        self._last_error: str | None = None
+        self._retries: dict[str, int] = {}
+        self._attempts = 0
+        self._event_count = 0
+        self._steps = StepRunner(given.policy.outage, self._trouble)
+
+    @workflow.run
+    async def run(self, given: ShippingInput) -> ShippingResult:
+        """Ship, and answer how it ended."""
+        result = await self._ship(given)
+        self._over = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return result
+
+    async def _ship(self, given: ShippingInput) -> ShippingResult:
+        try:
+            await self._prepare(given)
+            if self._cancel_reason is not None:
+                return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
+            # From here on no other address is taken: what is scheduled now goes where it says.
+            self._dispatching = True
+            return await self._dispatch(given)
+        except StepFailed as failed:
+            if self._cancel_reason is not None:
+                return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
+            if self._dispatching:
+                self._attempts = 1 if failed.final else given.policy.dispatch_carrier.attempts
+            why = str(failed)
+        except (ActivityError, asyncio.CancelledError):
+            if self._cancel_reason is None:
+                raise
+            return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
+        await self._tell_order(names.DISPATCH_FAILED, DispatchFailed(shipment_id=given.shipment_id, reason=why))
+        return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, why)
+
+    async def _prepare(self, given: ShippingInput) -> None:
+        """Prepare the package; again, as long as the address changes meanwhile."""
+        prepared = None
+        while prepared != self._address and self._cancel_reason is None:
+            prepared = self._address
+            arg = PrepareInput(
+                order_id=given.order_id,
+                shipment=self._record(ShipmentStatus.PREPARED),
+                events=(self._event(EventKind.PACKAGE_PREPARED),),
+            )
+            self._count("prepare_package", await self._steps.run(_PREPARE, arg, given.policy.prepare_package))
+
+    async def _dispatch(self, given: ShippingInput) -> ShippingResult:
+        arg = DispatchInput(
+            order_id=given.order_id,
+            parcel=Parcel(
+                order_id=given.order_id,
+                shipment_id=given.shipment_id,
+                attempt=given.attempt,
+                items=given.items,
+                address=self._address,
+                customer=given.customer,
+            ),
+            shipment=self._record(ShipmentStatus.PREPARED),
+            dispatched=self._event(EventKind.DISPATCHED),
+        )
+        self._dispatch_under_way = asyncio.create_task(self._steps.run(_DISPATCH, arg, given.policy.dispatch_carrier))
+        done = await self._dispatch_under_way
+        self._attempts = done.attempt
+        self._count("dispatch_carrier", done)
+        return ShippingResult(
+            shipment_id=given.shipment_id,
+            status=ShipmentStatus.DISPATCHED,
+            carrier=done.booking.carrier,
+            tracking_number=done.booking.tracking_number,
+            attempts=done.attempt,
+            retries=self._retries,
+        )
+
+    @workflow.signal(name=names.CHANGE_ADDRESS)
+    async def change_address(self, change: AddressChange) -> None:
+        """The order wants the package to go elsewhere."""
+        refusal = self._too_late()
+        if refusal is None and self._dispatching:
+            refusal = "the package is being dispatched"
+        if refusal is None:
+            self._address = change.address
+        await self._answer(change.request, refusal)
+
+    @workflow.signal(name=names.CANCEL_SHIPMENT)
+    async def cancel_shipment(self, cancel: ShipmentCancel) -> None:
+        """The order does not want the package to go."""
+        refusal = self._too_late()
+        if refusal is None and self._dispatching:
+            refusal = await self._ask_carrier()
+        if refusal is None:
+            self._cancel_reason = self._cancel_reason or cancel.reason
+            if self._dispatch_under_way is not None:
+                # It can't book any more: its further attempts would only keep the order waiting.
+                self._dispatch_under_way.cancel()
+        await self._answer(cancel.request, refusal)
+
+    async def _ask_carrier(self) -> str | None:
+        """Take the booking back while it is being made: only the carrier knows whether it left."""
+        arg = VoidBookingInput(order_id=self._given.order_id, shipment_attempt=self._given.attempt)
+        policy = self._given.policy
+        answer = await self._steps.run_until_done(_VOID, arg, policy.dispatch_carrier, policy.owed)
+        return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
+
+    def _too_late(self) -> str | None:
+        return "the shipment has ended" if self._over else None
+
+    async def _answer(self, request: int, refusal: str | None) -> None:
+        answer = ShipmentAnswer(
+            shipment_id=self._given.shipment_id, request=request, taken=refusal is None, reason=refusal or ""
+        )
+        await self._tell_order(names.SHIPMENT_ANSWER, answer)
+
+    async def _tell_order(self, signal: str, told: Any) -> None:
+        """Signal the order; when its workflow is gone, see to it that nothing is left owed."""
+        order = workflow.get_external_workflow_handle(self._given.order_workflow_id)
+        try:
+            await order.signal(signal, told)
+        except ApplicationError:
+            if signal == names.DISPATCH_FAILED:
+                await self._undo_for_the_order()
+
+    async def _undo_for_the_order(self) -> None:
+        """The order was ended from outside: take the booking back and owe the refund in its place."""
+        if await self._ask_carrier() is not None:
+            return
+        given = self._given
+        try:
+            await workflow.start_child_workflow(
+                names.REFUND_WORKFLOW,
+                RefundOrder(
+                    order_id=given.order_id, payment=given.payment, reason="dispatch failed", policy=given.policy
+                ),
+                id=names.refund_workflow_id(given.payment.payment_id),
+                task_queue=given.orders_task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+            )
+        except WorkflowAlreadyStartedError:
+            return
+
+    async def _end(self, status: ShipmentStatus, kind: EventKind, why: str) -> ShippingResult:
+        arg = RecordShipmentInput(
+            order_id=self._given.order_id,
+            shipment=self._record(status, why if status is ShipmentStatus.FAILED else None),
+            events=(self._event(kind, reason=why),),
+        )
+        policy = self._given.policy
+        await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
+        return ShippingResult(
+            shipment_id=self._given.shipment_id,
+            status=status,
+            attempts=self._attempts,
+            retries=self._retries,
+            reason=why,
+        )
+
+    def _record(self, status: ShipmentStatus, failed: str | None = None) -> ShipmentRecord:
+        return ShipmentRecord(
+            shipment_id=self._given.shipment_id,
+            order_id=self._given.order_id,
+            attempt=self._given.attempt,
+            status=status,
+            attempts=self._attempts,
+            dispatch_failed_reason=failed,
+        )
+
+    def _event(self, kind: EventKind, **detail: Any) -> AuditEvent:
+        self._event_count += 1
+        return AuditEvent(
+            key=f"{self._given.shipment_id}/{self._event_count}",
+            kind=kind,
+            step=Step.SHIPPING,
+            at=workflow.now(),
+            detail={"shipment": self._given.shipment_id, **detail},
+        )
+
+    def _count(self, step: str, result: StepResult) -> None:
+        if result.attempt > 1:
+            self._retries[step] = self._retries.get(step, 0) + result.attempt - 1
+
+    def _trouble(self, text: str) -> None:
+        self._last_error = text
