@@ -1,0 +1,44 @@
+"""Puts the API together: routes, error handlers, OpenAPI document. Called by `serve` and by tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
+from pydantic.json_schema import models_json_schema
+
+from orderfleet import __version__
+from orderfleet.api import changes, probes, problems, routes
+from orderfleet.api.services import Services
+
+_DESCRIPTION = (
+    "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
+    " 503 says in `Retry-After` when to ask again."
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application; it connects to nothing itself."""
+    # Documentation pages whose assets are served from here: a cluster may have no way out.
+    app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
+    app.state.services = services
+    problems.install(app)
+    for router in (routes.router, changes.router, probes.router):
+        app.include_router(router)
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of extending the document
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    _, schemas = models_json_schema([(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}")
+    document["components"]["schemas"].update(schemas["$defs"])
+    return document

@@ -1,0 +1,117 @@
+"""The bodies of requests: outer models of their own, so that API, resource and workflow change alone.
+
+Routes read them, the command line builds the same order from its arguments. The bodies of earlier
+systems are read as they are: flat customer fields, `shipping_address`, `line1`, an address without
+an envelope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from orderfleet.contracts.base import OrderId, PaymentId
+from orderfleet.contracts.duration import Duration, parse_duration
+from orderfleet.contracts.order import Address, Customer, Item, ReviewMode, ReviewTimeoutAction
+
+NOTHING: Final = parse_duration("0s")
+
+Bound = Annotated[Duration, Field(gt=NOTHING), WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]})]
+"""A duration above zero, as Kubernetes writes them."""
+
+
+class Body(BaseModel):
+    """A request body; an unknown field is refused, because it is most often a misspelt one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ReviewTerms(Body):
+    """Terms of the review; what is left out comes from the settings."""
+
+    mode: ReviewMode | None = Field(default=None, description="`manual` waits for an approval.")
+    timeout: Bound | None = Field(default=None, description="How long the review may take.")
+    on_timeout: ReviewTimeoutAction | None = Field(
+        default=None,
+        validation_alias=AliasChoices("on_timeout", "onTimeout"),
+        description="What becomes of an order nobody reviewed in time.",
+    )
+
+
+class DeliveryTerms(Body):
+    """Terms of the delivery; what is left out comes from the settings."""
+
+    confirm: bool | None = Field(default=None, description="End the order only when the carrier confirms delivery.")
+    timeout: Bound | None = Field(default=None, description="How long to wait for the confirmation.")
+
+
+class NewOrder(Body):
+    """An order to be started."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "order_id": "ord-1",
+                    "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
+                    "items": [{"sku": "tea-100", "qty": 2, "price": "4.50"}],
+                    "address": {
+                        "street": "12 St James's Square",
+                        "city": "London",
+                        "state": "England",
+                        "zip": "SW1Y 4JH",
+                        "country": "GB",
+                    },
+                    "review": {"mode": "manual", "timeout": "24h"},
+                }
+            ]
+        }
+    )
+
+    order_id: OrderId | None = Field(default=None, description="Used once, ever; made when left out.")
+    items: tuple[Item, ...] | None = Field(default=None, description="What is ordered.")
+    address: Address | None = Field(
+        default=None,
+        validation_alias=AliasChoices("address", "shipping_address"),
+        description="Where the package goes; `shipping_address` is read too, and `line1` for `street`.",
+    )
+    customer: Customer | None = Field(default=None, description="Who ordered.")
+    customer_name: str | None = Field(default=None, description="The same as `customer.name`.")
+    customer_email: str | None = Field(default=None, description="The same as `customer.email`.")
+    payment_id: PaymentId | None = Field(default=None, description="Left out: `pay-` and the order id.")
+    currency: str | None = Field(default=None, description="ISO 4217 code; left out: `USD`.", examples=["USD"])
+    review: ReviewTerms | None = Field(default=None)
+    deadline: Bound | None = Field(
+        default=None, description="From the start of the order; then it is canceled and undone."
+    )
+    delivery: DeliveryTerms | None = Field(default=None)
+    approved: bool | None = Field(default=None, description="Approved from the start.")
+
+    def customer_told(self) -> Customer:
+        """Who ordered, from whichever of the fields say it."""
+        told = self.customer or Customer()
+        return Customer(name=self.customer_name or told.name, email=self.customer_email or told.email)
+
+
+class Cancel(Body):
+    """Why the order is canceled."""
+
+    reason: str = Field(default="", max_length=1000, examples=["changed my mind"])
+
+
+class NewAddress(Body):
+    """Where the package shall go instead; the address itself is read too."""
+
+    address: Address = Field(
+        validation_alias=AliasChoices("address", "new_address"),
+        examples=[{"street": "1 New Road", "city": "Leeds", "state": "England", "zip": "LS1 1AA", "country": "GB"}],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_itself(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not data.keys() & {"address", "new_address"}:
+            return {"address": data}
+        return data

@@ -1,0 +1,172 @@
+"""Problem documents (RFC 9457): the one shape of every error that the API answers.
+
+`app` installs the handlers, routes document their errors with `documented`. A handler must never
+show what only a log should: an unexpected error's text stays out of its document.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from orderfleet.api.intake import Unprocessable
+from orderfleet.client import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
+
+_log = structlog.get_logger()
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 2
+
+_PREFIX: Final = "urn:orderfleet:problem:"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str = Field(examples=["items[0].qty"])
+    message: str = Field(examples=["0 is below 1; order at least one"])
+
+
+class Problem(BaseModel):
+    """A problem document."""
+
+    type: str = Field(examples=[f"{_PREFIX}order-not-found"], description="Stable name of the kind of problem.")
+    title: str = Field(examples=["Order not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["there is no order 'ord-1'"], description="What happened here and what to do.")
+    instance: str = Field(examples=["/orders/ord-1"], description="Path of the request.")
+    errors: list[FieldProblem] = Field(default=[], description="The wrong fields, for status 422.")
+
+
+class Kind(NamedTuple):
+    """What all problems of a kind have in common."""
+
+    status: int
+    name: str
+    title: str
+
+
+_INVALID: Final = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "Invalid request")
+_MALFORMED: Final = Kind(HTTPStatus.BAD_REQUEST, "malformed", "Malformed request")
+_NOT_FOUND: Final = Kind(HTTPStatus.NOT_FOUND, "order-not-found", "Order not found")
+_TAKEN: Final = Kind(HTTPStatus.CONFLICT, "order-id-taken", "Order id taken")
+_TEMPORAL_AWAY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "temporal-away", "Temporal is away")
+_INTERNAL: Final = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
+
+_OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
+    Unprocessable: _INVALID,
+    OrderNotFound: _NOT_FOUND,
+    OrderConflict: _TAKEN,
+    OrderRefused: Kind(HTTPStatus.CONFLICT, "refused", "The order refused the change"),
+    OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
+    TemporalUnavailable: _TEMPORAL_AWAY,
+    StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-away", "The record is away"),
+}
+
+_EXAMPLES: Final[dict[int, tuple[Kind, str]]] = {
+    400: (_MALFORMED, "the body is not JSON"),
+    404: (_NOT_FOUND, "there is no order 'ord-1'"),
+    409: (_TAKEN, "order id 'ord-1' was used before with another content; choose another order id"),
+    422: (_INVALID, "items[0].qty: 0 is below 1; order at least one"),
+    503: (_TEMPORAL_AWAY, "Temporal is away; make the same request again"),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.add_exception_handler(OrderfleetError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI descriptions of a route's errors; `app` adds the schema they refer to."""
+    return {status: _description(status) for status in statuses}
+
+
+def _description(status: int) -> dict[str, Any]:
+    kind, detail = _EXAMPLES[status]
+    content = {
+        "schema": {"$ref": f"#/components/schemas/{Problem.__name__}"},
+        "example": _problem(kind, detail, "/orders/ord-1", _fields([detail]) if kind is _INVALID else []),
+    }
+    described: dict[str, Any] = {"description": kind.title, "content": {MEDIA_TYPE: content}}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        seconds = {"description": "Seconds to wait before the same request again.", "schema": {"type": "integer"}}
+        described["headers"] = {"Retry-After": seconds}
+    return described
+
+
+def _problem(kind: Kind, detail: str, path: str, errors: list[FieldProblem]) -> dict[str, Any]:
+    problem = Problem(
+        type=_PREFIX + kind.name, title=kind.title, status=kind.status, detail=detail, instance=path, errors=errors
+    )
+    return problem.model_dump(exclude_defaults=True)
+
+
+def _answer(request: Request, kind: Kind, detail: str, errors: list[FieldProblem] | None = None) -> JSONResponse:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    content = _problem(kind, detail, request.url.path, errors or [])
+    return JSONResponse(content, status_code=kind.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    errors = _fields(error.problems) if isinstance(error, Unprocessable) else None
+    for known, kind in _OF_ERRORS.items():
+        if isinstance(error, known):
+            if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                # Whoever runs the API needs the driver's words, whoever calls it doesn't.
+                _log.warning(kind.title, path=request.url.path, error=str(error))
+                return _answer(request, kind, f"{kind.title}; make the same request again")
+            return _answer(request, kind, str(error), errors)
+    return await _unexpected(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    if any(problem["type"] == "json_invalid" for problem in found):
+        return _answer(request, _MALFORMED, "the body is not JSON")
+    errors = [FieldProblem(field=_path(problem["loc"]), message=_message(problem)) for problem in found]
+    return _answer(request, _INVALID, "; ".join(f"{one.field}: {one.message}" for one in errors), errors)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    kind = Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
+    answer = _answer(request, kind, f"{request.method} {request.url.path}: {status.phrase}; /docs lists the routes")
+    if isinstance(error, HTTPException) and error.headers:
+        answer.headers.update(error.headers)
+    return answer
+
+
+async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
+    return _answer(request, _INTERNAL, "something unexpected went wrong here; the log of the API says what")
+
+
+def _fields(problems: list[str]) -> list[FieldProblem]:
+    parts = (problem.partition(": ") for problem in problems)
+    return [FieldProblem(field=field, message=message) for field, _, message in parts]
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """`("body", "items", 0, "qty")` as people write it: `items[0].qty`."""
+    path = ""
+    for part in location[1:] if location[0] in ("body", "path", "query", "header") else location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path or "body"
+
+
+def _message(problem: dict[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "is not a field here; /docs lists them"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

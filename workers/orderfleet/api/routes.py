@@ -1,0 +1,97 @@
+"""`/orders`: create an order and see where it stands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from orderfleet.api.answers import EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
+from orderfleet.api.intake import order_id_for, to_input
+from orderfleet.api.models import NewOrder
+from orderfleet.api.problems import documented
+from orderfleet.api.services import Given
+from orderfleet.client import SourcedStatus, StartOutcome
+from orderfleet.contracts.base import OrderId
+from orderfleet.contracts.order import ReviewMode
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+IdOfOrder = Annotated[OrderId, Path(description="The order's id.", examples=["ord-1"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same key with the same content answers the same; with another content it is 409.",
+    ),
+]
+
+_REPLAYED: Final[dict[str, Any]] = {
+    "headers": {
+        "Location": {"description": "Path of the order.", "schema": {"type": "string"}},
+        "Idempotency-Replayed": {
+            "description": "`true` when the same request had started the order before.",
+            "schema": {"type": "string"},
+        },
+    }
+}
+
+_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(404, 422, 503)}
+_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(404, 422, 503)}
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Start an order",
+    responses={201: _REPLAYED, **documented(400, 409, 422, 503)},
+)
+async def create(
+    order: NewOrder, services: Given, response: Response, request: Request, idempotency_key: IdempotencyKey = None
+) -> Created:
+    """Start the order's workflow.
+
+    The order id is the idempotency key; without one, `Idempotency-Key` is, and an id is made from
+    it. An order made here has no Kubernetes object.
+    """
+    order_id = order_id_for(order, idempotency_key)
+    given = to_input(order, order_id, services.settings)
+    started = await services.desk.start(given)
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"
+    if started.outcome is StartOutcome.ADOPTED:
+        response.headers["Idempotency-Replayed"] = "true"
+    waits = "it waits for approval" if given.review.mode is ReviewMode.MANUAL else "it needs no approval"
+    return Created(
+        order_id=order_id,
+        workflow_id=started.workflow_id,
+        run_id=started.run_id,
+        payment_id=given.payment_id,
+        message=f"order {order_id} is started; {waits}",
+    )
+
+
+@router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS)
+async def read(order_id: IdOfOrder, services: Given) -> SourcedStatus:
+    """Answer from the record; from the workflow when it isn't recorded yet."""
+    return await services.desk.recorded(order_id)
+
+
+@router.get("/{order_id}/status", summary="One order, live", responses=_STATUS)
+async def status(order_id: IdOfOrder, services: Given) -> SourcedStatus:
+    """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
+    return await services.desk.live(order_id)
+
+
+@router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS)
+async def events(
+    order_id: IdOfOrder,
+    services: Given,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only events after this one.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Events in one answer at most.")] = 100,
+) -> Events:
+    """Every step, retry, signal and error, oldest first."""
+    found = await services.desk.events(order_id, after=after, limit=limit)
+    more = len(found) == limit
+    return Events(order_id=order_id, events=found, next_after=found[-1].id if more else None)

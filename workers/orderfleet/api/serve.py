@@ -1,0 +1,93 @@
+"""Runs the API as a process: wires it, listens, and drains on SIGTERM. `orderfleet api` calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+
+from orderfleet.api.app import create_app
+from orderfleet.api.readiness import Readiness
+from orderfleet.api.services import Services
+from orderfleet.api.startup import refuse_unsafe
+from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect as connect_to_temporal
+from orderfleet.store import OrderReads
+from orderfleet.store import connect as connect_to_store
+
+_log = structlog.get_logger()
+
+
+class PortTaken(OrderfleetError):
+    """The API can't listen where it was told to."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves SIGTERM and SIGINT to the process, which asks for a stop the same way in every role."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(settings: Settings, stop: Stop) -> None:
+    """Serve until asked to stop, then finish open requests within the drain bound.
+
+    Raises:
+        UnsafeSettings: see `startup`.
+        PortTaken: address or port can't be listened on.
+    """
+    refuse_unsafe(settings)
+    listener = _listen(settings.api_host, settings.api_port)
+    # Lazily: an API that starts while Temporal is away answers 503 until it is back.
+    temporal = await connect_to_temporal(settings, lazy=True)
+    async with connect_to_store(settings, "api") as database:
+        reader = OrderReads(database)
+        readiness = Readiness(
+            {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
+        )
+        desk = OrderDesk(OrderClient(temporal, task_queue=settings.orders_task_queue), reader)
+        app = create_app(Services(settings, desk, readiness))
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(settings.drain_timeout.total_seconds())),
+            )
+        )
+        _log.info("serving", address=settings.api_host, port=listener.getsockname()[1])
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        readiness.drain()
+        server.should_exit = True
+        await serving
+        _log.info("drained")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise PortTaken(
+            f"can't listen on {host}:{port}: {_why(error)}; set ORDERFLEET_API_HOST or ORDERFLEET_API_PORT"
+        ) from None
+
+
+def _why(error: OSError) -> str:
+    # Python's own text repeats the address.
+    known = not isinstance(error, socket.gaierror) and error.errno
+    return os.strerror(error.errno).lower() if known and error.errno else str(error.strerror or error)

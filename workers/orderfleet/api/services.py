@@ -1,0 +1,30 @@
+"""What the routes need, given to the app once and to each route by `Depends`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from orderfleet.api.readiness import Readiness
+from orderfleet.client import OrderDesk
+from orderfleet.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The wired parts."""
+
+    settings: Settings
+    desk: OrderDesk
+    readiness: Readiness
+
+
+def _of_app(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Given = Annotated[Services, Depends(_of_app)]
+"""A route's parameter that holds the services."""

@@ -1,0 +1,26 @@
+"""What the API refuses to start with. Called by `serve` before anything listens.
+
+The choice of an authentication is checked here once there is one to choose.
+"""
+
+from __future__ import annotations
+
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.runtime.settings import Environment, Settings
+
+
+class UnsafeSettings(OrderfleetError):
+    """The settings are right each by itself and dangerous together."""
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Check the settings as a whole.
+
+    Raises:
+        UnsafeSettings: the message names the settings and what to do.
+    """
+    if settings.sample_orders and settings.environment is not Environment.LOCAL:
+        raise UnsafeSettings(
+            "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only: it would ship samples"
+            " to a sample address; turn one of them off"
+        )

@@ -1,0 +1,22 @@
+"""The one door into Temporal for the operator, the API and the command line."""
+
+from orderfleet.client.client import OrderClient, conflict
+from orderfleet.client.desk import OrderDesk, Source, SourcedStatus
+from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.client.results import Answer, Started, StartOutcome
+
+__all__ = [
+    "Answer",
+    "OrderClient",
+    "OrderConflict",
+    "OrderDesk",
+    "OrderEnded",
+    "OrderNotFound",
+    "OrderRefused",
+    "Source",
+    "SourcedStatus",
+    "StartOutcome",
+    "Started",
+    "TemporalUnavailable",
+    "conflict",
+]

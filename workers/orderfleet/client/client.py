@@ -1,0 +1,183 @@
+"""`OrderClient`: start orders, change them, ask them. The only module that calls Temporal's client.
+
+The operator, the API and the command line call it. Every call is idempotent: made again after a
+lost answer, it has the same effect once.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from orderfleet.client.errors import OrderConflict, OrderRefused, translated
+from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.contracts import names
+from orderfleet.contracts.declare import Declaration
+from orderfleet.contracts.order import Address, OrderInput
+from orderfleet.contracts.status import OrderStatus
+
+RPC_TIMEOUT: Final = timedelta(seconds=5)
+"""Longest wait for an answer that needs no worker."""
+ANSWER_TIMEOUT: Final = timedelta(seconds=2)
+"""Longest wait for a worker's answer, before a change is queued as a signal."""
+
+
+class OrderClient:
+    """Orders through Temporal.
+
+    Args:
+        temporal: a connected client with the pydantic data converter.
+        task_queue: the order workers' queue.
+    """
+
+    def __init__(self, temporal: Client, *, task_queue: str = names.ORDERS_TASK_QUEUE) -> None:
+        self._temporal = temporal
+        self._task_queue = task_queue
+
+    async def start(self, order: OrderInput) -> Started:
+        """Start the order's workflow, or adopt the one that the same owner started with the same content.
+
+        Raises:
+            OrderConflict: the order id is taken by another owner or with another content.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        workflow_id = names.order_workflow_id(order.order_id)
+        with translated(order.order_id):
+            try:
+                handle = await self._temporal.start_workflow(
+                    names.ORDER_WORKFLOW,
+                    order,
+                    id=workflow_id,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    memo=_memo(order),
+                    static_summary=f"order {order.order_id}",
+                    rpc_timeout=RPC_TIMEOUT,
+                )
+            except WorkflowAlreadyStartedError:
+                return await self._adopt(order, workflow_id)
+        return Started(
+            order_id=order.order_id,
+            workflow_id=workflow_id,
+            run_id=handle.first_execution_run_id or handle.result_run_id or "",
+            outcome=StartOutcome.STARTED,
+        )
+
+    async def find(self, order: OrderInput) -> Started:
+        """Find the order's workflow without starting it, running or ended.
+
+        Raises:
+            OrderConflict: the order id is taken by another owner or with another content.
+            OrderNotFound: Temporal knows no such workflow.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        with translated(order.order_id):
+            return await self._adopt(order, names.order_workflow_id(order.order_id))
+
+    async def _adopt(self, order: OrderInput, workflow_id: str) -> Started:
+        description = await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+        memo = await description.memo()
+        owner, uid, content = (
+            str(memo.get(key, "")) for key in (names.MEMO_OWNER, names.MEMO_OWNER_UID, names.MEMO_CONTENT_HASH)
+        )
+        problem = conflict(order, owner=owner, owner_uid=uid, content=content)
+        if problem is not None:
+            raise OrderConflict(problem)
+        return Started(
+            order_id=order.order_id,
+            workflow_id=workflow_id,
+            run_id=description.run_id,
+            outcome=StartOutcome.ADOPTED,
+        )
+
+    async def declare(self, order_id: str, declaration: Declaration) -> None:
+        """Tell the workflow the declared state; durable also while no worker runs.
+
+        Raises:
+            OrderNotFound: the workflow does not run (any more).
+            TemporalUnavailable: Temporal did not answer.
+        """
+        with translated(order_id):
+            await self._handle(order_id).signal(names.DECLARE, declaration, rpc_timeout=RPC_TIMEOUT)
+
+    async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
+        """Approve the order.
+
+        Raises:
+            OrderNotFound: the workflow does not run (any more).
+            OrderRefused: the workflow refused; the message says why.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        return await self._change(order_id, names.APPROVE, [], request_id)
+
+    async def cancel(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the order. Raises as `approve`."""
+        return await self._change(order_id, names.CANCEL_ORDER, [reason], request_id)
+
+    async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
+        """Send the package elsewhere. Raises as `approve`."""
+        return await self._change(order_id, names.UPDATE_ADDRESS, [address], request_id)
+
+    async def status(self, order_id: str) -> OrderStatus:
+        """Ask the workflow itself, running or ended.
+
+        Raises:
+            OrderNotFound: Temporal knows no such workflow.
+            TemporalUnavailable: Temporal or the workers did not answer.
+        """
+        with translated(order_id):
+            status: OrderStatus = await self._handle(order_id).query(
+                names.STATUS_QUERY, result_type=OrderStatus, rpc_timeout=ANSWER_TIMEOUT
+            )
+        return status
+
+    async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
+        """Send an update; with no worker's answer in time, the same change as a signal."""
+        handle = self._handle(order_id)
+        with translated(order_id):
+            try:
+                await handle.execute_update(name, args=args, id=request_id or str(uuid4()), rpc_timeout=ANSWER_TIMEOUT)
+            except WorkflowUpdateFailedError as error:
+                raise OrderRefused(str(error.cause)) from error
+            except WorkflowUpdateRPCTimeoutOrCancelledError:
+                await handle.signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
+                return Answer.QUEUED
+        return Answer.TAKEN
+
+    def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
+        return self._temporal.get_workflow_handle(names.order_workflow_id(order_id))
+
+
+def _memo(order: OrderInput) -> dict[str, str]:
+    return {
+        names.MEMO_OWNER: order.owner,
+        names.MEMO_OWNER_UID: order.owner_uid,
+        names.MEMO_CONTENT_HASH: order.content_hash,
+    }
+
+
+def conflict(order: OrderInput, *, owner: str, owner_uid: str, content: str) -> str | None:
+    """Why `order` is not the one already known by its id; None when it is the same.
+
+    The same Order object (by UID) is always the same. Another object of the same name, or another
+    request, is the same if its content hash is.
+    """
+    if owner != order.owner:
+        held = f"belongs to Order {owner}" if owner else "was made outside Kubernetes"
+        return f"order id {order.order_id!r} {held}; choose another spec.orderId"
+    if owner_uid and owner_uid == order.owner_uid:
+        return None
+    if content != order.content_hash:
+        return f"order id {order.order_id!r} was used before with another content; choose another order id"
+    return None

@@ -1,0 +1,157 @@
+"""Orders by workflow and record together: each stands in for the other when it can't be asked.
+
+The API and the command line call it. The workflow knows first; the record stays when Temporal has
+forgotten, and decides whether an order id was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from contextlib import suppress
+from enum import StrEnum
+
+from orderfleet.client.client import OrderClient, conflict
+from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, TemporalUnavailable
+from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.order import Address, OrderInput
+from orderfleet.contracts.record import RecordedEvent, RecordedOrder
+from orderfleet.contracts.status import OrderStatus
+from orderfleet.ports import OrderReader
+
+
+class Source(StrEnum):
+    """Who gave a status."""
+
+    WORKFLOW = "workflow"
+    RECORD = "record"
+
+
+class SourcedStatus(OrderStatus):
+    """Where an order stands, and who says so."""
+
+    source: Source
+    """`record` when the workflow can't be asked, and the other way round."""
+
+
+class OrderDesk:
+    """What callers outside Kubernetes do with orders."""
+
+    def __init__(self, client: OrderClient, reader: OrderReader) -> None:
+        self._client = client
+        self._reader = reader
+
+    async def start(self, order: OrderInput) -> Started:
+        """Start the order, or find that the same request did.
+
+        Raises:
+            OrderConflict: the order id is taken.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        with suppress(StoreUnavailable):
+            # While the record is away Temporal decides, and the workflow looks again.
+            record = await self._reader.order(order.order_id)
+            if record is not None:
+                return _started_before(order, record)
+        return await self._client.start(order)
+
+    async def live(self, order_id: str) -> SourcedStatus:
+        """The workflow's own word, or the record's when it can't be asked.
+
+        Raises:
+            OrderNotFound: neither knows the order.
+            TemporalUnavailable: the workflow can't be asked and the record doesn't have the order (yet).
+            StoreUnavailable: neither can be asked.
+        """
+        try:
+            return _sourced(await self._client.status(order_id), Source.WORKFLOW)
+        except (OrderNotFound, TemporalUnavailable) as error:
+            record = await self._reader.order(order_id)
+            if record is not None:
+                return _sourced(record.status, Source.RECORD)
+            if isinstance(error, TemporalUnavailable):
+                raise
+            raise _unknown(order_id) from error
+
+    async def recorded(self, order_id: str) -> SourcedStatus:
+        """The record's word, or the workflow's own when it isn't recorded (yet) or the record is away.
+
+        Raises as `live`.
+        """
+        away: StoreUnavailable | None = None
+        try:
+            record = await self._reader.order(order_id)
+            if record is not None:
+                return _sourced(record.status, Source.RECORD)
+        except StoreUnavailable as error:
+            away = error
+        try:
+            return _sourced(await self._client.status(order_id), Source.WORKFLOW)
+        except OrderNotFound as error:
+            raise away or _unknown(order_id) from error
+
+    async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        """The audit trail from the event after id `after`; empty for an order that isn't recorded yet.
+
+        Raises as `live`.
+        """
+        found = await self._reader.events(order_id, after=after, limit=limit)
+        if not found:
+            # An unknown order is an error, not an empty trail.
+            await self.recorded(order_id)
+        return found
+
+    async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
+        """Approve the order.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            OrderEnded: the order is over.
+            OrderRefused: the workflow refused; the message says why.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        return await self._asked(order_id, self._client.approve(order_id, request_id=request_id))
+
+    async def cancel(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the order. Raises as `approve`."""
+        return await self._asked(order_id, self._client.cancel(order_id, reason, request_id=request_id))
+
+    async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
+        """Send the package elsewhere. Raises as `approve`."""
+        return await self._asked(order_id, self._client.update_address(order_id, address, request_id=request_id))
+
+    async def _asked(self, order_id: str, change: Awaitable[Answer]) -> Answer:
+        """Tell an order that ended from one that never was, when no workflow of it runs."""
+        try:
+            return await change
+        except OrderNotFound as error:
+            record = await self._reader.order(order_id)
+            if record is None:
+                raise _unknown(order_id) from error
+            raise _ended(record.status) from error
+
+
+def _started_before(order: OrderInput, record: RecordedOrder) -> Started:
+    problem = conflict(order, owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
+    if problem is not None:
+        raise OrderConflict(problem)
+    return Started(
+        order_id=order.order_id,
+        workflow_id=record.status.workflow_id,
+        run_id=record.status.run_id,
+        outcome=StartOutcome.ADOPTED,
+    )
+
+
+def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:
+    return SourcedStatus(**status.model_dump(), source=source)
+
+
+def _ended(status: OrderStatus) -> OrderEnded:
+    reason = status.cancel_reason or status.dispatch_failed_reason or status.last_error
+    told = f"{status.step} ({reason})" if reason else f"{status.step}"
+    return OrderEnded(f"order {status.order_id!r} has ended: {told}")
+
+
+def _unknown(order_id: str) -> OrderNotFound:
+    return OrderNotFound(f"there is no order {order_id!r}")

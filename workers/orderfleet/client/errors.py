@@ -1,0 +1,63 @@
+"""What the client raises instead of Temporal's errors, and the one place that translates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.contracts.errors import OrderfleetError
+
+
+class OrderNotFound(OrderfleetError):
+    """Temporal knows no workflow of this order."""
+
+
+class OrderConflict(OrderfleetError):
+    """The order id is taken by another owner or with another content."""
+
+
+class OrderRefused(OrderfleetError):
+    """The order's workflow refused the change; the message is its reason."""
+
+
+class OrderEnded(OrderfleetError):
+    """The order is over; what was asked is not possible any more."""
+
+
+class TemporalUnavailable(OrderfleetError):
+    """Temporal did not answer, or no worker did; the same call may go through later."""
+
+
+_AWAY = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+    }
+)
+
+
+@contextmanager
+def translated(order_id: str) -> Iterator[None]:
+    """Turn Temporal's errors into ours for a call about `order_id`."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise OrderNotFound(f"there is no running workflow for order {order_id!r}") from error
+        if error.status in _AWAY:
+            raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r}: {error.message}") from error
+        raise
+    except RuntimeError as error:
+        # What the SDK raises at the first call of a client that connects when it is needed.
+        if "client connect" in str(error):
+            raise TemporalUnavailable(f"Temporal could not be reached for order {order_id!r}: {error}") from error
+        raise
+    except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
+        raise TemporalUnavailable(f"the workflow of order {order_id!r} could not be asked: {error}") from error

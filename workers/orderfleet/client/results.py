@@ -1,0 +1,32 @@
+"""What the client's calls answer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from orderfleet.contracts.base import Contract
+
+
+class StartOutcome(StrEnum):
+    """Whether a start made the workflow or found it."""
+
+    STARTED = "started"
+    ADOPTED = "adopted"
+
+
+class Started(Contract):
+    """The workflow of an order, new or found."""
+
+    order_id: str
+    workflow_id: str
+    run_id: str
+    outcome: StartOutcome
+
+
+class Answer(StrEnum):
+    """What became of a change."""
+
+    TAKEN = "taken"
+    """The workflow took it."""
+    QUEUED = "queued"
+    """No worker answered in time: the change stands as a signal and is handled when one runs."""
