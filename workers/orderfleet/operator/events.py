@@ -1,0 +1,166 @@
+"""Kubernetes Events: the story of an Order for `kubectl describe`, told by what its status came to say.
+
+`reconcile` hands over each status it wrote. Events are best effort: bounded in memory, posted beside
+the real work, dropped when the API server does not keep up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.names import CRD_GROUP, CRD_VERSION
+from orderfleet.operator.conditions import ConditionType, Reason
+from orderfleet.operator.kubernetes import Kubernetes
+
+CONTROLLER: Final = f"{CRD_GROUP}/operator"
+
+_WORTH_TELLING: Final = {
+    ConditionType.ACCEPTED: {Reason.STARTED, Reason.ADOPTED, Reason.CONFLICT, Reason.UNREADABLE},
+    ConditionType.APPROVED: {Reason.APPROVED},
+    ConditionType.CHARGED: {Reason.CHARGED, Reason.CHARGE_REFUSED, Reason.VOIDED, Reason.REFUNDING, Reason.REFUNDED},
+    ConditionType.SHIPPED: {Reason.SHIPPED, Reason.DISPATCH_FAILED},
+    ConditionType.SPEC_APPLIED: {Reason.APPLIED, Reason.EDIT_REFUSED},
+    ConditionType.RECONCILING: {
+        Reason.AWAITING_REVIEW,
+        Reason.AWAITING_DELIVERY,
+        Reason.TEMPORAL_UNAVAILABLE,
+        Reason.STORE_UNAVAILABLE,
+        Reason.WORKFLOW_MISSING,
+    },
+    ConditionType.READY: {Reason.DELIVERED, Reason.CANCELED},
+    ConditionType.STALLED: {Reason.FAILED, Reason.CANCELED},
+}
+"""Reasons that make an Event, by the condition that has them; Reconciling, Ready and Stalled when true."""
+
+_WARNINGS: Final = {
+    (ConditionType.ACCEPTED, Reason.CONFLICT),
+    (ConditionType.ACCEPTED, Reason.UNREADABLE),
+    (ConditionType.CHARGED, Reason.CHARGE_REFUSED),
+    (ConditionType.SHIPPED, Reason.DISPATCH_FAILED),
+    (ConditionType.SPEC_APPLIED, Reason.EDIT_REFUSED),
+    (ConditionType.RECONCILING, Reason.TEMPORAL_UNAVAILABLE),
+    (ConditionType.RECONCILING, Reason.STORE_UNAVAILABLE),
+    (ConditionType.RECONCILING, Reason.WORKFLOW_MISSING),
+    (ConditionType.STALLED, Reason.FAILED),
+    (ConditionType.STALLED, Reason.CANCELED),
+}
+_WHEN_TRUE: Final = {ConditionType.RECONCILING, ConditionType.READY, ConditionType.STALLED}
+_LONGEST_NOTE: Final = 1024
+_LONGEST_PREFIX: Final = 200
+
+
+@dataclass(frozen=True)
+class Note:
+    """What one Event says."""
+
+    warning: bool
+    reason: str
+    text: str
+
+
+def notes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Note]:
+    """What the change from one status to another has to tell, in the order in which it happened."""
+    told = {condition["type"]: condition for condition in before.get("conditions", ())}
+    now = {condition["type"]: condition for condition in after.get("conditions", ())}
+    for kind, reasons in _WORTH_TELLING.items():
+        condition = now.get(kind)
+        if condition is None or condition["reason"] not in reasons:
+            continue
+        if kind in _WHEN_TRUE and condition["status"] != "True":
+            continue
+        if _same(told.get(kind), condition):
+            continue
+        reason = condition["reason"]
+        yield Note((kind, reason) in _WARNINGS, reason, condition["message"][:_LONGEST_NOTE])
+
+
+def _same(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+    if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
+        return False
+    # Another edit may be refused, or taken, as well.
+    again = after["type"] == ConditionType.SPEC_APPLIED and after["status"] == "False"
+    return not again or before.get("observedGeneration") == after.get("observedGeneration")
+
+
+class Events:
+    """Posts Events.
+
+    Args:
+        kubernetes: where to.
+        instance: name of this operator's pod.
+        room: how many may wait.
+        posters: how many are posted at once.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, instance: str, *, room: int = 1000, posters: int = 2) -> None:
+        self._kubernetes = kubernetes
+        self._instance = instance
+        self._posters = posters
+        self._waiting: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(room)
+        self._last_number = 0
+        self.dropped = 0
+        """Events that were not posted."""
+
+    def tell(self, body: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Tell of a status that was written to the Order `body`."""
+        for note in notes(before, after):
+            try:
+                self._waiting.put_nowait((body["metadata"]["namespace"], self._event(body, note)))
+            except asyncio.QueueFull:
+                self.dropped += 1
+
+    async def run(self) -> None:
+        """Post until `close`, and then what still waits."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._posters):
+                group.create_task(self._post(), name=f"event poster {number}")
+
+    async def close(self) -> None:
+        """Let `run` end once everything is posted."""
+        for _ in range(self._posters):
+            await self._waiting.put(None)
+
+    async def _post(self) -> None:
+        while (waiting := await self._waiting.get()) is not None:
+            try:
+                await self._kubernetes.post_event(*waiting)
+            except OrderfleetError as error:
+                self.dropped += 1
+                logging.getLogger(__name__).debug("an Event was not posted: %s", error)
+
+    def _event(self, body: dict[str, Any], note: Note) -> dict[str, Any]:
+        # Of the core group, and named by its time as client-go does: so `kubectl describe` sorts them right.
+        self._last_number = max(time.time_ns(), self._last_number + 1)
+        metadata, now = body["metadata"], f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name'][:_LONGEST_PREFIX]}.{self._last_number:x}",
+                "namespace": metadata["namespace"],
+            },
+            "involvedObject": {
+                "apiVersion": f"{CRD_GROUP}/{CRD_VERSION}",
+                "kind": "Order",
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            },
+            "type": "Warning" if note.warning else "Normal",
+            "reason": note.reason,
+            "message": note.text,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "source": {"component": CONTROLLER},
+            "reportingComponent": CONTROLLER,
+            "reportingInstance": self._instance,
+        }

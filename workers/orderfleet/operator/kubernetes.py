@@ -1,0 +1,171 @@
+"""The operator's own calls to the API server: patches of Orders and their status, Events, a heartbeat.
+
+kopf watches; these are the few writes, made with the same credentials. Every patch names the version
+it was made from, so that it is refused when somebody was faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import kopf
+
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
+from orderfleet.operator.memory import Key
+
+_MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
+_LOGIN_LIFETIME: Final = 60.0
+"""Seconds after which rotated credentials are read anew, as client-go does."""
+
+_UNAUTHORIZED: Final = 401
+_BROKEN: Final = 500
+
+
+class KubernetesUnavailable(OrderfleetError):
+    """The API server did not answer, or not now; the same call may go through later."""
+
+
+class KubernetesRefused(OrderfleetError):
+    """The API server refused the call; the message is its own."""
+
+
+class ObjectGone(OrderfleetError):
+    """The object is not there."""
+
+
+class ObjectChanged(OrderfleetError):
+    """Somebody changed the object since the version that the patch was made from."""
+
+
+class Write(StrEnum):
+    """Writes to an Order."""
+
+    HOLD = "hold"
+    STATUS = "status"
+    RELEASE = "release"
+
+
+class Kubernetes:
+    """The API server.
+
+    Args:
+        login: reads the credentials.
+        connections: how many at most.
+        wrote: told of each patch, also of one that is refused; Events don't count.
+    """
+
+    def __init__(
+        self,
+        login: Callable[[], kopf.ConnectionInfo],
+        *,
+        connections: int,
+        wrote: Callable[[Key, Write], None] = lambda _key, _write: None,
+    ) -> None:
+        self._login = login
+        self._connections = connections
+        self._wrote = wrote
+        self._info: kopf.ConnectionInfo | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._logged_in_at = float("-inf")
+
+    async def patch(self, key: Key, write: Write, body: dict[str, Any], version: str) -> dict[str, Any]:
+        """Merge `body` into the Order, or into its status, if it still has `version`; return the Order.
+
+        Raises:
+            ObjectGone: it is not there any more.
+            ObjectChanged: it has another version.
+            KubernetesRefused: it is not allowed or not valid.
+            KubernetesUnavailable: no answer.
+        """
+        self._wrote(key, write)
+        body.setdefault("metadata", {})["resourceVersion"] = version
+        path = _order(key) + ("/status" if write is Write.STATUS else "")
+        return await self._call("PATCH", path, body, _MERGE_PATCH)
+
+    async def get(self, key: Key) -> dict[str, Any]:
+        """The Order as it is now. Raises as `patch`."""
+        return await self._call("GET", _order(key))
+
+    async def post_event(self, namespace: str, event: dict[str, Any]) -> None:
+        """Post an Event. Raises as `patch`."""
+        await self._call("POST", f"/api/v1/namespaces/{namespace}/events", event)
+
+    async def serves_orders(self) -> bool:
+        """Whether the API server knows Orders. Raises as `patch`, when it can't be asked."""
+        try:
+            known = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
+        except ObjectGone:
+            return False
+        return any(resource["name"] == CRD_PLURAL for resource in known.get("resources", ()))
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        try:
+            status, answer = await self._send(method, path, body, headers or {})
+            if status == _UNAUTHORIZED:
+                self._logged_in_at = float("-inf")
+                status, answer = await self._send(method, path, body, headers or {})
+        except (aiohttp.ClientError, TimeoutError, OSError, kopf.LoginError) as error:
+            raise KubernetesUnavailable(f"{method} {path}: {error!r}") from error
+        if status < 400:  # noqa: PLR2004 - the line between success and error
+            return answer
+        message = f"{method} {path}: {status} {answer.get('message', '')}"
+        match status:
+            case 404:
+                raise ObjectGone(message)
+            case 409:
+                raise ObjectChanged(message)
+            case 401 | 429:
+                raise KubernetesUnavailable(message)
+        raise (KubernetesUnavailable if status >= _BROKEN else KubernetesRefused)(message)
+
+    async def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        session, info = await self._opened()
+        url = info.server.rstrip("/") + path
+        async with session.request(
+            method, url, json=body, headers={**info.as_http_headers(), **headers}, proxy=info.proxy_url
+        ) as response:
+            if response.content_type != "application/json":
+                return response.status, {"message": (await response.text())[:200]}
+            answer: dict[str, Any] = await response.json()
+            return response.status, answer
+
+    async def _opened(self) -> tuple[aiohttp.ClientSession, kopf.ConnectionInfo]:
+        now = asyncio.get_running_loop().time()
+        if self._session is not None and self._info is not None and now - self._logged_in_at < _LOGIN_LIFETIME:
+            return self._session, self._info
+        info = self._login()
+        self._logged_in_at = now
+        old, before = self._session, self._info
+        if old is None or before is None or replace(before, token=None) != replace(info, token=None):
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=info.as_ssl_context())
+            self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=info.trust_env)
+            if old is not None:
+                await old.close()
+        self._info = info
+        assert self._session is not None
+        return self._session, info
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _order(key: Key) -> str:
+    return f"/apis/{CRD_GROUP}/{CRD_VERSION}/namespaces/{key.namespace}/{CRD_PLURAL}/{key.name}"

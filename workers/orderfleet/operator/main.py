@@ -1,0 +1,42 @@
+"""The operator's composition root: settings to parts. `orderfleet operator` runs it.
+
+Temporal, Postgres and the API server may all be away when it starts; each is waited for.
+"""
+
+from __future__ import annotations
+
+import kopf
+
+from orderfleet.client import OrderClient
+from orderfleet.operator import access
+from orderfleet.operator.app import Operator
+from orderfleet.operator.kubernetes import Kubernetes
+from orderfleet.operator.watch import kopf_settings
+from orderfleet.runtime.health import HealthServer
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect as connect_temporal
+from orderfleet.store import Feed, OrderReads, connect
+
+
+def login() -> kopf.ConnectionInfo:
+    """The credentials of our own writes: the same as kopf's."""
+    return access.login(kopf_settings())
+
+
+async def run(settings: Settings, stop: Stop) -> None:
+    """Run the operator until asked to stop."""
+    temporal = await connect_temporal(settings, lazy=True)
+    async with (
+        connect(settings, "operator") as database,
+        Kubernetes(login, connections=settings.operator_concurrency + 4) as kubernetes,
+    ):
+        operator = Operator(
+            settings,
+            OrderClient(temporal, task_queue=settings.orders_task_queue),
+            OrderReads(database),
+            Feed(database),
+            kubernetes,
+        )
+        async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
+            await operator.run(stop)

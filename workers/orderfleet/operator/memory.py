@@ -1,0 +1,116 @@
+"""What the operator remembers of each Order it watches: the object as last seen, and what is known of it.
+
+The watch and the change feed fill it, `reconcile` reads and updates it. One entry an Order, nothing
+for those that ended; all of it can be gathered again, so it is kept nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from orderfleet.contracts.record import RecordedOrder
+from orderfleet.operator.known import Known
+
+
+class Key(NamedTuple):
+    """Names an Order."""
+
+    namespace: str
+    name: str
+
+
+@dataclass
+class Entry:
+    """One Order."""
+
+    body: dict[str, Any]
+    known: Known = field(default_factory=Known)
+    written_at: float = float("-inf")
+    """When its status was last written, by the event loop's clock."""
+    stale_since: float | None = None
+    """Since when its status waits to be written."""
+    waited: bool = False
+    """Whether it waited for a part that is away longer than a moment, or more than once."""
+
+    @property
+    def uid(self) -> str:
+        """Which object of this name it is."""
+        return str(self.body["metadata"]["uid"])
+
+    @property
+    def order_id(self) -> str:
+        """The order id that it declares."""
+        return self.body.get("spec", {}).get("orderId") or str(self.body["metadata"]["name"])
+
+    def see(self, body: dict[str, Any]) -> None:
+        """The object as the API server told it; older news is dropped."""
+        if _version(body) >= _version(self.body):
+            self.body = _slim(body)
+
+    def learn(self, **facts: Any) -> None:
+        """Know more."""
+        self.known = replace(self.known, **facts)
+
+
+class Memory:
+    """Every Order that is watched."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Entry] = {}
+
+    def __getitem__(self, key: Key) -> Entry | None:
+        return self._entries.get(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def see(self, body: dict[str, Any]) -> Key:
+        """An Order as the watch tells it."""
+        key = key_of(body)
+        entry = self._entries.get(key)
+        if entry is None or entry.uid != body["metadata"]["uid"]:
+            self._entries[key] = Entry(_slim(body))
+        else:
+            entry.see(body)
+        return key
+
+    def forget(self, key: Key, uid: str) -> None:
+        """The Order is gone, or has ended and is watched no more."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.uid == uid:
+            del self._entries[key]
+
+    def remember(self, record: RecordedOrder) -> Key | None:
+        """What the record tells of an order; its Order, if it is watched and the news is new."""
+        namespace, _, name = record.owner.partition("/")
+        key = Key(namespace, name)
+        entry = self._entries.get(key)
+        if entry is None or entry.order_id != record.order_id:
+            return None
+        known = entry.known.record
+        if known is not None and known.version >= record.version:
+            return None
+        entry.learn(record=record, record_read=True)
+        return key
+
+
+def key_of(body: dict[str, Any]) -> Key:
+    """The Order's key."""
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _version(body: dict[str, Any]) -> int:
+    # Versions of one resource are decimal numbers that rise (KEP-5504); anything else counts as new.
+    version = body["metadata"].get("resourceVersion", "")
+    return int(version) if version.isdecimal() else 0
+
+
+def _slim(body: dict[str, Any]) -> dict[str, Any]:
+    """Without what only others need: it is more than half of an object."""
+    metadata = {name: value for name, value in body["metadata"].items() if name not in ("managedFields", "annotations")}
+    return {"metadata": metadata, "spec": body.get("spec", {}), "status": body.get("status", {})}

@@ -1,0 +1,168 @@
+"""What is to be done for an Order, from what it declares and what is known. Pure; `reconcile` executes.
+
+Level-based: nothing here depends on what changed, only on how things are. The answer is the next
+actions; once they are done and have taught what they teach, the plan is made anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from orderfleet.client import conflict
+from orderfleet.contracts.declare import Declaration
+from orderfleet.contracts.order import OrderInput
+from orderfleet.operator.conditions import ConditionType, Reason
+from orderfleet.operator.known import Known
+from orderfleet.operator.order_input import declaration, order_input
+from orderfleet.operator.resource import DeletionPolicy, OrderResource
+from orderfleet.operator.status import Worth, observed, settled, wanted_status, worth
+from orderfleet.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """Read what the record has under the order id."""
+
+    order_id: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Add our finalizer: from now on the Order can't vanish unnoticed."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start the workflow, or adopt it."""
+
+    order: OrderInput
+
+
+@dataclass(frozen=True)
+class Find:
+    """Find out whether the order's own workflow was ever started."""
+
+    order: OrderInput
+
+
+@dataclass(frozen=True)
+class Declare:
+    """Tell the workflow what the Order declares now."""
+
+    order_id: str
+    declaration: Declaration
+
+
+@dataclass(frozen=True)
+class WriteStatus:
+    """Show this status."""
+
+    status: dict[str, Any]
+    worth: Worth
+    """How long it may wait for company."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Remove our finalizer; an ended Order gets the label that filters it out, in the same write."""
+
+    ended: bool
+
+
+Action: TypeAlias = ReadRecord | Hold | Start | Find | Declare | WriteStatus | Release
+
+
+def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Settings, now: datetime) -> list[Action]:
+    """The next actions; none when all is as it should be, or somebody else has to move.
+
+    Args:
+        order: the Order.
+        shown: its status as the API server has it.
+        known: what else is known of it.
+        settings: the defaults of orders that start now.
+        now: the time of conditions that change.
+    """
+    if order.status.ended:
+        return [Release(ended=True)] if order.held or not order.filed else []
+    known = replace(known, taken=known.taken or _taken(order, known, settings))
+    if order.deleting:
+        return _leave(order, known, settings)
+    if known.taken is not None:
+        return _keep_off(order, shown, known, now)
+    if not known.record_read:
+        return [ReadRecord(order.order_id)]
+    if known.record is None and known.workflow is None:
+        start = Start(order_input(order, settings))
+        return [start] if order.held else [Hold(), start]
+    return _follow(order, shown, known, now)
+
+
+def _follow(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
+    """The order is its own: tell it what changed, show where it stands."""
+    ended = known.record is not None and known.record.status.ended
+    actions: list[Action] = []
+    if not ended and not order.held:
+        actions.append(Hold())
+    if not ended and not known.workflow_missing and order.metadata.generation > _told(order, known):
+        actions.append(Declare(order.order_id, declaration(order)))
+    actions += _show(order, shown, known, now)
+    if ended and known.record is not None and not settled(known.record) and order.held:
+        # A refund is still owed; following it needs no hold on the Order.
+        actions.append(Release(ended=False))
+    return actions
+
+
+def _show(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
+    wanted = wanted_status(order, known, now)
+    value = worth(shown, wanted)
+    return [WriteStatus(wanted, value)] if value is not Worth.NOTHING else []
+
+
+def _keep_off(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
+    """The order is another's: say so, and hold nothing."""
+    actions = _show(order, shown, known, now)
+    if order.held:
+        actions.append(Release(ended=False))
+    return actions
+
+
+def _leave(order: OrderResource, known: Known, settings: Settings) -> list[Action]:
+    """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
+    if not order.held:
+        return []
+    gone = known.workflow_missing or (known.record is not None and known.record.status.ended)
+    if known.taken is not None or gone or order.spec.deletion_policy is DeletionPolicy.ORPHAN:
+        return [Release(ended=False)]
+    if known.record is None and known.workflow is None and order.status.workflow_id is None:
+        # The operator may have gone between the start and the status that tells of it.
+        if not known.record_read:
+            return [ReadRecord(order.order_id)]
+        return [Release(ended=False)] if known.workflow_sought else [Find(order_input(order, settings))]
+    if known.told_generation < order.metadata.generation:
+        return [Declare(order.order_id, declaration(order))]
+    return [Release(ended=False)]
+
+
+def _taken(order: OrderResource, known: Known, settings: Settings) -> str | None:
+    """Why the order id is another order's, by the record or by what was found before.
+
+    An order id is used once, so a conflict never goes away.
+    """
+    accepted = order.status.condition(ConditionType.ACCEPTED)
+    if accepted is not None and accepted.reason == Reason.CONFLICT:
+        return accepted.message
+    record = known.record
+    if record is None or record.owner_uid == order.metadata.uid:
+        return None
+    return conflict(
+        order_input(order, settings),
+        owner=record.owner,
+        owner_uid=record.owner_uid,
+        content=record.content_hash,
+    )
+
+
+def _told(order: OrderResource, known: Known) -> int:
+    return max(observed(order, known) or 0, known.told_generation)

@@ -1,0 +1,136 @@
+"""The work queue: which Orders to look at, each by at most one worker at a time.
+
+The watch, the feed and the reconciler put keys in; a fixed number of workers hand them to the
+reconciler. A key put in many times is handled once; one put in while it is handled is handled
+again afterwards. What fails is tried again after a growing gap. It knows nothing of Orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+FIRST_GAP: Final = 0.25
+LONGEST_GAP: Final = 10.0
+
+
+class Queue(Generic[Key]):
+    """Keys that wait to be handled.
+
+    Args:
+        handle: does the work of one key. What it raises is taken for a failure.
+        failed: told of each failure, with the number of failures in a row.
+        workers: how many keys are handled at once.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Key], Awaitable[None]],
+        failed: Callable[[Key, Exception, int], None],
+        workers: int,
+    ) -> None:
+        self._handle = handle
+        self._failed = failed
+        self._workers = workers
+        self._ready: asyncio.Queue[Key | None] = asyncio.Queue()
+        self._queued: set[Key] = set()
+        self._running: dict[Key, float | None] = {}
+        """Keys that are handled now, and when they are due again."""
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._pushed = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._failures: dict[Key, int] = {}
+        self._not_before: dict[Key, float] = {}
+        self._closing = False
+
+    def __len__(self) -> int:
+        """How many keys wait or are handled."""
+        return len(self._queued | self._running.keys() | self._due.keys())
+
+    def failures(self, key: Key) -> int:
+        """How many times in a row the key has failed."""
+        return self._failures.get(key, 0)
+
+    def add(self, key: Key, after: float = 0.0) -> None:
+        """Have the key handled, `after` seconds from now at the latest; later only while it backs off."""
+        if self._closing:
+            return
+        now = asyncio.get_running_loop().time()
+        due = max(now + after, self._not_before.get(key, 0.0))
+        if key in self._running:
+            again = self._running[key]
+            self._running[key] = due if again is None else min(again, due)
+        elif key not in self._queued:
+            if due <= now:
+                self._due.pop(key, None)
+                self._queued.add(key)
+                self._ready.put_nowait(key)
+            elif due < self._due.get(key, float("inf")):
+                self._due[key] = due
+                self._pushed += 1
+                heapq.heappush(self._heap, (due, self._pushed, key))
+                self._arm()
+
+    async def run(self) -> None:
+        """Handle keys until `close`; what is being handled then is finished."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._workers):
+                group.create_task(self._work(), name=f"order worker {number}")
+
+    def close(self) -> None:
+        """Take no more keys, and let the workers end after what they handle now."""
+        self._closing = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        while not self._ready.empty():
+            self._ready.get_nowait()
+        for _ in range(self._workers):
+            self._ready.put_nowait(None)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            if key is None:
+                return
+            self._queued.discard(key)
+            self._running[key] = None
+            try:
+                await self._handle(key)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others
+                self._back_off(key, error)
+            else:
+                self._failures.pop(key, None)
+                self._not_before.pop(key, None)
+            again = self._running.pop(key)
+            if again is not None:
+                self.add(key, again - asyncio.get_running_loop().time())
+
+    def _back_off(self, key: Key, error: Exception) -> None:
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        # Spread, so that those that failed together don't come back together.
+        gap = min(FIRST_GAP * 2 ** (count - 1), LONGEST_GAP) * random.uniform(0.75, 1.25)  # noqa: S311
+        self._not_before[key] = self._running[key] = asyncio.get_running_loop().time() + gap
+        self._failed(key, error, count)
+
+    def _arm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+
+    def _ring(self) -> None:
+        """Move what is due to the workers; one timer serves all keys."""
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        while self._heap and self._heap[0][0] <= now:
+            due, _, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+        if self._heap:
+            self._arm()

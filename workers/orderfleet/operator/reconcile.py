@@ -1,0 +1,235 @@
+"""Brings one Order to how it should be: makes the plan, executes it, learns, and plans again.
+
+The queue calls it, for one Order at most once at a time. It decides nothing itself but when a status
+is written: at once, or together with what comes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from orderfleet.client import OrderClient, OrderConflict, OrderNotFound, StartOutcome, TemporalUnavailable
+from orderfleet.contracts.declare import Declaration
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.names import ENDED_LABEL, FINALIZER
+from orderfleet.contracts.order import OrderInput
+from orderfleet.operator import plan as planned
+from orderfleet.operator.events import Events
+from orderfleet.operator.known import Part
+from orderfleet.operator.kubernetes import Kubernetes, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.memory import Entry, Key, Memory
+from orderfleet.operator.records import Records
+from orderfleet.operator.resource import OrderResource
+from orderfleet.operator.status import BEGINNING, Worth, change, unreadable_status, wanted_status
+from orderfleet.runtime.settings import Settings
+
+BURST_GAP: Final = 0.1
+"""Seconds between two writes of one status, so that steps which pass at once are one write."""
+FIRST_HOLD: Final = 0.7
+"""Seconds that the first status waits for the record to tell more than the beginning."""
+SOON_HOLD: Final = 0.7
+"""Seconds that a detail waits for company."""
+LATER_HOLD: Final = 5.0
+"""Seconds that the state of a shipment waits for company."""
+A_MOMENT: Final = 1.0
+"""Seconds that a part may be silent before an Order says that it waits for it."""
+MISSING_RECHECK: Final = 30.0
+"""Seconds after which a workflow that was not found is sought again."""
+_ROUNDS: Final = 12
+"""More plans in a row than an Order can need."""
+
+
+class Reconciler:
+    """Reconciles Orders.
+
+    Args:
+        memory: the Orders.
+        client: the door into Temporal.
+        records: the record, for Orders the feed has not told of.
+        kubernetes: where status, finalizer and label are written.
+        events: told of every status written.
+        settings: the defaults of orders that start.
+        look: has an Order looked at again, after so many seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: Memory,
+        client: OrderClient,
+        records: Records,
+        kubernetes: Kubernetes,
+        events: Events,
+        settings: Settings,
+        look: Callable[[Key, float], None],
+    ) -> None:
+        self._memory = memory
+        self._client = client
+        self._records = records
+        self._kubernetes = kubernetes
+        self._events = events
+        self._settings = settings
+        self._look = look
+
+    async def reconcile(self, key: Key) -> None:
+        """Do what can be done for an Order now.
+
+        Raises:
+            OrderfleetError: something is away or refused it; to be tried again.
+        """
+        entry = self._memory[key]
+        if entry is None:
+            return
+        begun = asyncio.get_running_loop().time()
+        try:
+            await self._settle(key, entry)
+        except ObjectGone:
+            self._memory.forget(key, entry.uid)
+        except ObjectChanged:
+            await self._refresh(key, entry)
+        except (TemporalUnavailable, StoreUnavailable) as error:
+            entry.waited = entry.waited or asyncio.get_running_loop().time() - begun >= A_MOMENT
+            await self._show_wait(key, entry, Part.STORE if isinstance(error, StoreUnavailable) else Part.TEMPORAL)
+            raise
+        except ValidationError as error:
+            await self._show_unreadable(key, entry, error)
+
+    async def _settle(self, key: Key, entry: Entry) -> None:
+        entry.learn(away=None, workflow_missing=False)
+        for _ in range(_ROUNDS):
+            order = OrderResource.model_validate(entry.body)
+            actions = planned.plan(order, entry.body["status"], entry.known, self._settings, datetime.now(UTC))
+            # Not `any`: every action of a plan is to be done.
+            if True not in [await self._do(key, entry, action) for action in actions]:
+                entry.waited = False
+                return
+        raise RuntimeError(f"the plan for {key} has no end")
+
+    async def _do(self, key: Key, entry: Entry, action: planned.Action) -> bool:
+        """Execute an action; whether the plan is to be made anew."""
+        match action:
+            case planned.ReadRecord(order_id):
+                await self._read(entry, order_id)
+            case planned.Hold():
+                finalizers = [*entry.body["metadata"].get("finalizers", ()), FINALIZER]
+                await self._patch(key, entry, Write.HOLD, {"metadata": {"finalizers": finalizers}})
+            case planned.Start(order):
+                await self._start(entry, order)
+            case planned.Find(order):
+                await self._find(entry, order)
+            case planned.Declare(order_id, declaration):
+                await self._declare(key, entry, order_id, declaration)
+            case planned.WriteStatus(status, value):
+                return await self._write(key, entry, status, value)
+            case planned.Release(ended):
+                await self._release(key, entry, ended=ended)
+        return True
+
+    async def _read(self, entry: Entry, order_id: str) -> None:
+        record, known = await self._records.read(order_id), entry.known.record
+        newer = record is not None and (known is None or known.version < record.version)
+        entry.learn(record=record if newer else known, record_read=True)
+
+    async def _start(self, entry: Entry, order: OrderInput) -> None:
+        try:
+            started = await self._client.start(order)
+        except OrderConflict as error:
+            entry.learn(taken=str(error))
+            return
+        new = started.outcome is StartOutcome.STARTED
+        entry.learn(workflow=started, started_generation=order.generation if new else 0)
+
+    async def _find(self, entry: Entry, order: OrderInput) -> None:
+        try:
+            entry.learn(workflow=await self._client.find(order))
+        except OrderConflict as error:
+            entry.learn(taken=str(error))
+        except OrderNotFound:
+            entry.learn(workflow_sought=True)
+
+    async def _declare(self, key: Key, entry: Entry, order_id: str, declaration: Declaration) -> None:
+        try:
+            await self._client.declare(order_id, declaration)
+        except OrderNotFound:
+            # It has ended, and the record says how; or somebody took it out of Temporal.
+            entry.learn(workflow_missing=True, record_read=False)
+            self._look(key, MISSING_RECHECK)
+        else:
+            entry.learn(told_generation=declaration.generation)
+
+    async def _release(self, key: Key, entry: Entry, *, ended: bool) -> None:
+        others = [name for name in entry.body["metadata"].get("finalizers", ()) if name != FINALIZER]
+        metadata: dict[str, Any] = {"finalizers": others or None}
+        if ended:
+            metadata["labels"] = {ENDED_LABEL: "true"}
+        await self._patch(key, entry, Write.RELEASE, {"metadata": metadata})
+        if entry.body["metadata"].get("deletionTimestamp") and not others:
+            self._memory.forget(key, entry.uid)
+
+    async def _write(self, key: Key, entry: Entry, status: dict[str, Any], value: Worth) -> bool:
+        """Write a status when it is due; until then it waits, and what changes meanwhile goes with it."""
+        now = asyncio.get_running_loop().time()
+        since = entry.stale_since = now if entry.stale_since is None else entry.stale_since
+        if value is not Worth.AT_ONCE:
+            due = since + (LATER_HOLD if value is Worth.LATER else SOON_HOLD)
+        elif status.get("step") in BEGINNING and "step" not in entry.body["status"]:
+            due = since + FIRST_HOLD
+        elif status.get("ended"):
+            due = now
+        else:
+            due = entry.written_at + BURST_GAP
+        if now < due:
+            self._look(key, due - now)
+            return False
+        await self._write_now(key, entry, status)
+        return True
+
+    async def _write_now(self, key: Key, entry: Entry, status: dict[str, Any]) -> None:
+        shown = entry.body["status"]
+        await self._patch(key, entry, Write.STATUS, {"status": change(shown, status)})
+        entry.written_at, entry.stale_since = asyncio.get_running_loop().time(), None
+        self._events.tell(entry.body, shown, status)
+
+    async def _patch(self, key: Key, entry: Entry, write: Write, body: dict[str, Any]) -> None:
+        version = entry.body["metadata"]["resourceVersion"]
+        entry.see(await self._kubernetes.patch(key, write, body, version))
+
+    async def _refresh(self, key: Key, entry: Entry) -> None:
+        """Somebody was faster: look at what the Order is now."""
+        try:
+            body = await self._kubernetes.get(key)
+        except ObjectGone:
+            self._memory.forget(key, entry.uid)
+        else:
+            if body["metadata"]["uid"] == entry.uid:
+                entry.see(body)
+            self._look(key, 0.0)
+
+    async def _show_wait(self, key: Key, entry: Entry, part: Part) -> None:
+        """Say what an Order waits for, once it waited longer than a moment."""
+        if not entry.waited:
+            entry.waited = True
+            return
+        entry.learn(away=part)
+        order = OrderResource.model_validate(entry.body)
+        if not order.deleting and order.status.ended is None:
+            await self._show(key, entry, wanted_status(order, entry.known, datetime.now(UTC)))
+
+    async def _show_unreadable(self, key: Key, entry: Entry, error: ValidationError) -> None:
+        problem = "; ".join(f"{'.'.join(map(str, told['loc']))}: {told['msg']}" for told in error.errors())
+        generation = entry.body["metadata"].get("generation", 0)
+        await self._show(key, entry, unreadable_status(entry.body["status"], generation, problem, datetime.now(UTC)))
+
+    async def _show(self, key: Key, entry: Entry, status: dict[str, Any]) -> None:
+        try:
+            if change(entry.body["status"], status):
+                await self._write_now(key, entry, status)
+        except ObjectGone:
+            self._memory.forget(key, entry.uid)
+        except ObjectChanged:
+            await self._refresh(key, entry)

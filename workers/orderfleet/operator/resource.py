@@ -1,0 +1,180 @@
+"""The Order resource as typed models: the only reader of its JSON, and the shape of the status written.
+
+`plan` and `status` work on these. `charts/orderfleet/files/crds` holds the schema that the API server
+enforces; tests hold both together. Unknown fields are ignored: a newer CRD may have more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from orderfleet.contracts.duration import Duration
+from orderfleet.contracts.names import ENDED_LABEL, FINALIZER
+from orderfleet.contracts.order import Address, Customer, Item, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+
+
+class Camel(BaseModel):
+    """A frozen model whose JSON names are in camel case, as Kubernetes writes them."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, alias_generator=AliasGenerator(alias=to_camel)
+    )
+
+
+class DeletionPolicy(StrEnum):
+    """What deleting the Order does to an order that has not ended."""
+
+    CANCEL = "Cancel"
+    ORPHAN = "Orphan"
+
+
+class ReviewSpec(Camel):
+    """Terms of the review; what is left out is a setting."""
+
+    mode: ReviewMode | None = None
+    timeout: Duration | None = None
+    on_timeout: ReviewTimeoutAction | None = None
+
+
+class DeliverySpec(Camel):
+    """Terms of the delivery; what is left out is a setting."""
+
+    confirm: bool | None = None
+    timeout: Duration | None = None
+
+
+class OrderSpec(Camel):
+    """What is declared."""
+
+    order_id: str | None = None
+    items: tuple[Item, ...]
+    address: Address
+    customer: Customer | None = None
+    payment_id: str | None = None
+    currency: str | None = None
+    review: ReviewSpec | None = None
+    deadline: Duration | None = None
+    delivery: DeliverySpec | None = None
+    approved: bool = False
+    cancel: bool = False
+    cancel_reason: str = ""
+    deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
+
+
+MUTABLE = frozenset({"approved", "cancel", "cancel_reason", "address", "deletion_policy"})
+"""Fields of the spec that may change after creation; the others are the order's content."""
+
+
+class Condition(Camel):
+    """A `metav1.Condition`."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition_time: str
+    observed_generation: int | None = None
+
+
+class PaymentState(Camel):
+    """The order's payment."""
+
+    id: str
+    status: PaymentStatus | None = None
+    amount: str
+    currency: str
+
+
+class ShipmentState(Camel):
+    """One shipment of the order."""
+
+    id: str
+    status: ShipmentStatus
+    carrier: str | None = None
+    tracking_number: str | None = None
+    attempts: int = 0
+    dispatch_failed_reason: str | None = None
+
+
+class OrderState(Camel):
+    """The status subresource."""
+
+    observed_generation: int | None = None
+    order_id: str | None = None
+    workflow_id: str | None = None
+    run_id: str | None = None
+    step: Step | None = None
+    approved: bool | None = None
+    canceled: bool | None = None
+    cancel_reason: str | None = None
+    payment: PaymentState | None = None
+    shipments: tuple[ShipmentState, ...] | None = None
+    tracking_number: str | None = None
+    dispatch_failed_reason: str | None = None
+    last_error: str | None = None
+    retries: dict[str, int] | None = None
+    conditions: tuple[Condition, ...] = ()
+    ended: bool | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of a type, if it is set."""
+        return next((condition for condition in self.conditions if condition.type == kind), None)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON of it, without what is not set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Metadata(Camel):
+    """What the operator needs of an object's metadata."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int = 1
+    resource_version: str = ""
+    finalizers: tuple[str, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+    deletion_timestamp: str | None = None
+
+
+class OrderResource(Camel):
+    """An Order."""
+
+    metadata: Metadata
+    spec: OrderSpec
+    status: OrderState = OrderState()
+
+    @property
+    def order_id(self) -> str:
+        """The order id that it declares."""
+        return self.spec.order_id or self.metadata.name
+
+    @property
+    def owner(self) -> str:
+        """How its order names it: `namespace/name`."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody deleted it."""
+        return self.metadata.deletion_timestamp is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer keeps it from going away."""
+        return FINALIZER in self.metadata.finalizers
+
+    @property
+    def filed(self) -> bool:
+        """Whether it carries the label of ended Orders."""
+        return ENDED_LABEL in self.metadata.labels

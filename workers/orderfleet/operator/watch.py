@@ -1,0 +1,99 @@
+"""Runs kopf inside our event loop: listing, watching, credentials. `app` starts it, `handlers` says what for.
+
+kopf is kept to what it is best at: its peering, posting, annotations and discovery are off. It takes
+the process's signals for itself; they are taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+
+import kopf
+
+from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
+from orderfleet.operator.handlers import Inbox, registry
+from orderfleet.runtime.process import Stop, listen
+
+CHUNK: Final = 500
+"""Orders in one page of a listing."""
+
+
+class _Backoffs:
+    """Gaps between tries of a request: an API server that is away is waited for, not given up."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.1, 0.2, 0.5)
+        while True:
+            yield 1.0
+
+
+class _NothingRemembered(kopf.DiffBaseStorage):
+    """kopf compares each object with how it last saw it; nobody here asks."""
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's signature
+        return None
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """How kopf is to behave."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    # The one resource is known; namespaces are named exactly. So neither needs to be watched.
+    settings.scanning.disabled = True
+    settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = f"!{ENDED_LABEL}"
+    settings.watching.chunk_size = CHUNK
+    settings.networking.error_backoffs = _Backoffs()
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 5
+    settings.queueing.idle_timeout = 0.5
+    settings.persistence.diffbase_storage = _NothingRemembered()
+    # Ending is ours to bound; kopf would kill the process.
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+async def watch(inbox: Inbox, namespaces: list[str], stop: Stop) -> str:
+    """Tell the inbox of all Orders that have not ended, and of every change of them, until canceled.
+
+    The API server must know Orders already. Should kopf end by itself, it is told why: the caller
+    watches again, and everything is listed anew.
+    """
+    # It would tell of every event of every Order.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    tasks = await kopf.spawn_tasks(
+        registry=registry(inbox),
+        settings=kopf_settings(),
+        namespaces=namespaces,
+        clusterwide=not namespaces,
+    )
+    listen(stop)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return "; ".join(f"{task.get_name()}: {_end_of(task)}" for task in done)
+    finally:
+        await _end(tasks)
+
+
+def _end_of(task: asyncio.Task[Any]) -> str:
+    if task.cancelled():
+        return "canceled"
+    return repr(task.exception() or "ended")
+
+
+async def _end(tasks: Any) -> None:
+    """End what kopf started, and nothing else: its own way ends every task younger than itself."""
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)
