@@ -1,0 +1,65 @@
+"""How `orderfleet order` reaches Temporal and the record. Also where to look when nothing says so.
+
+In a checkout whose local stack runs, an address that nothing sets is the stack's own, whatever port
+it had to take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from orderfleet.cli.configuration import read_settings
+
+if TYPE_CHECKING:
+    from orderfleet.client import OrderDesk
+    from orderfleet.runtime.settings import Settings
+
+
+@asynccontextmanager
+async def desk(settings: Settings) -> AsyncIterator[OrderDesk]:
+    """Open the connections for one command."""
+    from orderfleet.client import OrderClient, OrderDesk  # noqa: PLC0415 - `--help` needs none of these
+    from orderfleet.runtime.temporal import connect as connect_to_temporal  # noqa: PLC0415
+    from orderfleet.store import OrderReads  # noqa: PLC0415
+    from orderfleet.store import connect as connect_to_store  # noqa: PLC0415
+
+    temporal = await connect_to_temporal(settings, lazy=True)
+    async with connect_to_store(settings, "cli") as database:
+        yield OrderDesk(OrderClient(temporal, task_queue=settings.orders_task_queue), OrderReads(database))
+
+
+def settings_here() -> Settings:
+    """The settings; what they leave open is taken from the local stack if one runs."""
+    settings = read_settings()
+    stack = _stack_settings()
+    return read_settings(**{name: value for name, value in stack.items() if not _is_set(settings, name)})
+
+
+def _is_set(settings: Settings, name: str) -> bool:
+    if name in settings.model_fields_set:
+        return True
+    if name not in {"temporal_address", "temporal_namespace"}:
+        return False
+    from temporalio.envconfig import ClientConfig  # noqa: PLC0415
+
+    # Temporal's own variables and profile file count too.
+    return bool(ClientConfig.load_client_connect_config())
+
+
+def _stack_settings() -> dict[str, Any]:
+    try:
+        from orderfleet.stack import state  # noqa: PLC0415
+    except ImportError:
+        # The stack's libraries are not part of an image.
+        return {}
+    found = state.load()
+    if found is None or not found.complete:
+        return {}
+    return {
+        "environment": "local",
+        "sample_orders": True,
+        "temporal_address": found.temporal_address,
+        "database_url": found.database_url,
+    }

@@ -1,0 +1,67 @@
+"""`orderfleet migrate`: bring the record's schema up to this version; what the Helm hook job runs.
+
+It parses, prints and sets exit codes; `orderfleet.store.migrate` does the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated, Final
+
+import typer
+
+from orderfleet.cli.configuration import read_settings
+from orderfleet.contracts.duration import format_duration, parse_duration
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.store import migrate as runner
+from orderfleet.store.migration_files import MigrationError
+
+FAILED: Final = 1
+UNREACHABLE: Final = 3
+PENDING: Final = 4
+
+EPILOG: Final = (
+    "Exit status: 0 up to date, 1 a migration failed or doesn't fit what was applied, 2 wrong arguments,"
+    " 3 Postgres did not answer in time, 4 (with --check) something is to be applied."
+)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; say what is to be applied.")] = False,
+    wait: Annotated[
+        timedelta, typer.Option(parser=_duration, metavar="DURATION", help="How long Postgres may take to come up.")
+    ] = "60s",  # type: ignore[assignment]  # typer parses the default as it does the option
+) -> None:
+    """Apply the migrations that the database doesn't have yet. May be run again, and many at once."""
+    url = read_settings().database_url.get_secret_value()
+    try:
+        if check:
+            _report_pending(asyncio.run(runner.pending(url, wait=wait)))
+            return
+        applied = asyncio.run(runner.migrate(url, wait=wait))
+    except StoreUnavailable as error:
+        typer.echo(f"{error} (waited {format_duration(wait)}; the database is ORDERFLEET_DATABASE_URL)", err=True)
+        raise typer.Exit(UNREACHABLE) from None
+    except MigrationError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILED) from None
+    for name in applied:
+        typer.echo(f"applied {name}")
+    if not applied:
+        typer.echo("up to date")
+
+
+def _report_pending(names: list[str]) -> None:
+    for name in names:
+        typer.echo(f"to be applied: {name}")
+    if names:
+        raise typer.Exit(PENDING)
+    typer.echo("up to date")

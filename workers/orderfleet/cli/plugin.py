@@ -1,0 +1,205 @@
+"""`kubectl order`: a kubectl plugin to approve, cancel, redirect and follow an Order.
+
+kubectl finds it on the PATH as `kubectl-order`
+(https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/). It changes an Order as anybody
+would, by a patch of its spec through the real kubectl with the user's own context, and then waits
+for the operator's answer. It must never talk to Temporal or Postgres.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from orderfleet.cli.exits import Exit
+from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL
+
+RESOURCE: Final = f"{CRD_PLURAL}.{CRD_GROUP}"
+_POLL: Final = 0.2
+
+_EXITS: Final = "Exit status: 0 done, 1 kubectl failed, 2 wrong arguments, 4 the order refused, 5 no answer in time."
+
+app = typer.Typer(
+    name="kubectl order",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Approve, cancel, redirect and follow an Order.",
+    epilog=f"Examples:\n\n  $ kubectl order approve demo-1\n\n  $ kubectl order watch demo-1 -n shop\n\n{_EXITS}",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Order, and kubectl's options that lead to it."""
+
+    name: str
+    options: tuple[str, ...]
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl; its complaint ends the plugin."""
+        command = ["kubectl", *self.options, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's kubectl
+        if result.returncode != 0:
+            sys.stderr.write(result.stderr)
+            raise typer.Exit(Exit.FAILED)
+        return result.stdout
+
+    def patch(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge `spec` into the Order's; the Order as it is then."""
+        change = json.dumps({"spec": spec})
+        order: dict[str, Any] = json.loads(
+            self.kubectl("patch", RESOURCE, self.name, "--type", "merge", "-p", change, "-o", "json")
+        )
+        return order
+
+    def get(self) -> dict[str, Any]:
+        """The Order now."""
+        order: dict[str, Any] = json.loads(self.kubectl("get", RESOURCE, self.name, "-o", "json"))
+        return order
+
+    def states(self) -> Iterator[dict[str, Any]]:
+        """The Order now and at each change."""
+        command = ["kubectl", *self.options, "get", RESOURCE, self.name, "-o", "json", "--watch"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the user's kubectl
+            assert process.stdout is not None
+            lines: list[str] = []
+            try:
+                for line in process.stdout:
+                    lines.append(line)
+                    if line.rstrip() == "}":
+                        yield json.loads("".join(lines))
+                        lines.clear()
+            finally:
+                process.kill()
+        raise typer.Exit(Exit.FAILED)
+
+
+def _target(name: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> Target:
+    given = {"--namespace": namespace, "--context": context, "--kubeconfig": kubeconfig}
+    return Target(name, tuple(part for flag, value in given.items() if value for part in (flag, value)))
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The Order's name.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="As for kubectl.")]
+Context = Annotated[str | None, typer.Option(help="As for kubectl.")]
+Kubeconfig = Annotated[str | None, typer.Option(help="As for kubectl.")]
+Wait = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the answer; 0 does not.")]
+
+
+@app.command(epilog="Example:\n\n  $ kubectl order approve demo-1")
+def approve(
+    name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None, wait: Wait = 10
+) -> None:
+    """Approve an Order that waits for review."""
+    _change(_target(name, namespace, context, kubeconfig), {"approved": True}, "approved", wait)
+
+
+@app.command(epilog="Example:\n\n  $ kubectl order cancel demo-1 --reason 'ordered twice'")
+def cancel(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; shown in the Order's status.")] = "",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    wait: Wait = 10,
+) -> None:
+    """Cancel an Order; what was charged is given back, what is on its way is not stopped."""
+    spec = {"cancel": True, **({"cancelReason": reason} if reason else {})}
+    _change(_target(name, namespace, context, kubeconfig), spec, "canceled", wait)
+
+
+@app.command(epilog="Example:\n\n  $ kubectl order address demo-1 --street '2 Side St' --zip 97202")
+def address(
+    name: Name,
+    street: Annotated[str | None, typer.Option()] = None,
+    city: Annotated[str | None, typer.Option()] = None,
+    state: Annotated[str | None, typer.Option()] = None,
+    zip_code: Annotated[str | None, typer.Option("--zip")] = None,
+    country: Annotated[str | None, typer.Option()] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    wait: Wait = 10,
+) -> None:
+    """Send an Order's package elsewhere; what is left out stays as it is."""
+    fields = {"street": street, "city": city, "state": state, "zip": zip_code, "country": country}
+    given = {field: value for field, value in fields.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("give at least one of --street, --city, --state, --zip, --country")
+    _change(_target(name, namespace, context, kubeconfig), {"address": given}, "redirected", wait)
+
+
+@app.command(epilog="Example:\n\n  $ kubectl order watch demo-1")
+def watch(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Follow an Order, one line a change, until it has ended."""
+    shown = ""
+    for order in _target(name, namespace, context, kubeconfig).states():
+        line = _line(order)
+        if line != shown:
+            shown = line
+            typer.echo(line)
+        if order.get("status", {}).get("ended"):
+            return
+
+
+@app.command(epilog="Example:\n\n  $ kubectl order events demo-1")
+def events(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """List the Events of an Order, the oldest first."""
+    target = _target(name, namespace, context, kubeconfig)
+    typer.echo(target.kubectl("events", "--for", f"order.{CRD_GROUP}/{name}"), nl=False)
+
+
+def _change(target: Target, spec: Mapping[str, Any], done: str, wait: float) -> None:
+    """Patch the spec, then wait until the operator's status answers that generation."""
+    order = target.patch(spec)
+    generation = order["metadata"]["generation"]
+    end = time.monotonic() + wait
+    while order.get("status", {}).get("observedGeneration", 0) < generation:
+        if time.monotonic() > end:
+            typer.echo(f"order {target.name}: declared; the order has not answered yet")
+            raise typer.Exit(Exit.AWAY if wait else Exit.DONE)
+        time.sleep(_POLL)
+        order = target.get()
+    refusal = _condition(order, "SpecApplied", "False")
+    if refusal is not None:
+        sys.stderr.write(f"order {target.name}: refused: {refusal}\n")
+        raise typer.Exit(Exit.REFUSED)
+    typer.echo(f"order {target.name}: {done}; {_line(order)}")
+
+
+def _line(order: Mapping[str, Any]) -> str:
+    status = order.get("status", {})
+    parts = [
+        f"step {status.get('step', '-')}",
+        f"payment {status.get('payment', {}).get('status') or '-'}",
+        f"tracking {status.get('trackingNumber') or '-'}",
+    ]
+    parts += [f"{kind} {told}" for kind in ("Stalled", "SpecApplied") if (told := _told(order, kind))]
+    return ", ".join(parts)
+
+
+def _told(order: Mapping[str, Any], kind: str) -> str | None:
+    return _condition(order, kind, "True" if kind == "Stalled" else "False")
+
+
+def _condition(order: Mapping[str, Any], kind: str, status: str) -> str | None:
+    """The message of a condition if it has that status."""
+    for condition in order.get("status", {}).get("conditions", ()):
+        if condition["type"] == kind and condition["status"] == status:
+            message: str = condition["message"]
+            return message
+    return None
+
+
+def main() -> None:
+    """Run the plugin."""
+    app()

@@ -1,0 +1,53 @@
+"""`orderfleet worker`: the processes that do the steps of orders."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orderfleet.cli import role
+from orderfleet.cli.configuration import read_settings
+
+if TYPE_CHECKING:
+    from orderfleet.runtime.process import Stop
+    from orderfleet.runtime.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+
+class Kind(StrEnum):
+    """Which steps a worker does."""
+
+    ORDERS = "orders"
+    SHIPPING = "shipping"
+    ALL = "all"
+
+
+@app.command(
+    epilog="Examples:\n\n  $ orderfleet worker orders\n\n  $ ORDERFLEET_HEALTH_PORT=8081 orderfleet worker all"
+)
+def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` does both in one process.")]) -> None:
+    """Run a worker until SIGTERM; then it finishes what it holds within ORDERFLEET_DRAIN_TIMEOUT and exits 0.
+
+    Start as many as the load needs: they share the task queues.
+    """
+    settings = read_settings()
+    if kind is Kind.ORDERS:
+        from orderfleet.orders.worker import run  # noqa: PLC0415 - a worker loads only what it serves
+    elif kind is Kind.SHIPPING:
+        from orderfleet.shipping.worker import run  # noqa: PLC0415
+    else:
+        run = _both
+    role.run(f"{kind}-worker" if kind is not Kind.ALL else "worker", run, settings)
+
+
+async def _both(settings: Settings, stop: Stop) -> None:
+    from orderfleet.orders.worker import wired as orders  # noqa: PLC0415
+    from orderfleet.runtime.worker import serve  # noqa: PLC0415
+    from orderfleet.shipping.worker import wired as shipping  # noqa: PLC0415
+    from orderfleet.store import connect  # noqa: PLC0415
+
+    async with connect(settings, "all") as database:
+        await serve(settings, stop, [orders(settings, database), shipping(settings, database)])

@@ -1,0 +1,157 @@
+"""What a stack consists of: the steps that start its parts, and what each needs from others.
+
+`lifecycle` runs the steps. A part that lives is kept, unless something it needs came back on
+another port. It must never decide whether to start or stop the stack as a whole.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from orderfleet.stack import apiserver, crd, etcd, postgres, temporal_server
+from orderfleet.stack.apiserver import APISERVER
+from orderfleet.stack.etcd import ETCD
+from orderfleet.stack.graph import Step
+from orderfleet.stack.launch import Part, Ports, Running, launch, run_job
+from orderfleet.stack.processes import POSTGRES, Command
+from orderfleet.stack.roles import MIGRATE, PRODUCT, Role
+from orderfleet.stack.state import PartState, StackState, kubernetes_folder, save
+from orderfleet.stack.temporal_server import TEMPORAL
+
+Say = Callable[[str], None]
+
+# What every process of the product is told, whatever runs where.
+_EVERYWHERE = {
+    "ORDERFLEET_ENVIRONMENT": "local",
+    "ORDERFLEET_TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
+    "ORDERFLEET_SAMPLE_ORDERS": "true",
+    # The stack is for whoever sits at this machine.
+    "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+    "ORDERFLEET_API_HOST": "127.0.0.1",
+}
+
+
+@dataclass
+class Assembly:
+    """One start of the stack whose state lies in `folder`; `living` parts are kept."""
+
+    folder: Path
+    tools: Mapping[str, Path]
+    roles: Sequence[Role]
+    state: StackState
+    living: set[str]
+    say: Say
+    started: list[str] = field(default_factory=list)
+    _moved: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def steps(self) -> list[Step]:
+        """Return the steps of the whole stack."""
+        needed = {need for role in self.roles for need in role.needs}
+        steps = [
+            self._step(POSTGRES, (), self._postgres),
+            self._step(TEMPORAL, (), self._temporal),
+            self._step(ETCD, (), self._etcd),
+            self._step(APISERVER, (ETCD,), self._apiserver),
+        ]
+        if MIGRATE in needed:
+            steps.append(Step(MIGRATE, (POSTGRES,), self._migrate))
+        if crd.CRD in needed:
+            steps.append(Step(crd.CRD, (APISERVER,), self._apply_definitions))
+        steps.extend(self._step(role.name, role.needs, partial(self._role, role), role.url) for role in self.roles)
+        return steps
+
+    def completed(self) -> StackState:
+        """Return the state once all steps are done."""
+        return replace(self.state, complete=True)
+
+    def _step(
+        self, name: str, needs: tuple[str, ...], describe: Callable[[], Part], url: Callable[[Ports], str] | None = None
+    ) -> Step:
+        def run(cancelled: threading.Event) -> None:
+            if name in self.living and not self._moved.intersection(needs):
+                return
+            began = time.monotonic()
+            part = describe()
+            with self._lock:
+                self.started.append(name)
+            running = launch(part, self.folder, cancelled)
+            self._record(part, running, None if url is None else url(running.ports))
+            self.say(f"{name}: ready after {time.monotonic() - began:.1f} s{_moved_to(part, running)}")
+
+        return Step(name, needs, run)
+
+    def _record(self, part: Part, running: Running, url: str | None) -> None:
+        new = PartState(running.process.pid, time.time(), dict(running.ports), str(running.log), url)
+        with self._lock:
+            before = self.state.parts.get(part.name)
+            if before is not None and before.ports != new.ports:
+                self._moved.add(part.name)
+            self.state = self.state.with_part(part.name, new)
+            save(self.state)
+
+    def _postgres(self) -> Part:
+        return postgres.part(self.folder / "postgres", self._port(POSTGRES, "sql", postgres.DEFAULT_PORT))
+
+    def _temporal(self) -> Part:
+        return temporal_server.part(
+            self.folder / "temporal",
+            self.tools[TEMPORAL],
+            port=self._port(TEMPORAL, "grpc", temporal_server.DEFAULT_PORT),
+            ui_port=self._port(TEMPORAL, "ui", temporal_server.DEFAULT_UI_PORT),
+        )
+
+    def _etcd(self) -> Part:
+        port = self._port(ETCD, "client", etcd.DEFAULT_PORT)
+        return etcd.part(self.folder / "etcd", self.tools[ETCD], port=port)
+
+    def _apiserver(self) -> Part:
+        return apiserver.part(
+            kubernetes_folder(self.folder),
+            self.tools[APISERVER],
+            etcd.url(self.state.parts[ETCD].ports),
+            port=self._port(APISERVER, "https", apiserver.DEFAULT_PORT),
+        )
+
+    def _role(self, role: Role) -> Part:
+        environment = {
+            **_EVERYWHERE,
+            "ORDERFLEET_DATABASE_URL": self.state.database_url,
+            "ORDERFLEET_TEMPORAL_ADDRESS": self.state.temporal_address,
+            "ORDERFLEET_SIMULATED_LEDGER": str(self.folder / "ledger.db"),
+        }
+        if APISERVER in role.needs:
+            environment["KUBECONFIG"] = str(self.state.kubeconfig)
+        wanted = {purpose: self._port(role.name, purpose, port) for purpose, port in role.ports.items()}
+        return role.part(self.folder, environment, wanted)
+
+    def _migrate(self, cancelled: threading.Event) -> None:
+        began = time.monotonic()
+        # Temporal may not be there yet, so it isn't told.
+        environment = {**_EVERYWHERE, "ORDERFLEET_DATABASE_URL": self.state.database_url}
+        run_job(MIGRATE, Command((*PRODUCT, MIGRATE), self.folder, environment), self.folder, cancelled)
+        self.say(f"{MIGRATE}: done after {time.monotonic() - began:.1f} s")
+
+    def _apply_definitions(self, cancelled: threading.Event) -> None:
+        began = time.monotonic()
+        crd.apply(self.tools["kubectl"], self.state.kubeconfig, self.folder, cancelled)
+        self.say(f"{crd.CRD}: applied after {time.monotonic() - began:.1f} s")
+
+    def _port(self, name: str, purpose: str, default: int) -> int:
+        """Return the port a part had before, because others may know it, else the usual one."""
+        known = self.state.parts.get(name)
+        return known.ports.get(purpose, default) if known else default
+
+
+def _moved_to(part: Part, running: Running) -> str:
+    moved = [
+        f"port {wanted} is taken, {running.ports[purpose]} instead"
+        for purpose, wanted in part.ports.items()
+        if wanted not in (0, running.ports[purpose])
+    ]
+    return f" ({'; '.join(moved)})" if moved else ""

@@ -1,0 +1,42 @@
+"""Brings the custom resource definitions of the chart to the local Kubernetes API server.
+
+The stack and the test harness call it. The files are those that the chart installs: it must
+never hold a definition of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from orderfleet.stack import paths
+from orderfleet.stack.errors import StackError
+from orderfleet.stack.launch import run_job
+from orderfleet.stack.processes import Command
+
+CRD = "crd"
+
+_ESTABLISHED_SECONDS = 30
+
+
+def definitions() -> Path:
+    """Return the folder of the definitions."""
+    return paths.checkout() / "charts" / "orderfleet" / "files" / "crds"
+
+
+def apply(kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Event | None = None) -> None:
+    """Apply the definitions, for the stack in `folder`, and wait until the server serves them.
+
+    Raises:
+        StackError: there are none, or the server refuses one; the message is kubectl's.
+        Cancelled: `cancelled` was set meanwhile.
+    """
+    files = definitions()
+    if not files.is_dir():
+        raise StackError(f"{files} is missing; the stack runs from a checkout")
+    # Forced: whoever edited a definition by hand on a local server wants the checkout's back.
+    apply_files = ("apply", "--server-side", "--force-conflicts", "-f", str(files))
+    wait = ("wait", "--for=condition=Established", f"--timeout={_ESTABLISHED_SECONDS}s", "-f", str(files))
+    for arguments in (apply_files, wait):
+        command = Command((str(kubectl), "--kubeconfig", str(kubeconfig), *arguments), folder)
+        run_job(CRD, command, folder, cancelled)

@@ -1,0 +1,137 @@
+"""Starting, stopping and restarting a stack as a whole.
+
+The command line, the demo and the tests call it. It holds the stack's lock while it works, and
+must never leave a half-started stack behind: what fails to start takes down what it started.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orderfleet.stack import graph, paths, processes, shutdown, state
+from orderfleet.stack.apiserver import APISERVER
+from orderfleet.stack.assembly import Assembly
+from orderfleet.stack.errors import AlreadyRunning, StackError
+from orderfleet.stack.etcd import ETCD
+from orderfleet.stack.lock import exclusive
+from orderfleet.stack.processes import POSTGRES
+from orderfleet.stack.provision.errors import ProvisionError
+from orderfleet.stack.provision.ladder import provide
+from orderfleet.stack.roles import ROLES, Role
+from orderfleet.stack.state import StackState
+from orderfleet.stack.temporal_server import TEMPORAL
+
+Say = Callable[[str], None]
+
+_BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
+
+
+def up(
+    progress: Say = lambda _: None, *, folder: Path | None = None, roles: Sequence[Role] = ROLES, fresh: bool = False
+) -> StackState:
+    """Start the stack in `folder` (by default this checkout's) and return when every part is ready.
+
+    Parts that still run from a complete start are kept; what an interrupted start left is ended
+    first. `fresh` ends everything and removes the data before.
+
+    Raises:
+        AlreadyRunning: every part runs; nothing was done.
+        PartFailed: a part didn't get ready; what was started is down again.
+        Busy: another command is at work on this stack.
+        StackError: something it needs is missing, such as a tool.
+    """
+    place = paths.state_dir() if folder is None else folder
+    with exclusive(place):
+        living = _living(place)
+        if fresh or not living:
+            shutdown.stop(place, progress)
+            state.forget(place)
+            living = set()
+        if fresh:
+            shutdown.wipe(place)
+        if living >= names(roles):
+            raise AlreadyRunning("the stack runs already")
+        return _start(place, roles, living, progress)
+
+
+def down(progress: Say = lambda _: None, *, folder: Path | None = None, wipe: bool = False) -> list[str]:
+    """End every process of the stack and no other; return the names of the parts that ran.
+
+    Data stays unless `wipe`.
+
+    Raises:
+        Busy: another command is at work on this stack.
+        StackError: a process can't be ended.
+    """
+    place = paths.state_dir() if folder is None else folder
+    if not place.exists() and not processes.find(place):
+        return []
+    with exclusive(place):
+        ended = shutdown.stop(place, progress)
+        state.forget(place)
+        if wipe:
+            shutdown.wipe(place)
+        return ended
+
+
+def restart(
+    name: str, progress: Say = lambda _: None, *, folder: Path | None = None, roles: Sequence[Role] = ROLES
+) -> StackState:
+    """End one part, as its own `down` would, and start it again on its port.
+
+    Raises:
+        StackError: the stack isn't up, or has no such part; also what `up` raises.
+    """
+    place = paths.state_dir() if folder is None else folder
+    if name not in names(roles):
+        raise StackError(f"there is no {name}; there are {', '.join(sorted(names(roles)))}")
+    with exclusive(place):
+        living = _living(place)
+        if not living:
+            raise StackError("the stack isn't up; `orderfleet stack up` starts it")
+        by = signal.SIGINT if name == POSTGRES else signal.SIGTERM
+        for found in processes.find(place, name).values():
+            processes.end(found, by=by, bound=shutdown.DRAIN_SECONDS)
+        return _start(place, roles, living - {name}, progress)
+
+
+def names(roles: Sequence[Role] = ROLES) -> set[str]:
+    """Return the names of all parts of a stack with these roles."""
+    return {*_BACKING, *(role.name for role in roles)}
+
+
+def _living(place: Path) -> set[str]:
+    """Return the parts that run, of a stack whose start was completed; else nothing."""
+    known = state.load(place)
+    if known is None or not known.complete:
+        return set()
+    pids = {name: part.pid for name, part in known.parts.items()}
+    # The part itself, not just a child that outlived it.
+    return {
+        name for name, found in processes.find(place).items() if any(process.pid == pids.get(name) for process in found)
+    }
+
+
+def _start(place: Path, roles: Sequence[Role], living: set[str], progress: Say) -> StackState:
+    try:
+        tools = provide()
+    except ProvisionError as error:
+        raise StackError(str(error)) from error
+    known = state.load(place) or StackState(place)
+    assembly = Assembly(place, tools, roles, known, living, progress)
+    try:
+        graph.run(assembly.steps())
+    except BaseException:
+        progress("taking down what was started")
+        for name in reversed(assembly.started):
+            for found in processes.find(place, name).values():
+                processes.end(found, by=signal.SIGKILL, bound=5)
+        if not living:
+            shutdown.stop(place, progress)
+            state.forget(place)
+        raise
+    complete = assembly.completed()
+    state.save(complete)
+    return complete

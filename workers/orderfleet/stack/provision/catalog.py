@@ -1,0 +1,170 @@
+"""Every tool the local stack needs, as data: version, acceptable versions, sources.
+
+The ladder reads it. It is the one home of tool versions outside `deploy/tools/`, whose module
+files must name the same ones. It must never do any work itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+KUBERNETES = "1.36.3"
+ETCD = "3.7.3"
+TEMPORAL = "1.5.1"
+TEST_SERVER = "1.32.0"
+
+
+class ChecksumKind(StrEnum):
+    """How an official release publishes the SHA-256 of its files."""
+
+    DIGEST = "digest"
+    """A file that holds nothing but the digest."""
+    LISTING = "listing"
+    """A file with a line `digest  file name` for each file."""
+    GITHUB = "github"
+    """GitHub's release document, whose assets carry `digest: sha256:…`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """Which versions found on PATH are good enough, and how to ask for the version."""
+
+    arguments: tuple[str, ...]
+    oldest: tuple[int, ...]
+    below: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Where an official release and its checksum lie.
+
+    Both addresses may hold `{version}`, `{os}`, `{arch}` and `{suffix}` (`tar.gz`, or `zip` where
+    `zip_systems` says so). `member` is the file's name inside an archive, None for a plain binary.
+    """
+
+    url: str
+    checksum_url: str
+    checksum: ChecksumKind
+    member: str | None = None
+    systems: tuple[str, ...] = ("linux", "darwin")
+    zip_systems: tuple[str, ...] = ()
+    renamed_systems: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GoBuild:
+    """A package that the pinned module `deploy/tools/<module>` builds."""
+
+    module: str
+    package: str
+    linker_flags: str = "-s -w"
+
+
+@dataclass(frozen=True, slots=True)
+class MavenFetch:
+    """A Java program whose jars the pinned project `deploy/tools/<module>` names."""
+
+    module: str
+    main_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool: its name is also the name of its executable."""
+
+    name: str
+    version: str
+    recipe: GoBuild | MavenFetch
+    on_path: OnPath | None = None
+    release: Release | None = None
+
+    def with_release(self, release: Release | None) -> Tool:
+        """Return the same tool, fetched from elsewhere."""
+        return replace(self, release=release)
+
+
+_KUBERNETES_RELEASE = "https://dl.k8s.io/release/v{version}/bin/{os}/{arch}/"
+_KUBERNETES_FLAGS = (
+    f"-s -w -X k8s.io/component-base/version.gitVersion=v{KUBERNETES}"
+    " -X k8s.io/component-base/version.gitMajor=1"
+    " -X k8s.io/component-base/version.gitMinor=36"
+)
+_ETCD_RELEASE = "https://github.com/etcd-io/etcd/releases/download/v{version}/"
+_TEMPORAL_RELEASE = "https://github.com/temporalio/cli/releases/download/v{version}/"
+_JAVA_SDK = "temporalio/sdk-java/releases"
+
+# The longest build comes first, because builds start in this order.
+TOOLS: dict[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            name="kube-apiserver",
+            version=KUBERNETES,
+            on_path=OnPath(("--version",), oldest=(1, 36), below=(1, 37)),
+            # Official server binaries exist for Linux only.
+            release=Release(
+                url=_KUBERNETES_RELEASE + "kube-apiserver",
+                checksum_url=_KUBERNETES_RELEASE + "kube-apiserver.sha256",
+                checksum=ChecksumKind.DIGEST,
+                systems=("linux",),
+            ),
+            recipe=GoBuild("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_FLAGS),
+        ),
+        Tool(
+            name="temporal",
+            version=TEMPORAL,
+            on_path=OnPath(("--version",), oldest=(1, 5, 1), below=(2,)),
+            release=Release(
+                url=_TEMPORAL_RELEASE + "temporal_cli_{version}_{os}_{arch}.tar.gz",
+                checksum_url=_TEMPORAL_RELEASE + "checksums.txt",
+                checksum=ChecksumKind.LISTING,
+                member="temporal",
+            ),
+            recipe=GoBuild("temporal", "github.com/temporalio/cli/cmd/temporal"),
+        ),
+        Tool(
+            name="kubectl",
+            version=KUBERNETES,
+            # Officially a server one minor version away. What the stack asks of it (apply, patch, wait,
+            # watch of one resource) 1.30 had, and a user's own kubectl is worth a build of minutes.
+            on_path=OnPath(("version", "--client"), oldest=(1, 30), below=(2,)),
+            release=Release(
+                url=_KUBERNETES_RELEASE + "kubectl",
+                checksum_url=_KUBERNETES_RELEASE + "kubectl.sha256",
+                checksum=ChecksumKind.DIGEST,
+            ),
+            recipe=GoBuild("kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES_FLAGS),
+        ),
+        Tool(
+            name="etcd",
+            version=ETCD,
+            on_path=OnPath(("--version",), oldest=(3, 6), below=(4,)),
+            release=Release(
+                url=_ETCD_RELEASE + "etcd-v{version}-{os}-{arch}.{suffix}",
+                checksum_url=_ETCD_RELEASE + "SHA256SUMS",
+                checksum=ChecksumKind.LISTING,
+                member="etcd",
+                zip_systems=("darwin",),
+            ),
+            recipe=GoBuild("etcd", "go.etcd.io/etcd/server/v3"),
+        ),
+        Tool(
+            name="temporal-test-server",
+            version=TEST_SERVER,
+            # It has no way to ask for its version, so one on PATH is never taken.
+            release=Release(
+                url=f"https://github.com/{_JAVA_SDK}/download/v{{version}}/"
+                "temporal-test-server_{version}_{os}_{arch}.tar.gz",
+                checksum_url=f"https://api.github.com/repos/{_JAVA_SDK}/tags/v{{version}}",
+                checksum=ChecksumKind.GITHUB,
+                member="temporal-test-server",
+                renamed_systems=(("darwin", "macOS"),),
+            ),
+            recipe=MavenFetch("temporal-test-server", "io.temporal.testserver.TestServer"),
+        ),
+    )
+}
+
+STACK_TOOLS = ("kube-apiserver", "temporal", "kubectl", "etcd")
+"""What running the stack takes; tests take `temporal-test-server` too."""
