@@ -1,0 +1,67 @@
+"""What the provider and the carrier say happened, and what must hold between them and the record."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+from orderfleet.contracts.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
+
+GIVEN_BACK = {PaymentStatus.REFUNDED, PaymentStatus.VOIDED, PaymentStatus.FAILED, None}
+
+
+class Books:
+    """The simulated provider's and carrier's ledgers, read from outside."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def money(self) -> Counter[tuple[str, str]]:
+        """How often each kind of entry stands for each payment."""
+        return Counter(self._read("select kind, payment_id from payment_entries"))
+
+    def parcels(self) -> Counter[str]:
+        """Parcels that left, by order."""
+        return Counter(row[0] for row in self._read("select order_id from carrier_parcels where not voided"))
+
+    def moments(self) -> dict[str, int]:
+        """The last entry of each kind: a new one means that somebody is about to be told of it."""
+        found = dict(self._read("select kind, max(id) from payment_entries group by kind"))
+        found.update(self._read("select 'booking', max(id) from carrier_parcels where true having max(id) > 0"))
+        return found
+
+    def _read(self, query: str) -> list[tuple]:
+        if not self._path.exists():
+            return []
+        with sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5) as books:
+            try:
+                return books.execute(query).fetchall()
+            except sqlite3.OperationalError:
+                return []  # the first worker makes the tables
+
+
+def wrong(order_id: str, status: OrderStatus, money: Counter[tuple[str, str]], parcels: Counter[str]) -> list[str]:
+    """What is not as promised of one ended order."""
+    payment = f"pay-{order_id}"
+    charges, given_back = money["charge", payment], money["give_back", payment]
+    found = []
+    if charges > 1:
+        found.append(f"charged {charges} times")
+    if given_back > charges:
+        found.append(f"given back {given_back} of {charges} charges")
+    if status.step is Step.SHIPPED:
+        if (charges, given_back, parcels[order_id]) != (1, 0, 1):
+            found.append(f"shipped with {charges} charges, {given_back} given back, {parcels[order_id]} parcels")
+        if status.payment.status is not PaymentStatus.CHARGED:
+            found.append(f"shipped, and its payment is {status.payment.status}")
+        if status.shipments[-1].status is not ShipmentStatus.DISPATCHED:
+            found.append(f"shipped, and its shipment is {status.shipments[-1].status}")
+    elif status.step in {Step.CANCELED, Step.FAILED}:
+        if charges != given_back or parcels[order_id]:
+            found.append(f"{status.step} with {charges} charges, {given_back} given back, {parcels[order_id]} parcels")
+        if status.payment.status not in GIVEN_BACK:
+            found.append(f"{status.step}, and its payment is {status.payment.status}")
+    else:
+        found.append(f"stuck at {status.step}")
+    return found

@@ -1,0 +1,217 @@
+CREATE FUNCTION public.order_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    new.version := case tg_op when 'INSERT' then 1 else old.version + 1 end;
+    new.changed_xid := pg_current_xact_id();
+    new.updated_at := now();
+    perform pg_notify('orderfleet_orders', '');
+    return new;
+end;
+$$;
+
+CREATE FUNCTION public.record_progress(of_order text, progress jsonb, changed boolean DEFAULT false) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    is_new boolean;
+    added  bigint;
+begin
+    update orders set
+        recorded_seq           = (progress ->> 'seq')::bigint,
+        step                   = progress ->> 'step',
+        approved               = (progress ->> 'approved')::boolean,
+        canceled               = (progress ->> 'canceled')::boolean,
+        cancel_reason          = progress ->> 'cancel_reason',
+        dispatch_failed_reason = progress ->> 'dispatch_failed_reason',
+        last_error             = coalesce(progress ->> 'last_error', last_error), -- the last one stays told
+        address                = coalesce(nullif(progress -> 'address', 'null'), address),
+        retries                = retries || (progress -> 'retries'),
+        declared               = progress -> 'declared',
+        completed_at           = (progress ->> 'completed_at')::timestamptz
+    where order_id = of_order and recorded_seq < (progress ->> 'seq')::bigint;
+    is_new := found;
+
+    if not is_new then
+        perform from orders where order_id = of_order for no key update;
+        if not found then
+            raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
+        end if;
+    end if;
+
+    insert into events (order_id, key, kind, step, at, detail)
+    select of_order, told ->> 'key', told ->> 'kind', told ->> 'step', (told ->> 'at')::timestamptz, told -> 'detail'
+    from jsonb_array_elements(progress -> 'events') with ordinality as line (told, number)
+    order by number
+    on conflict (order_id, key) do nothing;
+    get diagnostics added = row_count;
+
+    if not is_new and (changed or added > 0) then
+        update orders set version = version where order_id = of_order; -- the trigger raises it
+    end if;
+    return is_new or changed or added > 0;
+end;
+$$;
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    raise exception '% is append-only: % refused', tg_table_name, tg_op using errcode = 'restrict_violation';
+end;
+$$;
+
+CREATE TABLE public.events (
+    order_id text NOT NULL,
+    id bigint NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    step text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.orders (
+    order_id text NOT NULL,
+    workflow_id text NOT NULL,
+    run_id text NOT NULL,
+    first_run_id text NOT NULL,
+    owner text NOT NULL,
+    owner_uid text NOT NULL,
+    content_hash text NOT NULL,
+    customer_name text NOT NULL,
+    customer_email text NOT NULL,
+    items jsonb NOT NULL,
+    address jsonb NOT NULL,
+    payment_id text NOT NULL,
+    amount numeric NOT NULL,
+    currency text NOT NULL,
+    step text NOT NULL,
+    approved boolean DEFAULT false NOT NULL,
+    canceled boolean DEFAULT false NOT NULL,
+    cancel_reason text,
+    dispatch_failed_reason text,
+    last_error text,
+    retries jsonb DEFAULT '{}'::jsonb NOT NULL,
+    declared jsonb DEFAULT '{}'::jsonb NOT NULL,
+    recorded_seq bigint DEFAULT 0 NOT NULL,
+    version bigint NOT NULL,
+    changed_xid xid8 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    completed_at timestamp with time zone,
+    CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.payments (
+    payment_id text NOT NULL,
+    order_id text NOT NULL,
+    status text NOT NULL,
+    amount numeric NOT NULL,
+    currency text NOT NULL,
+    reference text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT payments_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'CHARGED'::text, 'FAILED'::text, 'VOIDED'::text, 'REFUNDING'::text, 'REFUNDED'::text])))
+);
+
+CREATE TABLE public.shipments (
+    shipment_id text NOT NULL,
+    order_id text NOT NULL,
+    attempt integer NOT NULL,
+    status text NOT NULL,
+    carrier text,
+    tracking_number text,
+    attempts integer DEFAULT 0 NOT NULL,
+    dispatch_failed_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT shipments_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT shipments_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT shipments_status_check CHECK ((status = ANY (ARRAY['preparing'::text, 'prepared'::text, 'dispatched'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
+);
+
+CREATE VIEW public.recorded_orders AS
+ SELECT o.order_id,
+    o.workflow_id,
+    o.run_id,
+    o.owner,
+    o.owner_uid,
+    o.content_hash,
+    o.version,
+    o.changed_xid,
+    o.step,
+    o.approved,
+    o.canceled,
+    o.cancel_reason,
+    o.address,
+    o.dispatch_failed_reason,
+    o.last_error,
+    o.retries,
+    o.declared,
+    o.created_at,
+    o.updated_at,
+    o.completed_at,
+    o.payment_id,
+    p.status AS payment_status,
+    o.amount,
+    o.currency,
+    s.shipments
+   FROM ((public.orders o
+     LEFT JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
+     CROSS JOIN LATERAL ( SELECT COALESCE(jsonb_agg(jsonb_build_object('id', shipments.shipment_id, 'status', shipments.status, 'carrier', shipments.carrier, 'tracking_number', shipments.tracking_number, 'attempts', shipments.attempts, 'dispatch_failed_reason', shipments.dispatch_failed_reason) ORDER BY shipments.attempt), '[]'::jsonb) AS shipments
+           FROM public.shipments
+          WHERE (shipments.order_id = o.order_id)) s);
+
+CREATE TABLE public.schema_migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_order_id_key_key UNIQUE (order_id, key);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (order_id, id);
+
+ALTER TABLE ONLY public.orders
+    ADD CONSTRAINT orders_pkey PRIMARY KEY (order_id);
+
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_pkey PRIMARY KEY (payment_id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY public.shipments
+    ADD CONSTRAINT shipments_order_id_attempt_key UNIQUE (order_id, attempt);
+
+ALTER TABLE ONLY public.shipments
+    ADD CONSTRAINT shipments_pkey PRIMARY KEY (shipment_id);
+
+CREATE INDEX orders_changed ON public.orders USING btree (changed_xid, order_id);
+
+CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER orders_changed BEFORE INSERT OR UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION public.order_changed();
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.shipments
+    ADD CONSTRAINT shipments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

@@ -1,0 +1,188 @@
+"""The CRD and the operator's models of it say the same: fields, enums, patterns, names."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter
+
+from orderfleet.contracts import names
+from orderfleet.contracts.base import OrderId, PaymentId
+from orderfleet.contracts.duration import parse_duration
+from orderfleet.contracts.money import CURRENCIES, PRICE_PATTERN
+from orderfleet.contracts.status import OrderStatus, ShipmentView
+from orderfleet.operator.resource import (
+    MUTABLE,
+    OrderResource,
+    OrderSpec,
+    OrderState,
+    ShipmentState,
+)
+
+CHECKOUT = Path(__file__).parents[2]
+CRD = yaml.safe_load((CHECKOUT / "charts/orderfleet/files/crds/orders.orderfleet.dev.yaml").read_text())
+(VERSION,) = CRD["spec"]["versions"]
+ROOT = VERSION["schema"]["openAPIV3Schema"]
+SPEC, STATUS = ROOT["properties"]["spec"], ROOT["properties"]["status"]
+SAMPLES = sorted((CHECKOUT / "deploy/samples").glob("*.yaml"))
+
+
+def _plain(kind: Any) -> Any:
+    """The type without `Annotated` and `None`."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    if get_origin(kind) in {typing.Union, UnionType}:
+        (inner,) = [each for each in get_args(kind) if each is not NoneType]
+        return _plain(inner)
+    return kind
+
+
+def _alias(model: type[BaseModel], name: str) -> str:
+    return model.model_fields[name].alias or name
+
+
+def _pairs(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterator[tuple[str, dict[str, Any], Any]]:
+    """Each place of the schema with the type that reads it."""
+    kind = _plain(kind)
+    yield where, schema, kind
+    if get_origin(kind) is tuple:
+        yield from _pairs(schema["items"], get_args(kind)[0], f"{where}[]")
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        for name, field in kind.model_fields.items():
+            alias = _alias(kind, name)
+            if alias in schema["properties"]:
+                yield from _pairs(schema["properties"][alias], field.annotation, f"{where}.{alias}")
+
+
+PLACES = [*_pairs(SPEC, OrderSpec, "spec"), *_pairs(STATUS, OrderState, "status")]
+MODELS = [place for place in PLACES if isinstance(place[2], type) and issubclass(place[2], BaseModel)]
+ENUMS = [place for place in PLACES if isinstance(place[2], type) and issubclass(place[2], StrEnum)]
+
+
+@pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[place[0] for place in MODELS])
+def test_every_property_has_its_field(where, schema, model):
+    assert set(schema["properties"]) == {_alias(model, name) for name in model.model_fields}
+
+
+@pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[place[0] for place in MODELS])
+def test_what_the_model_needs_is_required(where, schema, model):
+    needed = {_alias(model, name) for name, field in model.model_fields.items() if field.is_required()}
+    if where.startswith("spec"):
+        assert needed <= set(schema.get("required", ()))
+    elif schema.get("required"):
+        # The operator writes the status: what it requires is always written.
+        assert set(schema["required"]) <= needed
+
+
+@pytest.mark.parametrize(("where", "schema", "kind"), ENUMS, ids=[place[0] for place in ENUMS])
+def test_enums_have_the_same_values(where, schema, kind):
+    assert schema["enum"] == [member.value for member in kind]
+
+
+def test_types_are_the_same():
+    expected = {bool: "boolean", int: "integer", str: "string", dict: "object"}
+    for where, schema, kind in PLACES:
+        plain = get_origin(kind) or kind
+        if plain in expected:
+            assert schema["type"] == expected[plain], where
+
+
+def test_names_are_the_contracts_names():
+    assert CRD["metadata"]["name"] == f"{names.CRD_PLURAL}.{names.CRD_GROUP}"
+    assert (CRD["spec"]["group"], VERSION["name"]) == (names.CRD_GROUP, names.CRD_VERSION)
+    assert CRD["spec"]["names"]["plural"] == names.CRD_PLURAL
+
+
+def _rules(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return schema.get("x-kubernetes-validations", [])
+
+
+def _pattern(schema: dict[str, Any]) -> str:
+    """The pattern of the schema's first rule, out of CEL's quotes."""
+    found = re.search(r"self\.matches\('(.+?)'\)", _rules(schema)[0]["rule"])
+    assert found is not None
+    return found[1].replace("\\\\", "\\")
+
+
+def test_patterns_are_the_contracts_patterns():
+    def own(kind: Any) -> str:
+        return TypeAdapter(kind).json_schema()["pattern"]
+
+    properties = SPEC["properties"]
+    assert _pattern(properties["orderId"]) == own(OrderId)
+    assert _pattern(properties["paymentId"]) == own(PaymentId)
+    assert _pattern(properties["items"]["items"]["properties"]["price"]) == PRICE_PATTERN
+    assert all(re.fullmatch(_pattern(properties["currency"]), code) for code in CURRENCIES)
+
+
+@given(st.from_regex(_pattern(SPEC["properties"]["deadline"]), fullmatch=True).filter(lambda text: len(text) <= 16))
+def test_every_accepted_duration_can_be_read(text):
+    assert parse_duration(text) >= timedelta(0)
+
+
+def test_all_durations_have_the_same_rule():
+    properties = SPEC["properties"]
+    places = [
+        properties["deadline"],
+        properties["review"]["properties"]["timeout"],
+        properties["delivery"]["properties"]["timeout"],
+    ]
+    assert len({str(place["x-kubernetes-validations"]) for place in places}) == 1
+    assert all(place["maxLength"] == 16 for place in places)
+
+
+def test_all_but_the_mutable_fields_are_immutable():
+    mutable = {_alias(OrderSpec, name) for name in MUTABLE}
+    frozen = {
+        rule["fieldPath"].removeprefix(".")
+        for rule in _rules(SPEC)
+        if re.search(r"self\.(\w+) == oldSelf\.\1", rule["rule"])
+    }
+    assert frozen == set(SPEC["properties"]) - mutable
+
+
+def test_no_default_stands_in_the_schema():
+    assert '"default":' not in json.dumps(ROOT)
+
+
+def test_rules_name_the_field_and_end_without_a_full_stop():
+    for where, schema, _ in [("", ROOT, None), *PLACES]:
+        for rule in _rules(schema):
+            assert not rule["message"].endswith("."), where
+            # The API server puts the path in front; a rule about a whole object has to say which part.
+            assert schema["type"] != "object" or rule["fieldPath"].startswith("."), where
+
+
+@pytest.mark.parametrize("column", VERSION["additionalPrinterColumns"], ids=lambda column: column["name"])
+def test_printer_columns_point_at_fields(column):
+    node = ROOT
+    for part in re.sub(r"\[.*?\]", "[]", column["jsonPath"]).strip(".").split("."):
+        if part == "metadata":
+            return
+        node = node["properties"][part.removesuffix("[]")]
+        node = node["items"] if part.endswith("[]") else node
+
+
+def test_the_status_shows_everything_of_the_view():
+    shown = {*OrderState.model_fields, "payment", "address", "declared"}
+    assert set(OrderStatus.model_fields) <= shown | {"order_id"}
+    assert set(ShipmentState.model_fields) == set(ShipmentView.model_fields)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_samples_are_read_by_the_model(path):
+    body = yaml.safe_load(path.read_text())
+    body["metadata"] |= {"namespace": "shop", "uid": "1"}
+    order = OrderResource.model_validate(body)
+    assert order.spec.model_dump(mode="json", by_alias=True, exclude_unset=True) == body["spec"]

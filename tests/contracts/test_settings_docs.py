@@ -1,0 +1,73 @@
+"""The settings in the documents are the settings: every name, alternative name and default, both ways."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orderfleet.cli.configuration import variables
+from orderfleet.cli.env import API_URL
+from orderfleet.cli.settings_table import markdown, told, write
+from orderfleet.runtime.settings import PREFIX, Settings
+from orderfleet.stack import paths, processes, roles
+
+README = paths.checkout() / "README.md"
+DOCUMENTS = [README, *sorted((paths.checkout() / "deploy" / "docs").rglob("*.md"))]
+OF_THE_STACK = {paths.CACHE_VARIABLE, paths.STATE_VARIABLE, API_URL}
+"""Variables that no process of the product reads."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch):
+    for field in Settings.model_fields:
+        for name in variables(field):
+            monkeypatch.delenv(name, raising=False)
+
+
+def test_table_in_the_readme_is_fresh():
+    text = README.read_text()
+    assert write(text) == text, "renew it: .venv/bin/orderfleet settings --write README.md"
+
+
+def test_every_setting_is_described():
+    undescribed = [field for field, info in Settings.model_fields.items() if not info.description]
+    assert not undescribed
+    for field in Settings.model_fields:
+        for name in variables(field):
+            assert f"`{name}`" in markdown()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_variable_that_a_document_names_exists(document: Path):
+    named = set(re.findall(rf"\b{PREFIX}[A-Z0-9_]+\b", document.read_text()))
+    known = {name for field in Settings.model_fields for name in variables(field)}
+    assert named <= known | OF_THE_STACK
+
+
+def test_variables_that_the_stack_sets_are_settings():
+    known = {name for field in Settings.model_fields for name in variables(field)}
+    set_by_roles = {name for role in roles.ROLES for name in (*role.ports, *role.environment)}
+    assert set_by_roles <= known
+    assert {processes.STACK_MARK, processes.PART_MARK}.isdisjoint(known)
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_documented_default_set_by_any_documented_name_is_the_default(field, monkeypatch):
+    default = getattr(Settings(), field)
+    text = told(Settings.model_fields[field].default)
+    if default is None:
+        assert text == ""
+        return
+    for name in variables(field):
+        monkeypatch.setenv(name, text)
+        assert getattr(Settings(), field) == default, name
+        monkeypatch.delenv(name)
+
+
+def test_our_own_name_comes_before_those_of_others(monkeypatch):
+    monkeypatch.setenv("API_PORT", "1")
+    assert Settings().api_port == 1
+    monkeypatch.setenv("ORDERFLEET_API_PORT", "2")
+    assert Settings().api_port == 2

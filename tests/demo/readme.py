@@ -1,0 +1,34 @@
+"""The commands of the README: which are run by a test, and which are not and why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+RUN = "sh run"
+NOT_RUN = {
+    "make test": "it runs this test",
+}
+"""Commands of blocks that no test runs, each with its reason."""
+
+
+@dataclass(frozen=True)
+class Block:
+    info: str
+    text: str
+    line: int
+
+
+def blocks(file: Path) -> list[Block]:
+    text = file.read_text()
+    return [
+        Block(found["info"].strip(), found["text"].strip(), text.count("\n", 0, found.start()) + 1)
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def commands(block: Block) -> list[str]:
+    return [line for line in block.text.splitlines() if line and not line.startswith("#")]

@@ -1,0 +1,33 @@
+"""A folder for a stack of a test's own; whatever still runs of it at the end is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orderfleet.stack import paths, processes
+
+CHECKOUT = paths.checkout()
+BIN = CHECKOUT / ".venv" / "bin"
+
+
+@contextmanager
+def stack_environment() -> Iterator[dict[str, str]]:
+    """The environment of a shell on a fresh machine, with a stack folder that nobody else uses."""
+    # Not below pytest's own folder: Postgres runs under another account when we are root.
+    folder = Path(tempfile.mkdtemp(prefix="orderfleet-demo-"))
+    folder.chmod(0o755)
+    foreign = ("ORDERFLEET_", "TEMPORAL_", "KUBECONFIG", "DATABASE_URL")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    cache = {paths.CACHE_VARIABLE: str(paths.cache_dir())}
+    try:
+        yield environment | cache | {paths.STATE_VARIABLE: str(folder)}
+    finally:
+        for found in processes.find(folder).values():
+            processes.end(found, by=signal.SIGKILL, bound=5)
+        shutil.rmtree(folder, ignore_errors=True)

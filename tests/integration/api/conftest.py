@@ -1,0 +1,98 @@
+"""The API as its callers see it, with real Temporal, Postgres and workers behind it."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from fleet import Fleet, eventually, fleet
+
+from orderfleet.api.app import create_app
+from orderfleet.api.readiness import Readiness
+from orderfleet.api.services import Services
+from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.runtime.settings import Settings
+from orderfleet.store import Database, OrderReads
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+
+Api = Callable[..., Any]
+
+
+@pytest.fixture
+def order_id() -> str:
+    """The Temporal server is shared by the session, and an order id is used once."""
+    return f"api-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
+    """Both workers, for as long as the context is open."""
+    return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
+
+
+@pytest.fixture
+async def running(workers) -> AsyncIterator[Fleet]:
+    async with workers() as made:
+        yield made
+
+
+@pytest.fixture
+def api(temporal_client, postgres_url, task_queues) -> Api:
+    """Make a client of an API; `temporal` and `database_url` may be other ones, and settings follow."""
+
+    @asynccontextmanager
+    async def made(
+        *, temporal: Any = None, database_url: str = "", **settings: Any
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        given = Settings(
+            orders_task_queue=task_queues.orders,
+            shipping_task_queue=task_queues.shipping,
+            step_initial_interval="10ms",
+            **settings,
+        )
+        async with Database(database_url or postgres_url, pool_size=3, timeout=timedelta(seconds=2)) as database:
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders)
+            app = create_app(Services(given, OrderDesk(client, OrderReads(database)), Readiness({})))
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=30) as caller:
+                yield caller
+
+    return made
+
+
+@pytest.fixture
+def new_order() -> Callable[..., Any]:
+    """Start a small right order."""
+
+    async def post(caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any) -> httpx.Response:
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **changes}
+        answer = await caller.post("/orders", json=body)
+        assert answer.status_code == expected, answer.text
+        return answer
+
+    return post
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Ask for an order's status until it is at one of the steps."""
+
+    async def ask(caller: httpx.AsyncClient, order_id: str, *steps: str) -> dict[str, Any]:
+        async def status() -> dict[str, Any]:
+            return (await caller.get(f"/orders/{order_id}/status")).json()
+
+        return await eventually(status, lambda found: found.get("step") in steps)
+
+    return ask

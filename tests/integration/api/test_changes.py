@@ -1,0 +1,103 @@
+"""`/orders/{id}/signals/…`: taken, refused, too late, or queued for when a worker runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+ELSEWHERE = {"line1": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
+PLAIN = {"street": "2 Side St", **{name: value for name, value in ELSEWHERE.items() if name != "line1"}}
+
+
+@pytest.mark.parametrize("body", [{"address": PLAIN}, {"address": ELSEWHERE}, ELSEWHERE, PLAIN, {"new_address": PLAIN}])
+async def test_address_is_changed_by_any_body_of_earlier_systems(api, running, order_id, new_order, until, body):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        answer = await caller.post(f"/orders/{order_id}/signals/update-address", json=body)
+        assert (answer.status_code, answer.json()["result"]) == (200, "taken"), answer.text
+        assert (await caller.get(f"/orders/{order_id}/status")).json()["address"] == PLAIN
+
+
+async def test_incomplete_address_is_422_and_changes_nothing(api, running, order_id, new_order, until):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        before = await until(caller, order_id, "manual_review")
+        answer = await caller.post(f"/orders/{order_id}/signals/update-address", json={"address": {"street": "x"}})
+        assert answer.status_code == 422
+        assert [error["field"] for error in answer.json()["errors"]] == [
+            "address.city",
+            "address.state",
+            "address.zip",
+            "address.country",
+        ]
+        assert (await caller.get(f"/orders/{order_id}/status")).json()["address"] == before["address"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [(None, "canceled on request"), ({}, "canceled on request"), ({"reason": "why not"}, "why not")]
+)
+async def test_cancel_takes_no_body_an_empty_one_or_a_reason(api, running, order_id, new_order, until, body, reason):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        answer = (
+            await caller.post(f"/orders/{order_id}/signals/cancel", json=body)
+            if body is not None
+            else (await caller.post(f"/orders/{order_id}/signals/cancel"))
+        )
+        assert answer.status_code == 200, answer.text
+        status = await until(caller, order_id, "canceled")
+    assert status["cancel_reason"] == reason
+
+
+async def running_no_more(caller, order_id):
+    refused = "urn:orderfleet:problem:refused"
+    while (await caller.post(f"/orders/{order_id}/signals/cancel")).json()["type"] == refused:  # noqa: ASYNC110 - the API's answer is waited for
+        await asyncio.sleep(0.05)
+
+
+async def test_change_after_the_end_is_409_and_says_how_it_ended(api, running, order_id, new_order, until):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": "ordered twice"})
+        await until(caller, order_id, "canceled")
+        # Until its end is recorded, the workflow itself still refuses.
+        await asyncio.wait_for(running_no_more(caller, order_id), 20)
+        for change, body in (("approve", None), ("cancel", None), ("update-address", PLAIN)):
+            answer = await caller.post(f"/orders/{order_id}/signals/{change}", json=body)
+            assert answer.status_code == 409, change
+            assert answer.json()["type"] == "urn:orderfleet:problem:ended"
+            assert "canceled (ordered twice)" in answer.json()["detail"]
+
+
+async def test_change_of_an_unknown_order_is_404(api, order_id):
+    async with api() as caller:
+        for change, body in (("approve", None), ("cancel", {}), ("update-address", PLAIN)):
+            answer = await caller.post(f"/orders/{order_id}/signals/{change}", json=body)
+            assert answer.status_code == 404, change
+
+
+async def test_change_without_a_worker_is_queued_and_taken_when_one_runs(api, workers, order_id, new_order, until):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        answer = await caller.post(f"/orders/{order_id}/signals/approve")
+        assert (answer.status_code, answer.json()["result"]) == (202, "queued")
+        async with workers():
+            assert (await until(caller, order_id, "shipped"))["approved"]
+
+
+async def test_the_same_change_sent_at_once_is_taken_once(api, running, order_id, new_order, until):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        key = {"Idempotency-Key": f"approve-{order_id}"}
+        answers = await asyncio.gather(
+            *(caller.post(f"/orders/{order_id}/signals/approve", headers=key) for _ in range(4))
+        )
+        assert {answer.status_code for answer in answers} == {200}
+        await until(caller, order_id, "shipped")
+        events = (await caller.get(f"/orders/{order_id}/events")).json()["events"]
+    assert [event["kind"] for event in events].count("approved") == 1
+    assert running.provider.charges[f"pay-{order_id}"] == 1

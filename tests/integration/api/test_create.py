@@ -1,0 +1,167 @@
+"""`POST /orders`: what is accepted, what is the same order, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orderfleet.contracts.order import OrderInput
+from orderfleet.contracts.record import Progress
+from orderfleet.contracts.status import Step
+from orderfleet.store import Database, OrderRecord
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+
+
+async def test_order_is_made_approved_and_shipped(api, running, order_id, until):
+    async with api() as caller:
+        made = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        assert made.status_code == 201, made.text
+        assert made.headers["location"] == f"/orders/{order_id}"
+        assert made.json()["workflow_id"] == f"order-{order_id}"
+        assert made.json()["payment_id"] == f"pay-{order_id}"
+        assert "waits for approval" in made.json()["message"]
+
+        waiting = await until(caller, order_id, "manual_review")
+        assert waiting["payment"] == {"id": f"pay-{order_id}", "status": None, "amount": "19.98", "currency": "USD"}
+        approved = await caller.post(f"/orders/{order_id}/signals/approve")
+        assert (approved.status_code, approved.json()["result"]) == (200, "taken")
+
+        shipped = await until(caller, order_id, "shipped")
+        assert shipped["source"] == "workflow"
+        assert shipped["payment"]["status"] == "CHARGED"
+        assert shipped["shipments"][0]["tracking_number"]
+    assert running.provider.charges[f"pay-{order_id}"] == 1
+
+
+async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until):
+    async with api() as caller:
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, "review": {"mode": "auto"}}
+        made = await caller.post("/orders", json=body)
+        assert "needs no approval" in made.json()["message"]
+        await until(caller, order_id, "shipped")
+
+
+async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, until):
+    body = {
+        "customer_name": "Ada",
+        "customer_email": "ada@example.com",
+        "items": [{"sku": "widget", "qty": 1, "price": 4.5}],
+        "shipping_address": {**ADDRESS, "street": None, "line1": "1 Main St"},
+    }
+    body["shipping_address"].pop("street")
+    async with api() as caller:
+        made = await caller.post("/orders", json=body)
+        assert made.status_code == 201, made.text
+        order_id = made.json()["order_id"]
+        status = await until(caller, order_id, "manual_review")
+    assert order_id.startswith("ord-")
+    assert status["address"]["street"] == "1 Main St"
+    assert status["payment"]["amount"] == "4.5"
+    assert status["payment"]["id"] == f"pay-{order_id}"
+
+
+async def test_same_order_id_with_the_same_content_is_the_same_order(api, running, order_id, until):
+    async with api() as caller:
+        first = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        spelt_otherwise = {
+            "order_id": order_id,
+            "items": [{"sku": "widget", "qty": 2, "price": "9.990"}],
+            "shipping_address": {"line1": "1 Main St", **{k: v for k, v in ADDRESS.items() if k != "street"}},
+        }
+        again = await caller.post("/orders", json=spelt_otherwise)
+        assert again.status_code == first.status_code == 201
+        assert again.json() == first.json()
+        assert again.headers["idempotency-replayed"] == "true"
+        assert "idempotency-replayed" not in first.headers
+
+        await caller.post(f"/orders/{order_id}/signals/approve")
+        await until(caller, order_id, "shipped")
+        after_the_end = await caller.post("/orders", json=spelt_otherwise)
+        assert after_the_end.json() == first.json()
+
+
+async def test_same_order_id_with_another_content_is_a_conflict(api, running, order_id):
+    async with api() as caller:
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS}
+        await caller.post("/orders", json=body)
+        other = await caller.post("/orders", json={**body, "currency": "EUR"})
+    assert other.status_code == 409
+    assert other.headers["content-type"] == "application/problem+json"
+    assert other.json()["type"] == "urn:orderfleet:problem:order-id-taken"
+    assert order_id in other.json()["detail"]
+
+
+async def test_order_id_that_only_the_record_remembers_is_taken(api, postgres_url, order_id):
+    order = OrderInput(order_id=order_id, content_hash="of another order")
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=2)) as database:
+        await OrderRecord(database).receive(
+            order,
+            workflow_id=f"order-{order_id}",
+            run_id="gone",
+            first_run_id="gone",
+            started_at=datetime.now(UTC),
+            progress=Progress(seq=1, step=Step.SHIPPED, completed_at=datetime.now(UTC)),
+        )
+    async with api() as caller:
+        answer = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+    assert answer.status_code == 409
+
+
+async def test_idempotency_key_makes_one_order(api, running, order_id):
+    async with api() as caller:
+        key = {"Idempotency-Key": order_id}
+        body = {"items": ITEMS, "address": ADDRESS}
+        answers = await asyncio.gather(*(caller.post("/orders", json=body, headers=key) for _ in range(5)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.json()["order_id"] for answer in answers}) == 1
+        other = await caller.post("/orders", json={**body, "payment_id": "another"}, headers=key)
+        assert other.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "message"),
+    [
+        ({"items": []}, "items", "there are none; add at least one"),
+        ({"items": None}, "items", "is missing; give it"),
+        ({"address": None}, "address", "is missing; give it"),
+        ({"items": [{"sku": "a", "qty": 0}]}, "items[0].qty", "0 is below 1; order at least one"),
+        ({"items": [{"sku": "a", "qty": 1, "price": "-1"}]}, "items[0].price", "-1 is not a price; use 0 or more"),
+        ({"items": [{"sku": "a", "qty": "many"}]}, "items[0].qty", "input should be a valid integer"),
+        ({"address": {**ADDRESS, "city": " "}}, "address.city", "is empty; fill it in"),
+        ({"currency": "XXY"}, "currency", "'XXY' is unknown"),
+        ({"order_id": "-no"}, "order_id", "string should match pattern"),
+        ({"review": {"timeout": "3 days"}}, "review.timeout", "'3 days' is not a duration"),
+        ({"colour": "red"}, "colour", "is not a field here"),
+    ],
+)
+async def test_wrong_order_is_422_and_names_the_field(api, change, field, message, order_id):
+    async with api() as caller:
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **change}
+        answer = await caller.post("/orders", json={name: value for name, value in body.items() if value is not None})
+        assert answer.status_code == 422, answer.text
+        problem = answer.json()
+        assert [error["field"] for error in problem["errors"]] == [field]
+        assert message in problem["errors"][0]["message"]
+        assert field in problem["detail"]
+        if "order_id" not in change:
+            assert (await caller.get(f"/orders/{order_id}")).status_code == 404
+
+
+async def test_samples_stand_in_where_the_setting_allows_it(api, running, order_id, until):
+    async with api(environment="local", sample_orders=True) as caller:
+        made = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
+        assert made.json()["payment_id"] == f"paid-{order_id}"
+        status = await until(caller, order_id, "manual_review")
+    assert status["address"]["street"] == "1 Sample Street"
+    assert status["payment"]["amount"] == "1.00"
+
+
+async def test_body_that_is_not_json_is_400(api):
+    async with api() as caller:
+        answer = await caller.post("/orders", content="{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "the body is not JSON"

@@ -1,0 +1,93 @@
+"""`orderfleet api` as the process that a pod runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fleet import eventually
+
+from orderfleet.stack import ports
+
+PROGRAM = (sys.executable, "-m", "orderfleet", "api")
+
+
+@asynccontextmanager
+async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    given = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
+    found = await asyncio.create_subprocess_exec(
+        *PROGRAM, env={**given, **environment}, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield found
+    finally:
+        if found.returncode is None:
+            found.kill()
+        await found.communicate()
+
+
+async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, postgres_url):
+    port = ports.choose(0)
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_API_PORT": str(port),
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+    }
+    async with process(**settings) as api, httpx.AsyncClient(base_url=url) as caller:
+        await eventually(lambda: _status(caller, "/readyz"), lambda status: status == 200)
+        assert (await caller.get("/healthz")).text == "ok\n"
+        metrics = await caller.get("/metrics")
+        assert "process_cpu_seconds_total" in metrics.text
+        assert "orderfleet" in (await caller.get("/openapi.json")).text.lower()
+        api.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(api.wait(), 20) == 0
+
+
+async def test_not_ready_while_temporal_and_postgres_have_never_answered():
+    port = ports.choose(0)
+    nothing = f"127.0.0.1:{ports.choose(0)}"
+    settings = {
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_API_PORT": str(port),
+        "ORDERFLEET_TEMPORAL_ADDRESS": nothing,
+        "ORDERFLEET_DATABASE_URL": f"postgresql://nobody@{nothing}/nothing",
+    }
+    async with process(**settings), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as caller:
+        await eventually(lambda: _status(caller, "/healthz"), lambda status: status == 200)
+        answer = await caller.get("/readyz")
+    assert answer.status_code == 503
+    assert "Temporal has not answered yet" in answer.text
+
+
+async def test_port_that_is_taken_ends_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        async with process(ORDERFLEET_API_HOST="127.0.0.1", ORDERFLEET_API_PORT=port) as api:
+            _, told = await asyncio.wait_for(api.communicate(), 30)
+    assert api.returncode == 1
+    assert told.decode() == (
+        f"orderfleet: can't listen on 127.0.0.1:{port}: address already in use;"
+        " set ORDERFLEET_API_HOST or ORDERFLEET_API_PORT\n"
+    )
+
+
+async def test_samples_outside_the_local_stack_are_refused():
+    async with process(ORDERFLEET_SAMPLE_ORDERS="true") as api:
+        _, told = await asyncio.wait_for(api.communicate(), 30)
+    assert api.returncode == 2
+    assert "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only" in told.decode()
+
+
+async def _status(caller: httpx.AsyncClient, path: str) -> int:
+    try:
+        return (await caller.get(path)).status_code
+    except httpx.TransportError:
+        return 0

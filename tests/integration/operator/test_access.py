@@ -1,0 +1,96 @@
+"""The operator with no more rights than it needs, and with credentials that are rotated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from shop import Shop, condition, ended, eventually, manifest, step
+
+RIGHTS = [
+    {"apiGroups": ["orderfleet.dev"], "resources": ["orders"], "verbs": ["get", "list", "watch", "patch"]},
+    {"apiGroups": ["orderfleet.dev"], "resources": ["orders/status"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+]
+
+
+def _rbac(namespace: str) -> list[dict]:
+    account = {"kind": "ServiceAccount", "name": "operator", "namespace": namespace}
+    rbac = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator"}},
+        *({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}} for name in ("first", "second")),
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "operator"}, "rules": RIGHTS},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "operator"},
+            "subjects": [account],
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "operator"},
+        },
+    ]
+
+
+class Account:
+    """A service account's kubeconfig, whose token can be replaced and revoked."""
+
+    def __init__(self, cluster, path: Path) -> None:
+        self._cluster = cluster
+        self.path = path
+
+    def log_in(self, secret: str) -> None:
+        """Write a kubeconfig with a token that lives as long as the secret."""
+        token = self._cluster.kubectl(
+            "create", "token", "operator", "--bound-object-kind=Secret", f"--bound-object-name={secret}"
+        )
+        config = json.loads(self._cluster.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token.strip()}
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(config))
+        new.replace(self.path)
+
+    def revoked(self, config: str) -> bool:
+        """Whether the API server no longer takes the token of a kubeconfig."""
+        old = self.path.with_suffix(".old")
+        old.write_text(config)
+        command = [str(self._cluster.program), "--kubeconfig", str(old), "-n", self._cluster.namespace, "get", "ofo"]
+        return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode != 0
+
+
+@pytest.fixture
+async def account(shop: Shop, tmp_path, monkeypatch) -> Account:
+    await shop.apply(*_rbac(shop.cluster.namespace))
+    made = Account(shop.cluster, tmp_path / "kubeconfig")
+    made.log_in("first")
+    monkeypatch.setenv("KUBECONFIG", str(made.path))
+    return made
+
+
+async def test_three_rules_are_all_the_rights_it_needs(shop, workers, account):
+    name = shop.name()
+    async with shop.operator() as operator:
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.patch(name, approved=True)
+        done = await shop.until(name, ended)
+        assert operator.not_ready() is None
+    assert condition(done, "Ready") == ("True", "Shipped")
+    assert (await shop.reasons(name))[0] == "Started"
+
+
+async def test_rotated_credentials_are_taken_up(shop, workers, account):
+    before, after = shop.name(), shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(before))
+        await shop.until(before, lambda order: step(order) == "manual_review")
+        old = account.path.read_text()
+        account.log_in("second")
+        await shop.kubectl("delete", "secret", "first")
+        # The API server believes a token for ten seconds before it looks again.
+        await eventually(lambda: account.revoked(old), seconds=30)
+        await shop.patch(before, approved=True)
+        await shop.apply(manifest(after, approved=True))
+        for name in (before, after):
+            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")

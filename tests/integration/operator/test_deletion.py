@@ -1,0 +1,127 @@
+"""Deleting an Order: its order is canceled or goes on, and nobody waits for a refund."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fleet import Gate
+from shop import ended, manifest, step
+
+from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.operator.order_input import DELETED
+
+
+async def recorded(workers, name, holds, seconds=20):
+    """The order from the record, once it is as expected."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while True:
+        order = await workers.reads.order(name)
+        if order is not None and holds(order.status):
+            return order.status
+        assert loop.time() < end, f"still {order}"
+        await asyncio.sleep(0.02)
+
+
+async def test_deleted_in_review_is_canceled(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.delete(name)
+        await shop.until_gone(name)
+        status = await recorded(workers, name, lambda status: status.ended)
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
+    assert workers.provider.charges.total() == 0
+
+
+async def test_deleted_during_shipping_goes_before_its_refund_is_done(shop, workers):
+    booking, refunding = Gate(), Gate()
+    workers.carrier.booking.before = [booking]
+    workers.provider.refunding.always = refunding
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await asyncio.wait_for(booking.reached.wait(), 20)
+        await shop.delete(name)
+        await shop.until_gone(name)
+        booking.opened.set()
+        refunding.opened.set()
+        status = await recorded(workers, name, lambda status: status.ended)
+    # Whichever of the two was first at the carrier: shipped and paid, or neither.
+    assert (status.step, status.payment.status) in {
+        (Step.SHIPPED, PaymentStatus.CHARGED),
+        (Step.CANCELED, PaymentStatus.REFUNDED),
+    }
+
+
+async def test_deleted_after_its_end_goes_at_once(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await shop.until(name, ended)
+        await shop.delete(name)
+        await shop.until_gone(name, seconds=5)
+        assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
+
+
+async def test_deleted_orphan_goes_and_its_order_goes_on(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, deletionPolicy="Orphan"))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.delete(name)
+        await shop.until_gone(name)
+        await workers.client.approve(name)
+        assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
+
+
+async def test_deleted_while_no_worker_runs_goes_because_the_cancel_is_durable(shop, temporal_client, postgres_url):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "receive")
+        await shop.delete(name)
+        await shop.until_gone(name)
+    history = await temporal_client.get_workflow_handle(f"order-{name}").fetch_history()
+    assert [event.workflow_execution_signaled_event_attributes.signal_name for event in history.events].count(
+        "declare"
+    ) == 1
+
+
+async def test_deleted_while_the_operator_is_down_is_canceled_when_it_is_back(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+    await shop.delete(name)
+    assert (await shop.get(name))["metadata"]["deletionTimestamp"]
+    async with shop.operator():
+        await shop.until_gone(name)
+        assert (await recorded(workers, name, lambda status: status.ended)).step is Step.CANCELED
+
+
+async def test_held_order_that_was_never_started_is_let_go_and_not_started(shop, temporal_client):
+    name = shop.name()
+    held = manifest(name)
+    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(held)
+    await shop.delete(name)
+    async with shop.operator():
+        await shop.until_gone(name)
+    found = [each async for each in temporal_client.list_workflows(f"WorkflowId = 'order-{name}'")]
+    assert found == []
+
+
+async def test_orders_of_a_namespace_that_is_deleted_go(shop, workers):
+    names = [shop.name() for _ in range(3)]
+    async with shop.operator():
+        await shop.apply(*(manifest(name) for name in names))
+        for name in names:
+            await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
+        # What the namespace controller does; there is none here.
+        await shop.kubectl("delete", "ofo", "--all", "--wait=false")
+        for name in names:
+            await shop.until_gone(name)
+            assert (await recorded(workers, name, lambda status: status.ended)).step is Step.CANCELED

@@ -1,0 +1,224 @@
+"""An Order from kubectl apply to its end, as people see it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fleet import Gate, fails
+from shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, step
+
+from orderfleet.contracts.errors import CarrierRefused, PaymentRefused
+
+WRITES = {"approved at creation": 6, "reviewed": 9}
+"""Writes an Order's whole life may cost, without Events. On an idle machine it is two less."""
+
+
+async def test_reviewed_order_is_started_approved_and_shipped(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        waiting = await shop.until(name, lambda order: step(order) == "manual_review")
+        assert condition(waiting, "Reconciling") == ("True", "AwaitingReview")
+        assert condition(waiting, "Approved") == ("False", "AwaitingReview")
+        assert waiting["status"]["observedGeneration"] == 1
+        await shop.patch(name, approved=True)
+        done = await shop.until(name, ended)
+    assert step(done) == "shipped"
+    assert condition(done, "Ready") == ("True", "Shipped")
+    assert condition(done, "Charged") == ("True", "Charged")
+    assert done["status"]["observedGeneration"] == 2
+    assert done["status"]["payment"] == {
+        "id": f"pay-{name}",
+        "status": "CHARGED",
+        "amount": "19.98",
+        "currency": "USD",
+    }
+    assert done["status"]["trackingNumber"] == f"track-ship-{name}"
+    assert await shop.reasons(name) == ["Started", "AwaitingReview", "Approved", "Charged", "Shipped"]
+    assert sum(shop.patches(name).values()) <= WRITES["reviewed"]
+    assert workers.provider.charges[f"pay-{name}"] == 1
+
+
+@pytest.mark.parametrize("spec", [{"review": {"mode": "auto"}}, {"approved": True}], ids=["auto", "approved"])
+async def test_order_that_needs_no_review_is_shipped_with_few_writes(shop, workers, spec):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, **spec))
+        done = await shop.until(name, ended)
+    assert condition(done, "Ready") == ("True", "Shipped")
+    # On a machine so busy that attempts time out, each of them is told.
+    told = sum(done["status"].get("retries", {}).values())
+    assert sum(shop.patches(name).values()) <= WRITES["approved at creation"] + told
+    assert (await shop.reasons(name))[-1] == "Shipped"
+
+
+async def test_slow_order_costs_few_writes_too(shop, workers):
+    async def slowly() -> None:
+        await asyncio.sleep(0.4)
+
+    workers.provider.charging.always = slowly
+    workers.carrier.booking.always = slowly
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await shop.until(name, ended)
+    assert sum(shop.patches(name).values()) <= WRITES["approved at creation"]
+
+
+async def test_status_follows_the_record_within_a_second(shop, workers):
+    charging = Gate()
+    workers.provider.charging.before = [charging]
+    name = shop.name()
+    loop = asyncio.get_running_loop()
+    async with shop.operator() as operator:
+        await shop.apply(manifest(name, approved=True))
+        await asyncio.wait_for(charging.reached.wait(), 20)
+        begun = loop.time()
+        (key,) = operator.memory
+        await eventually(lambda: operator.memory[key].body["status"].get("step") == "charge")
+        assert loop.time() - begun < 1
+        charging.opened.set()
+        await shop.until(name, ended)
+
+
+async def test_canceled_order_is_ready_because_it_was_declared(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.patch(name, cancel=True, cancelReason="ordered twice")
+        done = await shop.until(name, ended)
+    assert condition(done, "Ready") == ("True", "Canceled")
+    assert done["status"]["cancelReason"] == "ordered twice"
+    assert workers.provider.charges.total() == 0
+
+
+async def test_order_canceled_at_creation_is_started_and_never_charged(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True, cancel=True, cancelReason="a mistake"))
+        done = await shop.until(name, ended)
+    assert condition(done, "Accepted") == ("True", "Started")
+    assert condition(done, "Ready") == ("True", "Canceled")
+    assert workers.provider.charges.total() == 0
+
+
+async def test_failed_order_is_stalled(shop, workers):
+    workers.provider.charging.before = [fails(PaymentRefused("card expired"))]
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        done = await shop.until(name, ended)
+    assert condition(done, "Stalled") == ("True", "Failed")
+    assert condition(done, "Charged") == ("False", "ChargeRefused")
+    assert "card expired" in done["status"]["lastError"]
+
+
+async def test_review_that_nobody_does_ends_stalled(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, review={"timeout": "300ms"}))
+        done = await shop.until(name, ended)
+    assert condition(done, "Stalled") == ("True", "Canceled")
+    assert done["status"]["cancelReason"] == "review timed out"
+
+
+async def test_address_is_changed_before_the_package_goes(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.patch(name, address=ELSEWHERE, approved=True)
+        await shop.until(name, ended)
+    (parcel,) = workers.carrier.parcels[f"ship-{name}"]
+    assert parcel.address.street == ELSEWHERE["street"]
+
+
+async def test_refused_edit_is_told_and_the_order_goes_on(shop, workers):
+    booking = Gate()
+    workers.carrier.booking.before = [booking]
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await asyncio.wait_for(booking.reached.wait(), 20)
+        await shop.patch(name, address=ELSEWHERE)
+        told = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
+        assert condition(told, "SpecApplied") == ("False", "EditRefused")
+        assert told["status"]["observedGeneration"] == 2
+        assert condition(told, "Reconciling") == ("True", "Shipping")
+        booking.opened.set()
+        done = await shop.until(name, ended)
+    assert condition(done, "Ready") == ("True", "Shipped")
+    assert condition(done, "SpecApplied") == ("False", "EditRefused")
+    assert "EditRefused" in await shop.reasons(name)
+    (parcel,) = workers.carrier.parcels[f"ship-{name}"]
+    assert parcel.address.street == ADDRESS["street"]
+
+
+async def test_refund_that_is_owed_is_followed_to_its_end(shop, workers):
+    refunding = Gate()
+    workers.provider.refunding.always = refunding
+    workers.carrier.booking.always = fails(CarrierRefused("no such street"))
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        owing = await shop.until(name, lambda order: step(order) == "failed")
+        assert condition(owing, "Stalled") == ("True", "Failed")
+        assert condition(owing, "Charged") == ("False", "Refunding")
+        assert not ended(owing)
+        refunding.opened.set()
+        done = await shop.until(name, ended)
+    assert condition(done, "Charged") == ("False", "Refunded")
+    assert condition(done, "Shipped") == ("False", "DispatchFailed")
+    assert (await shop.reasons(name))[-1] == "Refunded"
+
+
+async def test_edited_ten_times_in_a_second(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        before = sum(shop.patches(name).values())
+        for number in range(10):
+            await shop.patch(name, address={**ELSEWHERE, "street": f"{number} Side St"})
+        settled = await shop.until(name, lambda order: order["status"]["observedGeneration"] == 11)
+        assert condition(settled, "Reconciling") == ("True", "AwaitingReview")
+        # One write an answered edit at most, and some that an edit overtook.
+        assert sum(shop.patches(name).values()) - before <= 20
+        await shop.patch(name, approved=True)
+        await shop.until(name, ended)
+    (parcel,) = workers.carrier.parcels[f"ship-{name}"]
+    assert parcel.address.street == "9 Side St"
+
+
+async def test_applied_twice_changes_nothing(shop, workers):
+    name = shop.name()
+    async with shop.operator() as operator:
+        await shop.apply(manifest(name))
+        first = await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.apply(manifest(name))
+        await shop.kubectl("label", "ofo", name, "colour=blue")
+        (key,) = operator.memory
+        await eventually(lambda: "labels" in operator.memory[key].body["metadata"] and not len(operator.queue))
+        again = await shop.get(name)
+    assert again["status"] == first["status"]
+    assert sum(shop.patches(name).values()) <= 3
+
+
+async def test_order_can_be_waited_for_and_looked_at(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", f"ofo/{name}", "--timeout=20s")
+        await shop.kubectl("wait", "--for=condition=Accepted", f"ofo/{name}", "--timeout=5s")
+        await shop.patch(name, approved=True)
+        await shop.kubectl("wait", "--for=condition=Ready", f"orders.orderfleet.dev/{name}", "--timeout=20s")
+    head, line = (await shop.kubectl("get", "ofo", name)).splitlines()
+    assert head.split() == ["NAME", "STEP", "PAYMENT", "TRACKING", "AGE"]
+    assert line.split()[:4] == [name, "shipped", "CHARGED", f"track-ship-{name}"]
+    head, line = (await shop.kubectl("get", "ofo", name, "-o", "wide")).splitlines()
+    assert head.split() == [*"NAME STEP PAYMENT TRACKING AGE ORDER ID READY REASON".split()]
+    assert line.split()[-3:] == [name, "True", "Shipped"]
+    described = await shop.kubectl("describe", "ofo", name)
+    assert described.index("Started") < described.rindex("AwaitingReview") < described.rindex("on the way by")

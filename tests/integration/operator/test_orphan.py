@@ -1,0 +1,36 @@
+"""Deleting an Order whose order is to go on: it goes at once, at every moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fleet import Gate
+from shop import ended, manifest, step
+
+from orderfleet.contracts.status import Step
+
+
+async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
+    booking = Gate()
+    workers.carrier.booking.before = [booking]
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True, deletionPolicy="Orphan"))
+        await asyncio.wait_for(booking.reached.wait(), 20)
+        await shop.delete(name)
+        await shop.until_gone(name)
+        booking.opened.set()
+        status = await workers.handle(name).result()
+    assert status.step is Step.SHIPPED
+    assert workers.provider.balance(f"pay-{name}") == 1
+
+
+async def test_orphan_deleted_after_its_end_goes_at_once(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True, deletionPolicy="Orphan"))
+        done = await shop.until(name, ended)
+        await shop.delete(name)
+        await shop.until_gone(name)
+    assert step(done) == "shipped"
+    assert (await workers.recorded(name)).status.step is Step.SHIPPED

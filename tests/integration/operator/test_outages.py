@@ -1,0 +1,146 @@
+"""Temporal, Postgres or the API server away: the Order says so where it can, and goes on when they are back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import urlsplit, urlunsplit
+
+from fleet import Gate
+from line import line
+from pydantic import SecretStr
+from shop import condition, ended, manifest, step
+
+
+def _through(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    user = f"{parts.username}@" if parts.username else ""
+    return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
+
+
+async def test_created_while_temporal_is_away(shop, workers, temporal_address):
+    host, port = temporal_address.split(":")
+    name = shop.name()
+    async with line(host, int(port)) as temporal:
+        await temporal.cut()
+        async with shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"):
+            await shop.apply(manifest(name, approved=True))
+            waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
+            assert condition(waiting, "Reconciling") == ("True", "TemporalUnavailable")
+            assert condition(waiting, "Accepted") is None
+            await temporal.mend()
+            done = await shop.until(name, ended, seconds=30)
+    assert condition(done, "Ready") == ("True", "Shipped")
+    assert (await shop.reasons(name))[0] == "TemporalUnavailable"
+
+
+async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
+    host, port = temporal_address.split(":")
+    name = shop.name()
+    async with (
+        line(host, int(port)) as temporal,
+        shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"),
+    ):
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await temporal.cut()
+        await shop.patch(name, approved=True)
+        waiting = await shop.until(
+            name, lambda order: condition(order, "Reconciling") == ("True", "TemporalUnavailable"), seconds=30
+        )
+        assert waiting["status"]["observedGeneration"] == 1
+        assert step(waiting) == "manual_review"
+        await temporal.mend()
+        done = await shop.until(name, ended, seconds=30)
+    assert condition(done, "Ready") == ("True", "Shipped")
+
+
+async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(shop, workers, temporal_address):
+    host, port = temporal_address.split(":")
+    name = shop.name()
+    async with (
+        line(host, int(port)) as temporal,
+        shop.operator(temporal_address=f"127.0.0.1:{temporal.port}") as operator,
+    ):
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await temporal.cut()
+        await shop.delete(name)
+        (key,) = operator.memory
+        while not operator.queue.failures(key):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await shop.get(name) is not None
+        await temporal.mend()
+        await shop.until_gone(name, seconds=30)
+    status = await workers.handle(name).result()
+    assert status.canceled
+
+
+async def test_created_while_postgres_is_away(shop, workers, postgres_url):
+    name = shop.name()
+    async with line("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
+        await postgres.cut()
+        async with shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))) as operator:
+            assert operator.not_ready() is not None
+            await shop.apply(manifest(name, approved=True))
+            waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
+            assert condition(waiting, "Reconciling") == ("True", "StoreUnavailable")
+            await postgres.mend()
+            done = await shop.until(name, ended, seconds=30)
+            assert operator.not_ready() is None
+    assert condition(done, "Ready") == ("True", "Shipped")
+
+
+async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postgres_url):
+    charging = Gate()
+    workers.provider.charging.before = [charging]
+    name = shop.name()
+    async with (
+        line("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres,
+        shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))),
+    ):
+        await shop.apply(manifest(name, approved=True))
+        await shop.until(name, lambda order: step(order) == "charge")
+        await postgres.cut()
+        charging.opened.set()
+        await workers.handle(name).result()
+        await postgres.mend()
+        done = await shop.until(name, ended, seconds=30)
+    assert condition(done, "Ready") == ("True", "Shipped")
+
+
+async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernetes, tmp_path, monkeypatch):
+    config = json.loads(kubernetes.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    port = urlsplit(cluster["server"]).port or 443
+    async with line("127.0.0.1", port) as api:
+        cluster["server"] = f"https://127.0.0.1:{api.port}"
+        through = tmp_path / "kubeconfig"
+        through.write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(through))
+        name, other = shop.name(), shop.name()
+        async with shop.operator():
+            await shop.apply(manifest(name))
+            await shop.until(name, lambda order: step(order) == "manual_review")
+            await api.cut()
+            # kubectl has a line of its own: people go on while the operator is cut off.
+            await shop.patch(name, approved=True)
+            await shop.apply(manifest(other, approved=True))
+            await workers.client.approve(name)
+            await workers.handle(name).result()
+            await api.mend()
+            done = await shop.until(name, ended, seconds=30)
+            also = await shop.until(other, ended, seconds=30)
+    assert condition(done, "Ready") == ("True", "Shipped")
+    assert condition(also, "Ready") == ("True", "Shipped")
+
+
+async def test_status_written_by_somebody_else_meanwhile_is_put_right(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.kubectl(
+            "patch", "ofo", name, "--subresource=status", "--type=merge", "-p", '{"status":{"step":"failed"}}'
+        )
+        await shop.until(name, lambda order: step(order) == "manual_review")

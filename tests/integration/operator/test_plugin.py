@@ -1,0 +1,76 @@
+"""`kubectl order`, run by kubectl as a user would."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fleet import Gate
+from shop import ended, manifest, step
+
+
+async def order(shop, *arguments: str) -> tuple[int, str, str]:
+    """Run `kubectl order …` in the shop's namespace."""
+    path = [str(shop.cluster.program.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    result = await asyncio.to_thread(
+        subprocess.run,
+        ["kubectl", "order", *arguments, "--namespace", shop.cluster.namespace],
+        env={**os.environ, "PATH": os.pathsep.join(path), "KUBECONFIG": str(shop.cluster.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+async def test_address_and_approval_then_watch_and_events(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        code, out, err = await order(shop, "address", name, "--street", "9 Plugin St")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"order {name}: redirected; step manual_review")
+        watching = asyncio.create_task(order(shop, "watch", name))
+        code, out, err = await order(shop, "approve", name)
+        assert (code, err) == (0, "")
+        assert out.startswith(f"order {name}: approved")
+        await shop.until(name, ended)
+        code, out, err = await watching
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"step shipped, payment CHARGED, tracking track-ship-{name}"
+    assert workers.carrier.parcels[f"ship-{name}"][0].address.street == "9 Plugin St"
+    code, out, _ = await order(shop, "events", name)
+    assert code == 0
+    assert "Shipped" in out
+
+
+async def test_a_refusal_says_why(shop, workers):
+    gate = Gate()
+    workers.carrier.booking.after.append(gate)
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, review={"mode": "auto"}))
+        await gate.reached.wait()
+        code, out, err = await order(shop, "cancel", name, "--reason", "too late")
+        gate.opened.set()
+    assert (code, out) == (4, "")
+    assert err == f"order {name}: refused: the package is already dispatched\n"
+
+
+async def test_errors_are_kubectls_and_the_waiting_is_bounded(shop):
+    code, _, err = await order(shop, "approve", "nobody")
+    assert code == 1
+    assert "not found" in err
+    code, _, err = await order(shop, "address", "nobody")
+    assert code == 2
+    assert "--street" in err
+    name = shop.name()
+    await shop.apply(manifest(name))  # and no operator runs
+    code, out, _ = await order(shop, "approve", name, "--wait", "0.5")
+    assert code == 5
+    assert out == f"order {name}: declared; the order has not answered yet\n"

@@ -1,0 +1,148 @@
+"""What can't be an order is refused by the API server, with a message that names the field and what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from shop import ADDRESS, manifest
+
+FORBIDDEN = {
+    "items": [{"sku": "other", "qty": 1}],
+    "orderId": "other",
+    "customer": {"name": "Eve"},
+    "paymentId": "other",
+    "currency": "EUR",
+    "review": {"mode": "auto"},
+    "deadline": "1h",
+    "delivery": {"confirm": True},
+}
+SPEC = {
+    "orderId": "id",
+    "customer": {"name": "Ada"},
+    "paymentId": "pay",
+    "currency": "USD",
+    "review": {"mode": "manual"},
+    "deadline": "2h",
+    "delivery": {"confirm": False},
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(backing):
+    """One namespace for all that is only checked and never kept."""
+    made = backing.kubernetes()
+    orders = [manifest("given", **SPEC), manifest("left-out"), manifest("decided", approved=True, cancel=True)]
+    for order in orders:
+        made.kubectl("create", "-f", "-", input=json.dumps(order))
+    return made
+
+
+def create(cluster, name="order", **spec):
+    """Ask the API server to check an Order; return its complaint."""
+    return cluster.refused("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, **spec)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "advice"),
+    [
+        ({"items": []}, "spec.items", "at least 1 items"),
+        ({"items": [{"sku": "a", "qty": 1}] * 201}, "spec.items", "Too many: 201: must have at most 200 items"),
+        ({"items": [{"sku": "", "qty": 1}]}, "spec.items[0].sku", "is empty; name the article"),
+        ({"items": [{"sku": " ", "qty": 1}]}, "spec.items[0].sku", "is empty; name the article"),
+        ({"items": [{"sku": "a" * 129, "qty": 1}]}, "spec.items[0].sku", "Too long"),
+        ({"items": [{"sku": "a", "qty": 0}]}, "spec.items[0].qty", "greater than or equal to 1"),
+        ({"items": [{"sku": "a", "qty": 1.5}]}, "spec.items[0].qty", "must be of type integer"),
+        ({"items": [{"sku": "a"}]}, "spec.items[0].qty", "Required value"),
+        ({"items": [{"sku": "a", "qty": 1, "price": "-1"}]}, "spec.items[0].price", "write a decimal"),
+        ({"items": [{"sku": "a", "qty": 1, "price": "1.23456"}]}, "spec.items[0].price", "at most 10 digits before"),
+        ({"items": [{"sku": "a", "qty": 1, "price": 9.99}]}, "spec.items[0].price", "must be of type string"),
+        ({"address": {**ADDRESS, "city": ""}}, "spec.address.city", "is empty; fill it in"),
+        ({"address": {"street": "x"}}, "spec.address.zip", "Required value"),
+        ({"address": "here"}, "spec.address", "must be of type object"),
+        ({"orderId": ""}, "spec.orderId", "begin with a letter or a digit"),
+        ({"orderId": "-a"}, "spec.orderId", "begin with a letter or a digit"),
+        ({"orderId": "a" * 129}, "spec.orderId", "Too long"),
+        ({"paymentId": "a b"}, "spec.paymentId", "letters, digits, dots"),
+        ({"currency": "usd"}, "spec.currency", "ISO 4217 code such as USD"),
+        ({"currency": "DOLLAR"}, "spec.currency", "Too long"),
+        ({"customer": {"email": "ada"}}, "spec.customer.email", "name@example.com"),
+        ({"review": {"mode": "robot"}}, "spec.review.mode", 'supported values: "manual", "auto"'),
+        ({"review": {"onTimeout": "x"}}, "spec.review.onTimeout", 'supported values: "cancel", "approve"'),
+        ({"review": {"timeout": "soon"}}, "spec.review.timeout", "such as 24h, 1h30m, 90s or 250ms"),
+        ({"review": {"timeout": "0s"}}, "spec.review.timeout", "above zero"),
+        ({"deadline": "12"}, "spec.deadline", "such as 24h"),
+        ({"delivery": {"timeout": "-1h"}}, "spec.delivery.timeout", "such as 24h"),
+        ({"approved": "yes"}, "spec.approved", "must be of type boolean"),
+        ({"cancelReason": "x"}, "spec.cancelReason", "needs cancel set to true as well"),
+        ({"deletionPolicy": "Keep"}, "spec.deletionPolicy", 'supported values: "Cancel", "Orphan"'),
+        ({"colour": "blue"}, "spec.colour", "unknown field"),
+    ],
+)
+def test_garbage_is_refused(cluster, spec, field, advice):
+    complaint = create(cluster, **spec)
+    assert field in complaint
+    assert advice in complaint
+
+
+def test_name_that_is_too_long_for_an_order_id_needs_one(cluster):
+    name = "a" * 129
+    assert "spec.orderId: Invalid value: set it" in create(cluster, name)
+    cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, orderId="short")))
+
+
+def test_largest_order_is_taken(kubernetes):
+    long = {field: "x" * (32 if field == "zip" else 256) for field in ADDRESS}
+    items = [{"sku": "s" * 128, "qty": 1000000, "price": "9999999999.9999"}] * 200
+    largest = manifest("largest", items=items, address=long, **SPEC)
+    kubernetes.kubectl("create", "-f", "-", input=json.dumps(largest))
+    patch(kubernetes, "largest", {"approved": True}, keep=True)
+
+
+def patch(cluster, name, spec, *, refused=False, keep=False):
+    call = cluster.refused if refused else cluster.kubectl
+    keep = [] if keep else ["--dry-run=server"]
+    return call("patch", "ofo", name, *keep, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+@pytest.mark.parametrize("name", ["given", "left-out"])
+@pytest.mark.parametrize("field", FORBIDDEN)
+def test_content_can_not_change(cluster, field, name):
+    complaint = patch(cluster, name, {field: FORBIDDEN[field]}, refused=True)
+    assert f"spec.{field}: Forbidden: can't change after creation" in complaint
+
+
+@pytest.mark.parametrize("field", SPEC)
+def test_content_can_not_be_taken_away(cluster, field):
+    complaint = patch(cluster, "given", {field: None}, refused=True)
+    assert f"spec.{field}: Forbidden: can't change after creation" in complaint
+
+
+def test_what_may_change_can(cluster):
+    patch(cluster, "given", {"address": {**ADDRESS, "city": "Shelbyville"}})
+    patch(cluster, "given", {"deletionPolicy": "Orphan"})
+    patch(cluster, "given", {"approved": True})
+    patch(cluster, "given", {"cancel": True, "cancelReason": "ordered twice"})
+
+
+@pytest.mark.parametrize("back", [False, None])
+def test_approval_and_cancel_can_not_be_taken_back(cluster, back):
+    for field, advice in (("approved", "set cancel to true"), ("cancel", "create another Order")):
+        complaint = patch(cluster, "decided", {field: back}, refused=True)
+        assert f"spec.{field}: Forbidden: a" in complaint
+        assert advice in complaint
+
+
+def test_ended_order_is_frozen(kubernetes):
+    kubernetes.kubectl("create", "-f", "-", input=json.dumps(manifest("order")))
+    ended = '{"status":{"ended":true}}'
+    kubernetes.kubectl("patch", "ofo", "order", "--subresource=status", "--type=merge", "-p", ended)
+    for spec in ({"approved": True}, {"address": {"city": "Shelbyville"}}, {"deletionPolicy": "Orphan"}):
+        complaint = patch(kubernetes, "order", spec, refused=True)
+        assert "spec: Forbidden: the order has ended and can't be changed any more" in complaint
+    kubernetes.kubectl("label", "ofo", "order", "colour=blue")
+
+
+def test_status_can_only_be_written_as_status(kubernetes):
+    kubernetes.kubectl("create", "-f", "-", input=json.dumps({**manifest("order"), "status": {"step": "shipped"}}))
+    assert kubernetes.kubectl("get", "ofo", "order", "-o", "jsonpath={.status}") == ""

@@ -1,0 +1,109 @@
+"""What changed while the operator was down is reconciled when it is back."""
+
+from __future__ import annotations
+
+from shop import ADDRESS, condition, ended, eventually, manifest, step
+
+from orderfleet.operator.order_input import order_input
+from orderfleet.operator.resource import OrderResource
+
+
+async def test_created_while_the_operator_is_down(shop, workers):
+    name = shop.name()
+    await shop.apply(manifest(name, approved=True))
+    async with shop.operator():
+        done = await shop.until(name, ended)
+    assert condition(done, "Ready") == ("True", "Shipped")
+
+
+async def test_edited_while_the_operator_is_down(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+    await shop.patch(name, address={**ADDRESS, "street": "9 Side St"})
+    await shop.patch(name, approved=True)
+    async with shop.operator():
+        done = await shop.until(name, ended)
+    assert done["status"]["observedGeneration"] == 3
+    (parcel,) = workers.carrier.parcels[f"ship-{name}"]
+    assert parcel.address.street == "9 Side St"
+
+
+async def test_order_that_went_on_while_the_operator_was_down_is_shown(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+    handle = workers.handle(name)
+    await workers.client.approve(name)
+    await handle.result()
+    assert step(await shop.get(name)) == "manual_review"
+    async with shop.operator():
+        done = await shop.until(name, ended)
+    assert condition(done, "Ready") == ("True", "Shipped")
+
+
+async def test_operator_that_went_between_the_start_and_the_status_adopts(shop, workers):
+    name = shop.name()
+    held = manifest(name)
+    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(held)
+    order = OrderResource.model_validate(await shop.get(name))
+    await workers.client.start(order_input(order, shop.settings))
+    async with shop.operator():
+        await shop.until(name, lambda order: step(order) == "manual_review")
+        await shop.patch(name, approved=True)
+        done = await shop.until(name, ended)
+    assert condition(done, "Accepted") == ("True", "Started")
+    assert workers.provider.charges.total() == 1
+
+
+async def test_operator_that_went_after_the_last_status_files_the_order(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await shop.until(name, ended)
+    # As if it had gone before the last write.
+    put_back = '{"metadata":{"finalizers":["orderfleet.dev/order"],"labels":{"orderfleet.dev/ended":null}}}'
+    await shop.kubectl("patch", "ofo", name, "--type=merge", "-p", put_back)
+    before = sum(shop.patches(name).values())
+    async with shop.operator():
+        await shop.until(name, ended)
+    assert sum(shop.patches(name).values()) - before == 1
+
+
+async def test_restart_over_settled_orders_writes_nothing(shop, workers):
+    names = [shop.name() for _ in range(5)]
+    async with shop.operator():
+        await shop.apply(*(manifest(name) for name in names))
+        for name in names:
+            await shop.until(name, lambda order: step(order) == "manual_review")
+    last, *others = names
+    before = [shop.patches(name) for name in others]
+    async with shop.operator() as operator:
+        await shop.patch(last, approved=True)
+        await shop.until(last, ended)
+        await eventually(lambda: not len(operator.queue))
+    assert [shop.patches(name) for name in others] == before
+
+
+async def test_ended_orders_are_not_even_listed(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await shop.until(name, ended)
+    other = shop.name()
+    async with shop.operator() as operator:
+        await shop.apply(manifest(other))
+        await shop.until(other, lambda order: step(order) == "manual_review")
+        assert [key.name for key in operator.memory] == [other]
+
+
+async def test_label_of_ended_orders_taken_off_by_hand_is_put_back(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, approved=True))
+        await shop.until(name, ended)
+        await shop.kubectl("label", "ofo", name, "orderfleet.dev/ended-")
+        await shop.until(name, ended)

@@ -1,0 +1,49 @@
+"""The record on a database of the test's own, and a Postgres server that a test may kill."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.store.migrate import migrate
+from own_postgres import OwnServer, own_postgres
+
+
+@pytest.fixture
+async def database(postgres_url: str) -> AsyncIterator[Database]:
+    async with Database(postgres_url, pool_size=4, timeout=timedelta(seconds=10)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def record(database: Database) -> OrderRecord:
+    return OrderRecord(database)
+
+
+@pytest.fixture
+def reads(database: Database) -> OrderReads:
+    return OrderReads(database)
+
+
+@pytest.fixture
+async def sql(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A plain connection, to look at rows and to do what the product never does."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def own_server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
+    with own_postgres(request.getfixturevalue("backing").folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def own_url(own_server: OwnServer) -> str:
+    await migrate(own_server.url)
+    return own_server.url

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from contextlib import aclosing
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.status import Step
+from orderfleet.store import Database, Feed, OrderRecord
+from orderfleet.store.statements import statement
+from record_follower import LONG, following, touch
+from record_samples import order, progress, receive, until
+
+
+async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderRecord) -> None:
+    await receive(record)
+    async with following(Feed(database, poll=LONG, least_gap=timedelta(0))) as follower:
+        delays = []
+        for number in range(2, 22):
+            began = time.perf_counter()
+            await record.record("ord-1", progress(number, Step.CHARGE))
+            await follower.until_told("ord-1", number)
+            delays.append(time.perf_counter() - began)
+    # Told in about 3 ms; the bound leaves room for a machine that is busy with other tests.
+    assert sorted(delays)[len(delays) // 2] < 0.25
+
+
+async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderRecord) -> None:
+    await receive(record)
+    async with following(Feed(database, poll=LONG)) as follower:
+        await receive(record, order("ord-2"))
+        await follower.until_told("ord-2", 2)
+    assert {one.order_id for one in follower.told} == {"ord-2"}
+    assert follower.told[-1].owner == "shop/ord-1"
+
+
+async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection, postgres_url: str
+) -> None:
+    await receive(record)
+    await receive(record, order("ord-2"))
+    other = await asyncpg.connect(postgres_url)
+    async with following(Feed(database, poll=LONG)) as follower:
+        earlier = sql.transaction()
+        await earlier.start()
+        low = await touch(sql, "ord-1")
+        high = await touch(other, "ord-2")
+        await follower.until_told("ord-2", high)  # nothing waits for the open transaction
+        assert follower.versions("ord-1") == []
+        for _ in range(5):
+            await follower.until_told("ord-2", await touch(other, "ord-2"))
+        await earlier.commit()
+        await follower.until_told("ord-1", low)
+    assert max(Counter((one.order_id, one.version) for one in follower.told).values()) == 1  # and once only
+    await other.close()
+
+
+async def test_a_transaction_open_at_the_beginning_is_told(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    await receive(record)
+    transaction = sql.transaction()
+    await transaction.start()
+    version = await touch(sql, "ord-1")
+    async with following(Feed(database, poll=LONG)) as follower:
+        await transaction.commit()
+        await follower.until_told("ord-1", version)
+
+
+async def test_a_rolled_back_change_is_not_told(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    await receive(record)
+    async with following(Feed(database, poll=timedelta(milliseconds=20))) as follower:
+        transaction = sql.transaction()
+        await transaction.start()
+        await touch(sql, "ord-1")
+        await transaction.rollback()
+        await record.record("ord-1", progress(2, Step.CHARGE))
+        await follower.until_told("ord-1", 3)
+    assert follower.versions() == [3]
+
+
+async def test_more_changes_than_a_batch_are_told_in_batches(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    ids = [f"ord-{number:03}" for number in range(25)]
+    await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
+    async with following(Feed(database, poll=LONG, batch=10)) as follower:
+        await sql.execute("update orders set approved = true")  # one transaction, one number for all
+        for order_id in ids:
+            await follower.until_told(order_id, 3)
+    assert [len(batch) for batch in follower.batches] == [10, 10, 5]
+    assert sorted(one.order_id for one in follower.told) == ids
+
+
+async def test_what_changes_while_batches_are_told_is_told_after_them(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    ids = [f"ord-{number:03}" for number in range(9)]
+    await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
+    feed = Feed(database, poll=LONG, batch=3, least_gap=timedelta(0))
+    told: Counter[tuple[str, int]] = Counter()
+    async with aclosing(feed.follow()) as batches:
+        first = asyncio.ensure_future(anext(batches))
+        await feed.started()
+        await sql.execute("update orders set approved = true")
+        for one in await first:
+            told[one.order_id, one.version] += 1
+        # Between two batches: one order already told, one not yet.
+        changed = {order_id: await touch(sql, order_id) for order_id in (ids[0], ids[-1])}
+        async with asyncio.timeout(20):
+            async for batch in batches:
+                told.update((one.order_id, one.version) for one in batch)
+                if all((order_id, version) in told for order_id, version in changed.items()):
+                    break
+    for order_id in ids[1:-1]:
+        assert told[order_id, 3] >= 1
+    assert set(changed.values()) == {4}
+
+
+async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderRecord) -> None:
+    await receive(record)
+    writers, each = 4, 25
+    for writer in range(writers):
+        await receive(record, order(f"w-{writer}"))
+
+    async def write(writer: int) -> None:
+        for number in range(2, each + 2):
+            await record.record(f"w-{writer}", progress(number, Step.CHARGE))
+
+    async with following(Feed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
+        await asyncio.gather(*(write(writer) for writer in range(writers)))
+        for writer in range(writers):
+            await follower.until_told(f"w-{writer}", each + 2)
+
+
+async def test_a_poll_finds_what_no_wake_up_told(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    await receive(record)
+    async with following(Feed(database, poll=timedelta(milliseconds=50))) as follower:
+        # A restored dump or a replica's tool may write without the trigger.
+        await sql.execute("set session_replication_role = replica")
+        await sql.execute("update orders set version = 99, changed_xid = pg_current_xact_id()")
+        await follower.until_told("ord-1", 99)
+
+
+async def test_numbers_from_another_server_are_not_told_over_and_over(
+    database: Database, record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    await receive(record)
+    await receive(record, order("ord-2"))
+    async with following(Feed(database, poll=timedelta(milliseconds=10))) as follower:
+        await sql.execute("set session_replication_role = replica")
+        await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
+        for number in range(2, 5):
+            await record.record("ord-2", progress(number, Step.CHARGE))
+            await follower.until_told("ord-2", number + 1)
+    assert follower.versions("ord-1") == []
+
+
+async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderRecord) -> None:
+    await receive(record)
+    feed = Feed(database, poll=LONG)
+    async with following(feed):
+        pass
+    await record.record("ord-1", progress(2, Step.CHARGE))
+    async with following(feed) as follower:
+        await follower.until_told("ord-1", 3)
+
+
+async def test_it_says_how_far_it_is_behind(database: Database, record: OrderRecord) -> None:
+    feed = Feed(database, poll=timedelta(milliseconds=20))
+    assert feed.behind is None
+    await receive(record)
+    async with following(feed):
+
+        async def current() -> bool:
+            return feed.behind is not None and feed.behind < timedelta(seconds=5)
+
+        await until(current)
+
+
+async def test_a_look_at_a_big_record_touches_only_what_changed(
+    record: OrderRecord, sql: asyncpg.Connection, database: Database
+) -> None:
+    given = await receive(record)
+    columns = (
+        "workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email, items,"
+        " address, payment_id, amount, currency, step, created_at"
+    )
+    await sql.execute(
+        f"insert into orders (order_id, {columns})"
+        f" select 'old-' || n, {columns} from orders, generate_series(1, 20000) n; analyze orders"
+    )
+    (here,) = await database.fetch(statement("position"))
+    await record.record(given.order_id, progress(2, Step.CHARGE))
+    look = "explain (analyze, buffers, format json) " + statement("changes")
+    (answer,) = await database.fetch(look, here["snapshot"], here["snapshot"].partition(":")[0], "", 500)
+    plan = json.loads(answer[0])[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 40  # the whole index has more than 100
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+async def test_under_many_writers_the_last_version_of_every_order_is_told(
+    database: Database, record: OrderRecord, batch: int
+) -> None:
+    ids = [f"ord-{number}" for number in range(12)]
+    async with following(Feed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
+
+        async def live(order_id: str) -> None:
+            await receive(record, order(order_id))
+            for number in range(2, 8):
+                await record.record(order_id, progress(number, Step.CHARGE, f"{number}"))
+
+        await asyncio.gather(*(live(order_id) for order_id in ids))
+        for order_id in ids:
+            await follower.until_told(order_id, 8)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.store.migrate import migrate, pending
+from orderfleet.store.migration_files import MigrationError, default_directory
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "0001_first.sql").write_text("create table first (id integer);\n")
+    (tmp_path / "0002_second.sql").write_text("create table second (id integer);\ninsert into first values (1);\n")
+    return tmp_path
+
+
+@pytest.fixture
+async def look(empty_postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(empty_postgres_url)
+    yield connection
+    await connection.close()
+
+
+async def tables(look: asyncpg.Connection) -> set[str]:
+    return {row[0] for row in await look.fetch("select tablename from pg_tables where schemaname = 'public'")}
+
+
+async def test_each_file_is_applied_once(empty_postgres_url: str, files: Path, look: asyncpg.Connection) -> None:
+    assert await pending(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
+    assert await tables(look) == set()
+    assert await migrate(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
+    assert await migrate(empty_postgres_url, files) == []
+    assert await pending(empty_postgres_url, files) == []
+    (files / "0003_third.sql").write_text("create table third (id integer);")
+    assert await migrate(empty_postgres_url, files) == ["0003_third.sql"]
+
+
+async def test_ten_at_once_run_once(empty_postgres_url: str, look: asyncpg.Connection) -> None:
+    answers = await asyncio.gather(*(migrate(empty_postgres_url) for _ in range(10)))
+    shipped = sorted(path.name for path in default_directory().glob("*.sql"))
+    assert sorted(answers) == [[]] * 9 + [shipped]
+    assert await look.fetchval("select count(*) from schema_migrations") == len(shipped)
+
+
+async def test_a_failed_file_leaves_nothing_and_says_where(
+    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+) -> None:
+    (files / "0002_second.sql").write_text("create table second (id integer);\nselect nonsense;\n")
+    with pytest.raises(MigrationError, match=r"0002_second.sql failed and left nothing.*nonsense.* \(line 2\)"):
+        await migrate(empty_postgres_url, files)
+    assert await tables(look) == {"first", "schema_migrations"}
+    assert await pending(empty_postgres_url, files) == ["0002_second.sql"]
+    (files / "0002_second.sql").write_text("create table second (id integer);")
+    assert await migrate(empty_postgres_url, files) == ["0002_second.sql"]
+
+
+async def test_a_file_changed_after_it_was_applied_is_refused(
+    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+) -> None:
+    await migrate(empty_postgres_url, files)
+    (files / "0001_first.sql").write_text("create table other (id integer);")
+    (files / "0003_third.sql").write_text("create table third (id integer);")
+    for refused in (migrate, pending):
+        with pytest.raises(MigrationError, match=r"0001_first.sql was changed after it was applied; restore it"):
+            await refused(empty_postgres_url, files)
+    assert "third" not in await tables(look)
+
+
+async def test_line_ends_are_no_change(empty_postgres_url: str, files: Path) -> None:
+    await migrate(empty_postgres_url, files)
+    first = files / "0001_first.sql"
+    first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
+    assert await migrate(empty_postgres_url, files) == []
+
+
+async def test_a_file_that_is_gone_is_refused(empty_postgres_url: str, files: Path) -> None:
+    await migrate(empty_postgres_url, files)
+    (files / "0002_second.sql").unlink()
+    with pytest.raises(MigrationError, match=r"the database has 0002_second.sql, which is missing here"):
+        await migrate(empty_postgres_url, files)
+
+
+async def test_a_renumbered_file_is_refused(empty_postgres_url: str, files: Path) -> None:
+    await migrate(empty_postgres_url, files)
+    (files / "0002_second.sql").rename(files / "0003_second.sql")
+    (files / "0002_between.sql").write_text("select 1;")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now numbered 0003_second.sql"):
+        await migrate(empty_postgres_url, files)
+
+
+async def test_a_renamed_file_is_refused(empty_postgres_url: str, files: Path) -> None:
+    await migrate(empty_postgres_url, files)
+    (files / "0002_second.sql").rename(files / "0002_zweite.sql")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_zweite.sql"):
+        await migrate(empty_postgres_url, files)
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (["0001_a.sql", "0003_c.sql"], "number 0002 is missing before 0003_c.sql"),
+        (["0002_b.sql"], "number 0001 is missing before 0002_b.sql"),
+        (["0001_a.sql", "0001_b.sql"], "0001_a.sql and 0001_b.sql have the same number"),
+        (["1_a.sql"], "1_a.sql is not named like"),
+        ([], "there are no migrations in"),
+    ],
+)
+async def test_files_that_are_not_in_order_are_refused_before_connecting(
+    tmp_path: Path, names: list[str], complaint: str
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("select 1;")
+    with pytest.raises(MigrationError, match=complaint):
+        await migrate("postgresql://nobody@127.0.0.1:1/nowhere", tmp_path)
+
+
+async def test_a_server_that_is_away_is_waited_for_within_a_bound() -> None:
+    with pytest.raises(StoreUnavailable, match="Postgres did not answer"):
+        await migrate("postgresql://nobody@127.0.0.1:1/nowhere", wait=timedelta(milliseconds=300))
+
+
+async def test_the_files_are_found_in_a_wheel_and_in_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = default_directory()
+    assert checkout == Path(__file__).parents[3] / "migrations"
+    package = tmp_path / "site-packages" / "orderfleet"
+    shutil.copytree(checkout, package / "migrations")
+    monkeypatch.setattr("orderfleet.store.migration_files.files", lambda _: package)
+    assert default_directory() == package / "migrations"

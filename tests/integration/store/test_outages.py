@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.status import Step
+from orderfleet.store import Database, OrderReads, OrderRecord
+from record_samples import progress, receive, until
+
+NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
+
+
+def opened(url: str, *, pool_size: int = 2, seconds: float = 1) -> Database:
+    return Database(url, pool_size=pool_size, timeout=timedelta(seconds=seconds))
+
+
+async def test_nothing_connects_before_it_is_asked() -> None:
+    async with opened(NOWHERE) as database:
+        OrderRecord(database)
+
+
+async def test_a_server_that_is_away_is_an_outage() -> None:
+    async with opened(NOWHERE) as database:
+        with pytest.raises(StoreUnavailable, match="Postgres did not answer: ConnectionRefusedError"):
+            await OrderReads(database).order("ord-1")
+
+
+async def test_a_host_that_is_unknown_is_an_outage() -> None:
+    async with opened("postgresql://orderfleet@no-such-host.invalid/orderfleet") as database:
+        with pytest.raises(StoreUnavailable):
+            await OrderReads(database).order("ord-1")
+
+
+async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: Any, own_url: str) -> None:
+    async with opened(own_url) as database:
+        record = OrderRecord(database)
+        await receive(record)
+        own_server.pause()
+        # One call has a connection, the others wait for one or make one: none takes longer than the bound.
+        began = time.monotonic()
+        answers = await asyncio.gather(
+            *(record.record("ord-1", progress(number, Step.CHARGE)) for number in range(2, 8)), return_exceptions=True
+        )
+        took = time.monotonic() - began
+        assert [type(answer) for answer in answers] == [StoreUnavailable] * 6
+        assert "no answer within 1 s" in str(answers[0])
+        assert took < 2
+        own_server.resume()
+        await record.record("ord-1", progress(9, Step.SHIPPED))
+
+
+async def test_a_server_that_was_killed_is_an_outage_and_the_pool_heals(own_server: Any, own_url: str) -> None:
+    async with opened(own_url) as database:
+        record, reads = OrderRecord(database), OrderReads(database)
+        await receive(record)
+        await asyncio.gather(*(reads.order("ord-1") for _ in range(4)))
+        own_server.kill()
+        for _ in range(4):
+            with pytest.raises(StoreUnavailable):
+                await reads.order("ord-1")
+        await asyncio.to_thread(own_server.start)
+
+        async def answers() -> bool:
+            try:
+                return await reads.order("ord-1") is not None
+            except StoreUnavailable:
+                return False
+
+        await until(answers)
+        await record.record("ord-1", progress(2, Step.CHARGE))
+
+
+async def test_a_connection_killed_under_a_statement_is_an_outage(postgres_url: str, sql: asyncpg.Connection) -> None:
+    async with opened(postgres_url, pool_size=1, seconds=20) as database:
+        waiting = asyncio.ensure_future(database.fetch("select pg_sleep(60)"))
+
+        async def killed() -> bool:
+            query = (
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                " where query = 'select pg_sleep(60)' and state = 'active' and datname = current_database()"
+            )
+            return bool(await sql.fetchval(query))
+
+        await until(killed)
+        with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
+            await waiting
+        assert (await database.fetch("select 1 as one"))[0]["one"] == 1
+
+
+async def test_an_idle_connection_killed_by_the_server_is_replaced(postgres_url: str, sql: asyncpg.Connection) -> None:
+    async with opened(postgres_url, pool_size=1, seconds=20) as database:
+        (row,) = await database.fetch("select pg_backend_pid() as pid")
+        await sql.fetchval("select pg_terminate_backend($1)", row["pid"])
+
+        async def heals() -> bool:
+            try:
+                (now,) = await database.fetch("select pg_backend_pid() as pid")
+            except StoreUnavailable:
+                return False
+            return bool(now["pid"] != row["pid"])
+
+        await until(heals)
+
+
+async def test_a_pool_that_is_used_up_is_an_outage(postgres_url: str) -> None:
+    async with opened(postgres_url, pool_size=1, seconds=0.5) as database:
+        answers = await asyncio.gather(
+            database.fetch("select pg_sleep(10)"), database.fetch("select 1"), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [StoreUnavailable, StoreUnavailable]
+        assert len(await database.fetch("select 1")) == 1
+
+
+async def test_the_server_gives_up_a_statement_too(postgres_url: str, sql: asyncpg.Connection) -> None:
+    async with opened(postgres_url, seconds=0.3) as database:
+        with pytest.raises(StoreUnavailable):
+            await database.fetch("select pg_sleep(60) as abandoned")
+
+        async def gone() -> bool:
+            query = "select count(*) from pg_stat_activity where query like '%abandoned' and pid <> pg_backend_pid()"
+            return await sql.fetchval(query) == 0
+
+        await until(gone)
+
+
+async def test_a_canceled_caller_leaves_a_pool_that_works(postgres_url: str) -> None:
+    async with opened(postgres_url, pool_size=1, seconds=20) as database:
+        await database.fetch("select 1")
+        for _ in range(3):
+            waiting = asyncio.ensure_future(database.fetch("select pg_sleep(60)"))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        assert len(await database.fetch("select 1")) == 1
+
+
+async def test_a_database_without_the_migrations_is_waited_for(empty_postgres_url: str) -> None:
+    async with opened(empty_postgres_url) as database:
+        with pytest.raises(StoreUnavailable, match="run `orderfleet migrate`"):
+            await OrderReads(database).order("ord-1")
+
+
+async def test_a_database_that_does_not_exist_is_an_outage(postgres_url: str) -> None:
+    async with opened(postgres_url + "-no") as database:
+        with pytest.raises(StoreUnavailable, match="Postgres refused: InvalidCatalogNameError"):
+            await OrderReads(database).order("ord-1")
+
+
+@pytest.mark.parametrize(
+    ("sql_text", "error"),
+    [
+        ("selec 1", asyncpg.PostgresSyntaxError),
+        ("insert into schema_migrations values (1, 'x', 'y')", asyncpg.UniqueViolationError),
+        ("insert into events (order_id, key, kind, step, at) values ('x','k','k','s',now())", asyncpg.PostgresError),
+        ("select $1::int", asyncpg.InterfaceError),
+    ],
+)
+async def test_a_mistake_of_ours_is_no_outage(postgres_url: str, sql_text: str, error: type[Exception]) -> None:
+    async with opened(postgres_url) as database:
+        with pytest.raises(error):
+            await database.fetch(sql_text)
+        assert len(await database.fetch("select 1")) == 1
+
+
+async def test_a_standby_is_an_outage(postgres_url: str, sql: asyncpg.Connection) -> None:
+    async with opened(postgres_url) as database:
+        record = OrderRecord(database)
+        await receive(record)
+        name = await sql.fetchval("select current_database()")
+        await sql.execute(f'alter database "{name}" set default_transaction_read_only = on')
+        pids = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
+        await sql.fetch(pids, name)
+
+        async def refused() -> bool:
+            with pytest.raises(StoreUnavailable) as caught:
+                await record.record("ord-1", progress(2, Step.CHARGE))
+            return "ReadOnlySQLTransactionError" in str(caught.value)
+
+        await until(refused)

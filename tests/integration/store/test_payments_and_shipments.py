@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.errors import PaymentTaken
+from orderfleet.contracts.moves import PAYMENT_MOVES, SHIPMENT_MOVES
+from orderfleet.contracts.record import EventKind
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
+from orderfleet.store import OrderReads, OrderRecord
+from record_samples import event, order, payment, progress, receive, shipment
+
+
+@pytest.fixture(autouse=True)
+async def received(record: OrderRecord) -> None:
+    await receive(record)
+
+
+async def test_a_payment_begins_once(record: OrderRecord, reads: OrderReads) -> None:
+    begin = progress(2, Step.CHARGE, "charge")
+    first = await record.begin_payment(payment(), begin)
+    before = await reads.order("ord-1")
+    assert await record.begin_payment(payment(), begin) == first
+    assert (first.status, first.reference) == (PaymentStatus.INIT, None)
+    assert await reads.order("ord-1") == before
+    assert before is not None
+    assert (before.status.step, before.status.payment.status) == (Step.CHARGE, PaymentStatus.INIT)
+
+
+async def test_a_payment_that_was_charged_says_so_when_begun_again(record: OrderRecord) -> None:
+    await record.begin_payment(payment(), progress(2, Step.CHARGE))
+    status = await record.finish_payment(
+        payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(3, Step.CHARGE, "charged")
+    )
+    again = await record.begin_payment(payment(), progress(2, Step.CHARGE))
+    assert (status, again.status, again.reference) == (PaymentStatus.CHARGED, PaymentStatus.CHARGED, "ch_1")
+
+
+async def test_a_payment_id_of_another_order_is_refused_and_nothing_applied(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    await record.begin_payment(payment(payment_id="shared"), progress(2, Step.CHARGE))
+    other = await receive(record, order("ord-2", payment_id="shared"))
+    before = await reads.order(other.order_id), await reads.order("ord-1")
+    taken = payment("ord-2", "shared")
+    with pytest.raises(PaymentTaken, match="'shared' belongs to another order"):
+        await record.begin_payment(taken, progress(2, Step.CHARGE, "charge"))
+    with pytest.raises(PaymentTaken):
+        await record.finish_payment(taken, PaymentStatus.VOIDED, None, progress=progress(2, Step.FAILED, "void"))
+    assert (await reads.order("ord-2"), await reads.order("ord-1")) == before
+    found = await reads.order("ord-2")
+    assert found is not None
+    assert found.status.payment.status is None  # the other order's payment is not shown as its own
+
+
+async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: OrderRecord) -> None:
+    for number in range(2, 8):
+        await receive(record, order(f"ord-{number}"))
+    answers = await asyncio.gather(
+        *(record.begin_payment(payment(f"ord-{number}", "one"), progress(2, Step.CHARGE)) for number in range(2, 8)),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
+    assert sum(isinstance(answer, PaymentTaken) for answer in answers) == 5
+
+
+@pytest.mark.parametrize("origin", list(PaymentStatus))
+async def test_a_payment_moves_along_its_table_only(
+    record: OrderRecord, sql: asyncpg.Connection, origin: PaymentStatus
+) -> None:
+    for target in PaymentStatus:
+        await sql.execute("delete from payments")
+        await record.begin_payment(payment(), progress(2, Step.CHARGE))
+        await sql.execute("update payments set status = $1", origin)
+        answer = await record.finish_payment(payment(), target, "ref")
+        expected = target if target in PAYMENT_MOVES[origin] else origin
+        assert (answer, await sql.fetchval("select status from payments")) == (expected, expected)
+
+
+async def test_charged_never_goes_back() -> None:
+    forward, reached = {PaymentStatus.CHARGED}, {PaymentStatus.CHARGED}
+    while forward:
+        forward = {target for origin in forward for target in PAYMENT_MOVES[origin]} - reached
+        reached |= forward
+    assert reached == {PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED}
+
+
+async def test_a_void_may_come_before_the_charge(record: OrderRecord, reads: OrderReads) -> None:
+    await record.finish_payment(payment(), PaymentStatus.VOIDED, None, progress=progress(2, Step.CANCELED))
+    began = await record.begin_payment(payment(), progress(3, Step.CHARGE))
+    assert began.status is PaymentStatus.VOIDED
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert found.status.payment.status is PaymentStatus.VOIDED
+
+
+async def test_a_refund_told_by_events_alone_moves_the_payment_and_is_a_change(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(2, Step.SHIPPED))
+    for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
+        before = await reads.order("ord-1")
+        told = event(f"refund/{status}", EventKind.REFUNDED, Step.FAILED)
+        for _ in range(2):
+            assert await record.finish_payment(payment(), status, None, events=[told]) is status
+        after = await reads.order("ord-1")
+        assert before is not None
+        assert after is not None
+        assert (after.status.payment.status, after.version) == (status, before.version + 1)
+        assert after.status.step is Step.SHIPPED
+    assert len(await reads.events("ord-1")) == 3
+
+
+async def test_a_repeated_move_is_no_change(record: OrderRecord, reads: OrderReads) -> None:
+    done = progress(2, Step.CHARGE, "charged")
+    await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=done)
+    before = await reads.order("ord-1")
+    await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=done)
+    assert await reads.order("ord-1") == before
+
+
+@pytest.mark.parametrize("amount", ["0", "10.00", "0.0001", "9999999999.9999"])
+async def test_a_payment_keeps_its_amount_exactly(record: OrderRecord, sql: asyncpg.Connection, amount: str) -> None:
+    await record.begin_payment(payment(amount=amount), progress(2, Step.CHARGE))
+    kept = await sql.fetchval("select amount from payments")
+    assert (kept, str(kept)) == (Decimal(amount), amount)
+
+
+@pytest.mark.parametrize("origin", list(ShipmentStatus))
+async def test_a_shipment_moves_along_its_table_only(
+    record: OrderRecord, sql: asyncpg.Connection, origin: ShipmentStatus
+) -> None:
+    for target in ShipmentStatus:
+        await sql.execute("delete from shipments")
+        await record.record_shipment(shipment(origin), [])
+        await record.record_shipment(shipment(target), [])
+        expected = target if target in SHIPMENT_MOVES[origin] else origin
+        assert await sql.fetchval("select status from shipments") == expected
+
+
+async def test_no_end_of_a_shipment_leads_back_to_preparing() -> None:
+    for end in set(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}:
+        assert not SHIPMENT_MOVES[end] & {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}
+
+
+async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderRecord, reads: OrderReads) -> None:
+    before = await reads.order("ord-1")
+    failed = shipment(ShipmentStatus.FAILED, attempts=3, dispatch_failed_reason="no carrier")
+    sent = shipment(ShipmentStatus.DISPATCHED, attempt=2, carrier="simulated", tracking_number="SIM1", attempts=1)
+    told = event("s/1", EventKind.DISPATCHED, Step.SHIPPING, tracking_number="SIM1")
+    await record.record_shipment(sent, [told])
+    await record.record_shipment(failed, [])
+    after = await reads.order("ord-1")
+    assert before is not None
+    assert after is not None
+    assert after.status.shipments == (
+        ShipmentView(
+            id="shipping-ord-1-1", status=ShipmentStatus.FAILED, attempts=3, dispatch_failed_reason="no carrier"
+        ),
+        ShipmentView(
+            id="shipping-ord-1-2",
+            status=ShipmentStatus.DISPATCHED,
+            carrier="simulated",
+            tracking_number="SIM1",
+            attempts=1,
+        ),
+    )
+    assert after.version == before.version + 2
+    await record.record_shipment(sent, [told])
+    assert await reads.order("ord-1") == after
+
+
+async def test_a_late_answer_of_the_carrier_fills_in_what_is_missing(record: OrderRecord, reads: OrderReads) -> None:
+    await record.record_shipment(shipment(ShipmentStatus.DELIVERED), [])
+    await record.record_shipment(
+        shipment(ShipmentStatus.DISPATCHED, carrier="simulated", tracking_number="SIM1", attempts=2), []
+    )
+    found = await reads.order("ord-1")
+    assert found is not None
+    (kept,) = found.status.shipments
+    assert (kept.status, kept.tracking_number, kept.attempts) == (ShipmentStatus.DELIVERED, "SIM1", 2)
+
+
+async def test_a_shipment_that_went_out_after_all_has_no_failure_reason(record: OrderRecord, reads: OrderReads) -> None:
+    await record.record_shipment(shipment(ShipmentStatus.FAILED, dispatch_failed_reason="timed out"), [])
+    await record.record_shipment(shipment(ShipmentStatus.DISPATCHED, carrier="c", tracking_number="t"), [])
+    await record.record_shipment(shipment(ShipmentStatus.FAILED, dispatch_failed_reason="timed out"), [])
+    found = await reads.order("ord-1")
+    assert found is not None
+    (kept,) = found.status.shipments
+    assert (kept.status, kept.dispatch_failed_reason) == (ShipmentStatus.DISPATCHED, None)
+
+
+async def test_many_orders_are_read_at_once(record: OrderRecord, reads: OrderReads) -> None:
+    for number in range(2, 5):
+        await receive(record, order(f"ord-{number}"))
+    found = await reads.orders(["ord-1", "ord-3", "ord-9"])
+    assert sorted(found) == ["ord-1", "ord-3"]
+    assert found["ord-3"] == await reads.order("ord-3")
+    assert await reads.order("ord-9") is None
+    assert await reads.orders([]) == {}

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+import random
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.record import AuditEvent, EventKind
+from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, Step
+from orderfleet.store import OrderReads, OrderRecord
+from record_samples import ADDRESS, AT, HOME, event, progress, receive
+
+
+@pytest.fixture(autouse=True)
+async def received(record: OrderRecord) -> None:
+    await receive(record)
+
+
+async def test_progress_sets_every_field(record: OrderRecord, reads: OrderReads) -> None:
+    declared = DeclarationResult(generation=4, outcome=DeclarationOutcome.REFUSED, reason="too late")
+    given = progress(
+        2,
+        Step.CANCELED,
+        approved=True,
+        canceled=True,
+        cancel_reason="changed my mind",
+        dispatch_failed_reason="no carrier",
+        last_error="boom",
+        address=HOME,
+        retries={"charge": 2},
+        declared=declared,
+        completed_at=AT,
+    )
+    await record.record("ord-1", given)
+    found = await reads.order("ord-1")
+    assert found is not None
+    for field in ("step", "approved", "canceled", "cancel_reason", "dispatch_failed_reason", "last_error", "address"):
+        assert getattr(found.status, field) == getattr(given, field)
+    assert (found.status.retries, found.status.declared, found.status.completed_at) == ({"charge": 2}, declared, AT)
+
+
+async def test_a_late_attempt_does_not_overwrite_but_its_events_are_kept(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    await record.record("ord-1", progress(3, Step.SHIPPING, "three", approved=True))
+    await record.record("ord-1", progress(2, Step.CHARGE, "two", last_error="late"))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert (found.status.step, found.status.approved, found.status.last_error) == (Step.SHIPPING, True, None)
+    assert len(await reads.events("ord-1")) == 3
+
+
+async def test_recording_again_is_no_change_at_all(record: OrderRecord, reads: OrderReads) -> None:
+    given = progress(2, Step.CHARGE, "two", retries={"charge": 1})
+    await record.record("ord-1", given)
+    before = await reads.order("ord-1")
+    await record.record("ord-1", given)
+    assert await reads.order("ord-1") == before
+    assert len(await reads.events("ord-1")) == 2
+
+
+async def test_every_change_raises_the_version_and_notes_its_transaction(
+    record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    seen = [await sql.fetchrow("select version, changed_xid, updated_at from orders")]
+    for number in (2, 3):
+        await record.record("ord-1", progress(number, Step.CHARGE))
+        seen.append(await sql.fetchrow("select version, changed_xid, updated_at from orders"))
+    assert [row["version"] for row in seen] == sorted({row["version"] for row in seen})
+    assert len({row["changed_xid"] for row in seen}) == 3
+    assert [row["updated_at"] for row in seen] == sorted(row["updated_at"] for row in seen)
+
+
+async def test_events_alone_are_a_change(record: OrderRecord, reads: OrderReads) -> None:
+    before = await reads.order("ord-1")
+    await record.record("ord-1", progress(1, Step.RECEIVE, "another"))
+    after = await reads.order("ord-1")
+    assert before is not None
+    assert after is not None
+    assert after.version > before.version
+
+
+async def test_the_address_stays_when_none_is_given(record: OrderRecord, reads: OrderReads) -> None:
+    await record.record("ord-1", progress(2, Step.CHARGE))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert found.status.address == ADDRESS
+
+
+async def test_retries_are_merged(record: OrderRecord, reads: OrderReads) -> None:
+    await record.record("ord-1", progress(2, Step.CHARGE, retries={"receive": 1}))
+    await record.record("ord-1", progress(3, Step.CHARGE, retries={"charge": 2}))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert found.status.retries == {"receive": 1, "charge": 2}
+
+
+async def test_an_order_that_was_never_received_is_a_bug_and_not_an_outage(record: OrderRecord) -> None:
+    with pytest.raises(asyncpg.NoDataFoundError, match="ord-2 is not recorded"):
+        await record.record("ord-2", progress(2, Step.CHARGE))
+
+
+async def test_writers_of_one_order_in_any_order_lose_and_double_nothing(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    given = [progress(number, Step.CHARGE, f"e{number}", f"f{number}") for number in range(2, 22)] * 2
+    random.Random(7).shuffle(given)
+    await asyncio.gather(*(record.record("ord-1", one) for one in given))
+    found = await reads.order("ord-1")
+    events = await reads.events("ord-1")
+    assert found is not None
+    assert len(events) == 41
+    assert len({one.id for one in events}) == 41
+
+
+async def test_events_are_read_back_in_the_order_they_were_recorded(record: OrderRecord, reads: OrderReads) -> None:
+    told = [
+        AuditEvent(key=f"k{number}", kind=EventKind.CHARGED, step=Step.CHARGE, at=AT, detail={"amount": "1.10", "n": n})
+        for number, n in enumerate([{"deep": [1, 2.5, None, "ü"]}, "x"])
+    ]
+    await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(told)}))
+    first, *rest = await reads.events("ord-1")
+    assert [(one.kind, one.step, one.at, one.detail) for one in rest] == [
+        (one.kind, one.step, one.at, one.detail) for one in told
+    ]
+    assert await reads.events("ord-1", after=first.id) == rest
+    assert await reads.events("ord-1", limit=1) == [first]
+
+
+@pytest.mark.parametrize(
+    "statement", ["update events set kind = 'x'", "delete from events", "truncate events", "truncate orders cascade"]
+)
+async def test_the_audit_trail_can_only_grow(sql: asyncpg.Connection, reads: OrderReads, statement: str) -> None:
+    with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+        await sql.execute(statement)
+    assert len(await reads.events("ord-1")) == 1
+
+
+async def test_a_failed_attempt_is_an_event_an_error_and_a_count(record: OrderRecord, reads: OrderReads) -> None:
+    failed = event("run/1/2", EventKind.ATTEMPT_FAILED, Step.CHARGE, attempt=2)
+    for _ in range(2):
+        await record.attempt_failed("ord-1", "charge", 2, "ProviderUnavailable: later", failed)
+    await record.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert (found.status.retries, found.status.last_error) == ({"charge": 2}, "late")
+    assert [one.detail for one in await reads.events("ord-1")][1:] == [{"attempt": 2}, {}]
+
+
+async def test_a_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
+    await record.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert found.status.last_error is None
+    assert len(await reads.events("ord-1")) == 2
+
+
+async def test_a_failed_attempt_of_an_order_that_is_not_recorded_is_let_go(record: OrderRecord) -> None:
+    await record.attempt_failed("ord-2", "receive", 1, "boom", event("run/1/1", EventKind.ATTEMPT_FAILED))
+
+
+async def test_failed_attempts_and_progress_with_the_same_events_do_not_deadlock(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    failed = [event(f"f{number}", EventKind.ATTEMPT_FAILED, Step.CHARGE) for number in range(10)]
+    await asyncio.gather(
+        *(record.attempt_failed("ord-1", "charge", number, "x", one) for number, one in enumerate(failed)),
+        *(
+            record.record("ord-1", progress(2 + number, Step.CHARGE).model_copy(update={"events": tuple(failed)}))
+            for number in range(10)
+        ),
+    )
+    assert len(await reads.events("ord-1")) == 11

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.errors import OrderTaken
+from orderfleet.contracts.order import Item
+from orderfleet.contracts.status import DeclarationResult, OrderStatus, PaymentView, Step
+from orderfleet.store import OrderReads, OrderRecord
+from record_samples import ADDRESS, AT, order, progress, receive
+
+
+async def test_a_received_order_is_read_back_as_it_was_given(record: OrderRecord, reads: OrderReads) -> None:
+    await receive(record)
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert (found.owner, found.owner_uid, found.content_hash) == ("shop/ord-1", "uid-1", "c0ffee")
+    assert found.status == OrderStatus(
+        order_id="ord-1",
+        workflow_id="order-ord-1",
+        run_id="run-1",
+        step=Step.RECEIVE,
+        address=ADDRESS,
+        payment=PaymentView(id="pay-ord-1", amount=Decimal("31.30"), currency="USD"),
+        declared=DeclarationResult(),
+        created_at=AT,
+        updated_at=found.status.updated_at,
+    )
+
+
+async def test_receiving_again_changes_nothing(record: OrderRecord, reads: OrderReads) -> None:
+    await receive(record)
+    await record.record("ord-1", progress(2, Step.CHARGE, "validated"))
+    before = await reads.order("ord-1")
+    await receive(record)
+    after = await reads.order("ord-1")
+    assert before is not None
+    assert after is not None
+    assert after.status.model_copy(update={"updated_at": before.status.updated_at}) == before.status
+    assert len(await reads.events("ord-1")) == 2
+
+
+async def test_a_run_continued_as_new_is_the_same_order(record: OrderRecord, reads: OrderReads) -> None:
+    await receive(record)
+    await receive(record, first=progress(2, Step.MANUAL_REVIEW, "continued"), run_id="run-2")
+    await receive(record, first=progress(1, Step.RECEIVE, "received"), run_id="run-1")  # a late attempt
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert (found.status.run_id, found.status.step) == ("run-2", Step.MANUAL_REVIEW)
+
+
+async def test_another_execution_is_told_whose_order_it_is(record: OrderRecord, reads: OrderReads) -> None:
+    await receive(record)
+    before = await reads.order("ord-1")
+    with pytest.raises(OrderTaken, match=r"'ord-1' belongs to an earlier order \(owner shop/ord-1, run run-1\)"):
+        await record.receive(
+            order(content_hash="other"),
+            workflow_id="order-ord-1",
+            run_id="run-9",
+            first_run_id="run-9",
+            started_at=AT,
+            progress=progress(99, Step.FAILED, "not-mine"),
+        )
+    assert await reads.order("ord-1") == before
+    assert len(await reads.events("ord-1")) == 1
+
+
+async def test_the_same_order_from_many_workers_at_once_stands_once(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    await asyncio.gather(*(receive(record) for _ in range(8)))
+    assert await sql.fetchval("select count(*) from orders") == 1
+    assert len(await reads.events("ord-1")) == 1
+
+
+async def test_of_two_executions_at_the_same_moment_one_gets_the_order(
+    record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    async def one(run_id: str) -> str:
+        await record.receive(
+            order(), workflow_id="order-ord-1", run_id=run_id, first_run_id=run_id, started_at=AT, progress=progress(1)
+        )
+        return run_id
+
+    answers = await asyncio.gather(*(one(f"run-{number}") for number in range(6)), return_exceptions=True)
+    got = [answer for answer in answers if isinstance(answer, str)]
+    assert len(got) == 1
+    assert all(isinstance(answer, str | OrderTaken) for answer in answers)
+    assert await sql.fetchval("select first_run_id from orders") == got[0]
+
+
+async def test_a_wrong_order_is_recorded_too(record: OrderRecord, reads: OrderReads) -> None:
+    wrong = order(items=(Item(sku="", qty=-1, price=Decimal("-0.5")),), currency="???")
+    await receive(record, wrong)
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert (found.status.payment.amount, found.status.payment.currency) == (Decimal("0.5"), "???")
+
+
+@pytest.mark.parametrize("price", ["10.00", "0.0001", "9999999999.9999", "1E+2", "0.30"])
+async def test_amounts_are_exact(record: OrderRecord, reads: OrderReads, price: str) -> None:
+    given = await receive(record, order(items=(Item(sku="x", qty=3, price=Decimal(price)),)))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert found.status.payment.amount == given.amount
+    if "E" not in price:
+        assert str(found.status.payment.amount) == str(given.amount)
+
+
+async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: OrderRecord, reads: OrderReads) -> None:
+    await receive(record, order(items=(Item(sku="a\0b", qty=1),), currency="U\0D"))
+    await record.record("ord-1", progress(2, Step.FAILED, last_error="bad byte \udcff and \0"))
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert found.status.last_error == "bad byte ? and \N{REPLACEMENT CHARACTER}"

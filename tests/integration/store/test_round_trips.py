@@ -1,0 +1,96 @@
+"""Counted on the wire: a proxy before Postgres counts the messages that wait for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+
+from orderfleet.contracts.record import EventKind
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.store import Database, OrderReads, OrderRecord
+from record_samples import event, order, payment, progress, receive, shipment
+
+# Frontend messages that the server answers with ReadyForQuery, and Flush (Postgres manual, "Message Formats").
+_WAITS_FOR_ANSWER = frozenset(b"SQH")
+
+
+class CountingProxy:
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self.round_trips = 0
+        self.port = 0
+
+    async def serve(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def _connected(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        source, sink = await asyncio.open_connection(*self._target)
+        back = asyncio.create_task(self._copy(source, answers))
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            header = await client.readexactly(4)  # the start-up message has no type
+            sink.write(header + await client.readexactly(int.from_bytes(header) - 4))
+            while True:
+                head = await client.readexactly(5)
+                self.round_trips += head[0] in _WAITS_FOR_ANSWER
+                sink.write(head + await client.readexactly(int.from_bytes(head[1:]) - 4))
+        sink.close()
+        await back
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+        sink.close()
+
+
+@pytest.fixture
+async def proxy(postgres_url: str) -> AsyncIterator[CountingProxy]:
+    target = urlsplit(postgres_url)
+    counting = CountingProxy(str(target.hostname), int(target.port or 0))
+    server = await counting.serve()
+    yield counting
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+async def counted(postgres_url: str, proxy: CountingProxy) -> AsyncIterator[Database]:
+    through = postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{proxy.port}/") + "?sslmode=disable"
+    async with Database(through, pool_size=1, timeout=timedelta(seconds=10)) as database:
+        yield database
+
+
+async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingProxy) -> None:
+    record, reads = OrderRecord(counted), OrderReads(counted)
+    numbers = iter(range(2, 100))
+    failed = event("f", EventKind.ATTEMPT_FAILED)
+
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "receive": lambda: receive(record, order(f"ord-{next(numbers)}")),
+        "record": lambda: record.record("ord-1", progress(next(numbers), Step.CHARGE, "a", "b")),
+        "begin_payment": lambda: record.begin_payment(payment(), progress(next(numbers), Step.CHARGE)),
+        "finish_payment": lambda: record.finish_payment(
+            payment(), PaymentStatus.CHARGED, "r", progress=progress(next(numbers), Step.CHARGE)
+        ),
+        "record_shipment": lambda: record.record_shipment(shipment(ShipmentStatus.PREPARED), [failed]),
+        "attempt_failed": lambda: record.attempt_failed("ord-1", "charge", next(numbers), "x", failed),
+        "order": lambda: reads.order("ord-1"),
+        "orders": lambda: reads.orders(["ord-1", "ord-2"]),
+        "events": lambda: reads.events("ord-1"),
+    }
+    await receive(record)
+    counts = {}
+    for name, call in calls.items():
+        await call()  # prepares the statement, once a connection
+        before = proxy.round_trips
+        await call()
+        await call()
+        counts[name] = (proxy.round_trips - before) / 2
+    assert counts == dict.fromkeys(calls, 1)

@@ -1,0 +1,60 @@
+"""A Postgres server that one test may stop, kill and start again."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from orderfleet.stack import postgres, processes
+from orderfleet.stack.launch import launch
+
+
+class OwnServer:
+    """The server; it keeps its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return postgres.database_url({"sql": self._port})
+
+    def start(self) -> None:
+        started = launch(postgres.part(self._folder / "postgres", self._port), self._folder).ports["sql"]
+        assert self._port in {0, started}, "its port was taken meanwhile"
+        self._port = started
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        for found in processes.find(self._folder).values():
+            processes.end(found, by=signal.SIGKILL, bound=10)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in [process for found in processes.find(self._folder).values() for process in found]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+@contextmanager
+def own_postgres(backing: Path) -> Iterator[OwnServer]:
+    """A server for one test, in the session's folder, which the account that Postgres runs as may enter."""
+    folder = backing / f"own-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(mode=0o755)
+    server = OwnServer(folder)
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -1,0 +1,63 @@
+"""A follower of the change feed that keeps what it was told, for the tests of the feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+
+from orderfleet.contracts.record import RecordedOrder
+from orderfleet.store import Feed
+
+LONG = timedelta(hours=1)
+"""A poll that never comes in a test: what is told was told by a wake-up."""
+
+
+class Follower:
+    """What a feed told, as it comes."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[RecordedOrder]] = []
+        self.news = asyncio.Event()
+
+    @property
+    def told(self) -> list[RecordedOrder]:
+        return [one for batch in self.batches for one in batch]
+
+    def versions(self, order_id: str = "ord-1") -> list[int]:
+        return [one.version for one in self.told if one.order_id == order_id]
+
+    async def until_told(self, order_id: str, version: int, bound: float = 20) -> None:
+        async with asyncio.timeout(bound):
+            while version > max(self.versions(order_id), default=0):
+                self.news.clear()
+                await self.news.wait()
+
+    async def follow(self, feed: Feed) -> None:
+        async with aclosing(feed.follow()) as batches:
+            async for batch in batches:
+                self.batches.append(list(batch))
+                self.news.set()
+
+
+@asynccontextmanager
+async def following(feed: Feed) -> AsyncIterator[Follower]:
+    follower = Follower()
+    task = asyncio.create_task(follower.follow(feed))
+    try:
+        async with asyncio.timeout(20):
+            await feed.started()
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def touch(connection: asyncpg.Connection, order_id: str) -> int:
+    version: int = await connection.fetchval(
+        "update orders set approved = true where order_id = $1 returning version", order_id
+    )
+    return version

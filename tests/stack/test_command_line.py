@@ -1,0 +1,65 @@
+"""`orderfleet stack` as a person and a script use it, with the whole product."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pretend_stack import eventually
+
+from orderfleet.stack import processes
+from orderfleet.stack.launch import answers
+
+
+@pytest.fixture
+def orderfleet(folder):
+    def run(*arguments: str, status: int = 0) -> str:
+        result = subprocess.run(
+            [sys.executable, "-m", "orderfleet", "stack", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            env={**os.environ, "ORDERFLEET_STACK_DIR": str(folder)},
+        )
+        assert result.returncode == status, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    return run
+
+
+def test_whole_product_up_broken_mended_and_down(orderfleet, folder: Path):
+    assert "/docs" in orderfleet("up")
+    assert "runs already" in orderfleet("up", status=6)
+
+    document = json.loads(orderfleet("status", "-o", "json"))
+    parts = {part["name"]: part for part in document["parts"]}
+    assert {"operator", "orders-worker", "shipping-worker", "api"} < set(parts)
+    assert {part["state"] for part in parts.values()} == {"running"}
+    for page in document["links"]["metrics"].values():
+        assert answers(page), page
+
+    os.kill(parts["orders-worker"]["pid"], signal.SIGKILL)
+    eventually(lambda: "orders-worker" not in processes.find(folder))
+    assert "stopped" in orderfleet("status", status=5)
+    orderfleet("up")
+
+    assert "shipping-worker: ready" in orderfleet("restart", "shipping-worker")
+    assert orderfleet("logs", "shipping-worker", "--lines", "5")
+
+    ended = orderfleet("down")
+    assert "killed" not in ended
+    assert processes.find(folder) == {}
+    assert "nothing was running" in orderfleet("down")
+
+
+def test_what_is_not_there_is_said_with_what_to_do(orderfleet):
+    assert "`orderfleet stack up` starts it" in orderfleet("status", status=5)
+    assert "there is no log of api; there are none yet" in orderfleet("logs", "api", status=1)
+    assert "`orderfleet stack up` starts it" in orderfleet("restart", "api", status=1)
+    assert "nothing was running" in orderfleet("down")

@@ -1,0 +1,129 @@
+"""What can happen to a stack that runs: parts killed, a second start, a restart."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pretend_stack import eventually, role, stack_folder
+
+from orderfleet import stack
+from orderfleet.stack import lock, postgres, processes, state
+from orderfleet.stack.launch import answers
+from orderfleet.stack.state import StackState
+from orderfleet.stack.status import Condition, inspect
+
+# One stack for all of them, so one worker for all of them.
+pytestmark = pytest.mark.xdist_group("running-stack")
+
+ROLES = (role("well"),)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[StackState]:
+    with stack_folder() as folder:
+        yield stack.up(folder=folder, roles=ROLES)
+
+
+def _kill(running: StackState, part: str) -> None:
+    (process,) = (p for p in processes.find(running.folder)[part] if p.pid == running.parts[part].pid)
+    process.kill()
+    eventually(lambda: not processes.alive(process))
+
+
+def _conditions(folder: Path) -> dict[str, Condition]:
+    return {part.name: part.state for part in inspect(folder)}
+
+
+@pytest.fixture
+def whole(running: StackState) -> Iterator[StackState]:
+    """The running stack; what the test broke is started again afterwards."""
+    yield state.load(running.folder) or running
+    try:
+        stack.up(folder=running.folder, roles=ROLES)
+    except stack.AlreadyRunning:
+        return
+
+
+def test_every_part_is_up(whole):
+    assert set(_conditions(whole.folder).values()) == {Condition.RUNNING}
+    assert set(whole.parts) == {"postgres", "temporal", "etcd", "kube-apiserver", "well"}
+    assert answers(whole.temporal_ui_url)
+    assert whole.kubeconfig.stat().st_mode & 0o077 == 0
+
+
+def test_second_up_says_so(whole):
+    with pytest.raises(stack.AlreadyRunning):
+        stack.up(folder=whole.folder, roles=ROLES)
+
+
+def test_command_while_another_is_at_work_says_so(whole):
+    with lock.exclusive(whole.folder), pytest.raises(stack.Busy, match="another command"):
+        stack.down(folder=whole.folder)
+
+
+def test_killed_role_is_started_again_where_it_was(whole):
+    _kill(whole, "well")
+    assert _conditions(whole.folder)["well"] is Condition.STOPPED
+    again = stack.up(folder=whole.folder, roles=ROLES)
+    assert again.parts["well"].ports == whole.parts["well"].ports
+    assert again.parts["well"].pid != whole.parts["well"].pid
+    assert again.parts["postgres"] == whole.parts["postgres"]
+    # The child of the killed one is gone too.
+    assert len(processes.find(whole.folder)["well"]) == 2
+
+
+async def test_killed_postgres_comes_back_with_its_data(whole):
+    connection = await asyncpg.connect(whole.database_url)
+    await connection.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)")
+    _kill(whole, "postgres")
+    again = stack.up(folder=whole.folder, roles=ROLES)
+    assert again.database_url == whole.database_url
+    connection.terminate()
+    connection = await asyncpg.connect(again.database_url)
+    assert await connection.fetchval("SELECT n FROM kept") == 42
+    await connection.close()
+
+
+def test_restart_drains_one_part_and_keeps_the_others(whole):
+    again = stack.restart("well", folder=whole.folder, roles=ROLES)
+    changed = {name for name, part in again.parts.items() if part != whole.parts[name]}
+    assert changed == {"well"}
+    assert "drained" in Path(whole.parts["well"].log).with_suffix(".previous.log").read_text()
+
+
+def test_restart_of_an_unknown_part_names_the_known(whole):
+    with pytest.raises(stack.StackError, match="there is no nonsense; there are etcd"):
+        stack.restart("nonsense", folder=whole.folder, roles=ROLES)
+
+
+def test_moved_part_takes_along_what_needs_it(whole):
+    _kill(whole, "postgres")
+    port = whole.parts["postgres"].ports["sql"]
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", port))
+        squatter.listen()
+        again = stack.up(folder=whole.folder, roles=ROLES)
+    assert again.parts["postgres"].ports["sql"] != port
+    assert again.parts["well"].pid != whole.parts["well"].pid
+
+
+def test_down_after_a_kill_of_postgres_ends_its_busy_backends(running):
+    folder = running.folder
+    now = state.load(folder)
+    assert now is not None
+    # A query that computes doesn't notice that the server is gone.
+    psql = processes.Command(
+        (str(postgres.programs() / "psql"), now.database_url, "-c", "SELECT count(*) FROM generate_series(1, 1e11)"),
+        folder,
+    )
+    processes.spawn(psql, folder=folder, part="query", log=folder / "logs" / "query.log")
+    eventually(lambda: any("SELECT" in " ".join(p.cmdline()) for p in processes.find(folder)["postgres"]))
+    _kill(now, "postgres")
+    assert processes.find(folder)["postgres"]
+    stack.down(folder=folder)
+    assert processes.find(folder) == {}

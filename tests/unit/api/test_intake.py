@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderfleet.api.intake import SAMPLE_ADDRESS, Unprocessable, order_id_for, to_input
+from orderfleet.api.models import NewAddress, NewOrder
+from orderfleet.contracts.order import Address
+from orderfleet.contracts.policy import OrderPolicy
+from orderfleet.runtime.settings import Settings
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS}
+
+
+def made(settings: Settings | None = None, **changes):
+    return to_input(NewOrder.model_validate({**ORDER, **changes}), "ord-1", settings or Settings())
+
+
+def test_order_id_of_the_request_wins_over_the_key():
+    assert order_id_for(NewOrder(order_id="mine"), "a key") == "mine"
+
+
+@given(st.text(min_size=1))
+def test_key_leads_to_one_valid_order_id(key):
+    order_id = order_id_for(NewOrder(), key)
+    assert order_id == order_id_for(NewOrder(), key)
+    assert NewOrder(order_id=order_id).order_id == order_id
+
+
+def test_made_order_ids_differ():
+    ids = {order_id_for(NewOrder(), None) for _ in range(100)}
+    assert len(ids) == 100
+    for order_id in ids:
+        assert NewOrder(order_id=order_id).order_id == order_id
+
+
+def test_what_is_left_out_comes_from_the_settings():
+    settings = Settings(review_mode="auto", review_timeout="1h", delivery_confirm=True, order_deadline="2h")
+    order = made(settings, review={"timeout": "5m"})
+    assert (order.review.mode, str(order.review.timeout)) == ("auto", "0:05:00")
+    assert order.delivery.confirm
+    assert str(order.deadline) == "2:00:00"
+    assert order.policy == settings.order_policy() == OrderPolicy()
+
+
+def test_customer_is_read_flat_or_whole():
+    flat = made(customer_name="Ada", customer_email="ada@example.com")
+    whole = made(customer={"name": "Ada", "email": "ada@example.com"})
+    assert flat.customer == whole.customer
+    assert flat.content_hash == whole.content_hash
+
+
+def test_content_is_what_was_asked_for_not_how_it_was_spelt():
+    assert made().content_hash == made(items=[{"sku": "widget", "qty": 2, "price": 9.99}]).content_hash
+    assert made().content_hash == made(items=[{"sku": "widget", "qty": "2", "price": "9.990"}]).content_hash
+    assert made().content_hash == made(Settings(review_mode="auto")).content_hash
+    for change in (
+        {"items": [{"sku": "widget", "qty": 3, "price": "9.99"}]},
+        {"address": {**ADDRESS, "zip": "62702"}},
+        {"currency": "EUR"},
+        {"payment_id": "other"},
+        {"customer_name": "Ada"},
+        {"review": {"mode": "auto"}},
+        {"approved": True},
+    ):
+        assert made().content_hash != made(**change).content_hash, change
+
+
+def test_everything_wrong_is_told_at_once():
+    with pytest.raises(Unprocessable) as caught:
+        made(items=[{"sku": " ", "qty": 0}], address={}, currency="XXY")
+    fields = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert fields == [
+        "items[0].sku",
+        "items[0].qty",
+        "address.street",
+        "address.city",
+        "address.state",
+        "address.zip",
+        "address.country",
+        "currency",
+    ]
+
+
+def test_missing_fields_are_named_once_each():
+    with pytest.raises(Unprocessable) as caught:
+        to_input(NewOrder(), "ord-1", Settings())
+    assert caught.value.problems == ["items: is missing; give it", "address: is missing; give it"]
+
+
+def test_samples_stand_in_for_what_is_missing_only():
+    order = to_input(NewOrder(items=[{"sku": "a", "qty": 5}]), "ord-1", Settings(sample_orders=True))
+    assert order.items[0].qty == 5
+    assert order.address == SAMPLE_ADDRESS
+
+
+@pytest.mark.parametrize("envelope", ["address", "new_address", None])
+def test_new_address_is_read_with_and_without_an_envelope(envelope):
+    given_address = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
+    body = {envelope: given_address} if envelope else given_address
+    assert NewAddress.model_validate(body).address == Address(**ADDRESS)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from orderfleet.carriers import UnknownCarrier, carrier
+from orderfleet.carriers.simulated import SimulatedCarrier
+from orderfleet.contracts.errors import BookingVoided, CarrierRefused, CarrierUnavailable
+from orderfleet.contracts.order import Address, Customer, Item
+from orderfleet.contracts.shipping import BookingState, Parcel
+from record_samples import ADDRESS
+
+KEY = "ship-ord-1"
+LATER = timedelta(hours=1)
+
+
+def parcel(attempt: int = 1, sku: str = "pen") -> Parcel:
+    return Parcel(
+        order_id="ord-1",
+        shipment_id=f"shipping-ord-1-{attempt}",
+        attempt=attempt,
+        items=(Item(sku=sku, qty=1),),
+        address=ADDRESS,
+        customer=Customer(name="Ann"),
+    )
+
+
+@pytest.fixture(params=["memory", "file"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return None if request.param == "memory" else tmp_path / "new" / "ledger.db"
+
+
+async def test_one_key_is_one_parcel_whatever_the_attempt(ledger: Path | None) -> None:
+    taken = SimulatedCarrier(ledger=ledger)
+    first = await taken.book(KEY, parcel())
+    assert await taken.book(KEY, parcel()) == first
+    assert await taken.book(KEY, parcel(attempt=2)) == first
+    assert len(taken.ledger.parcels()) == 1
+    assert Address.model_validate_json(taken.ledger.parcels()[0].address) == ADDRESS
+    assert taken.ledger.calls() == [("book", KEY)] * 3
+
+
+async def test_a_parcel_that_left_stays_dispatched(ledger: Path | None) -> None:
+    taken = SimulatedCarrier(ledger=ledger)
+    booking = await taken.book(KEY, parcel())
+    for _ in range(2):
+        assert await taken.void_booking(KEY, 1) == (BookingState.DISPATCHED, booking)
+    assert await taken.book(KEY, parcel()) == booking
+    assert not taken.ledger.parcels()[0].voided
+
+
+async def test_a_void_before_the_booking_closes_the_key_for_that_attempt(ledger: Path | None) -> None:
+    taken = SimulatedCarrier(ledger=ledger)
+    for _ in range(2):
+        assert await taken.void_booking(KEY, 2) == (BookingState.NONE, None)
+    for attempt in (1, 2):
+        with pytest.raises(BookingVoided):
+            await taken.book(KEY, parcel(attempt))
+    assert taken.ledger.parcels() == []
+    await taken.book(KEY, parcel(attempt=3))
+    with pytest.raises(BookingVoided):
+        await taken.book(KEY, parcel(attempt=1))  # late, and not given the later attempt's parcel either
+
+
+async def test_a_parcel_that_has_not_left_is_taken_back(ledger: Path | None) -> None:
+    taken = SimulatedCarrier(ledger=ledger, leaves_in=LATER)
+    booking = await taken.book(KEY, parcel())
+    for _ in range(2):
+        assert await taken.void_booking(KEY, 1) == (BookingState.VOIDED, booking)
+    with pytest.raises(BookingVoided):
+        await taken.book(KEY, parcel())
+    again = await taken.book(KEY, parcel(attempt=2))
+    assert again.tracking_number != booking.tracking_number
+    await taken.void_booking(KEY, 1)  # told again, it must not take back the second one
+    assert [one.voided for one in taken.ledger.parcels()] == [True, False]
+
+
+async def test_a_refusal_can_be_shown(ledger: Path | None) -> None:
+    taken = SimulatedCarrier(ledger=ledger)
+    with pytest.raises(CarrierRefused, match="'refuse-dispatch-1'"):
+        await taken.book(KEY, parcel(sku="refuse-dispatch-1"))
+    assert taken.ledger.parcels() == []
+    assert taken.ledger.calls() == [("book", KEY)]
+
+
+async def test_a_parcel_whose_booking_is_never_answered_has_left() -> None:
+    slow = SimulatedCarrier(latency=LATER)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await slow.book(KEY, parcel())
+    assert len(slow.ledger.parcels()) == 1
+
+
+async def test_books_that_cannot_be_had_are_an_unavailable_carrier(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    with pytest.raises(CarrierUnavailable, match="unable to open"):
+        await SimulatedCarrier(ledger=tmp_path / "ledger.db").book(KEY, parcel())
+
+
+def test_carriers_are_known_by_name() -> None:
+    assert isinstance(carrier("simulated", ledger=None, latency=timedelta(0)), SimulatedCarrier)
+    with pytest.raises(UnknownCarrier, match=r"no carrier is called 'dhl'; known: simulated"):
+        carrier("dhl", ledger=None, latency=timedelta(0))

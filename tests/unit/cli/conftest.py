@@ -1,0 +1,48 @@
+"""The command line called in this process, as its program does it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from orderfleet.cli import main as entry
+from orderfleet.cli.configuration import variables
+from orderfleet.runtime.settings import Settings
+from orderfleet.stack import paths
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch, tmp_path):
+    """No settings, and no stack of this checkout."""
+    for field in Settings.model_fields:
+        for name in variables(field):
+            monkeypatch.delenv(name, raising=False)
+    for name in ("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(paths.STATE_VARIABLE, str(tmp_path / "no-stack"))
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def orderfleet(monkeypatch, capsys) -> Callable[..., Result]:
+    # The process of the tests must not end as the program's does.
+    monkeypatch.setattr(entry, "leave", sys.exit)
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["orderfleet", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            entry.main()
+        told = capsys.readouterr()
+        return Result(int(ended.value.code or 0), told.out, told.err)
+
+    return run

@@ -1,0 +1,149 @@
+"""Help, wrong arguments, wrong settings: what a person meets first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from orderfleet.cli.exits import Exit, Failed, Wrong, explain
+from orderfleet.client import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.contracts.errors import StoreUnavailable
+
+COMMANDS = [
+    "demo",
+    "stack",
+    "stack up",
+    "stack status",
+    "env",
+    "order",
+    "order start",
+    "order status",
+    "order events",
+    "order approve",
+    "order cancel",
+    "order update-address",
+    "worker",
+    "operator",
+    "api",
+    "migrate",
+    "settings",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command(orderfleet, command):
+    result = orderfleet(*command.split(), "--help")
+    assert result.code == 0
+    assert f"orderfleet {command}" in result.out
+    assert "Examples:" in result.out or "Exit status:" in result.out
+
+
+def test_help_lists_the_commands_and_the_exit_statuses(orderfleet):
+    result = orderfleet("--help")
+    assert result.code == 0
+    for command in COMMANDS:
+        assert f" {command.split()[0]} " in result.out
+    assert "Exit status: 0 done" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["wroker"], "No such command 'wroker'. Did you mean 'worker'?; see `orderfleet --help`"),
+        (["worker", "x"], "Invalid value for 'kind': 'x' is not one of 'orders', 'shipping', 'all'"),
+        (["api", "--port", "x"], "Invalid value for '--port'"),
+        (["order", "status"], "Missing argument 'ID'; see `orderfleet order status --help`"),
+        (["order", "update-address", "ord-1"], "nothing to change; give --street, --city"),
+        (["order", "start", "-no-such"], "No such option: -n"),
+    ],
+)
+def test_wrong_arguments_are_one_line_that_says_where_to_look(orderfleet, arguments, told):
+    result = orderfleet(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
+    assert result.err.startswith("orderfleet: ")
+    assert told in result.err
+
+
+@pytest.mark.parametrize("command", ["api", "worker orders", "operator", "migrate", "order status x", "settings"])
+def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_value(orderfleet, command, monkeypatch):
+    monkeypatch.setenv("ORDERFLEET_API_PORT", "eighty")
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    monkeypatch.setenv("ORDERFLEET_REVIEW_TIMEOUT", "3 days")
+    monkeypatch.setenv("ORDERFLEET_DATABASE_POOL_SIZE", "-7")
+    result = orderfleet(*command.split())
+    assert result.code == 2
+    lines = result.err.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("orderfleet: ") and line.endswith("correct it or leave it unset") for line in lines)
+    assert any("ORDERFLEET_API_PORT or API_PORT: " in line for line in lines)
+    assert any("ORDERFLEET_LOG_LEVEL or LOG_LEVEL: " in line for line in lines)
+    assert any("'3 days' is not a duration: write 24h" in line for line in lines)
+    assert "eighty" not in result.err
+    assert "loud" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Wrong("x"), Exit.WRONG),
+        (Failed("x"), Exit.FAILED),
+        (OrderNotFound("x"), Exit.NOT_FOUND),
+        (OrderConflict("x"), Exit.REFUSED),
+        (OrderRefused("x"), Exit.REFUSED),
+        (OrderEnded("x"), Exit.REFUSED),
+        (TemporalUnavailable("x"), Exit.AWAY),
+        (StoreUnavailable("x"), Exit.AWAY),
+    ],
+)
+def test_exit_status_of_errors(error, code):
+    found, text = explain(error)
+    assert found == code
+    assert text.splitlines()[0] == "x"
+    assert (code == Exit.AWAY) == ("orderfleet stack status" in text)
+
+
+def test_help_loads_no_library_of_a_role():
+    assert (
+        _loaded(
+            "import sys; sys.argv = ['orderfleet', '--help']\nfrom orderfleet.cli.main import app\n"
+            "app(standalone_mode=False)"
+        )
+        == []
+    )
+
+
+def test_a_worker_loads_neither_the_api_nor_the_operator():
+    assert (
+        _loaded(
+            "import orderfleet.cli.worker, orderfleet.orders.worker, orderfleet.shipping.worker",
+            "fastapi",
+            "uvicorn",
+            "kopf",
+            "psutil",
+        )
+        == []
+    )
+
+
+def test_the_api_loads_no_operator():
+    assert _loaded("import orderfleet.cli.api, orderfleet.api.serve", "kopf", "psutil", "typer.rich_utils") == []
+
+
+def _loaded(code: str, *libraries: str) -> list[str]:
+    wanted = libraries or (
+        "fastapi",
+        "kopf",
+        "temporalio",
+        "asyncpg",
+        "pydantic_settings",
+        "psutil",
+        "uvicorn",
+        "aiohttp",
+    )
+    script = f"{code}\nimport sys\nsys.stderr.write(' '.join(n for n in {wanted!r} if n in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return result.stderr.split()

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from orderfleet.contracts.duration import Duration, format_duration, parse_duration
+
+adapter = TypeAdapter(Duration)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("24h", 86400), ("1h30m", 5400), ("3s", 3), ("250ms", 0.25), ("0s", 0), ("1.5h", 5400)]
+)
+def test_reads_the_notation_of_kubernetes(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "24", "h", "1d", "-3s", "3 s", "3s!", "P1D"])
+def test_refuses_other_text_and_shows_the_notation(text: str) -> None:
+    with pytest.raises(ValueError, match="write 24h"):
+        parse_duration(text)
+
+
+@given(st.integers(min_value=0, max_value=10**15).map(lambda us: timedelta(microseconds=us)))
+def test_what_is_written_is_read_back(value: timedelta) -> None:
+    assert parse_duration(format_duration(value)) == value
+
+
+def test_numbers_are_seconds_in_text_and_json() -> None:
+    assert adapter.validate_python(3) == adapter.validate_python("3") == timedelta(seconds=3)
+    assert adapter.dump_json(timedelta(minutes=90)) == b'"1h30m"'
+
+
+def test_models_say_what_is_wrong_with_a_duration() -> None:
+    with pytest.raises(ValidationError, match="is not a duration"):
+        adapter.validate_python("soon")

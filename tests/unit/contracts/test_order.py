@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orderfleet.contracts import names
+from orderfleet.contracts.order import Address, Item, OrderInput, content_hash, total
+
+
+def test_payment_id_is_made_from_the_order_id() -> None:
+    assert OrderInput(order_id="ord-1").payment_id == "pay-ord-1"
+    assert OrderInput(order_id="ord-1", payment_id="mine").payment_id == "mine"
+
+
+def test_line1_is_street() -> None:
+    assert Address.model_validate({"line1": "1 Main St"}).street == "1 Main St"
+
+
+def test_a_price_that_came_as_a_json_number_is_what_was_written() -> None:
+    assert Item.model_validate({"sku": "a", "qty": 1, "price": 9.99}).price == Decimal("9.99")
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.decimals("0", "9999999999.9999", places=4))))
+def test_amounts_are_exact(lines: list[tuple[int, Decimal]]) -> None:
+    items = tuple(Item(sku="a", qty=qty, price=price) for qty, price in lines)
+    again = OrderInput.model_validate_json(OrderInput(order_id="a", items=items).model_dump_json())
+    assert again.amount == total(items) == sum((qty * price for qty, price in lines), Decimal(0))
+
+
+def test_an_item_without_a_price_counts_one() -> None:
+    assert total((Item(sku="a", qty=3),)) == Decimal("3.00")
+
+
+@pytest.mark.parametrize("order_id", ["", "-a", "a b", "a/b", "x" * 129])
+def test_order_ids_that_are_refused(order_id: str) -> None:
+    with pytest.raises(ValidationError, match="order_id"):
+        OrderInput(order_id=order_id)
+
+
+def test_content_hash_does_not_depend_on_the_order_of_keys() -> None:
+    assert content_hash({"a": 1, "b": [1, 2]}) == content_hash({"b": [1, 2], "a": 1})
+    assert content_hash({"a": 1}) != content_hash({"a": 2})
+
+
+def test_workflow_ids_go_both_ways() -> None:
+    assert names.order_id_of(names.order_workflow_id("a-b")) == "a-b"
+    with pytest.raises(ValueError, match="not an order workflow id"):
+        names.order_id_of("shipping-a-1")

@@ -1,0 +1,113 @@
+"""Orders and records as the operator sees them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from orderfleet.client import Started, StartOutcome
+from orderfleet.contracts.order import Address
+from orderfleet.contracts.record import RecordedOrder
+from orderfleet.contracts.status import (
+    DeclarationOutcome,
+    DeclarationResult,
+    OrderStatus,
+    PaymentStatus,
+    PaymentView,
+    ShipmentView,
+    Step,
+)
+from orderfleet.operator.known import Known
+from orderfleet.operator.order_input import content
+from orderfleet.operator.plan import Action, plan
+from orderfleet.operator.resource import OrderResource
+from orderfleet.runtime.settings import Settings
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+SETTINGS = Settings()
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ELSEWHERE = {**ADDRESS, "street": "2 Side St"}
+FINALIZER = "orderfleet.dev/order"
+ENDED = "orderfleet.dev/ended"
+
+
+def body(
+    *, status: dict[str, Any] | None = None, held: bool = True, generation: int = 1, **changes: Any
+) -> dict[str, Any]:
+    """An Order's JSON; `changes` go to metadata where they are known there, else to the spec."""
+    metadata = {
+        "namespace": "shop",
+        "name": "o-1",
+        "uid": "uid-1",
+        "generation": generation,
+        "resourceVersion": "7",
+        "finalizers": [FINALIZER] if held else [],
+    }
+    for name in ("uid", "labels", "deletionTimestamp", "name", "finalizers"):
+        if name in changes:
+            metadata[name] = changes.pop(name)
+    spec = {"items": [{"sku": "a", "qty": 1, "price": "2.50"}], "address": ADDRESS, **changes}
+    return {"metadata": metadata, "spec": spec, "status": status or {}}
+
+
+def order(**changes: Any) -> OrderResource:
+    return OrderResource.model_validate(body(**changes))
+
+
+def record(
+    step: Step = Step.MANUAL_REVIEW,
+    *,
+    of: OrderResource | None = None,
+    owner: str = "shop/o-1",
+    owner_uid: str = "uid-1",
+    content_hash: str | None = None,
+    version: int = 1,
+    declared: int = 1,
+    declared_by: str = "uid-1",
+    refused: str = "",
+    payment: PaymentStatus | None = None,
+    shipments: tuple[ShipmentView, ...] = (),
+    **changes: Any,
+) -> RecordedOrder:
+    of = of or order()
+    if step in {Step.CANCELED, Step.FAILED, Step.SHIPPED, Step.DELIVERED}:
+        changes.setdefault("completed_at", NOW)
+    outcome = DeclarationOutcome.REFUSED if refused else DeclarationOutcome.APPLIED
+    given: dict[str, Any] = {
+        "order_id": of.order_id,
+        "workflow_id": f"order-{of.order_id}",
+        "run_id": "run-1",
+        "step": step,
+        "address": Address(**ADDRESS),
+        "payment": PaymentView(id=f"pay-{of.order_id}", status=payment, amount="2.50", currency="USD"),
+        "shipments": shipments,
+        "declared": DeclarationResult(generation=declared, owner_uid=declared_by, outcome=outcome, reason=refused),
+        "created_at": NOW,
+        "updated_at": NOW,
+        **changes,
+    }
+    return RecordedOrder(
+        order_id=of.order_id,
+        owner=owner,
+        owner_uid=owner_uid,
+        content_hash=content(of) if content_hash is None else content_hash,
+        version=version,
+        status=OrderStatus(**given),
+    )
+
+
+def started() -> Started:
+    return Started(order_id="o-1", workflow_id="order-o-1", run_id="run-1", outcome=StartOutcome.STARTED)
+
+
+def known(recorded: RecordedOrder | None = None, **changes: Any) -> Known:
+    return Known(record=recorded, record_read=True, **changes)
+
+
+def planned(told: dict[str, Any], knowledge: Known) -> list[Action]:
+    """The plan for an Order's JSON."""
+    return plan(OrderResource.model_validate(told), told["status"], knowledge, SETTINGS, NOW)
+
+
+def kinds(actions: list[Action]) -> list[str]:
+    return [type(action).__name__ for action in actions]

@@ -1,0 +1,64 @@
+"""What the operator remembers: the newest of each object, the newest of each record."""
+
+from __future__ import annotations
+
+from declared import body, record
+
+from orderfleet.operator.memory import Key, Memory
+
+KEY = Key("shop", "o-1")
+
+
+def told(version: str, **changes):
+    made = body(**changes)
+    made["metadata"]["resourceVersion"] = version
+    made["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    return made
+
+
+def test_older_news_of_an_object_is_dropped():
+    memory = Memory()
+    memory.see(told("9", generation=2))
+    memory.see(told("10", generation=3))
+    memory.see(told("8"))
+    assert memory[KEY].body["metadata"]["generation"] == 3
+
+
+def test_another_object_of_the_same_name_begins_anew():
+    memory = Memory()
+    memory.see(told("9"))
+    memory[KEY].learn(told_generation=4)
+    memory.see(told("3", uid="uid-2"))
+    assert (memory[KEY].uid, memory[KEY].known.told_generation) == ("uid-2", 0)
+
+
+def test_the_end_of_the_object_before_does_not_forget_the_one_after():
+    memory = Memory()
+    memory.see(told("9", uid="uid-2"))
+    memory.forget(KEY, "uid-1")
+    assert len(memory) == 1
+    memory.forget(KEY, "uid-2")
+    assert list(memory) == []
+
+
+def test_what_only_others_need_is_not_kept():
+    memory = Memory()
+    memory.see(told("9"))
+    assert "managedFields" not in memory[KEY].body["metadata"]
+
+
+def test_record_reaches_its_order_once():
+    memory = Memory()
+    memory.see(told("9"))
+    assert memory.remember(record(version=2)) == KEY
+    assert memory.remember(record(version=2)) is None
+    assert memory.remember(record(version=1)) is None
+    assert memory[KEY].known.record.version == 2
+
+
+def test_record_of_an_unwatched_order_is_passed_over():
+    memory = Memory()
+    assert memory.remember(record()) is None
+    memory.see(told("9", orderId="other"))
+    assert memory.remember(record()) is None
+    assert memory.remember(record(owner="")) is None

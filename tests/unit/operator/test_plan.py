@@ -1,0 +1,181 @@
+"""What the operator does next, from what is declared and what is known."""
+
+from __future__ import annotations
+
+import pytest
+from declared import ELSEWHERE, ENDED, body, kinds, known, order, planned, record, started
+
+from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.operator.conditions import Reason
+from orderfleet.operator.known import Known, Part
+from orderfleet.operator.plan import Declare, Find, Hold, Release, Start, WriteStatus
+
+DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
+
+
+def shown(told, knowledge):
+    """The status that the plan writes."""
+    (status,) = [action.status for action in planned(told, knowledge) if isinstance(action, WriteStatus)]
+    return status
+
+
+def settled_body(knowledge, **changes):
+    """An Order whose status already shows what is known."""
+    told = body(**changes)
+    return {**told, "status": shown(told, knowledge)}
+
+
+def test_unknown_order_is_looked_up_in_the_record_first():
+    assert kinds(planned(body(held=False), Known())) == ["ReadRecord"]
+
+
+def test_new_order_is_held_before_it_is_started():
+    actions = planned(body(held=False), known())
+    assert kinds(actions) == ["Hold", "Start"]
+    assert actions[1].order.owner == "shop/o-1"
+
+
+def test_held_order_is_started_only():
+    assert kinds(planned(body(), known())) == ["Start"]
+
+
+def test_started_order_shows_that_it_is_being_recorded():
+    status = shown(body(), known(workflow=started(), started_generation=1))
+    assert (status["step"], status["workflowId"], status["observedGeneration"]) == ("receive", "order-o-1", 1)
+
+
+def test_nothing_is_left_to_do_when_the_status_shows_what_is_known():
+    knowledge = known(record())
+    assert planned(settled_body(knowledge), knowledge) == []
+
+
+def test_recorded_order_is_not_started_again():
+    assert "Start" not in kinds(planned(body(), known(record())))
+
+
+def test_recorded_order_without_our_finalizer_is_held():
+    assert planned(body(held=False), known(record()))[0] == Hold()
+
+
+def test_edit_is_declared_once():
+    knowledge = known(record())
+    told = settled_body(knowledge, generation=2, approved=True)
+    (declare,) = planned(told, knowledge)
+    assert isinstance(declare, Declare)
+    assert (declare.declaration.generation, declare.declaration.approved) == (2, True)
+    assert planned(told, known(record(), told_generation=2)) == []
+
+
+def test_edit_that_the_workflow_answered_is_not_declared_again():
+    answered = known(record(declared=2))
+    assert planned(settled_body(answered, generation=2, approved=True), answered) == []
+
+
+def test_cancel_at_creation_is_declared_after_the_start():
+    told = body(cancel=True, approved=True)
+    (start,) = planned(told, known())
+    assert isinstance(start, Start)
+    assert (start.order.approved, start.order.generation) == (False, 0)
+    (declare, _status) = planned(told, known(workflow=started()))
+    assert (declare.declaration.generation, declare.declaration.cancel) == (1, True)
+
+
+def test_order_applied_again_declares_its_first_generation():
+    adopted = known(record(owner_uid="older", declared=5, declared_by="older"))
+    declare = planned(body(address=ELSEWHERE), adopted)[0]
+    assert (declare.declaration.generation, declare.declaration.owner_uid) == (1, "uid-1")
+    assert declare.declaration.address.street == "2 Side St"
+
+
+def test_ended_order_shows_its_end_and_is_then_released_with_the_label():
+    knowledge = known(record(Step.SHIPPED, payment=PaymentStatus.CHARGED))
+    status = shown(body(), knowledge)
+    assert status["ended"] is True
+    assert planned({**body(), "status": status}, knowledge) == [Release(ended=True)]
+    filed = body(held=False, labels={ENDED: "true"})
+    assert planned({**filed, "status": status}, knowledge) == []
+
+
+def test_ended_order_that_owes_a_refund_is_watched_and_not_held():
+    knowledge = known(record(Step.CANCELED, canceled=True, payment=PaymentStatus.REFUNDING))
+    actions = planned(body(), knowledge)
+    assert kinds(actions) == ["WriteStatus", "Release"]
+    assert actions[1] == Release(ended=False)
+    assert "ended" not in actions[0].status
+    done = known(record(Step.CANCELED, canceled=True, payment=PaymentStatus.REFUNDED))
+    assert shown(body(held=False), done)["ended"] is True
+
+
+def test_order_of_another_owner_is_a_conflict_and_is_not_held():
+    knowledge = known(record(owner="other/o-1", owner_uid="theirs"))
+    assert kinds(planned(body(held=False), knowledge)) == ["WriteStatus"]
+    assert kinds(planned(body(), knowledge)) == ["WriteStatus", "Release"]
+
+
+def test_order_of_the_same_owner_with_another_content_is_a_conflict():
+    knowledge = known(record(owner_uid="older", content_hash="another"))
+    assert shown(body(held=False), knowledge)["conditions"][0]["reason"] == Reason.CONFLICT
+
+
+def test_order_made_outside_kubernetes_is_a_conflict():
+    knowledge = known(record(owner="", owner_uid=""))
+    assert "outside Kubernetes" in shown(body(held=False), knowledge)["conditions"][0]["message"]
+
+
+def test_conflict_found_before_is_not_tried_again():
+    status = shown(body(held=False), known(taken="taken"))
+    assert planned(body(held=False, status=status), Known()) == []
+
+
+@pytest.mark.parametrize("knowledge", [known(taken="taken"), known(record(owner="other/o-1", owner_uid="theirs"))])
+def test_deleted_conflicting_order_only_lets_go(knowledge):
+    assert planned(body(**DELETED), knowledge) == [Release(ended=False)]
+
+
+def test_deleted_order_declares_its_cancel_and_then_lets_go():
+    (declare,) = planned(body(**DELETED), known(record()))
+    assert (declare.declaration.cancel, declare.declaration.cancel_reason) == (True, "the Order was deleted")
+    assert planned(body(**DELETED), known(record(), told_generation=2)) == [Release(ended=False)]
+
+
+def test_deleted_order_needs_no_record_when_its_status_names_the_workflow():
+    assert kinds(planned(body(status={"workflowId": "order-o-1"}, **DELETED), Known())) == ["Declare"]
+
+
+def test_deleted_orphan_lets_go_at_once():
+    assert planned(body(deletionPolicy="Orphan", **DELETED), known(record())) == [Release(ended=False)]
+
+
+def test_deleted_order_that_has_ended_lets_go():
+    assert planned(body(**DELETED), known(record(Step.SHIPPED))) == [Release(ended=False)]
+
+
+def test_deleted_order_whose_workflow_is_gone_lets_go():
+    assert planned(body(**DELETED), known(record(), workflow_missing=True)) == [Release(ended=False)]
+
+
+def test_deleted_order_of_an_unknown_start_is_sought_and_never_started():
+    assert kinds(planned(body(**DELETED), Known())) == ["ReadRecord"]
+    (find,) = planned(body(**DELETED), known())
+    assert isinstance(find, Find)
+    assert planned(body(**DELETED), known(workflow_sought=True)) == [Release(ended=False)]
+    assert kinds(planned(body(**DELETED), known(workflow=started()))) == ["Declare"]
+
+
+def test_deleted_order_that_is_not_held_needs_nothing():
+    assert planned(body(held=False, **DELETED), Known()) == []
+
+
+def test_other_finalizers_are_not_ours():
+    assert planned(body(finalizers=["else/where"], **DELETED), Known()) == []
+
+
+def test_waiting_for_a_part_is_shown():
+    status = shown(body(), known(away=Part.TEMPORAL, workflow=started()))
+    told = {condition["type"]: condition for condition in status["conditions"]}
+    assert (told["Reconciling"]["status"], told["Reconciling"]["reason"]) == ("True", Reason.TEMPORAL_UNAVAILABLE)
+
+
+def test_order_without_its_own_id_is_named_by_its_order():
+    assert order(orderId="X_1").order_id == "X_1"
+    assert order().order_id == "o-1"

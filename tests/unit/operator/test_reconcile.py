@@ -1,0 +1,246 @@
+"""What the reconciler does with answers that are not as hoped."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from declared import NOW, SETTINGS, body, known, record
+
+from orderfleet.client import OrderConflict, OrderNotFound, TemporalUnavailable
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.status import Step
+from orderfleet.operator.conditions import ConditionType
+from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.memory import Key, Memory
+from orderfleet.operator.reconcile import Reconciler
+from orderfleet.operator.resource import OrderResource
+from orderfleet.operator.status import change, wanted_status
+
+KEY = Key("shop", "o-1")
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class Api:
+    """An API server with one Order."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.errors: list[Exception] = []
+        self.writes: list[Write] = []
+
+    async def patch(self, _key: Key, write: Write, patch: dict[str, Any], version: str) -> dict[str, Any]:
+        self.writes.append(write)
+        if self.errors:
+            raise self.errors.pop(0)
+        if version != self.order["metadata"]["resourceVersion"]:
+            raise ObjectChanged("old")
+        told = {"metadata": {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}}
+        self.order = {
+            **self.order,
+            "metadata": _without_none({**self.order["metadata"], **told["metadata"]}),
+            "status": _without_none({**self.order["status"], **patch.get("status", {})}),
+        }
+        return self.order
+
+    async def get(self, _key: Key) -> dict[str, Any]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.order
+
+
+class Temporal:
+    """The client, answering as told."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.declared: list[Any] = []
+
+    async def start(self, _order: Any) -> Any:
+        assert self.error is not None
+        raise self.error
+
+    find = start
+
+    async def declare(self, _order_id: str, declaration: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        self.declared.append(declaration)
+
+
+class Record:
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def read(self, _order_id: str) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Story:
+    def __init__(self) -> None:
+        self.told = 0
+
+    def tell(self, *_: Any) -> None:
+        self.told += 1
+
+
+class Desk:
+    """A reconciler with everything around it made up."""
+
+    def __init__(self, order: dict[str, Any], answer: Any = None) -> None:
+        self.memory = Memory()
+        self.memory.see(order)
+        self.api, self.temporal, self.story = Api(order), Temporal(), Story()
+        self.looks: list[float] = []
+        made: Any = Reconciler(
+            memory=self.memory,
+            client=self.temporal,  # type: ignore[arg-type]
+            records=Record(answer),  # type: ignore[arg-type]
+            kubernetes=self.api,  # type: ignore[arg-type]
+            events=self.story,  # type: ignore[arg-type]
+            settings=SETTINGS,
+            look=lambda _key, after: self.looks.append(after),
+        )
+        self.reconcile = lambda: made.reconcile(KEY)
+
+    def reason(self, kind: ConditionType) -> str | None:
+        told = {each["type"]: each for each in self.api.order["status"].get("conditions", ())}
+        return told[kind]["reason"] if kind in told else None
+
+
+def settled(answer, **changes):
+    """An Order that shows what the record tells."""
+    told = body(**changes)
+    shown = wanted_status(OrderResource.model_validate(told), known(answer), NOW)
+    return {**told, "status": shown}
+
+
+async def test_forgotten_order_is_nothing_to_do():
+    desk = Desk(body())
+    desk.memory.forget(KEY, "uid-1")
+    await desk.reconcile()
+    assert desk.api.writes == []
+
+
+async def test_order_that_is_gone_is_forgotten():
+    desk = Desk(body(held=False))
+    desk.api.errors = [ObjectGone("404")]
+    await desk.reconcile()
+    assert len(desk.memory) == 0
+
+
+async def test_order_that_somebody_changed_is_looked_at_again():
+    answer = record(Step.CHARGE)
+    desk = Desk(body(), answer)
+    desk.api.order["metadata"] = {**desk.api.order["metadata"], "resourceVersion": "9", "generation": 2}
+    await desk.reconcile()
+    assert desk.looks == [0.0]
+    assert desk.memory[KEY].body["metadata"]["generation"] == 2
+    await desk.reconcile()
+    assert desk.api.order["status"]["step"] == "charge"
+    assert desk.story.told == 1
+
+
+async def test_changed_order_that_is_gone_by_now_is_forgotten():
+    desk = Desk(body(held=False))
+    desk.api.errors = [ObjectChanged("409"), ObjectGone("404")]
+    await desk.reconcile()
+    assert len(desk.memory) == 0
+
+
+async def test_conflict_at_the_start_is_shown_and_lets_go():
+    desk = Desk(body())
+    desk.temporal.error = OrderConflict("taken")
+    await desk.reconcile()
+    assert desk.api.writes == [Write.STATUS, Write.RELEASE]
+    assert desk.reason(ConditionType.ACCEPTED) == "Conflict"
+
+
+@pytest.mark.parametrize(
+    ("error", "answer", "reason"),
+    [
+        (TemporalUnavailable("away"), None, "TemporalUnavailable"),
+        (None, StoreUnavailable("away"), "StoreUnavailable"),
+    ],
+)
+async def test_what_is_away_is_shown_from_the_second_failure_on(error, answer, reason):
+    desk = Desk(body(), answer)
+    desk.temporal.error = error
+    for _ in range(3):
+        with pytest.raises((TemporalUnavailable, StoreUnavailable)):
+            await desk.reconcile()
+    assert desk.reason(ConditionType.RECONCILING) == reason
+    assert desk.api.writes == [Write.STATUS]
+
+
+async def test_failure_to_show_what_is_away_does_not_hide_it():
+    desk = Desk(body(), StoreUnavailable("away"))
+    with pytest.raises(StoreUnavailable):
+        await desk.reconcile()
+    desk.api.errors = [ObjectChanged("409")]
+    with pytest.raises(StoreUnavailable):
+        await desk.reconcile()
+    desk.api.errors = [KubernetesUnavailable("away too")]
+    with pytest.raises(KubernetesUnavailable):
+        await desk.reconcile()
+
+
+async def test_workflow_that_is_missing_is_shown_and_sought_again():
+    answer = record()
+    desk = Desk(settled(answer, generation=2, approved=True), answer)
+    desk.temporal.error = OrderNotFound("no workflow")
+    await desk.reconcile()
+    assert desk.reason(ConditionType.RECONCILING) == "WorkflowMissing"
+    assert 30.0 in desk.looks
+    desk.temporal.error = None
+    await desk.reconcile()
+    assert [told.generation for told in desk.temporal.declared] == [2]
+
+
+async def test_workflow_that_ended_meanwhile_is_shown_as_it_ended():
+    desk = Desk(settled(record(), generation=2, approved=True), record(Step.CANCELED, version=5, canceled=True))
+    desk.memory[KEY].learn(record=record(), record_read=True)
+    desk.temporal.error = OrderNotFound("no workflow")
+    await desk.reconcile()
+    assert desk.api.order["status"]["step"] == "canceled"
+    assert desk.api.writes == [Write.STATUS, Write.RELEASE]
+
+
+async def test_unreadable_order_says_so():
+    told = body()
+    told["spec"]["items"] = "nonsense"
+    desk = Desk(told)
+    await desk.reconcile()
+    await desk.reconcile()
+    assert desk.reason(ConditionType.ACCEPTED) == "Unreadable"
+    assert desk.reason(ConditionType.STALLED) == "Unreadable"
+    assert desk.api.writes == [Write.STATUS]
+
+
+async def test_details_wait_for_company():
+    answer = record(last_error="timed out")
+    desk = Desk(settled(record()), answer)
+    await desk.reconcile()
+    assert desk.api.writes == []
+    assert 0 < desk.looks[0] < 0.71
+    desk.memory[KEY].learn(record=record(Step.CHARGE, version=2, last_error="timed out"))
+    await desk.reconcile()
+    assert desk.api.writes == [Write.STATUS]
+
+
+async def test_steps_that_pass_at_once_are_one_write():
+    desk = Desk(body(), record(Step.CHARGE))
+    await desk.reconcile()
+    desk.memory[KEY].learn(record=record(Step.SHIPPING, version=2))
+    await desk.reconcile()
+    assert desk.api.writes == [Write.STATUS]
+    await asyncio.sleep(max(desk.looks))
+    await desk.reconcile()
+    assert desk.api.writes == [Write.STATUS, Write.STATUS]
+    assert change(desk.api.order["status"], {**desk.api.order["status"], "step": "shipping"}) == {}

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from orderfleet.contracts.status import Step
+from orderfleet.orders import lifecycle
+
+ENDS = {Step.DELIVERED, Step.CANCELED, Step.FAILED}
+
+
+def test_every_step_has_its_row() -> None:
+    assert set(lifecycle.TRANSITIONS) == set(Step)
+
+
+def test_ends_lead_nowhere_and_every_other_step_reaches_one() -> None:
+    for step in Step:
+        reached, frontier = set(), {step}
+        while frontier:
+            reached |= frontier
+            frontier = set().union(*(lifecycle.TRANSITIONS[s] for s in frontier)) - reached
+        assert reached & ENDS, step
+        assert (lifecycle.TRANSITIONS[step] == frozenset()) == (step in ENDS)
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_only_the_table_is_walked(step: Step) -> None:
+    for following in Step:
+        if following in lifecycle.TRANSITIONS[step]:
+            assert lifecycle.advance(step, following) is following
+        else:
+            with pytest.raises(ValueError, match="never goes"):
+                lifecycle.advance(step, following)
+
+
+def test_what_is_on_its_way_can_not_be_changed() -> None:
+    late = {step for step in Step if lifecycle.refuses_change(step)}
+    assert late == ENDS | {Step.SHIPPED}

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orderfleet.contracts.order import Address, Item, OrderInput
+from orderfleet.contracts.policy import OrderPolicy
+from orderfleet.orders.validation import problems
+
+ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
+
+
+def order(**changes: Any) -> OrderInput:
+    return OrderInput(
+        **{"order_id": "a", "items": (Item(sku="w", qty=1, price="1.00"),), "address": ADDRESS, **changes}
+    )
+
+
+def test_a_right_order_has_no_problems() -> None:
+    assert problems(order()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"items": ()}, "items: there are none"),
+        ({"items": (Item(sku="w", qty=0),)}, "items[0].qty: 0 is below 1"),
+        ({"items": (Item(sku="w", qty=1), Item(sku="w", qty=-3))}, "items[1].qty: -3 is below 1"),
+        ({"items": (Item(sku=" ", qty=1),)}, "items[0].sku: is empty"),
+        ({"items": (Item(sku="w", qty=1, price="-0.01"),)}, "items[0].price: -0.01 is not a price"),
+        ({"items": (Item(sku="w", qty=1, price="0.00001"),)}, "items[0].price: 0.00001 is out of range"),
+        ({"items": (Item(sku="w", qty=1, price="10000000000"),)}, "items[0].price: 10000000000 is out of range"),
+        ({"currency": "XXX"}, "currency: 'XXX' is unknown"),
+        ({"currency": "usd"}, "currency: 'usd' is unknown"),
+        ({"address": ADDRESS.model_copy(update={"zip": "  "})}, "address.zip: is empty"),
+        (
+            {"items": (Item(sku="w", qty=1),), "policy": OrderPolicy(require_prices=True)},
+            "items[0].price: is missing",
+        ),
+    ],
+)
+def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> None:
+    [problem] = problems(order(**changes))
+    assert problem.startswith(field)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert len(problems(order(items=(), address=Address(), currency="?"))) == 7
+
+
+def test_trailing_zeros_are_not_places() -> None:
+    assert problems(order(items=(Item(sku="w", qty=1, price="1.000000"),))) == []

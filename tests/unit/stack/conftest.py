@@ -1,0 +1,98 @@
+"""A release host and a ladder that only knows it, for the tests of provisioning."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orderfleet.stack.provision.build import Builder
+from orderfleet.stack.provision.cache import Cache
+from orderfleet.stack.provision.catalog import ChecksumKind, GoBuild, OnPath, Release, Tool
+from orderfleet.stack.provision.ladder import Ladder
+from orderfleet.stack.provision.network import Network
+from orderfleet.stack.provision.progress import Progress
+
+NAME = "pretend-tool"
+
+
+class ReleaseHost:
+    """A running release host: `put` publishes, `tool` describes a tool that lies there."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+
+    def put(self, name: str, content: bytes, digest: str | None = None) -> None:
+        (self.folder / name).write_bytes(content)
+        (self.folder / f"{name}.sha256").write_text(digest or hashlib.sha256(content).hexdigest())
+
+    def tool(
+        self,
+        mood: str = "whole",
+        file: str = NAME,
+        *,
+        checksum: tuple[str, ChecksumKind] = (f"{NAME}.sha256", ChecksumKind.DIGEST),
+        member: str | None = None,
+        on_path: OnPath | None = None,
+    ) -> Tool:
+        base = f"http://127.0.0.1:{self.port}/{mood}/"
+        release = Release(base + file, base + checksum[0], checksum[1], member)
+        return Tool(NAME, "1.2.3", GoBuild("pretend", "example.test/pretend"), on_path, release)
+
+
+@pytest.fixture
+def release_host(tmp_path: Path) -> Iterator[ReleaseHost]:
+    folder = tmp_path / "releases"
+    folder.mkdir()
+    script = Path(__file__).with_name("release_server.py")
+    with subprocess.Popen([sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield ReleaseHost(folder, int(server.stdout.readline()))
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    """What the ladder printed."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def pins(tmp_path: Path) -> Path:
+    folder = tmp_path / "pins"
+    (folder / "pretend").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def ladder(cache: Cache, pins: Path, said: io.StringIO) -> Ladder:
+    return Ladder(cache, Network(probe_seconds=1, stall_seconds=2), Builder(pins), Progress(said))
+
+
+@pytest.fixture
+def program_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Put a shell script on a PATH that holds nothing else but the shell's own commands."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def put(name: str, script: str) -> Path:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return put

@@ -1,0 +1,34 @@
+"""The catalog and the pinned files under `deploy/tools` name the same versions."""
+
+from __future__ import annotations
+
+import re
+
+from orderfleet.stack import paths
+from orderfleet.stack.provision import catalog
+from orderfleet.stack.provision.catalog import TOOLS, GoBuild
+
+PINS = paths.tool_pins()
+
+
+def test_go_modules_pin_the_catalogs_versions():
+    wanted = {
+        "kubernetes": ("k8s.io/kubernetes", catalog.KUBERNETES),
+        "etcd": ("go.etcd.io/etcd/server/v3", catalog.ETCD),
+        "temporal": ("github.com/temporalio/cli", catalog.TEMPORAL),
+    }
+    for folder, (module, version) in wanted.items():
+        pinned = re.search(rf"\s{re.escape(module)} v(\S+)", (PINS / folder / "go.mod").read_text())
+        assert pinned is not None, folder
+        assert pinned[1] == version
+
+
+def test_every_go_tool_is_a_tool_of_its_module():
+    for tool in TOOLS.values():
+        if isinstance(tool.recipe, GoBuild):
+            assert tool.recipe.package in (PINS / tool.recipe.module / "go.mod").read_text()
+
+
+def test_maven_project_pins_the_catalogs_version():
+    text = (PINS / "temporal-test-server" / "pom.xml").read_text()
+    assert f"<version>{catalog.TEST_SERVER}</version>" in text

@@ -1,0 +1,77 @@
+"""The state file, the ports and the lock: what is left of them after interruptions."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from orderfleet import stack
+from orderfleet.stack import lock, ports, state
+from orderfleet.stack.state import PartState, StackState
+
+
+def test_state_is_read_as_it_was_written(tmp_path):
+    part = PartState(7, 1.5, {"grpc": 7233, "ui": 8233, "metrics": 9}, "temporal.log")
+    role = PartState(8, 2.5, {"ORDERFLEET_TEMPORAL_METRICS_PORT": 10}, "w.log", "http://127.0.0.1:11")
+    written = StackState(tmp_path, complete=True).with_part("temporal", part).with_part("worker", role)
+    state.save(written)
+    read = stack.load(tmp_path)
+    assert read == written
+    assert read.temporal_address == "127.0.0.1:7233"
+    assert read.metrics_urls == {
+        "temporal": "http://127.0.0.1:9/metrics",
+        "worker": "http://127.0.0.1:11/metrics",
+        "worker-sdk": "http://127.0.0.1:10/metrics",
+    }
+    with pytest.raises(stack.StackError, match="no api"):
+        _ = read.api_url
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"parts": {"x": {"unknown": 1}}, "complete": true}'])
+def test_unreadable_state_counts_as_none(tmp_path, content):
+    (tmp_path / "state.json").write_text(content)
+    assert stack.load(tmp_path) is None
+    assert stack.load(tmp_path / "never") is None
+
+
+def test_taken_port_is_replaced():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        got = ports.choose(taken)
+        assert got != taken
+        ports.give_back(got)
+
+
+def test_port_is_given_out_once():
+    first = ports.choose(0)
+    second = ports.choose(first)
+    assert first != second
+    ports.give_back(first)
+    assert ports.choose(first) == first
+    ports.give_back(first)
+    ports.give_back(second)
+
+
+def test_lock_names_its_holder_and_ends_with_it(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from orderfleet.stack.lock import exclusive\n"
+        "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(stack.Busy, match=f"process {holder.pid}"), lock.exclusive(tmp_path):
+            pass
+        holder.kill()
+    with lock.exclusive(tmp_path):
+        pass
+
+
+def test_package_names_what_it_has():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = stack.nonsense

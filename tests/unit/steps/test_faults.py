@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from orderfleet.steps.faults import FLAKY, STEPS, Fault, parse_faults
+
+
+def test_no_faults_by_default() -> None:
+    plan = parse_faults("")
+    assert all(plan.draw(step, str(n)) is None for step in STEPS for n in range(50))
+
+
+def test_flaky_is_a_third_each() -> None:
+    plan = parse_faults("flaky")
+    drawn = [plan.draw("charge", str(n)) for n in range(3000)]
+    errors = sum(1 for fault in drawn if fault and fault.error)
+    hangs = [fault for fault in drawn if fault and fault.hang]
+    assert abs(errors - 1000) < 120
+    assert abs(len(hangs) - 1000) < 120
+    assert {fault.length for fault in hangs} == {timedelta(seconds=300)}
+
+
+def test_one_step_with_a_seed() -> None:
+    plan = parse_faults("charge:error=1;seed=7")
+    assert plan.seed == 7
+    assert plan.draw("charge", "x") == Fault(error=1)
+    assert plan.draw("receive", "x") is None
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    def draws(text: str) -> list[Fault | None]:
+        plan = parse_faults(text)
+        return [plan.draw("charge", str(n)) for n in range(100)]
+
+    assert draws(f"{FLAKY};seed=1") == draws(f"{FLAKY};seed=1") != draws(f"{FLAKY};seed=2")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("chrage:error=1", "'chrage' is not a step"),
+        ("charge:eror=1", "'eror' is not error"),
+        ("charge:error=often", "'often' is not a number"),
+        ("charge:error=0.7,hang=0.7", "together at most 1"),
+        ("charge:hang=1,length=soon", "is not a duration"),
+        ("charge", "is not error, hang or length"),
+        ("seed=x", "'x' is not a number"),
+    ],
+)
+def test_wrong_text_is_refused_and_told(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_faults(text)

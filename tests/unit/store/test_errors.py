@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.errors import OrderTaken, StoreUnavailable
+from orderfleet.store.errors import translated
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        ConnectionRefusedError("refused"),
+        asyncpg.ConnectionDoesNotExistError("closed"),
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.AdminShutdownError("terminating connection"),
+        asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+        asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+        asyncpg.SerializationError("could not serialize access"),
+        asyncpg.DeadlockDetectedError("deadlock detected"),
+        asyncpg.ReadOnlySQLTransactionError("cannot execute UPDATE in a read-only transaction"),
+        asyncpg.DiskFullError("no space left"),
+        asyncpg.InvalidPasswordError("password authentication failed"),
+        asyncpg.UndefinedTableError('relation "orders" does not exist'),
+    ],
+)
+def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
+    with pytest.raises(StoreUnavailable, match=type(error).__name__) as caught, translated():
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.UniqueViolationError("duplicate key"),
+        asyncpg.CheckViolationError("status"),
+        asyncpg.RestrictViolationError("append-only"),
+        asyncpg.PostgresSyntaxError("near selec"),
+        asyncpg.DataError("wrong type"),
+        OrderTaken("ord-1"),
+        ValueError("ours"),
+    ],
+)
+def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, translated():
+        raise error
+    assert caught.value is error

@@ -1,0 +1,29 @@
+"""The fleets of workflow tests: one on a clock that skips, one on a real clock and a real server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fleet import Fleet, fleet
+
+
+@pytest.fixture
+async def skipping(time_skipping_env: WorkflowEnvironment, postgres_url: str) -> AsyncIterator[Fleet]:
+    """A fleet whose timers pass at once while a result is awaited."""
+    async with fleet(time_skipping_env.client, postgres_url, "orders-tq", "shipping-tq") as made:
+        yield made
+
+
+@pytest.fixture
+async def running(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[Fleet]:
+    """A fleet on the real server."""
+    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
+        yield made

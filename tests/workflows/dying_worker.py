@@ -1,0 +1,37 @@
+"""An order worker that dies at once after its first `record` call has written, as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+from fleet import Provider
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from orderfleet.orders import worker
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.visibility import Visibility
+from orderfleet.runtime.worker import build
+from orderfleet.store import OrderRecord, Orphans, connect
+
+
+class LastWord(OrderRecord):
+    async def record(self, *args: Any, **options: Any) -> None:
+        await super().record(*args, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(address: str) -> None:
+    settings = Settings()
+    temporal = await Client.connect(address, data_converter=pydantic_data_converter)
+    async with connect(settings, "dying") as database:
+        duty = worker.duty(settings, LastWord(database), Provider(), Orphans(database), Visibility(temporal))
+        await build(temporal, settings, duty).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,23 @@
+"""Which steps run as local activities, and which as regular ones."""
+
+from __future__ import annotations
+
+from fleet import Fleet
+from temporalio.api.enums.v1 import EventType
+
+from orderfleet.contracts.order import Review, ReviewMode
+
+
+async def test_money_and_parcels_are_never_moved_by_local_activities(running: Fleet) -> None:
+    """What may hang for long is a regular activity, which people see and which holds up no signal."""
+    handle = await running.start(running.order("k-1", review=Review(mode=ReviewMode.AUTO)))
+    await handle.result()
+    shipment = running.temporal.get_workflow_handle("shipping-k-1-1")
+    regular = [
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        for each in (handle, shipment)
+        for event in (await each.fetch_history()).events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    ]
+    assert {"charge", "prepare_package", "dispatch_carrier"} <= set(regular)
+    assert not {"receive", "validate"} & set(regular)

@@ -1,0 +1,160 @@
+"""A cancel at every moment: what was taken is given back, what is on its way is not stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from fleet import Fleet, Gate, eventually, fails, quick_policy
+from temporalio.service import RPCError
+
+from orderfleet.client import Answer, OrderRefused
+from orderfleet.contracts.errors import CarrierUnavailable
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+
+
+async def test_cancel_during_review_takes_nothing(running: Fleet) -> None:
+    handle = await running.start(running.order("c-1"))
+    await running.until("c-1", lambda status: status.step is Step.MANUAL_REVIEW)
+    assert await running.client.cancel("c-1", "changed my mind") is Answer.TAKEN
+    status = await handle.result()
+
+    assert (status.step, status.canceled, status.cancel_reason) == (Step.CANCELED, True, "changed my mind")
+    assert status.payment.status is None
+    assert not running.provider.charges
+
+
+async def test_cancel_before_the_first_step(running: Fleet) -> None:
+    handle = await running.temporal.start_workflow(
+        "OrderWorkflow",
+        running.order("c-2", review=AUTO),
+        id="order-c-2",
+        task_queue=running.settings.orders_task_queue,
+        start_signal="cancel_order",
+    )
+    await handle.result()
+    recorded = (await running.recorded("c-2")).status
+    assert (recorded.step, recorded.cancel_reason) == (Step.CANCELED, "canceled")
+    assert not running.provider.charges
+
+
+async def test_approve_and_cancel_in_one_workflow_task_cancels(running: Fleet) -> None:
+    handle = await running.start(running.order("c-3"))
+    await running.until("c-3", lambda status: status.step is Step.MANUAL_REVIEW)
+    await asyncio.gather(handle.signal("approve"), handle.signal("cancel_order", "no"))
+    status = await handle.result()
+    assert status.step is Step.CANCELED
+    assert running.provider.balance("pay-c-3") == 0
+
+
+async def test_cancel_during_the_charge_refunds(running: Fleet) -> None:
+    gate = Gate()
+    running.provider.charging.after.append(gate)
+    handle = await running.start(running.order("c-4", review=AUTO))
+    await gate.reached.wait()
+    assert await running.client.cancel("c-4", "too dear") is Answer.TAKEN
+    gate.opened.set()
+    status = await handle.result()
+
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "too dear")
+    assert running.provider.charges["pay-c-4"] == running.provider.refunds["pay-c-4"] == 1
+    assert status.payment.status is PaymentStatus.REFUNDED
+    assert (await running.recorded("c-4")).status.payment.status is PaymentStatus.REFUNDED
+    assert not running.carrier.parcels
+
+
+async def test_cancel_payment_after_the_charge_refunds(running: Fleet) -> None:
+    gate = Gate()
+    running.provider.charging.after.append(gate)
+    handle = await running.start(running.order("c-5", review=AUTO))
+    await gate.reached.wait()
+    await handle.signal("cancel_payment")
+    gate.opened.set()
+    status = await handle.result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "payment canceled")
+    assert running.provider.balance("pay-c-5") == 0
+
+
+async def test_temporal_cancel_means_cancel_order(running: Fleet) -> None:
+    gate = Gate()
+    running.provider.charging.after.append(gate)
+    handle = await running.start(running.order("c-6", review=AUTO))
+    await gate.reached.wait()
+    await handle.cancel()
+    gate.opened.set()
+    status = await handle.result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "canceled in Temporal")
+    assert running.provider.balance("pay-c-6") == 0
+
+
+async def test_cancel_after_dispatch_is_refused_with_a_reason(running: Fleet) -> None:
+    gate = Gate()
+    running.carrier.booking.after.append(gate)
+    handle = await running.start(running.order("c-7", review=AUTO))
+    await gate.reached.wait()
+    with pytest.raises(OrderRefused, match="already dispatched"):
+        await running.client.cancel("c-7", "too late")
+    gate.opened.set()
+    status = await handle.result()
+
+    assert status.step is Step.SHIPPED
+    assert not status.canceled
+    assert running.provider.balance("pay-c-7") == 1
+    refused = [e.detail for e in await running.events("c-7") if e.kind == "change_refused"]
+    assert refused == [{"change": "cancel", "reason": "the package is already dispatched"}]
+
+
+async def test_cancel_racing_dispatch_asks_the_carrier(running: Fleet) -> None:
+    gate = Gate()
+    running.carrier.booking.before.append(gate)  # the booking is on its way, but has not arrived
+    handle = await running.start(running.order("c-8", review=AUTO))
+    await gate.reached.wait()
+    assert await running.client.cancel("c-8", "just in time") is Answer.TAKEN
+    gate.opened.set()
+    status = await handle.result()
+
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "just in time")
+    assert status.shipments[0].status is ShipmentStatus.CANCELED
+    assert not running.carrier.parcels
+    assert running.provider.balance("pay-c-8") == 0
+
+
+async def test_cancel_while_dispatch_is_retried(running: Fleet) -> None:
+    running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
+    slow = StepPolicy(attempt_timeout="2s", initial_interval="30s")
+    policy = quick_policy(running.settings, dispatch_carrier=slow)
+    handle = await running.start(running.order("c-9", review=AUTO, policy=policy))
+    await eventually(lambda: running.kinds("c-9"), lambda kinds: "attempt_failed" in kinds)
+    assert await running.client.cancel("c-9", "enough") is Answer.TAKEN
+    async with asyncio.timeout(10):  # it does not wait for the next attempt
+        status = await handle.result()
+    assert status.step is Step.CANCELED
+    assert running.provider.balance("pay-c-9") == 0
+
+
+async def test_deadline_cancels_and_refunds(skipping: Fleet) -> None:
+    order = skipping.order("c-10", deadline="1h", review=Review(timeout="48h"))
+    status = await (await skipping.start(order)).result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "deadline passed")
+
+
+async def test_cancel_twice_keeps_the_first_reason(running: Fleet) -> None:
+    handle = await running.start(running.order("c-11"))
+    await running.until("c-11", lambda status: status.step is Step.MANUAL_REVIEW)
+    await handle.signal("cancel_order", "first")
+    with suppress(RPCError):  # it may have ended by now
+        await handle.signal("cancel_order", "second")
+    assert (await handle.result()).cancel_reason == "first"
+
+
+@pytest.mark.parametrize("reason", [{"reason": "an object"}, "a string"])
+async def test_cancel_reasons_of_raw_clients(running: Fleet, reason: object) -> None:
+    order_id = f"c-13-{type(reason).__name__}"
+    handle = await running.start(running.order(order_id))
+    await handle.signal("cancel_order", reason)
+    assert (await handle.result()).cancel_reason in {"an object", "a string"}

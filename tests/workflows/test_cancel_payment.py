@@ -1,0 +1,24 @@
+"""Canceling the payment: before the charge nothing is taken, whichever way it is asked."""
+
+from __future__ import annotations
+
+import pytest
+from fleet import Fleet
+
+from orderfleet.contracts.status import Step
+
+
+@pytest.mark.parametrize("way", ["signal", "update"])
+async def test_before_the_charge_cancels_and_takes_nothing(running: Fleet, way: str) -> None:
+    order_id = f"cp-1-{way}"
+    handle = await running.start(running.order(order_id))
+    await running.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    if way == "signal":
+        await handle.signal("cancel_payment")
+    else:
+        await handle.execute_update("cancel_payment")
+    status = await handle.result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "payment canceled")
+    assert status.payment.status is None
+    assert not running.provider.charges
+    assert not running.provider.voided

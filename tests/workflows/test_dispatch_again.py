@@ -1,0 +1,84 @@
+"""A dispatch that fails and is tried with another shipment: what people ask between the two is kept."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, quick_policy
+
+from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.shipping import DispatchFailed
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+
+
+async def test_a_dispatch_that_failed_goes_with_the_next_shipment(running: Fleet) -> None:
+    running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
+    status = await (await running.start(running.order("r-1", review=AUTO))).result()
+    assert status.step is Step.SHIPPED
+    assert [(s.id, s.status) for s in status.shipments] == [
+        ("shipping-r-1-1", ShipmentStatus.FAILED),
+        ("shipping-r-1-2", ShipmentStatus.DISPATCHED),
+    ]
+    assert status.shipments[0].dispatch_failed_reason == "van is full"
+    assert len(running.carrier.parcels["ship-r-1"]) == 1
+    assert running.provider.balance("pay-r-1") == 1
+
+
+async def test_an_address_between_two_shipments_is_where_the_package_goes(running: Fleet) -> None:
+    between = Gate()
+    running.carrier.booking.before.append(fails(CarrierRefused("no such street")))
+    running.carrier.voiding.before.append(between)
+    handle = await running.start(running.order("r-2", review=AUTO))
+    await between.reached.wait()
+    asked = asyncio.create_task(handle.execute_update("update_address", ELSEWHERE))
+    await running.until("r-2", lambda status: len(status.shipments) == 1)
+    between.opened.set()
+    taken = (await asyncio.gather(asked, return_exceptions=True))[0] is None
+    status = await handle.result()
+    assert [parcel.address for parcel in running.carrier.parcels["ship-r-2"]] == [status.address]
+    assert (status.address == ELSEWHERE) is taken
+
+
+async def test_a_cancel_between_two_shipments_refunds(running: Fleet) -> None:
+    between = Gate()
+    running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
+    running.carrier.voiding.before.append(between)
+    handle = await running.start(running.order("r-3", review=AUTO))
+    await between.reached.wait()
+    await handle.signal("cancel_order", "enough")
+    between.opened.set()
+    status = await handle.result()
+    shipped = bool(running.carrier.parcels.get("ship-r-3"))
+    assert status.step is (Step.SHIPPED if shipped else Step.CANCELED)
+    assert running.provider.balance("pay-r-3") == int(shipped)
+
+
+async def test_a_deadline_after_the_charge_refunds(running: Fleet) -> None:
+    running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
+    policy = quick_policy(running.settings, dispatch_carrier=StepPolicy(attempt_timeout="2s", initial_interval="30s"))
+    handle = await running.start(running.order("r-4", review=AUTO, policy=policy, deadline="2s"))
+    status = await handle.result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "deadline passed")
+    assert status.payment.status is PaymentStatus.REFUNDED
+    assert running.provider.charges["pay-r-4"] == running.provider.refunds["pay-r-4"] == 1
+
+
+async def test_a_failure_told_again_counts_once(running: Fleet) -> None:
+    """The shipment's own word counts; a repetition, or one of another shipment, changes nothing."""
+    running.carrier.booking.always = fails(CarrierRefused("no such street"))
+    between = Gate()
+    running.carrier.voiding.before.append(between)
+    handle = await running.start(running.order("r-5", review=AUTO))
+    await between.reached.wait()
+    await handle.signal("dispatch_failed", DispatchFailed(shipment_id="shipping-r-5-1", reason="no such street"))
+    await handle.signal("dispatch_failed", DispatchFailed(shipment_id="shipping-other-1", reason="something else"))
+    between.opened.set()
+    await eventually(lambda: running.recorded("r-5"), lambda order: order.status.completed_at is not None)
+    status = (await running.recorded("r-5")).status
+    assert (status.step, status.dispatch_failed_reason) == (Step.FAILED, "no such street")
+    assert len(status.shipments) == 2
+    assert running.provider.balance("pay-r-5") == 0

@@ -1,0 +1,62 @@
+"""Injected faults: a step whose attempts are used up, and a step that hangs, at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from fleet import Fleet, fleet, quick_policy
+from temporalio.client import Client, WorkflowFailureError
+
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.status import PaymentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
+STEPS = ["receive", "validate", "charge", "prepare_package", "dispatch_carrier"]
+POLICIES = dict(zip(STEPS, ["receive", "validation", "charge", "prepare_package", "dispatch_carrier"], strict=True))
+
+Faulty = Callable[[str], AbstractAsyncContextManager[Fleet]]
+
+
+@pytest.fixture
+def faulty(temporal_client: Client, postgres_url: str, task_queues) -> Faulty:
+    return lambda faults: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, faults=faults)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("kind", ["error", "hang"])
+async def test_attempts_used_up_fail_the_order_and_leave_nothing_owed(faulty: Faulty, step: str, kind: str) -> None:
+    async with faulty(f"{step}:{kind}=1,length=30s") as running:
+        policy = quick_policy(running.settings, **{POLICIES[step]: HASTY})
+        order_id = f"f-1-{step}-{kind}"
+        handle = await running.start(running.order(order_id, review=AUTO, policy=policy))
+        with pytest.raises(WorkflowFailureError) as failure:
+            await handle.result()
+        told = "injected fault" if kind == "error" else f"{step} timed out"
+        assert told in str(failure.value.cause)
+        assert running.provider.balance(f"pay-{order_id}") == 0
+        assert not running.carrier.parcels
+        if step == "receive":
+            assert await running.reads.order(order_id) is None
+            return
+        status = (await running.recorded(order_id)).status
+        assert status.step is Step.FAILED
+        assert told in (status.last_error or "")
+        if step in {"prepare_package", "dispatch_carrier"}:
+            assert status.payment.status is PaymentStatus.REFUNDED
+        if kind == "error":
+            failed = [e.detail for e in await running.events(order_id) if e.kind == "attempt_failed"]
+            assert {detail["attempt"] for detail in failed if detail["activity"] == step} == {1, 2, 3}
+
+
+async def test_a_few_faults_are_retried(faulty: Faulty) -> None:
+    async with faulty("all:error=0.3;seed=4") as running:
+        many = StepPolicy(attempts=30, initial_interval="10ms", maximum_interval="10ms")
+        policy = quick_policy(running.settings, **dict.fromkeys(POLICIES.values(), many))
+        for number in range(5):
+            status = await (await running.start(running.order(f"f-2-{number}", review=AUTO, policy=policy))).result()
+            assert status.step is Step.SHIPPED
+            assert running.provider.charges[f"pay-f-2-{number}"] == 1

@@ -1,0 +1,48 @@
+"""An order keeps the settings it started with, however long it lives and however much it is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fleet import Fleet, fails, quick_policy
+from temporalio.client import WorkflowFailureError
+
+from orderfleet.contracts.errors import ProviderUnavailable
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.record import EventKind
+from orderfleet.contracts.status import Step
+
+SIGNALS = 2_000
+
+
+async def test_a_running_order_keeps_the_settings_it_started_with(running: Fleet) -> None:
+    """The workers' settings say something else by now."""
+    mine = StepPolicy(attempt_timeout="2s", initial_interval="10ms", attempts=1)
+    assert running.settings.order_policy().charge.attempts != mine.attempts
+    running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 5
+    policy = quick_policy(running.settings, charge=mine)
+    handle = await running.start(running.order("p-1", review=Review(mode=ReviewMode.AUTO), policy=policy))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert len(running.provider.charging.before) == 5 - 1
+
+
+async def test_an_order_takes_thousands_of_signals(running: Fleet) -> None:
+    order = running.order("p-2", policy=quick_policy(running.settings, changes_per_run=400))
+    handle = await running.start(order)
+    for begin in range(0, SIGNALS, 50):
+        addresses = [
+            order.address.model_copy(update={"street": f"{number} Long St"}) for number in range(begin, begin + 50)
+        ]
+        await asyncio.gather(*(handle.signal("update_address", address) for address in addresses))
+    last = order.address.model_copy(update={"street": "the last St"})
+    await handle.signal("update_address", last)
+    await handle.signal("approve")
+    status = await handle.result()
+    assert (status.step, status.address) == (Step.SHIPPED, last)
+    assert [parcel.address for parcel in running.carrier.parcels["ship-p-2"]] == [last]
+    kinds = [event.kind for event in await running.reads.events("p-2", limit=SIGNALS * 2)]
+    assert kinds.count(EventKind.ADDRESS_CHANGED) == SIGNALS + 1
+    assert running.provider.charges["pay-p-2"] == 1

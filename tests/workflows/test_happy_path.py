@@ -1,0 +1,120 @@
+"""An order that nothing goes wrong with, reviewed or not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fleet import Fleet
+from temporalio.testing import WorkflowEnvironment
+
+from orderfleet.contracts.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+
+
+async def test_auto_review_ships(running: Fleet) -> None:
+    handle = await running.start(running.order("auto-1", review=Review(mode=ReviewMode.AUTO)))
+    status = await handle.result()
+
+    assert status.step is Step.SHIPPED
+    assert status.payment.status is PaymentStatus.CHARGED
+    assert str(status.payment.amount) == "19.98"
+    assert status.shipments[0].status is ShipmentStatus.DISPATCHED
+    assert status.shipments[0].tracking_number == "track-ship-auto-1"
+    assert running.provider.charges == {"pay-auto-1": 1}
+    assert [p.address for p in running.carrier.parcels["ship-auto-1"]] == [status.address]
+
+
+async def test_query_and_record_give_the_same_view(running: Fleet) -> None:
+    handle = await running.start(running.order("same-1", review=Review(mode=ReviewMode.AUTO)))
+    from_workflow = await handle.result()
+    from_record = (await running.recorded("same-1")).status
+
+    ignored = {"updated_at", "completed_at", "created_at"}
+    assert from_record.model_dump(exclude=ignored) == from_workflow.model_dump(exclude=ignored)
+    assert from_record.completed_at is not None
+
+
+async def test_manual_review_waits_for_approval(running: Fleet) -> None:
+    handle = await running.start(running.order("manual-1"))
+    await running.until("manual-1", lambda status: status.step is Step.MANUAL_REVIEW)
+    assert (await running.recorded("manual-1")).status.step is Step.MANUAL_REVIEW
+    assert not running.provider.charges
+
+    await running.client.approve("manual-1")
+    status = await handle.result()
+
+    assert status.step is Step.SHIPPED
+    assert status.approved
+    assert await running.kinds("manual-1") == [
+        "received",
+        "validated",
+        "review_started",
+        "approved",
+        "charge_started",
+        "charged",
+        "package_prepared",
+        "dispatched",
+        "shipped",
+    ]
+
+
+async def test_approved_at_creation_is_not_reviewed(running: Fleet) -> None:
+    handle = await running.start(running.order("approved-1", approved=True))
+    assert (await handle.result()).step is Step.SHIPPED
+    assert "review_started" not in await running.kinds("approved-1")
+
+
+async def test_approval_before_the_review_is_kept(running: Fleet) -> None:
+    order = running.order("early-1")
+    handle = await running.temporal.start_workflow(
+        "OrderWorkflow",
+        order,
+        id="order-early-1",
+        task_queue=running.settings.orders_task_queue,
+        start_signal="approve",
+    )
+    await handle.result()
+    assert (await running.recorded("early-1")).status.step is Step.SHIPPED
+
+
+async def test_review_time_out_cancels(skipping: Fleet) -> None:
+    handle = await skipping.start(skipping.order("late-1", review=Review(timeout=timedelta(hours=24))))
+    status = await handle.result()
+
+    assert status.step is Step.CANCELED
+    assert status.cancel_reason == "review timed out"
+    assert status.completed_at is not None
+    assert status.completed_at - status.created_at >= timedelta(hours=24)
+    assert not skipping.provider.charges
+    assert (await skipping.recorded("late-1")).status.cancel_reason == "review timed out"
+
+
+async def test_review_time_out_may_approve(skipping: Fleet) -> None:
+    review = Review(timeout=timedelta(seconds=3), on_timeout=ReviewTimeoutAction.APPROVE)
+    handle = await skipping.start(skipping.order("delay-1", review=review))
+    assert (await handle.result()).step is Step.SHIPPED
+
+
+async def test_an_order_may_wait_for_months(skipping: Fleet, time_skipping_env: WorkflowEnvironment) -> None:
+    handle = await skipping.start(skipping.order("months-1", review=Review(timeout=timedelta(days=120))))
+    await time_skipping_env.sleep(timedelta(days=100))
+    await handle.signal("approve_order")
+    assert (await handle.result()).step is Step.SHIPPED
+
+
+async def test_raw_client_starts_with_a_plain_object(running: Fleet) -> None:
+    handle = await running.temporal.start_workflow(
+        "OrderWorkflow",
+        {
+            "order_id": "raw-1",
+            "items": [{"sku": "ABC", "qty": 1}],
+            "address": {"line1": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
+            "review": {"mode": "auto"},
+            "policy": {"shipping_task_queue": running.settings.shipping_task_queue},
+        },
+        id="order-raw-1",
+        task_queue=running.settings.orders_task_queue,
+    )
+    status = await handle.result()
+    assert status["step"] == "shipped"
+    assert status["payment"]["amount"] == "1.00"

@@ -1,0 +1,80 @@
+"""Orders that wait long, take thousands of signals, or end when the carrier says so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fleet import Fleet, Gate, eventually, quick_policy
+
+from orderfleet.contracts.order import Delivery, Review, ReviewMode
+from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.status import ShipmentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+DELIVERED = CarrierUpdate(shipment_id="", status=ShipmentStatus.DELIVERED)
+
+
+def delivered(order_id: str) -> CarrierUpdate:
+    return DELIVERED.model_copy(update={"shipment_id": f"shipping-{order_id}-1"})
+
+
+async def test_continues_as_new_in_review_and_keeps_its_deadline(skipping: Fleet) -> None:
+    policy = quick_policy(skipping.settings, changes_per_run=5)
+    order = skipping.order("l-1", policy=policy, review=Review(timeout=timedelta(hours=10)))
+    handle = await skipping.start(order)
+    for number in range(12):
+        street = f"{number} Long St"
+        await skipping.client.update_address("l-1", order.address.model_copy(update={"street": street}))
+    status = await handle.result()
+
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "review timed out")
+    assert status.address.street == "11 Long St"
+    assert status.completed_at is not None
+    waited = status.completed_at - status.created_at
+    assert timedelta(hours=10) <= waited < timedelta(hours=10, minutes=1)
+    runs = (await handle.describe()).run_id
+    assert runs != handle.first_execution_run_id
+    recorded = (await skipping.recorded("l-1")).status
+    assert (recorded.step, recorded.address.street) == (Step.CANCELED, "11 Long St")
+    assert (await skipping.kinds("l-1")).count("address_changed") == 12
+
+
+async def test_approved_after_continuing_as_new_it_ships(running: Fleet) -> None:
+    policy = quick_policy(running.settings, changes_per_run=3)
+    handle = await running.start(running.order("l-2", policy=policy))
+    for _ in range(4):
+        await running.client.update_address("l-2", running.order("l-2").address)
+    await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
+    await running.client.approve("l-2")
+    assert (await handle.result()).step is Step.SHIPPED
+    assert (await running.recorded("l-2")).status.step is Step.SHIPPED
+    assert running.provider.charges["pay-l-2"] == 1
+
+
+async def test_delivery_is_confirmed_by_the_carrier(running: Fleet) -> None:
+    handle = await running.start(running.order("l-3", review=AUTO, delivery=Delivery(confirm=True)))
+    await running.until_recorded("l-3", lambda status: status.step is Step.SHIPPED)
+    for _ in range(2):
+        await handle.signal("carrier_update", delivered("l-3"))
+    status = await handle.result()
+    assert (status.step, status.shipments[0].status) == (Step.DELIVERED, ShipmentStatus.DELIVERED)
+    assert (await running.kinds("l-3"))[-1] == "delivered"
+    assert (await running.recorded("l-3")).status.step is Step.DELIVERED
+
+
+async def test_a_confirmation_before_the_bookings_answer_is_kept(running: Fleet) -> None:
+    gate = Gate()
+    running.carrier.booking.after.append(gate)
+    handle = await running.start(running.order("l-4", review=AUTO, delivery=Delivery(confirm=True)))
+    await gate.reached.wait()
+    await handle.signal("carrier_update", delivered("l-4"))
+    gate.opened.set()
+    assert (await handle.result()).step is Step.DELIVERED
+
+
+async def test_an_unconfirmed_delivery_stays_shipped_and_says_so(skipping: Fleet) -> None:
+    handle = await skipping.start(skipping.order("l-5", review=AUTO, delivery=Delivery(confirm=True)))
+    status = await handle.result()
+    assert status.step is Step.SHIPPED
+    assert status.last_error == "the carrier did not confirm delivery in time"
+    assert skipping.provider.balance("pay-l-5") == 1

@@ -1,0 +1,58 @@
+"""A workflow task that is lost after its local activities wrote: it is run again, with what came meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fleet import fleet
+from temporalio.client import Client
+
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.status import Step
+
+
+async def test_the_story_told_last_is_the_one_that_stands(
+    temporal_client: Client, temporal_address: str, postgres_url: str, task_queues: Any
+) -> None:
+    """The first run of the task validated the order for its charge; the second finds a cancel first."""
+    environment = {
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    script = str(Path(__file__).parent / "dying_worker.py")
+    dying = await asyncio.create_subprocess_exec(
+        sys.executable, script, temporal_address, env={**os.environ, **environment}
+    )
+    async with asyncio.timeout(60):
+        handle = await temporal_client.start_workflow(
+            "OrderWorkflow",
+            {
+                "order_id": "lost-1",
+                "items": [{"sku": "widget", "qty": 1}],
+                "address": {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
+                "review": Review(mode=ReviewMode.AUTO),
+            },
+            id="order-lost-1",
+            task_queue=task_queues.orders,
+            task_timeout=timedelta(seconds=2),
+        )
+        assert await dying.wait() == -signal.SIGKILL
+        await handle.signal("cancel_order", "in the meantime")
+
+        async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as second:
+            before = (await second.recorded("lost-1")).status
+            assert before.step is Step.CHARGE  # what the lost task told
+            await handle.result()
+            status = (await second.recorded("lost-1")).status
+            kinds = await second.kinds("lost-1")
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "in the meantime")
+    assert not second.provider.charges
+    assert kinds.count("received") == kinds.count("validated") == 1
+    assert {"cancel_requested", "canceled"} <= set(kinds)

@@ -1,0 +1,121 @@
+"""Money when the provider misbehaves: nobody pays for what was not sent, nobody pays twice."""
+
+from __future__ import annotations
+
+import pytest
+from fleet import Fleet, eventually, fails, hangs, quick_policy
+from temporalio.client import WorkflowFailureError
+
+from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.status import PaymentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
+
+
+async def ends_failed(fleet: Fleet, order_id: str) -> str:
+    with pytest.raises(WorkflowFailureError) as failure:
+        await fleet.handle(order_id).result()
+    return str(failure.value.cause)
+
+
+async def test_refused_charge_fails_the_order(running: Fleet) -> None:
+    running.provider.charging.before.append(fails(PaymentRefused("card expired")))
+    await running.start(running.order("m-1", review=AUTO))
+    assert "card expired" in await ends_failed(running, "m-1")
+
+    status = (await running.recorded("m-1")).status
+    assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.FAILED)
+    assert status.last_error == "charge: card expired"
+    assert not running.provider.charges
+
+
+async def test_a_provider_that_comes_back_is_charged_once(running: Fleet) -> None:
+    running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 2
+    status = await (await running.start(running.order("m-2", review=AUTO))).result()
+
+    assert status.step is Step.SHIPPED
+    assert status.retries == {"charge": 2}
+    assert running.provider.charges["pay-m-2"] == 1
+    failed = [e.detail for e in await running.events("m-2") if e.kind == "attempt_failed"]
+    assert [(d["activity"], d["attempt"]) for d in failed] == [("charge", 1), ("charge", 2)]
+    assert (await running.recorded("m-2")).status.retries == {"charge": 2}
+
+
+async def test_a_charge_that_never_answers_is_voided_and_given_back(running: Fleet) -> None:
+    running.provider.charging.after += [hangs] * 3
+    policy = quick_policy(running.settings, charge=HASTY)
+    await running.start(running.order("m-3", review=AUTO, policy=policy))
+    assert "timed out" in await ends_failed(running, "m-3")
+
+    assert running.provider.charges["pay-m-3"] == running.provider.refunds["pay-m-3"] == 1
+    assert (await running.recorded("m-3")).status.payment.status is PaymentStatus.VOIDED
+
+
+async def test_a_charge_that_answers_late_is_charged_once(running: Fleet) -> None:
+    running.provider.charging.after.append(hangs)
+    policy = quick_policy(running.settings, charge=HASTY)
+    status = await (await running.start(running.order("m-4", review=AUTO, policy=policy))).result()
+    assert status.step is Step.SHIPPED
+    assert running.provider.charges["pay-m-4"] == 1
+
+
+async def test_a_void_is_tried_until_it_is_done(running: Fleet) -> None:
+    running.provider.charging.always = fails(ProviderUnavailable("down"))
+    running.provider.voiding.before += [fails(ProviderUnavailable("still down"))] * 7
+    await running.start(running.order("m-5", review=AUTO))
+    await ends_failed(running, "m-5")
+    assert "pay-m-5" in running.provider.voided
+    assert (await running.recorded("m-5")).status.payment.status is PaymentStatus.VOIDED
+
+
+async def test_failed_dispatch_refunds_and_says_why(running: Fleet) -> None:
+    running.carrier.booking.always = fails(CarrierRefused("address unknown"))
+    await running.start(running.order("m-6", review=AUTO))
+    assert "address unknown" in await ends_failed(running, "m-6")
+
+    status = (await running.recorded("m-6")).status
+    assert status.step is Step.FAILED
+    assert status.dispatch_failed_reason == "address unknown"
+    assert status.payment.status is PaymentStatus.REFUNDED
+    assert len(status.shipments) == 2
+    assert running.provider.balance("pay-m-6") == 0
+    assert (await running.kinds("m-6")).count("dispatch_failed") == 2, "once a shipment"
+
+
+async def test_a_refund_is_owed_until_it_is_done(skipping: Fleet) -> None:
+    skipping.provider.refunding.before += [fails(ProviderUnavailable("closed for days"))] * 30
+    skipping.carrier.booking.always = fails(CarrierRefused("no"))
+    handle = await skipping.start(skipping.order("m-7", review=AUTO))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    refund = skipping.temporal.get_workflow_handle("refund-pay-m-7")
+
+    async def given_back() -> bool:
+        await skipping.temporal.get_workflow_handle("order-m-7").describe()
+        return skipping.provider.balance("pay-m-7") == 0
+
+    await eventually(given_back, bool)
+    assert (await refund.describe()).close_time is not None
+    assert (await skipping.recorded("m-7")).status.payment.status is PaymentStatus.REFUNDED
+
+
+async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
+    await (await running.start(running.order("m-8", review=AUTO, payment_id="shared"))).result()
+    await running.start(running.order("m-9", review=AUTO, payment_id="shared"))
+    assert "another order" in await ends_failed(running, "m-9")
+    assert running.provider.charges["shared"] == 1
+    assert running.provider.balance("shared") == 1
+
+
+async def test_a_lost_booking_answer_books_no_second_parcel(running: Fleet) -> None:
+    running.carrier.booking.after += [hangs] * 3
+    policy = quick_policy(running.settings, dispatch_carrier=HASTY)
+    status = await (await running.start(running.order("m-10", review=AUTO, policy=policy))).result()
+
+    assert status.step is Step.SHIPPED
+    assert status.shipments[0].tracking_number == "track-ship-m-10"
+    assert len(running.carrier.parcels["ship-m-10"]) == 1
+    assert running.provider.balance("pay-m-10") == 1

@@ -1,0 +1,89 @@
+"""Postgres away in the middle of every step: it is waited out, and no attempt is used up by it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fleet import Fleet, fails, fleet
+from temporalio.client import Client
+
+from orderfleet.contracts.errors import ProviderUnavailable, StoreUnavailable
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.status import Step
+from orderfleet.store import OrderRecord
+
+AUTO = Review(mode=ReviewMode.AUTO)
+
+
+class FlakyRecord(OrderRecord):
+    """The record, away for the next calls of the methods named in `away`, before or after their work."""
+
+    away: dict[str, int]
+    lost: dict[str, int]
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or name in {"away", "lost"}:
+            return found
+
+        async def call(*args: Any, **options: Any) -> Any:
+            if self.away.get(name, 0):
+                self.away[name] -= 1
+                raise StoreUnavailable("Postgres is away")
+            answer = await found(*args, **options)
+            if self.lost.get(name, 0):
+                self.lost[name] -= 1
+                raise StoreUnavailable("Postgres went away before it answered")
+            return answer
+
+        return call
+
+
+CALLS = ["receive", "record", "begin_payment", "finish_payment", "record_shipment"]
+
+
+@pytest.fixture
+async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[tuple[Fleet, FlakyRecord]]:
+    records: list[FlakyRecord] = []
+
+    def make(database: Any) -> FlakyRecord:
+        record = FlakyRecord(database)
+        record.away, record.lost = {}, {}
+        records.append(record)
+        return record
+
+    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, record=make) as made:
+        yield made, records[0]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("when", ["away", "lost"])
+async def test_an_outage_is_waited_out(flaky: tuple[Fleet, FlakyRecord], call: str, when: str) -> None:
+    running, record = flaky
+    getattr(record, when)[call] = 6  # more than the attempts of any step
+    status = await (await running.start(running.order(f"o-{call}", review=AUTO))).result()
+
+    assert status.step is Step.SHIPPED
+    assert status.retries == {}
+    assert getattr(record, when)[call] < 6
+    recorded = (await running.recorded(f"o-{call}")).status
+    assert recorded.step is Step.SHIPPED
+    assert running.provider.balance(f"pay-o-{call}") == 1
+    kinds = await running.kinds(f"o-{call}")
+    assert len(kinds) == len(set(kinds)) == 8
+
+
+async def test_attempts_used_before_the_outage_stay_used(flaky: tuple[Fleet, FlakyRecord]) -> None:
+    running, record = flaky
+
+    async def unavailable_then_store_away() -> None:
+        record.away["begin_payment"] = 2
+        raise ProviderUnavailable("503")
+
+    running.provider.charging.before += [unavailable_then_store_away, *[fails(ProviderUnavailable("503"))] * 9]
+    handle = await running.start(running.order("o-used", review=AUTO))
+    with pytest.raises(Exception, match="Workflow execution failed"):
+        await handle.result()
+    assert len(running.provider.charging.before) == 10 - 3

@@ -1,0 +1,79 @@
+"""Orders that can't be: wrong fields, unreadable input, an id that was used before."""
+
+from __future__ import annotations
+
+import pytest
+from fleet import Fleet
+from temporalio.client import WorkflowFailureError
+from temporalio.common import WorkflowIDReusePolicy
+
+from orderfleet.client import OrderConflict, StartOutcome
+from orderfleet.contracts.order import Item, Review, ReviewMode
+from orderfleet.contracts.status import Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+
+
+async def test_a_wrong_order_fails_at_once_and_names_the_field(running: Fleet) -> None:
+    handle = await running.start(running.order("w-1", review=AUTO, items=(Item(sku="a", qty=0),)))
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "items[0].qty: 0 is below 1" in str(failure.value.cause)
+    status = (await running.recorded("w-1")).status
+    assert status.step is Step.FAILED
+    assert status.last_error is not None
+    assert "items[0].qty" in status.last_error
+    assert status.retries == {}
+    assert "failed" in await running.kinds("w-1")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"order_id": "w 2"}, "order_id"),
+        ({"order_id": "w-2", "items": [{"sku": "a", "qty": "many"}]}, "items.0.qty"),
+        ({"order_id": "w-2", "review": {"timeout": "soon"}}, "review.timeout"),
+        ("w-2", "OrderInput"),
+    ],
+)
+async def test_unreadable_input_fails_and_names_the_field(running: Fleet, given: object, field: str) -> None:
+    handle = await running.temporal.start_workflow(
+        "OrderWorkflow", given, id=f"order-w-2-{field}", task_queue=running.settings.orders_task_queue
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert field in str(failure.value.cause)
+
+
+async def test_an_order_id_is_used_once_ever(running: Fleet) -> None:
+    order = running.order("w-3", review=AUTO)
+    await (await running.start(order)).result()
+    again = await running.temporal.start_workflow(
+        "OrderWorkflow",
+        order,
+        id="order-w-3",
+        task_queue=running.settings.orders_task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,  # as after Temporal has forgotten the first
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await again.result()
+    assert "used once, ever" in str(failure.value.cause)
+    assert running.provider.charges["pay-w-3"] == 1
+    assert (await running.recorded("w-3")).status.step is Step.SHIPPED
+
+
+async def test_start_is_idempotent_for_the_same_content_only(running: Fleet) -> None:
+    order = running.order("w-4", owner="shop/w-4", owner_uid="u1", content_hash="h1")
+    first = await running.client.start(order)
+    again = await running.client.start(order)
+    assert (first.outcome, again.outcome) == (StartOutcome.STARTED, StartOutcome.ADOPTED)
+    assert first.run_id == again.run_id
+
+    reapplied = await running.client.start(order.model_copy(update={"owner_uid": "u2"}))
+    assert reapplied.outcome is StartOutcome.ADOPTED
+    with pytest.raises(OrderConflict, match="another content"):
+        await running.client.start(order.model_copy(update={"owner_uid": "u2", "content_hash": "h2"}))
+    with pytest.raises(OrderConflict, match="belongs to Order shop/w-4"):
+        await running.client.start(order.model_copy(update={"owner": "other/w-4"}))
+    await running.client.cancel("w-4", "done")
+    await running.handle("w-4").result()
