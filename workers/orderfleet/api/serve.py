@@ -54,7 +54,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
         )
-        desk = OrderDesk(OrderClient(temporal, task_queue=settings.orders_task_queue), reader)
+        desk = OrderDesk(OrderClient.of(temporal, settings), reader)
         app = create_app(Services(settings, desk, readiness))
         server = _Server(
             uvicorn.Config(

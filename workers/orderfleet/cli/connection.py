@@ -27,7 +27,7 @@ async def desk(settings: Settings) -> AsyncIterator[OrderDesk]:
 
     temporal = await connect_to_temporal(settings, lazy=True)
     async with connect_to_store(settings, "cli") as database:
-        yield OrderDesk(OrderClient(temporal, task_queue=settings.orders_task_queue), OrderReads(database))
+        yield OrderDesk(OrderClient.of(temporal, settings), OrderReads(database))
 
 
 def settings_here() -> Settings:

@@ -3,6 +3,7 @@
 from orderfleet.client.client import OrderClient, conflict
 from orderfleet.client.desk import OrderDesk, Source, SourcedStatus
 from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.client.pending import PendingActivity, PendingState
 from orderfleet.client.results import Answer, Started, StartOutcome
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "OrderEnded",
     "OrderNotFound",
     "OrderRefused",
+    "PendingActivity",
+    "PendingState",
     "Source",
     "SourcedStatus",
     "StartOutcome",

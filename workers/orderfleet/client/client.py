@@ -6,6 +6,7 @@ lost answer, it has the same effect once.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -20,11 +21,13 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orderfleet.client.errors import OrderConflict, OrderRefused, translated
+from orderfleet.client.pending import PendingActivity, pending_activities, pending_children, with_pending
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.order import Address, OrderInput
 from orderfleet.contracts.status import OrderStatus
+from orderfleet.runtime.settings import Settings
 
 RPC_TIMEOUT: Final = timedelta(seconds=5)
 """Longest wait for an answer that needs no worker."""
@@ -38,11 +41,27 @@ class OrderClient:
     Args:
         temporal: a connected client with the pydantic data converter.
         task_queue: the order workers' queue.
+        execution_timeout: after which Temporal ends an order's workflow without undoing anything; for
+            tests and demos only.
     """
 
-    def __init__(self, temporal: Client, *, task_queue: str = names.ORDERS_TASK_QUEUE) -> None:
+    def __init__(
+        self,
+        temporal: Client,
+        *,
+        task_queue: str = names.ORDERS_TASK_QUEUE,
+        execution_timeout: timedelta | None = None,
+    ) -> None:
         self._temporal = temporal
         self._task_queue = task_queue
+        self._execution_timeout = execution_timeout
+
+    @classmethod
+    def of(cls, temporal: Client, settings: Settings) -> OrderClient:
+        """The client as the settings say."""
+        return cls(
+            temporal, task_queue=settings.orders_task_queue, execution_timeout=settings.order_execution_timeout
+        )
 
     async def start(self, order: OrderInput) -> Started:
         """Start the order's workflow, or adopt the one that the same owner started with the same content.
@@ -63,6 +82,7 @@ class OrderClient:
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo=_memo(order),
                     static_summary=f"order {order.order_id}",
+                    execution_timeout=self._execution_timeout,
                     rpc_timeout=RPC_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:
@@ -130,17 +150,34 @@ class OrderClient:
         return await self._change(order_id, names.UPDATE_ADDRESS, [address], request_id)
 
     async def status(self, order_id: str) -> OrderStatus:
-        """Ask the workflow itself, running or ended.
+        """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.
 
         Raises:
             OrderNotFound: Temporal knows no such workflow.
             TemporalUnavailable: Temporal or the workers did not answer.
         """
+        query = self._handle(order_id).query(names.STATUS_QUERY, result_type=OrderStatus, rpc_timeout=ANSWER_TIMEOUT)
         with translated(order_id):
-            status: OrderStatus = await self._handle(order_id).query(
-                names.STATUS_QUERY, result_type=OrderStatus, rpc_timeout=ANSWER_TIMEOUT
+            # Side by side: they wait for different things, a worker and Temporal.
+            status, pending = await asyncio.gather(query, self.pending(order_id))
+        return with_pending(status, pending)
+
+    async def pending(self, order_id: str) -> list[PendingActivity]:
+        """What the order and its shipments are at, each with its attempts and last failure.
+
+        Raises:
+            OrderNotFound: Temporal knows no such workflow.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        with translated(order_id):
+            order = await self._handle(order_id).describe(rpc_timeout=ANSWER_TIMEOUT)
+            children = await asyncio.gather(
+                *(
+                    self._temporal.get_workflow_handle(child).describe(rpc_timeout=ANSWER_TIMEOUT)
+                    for child in pending_children(order)
+                )
             )
-        return status
+        return [activity for description in (order, *children) for activity in pending_activities(description)]
 
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
         """Send an update; with no worker's answer in time, the same change as a signal."""

@@ -33,7 +33,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     ):
         operator = Operator(
             settings,
-            OrderClient(temporal, task_queue=settings.orders_task_queue),
+            OrderClient.of(temporal, settings),
             OrderReads(database),
             Feed(database),
             kubernetes,

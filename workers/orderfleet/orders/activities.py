@@ -28,6 +28,7 @@ from orderfleet.contracts.steps import (
 )
 from orderfleet.orders.validation import problems
 from orderfleet.ports import OrderStore, PaymentProvider
+from orderfleet.steps.bounds import AttemptClock
 
 
 class OrderActivities:
@@ -74,6 +75,7 @@ class OrderActivities:
         refused, voided or given back never will be.
         """
         payment = step.payment
+        clock = AttemptClock()
         known = await self._store.begin_payment(payment, step.begin)
         if known.status is PaymentStatus.CHARGED:
             # The charge was recorded and its answer lost on the way.
@@ -86,11 +88,13 @@ class OrderActivities:
         try:
             charge = await self._provider.charge(payment)
         except PaymentRefused:
-            await self._store.finish_payment(payment, PaymentStatus.FAILED, None, progress=step.begin)
+            async with clock.asking_the_store():
+                await self._store.finish_payment(payment, PaymentStatus.FAILED, None, progress=step.begin)
             raise
-        await self._store.finish_payment(
-            payment, PaymentStatus.CHARGED, charge.reference, progress=_happening_now(step.done)
-        )
+        async with clock.asking_the_store():
+            await self._store.finish_payment(
+                payment, PaymentStatus.CHARGED, charge.reference, progress=_happening_now(step.done)
+            )
         return PaymentResult(attempt=_attempt(), status=PaymentStatus.CHARGED, reference=charge.reference)
 
     @activity.defn(name="void_payment")

@@ -100,11 +100,19 @@ class ShipmentPhase:
 
     async def ask_address(self, address: Address) -> str | None:
         """Ask the shipment to go elsewhere; why it refused, or None when it will."""
-        return await self._ask(names.CHANGE_ADDRESS, lambda number: AddressChange(request=number, address=address))
+        return await self._ask(
+            names.CHANGE_ADDRESS,
+            lambda number: AddressChange(request=number, address=address),
+            when_over="no package will go: the order is being undone",
+        )
 
     async def ask_cancel(self, reason: str) -> str | None:
         """Ask the shipment not to go; why it refused, or None when it won't."""
-        return await self._ask(names.CANCEL_SHIPMENT, lambda number: ShipmentCancel(request=number, reason=reason))
+        return await self._ask(
+            names.CANCEL_SHIPMENT,
+            lambda number: ShipmentCancel(request=number, reason=reason),
+            when_over=None,
+        )
 
     def answered(self, answer: ShipmentAnswer) -> None:
         """The shipment answered."""
@@ -117,14 +125,14 @@ class ShipmentPhase:
             self._update(dispatch_failed_reason=told.reason)
             self._ctx.state.dispatch_failed_reason = told.reason
 
-    async def _ask(self, signal: str, question: Callable[[int], Contract]) -> str | None:
-        """Ask whichever shipment is under way, until one answers or none is left to ask."""
+    async def _ask(self, signal: str, question: Callable[[int], Contract], *, when_over: str | None) -> str | None:
+        """Ask whichever shipment is under way, until one answers or none is left to ask: then `when_over`."""
         while True:
             await workflow.wait_condition(lambda: self._child is not None or self._over)
             if self._child is None:
                 last = self._ctx.state.shipments[-1:]
                 shipped = bool(last) and last[0].status is ShipmentStatus.DISPATCHED
-                return "the package is already dispatched" if shipped else None
+                return "the package is already dispatched" if shipped else when_over
             self._requests += 1
             answer = await self._put(self._child, signal, question(self._requests), self._requests)
             if answer is not None:

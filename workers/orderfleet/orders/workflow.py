@@ -101,6 +101,9 @@ class OrderWorkflow:
             ctx.journal.note(EventKind.CHANGE_REFUSED, change=end, reason="the package is already dispatched")
             return await self._shipped()
         await payment.give_back(ctx, why)
+        if ctx.state.cancel_requested is not None:
+            # A cancel that was taken while a failed order is undone is kept: whoever asked was told so.
+            end, why = Step.CANCELED, ctx.state.cancel_requested
         ctx.state.enter(end)
         if end is Step.FAILED:
             ctx.state.last_error = why

@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     order_deadline: Duration | None = Field(
         default=None, gt=timedelta(0), description="Default of an order's `deadline`; unset is none."
     )
+    order_execution_timeout: Duration | None = Field(
+        default=None,
+        gt=timedelta(0),
+        description="Temporal's own time-out of an order's workflow, for tests and demos: it undoes nothing"
+        " by itself. Unset is none; `deadline` is what cancels and undoes.",
+    )
     delivery_confirm: bool = Field(default=False, description="Default of an order's `delivery.confirm`.")
     delivery_timeout: Duration = Field(
         default=parse_duration("336h"), gt=timedelta(0), description="Default of an order's `delivery.timeout`."

@@ -1,0 +1,47 @@
+"""Activity side: what is left of an attempt, so that a store that hangs counts as an outage.
+
+Activities that ask the store after somebody slow call it. An attempt that ran into its own time-out
+would be used up; one that gives the store up just before is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from temporalio import activity
+
+from orderfleet.contracts.errors import StoreUnavailable
+
+MARGIN: Final = 0.2
+"""Seconds before the attempt's own time-out, for the answer to reach Temporal."""
+LEAST: Final = 0.2
+"""With fewer seconds left it is the provider that used the attempt up, and it counts."""
+
+
+class AttemptClock:
+    """Runs from the moment it is made, at the beginning of an activity."""
+
+    def __init__(self) -> None:
+        bound = activity.info().start_to_close_timeout
+        self._end = None if bound is None else time.monotonic() + bound.total_seconds() - MARGIN
+
+    @asynccontextmanager
+    async def asking_the_store(self) -> AsyncIterator[None]:
+        """Bound the body by what is left of the attempt.
+
+        Raises:
+            StoreUnavailable: the body was not done in time.
+        """
+        left = None if self._end is None else self._end - time.monotonic()
+        if left is None or left < LEAST:
+            yield
+            return
+        try:
+            async with asyncio.timeout(left):
+                yield
+        except TimeoutError as error:
+            raise StoreUnavailable(f"Postgres did not answer within the {left:.1f} s left of the attempt") from error
