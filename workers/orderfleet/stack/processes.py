@@ -90,12 +90,16 @@ def find(folder: Path, part: str | None = None) -> dict[str, list[psutil.Process
     # This process, or the shell it was typed into, may carry a mark when a part started them.
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[str, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
-        if process.pid in own:
+    for pid in psutil.pids():
+        if pid in own:
             continue
-        name = _part_of(process, mark)
-        if name is not None and part in (None, name):
-            found.setdefault(name, []).append(process)
+        # Not psutil's process_iter: it keeps processes by id, so one whose id was used before may be
+        # left out once, or be taken for the one that is gone.
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            name = _part_of(process, mark)
+            if name is not None and part in (None, name):
+                found.setdefault(name, []).append(process)
     return found
 
 
