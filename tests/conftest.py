@@ -20,6 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from backing import Backing, Kubernetes, session
+from orderfleet.stack import processes
 
 _FOLDER = "orderfleet_backing"
 _closing = pytest.StashKey[ExitStack]()
@@ -53,6 +54,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     closing = config.stash.get(_closing, None)
     if closing is not None:
         closing.close()
+    processes.let_go()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, quick_policy
+from temporalio.client import WorkflowUpdateFailedError
 
 from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable
 from orderfleet.contracts.order import Review, ReviewMode
@@ -82,3 +84,28 @@ async def test_a_failure_told_again_counts_once(running: Fleet) -> None:
     assert (status.step, status.dispatch_failed_reason) == (Step.FAILED, "no such street")
     assert len(status.shipments) == 2
     assert running.provider.balance("pay-r-5") == 0
+
+
+async def test_a_cancel_taken_while_the_last_failure_is_undone_ends_canceled(running: Fleet) -> None:
+    """Whoever was told that the order is canceled never finds it failed."""
+    undone = Gate()
+    running.carrier.booking.always = fails(CarrierRefused("van is full"))
+    running.carrier.voiding.before += [_at_once, undone]
+    handle = await running.start(running.order("r-6", review=AUTO))
+    await undone.reached.wait()
+    asked = asyncio.create_task(handle.execute_update("cancel_order", "enough"))
+    elsewhere = asyncio.create_task(handle.execute_update("update_address", ELSEWHERE))
+    await running.until_recorded("r-6", lambda status: len(status.shipments) == 2)
+    undone.opened.set()
+    assert await asked is None
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await elsewhere
+    assert "no package will go" in str(refused.value.cause)
+    status = await handle.result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "enough")
+    assert status.dispatch_failed_reason == "van is full"
+    assert running.provider.balance("pay-r-6") == 0
+
+
+async def _at_once() -> None:
+    pass

@@ -11,6 +11,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
 
+from orderfleet.client import OrderClient
 from orderfleet.contracts import names
 from orderfleet.contracts.errors import CarrierRefused
 from orderfleet.contracts.order import Review, ReviewMode
@@ -114,6 +115,16 @@ async def test_another_orders_payment_is_never_given_back(swept: Fleet) -> None:
     await handle.terminate()
     await swept.until_recorded("e-7", ended)
     assert swept.provider.balance("shared-6") == 1
+
+
+async def test_an_execution_timeout_is_settled_by_the_sweep(swept: Fleet) -> None:
+    """It is for tests and demos: Temporal ends the workflow and undoes nothing."""
+    hasty = swept.settings.model_copy(update={"order_execution_timeout": timedelta(seconds=1)})
+    await OrderClient.of(swept.temporal, hasty).start(swept.order("e-8"))
+    status = await swept.until_recorded("e-8", ended)
+    assert status.step is Step.FAILED
+    assert "timed out" in (status.last_error or "")
+    assert not swept.provider.charges
 
 
 async def _reset(client: Client, handle: WorkflowHandle) -> None:

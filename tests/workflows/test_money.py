@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
-from fleet import Fleet, eventually, fails, hangs, quick_policy
-from temporalio.client import WorkflowFailureError
+from fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
+from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.policy import StepPolicy
 from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.store import OrderRecord
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
@@ -119,3 +123,74 @@ async def test_a_lost_booking_answer_books_no_second_parcel(running: Fleet) -> N
     assert status.shipments[0].tracking_number == "track-ship-m-10"
     assert len(running.carrier.parcels["ship-m-10"]) == 1
     assert running.provider.balance("pay-m-10") == 1
+
+
+async def test_a_cancel_taken_while_an_unknown_charge_is_voided_ends_canceled(running: Fleet) -> None:
+    voiding = Gate()
+    running.provider.charging.always = fails(ProviderUnavailable("503"))
+    running.provider.voiding.before.append(voiding)
+    handle = await running.start(running.order("m-20", review=AUTO))
+    await voiding.reached.wait()
+    assert await handle.execute_update("cancel_order", "enough") is None
+    voiding.opened.set()
+    status = await handle.result()
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "enough")
+    assert running.provider.balance("pay-m-20") == 0
+
+
+async def test_a_store_that_hangs_after_a_slow_provider_uses_no_attempt_up(
+    temporal_client: Client, postgres_url: str, task_queues
+) -> None:
+    """The provider leaves less of the attempt than the store's own bound."""
+
+    class Hanging(OrderRecord):
+        finishes = 0
+
+        async def finish_payment(self, *args: Any, **more: Any) -> PaymentStatus:
+            Hanging.finishes += 1
+            if Hanging.finishes <= 3:
+                await hangs()
+            return await super().finish_payment(*args, **more)
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.4)
+
+    queues = (task_queues.orders, task_queues.shipping)
+    async with fleet(temporal_client, postgres_url, *queues, record=Hanging) as running:
+        running.provider.charging.before += [slowly] * 3
+        policy = quick_policy(running.settings, charge=StepPolicy(attempt_timeout="1s", attempts=1))
+        status = await (await running.start(running.order("m-21", review=AUTO, policy=policy))).result()
+        assert status.step is Step.SHIPPED
+        assert "charge" not in status.retries
+        assert running.provider.charges["pay-m-21"] == 1
+        assert Hanging.finishes == 4
+
+
+async def test_a_hang_shows_in_the_live_status_while_it_lasts(running: Fleet) -> None:
+    """An attempt that hangs can't record itself: Temporal's description of what is pending tells of it."""
+    running.provider.charging.before += [hangs] * 2
+    late = Gate()
+    running.provider.charging.before.append(late)
+    policy = quick_policy(running.settings, charge=StepPolicy(attempt_timeout="500ms", initial_interval="10ms"))
+    handle = await running.start(running.order("m-22", review=AUTO, policy=policy))
+    status = await running.until("m-22", lambda status: status.retries.get("charge") == 2)
+    assert status.step is Step.CHARGE
+    assert "timeout" in (status.last_error or "").lower()
+    assert (status.last_error or "").startswith("charge: ")
+    late.opened.set()
+    await handle.result()
+
+
+async def test_a_shipment_that_hangs_shows_in_the_live_status(running: Fleet) -> None:
+    late = Gate()
+    running.carrier.booking.before += [hangs, late]
+    policy = quick_policy(running.settings, dispatch_carrier=HASTY)
+    handle = await running.start(running.order("m-23", review=AUTO, policy=policy))
+    status = await running.until("m-23", lambda status: bool(status.retries))
+    assert status.retries == {"dispatch_carrier": 1}
+    pending = await running.client.pending("m-23")
+    assert [(one.workflow_id, one.activity, one.attempt) for one in pending] == [
+        ("shipping-m-23-1", "dispatch_carrier", 2)
+    ]
+    late.opened.set()
+    await handle.result()

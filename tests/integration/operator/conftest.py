@@ -1,31 +1,13 @@
-"""The operator with everything real around it: API server, Temporal, Postgres, and both workers."""
+"""The operator's tests, with everything real around it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
-from fleet import Fleet, fleet
-from shop import Shop
+from operator_fixtures import shop, workers
 
-
-@pytest.fixture
-async def workers(temporal_client, postgres_url, task_queues) -> AsyncIterator[Fleet]:
-    """Both workers, with a provider and a carrier that do what the test tells them."""
-    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
-        yield made
-
-
-@pytest.fixture
-async def shop(kubernetes, temporal_address, postgres_url, task_queues, monkeypatch) -> AsyncIterator[Shop]:
-    """A namespace with Orders, and an operator that can be started, stopped and killed."""
-    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
-    made = Shop(kubernetes, temporal_address, postgres_url, task_queues)
-    async with made:
-        yield made
+__all__ = ["shop", "workers"]

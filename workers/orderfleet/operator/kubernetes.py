@@ -115,7 +115,7 @@ class Kubernetes:
                 self._logged_in_at = float("-inf")
                 status, answer = await self._send(method, path, body, headers or {})
         except (aiohttp.ClientError, TimeoutError, OSError, kopf.LoginError) as error:
-            raise KubernetesUnavailable(f"{method} {path}: {error!r}") from error
+            raise KubernetesUnavailable(f"{method} {path}: {str(error) or repr(error)}") from error
         if status < 400:  # noqa: PLR2004 - the line between success and error
             return answer
         message = f"{method} {path}: {status} {answer.get('message', '')}"

@@ -69,6 +69,14 @@ def spawn(command: Command, *, folder: Path, part: str, log: Path) -> psutil.Pro
     return psutil.Process(child.pid)
 
 
+def let_go() -> None:
+    """Forget the children that run on, before an interpreter ends that warns of such."""
+    for child in _children:
+        if child.poll() is None:
+            child.returncode = 0
+    _children.clear()
+
+
 def alive(process: psutil.Process) -> bool:
     """Whether the process runs; one that ended and waits for its parent doesn't."""
     exit_status(process)
