@@ -62,16 +62,17 @@ async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> Asyn
 @pytest.mark.parametrize("when", ["away", "lost"])
 async def test_an_outage_is_waited_out(flaky: tuple[Fleet, FlakyRecord], call: str, when: str) -> None:
     running, record = flaky
+    order_id = f"o-{when}-{call}"
     getattr(record, when)[call] = 6  # more than the attempts of any step
-    status = await (await running.start(running.order(f"o-{call}", review=AUTO))).result()
+    status = await (await running.start(running.order(order_id, review=AUTO))).result()
 
     assert status.step is Step.SHIPPED
     assert status.retries == {}
     assert getattr(record, when)[call] < 6
-    recorded = (await running.recorded(f"o-{call}")).status
+    recorded = (await running.recorded(order_id)).status
     assert recorded.step is Step.SHIPPED
-    assert running.provider.balance(f"pay-o-{call}") == 1
-    kinds = await running.kinds(f"o-{call}")
+    assert running.provider.balance(f"pay-{order_id}") == 1
+    kinds = await running.kinds(order_id)
     assert len(kinds) == len(set(kinds)) == 8
 
 

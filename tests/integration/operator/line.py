@@ -13,11 +13,12 @@ class Line:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
@@ -25,27 +26,33 @@ class Line:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        # Not by canceling: a connection that is being made would be left open.
+        while self._tasks:
+            for end in self._ends:
+                end.transport.abort()
+            await asyncio.wait(self._tasks, timeout=0.02)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        ends = [writer]
+        ends = {writer}
+        self._ends.add(writer)
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-            ends.append(far_writer)
+            ends.add(far_writer)
+            self._ends.add(far_writer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, far_writer))
                 group.create_task(_pump(far_reader, writer))
-        except (OSError, asyncio.CancelledError):
+        except OSError:
             pass
         finally:
             for end in ends:
                 end.transport.abort()
-            self._open.discard(task)
+            self._ends -= ends
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,13 +22,21 @@ _WAITS_FOR_ANSWER = frozenset(b"SQH")
 class CountingProxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
+        self._connections: set[asyncio.Task[None]] = set()
         self.round_trips = 0
         self.port = 0
 
     async def serve(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         return server
+
+    async def ended(self) -> None:
+        """Wait until those who connected have hung up: a loop that ends earlier leaves their sockets open."""
+        await asyncio.gather(*self._connections)
+
+    def _accept(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        self._connections.add(asyncio.create_task(self._connected(client, answers)))
 
     async def _connected(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         source, sink = await asyncio.open_connection(*self._target)
@@ -42,6 +50,7 @@ class CountingProxy:
                 sink.write(head + await client.readexactly(int.from_bytes(head[1:]) - 4))
         sink.close()
         await back
+        await sink.wait_closed()
 
     async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -57,7 +66,7 @@ async def proxy(postgres_url: str) -> AsyncIterator[CountingProxy]:
     server = await counting.serve()
     yield counting
     server.close()
-    await server.wait_closed()
+    await counting.ended()
 
 
 @pytest.fixture
