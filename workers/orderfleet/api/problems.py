@@ -56,6 +56,7 @@ class Kind(NamedTuple):
 
 _INVALID: Final = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "Invalid request")
 _MALFORMED: Final = Kind(HTTPStatus.BAD_REQUEST, "malformed", "Malformed request")
+_TOO_LARGE: Final = Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "Body too large")
 _NOT_FOUND: Final = Kind(HTTPStatus.NOT_FOUND, "order-not-found", "Order not found")
 _TAKEN: Final = Kind(HTTPStatus.CONFLICT, "order-id-taken", "Order id taken")
 _TEMPORAL_AWAY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "temporal-away", "Temporal is away")
@@ -75,6 +76,7 @@ _EXAMPLES: Final[dict[int, tuple[Kind, str]]] = {
     400: (_MALFORMED, "the body is not JSON"),
     404: (_NOT_FOUND, "there is no order 'ord-1'"),
     409: (_TAKEN, "order id 'ord-1' was used before with another content; choose another order id"),
+    413: (_TOO_LARGE, "the body is above 1048576 bytes; send a smaller one"),
     422: (_INVALID, "items[0].qty: 0 is below 1; order at least one"),
     503: (_TEMPORAL_AWAY, "Temporal is away; make the same request again"),
 }

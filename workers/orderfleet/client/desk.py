@@ -125,6 +125,10 @@ class OrderDesk:
         """Cancel the order. Raises as `approve`."""
         return await self._asked(order_id, self._client.cancel(order_id, reason, request_id=request_id))
 
+    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
+        return await self._asked(order_id, self._client.cancel_payment(order_id, reason, request_id=request_id))
+
     async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
         """Send the package elsewhere. Raises as `approve`."""
         return await self._asked(order_id, self._client.update_address(order_id, address, request_id=request_id))
