@@ -12,11 +12,14 @@ from fastapi import APIRouter, Body, Response
 
 from orderfleet.api import outcomes
 from orderfleet.api.answers import Changed
+from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.models import Cancel, NewAddress
 from orderfleet.api.parameters import IdOfOrder, RequestId
 from orderfleet.api.services import Given
 
-router = APIRouter(prefix="/orders/{order_id}", tags=["changes"], responses=outcomes.RESPONSES)
+router = APIRouter(
+    prefix="/orders/{order_id}", tags=["changes"], dependencies=[needs(Role.OPERATE)], responses=outcomes.RESPONSES
+)
 
 _ANOTHER_NAME: Final = "The same as `signals/update-address`"
 Reason = Annotated[Cancel | None, Body()]

@@ -10,13 +10,14 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orderfleet.api.answers import STATUS_EXAMPLE, example
+from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.intake import Unprocessable
 from orderfleet.api.problems import documented
 from orderfleet.api.services import Given
 from orderfleet.contracts.listing import Moment, OrderFilter, Place
 from orderfleet.contracts.status import OrderStatus, Step
 
-router = APIRouter(prefix="/orders", tags=["orders"])
+router = APIRouter(prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
 
 class Wanted(BaseModel):
@@ -49,7 +50,7 @@ _EXAMPLE: Final = {
 }
 
 
-@router.get("", summary="List orders", responses={**example(_EXAMPLE), **documented(422, 503)})
+@router.get("", summary="List orders", responses={**example(_EXAMPLE), **documented(401, 403, 422, 503)})
 async def orders(wanted: Annotated[Wanted, Query()], services: Given) -> Orders:
     """List recorded orders, newest first; a page costs the same however many there are."""
     chosen = OrderFilter(**wanted.model_dump(include=set(OrderFilter.model_fields)))

@@ -22,7 +22,7 @@ from orderfleet.orders.validation import of_address
 
 RESPONSES: Final = {
     202: {"model": Changed, "description": "Queued: handled when a worker runs."},
-    **documented(400, 404, 409, 413, 422, 503),
+    **documented(400, 401, 403, 404, 409, 413, 422, 503),
 }
 """What a route that changes an order answers beside 200."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from orderfleet.api.answers import EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
+from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.intake import order_id_for, to_input
 from orderfleet.api.models import NewOrder, OrderTerms, StartOrder
 from orderfleet.api.parameters import IdempotencyKey, IdOfOrder
@@ -16,6 +17,9 @@ from orderfleet.client import SourcedStatus, StartOutcome
 from orderfleet.contracts.order import ReviewMode
 
 router = APIRouter(prefix="/orders", tags=["orders"])
+
+_READ: Final = [needs(Role.READ)]
+_OPERATE: Final = [needs(Role.OPERATE)]
 
 _REPLAYED: Final[dict[str, Any]] = {
     "headers": {
@@ -27,12 +31,12 @@ _REPLAYED: Final[dict[str, Any]] = {
     }
 }
 
-_STARTED: Final = {201: _REPLAYED, **documented(400, 409, 413, 422, 503)}
-_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(404, 422, 503)}
-_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(404, 422, 503)}
+_STARTED: Final = {201: _REPLAYED, **documented(400, 401, 403, 409, 413, 422, 503)}
+_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
+_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
 
 
-@router.post("", status_code=201, summary="Start an order", responses=_STARTED)
+@router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)
 async def create(
     order: NewOrder, services: Given, response: Response, request: Request, idempotency_key: IdempotencyKey = None
 ) -> Created:
@@ -44,7 +48,13 @@ async def create(
     return await _start(order, order_id_for(order, idempotency_key), services, response, request)
 
 
-@router.post("/{order_id}/start", status_code=201, summary="Start an order under an id", responses=_STARTED)
+@router.post(
+    "/{order_id}/start",
+    status_code=201,
+    summary="Start an order under an id",
+    responses=_STARTED,
+    dependencies=_OPERATE,
+)
 async def start(
     order_id: IdOfOrder,
     services: Given,
@@ -75,19 +85,19 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     )
 
 
-@router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS)
+@router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS, dependencies=_READ)
 async def read(order_id: IdOfOrder, services: Given) -> SourcedStatus:
     """Answer from the record; from the workflow when it isn't recorded yet."""
     return await services.desk.recorded(order_id)
 
 
-@router.get("/{order_id}/status", summary="One order, live", responses=_STATUS)
+@router.get("/{order_id}/status", summary="One order, live", responses=_STATUS, dependencies=_READ)
 async def status(order_id: IdOfOrder, services: Given) -> SourcedStatus:
     """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
     return await services.desk.live(order_id)
 
 
-@router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS)
+@router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS, dependencies=_READ)
 async def events(
     order_id: IdOfOrder,
     services: Given,

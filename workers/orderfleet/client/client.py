@@ -27,6 +27,7 @@ from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.order import Address, OrderInput, content_hash
+from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.runtime.settings import Settings
 
@@ -151,6 +152,16 @@ class OrderClient:
     async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
         """Send the package elsewhere. Raises as `approve`."""
         return await self._change(order_id, names.UPDATE_ADDRESS, [address], request_id)
+
+    async def carrier_update(self, order_id: str, update: CarrierUpdate) -> None:
+        """Tell the workflow what the carrier said; durable also while no worker runs.
+
+        Raises:
+            OrderNotFound: the workflow does not run (any more).
+            TemporalUnavailable: Temporal did not answer.
+        """
+        with translated(order_id):
+            await self._handle(order_id).signal(names.CARRIER_UPDATE, update, rpc_timeout=RPC_TIMEOUT)
 
     async def status(self, order_id: str) -> OrderStatus:
         """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.
