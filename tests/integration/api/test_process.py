@@ -19,10 +19,13 @@ PROGRAM = (sys.executable, "-m", "orderfleet", "api")
 
 
 @asynccontextmanager
-async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess.Process]:
     given = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
     found = await asyncio.create_subprocess_exec(
-        *PROGRAM, env={**given, **environment}, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *PROGRAM,
+        env={**given, "ORDERFLEET_API_AUTH": "none", **environment},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         yield found
@@ -84,6 +87,13 @@ async def test_samples_outside_the_local_stack_are_refused():
         _, told = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 2
     assert "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only" in told.decode()
+
+
+async def test_no_choice_of_who_may_call_is_refused_outside_the_local_stack():
+    async with process(ORDERFLEET_API_AUTH=None) as api:
+        _, told = await asyncio.wait_for(api.communicate(), 30)
+    assert api.returncode == 2
+    assert told.decode().startswith("orderfleet: ORDERFLEET_API_AUTH isn't set: choose `tokens`, `jwt`, or `none`")
 
 
 async def _status(caller: httpx.AsyncClient, path: str) -> int:

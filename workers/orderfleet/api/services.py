@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from orderfleet.api.auth.access import Access
 from orderfleet.api.readiness import Readiness
 from orderfleet.client import OrderDesk
 from orderfleet.runtime.settings import Settings
@@ -19,6 +20,7 @@ class Services:
     settings: Settings
     desk: OrderDesk
     readiness: Readiness
+    access: Access = field(default_factory=Access)
 
 
 def _of_app(request: Request) -> Services:

@@ -2,12 +2,20 @@
 
 from orderfleet.client.client import OrderClient, conflict
 from orderfleet.client.desk import OrderDesk, Source, SourcedStatus
-from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.client.errors import (
+    OrderConflict,
+    OrderEnded,
+    OrderNotFound,
+    OrderRefused,
+    ShipmentNotFound,
+    TemporalUnavailable,
+)
 from orderfleet.client.pending import PendingActivity, PendingState
-from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.client.results import Answer, Heard, Started, StartOutcome
 
 __all__ = [
     "Answer",
+    "Heard",
     "OrderClient",
     "OrderConflict",
     "OrderDesk",
@@ -16,6 +24,7 @@ __all__ = [
     "OrderRefused",
     "PendingActivity",
     "PendingState",
+    "ShipmentNotFound",
     "Source",
     "SourcedStatus",
     "StartOutcome",

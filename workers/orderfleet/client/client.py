@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
+from pydantic import BaseModel
 from temporalio.client import (
     Client,
     WorkflowHandle,
@@ -25,7 +26,8 @@ from orderfleet.client.pending import PendingActivity, pending_activities, pendi
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.order import Address, OrderInput
+from orderfleet.contracts.order import Address, OrderInput, content_hash
+from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.runtime.settings import Settings
 
@@ -143,9 +145,23 @@ class OrderClient:
         """Cancel the order. Raises as `approve`."""
         return await self._change(order_id, names.CANCEL_ORDER, [reason], request_id)
 
+    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
+        return await self._change(order_id, names.CANCEL_PAYMENT, [reason], request_id)
+
     async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
         """Send the package elsewhere. Raises as `approve`."""
         return await self._change(order_id, names.UPDATE_ADDRESS, [address], request_id)
+
+    async def carrier_update(self, order_id: str, update: CarrierUpdate) -> None:
+        """Tell the workflow what the carrier said; durable also while no worker runs.
+
+        Raises:
+            OrderNotFound: the workflow does not run (any more).
+            TemporalUnavailable: Temporal did not answer.
+        """
+        with translated(order_id):
+            await self._handle(order_id).signal(names.CARRIER_UPDATE, update, rpc_timeout=RPC_TIMEOUT)
 
     async def status(self, order_id: str) -> OrderStatus:
         """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.
@@ -179,10 +195,11 @@ class OrderClient:
 
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
         """Send an update; with no worker's answer in time, the same change as a signal."""
+        update_id = _update_id(request_id, name, args) if request_id else str(uuid4())
         handle = self._handle(order_id)
         with translated(order_id):
             try:
-                await handle.execute_update(name, args=args, id=request_id or str(uuid4()), rpc_timeout=ANSWER_TIMEOUT)
+                await handle.execute_update(name, args=args, id=update_id, rpc_timeout=ANSWER_TIMEOUT)
             except WorkflowUpdateFailedError as error:
                 raise OrderRefused(str(error.cause)) from error
             except WorkflowUpdateRPCTimeoutOrCancelledError:
@@ -192,6 +209,12 @@ class OrderClient:
 
     def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
         return self._temporal.get_workflow_handle(names.order_workflow_id(order_id))
+
+
+def _update_id(request_id: str, name: str, args: list[Any]) -> str:
+    """An id that only the same change has: a caller may use one request id for several."""
+    content = [arg.model_dump(mode="json") if isinstance(arg, BaseModel) else arg for arg in args]
+    return f"{request_id}:{name}:{content_hash({'args': content})[:16]}"
 
 
 def _memo(order: OrderInput) -> dict[str, str]:

@@ -11,12 +11,21 @@ from contextlib import suppress
 from enum import StrEnum
 
 from orderfleet.client.client import OrderClient, conflict
-from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, TemporalUnavailable
-from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.client.errors import (
+    OrderConflict,
+    OrderEnded,
+    OrderNotFound,
+    OrderRefused,
+    ShipmentNotFound,
+    TemporalUnavailable,
+)
+from orderfleet.client.results import Answer, Heard, Started, StartOutcome
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.order import Address, OrderInput
 from orderfleet.contracts.record import RecordedEvent, RecordedOrder
-from orderfleet.contracts.status import OrderStatus
+from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.status import OrderStatus, ShipmentStatus, ShipmentView
 from orderfleet.ports import OrderReader
 
 
@@ -101,6 +110,14 @@ class OrderDesk:
             await self.recorded(order_id)
         return found
 
+    async def page(self, wanted: OrderFilter, *, after: Place | None = None, limit: int = 50) -> OrderPage:
+        """A page of the recorded orders, newest first.
+
+        Raises:
+            StoreUnavailable: the record is away.
+        """
+        return await self._reader.orders_page(wanted, after=after, limit=limit)
+
     async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
         """Approve the order.
 
@@ -116,9 +133,42 @@ class OrderDesk:
         """Cancel the order. Raises as `approve`."""
         return await self._asked(order_id, self._client.cancel(order_id, reason, request_id=request_id))
 
+    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
+        return await self._asked(order_id, self._client.cancel_payment(order_id, reason, request_id=request_id))
+
     async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
         """Send the package elsewhere. Raises as `approve`."""
         return await self._asked(order_id, self._client.update_address(order_id, address, request_id=request_id))
+
+    async def carrier_says(self, order_id: str, update: CarrierUpdate) -> Heard:
+        """Pass on the carrier's word; said twice, or too late to matter, it is ignored.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            ShipmentNotFound: the order has no such shipment.
+            OrderRefused: the shipment never went out.
+            TemporalUnavailable: Temporal did not answer.
+            StoreUnavailable: neither can be asked.
+        """
+        status: OrderStatus = await self.recorded(order_id)
+        shipment = _shipment(status, update.shipment_id)
+        if shipment is None and not status.ended:
+            # A shipment that just began may not be recorded yet.
+            status = await self.live(order_id)
+            shipment = _shipment(status, update.shipment_id)
+        if shipment is None:
+            raise ShipmentNotFound(f"order {order_id!r} has no shipment {update.shipment_id!r}")
+        if shipment.status in {ShipmentStatus.CANCELED, ShipmentStatus.FAILED}:
+            raise OrderRefused(f"shipment {shipment.id!r} is {shipment.status}: its package never went out")
+        if shipment.status is ShipmentStatus.DELIVERED or status.ended:
+            return Heard.IGNORED
+        try:
+            await self._client.carrier_update(order_id, update)
+        except OrderNotFound:
+            # It ended between the look and the word.
+            return Heard.IGNORED
+        return Heard.TAKEN
 
     async def _asked(self, order_id: str, change: Awaitable[Answer]) -> Answer:
         """Tell an order that ended from one that never was, when no workflow of it runs."""
@@ -141,6 +191,10 @@ def _started_before(order: OrderInput, record: RecordedOrder) -> Started:
         run_id=record.status.run_id,
         outcome=StartOutcome.ADOPTED,
     )
+
+
+def _shipment(status: OrderStatus, shipment_id: str) -> ShipmentView | None:
+    return next((shipment for shipment in status.shipments if shipment.id == shipment_id), None)
 
 
 def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:

@@ -15,6 +15,10 @@ class OrderNotFound(OrderfleetError):
     """Temporal knows no workflow of this order."""
 
 
+class ShipmentNotFound(OrderfleetError):
+    """The order has no such shipment."""
+
+
 class OrderConflict(OrderfleetError):
     """The order id is taken by another owner or with another content."""
 
