@@ -26,10 +26,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from books import Books, wrong
-
 from orderfleet.client import OrderClient, OrderNotFound, OrderRefused, TemporalUnavailable
 from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
 from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy

@@ -243,8 +243,10 @@ async def fleet(
     *,
     record: Callable[[Database], OrderRecord] = OrderRecord,
     faults: str = "",
+    provider: Any = None,
+    carrier: Any = None,
 ) -> AsyncIterator[Fleet]:
-    """Run both workers until the context closes."""
+    """Run both workers until the context closes, on test doubles unless adapters are given."""
     settings = Settings(
         orders_task_queue=orders_queue,
         shipping_task_queue=shipping_queue,
@@ -253,7 +255,7 @@ async def fleet(
     )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(database_url, pool_size=5, timeout=timedelta(seconds=2)))
-        provider, carrier, told = Provider(), TestCarrier(), record(database)
+        provider, carrier, told = provider or Provider(), carrier or TestCarrier(), record(database)
         workers: list[Worker] = [
             build(
                 temporal,

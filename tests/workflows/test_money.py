@@ -121,6 +121,8 @@ async def test_a_lost_booking_answer_books_no_second_parcel(running: Fleet) -> N
 
     assert status.step is Step.SHIPPED
     assert status.shipments[0].tracking_number == "track-ship-m-10"
+    assert (await running.recorded("m-10")).status.shipments == status.shipments
+    assert status.dispatch_failed_reason is None
     assert len(running.carrier.parcels["ship-m-10"]) == 1
     assert running.provider.balance("pay-m-10") == 1
 

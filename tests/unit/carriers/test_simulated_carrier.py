@@ -11,6 +11,7 @@ from orderfleet.carriers.simulated import SimulatedCarrier
 from orderfleet.contracts.errors import BookingVoided, CarrierRefused, CarrierUnavailable
 from orderfleet.contracts.order import Address, Customer, Item
 from orderfleet.contracts.shipping import BookingState, Parcel
+from orderfleet.runtime.settings import Settings
 from record_samples import ADDRESS
 
 KEY = "ship-ord-1"
@@ -100,7 +101,8 @@ async def test_books_that_cannot_be_had_are_an_unavailable_carrier(tmp_path: Pat
         await SimulatedCarrier(ledger=tmp_path / "ledger.db").book(KEY, parcel())
 
 
-def test_carriers_are_known_by_name() -> None:
-    assert isinstance(carrier("simulated", ledger=None, latency=timedelta(0)), SimulatedCarrier)
-    with pytest.raises(UnknownCarrier, match=r"no carrier is called 'dhl'; known: simulated"):
-        carrier("dhl", ledger=None, latency=timedelta(0))
+async def test_carriers_are_known_by_name() -> None:
+    async with carrier(Settings()) as known:
+        assert isinstance(known, SimulatedCarrier)
+    with pytest.raises(UnknownCarrier, match=r"no carrier is called 'dhl'; known: http, simulated"):
+        carrier(Settings(carrier="dhl"))

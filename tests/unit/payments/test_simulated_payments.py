@@ -12,6 +12,7 @@ from orderfleet.contracts.errors import PaymentRefused, PaymentVoided, ProviderU
 from orderfleet.contracts.payment import VoidOutcome
 from orderfleet.payments import UnknownPaymentProvider, payment_provider
 from orderfleet.payments.simulated import SimulatedPayments
+from orderfleet.runtime.settings import Settings
 from record_samples import payment
 
 
@@ -100,7 +101,8 @@ async def test_books_that_cannot_be_had_are_an_unavailable_provider(tmp_path: Pa
         await provider.charge(payment())
 
 
-def test_providers_are_known_by_name() -> None:
-    assert isinstance(payment_provider("simulated", ledger=None, latency=timedelta(0)), SimulatedPayments)
-    with pytest.raises(UnknownPaymentProvider, match=r"no payment provider is called 'strip'; known: simulated"):
-        payment_provider("strip", ledger=None, latency=timedelta(0))
+async def test_providers_are_known_by_name() -> None:
+    async with payment_provider(Settings()) as provider:
+        assert isinstance(provider, SimulatedPayments)
+    with pytest.raises(UnknownPaymentProvider, match=r"no payment provider is called 'strip'; known: http, simulated"):
+        payment_provider(Settings(payment_provider="strip"))

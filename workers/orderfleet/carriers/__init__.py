@@ -5,34 +5,63 @@ The shipping worker's entry point calls `carrier`; nothing else knows which one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+from orderfleet import adapters
+from orderfleet.calls.client import HttpCalls
+from orderfleet.carriers.http import WHO, HttpCarrier
 from orderfleet.carriers.simulated import SimulatedCarrier
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.ports import Carrier
-
-_KNOWN: Final[Mapping[str, Callable[..., Carrier]]] = {"simulated": SimulatedCarrier}
+from orderfleet.runtime.settings import Settings
 
 
 class UnknownCarrier(OrderfleetError):
     """No carrier has that name; the message lists those there are."""
 
 
-def carrier(name: str, *, ledger: Path | None, latency: timedelta) -> Carrier:
-    """The carrier called `name`.
-
-    Args:
-        name: as in the setting `carrier`.
-        ledger: file of a simulated carrier's books; None keeps them in memory.
-        latency: how long a simulated carrier takes to answer.
+def carrier(settings: Settings) -> AbstractAsyncContextManager[Carrier]:
+    """The carrier that the settings name, open as long as the context is.
 
     Raises:
         UnknownCarrier: there is none of that name.
+        BadAdapter: a package registered that name, and it can't be used.
     """
-    make = _KNOWN.get(name)
+    name = settings.carrier
+    if name in _OURS:
+        return _OURS[name](settings)
+    make = adapters.registered(adapters.CARRIERS, name)
     if make is None:
-        raise UnknownCarrier(f"no carrier is called {name!r}; known: {', '.join(sorted(_KNOWN))}")
-    return make(ledger=ledger, latency=latency)
+        known = adapters.known(adapters.CARRIERS, _OURS)
+        raise UnknownCarrier(f"no carrier is called {name!r}; known: {known}")
+    theirs: AbstractAsyncContextManager[Carrier] = make(
+        adapters.AdapterSettings(
+            url=settings.carrier_url, token_file=settings.carrier_token_file, timeout=settings.carrier_timeout
+        )
+    )
+    return theirs
+
+
+@asynccontextmanager
+async def _simulated(settings: Settings) -> AsyncIterator[Carrier]:
+    yield SimulatedCarrier(ledger=settings.simulated_ledger, latency=settings.simulated_latency)
+
+
+@asynccontextmanager
+async def _http(settings: Settings) -> AsyncIterator[Carrier]:
+    async with HttpCalls(
+        WHO,
+        settings.carrier_url,
+        token_file=settings.carrier_token_file,
+        timeout=settings.carrier_timeout,
+        connections=settings.worker_activity_slots,
+    ) as calls:
+        yield HttpCarrier(calls)
+
+
+_OURS: Final[Mapping[str, Callable[[Settings], AbstractAsyncContextManager[Carrier]]]] = {
+    "simulated": _simulated,
+    "http": _http,
+}

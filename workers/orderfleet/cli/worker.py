@@ -44,10 +44,16 @@ def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` does bo
 
 
 async def _both(settings: Settings, stop: Stop) -> None:
+    from orderfleet.carriers import carrier as named_carrier  # noqa: PLC0415
     from orderfleet.orders.worker import wired as orders  # noqa: PLC0415
+    from orderfleet.payments import payment_provider  # noqa: PLC0415
     from orderfleet.runtime.worker import serve  # noqa: PLC0415
     from orderfleet.shipping.worker import wired as shipping  # noqa: PLC0415
     from orderfleet.store import connect  # noqa: PLC0415
 
-    async with connect(settings, "all") as database:
-        await serve(settings, stop, [orders(settings, database), shipping(settings, database)])
+    async with (
+        connect(settings, "all") as database,
+        payment_provider(settings) as provider,
+        named_carrier(settings) as carrier,
+    ):
+        await serve(settings, stop, [orders(settings, database, provider), shipping(settings, database, carrier)])

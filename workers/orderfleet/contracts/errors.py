@@ -6,11 +6,25 @@ further attempt can mend.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 
 class OrderfleetError(Exception):
     """Base of all errors that Orderfleet raises on purpose."""
+
+
+class Unavailable(OrderfleetError):
+    """Somebody outside did not answer, or asked to come back later. Retried.
+
+    Args:
+        message: who, and what happened.
+        retry_after: how long they asked to be left alone; None when they did not say.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class InvalidOrder(OrderfleetError):
@@ -33,7 +47,14 @@ class PaymentVoided(OrderfleetError):
     """The payment id was voided: it can never be charged. Never retried."""
 
 
-class ProviderUnavailable(OrderfleetError):
+class RequestTurnedAway(OrderfleetError):
+    """The payment provider turned a request away without a word on the payment, as for a wrong address.
+
+    Never retried; what an earlier attempt did is unknown, so the payment is voided.
+    """
+
+
+class ProviderUnavailable(Unavailable):
     """The payment provider did not answer, or asked to come back later. Retried."""
 
 
@@ -45,7 +66,7 @@ class BookingVoided(CarrierRefused):
     """The booking of this attempt was voided before it was made. Never retried."""
 
 
-class CarrierUnavailable(OrderfleetError):
+class CarrierUnavailable(Unavailable):
     """The carrier did not answer, or asked to come back later. Retried."""
 
 
@@ -61,6 +82,7 @@ FINAL_ERRORS: Final = tuple(
         PaymentTaken,
         PaymentRefused,
         PaymentVoided,
+        RequestTurnedAway,
         CarrierRefused,
         BookingVoided,
     )

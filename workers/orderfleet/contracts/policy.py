@@ -41,6 +41,12 @@ LOCAL_ATTEMPT_TIMEOUT: Final = _seconds(1)
 """A local activity gets one attempt of this length, then the regular activity takes over."""
 
 
+ANSWER_MARGIN: Final = _seconds(0.2)
+"""Kept free at the end of an attempt, for its answer to reach Temporal."""
+LEAST_FOR_THE_STORE: Final = _seconds(0.2)
+"""With less of an attempt left than this, the store is not asked any more within its bound."""
+
+
 class OutagePolicy(Contract):
     """Gaps between tries without limit, doubling; durable timers."""
 

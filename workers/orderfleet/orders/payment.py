@@ -84,7 +84,8 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
             ctx.state.payment_status = PaymentStatus.VOIDED
             ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
         case _:
-            ctx.state.count_retries("charge", ctx.policy.charge.attempts)
+            if not failed.final:
+                ctx.state.count_retries("charge", ctx.policy.charge.attempts)
             ctx.journal.note(EventKind.CHARGE_UNKNOWN, reason=str(failed))
             await _void(ctx, payment)
 

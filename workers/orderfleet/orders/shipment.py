@@ -22,15 +22,17 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.shipping import (
         AddressChange,
+        Booking,
         BookingState,
         DispatchFailed,
         ShipmentAnswer,
         ShipmentCancel,
+        ShipmentRecord,
         ShippingInput,
         ShippingResult,
     )
     from orderfleet.contracts.status import ShipmentStatus, ShipmentView
-    from orderfleet.contracts.steps import VoidBookingInput, VoidBookingResult
+    from orderfleet.contracts.steps import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
 
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.payment import intent
@@ -89,14 +91,36 @@ class ShipmentPhase:
         arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
         answer = await ctx.meanwhile(ctx.steps.run_until_done(void, arg, ctx.policy.dispatch_carrier, ctx.policy.owed))
         if answer.state is BookingState.DISPATCHED and answer.booking is not None:
-            self._update(
-                status=ShipmentStatus.DISPATCHED,
-                carrier=answer.booking.carrier,
-                tracking_number=answer.booking.tracking_number,
-            )
+            await self._went_after_all(answer.booking)
             raise AlreadyShipped
         if answer.state is BookingState.VOIDED:
             ctx.journal.note(EventKind.BOOKING_VOIDED, key=names.booking_key(ctx.order.order_id))
+
+    async def _went_after_all(self, booking: Booking) -> None:
+        """Record the last shipment as dispatched: it ended itself as failed, for all it knew."""
+        ctx = self._ctx
+        self._update(
+            status=ShipmentStatus.DISPATCHED,
+            carrier=booking.carrier,
+            tracking_number=booking.tracking_number,
+            dispatch_failed_reason=None,
+        )
+        ctx.state.dispatch_failed_reason = None
+        record: Activity[RecordShipmentInput, StepResult] = Activity(
+            "record_shipment", StepResult, ctx.policy.shipping_task_queue
+        )
+        last = ctx.state.shipments[-1]
+        shipment = ShipmentRecord(
+            shipment_id=last.id,
+            order_id=ctx.order.order_id,
+            attempt=len(ctx.state.shipments),
+            status=last.status,
+            carrier=last.carrier,
+            tracking_number=last.tracking_number,
+            attempts=last.attempts,
+        )
+        arg = RecordShipmentInput(order_id=ctx.order.order_id, shipment=shipment, events=())
+        await ctx.meanwhile(ctx.steps.run_until_done(record, arg, ctx.policy.record, ctx.policy.owed))
 
     async def ask_address(self, address: Address) -> str | None:
         """Ask the shipment to go elsewhere; why it refused, or None when it will."""

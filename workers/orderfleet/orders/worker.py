@@ -48,11 +48,8 @@ def duty(
     )
 
 
-def wired(settings: Settings, database: Database) -> Wire:
-    """The duty with the adapters that the settings name; the fleet's sweep is started beside it."""
-    provider = payment_provider(
-        settings.payment_provider, ledger=settings.simulated_ledger, latency=settings.simulated_latency
-    )
+def wired(settings: Settings, database: Database, provider: PaymentProvider) -> Wire:
+    """The duty over the record and the provider; the fleet's sweep is started beside it."""
 
     async def wire(client: Client) -> Duty:
         await start_sweep(client, settings)
@@ -74,5 +71,5 @@ async def start_sweep(client: Client, settings: Settings) -> None:
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
-    async with connect(settings, "orders") as database:
-        await serve(settings, stop, [wired(settings, database)])
+    async with connect(settings, "orders") as database, payment_provider(settings) as provider:
+        await serve(settings, stop, [wired(settings, database, provider)])

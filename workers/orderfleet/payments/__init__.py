@@ -5,34 +5,63 @@ The order worker's entry point calls `payment_provider`; nothing else knows whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+from orderfleet import adapters
+from orderfleet.calls.client import HttpCalls
 from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.payments.http import WHO, HttpPayments
 from orderfleet.payments.simulated import SimulatedPayments
 from orderfleet.ports import PaymentProvider
-
-_KNOWN: Final[Mapping[str, Callable[..., PaymentProvider]]] = {"simulated": SimulatedPayments}
+from orderfleet.runtime.settings import Settings
 
 
 class UnknownPaymentProvider(OrderfleetError):
     """No payment provider has that name; the message lists those there are."""
 
 
-def payment_provider(name: str, *, ledger: Path | None, latency: timedelta) -> PaymentProvider:
-    """The payment provider called `name`.
-
-    Args:
-        name: as in the setting `payment_provider`.
-        ledger: file of a simulated provider's books; None keeps them in memory.
-        latency: how long a simulated provider takes to answer.
+def payment_provider(settings: Settings) -> AbstractAsyncContextManager[PaymentProvider]:
+    """The payment provider that the settings name, open as long as the context is.
 
     Raises:
         UnknownPaymentProvider: there is none of that name.
+        BadAdapter: a package registered that name, and it can't be used.
     """
-    make = _KNOWN.get(name)
+    name = settings.payment_provider
+    if name in _OURS:
+        return _OURS[name](settings)
+    make = adapters.registered(adapters.PAYMENT_PROVIDERS, name)
     if make is None:
-        raise UnknownPaymentProvider(f"no payment provider is called {name!r}; known: {', '.join(sorted(_KNOWN))}")
-    return make(ledger=ledger, latency=latency)
+        known = adapters.known(adapters.PAYMENT_PROVIDERS, _OURS)
+        raise UnknownPaymentProvider(f"no payment provider is called {name!r}; known: {known}")
+    theirs: AbstractAsyncContextManager[PaymentProvider] = make(
+        adapters.AdapterSettings(
+            url=settings.payment_url, token_file=settings.payment_token_file, timeout=settings.payment_timeout
+        )
+    )
+    return theirs
+
+
+@asynccontextmanager
+async def _simulated(settings: Settings) -> AsyncIterator[PaymentProvider]:
+    yield SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency)
+
+
+@asynccontextmanager
+async def _http(settings: Settings) -> AsyncIterator[PaymentProvider]:
+    async with HttpCalls(
+        WHO,
+        settings.payment_url,
+        token_file=settings.payment_token_file,
+        timeout=settings.payment_timeout,
+        connections=settings.worker_activity_slots,
+    ) as calls:
+        yield HttpPayments(calls)
+
+
+_OURS: Final[Mapping[str, Callable[[Settings], AbstractAsyncContextManager[PaymentProvider]]]] = {
+    "simulated": _simulated,
+    "http": _http,
+}

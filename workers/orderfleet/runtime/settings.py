@@ -9,15 +9,16 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.contracts.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
 from orderfleet.contracts.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.runtime.provider_settings import SIMULATED, ServiceUrl, check_timeout, check_url
 
 PREFIX = "ORDERFLEET_"
 
@@ -211,6 +212,11 @@ class Settings(BaseSettings):
     dispatch_carrier_timeout: Duration = Field(
         default=parse_duration("5s"), gt=timedelta(0), description="One attempt of `dispatch_carrier`."
     )
+    refund_timeout: Duration = Field(
+        default=parse_duration("5s"),
+        gt=timedelta(0),
+        description="One attempt to give money back, or to void a charge.",
+    )
     shipping_attempts: int = Field(default=2, ge=1, description="Shipments tried before dispatch failed for good.")
     outage_first_wait: Duration = Field(
         default=parse_duration("1s"), gt=timedelta(0), description="First wait while Postgres is away."
@@ -225,8 +231,33 @@ class Settings(BaseSettings):
         description="How often the fleet looks for orders whose workflow was ended from outside.",
     )
 
-    payment_provider: str = Field(default="simulated", description="Adapter of the payment provider.")
-    carrier: str = Field(default="simulated", description="Adapter of the carrier.")
+    payment_provider: str = Field(
+        default=SIMULATED,
+        description="Adapter of the payment provider: `simulated`, `http`, or one that a package registered.",
+    )
+    payment_url: ServiceUrl = Field(default="", description="Where the payment provider is, for `http`.")
+    payment_token_file: Path | None = Field(
+        default=None, description="File of the payment provider's bearer token, read anew for each call."
+    )
+    payment_timeout: Duration = Field(
+        default=parse_duration("1500ms"),
+        gt=timedelta(0),
+        description="One call to the payment provider. It has to fit into the attempts to charge and to give back,"
+        " beside the database's time-out.",
+    )
+    carrier: str = Field(
+        default=SIMULATED, description="Adapter of the carrier: `simulated`, `http`, or one that a package registered."
+    )
+    carrier_url: ServiceUrl = Field(default="", description="Where the carrier is, for `http`.")
+    carrier_token_file: Path | None = Field(
+        default=None, description="File of the carrier's bearer token, read anew for each call."
+    )
+    carrier_timeout: Duration = Field(
+        default=parse_duration("2500ms"),
+        gt=timedelta(0),
+        description="One call to the carrier. It has to fit into the attempt to dispatch,"
+        " beside the database's time-out.",
+    )
     simulated_ledger: Path | None = Field(
         default=None, description="File of the simulated provider's and carrier's ledgers; unset keeps them in memory."
     )
@@ -247,6 +278,17 @@ class Settings(BaseSettings):
 
     otlp_endpoint: str = Field(default="", description="OTLP over gRPC receiver of traces; empty turns tracing off.")
 
+    @model_validator(mode="after")
+    def _providers_fit(self) -> Self:
+        if self.payment_provider != SIMULATED:
+            check_url(self, "payment_provider", "payment_url")
+            check_timeout(self, "payment_timeout", "charge_timeout")
+            check_timeout(self, "payment_timeout", "refund_timeout")
+        if self.carrier != SIMULATED:
+            check_url(self, "carrier", "carrier_url")
+            check_timeout(self, "carrier_timeout", "dispatch_carrier_timeout")
+        return self
+
     def review(self) -> Review:
         """Review terms of an order that names none."""
         return Review(mode=self.review_mode, timeout=self.review_timeout, on_timeout=self.review_on_timeout)
@@ -264,6 +306,7 @@ class Settings(BaseSettings):
             charge=self._step(self.charge_timeout),
             prepare_package=self._step(self.prepare_package_timeout),
             dispatch_carrier=self._step(self.dispatch_carrier_timeout),
+            refund=self._step(self.refund_timeout),
             outage=OutagePolicy(first=self.outage_first_wait, longest=self.outage_longest_wait),
             shipping_task_queue=self.shipping_task_queue,
             shipping_attempts=self.shipping_attempts,

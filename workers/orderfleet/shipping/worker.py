@@ -34,9 +34,8 @@ def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
     )
 
 
-def wired(settings: Settings, database: Database) -> Wire:
-    """The duty with the adapter that the settings name."""
-    carrier = named_carrier(settings.carrier, ledger=settings.simulated_ledger, latency=settings.simulated_latency)
+def wired(settings: Settings, database: Database, carrier: Carrier) -> Wire:
+    """The duty over the record and the carrier."""
 
     async def wire(_client: Client) -> Duty:
         return duty(settings, OrderRecord(database), carrier)
@@ -46,5 +45,5 @@ def wired(settings: Settings, database: Database) -> Wire:
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
-    async with connect(settings, "shipping") as database:
-        await serve(settings, stop, [wired(settings, database)])
+    async with connect(settings, "shipping") as database, named_carrier(settings) as carrier:
+        await serve(settings, stop, [wired(settings, database, carrier)])

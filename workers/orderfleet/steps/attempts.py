@@ -2,18 +2,20 @@
 
 An interceptor around every activity. A failed attempt is told to the record as an event, best
 effort: an attempt that hangs or is killed can't tell, and Temporal's history has it all the same.
+Whoever asked to be left alone for a while is; an error of a user's own kind counts as ours it derives from.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUnavailable
+from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUnavailable, Unavailable
 from orderfleet.contracts.record import AuditEvent, EventKind
 from orderfleet.contracts.status import Step
 from orderfleet.contracts.steps import StepInput
@@ -29,6 +31,10 @@ _STEP_OF = {
     "void_booking": Step.SHIPPING,
 }
 """The order's step an activity works for; what records or refunds belongs to no single one."""
+
+
+LONGEST_RETRY_AFTER: Final = timedelta(minutes=5)
+"""However long somebody asked to be left alone: three attempts fit well into a step's hour."""
 
 
 class AttemptInterceptor(Interceptor):
@@ -56,9 +62,15 @@ class _Attempt(ActivityInboundInterceptor):
                 str(error), activity.info().attempt, type=STORE_UNAVAILABLE, non_retryable=True
             ) from error
         except Exception as error:
-            # A definite refusal is told by the workflow, which knows what becomes of the order.
-            if type(error).__name__ not in FINAL_ERRORS:
+            final = _final(error)
+            if final is None:
                 await self._tell(input, error)
+                delay = _delay(error, activity.info())
+                if delay is not None:
+                    raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
+            # A definite refusal is told by the workflow, which knows what becomes of the order.
+            elif final != type(error).__name__:
+                raise ApplicationError(str(error), type=final, non_retryable=True) from error
             raise
 
     async def _tell(self, call: ExecuteActivityInput, error: Exception) -> None:
@@ -75,3 +87,27 @@ class _Attempt(ActivityInboundInterceptor):
         )
         with contextlib.suppress(StoreUnavailable):
             await self._log.attempt_failed(call.args[0].order_id, info.activity_type, info.attempt, text, event)
+
+
+def _final(error: Exception) -> str | None:
+    """The final error that it is or derives from, as Temporal's failures name it."""
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in FINAL_ERRORS), None)
+
+
+def _delay(error: Exception, info: activity.Info) -> timedelta | None:
+    """How long the next attempt waits because somebody asked for it; None leaves it to the policy."""
+    if not isinstance(error, Unavailable) or error.retry_after is None:
+        return None
+    asked = min(error.retry_after, LONGEST_RETRY_AFTER)
+    return asked if asked > _gap(info) else None
+
+
+def _gap(info: activity.Info) -> timedelta:
+    """The gap of the policy after this attempt."""
+    policy = info.retry_policy
+    if policy is None:
+        return timedelta(0)
+    longest = (policy.maximum_interval or policy.initial_interval * 100).total_seconds()
+    # A refund may be tried hundreds of times, and the power must stay a number.
+    grown = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(info.attempt - 1, 60)
+    return timedelta(seconds=min(grown, longest))

@@ -15,10 +15,10 @@ from typing import Final
 from temporalio import activity
 
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 
-MARGIN: Final = 0.2
-"""Seconds before the attempt's own time-out, for the answer to reach Temporal."""
-LEAST: Final = 0.2
+_MARGIN: Final = ANSWER_MARGIN.total_seconds()
+_LEAST: Final = LEAST_FOR_THE_STORE.total_seconds()
 """With fewer seconds left it is the provider that used the attempt up, and it counts."""
 
 
@@ -27,7 +27,7 @@ class AttemptClock:
 
     def __init__(self) -> None:
         bound = activity.info().start_to_close_timeout
-        self._end = None if bound is None else time.monotonic() + bound.total_seconds() - MARGIN
+        self._end = None if bound is None else time.monotonic() + bound.total_seconds() - _MARGIN
 
     @asynccontextmanager
     async def asking_the_store(self) -> AsyncIterator[None]:
@@ -37,7 +37,7 @@ class AttemptClock:
             StoreUnavailable: the body was not done in time.
         """
         left = None if self._end is None else self._end - time.monotonic()
-        if left is None or left < LEAST:
+        if left is None or left < _LEAST:
             yield
             return
         try:

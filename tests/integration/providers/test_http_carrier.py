@@ -1,0 +1,117 @@
+"""The carrier over HTTP, against a real server: what each answer comes to."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orderfleet.carriers.ledger import CarrierLedger
+from orderfleet.contracts.errors import BookingVoided, CarrierRefused, CarrierUnavailable
+from orderfleet.contracts.order import Customer, Item
+from orderfleet.contracts.shipping import Booking, BookingState, Parcel
+from orderfleet.ports import Carrier
+from provider_server.faults import AFTER, BEFORE
+from provider_server.process import ProviderServer
+from record_samples import ADDRESS
+
+
+@pytest.fixture
+def key() -> str:
+    return f"ship-{uuid.uuid4().hex}"
+
+
+def parcel(key: str, attempt: int = 1, sku: str = "pen") -> Parcel:
+    order_id = key.removeprefix("ship-")
+    return Parcel(
+        order_id=order_id,
+        shipment_id=f"shipping-{order_id}-{attempt}",
+        attempt=attempt,
+        items=(Item(sku=sku, qty=2, price="1.10"),),
+        address=ADDRESS,
+        customer=Customer(name="Ann"),
+    )
+
+
+def live(server: ProviderServer, key: str) -> int:
+    return sum(1 for taken in CarrierLedger(server.ledger).parcels() if taken.key == key and not taken.voided)
+
+
+async def test_one_parcel_a_key(parcels: Carrier, server: ProviderServer, key: str) -> None:
+    booking = await parcels.book(key, parcel(key))
+    assert await parcels.book(key, parcel(key)) == booking
+    assert await parcels.void_booking(key, 1) == (BookingState.DISPATCHED, booking)
+    assert live(server, key) == 1
+    told = server.calls(key=key)
+    assert [call["headers"]["Idempotency-Key"] for call in told] == [key, key, f"{key}/void/1"]
+    assert told[0]["body"]["address"] == ADDRESS.model_dump()
+    assert told[0]["body"]["items"] == [{"sku": "pen", "qty": 2, "price": "1.10"}]
+
+
+async def test_nothing_booked_closes_the_attempt_and_not_the_next(parcels: Carrier, key: str) -> None:
+    assert await parcels.void_booking(key, 1) == (BookingState.NONE, None)
+    with pytest.raises(BookingVoided, match="the carrier refused with 410"):
+        await parcels.book(key, parcel(key, attempt=1))
+    assert await parcels.book(key, parcel(key, attempt=2))
+
+
+async def test_a_parcel_that_has_not_left_is_taken_back(parcels: Carrier, server: ProviderServer, key: str) -> None:
+    taken = {"carrier": "x", "tracking_number": "1"}
+    server.answers("/booking-voids", 200, {"key": key, "attempt": 1, "state": "voided", "booking": taken})
+    assert await parcels.void_booking(key, 1) == (BookingState.VOIDED, Booking(**taken))
+
+
+async def test_a_refusal_is_final_and_says_why(parcels: Carrier, server: ProviderServer, key: str) -> None:
+    with pytest.raises(CarrierRefused, match=r"^the carrier refused with 422: address unknown$"):
+        await parcels.book(key, parcel(key, sku="refuse-dispatch"))
+    for status in (400, 403, 404, 410):
+        server.answers("/bookings", status, {"title": "not us"})
+        with pytest.raises(CarrierRefused, match=f"refused with {status}: not us") as raised:
+            await parcels.book(key, parcel(key))
+        assert type(raised.value) is CarrierRefused
+
+
+@pytest.mark.parametrize("status", [401, 408, 409, 425, 429, 500, 503])
+async def test_what_another_attempt_may_mend_is_retried(
+    parcels: Carrier, server: ProviderServer, key: str, status: int
+) -> None:
+    for path in ("/bookings", "/booking-voids"):
+        server.answers(path, status, {"message": "later"}, Retry_After="3")
+        with pytest.raises(CarrierUnavailable, match=f"answered {status}: later") as raised:
+            await (parcels.book(key, parcel(key)) if path == "/bookings" else parcels.void_booking(key, 1))
+        assert raised.value.retry_after == timedelta(seconds=3)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "told"),
+    [
+        ("/bookings", {"key": "other", "carrier": "x", "tracking_number": "1"}, "key is other where ship-"),
+        ("/bookings", {"carrier": "x", "tracking_number": ""}, "tracking_number: "),
+        ("/bookings", {"carrier": "x"}, "tracking_number: Field required"),
+        ("/booking-voids", {"attempt": 1, "state": "gone"}, "state: Input should be 'none', 'voided' or 'dispatched'"),
+        ("/booking-voids", {"attempt": 2, "state": "none"}, "attempt is 2 where 1 was asked"),
+        ("/booking-voids", {"attempt": 1, "state": "dispatched"}, "state dispatched comes with its booking"),
+    ],
+)
+async def test_an_answer_that_does_not_hold_is_retried(
+    parcels: Carrier, server: ProviderServer, key: str, path: str, answer: dict[str, Any], told: str
+) -> None:
+    server.answers(path, 200, {"key": key, **answer})
+    with pytest.raises(CarrierUnavailable, match=f"gave no usable answer to {path}") as raised:
+        await (parcels.book(key, parcel(key)) if path == "/bookings" else parcels.void_booking(key, 1))
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
+async def test_one_parcel_whatever_becomes_of_the_first_answer(
+    adapters: Any, server: ProviderServer, key: str, fault: str
+) -> None:
+    impatient, parcels = await adapters.carrier(carrier_timeout="400ms"), await adapters.carrier()
+    server.script("/bookings", {"fault": fault, "seconds": 0.6})
+    with suppress(CarrierUnavailable):
+        await impatient.book(key, parcel(key))
+    assert await parcels.book(key, parcel(key))
+    assert live(server, key) == 1

@@ -1,0 +1,271 @@
+"""The payment provider over HTTP, against a real server: what each answer comes to."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orderfleet.contracts.errors import PaymentRefused, PaymentVoided, ProviderUnavailable, RequestTurnedAway
+from orderfleet.contracts.payment import PaymentIntent, VoidOutcome
+from orderfleet.payments.ledger import PaymentLedger
+from orderfleet.ports import PaymentProvider
+from provider_server.faults import AFTER, BEFORE
+from provider_server.process import ProviderServer
+from record_samples import payment, until
+
+DAMAGED = ["mute", "wrong", "huge", "half", "html", "empty", "redirect"]
+
+
+@pytest.fixture
+def asked() -> PaymentIntent:
+    return payment(uuid.uuid4().hex)
+
+
+def moved(server: ProviderServer, asked: PaymentIntent) -> Counter[str]:
+    entries = PaymentLedger(server.ledger).entries()
+    return Counter(entry.kind for entry in entries if entry.payment_id == asked.payment_id)
+
+
+def good(asked: PaymentIntent, **changes: Any) -> dict[str, Any]:
+    return {
+        "payment_id": asked.payment_id,
+        "status": "charged",
+        "amount": str(asked.amount),
+        "currency": asked.currency,
+        "reference": "ch_1",
+        **changes,
+    }
+
+
+async def test_charge_void_and_refund(payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent) -> None:
+    first = await payments.charge(asked)
+    assert await payments.charge(asked) == first
+    await payments.refund(asked)
+    await payments.refund(asked)
+    assert await payments.void(asked) is VoidOutcome.GIVEN_BACK
+    assert moved(server, asked) == {"charge": 1, "give_back": 1, "void": 1}
+
+
+async def test_every_call_carries_its_own_idempotency_key(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+) -> None:
+    await payments.charge(asked)
+    await payments.refund(asked)
+    await payments.void(asked)
+    calls = server.calls(payment_id=asked.payment_id)
+    assert [(call["path"], call["headers"]["Idempotency-Key"]) for call in calls] == [
+        ("/charges", asked.payment_id),
+        ("/refunds", f"{asked.payment_id}/refund"),
+        ("/voids", f"{asked.payment_id}/void"),
+    ]
+    assert len({call["peer"] for call in calls}) == 1, "one connection serves them all"
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 422, 451])
+async def test_a_refusal_that_names_the_payment_is_final_and_says_why(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
+) -> None:
+    server.answers("/charges", status, {"payment_id": asked.payment_id, "detail": "card expired"})
+    with pytest.raises(PaymentRefused, match=f"^the payment provider refused with {status}: card expired$"):
+        await payments.charge(asked)
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 410, 422])
+async def test_a_refusal_without_a_word_on_the_payment_is_final_and_leaves_the_outcome_open(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
+) -> None:
+    server.answers("/charges", status, {"payment_id": "pay-another", "error": {"message": "no such\n route"}})
+    with pytest.raises(RequestTurnedAway, match=f"^the payment provider refused with {status}: no such route$"):
+        await payments.charge(asked)
+
+
+async def test_a_voided_payment_can_never_be_charged(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+) -> None:
+    assert await payments.void(asked) is VoidOutcome.NEVER_CHARGED
+    with pytest.raises(PaymentVoided, match="was voided"):
+        await payments.charge(asked)
+    assert moved(server, asked) == {"void": 1}
+
+
+@pytest.mark.parametrize("status", [401, 408, 409, 425, 429, 500, 502, 503, 504])
+async def test_what_another_attempt_may_mend_is_retried(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
+) -> None:
+    server.answers("/charges", status, "try later\n", Retry_After="7")
+    with pytest.raises(ProviderUnavailable, match=f"^the payment provider answered {status}: try later$") as raised:
+        await payments.charge(asked)
+    assert raised.value.retry_after == timedelta(seconds=7)
+    assert await payments.charge(asked)
+
+
+async def test_retry_after_may_be_a_date(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=2)
+    server.answers("/charges", 503, "", Retry_After=format_datetime(later, usegmt=True))
+    with pytest.raises(ProviderUnavailable, match="503: Service Unavailable") as raised:
+        await payments.charge(asked)
+    assert raised.value.retry_after is not None
+    assert timedelta(seconds=90) < raised.value.retry_after <= timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"amount": "31.31"}, "amount is 31.31 where 31.30 was asked"),
+        ({"amount": 3130}, "amount is 3130 where 31.30 was asked"),
+        ({"amount": "NaN"}, "amount: "),
+        ({"currency": "EUR"}, "currency is EUR where USD was asked"),
+        ({"payment_id": "pay-other"}, "payment_id is pay-other where pay-"),
+        ({"status": "pending"}, "status: Input should be 'charged'"),
+        ({"reference": ""}, "reference: "),
+        ({"reference": "a\x00b"}, "reference: "),
+        ({"reference": None}, "reference: "),
+    ],
+)
+async def test_a_charge_that_is_not_what_was_asked_is_no_charge(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, changes: dict[str, Any], told: str
+) -> None:
+    server.answers("/charges", 200, good(asked, **changes))
+    with pytest.raises(ProviderUnavailable, match="gave no usable answer to /charges") as raised:
+        await payments.charge(asked)
+    assert told in str(raised.value)
+    assert await payments.charge(asked)
+
+
+async def test_amounts_may_be_written_otherwise(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+) -> None:
+    for amount in ("31.3", "31.3000", 31.30):
+        server.answers("/charges", 201, good(asked, amount=amount))
+        assert (await payments.charge(asked)).reference == "ch_1"
+    large = payment(uuid.uuid4().hex, amount="1E+4")
+    await payments.charge(large)
+    assert server.calls(payment_id=large.payment_id)[0]["body"]["amount"] == "10000"
+
+
+@pytest.mark.parametrize("body", ["", "[]", "null", '"charged"', "{", "<html>", '{"a": "\\ud800"}', "\xff" * 9])
+async def test_garbage_is_an_error_that_says_so_and_is_retried(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, body: str
+) -> None:
+    for path, call in (("/charges", payments.charge), ("/voids", payments.void), ("/refunds", payments.refund)):
+        server.answers(path, 200, body)
+        with pytest.raises(ProviderUnavailable, match=f"gave no usable answer to {path}: ."):
+            await call(asked)
+
+
+@pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
+async def test_one_charge_whatever_becomes_of_the_first_answer(
+    adapters: Any, server: ProviderServer, asked: PaymentIntent, fault: str
+) -> None:
+    impatient, payments = await adapters.payments(payment_timeout="400ms"), await adapters.payments()
+    server.script("/charges", {"fault": fault, "seconds": 0.6})
+    with suppress(ProviderUnavailable):
+        await impatient.charge(asked)
+    assert await payments.charge(asked)
+    assert moved(server, asked) == {"charge": 1}
+
+
+async def test_a_charge_that_arrives_after_its_void_takes_nothing(
+    adapters: Any, server: ProviderServer, asked: PaymentIntent
+) -> None:
+    impatient, payments = await adapters.payments(payment_timeout="300ms"), await adapters.payments()
+    server.script("/charges", {"fault": "late_work", "seconds": 0.5})
+    with pytest.raises(ProviderUnavailable, match=r"^the payment provider did not answer within 300ms$"):
+        await impatient.charge(asked)
+    assert await payments.void(asked) is VoidOutcome.NEVER_CHARGED
+    async with asyncio.timeout(5):
+        with pytest.raises(PaymentVoided):
+            await payments.charge(asked)
+    assert moved(server, asked) == {"void": 1}
+
+
+async def test_an_answer_told_twice_is_never_taken_for_the_next_one(
+    payments: PaymentProvider, server: ProviderServer
+) -> None:
+    first, *others = (payment(uuid.uuid4().hex) for _ in range(4))
+    server.script("/charges", "twice")
+    references = {(await payments.charge(first)).reference}
+    for other in others:
+        try:
+            charge = await payments.charge(other)
+        except ProviderUnavailable as error:
+            assert "payment_id is" in str(error)  # noqa: PT017 - whether it meets the stale answer is a matter of time
+            charge = await payments.charge(other)
+        references.add(charge.reference)
+    assert len(references) == 4
+    assert [moved(server, each) for each in (first, *others)] == [{"charge": 1}] * 4
+
+
+async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvider, server: ProviderServer) -> None:
+    refused, other = payment(uuid.uuid4().hex, f"refuse-{uuid.uuid4().hex}"), payment(uuid.uuid4().hex)
+    server.script("/charges", "twice")
+    with pytest.raises(PaymentRefused, match="402: card declined"):
+        await payments.charge(refused)
+    try:
+        await payments.charge(other)
+    except RequestTurnedAway:
+        assert await payments.void(other) is VoidOutcome.GIVEN_BACK
+    else:
+        assert moved(server, other) == {"charge": 1}
+
+
+async def test_calls_under_way_outlive_connections_that_are_no_longer_trusted(
+    payments: PaymentProvider, server: ProviderServer
+) -> None:
+    slow, wrong = payment(uuid.uuid4().hex), payment(uuid.uuid4().hex)
+    server.script("/charges", {"fault": "late", "seconds": 0.3}, "wrong")
+    under_way = asyncio.create_task(payments.charge(slow))
+    await until(lambda: asyncio.to_thread(lambda: bool(server.calls(payment_id=slow.payment_id))))
+    with pytest.raises(ProviderUnavailable):
+        await payments.charge(wrong)
+    assert await under_way
+
+
+async def test_nobody_there_is_said_in_a_line(adapters: Any, asked: PaymentIntent) -> None:
+    payments = await adapters.payments(payment_url="http://127.0.0.1:1/base")
+    with pytest.raises(ProviderUnavailable, match=r"^the payment provider could not be reached: Cannot connect"):
+        await payments.charge(asked)
+
+
+async def test_a_redirect_is_not_followed(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+) -> None:
+    server.answers("/charges", 308, "", Location=f"{server.url}/charges")
+    with pytest.raises(ProviderUnavailable, match="status 308 where 2xx was expected; redirects are not followed"):
+        await payments.charge(asked)
+    assert len(server.calls(payment_id=asked.payment_id)) == 1
+
+
+async def test_the_token_is_read_anew_for_each_call(
+    adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path
+) -> None:
+    payments = await adapters.payments(payment_token_file=token_file)
+    for token in ("first", "second\n"):
+        token_file.write_text(token)  # noqa: ASYNC240 - a few bytes
+        await payments.charge(asked)
+    sent = [call["headers"]["Authorization"] for call in server.calls(payment_id=asked.payment_id)]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "a\r\nX-Evil: 1", b"\xff\xfe"])
+async def test_a_token_file_that_is_wrong_is_said_without_its_content(
+    adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path, content: str | bytes | None
+) -> None:
+    if content is not None:
+        token_file.write_bytes(content.encode() if isinstance(content, str) else content)  # noqa: ASYNC240
+    payments = await adapters.payments(payment_token_file=token_file)
+    told = f"the token file {token_file} (can't be read|has to hold)"
+    with pytest.raises(ProviderUnavailable, match=told) as raised:
+        await payments.charge(asked)
+    assert "Evil" not in str(raised.value)
+    assert not server.calls(payment_id=asked.payment_id)

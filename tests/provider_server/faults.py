@@ -1,0 +1,104 @@
+"""How the provider server misbehaves: by script, or drawn from a seed.
+
+A fault is an object `{"fault": NAME, …}`. `BEFORE` ones never do the work, `AFTER` ones did it and tell
+nobody, or tell it wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import defaultdict, deque
+from typing import Any
+
+from aiohttp import web
+
+from provider_server.work import Said
+
+BEFORE = ("drop", "in_progress", "too_many", "away", "html", "empty", "redirect")
+AFTER = ("drop_after", "late", "late_work", "twice", "half", "broken", "wrong", "huge", "mute")
+ANSWER = "answer"
+"""Answers `status`, `headers` and `body` as given, without doing any work."""
+
+Fault = dict[str, Any]
+
+
+class Plan:
+    """Which call meets which fault.
+
+    Args:
+        rate: share of the calls that meet one.
+        seed: with the same seed the nth call of a key meets the same fault in every run.
+        late: seconds that a late answer takes.
+    """
+
+    def __init__(self, rate: float, seed: int, late: float) -> None:
+        self.script: dict[str, deque[Fault]] = defaultdict(deque)
+        self._counts: dict[str, int] = defaultdict(int)
+        self._rate, self._seed, self._late = rate, seed, late
+
+    def draw(self, path: str, key: str) -> Fault:
+        if self.script[path]:
+            return {"seconds": self._late, **self.script[path].popleft()}
+        self._counts[key] += 1
+        dice = random.Random(f"{self._seed}/{path}/{key}/{self._counts[key]}")
+        if dice.random() >= self._rate:
+            return {"fault": ""}
+        return {"fault": dice.choice((*BEFORE, *AFTER)), "seconds": self._late}
+
+
+def instead(fault: Fault) -> web.Response | None:  # noqa: PLR0911 - one a fault
+    """The answer that stands in for the work; None when the work is done."""
+    headers = {"Retry-After": "0"}
+    match fault["fault"]:
+        case "drop":
+            return web.Response()
+        case "in_progress":
+            return web.json_response({"detail": "this key is in progress"}, status=409)
+        case "too_many":
+            return web.json_response({"detail": "too many requests"}, status=429, headers=headers)
+        case "away":
+            return web.Response(text="<html>maintenance</html>", status=503, headers=headers)
+        case "html":
+            return web.Response(text="<html>sign in</html>", content_type="text/html")
+        case "empty":
+            return web.Response(status=204)
+        case "redirect":
+            return web.Response(status=307, headers={"Location": "/charges"})
+        case "answer":
+            body = fault.get("body", "")
+            text = body if isinstance(body, str) else json.dumps(body)
+            return web.Response(text=text, status=fault["status"], headers=fault.get("headers", {}))
+    return None
+
+
+async def told(request: web.Request, fault: Fault, said: Said) -> web.Response:
+    """How the work's own answer is told."""
+    status, body = said
+    answer = web.json_response(body, status=status)
+    raw = json.dumps(body).encode()
+    match fault["fault"]:
+        case "late":
+            await asyncio.sleep(fault["seconds"])
+        case "twice" if request.transport is not None:
+            request.transport.write(f"HTTP/1.1 {status} Told\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+        case "half" if request.transport is not None:
+            request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + raw)
+            request.transport.close()
+        case "broken":
+            return web.json_response({"detail": "it broke"}, status=500)
+        case "wrong":
+            name = "payment_id" if "payment_id" in body else "key"
+            return web.json_response({**body, name: "somebody-else"}, status=status)
+        case "huge":
+            return web.json_response({**body, "padding": "x" * 100_000}, status=status)
+        case "mute":
+            return web.json_response({}, status=status)
+    return answer
+
+
+def cut(request: web.Request) -> None:
+    """End the connection without a word."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,58 @@
+"""The provider server as tests see it: started, scripted, asked what it was called for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class ProviderServer:
+    """A running server."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.ledger = folder / "ledger.db"
+
+    def script(self, path: str, *faults: str | dict[str, Any]) -> None:
+        """What the next calls of `path` meet, in order."""
+        told = [fault if isinstance(fault, dict) else {"fault": fault} for fault in faults]
+        self._ask("/_script", {"path": path, "faults": told})
+
+    def answers(self, path: str, status: int, body: Any = "", **headers: str) -> None:
+        """What the next call of `path` is answered, without any work done."""
+        written = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.script(path, {"fault": "answer", "status": status, "body": body, "headers": written})
+
+    def calls(self, **like: Any) -> list[dict[str, Any]]:
+        """The calls so far whose body has these fields."""
+        return [call for call in json.loads(self._ask("/_calls")) if like.items() <= call["body"].items()]
+
+    def _ask(self, path: str, body: Any = None) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data), timeout=30) as answer:
+            return answer.read()
+
+
+@contextmanager
+def provider_server(folder: Path, *options: str) -> Iterator[ProviderServer]:
+    """Start a server whose books are in `folder`; end it."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "server.py"), str(folder), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert port, "the provider server did not start"
+        yield ProviderServer(f"http://127.0.0.1:{port}", folder)
+    finally:
+        process.kill()
+        process.communicate()

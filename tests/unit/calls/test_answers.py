@@ -1,0 +1,62 @@
+"""What is read from an answer beside its good content."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orderfleet.calls.answers import LONGEST_REASON, cut, reason, retry_after
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        (" 120 ", 120),
+        ("Sun, 01 Mar 2026 12:00:30 GMT", 30),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),
+        ("Sun Mar  1 12:00:05 2026", 5),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("9" * 30, None),
+        ("9" * 5000, None),
+        ("\u0663", None),
+    ],
+)
+def test_retry_after_in_every_form(text: str, seconds: int | None) -> None:
+    assert retry_after({"Retry-After": text}, NOW) == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_no_retry_after() -> None:
+    assert retry_after({}) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'{"title": "Refused", "detail": "card declined"}', "card declined"),
+        (b'{"detail": "", "message": "no funds"}', "no funds"),
+        (b'{"error": {"message": "no such card", "code": 1}}', "no such card"),
+        (b'{"error": "expired"}', "expired"),
+        (b'{"detail": ["a list"]}', "Phrase"),
+        (b'{"detail": "a\\r\\n\\u0000b\\u202e"}', "a b"),
+        (b"plain\nwords", "plain words"),
+        (b"<!doctype html><h1>Oops", "Phrase"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"", "Phrase"),
+        (None, "Phrase"),
+    ],
+)
+def test_the_other_sides_own_words(raw: bytes | None, told: str) -> None:
+    assert reason(raw, "Phrase") == told
+
+
+def test_words_are_cut() -> None:
+    assert len(reason(b"x" * 10_000, None)) == LONGEST_REASON
+    assert cut("y" * LONGEST_REASON) == "y" * LONGEST_REASON
+    assert reason(b"", None) == "no reason given"

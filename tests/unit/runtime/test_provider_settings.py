@@ -1,0 +1,70 @@
+"""Settings of payment provider and carrier that don't go together are refused, with both named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from orderfleet.runtime.settings import Settings
+
+HTTP_PAYMENTS = {"payment_provider": "http", "payment_url": "https://pay.example.com/v1"}
+HTTP_CARRIER = {"carrier": "http", "carrier_url": "http://carrier:8080"}
+
+
+def refused(**given: Any) -> str:
+    with pytest.raises(ValidationError) as raised:
+        Settings(**given)
+    return raised.value.errors()[0]["msg"]
+
+
+def test_the_defaults_leave_room_for_both_calls_of_the_record() -> None:
+    settings = Settings(**HTTP_PAYMENTS, **HTTP_CARRIER)
+    assert settings.payment_timeout + settings.database_timeout < settings.charge_timeout
+    assert settings.carrier_timeout + settings.database_timeout < settings.dispatch_carrier_timeout
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"payment_timeout": "1700ms"}, "ORDERFLEET_CHARGE_TIMEOUT (4s) has no room for"),
+        ({"payment_timeout": "3s", "charge_timeout": "10s"}, "ORDERFLEET_REFUND_TIMEOUT (5s) has no room for"),
+        (
+            {"charge_timeout": "3s"},
+            "ORDERFLEET_PAYMENT_TIMEOUT (1s500ms) beside ORDERFLEET_DATABASE_TIMEOUT (2s)",
+        ),
+        ({"database_timeout": "3s"}, "shorten ORDERFLEET_PAYMENT_TIMEOUT or lengthen ORDERFLEET_CHARGE_TIMEOUT"),
+    ],
+)
+def test_a_call_to_the_provider_has_to_fit_into_its_attempts(given: dict[str, str], named: str) -> None:
+    told = refused(**HTTP_PAYMENTS, **given)
+    assert named in told
+    assert Settings(**given), "nobody is called by a simulated provider"
+
+
+def test_a_call_to_the_carrier_has_to_fit_into_its_attempt() -> None:
+    told = refused(**HTTP_CARRIER, carrier_timeout="3s")
+    assert "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT (5s) has no room for a call of ORDERFLEET_CARRIER_TIMEOUT (3s)" in told
+    assert Settings(**HTTP_CARRIER, carrier_timeout="3s", dispatch_carrier_timeout="6s")
+
+
+def test_a_package_s_adapter_has_to_fit_too_and_needs_no_url() -> None:
+    assert Settings(payment_provider="acme", carrier="acme")
+    assert "ORDERFLEET_CHARGE_TIMEOUT" in refused(payment_provider="acme", payment_timeout="9s")
+
+
+def test_http_needs_somebody_to_call() -> None:
+    assert refused(payment_provider="http").endswith("ORDERFLEET_PAYMENT_PROVIDER=http needs ORDERFLEET_PAYMENT_URL")
+    assert refused(carrier="http").endswith("ORDERFLEET_CARRIER=http needs ORDERFLEET_CARRIER_URL")
+
+
+@pytest.mark.parametrize(
+    "url", ["pay.example.com", "ftp://x", "https://u:p@x", "https://x?a", "https://", "https://x y"]
+)
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    assert "write https://HOST[:PORT][/PATH]" in refused(payment_url=url)
+
+
+def test_an_order_takes_the_time_to_give_back_with_it() -> None:
+    assert Settings(refund_timeout="9s").order_policy().refund.attempt_timeout.total_seconds() == 9

@@ -1,0 +1,81 @@
+"""What an attempt that failed is told to Temporal: when to come back, and whether at all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
+
+from orderfleet.contracts.errors import CarrierUnavailable, PaymentRefused, ProviderUnavailable
+from orderfleet.steps.attempts import LONGEST_RETRY_AFTER, AttemptInterceptor
+
+
+class Declined(PaymentRefused):
+    """As a user's own adapter may tell it apart."""
+
+
+class Failing(ActivityInboundInterceptor):
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ARG002 - temporalio's name
+        raise self._error
+
+
+async def told(error: Exception, attempt: int = 1) -> BaseException:
+    """What an attempt that raises `error` tells Temporal."""
+    environment = ActivityEnvironment()
+    environment.info = type(environment.info)(
+        **{
+            **vars(environment.info),
+            "attempt": attempt,
+            "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+        }
+    )
+    interceptor = AttemptInterceptor(log=None).intercept_activity(Failing(error))  # type: ignore[arg-type]
+
+    async def run() -> Any:
+        assert activity.in_activity()
+        return await interceptor.execute_activity(ExecuteActivityInput(fn=run, args=(), executor=None, headers={}))
+
+    with pytest.raises(Exception, match=str(error)) as raised:
+        await environment.run(run)
+    return raised.value
+
+
+@pytest.mark.parametrize("kind", [ProviderUnavailable, CarrierUnavailable])
+async def test_retry_after_is_honoured(kind: type[ProviderUnavailable]) -> None:
+    failure = await told(kind("busy", timedelta(seconds=40)))
+    assert isinstance(failure, ApplicationError)
+    assert failure.type == kind.__name__
+    assert not failure.non_retryable
+    assert failure.next_retry_delay == timedelta(seconds=40)
+
+
+async def test_retry_after_is_bounded() -> None:
+    failure = await told(ProviderUnavailable("closed", timedelta(days=2)))
+    assert isinstance(failure, ApplicationError)
+    assert failure.next_retry_delay == LONGEST_RETRY_AFTER == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(("after", "attempt"), [(0, 1), (1, 1), (3, 3), (30, 500)])
+async def test_a_shorter_wait_than_the_policys_own_changes_nothing(after: int, attempt: int) -> None:
+    error = ProviderUnavailable("busy", timedelta(seconds=after))
+    assert await told(error, attempt) is error
+
+
+async def test_without_retry_after_the_policy_decides() -> None:
+    error = ProviderUnavailable("busy")
+    assert await told(error) is error
+
+
+async def test_a_refusal_of_a_users_own_kind_is_final_too() -> None:
+    failure = await told(Declined("no funds"))
+    assert isinstance(failure, ApplicationError)
+    assert (failure.type, failure.non_retryable, failure.message) == ("PaymentRefused", True, "no funds")

@@ -1,0 +1,123 @@
+"""Both workers, and a payment provider and a carrier behind HTTP that misbehave half of the time, seeded.
+
+Their books, read from outside, are held against the record: one charge a payment, one parcel an order,
+and whatever was not sent is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet import Fleet, eventually, fleet, quick_policy
+from temporalio.client import Client
+
+from books import Books, wrong
+from orderfleet.carriers import carrier
+from orderfleet.client import OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.contracts.order import Item, OrderInput, Review, ReviewMode
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.payments import payment_provider
+from orderfleet.runtime.settings import Settings
+from provider_server.faults import AFTER, BEFORE
+from provider_server.process import ProviderServer, provider_server
+
+SEED = int(os.environ.get("PROVIDER_SEED", "3"))
+ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
+CALL = "400ms"
+STEP = StepPolicy(attempt_timeout="3s", initial_interval="10ms", maximum_interval="50ms")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ProviderServer]:
+    options = ("--rate", "0.5", "--seed", str(SEED), "--late", "0.6", "--held-back", "0.5")
+    with provider_server(tmp_path, *options) as made:
+        yield made
+
+
+@pytest.fixture
+async def served(
+    temporal_client: Client, postgres_url: str, task_queues: Any, server: ProviderServer
+) -> AsyncIterator[Fleet]:
+    settings = Settings(
+        payment_provider="http",
+        payment_url=server.url,
+        payment_timeout=CALL,
+        carrier="http",
+        carrier_url=server.url,
+        carrier_timeout=CALL,
+    )
+    async with AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(payment_provider(settings))
+        parcels = await stack.enter_async_context(carrier(settings))
+        made = fleet(
+            *(temporal_client, postgres_url, task_queues.orders, task_queues.shipping),
+            provider=provider,
+            carrier=parcels,
+        )
+        yield await stack.enter_async_context(made)
+
+
+def an_order(fleet: Fleet, number: int) -> OrderInput:
+    order_id = f"faulty-{SEED}-{number}"
+    sku = "refuse-dispatch" if number % 5 == 0 else "widget"
+    return fleet.order(
+        order_id,
+        items=(Item(sku=sku, qty=number, price="1.10"),),
+        payment_id=f"refuse-{order_id}" if number % 7 == 0 else f"pay-{order_id}",
+        review=Review(mode=ReviewMode.AUTO),
+        policy=quick_policy(fleet.settings, charge=STEP, dispatch_carrier=STEP, refund=STEP),
+    )
+
+
+async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
+    """Start an order, perhaps cancel it at some moment; its status once nothing is owed any more."""
+    order = an_order(fleet, number)
+    await fleet.start(order)
+    if number % 3 == 0:
+        await asyncio.sleep(dice.random() * 1.5)
+        with suppress(OrderRefused, OrderNotFound, TemporalUnavailable):
+            await fleet.client.cancel(order.order_id, "changed my mind")
+    told = await eventually(
+        lambda: fleet.reads.order(order.order_id),
+        lambda found: (
+            found is not None and found.status.ended and found.status.payment.status is not PaymentStatus.REFUNDING
+        ),
+        seconds=90,
+    )
+    assert told is not None
+    return told.status
+
+
+@pytest.mark.timeout(150)
+async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, server: ProviderServer) -> None:
+    dice = random.Random(SEED)
+    ended = await asyncio.gather(*(one(served, number, dice) for number in range(1, ORDERS + 1)))
+
+    books = Books(server.ledger)
+    money, parcels = books.money(), books.parcels()
+    broken = {
+        status.order_id: problems for status in ended if (problems := wrong(status.order_id, status, money, parcels))
+    }
+    calls = server.calls()
+    met = Counter(call["fault"] for call in calls)
+    print(f"\nseed {SEED}: {len(calls)} calls, {Counter(f'{s.step}, {s.payment.status}' for s in ended)}, {met}")
+    assert not broken, broken
+    assert max(money.values()) == max(parcels.values()) == 1
+    assert len(set(met) & {*BEFORE, *AFTER}) > 10, "most faults were met; each has its own test beside the adapters"
+    assert Counter(status.step for status in ended)[Step.SHIPPED] >= ORDERS // 4
+    refused = [status for number, status in enumerate(ended, 1) if number % 7 == 0]
+    assert not any(kind == "charge" and payment.startswith("refuse-") for kind, payment in money), refused
+    asked: dict[str, set[str]] = {}
+    for call in calls:
+        if "amount" in call["body"]:
+            asked.setdefault(call["body"]["payment_id"], set()).add(call["body"]["amount"])
+    assert all(len(amounts) == 1 for amounts in asked.values()), "the same money in every call"

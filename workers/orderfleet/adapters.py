@@ -1,0 +1,73 @@
+"""Adapters that users' own packages bring: how they are found, and what they are given.
+
+`payments` and `carriers` ask it for a name they don't have themselves. A package registers its
+factories as entry points; nothing of it is imported before its name is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.ports import Carrier, PaymentProvider
+
+PAYMENT_PROVIDERS: Final = "orderfleet.payment_providers"
+CARRIERS: Final = "orderfleet.carriers"
+"""Groups of entry points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSettings:
+    """What a factory is given. Fields may be added in later versions; none will go."""
+
+    url: str
+    """`ORDERFLEET_PAYMENT_URL` or `ORDERFLEET_CARRIER_URL`; empty when unset."""
+    token_file: Path | None
+    """The file of the bearer token; read it anew for each call."""
+    timeout: timedelta
+    """Within which a call has to be over: it fits into the attempt."""
+
+
+PaymentProviderFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextManager[PaymentProvider]]
+CarrierFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextManager[Carrier]]
+"""Called once at the start of a worker; what it makes is entered before the worker polls, left once it has drained."""
+
+
+class BadAdapter(OrderfleetError):
+    """A package's adapter can't be used; the message says which and why."""
+
+
+def registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None:
+    """The factory that a package registered under `name`, or None.
+
+    Raises:
+        BadAdapter: it can't be imported, or two packages registered that name.
+    """
+    found = tuple(entry_points(group=group, name=name))
+    if len({_source(entry) for entry in found}) > 1:
+        packages = " and ".join(sorted({_source(entry) for entry in found}))
+        raise BadAdapter(f"{name!r} is registered twice in {group}, by {packages}; remove one of them")
+    if not found:
+        return None
+    try:
+        factory = found[0].load()
+    except Exception as error:  # a user's module may raise anything as it is imported
+        raise BadAdapter(f"{name!r} of {_source(found[0])} can't be imported: {error!r}") from error
+    if not callable(factory):
+        raise BadAdapter(f"{name!r} of {_source(found[0])} is {found[0].value}, which is no function")
+    return factory  # type: ignore[no-any-return]
+
+
+def known(group: str, own: Iterable[str]) -> str:
+    """Every name there is, ours and the packages', as a message lists them."""
+    return ", ".join(sorted({*own, *entry_points(group=group).names}))
+
+
+def _source(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value

@@ -1,0 +1,224 @@
+"""One HTTP call to the user's own payment provider or carrier: sent once, bounded, its answer checked.
+
+The `http` adapters in `payments` and `carriers` call it. It must never send a call twice by itself,
+follow a redirect, or tell a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import aiohttp
+from pydantic import ValidationError
+
+from orderfleet.calls.answers import cut, mapping, reason, retry_after
+from orderfleet.contracts.base import Contract
+from orderfleet.contracts.duration import format_duration
+
+LONGEST_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that are read at most."""
+
+_IDLE: Final = 4.0
+"""Seconds an idle connection is kept: shorter than the 5 s of common servers, so that none closes it under a call."""
+
+_COME_BACK: Final = frozenset({401, 408, 409, 425, 429})
+"""Client errors that a later attempt may mend: a token renewed meanwhile, the same key in progress, too many."""
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+
+Answer = TypeVar("Answer", bound=Contract)
+
+
+class CallFailed(Exception):
+    """No answer, or none that holds; another attempt may mend it."""
+
+    def __init__(self, message: str, after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+        """How long the other side asked to be left alone."""
+
+
+class CallRefused(Exception):
+    """The other side said no.
+
+    Args:
+        status: of its answer, 400 to 499.
+        why: its own words.
+        named: whether the answer names what the call was about; else it is a word on the request alone.
+    """
+
+    def __init__(self, status: int, why: str, *, named: bool) -> None:
+        super().__init__(f"refused with {status}: {why}")
+        self.status = status
+        self.named = named
+
+
+class _Pool:
+    """Connections that are trusted as long as every answer on them held."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.calls = 0
+        self.trusted = True
+
+
+class HttpCalls:
+    """Calls to one service.
+
+    Args:
+        who: as messages name it, such as `the payment provider`.
+        url: of the service; paths are appended.
+        token_file: holds the bearer token; read anew for every call, so that it may be renewed. None sends none.
+        timeout: of a whole call.
+        connections: held at most.
+    """
+
+    def __init__(self, who: str, url: str, *, token_file: Path | None, timeout: timedelta, connections: int) -> None:
+        self._who = who
+        self._url = url.rstrip("/")
+        self._token_file = token_file
+        self._timeout = timeout
+        self._connections = connections
+        self._current: _Pool | None = None
+        self._open: set[_Pool] = set()
+
+    async def post(
+        self,
+        path: str,
+        body: Contract,
+        answer: type[Answer],
+        *,
+        key: str,
+        named: tuple[str, object],
+        same: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Post `body` once and return the answer.
+
+        Args:
+            path: appended to the service's URL.
+            body: sent as JSON.
+            answer: model of a good answer.
+            key: sent as `Idempotency-Key`.
+            named: field by which an answer names what the call was about, and its value.
+            same: further fields of the answer that have to be as they were asked for.
+
+        Raises:
+            CallFailed: another attempt may mend it.
+            CallRefused: none can.
+        """
+        async with self._connected() as pool:
+            response, raw = await self._sent(pool, path, body, key)
+            status, after = response.status, retry_after(response.headers)
+            if status in _COME_BACK or status >= 500:  # noqa: PLR2004 - HTTP's own line
+                raise CallFailed(f"{self._who} answered {status}: {reason(raw, response.reason)}", after)
+            if status >= 400:  # noqa: PLR2004
+                ours = mapping(raw).get(named[0]) == named[1]
+                pool.trusted = pool.trusted and ours
+                raise CallRefused(status, reason(raw, response.reason), named=ours)
+            try:
+                return _checked(answer, status, raw, dict([named]) | dict(same or {}))
+            except ValueError as error:
+                # What comes next on this connection may be the answer that belonged here.
+                pool.trusted = False
+                raise CallFailed(f"{self._who} gave no usable answer to {path}: {error}", after) from error
+
+    async def _sent(
+        self, pool: _Pool, path: str, body: Contract, key: str
+    ) -> tuple[aiohttp.ClientResponse, bytes | None]:
+        """Send the call; return the response and its body, None where that is too long."""
+        headers = {**self._authorization(), "Idempotency-Key": key, "Content-Type": "application/json"}
+        try:
+            async with pool.session.post(
+                f"{self._url}{path}", data=body.model_dump_json().encode(), headers=headers, allow_redirects=False
+            ) as response:
+                return response, await _read(response)
+        except TimeoutError as error:
+            raise CallFailed(f"{self._who} did not answer within {format_duration(self._timeout)}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise CallFailed(f"{self._who} could not be reached: {cut(str(error) or type(error).__name__)}") from error
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text().strip()
+        except (OSError, ValueError) as error:
+            problem = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise CallFailed(f"the token file {self._token_file} can't be read: {problem}") from error
+        if not _TOKEN.fullmatch(token):
+            raise CallFailed(f"the token file {self._token_file} has to hold one token and nothing else")
+        return {"Authorization": f"Bearer {token}"}
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Pool]:
+        """Give connections that are trusted; close those that are not once the last call on them is over."""
+        if self._current is None or not self._current.trusted:
+            self._current = _Pool(self._session())
+            self._open.add(self._current)
+        pool = self._current
+        pool.calls += 1
+        try:
+            yield pool
+        finally:
+            pool.calls -= 1
+            if not pool.trusted and not pool.calls:
+                self._open.discard(pool)
+                await pool.session.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE),
+            timeout=aiohttp.ClientTimeout(total=self._timeout.total_seconds()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "orderfleet"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in tuple(self._open):
+            await pool.session.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    raw = b""
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) > LONGEST_ANSWER:
+            response.close()
+            return None
+    return raw
+
+
+def _checked(answer: type[Answer], status: int, raw: bytes | None, same: Mapping[str, object]) -> Answer:
+    """The answer as a model, if it is about what was asked.
+
+    Raises:
+        ValueError: what was wrong with it.
+    """
+    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own line
+        raise ValueError(f"status {status} where 2xx was expected; redirects are not followed")
+    if raw is None:
+        raise ValueError(f"longer than {LONGEST_ANSWER} bytes")
+    try:
+        said = answer.model_validate_json(raw)
+    except ValidationError as error:
+        raise ValueError("; ".join(_problem(problem) for problem in error.errors(include_url=False))) from None
+    for field, asked in same.items():
+        if getattr(said, field) != asked:
+            raise ValueError(f"{field} is {getattr(said, field)} where {asked} was asked")
+    return said
+
+
+def _problem(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    return cut(f"{where}: {problem['msg']}" if where else str(problem["msg"]))
