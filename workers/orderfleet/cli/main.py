@@ -58,7 +58,7 @@ def root(
 def main() -> NoReturn:
     """Run the command line; errors that are ours or the user's end in a line or two and an exit status."""
     try:
-        code = int(app(standalone_mode=False) or Exit.DONE)
+        code = int(app(standalone_mode=False, prog_name="orderfleet") or Exit.DONE)
     except typer.TyperException as error:
         if usage := _usage(error):
             complain(usage)

@@ -87,7 +87,7 @@ def restart(
             stack.down(_say)
             print_links(stack.up(_say))
         else:
-            stack.restart(service, _say)
+            stack.restart(service, progress=_say)
 
 
 @app.command(epilog=_example("orderfleet stack status", "orderfleet stack status -o json | jq -r .links.api"))

@@ -59,9 +59,7 @@ class OrderClient:
     @classmethod
     def of(cls, temporal: Client, settings: Settings) -> OrderClient:
         """The client as the settings say."""
-        return cls(
-            temporal, task_queue=settings.orders_task_queue, execution_timeout=settings.order_execution_timeout
-        )
+        return cls(temporal, task_queue=settings.orders_task_queue, execution_timeout=settings.order_execution_timeout)
 
     async def start(self, order: OrderInput) -> Started:
         """Start the order's workflow, or adopt the one that the same owner started with the same content.

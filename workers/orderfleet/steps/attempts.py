@@ -1,13 +1,14 @@
 """Activity side: what happens when an attempt fails.
 
 An interceptor around every activity. A failed attempt is told to the record as an event, best
-effort: an attempt that hangs or is killed can't tell, and Temporal's history has it all the same.
+effort: an attempt that hangs or is killed can't tell, so the next one does in its place.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -31,6 +32,9 @@ _STEP_OF = {
 """The order's step an activity works for; what records or refunds belongs to no single one."""
 
 
+_NO_WORD: Final = "no answer: it hung, or its worker was killed"
+
+
 class AttemptInterceptor(Interceptor):
     """Tells the record of failed attempts, and marks an outage of the store as one."""
 
@@ -48,6 +52,14 @@ class _Attempt(ActivityInboundInterceptor):
         self._log = log
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        # Beside the step, which must not lose the time it has while the record is slow.
+        before = asyncio.create_task(self._tell_of_the_one_before(input))
+        try:
+            return await self._execute(input)
+        finally:
+            await before
+
+    async def _execute(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         try:
             return await super().execute_activity(input)
         except StoreUnavailable as error:
@@ -58,20 +70,25 @@ class _Attempt(ActivityInboundInterceptor):
         except Exception as error:
             # A definite refusal is told by the workflow, which knows what becomes of the order.
             if type(error).__name__ not in FINAL_ERRORS:
-                await self._tell(input, error)
+                await self._tell(input, activity.info().attempt, f"{type(error).__name__}: {error}")
             raise
 
-    async def _tell(self, call: ExecuteActivityInput, error: Exception) -> None:
+    async def _tell_of_the_one_before(self, call: ExecuteActivityInput) -> None:
+        """Tell of the attempt before this one; one that could tell of itself keeps its own words."""
+        attempt = activity.info().attempt
+        if attempt > 1:
+            await self._tell(call, attempt - 1, _NO_WORD)
+
+    async def _tell(self, call: ExecuteActivityInput, attempt: int, text: str) -> None:
         info = activity.info()
         if not call.args or not isinstance(call.args[0], StepInput):
             return
-        text = f"{type(error).__name__}: {error}"
         event = AuditEvent(
-            key=f"{info.workflow_run_id or ''}/{info.activity_id}/{info.attempt}",
+            key=f"{info.workflow_run_id or ''}/{info.activity_id}/{attempt}",
             kind=EventKind.ATTEMPT_FAILED,
             step=_STEP_OF.get(info.activity_type, Step.SHIPPING),
             at=info.started_time,
-            detail={"activity": info.activity_type, "attempt": info.attempt, "error": text},
+            detail={"activity": info.activity_type, "attempt": attempt, "error": text},
         )
         with contextlib.suppress(StoreUnavailable):
-            await self._log.attempt_failed(call.args[0].order_id, info.activity_type, info.attempt, text, event)
+            await self._log.attempt_failed(call.args[0].order_id, info.activity_type, attempt, text, event)
