@@ -166,7 +166,8 @@ CREATE VIEW public.recorded_orders AS
     p.status AS payment_status,
     o.amount,
     o.currency,
-    s.shipments
+    s.shipments,
+    o.customer_email
    FROM ((public.orders o
      LEFT JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
      CROSS JOIN LATERAL ( SELECT COALESCE(jsonb_agg(jsonb_build_object('id', shipments.shipment_id, 'status', shipments.status, 'carrier', shipments.carrier, 'tracking_number', shipments.tracking_number, 'attempts', shipments.attempts, 'dispatch_failed_reason', shipments.dispatch_failed_reason) ORDER BY shipments.attempt), '[]'::jsonb) AS shipments
@@ -202,6 +203,14 @@ ALTER TABLE ONLY public.shipments
     ADD CONSTRAINT shipments_pkey PRIMARY KEY (shipment_id);
 
 CREATE INDEX orders_changed ON public.orders USING btree (changed_xid, order_id);
+
+CREATE INDEX orders_newest ON public.orders USING btree (created_at, order_id);
+
+CREATE INDEX orders_of_customer ON public.orders USING btree (lower(customer_email), created_at, order_id) WHERE (customer_email <> ''::text);
+
+CREATE INDEX orders_of_customer_and_step ON public.orders USING btree ((((step || ' '::text) || lower(customer_email))), created_at, order_id) WHERE (customer_email <> ''::text);
+
+CREATE INDEX orders_of_step ON public.orders USING btree (step, created_at, order_id);
 
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 

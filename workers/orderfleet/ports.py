@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.order import OrderInput
 from orderfleet.contracts.payment import Charge, PaymentIntent, PaymentRecord, VoidOutcome
 from orderfleet.contracts.record import AuditEvent, Progress, RecordedEvent, RecordedOrder
@@ -149,6 +150,12 @@ class OrderReader(Protocol):
 
     async def orders(self, order_ids: Sequence[str]) -> dict[str, RecordedOrder]:
         """Those of the orders that are recorded, by order id; one round trip."""
+
+    async def orders_page(self, wanted: OrderFilter, *, after: Place | None = None, limit: int = 50) -> OrderPage:
+        """A page of the orders that the filter names, newest first, at most `limit` of them.
+
+        A page costs the same at any place and however many orders there are.
+        """
 
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """The audit trail in recorded order, from the event after id `after`."""

@@ -14,6 +14,7 @@ from orderfleet.client.client import OrderClient, conflict
 from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, TemporalUnavailable
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.order import Address, OrderInput
 from orderfleet.contracts.record import RecordedEvent, RecordedOrder
 from orderfleet.contracts.status import OrderStatus
@@ -100,6 +101,14 @@ class OrderDesk:
             # An unknown order is an error, not an empty trail.
             await self.recorded(order_id)
         return found
+
+    async def page(self, wanted: OrderFilter, *, after: Place | None = None, limit: int = 50) -> OrderPage:
+        """A page of the recorded orders, newest first.
+
+        Raises:
+            StoreUnavailable: the record is away.
+        """
+        return await self._reader.orders_page(wanted, after=after, limit=limit)
 
     async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
         """Approve the order.

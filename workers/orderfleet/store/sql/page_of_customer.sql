@@ -1,0 +1,10 @@
+-- A page of a customer's orders, newest first, from the place ($1, $2) on and not older than $3; at most $4.
+-- Compared and sorted whole, as the index is: with an equality Postgres may walk the index of all orders instead
+-- and leave out what doesn't fit, which is cheap only while its guess of how many do is right.
+select *
+from recorded_orders
+where (lower(customer_email), created_at, order_id) < (lower($5), $1, $2)
+and (lower(customer_email), created_at) >= (lower($5), $3)
+and customer_email <> ''
+order by lower(customer_email) desc, created_at desc, order_id desc
+limit $4
