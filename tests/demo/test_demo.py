@@ -1,54 +1,120 @@
-"""`orderfleet demo happy` as a person runs it: a real process on a stack of its own."""
+"""`orderfleet demo` as a person runs it: real processes on a stack that these tests share."""
 
 from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from stacks import BIN, CHECKOUT, stack_environment
 
+from orderfleet.stack import paths, processes
+
 _WARM_SECONDS = 20
+_SCENARIOS = ("happy", "cancel", "address", "review-timeout", "refund", "flaky", "worker-crash")
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("demo")]
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[dict[str, str]]:
+    """The environment of a shell whose stack is these tests' own."""
+    with stack_environment() as environment:
+        yield environment
 
 
 def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(BIN / "orderfleet"), *arguments]
     return subprocess.run(
-        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
 
 
-@pytest.mark.timeout(150)
-def test_demo_brings_the_stack_up_ships_an_order_and_can_be_run_again():
-    with stack_environment() as environment:
-        first = _run(environment, "demo", "happy")
-        assert first.returncode == 0, first.stdout + first.stderr
-        second = _run(environment, "demo")
-        assert second.returncode == 0, second.stdout + second.stderr
+def _settings(environment: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What each process of the product was started with."""
+    running = processes.find(Path(environment[paths.STATE_VARIABLE]))
+    roles = ("orders-worker", "shipping-worker", "operator", "api")
+    started = {role: processes.leaders(running[role])[0].environ() for role in roles}
+    return {
+        role: {name: value for name, value in found.items() if name.startswith("ORDERFLEET_")}
+        for role, found in started.items()
+    }
 
-        assert "The stack stays up; `make down` stops it." in first.stdout
-        assert "The stack was up before and stays so" in second.stdout
-        assert _names(first.stdout).isdisjoint(_names(second.stdout))
-        for told in (first.stdout, second.stdout):
-            for expected in (
-                "$ kubectl apply -f deploy/samples/order.yaml",
-                '--type merge -p \'{"spec":{"approved":true}}\'',
-                "manual_review  waits for approval",
-                "Audit trail of demo-happy-",
-                "package_prepared",
-                "Temporal Web UI",
-                "export KUBECONFIG=",
-                "/docs",
-            ):
-                assert expected in told
-        took = re.search(r"The Order says shipped, ([\d.]+) s after the start", second.stdout)
-        assert took
-        assert float(took[1]) < _WARM_SECONDS
 
-        status = json.loads(_run(environment, "stack", "status", "-o", "json").stdout)
-        assert {part["state"] for part in status["parts"]} == {"running"}
-        assert _run(environment, "stack", "down").returncode == 0
+def test_demo_brings_the_stack_up_ships_an_order_and_can_be_run_again(shell):
+    assert _run(shell, "stack", "down").returncode == 0
+    first = _run(shell, "demo", "happy")
+    assert first.returncode == 0, first.stdout + first.stderr
+    second = _run(shell, "demo")
+    assert second.returncode == 0, second.stdout + second.stderr
+
+    assert "The stack stays up; `make down` stops it." in first.stdout
+    assert "The stack was up before and stays so" in second.stdout
+    assert _names(first.stdout).isdisjoint(_names(second.stdout))
+    for told in (first.stdout, second.stdout):
+        for expected in (
+            "$ kubectl apply -f deploy/samples/order.yaml",
+            '--type merge -p \'{"spec":{"approved":true}}\'',
+            "manual_review  waits for approval",
+            "charged 41.25 USD once and gave nothing back",
+            "Audit trail of demo-happy-",
+            "package_prepared",
+            "Temporal Web UI",
+            "export KUBECONFIG=",
+            "/docs",
+        ):
+            assert expected in told
+    took = re.search(r"The Order says shipped, ([\d.]+) s after the start", second.stdout)
+    assert took
+    assert float(took[1]) < _WARM_SECONDS
+
+    status = json.loads(_run(shell, "stack", "status", "-o", "json").stdout)
+    assert {part["state"] for part in status["parts"]} == {"running"}
+
+
+def test_every_scenario_ends_as_it_should_and_leaves_the_stack_as_it_was(shell):
+    _run(shell, "stack", "up")
+    before = _settings(shell)
+    result = _run(shell, "demo", "all")
+    told = result.stdout + result.stderr
+    assert result.returncode == 0, told
+    assert "Every scenario ended as it should" in result.stdout, told
+    for scenario in _SCENARIOS:
+        assert re.search(rf"^✓ +{scenario} +demo-{scenario}-", result.stdout, re.MULTILINE), told
+    for expected in (
+        "canceled       ordered twice",
+        "nothing was charged",
+        "1 parcel to 2 Side Street",
+        "canceled       review timed out",
+        "charged 80.00 USD once and gave it back once; Kubernetes says REFUNDED",
+        "the provider was asked to charge twice",
+        "failed attempts in the audit trail: charge 1; in Kubernetes: charge 1",
+    ):
+        assert expected in result.stdout, told
+    assert _settings(shell) == before
+    assert _run(shell, "stack", "status").returncode == 0
+
+
+def test_a_demo_that_is_interrupted_puts_the_settings_back(shell):
+    _run(shell, "stack", "up")
+    before = _settings(shell)
+    command = [str(BIN / "orderfleet"), "demo", "flaky"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    # A buffered pipe would keep the lines from us until the end.
+    environment = {**shell, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes) as run:
+        assert run.stdout is not None
+        told = [next(line for line in run.stdout if "waits for approval" in line)]
+        assert _settings(shell) != before
+        run.send_signal(signal.SIGINT)
+        told += list(run.stdout)
+        assert run.wait() == 130, told
+    assert "with the settings of before" in "".join(told)
+    assert _settings(shell) == before
 
 
 def _names(text: str) -> set[str]:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import io
+import os
 import queue
+import signal
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
 import yaml
 from rich.console import Console
 
+from orderfleet.carriers.ledger import TakenParcel
+from orderfleet.cli.demo import play as playing
 from orderfleet.cli.demo import stage as stages
-from orderfleet.cli.demo.happy import Happy, order_named
+from orderfleet.cli.demo.books import Facts
+from orderfleet.cli.demo.checks import asked_to_charge_again, charged, every_attempt_told, kubernetes_says, parcels
+from orderfleet.cli.demo.command import Choice
 from orderfleet.cli.demo.kubectl import Watch, _read
+from orderfleet.cli.demo.scenarios import SCENARIOS
 from orderfleet.cli.demo.stage import Stage
+from orderfleet.cli.demo.tuned import tuned
 from orderfleet.cli.demo.view import View
 from orderfleet.cli.exits import Failed
+from orderfleet.contracts.record import EventKind, RecordedEvent
+from orderfleet.contracts.status import Step
+from orderfleet.payments.ledger import Entry
 from orderfleet.stack import paths
 from orderfleet.stack.status import Condition, PartStatus
 
 SAMPLE = paths.checkout() / "deploy" / "samples" / "order.yaml"
 PAYMENT = {"amount": "9", "currency": "USD", "status": "CHARGED"}
-SHIPPED = {"step": "shipped", "trackingNumber": "T1", "payment": PAYMENT}
+SHIPPED = {"step": "shipped", "ended": True, "trackingNumber": "T1", "payment": PAYMENT}
+CHARGE = Entry("charge", "pay-x", "x", Decimal("9.00"), "USD", "ch_1")
+PARCEL = TakenParcel("ship-x", "x", "shipping-x-1", '{"street": "1 Main St"}', "T1", voided=False)
 
 
 class Kubectl:
@@ -57,22 +72,37 @@ def stage(tmp_path):
     (tmp_path / "logs").mkdir()
     for part in ("operator", "orders-worker", "shipping-worker"):
         (tmp_path / "logs" / f"{part}.log").write_text(f"last words of {part}\n")
-    return Stage(SimpleNamespace(folder=tmp_path, logs=tmp_path / "logs"), started=True)
+    return Stage(
+        SimpleNamespace(folder=tmp_path, logs=tmp_path / "logs", kubeconfig=tmp_path / "kubeconfig"), started=True
+    )
 
 
-def play(stage, *statuses):
+def play(stage, monkeypatch, *statuses, money=(CHARGE,), taken=(PARCEL,)):
     kubectl, out = Kubectl(*statuses), io.StringIO()
+    monkeypatch.setattr(playing, "Kubectl", lambda *_: kubectl)
+    facts = Facts(statuses[-1], [], 1, money, taken)
+    monkeypatch.setattr(playing, "gather", lambda *_: facts)
+    monkeypatch.setattr(playing, "_JUDGE_SECONDS", 0)
     with View(Console(file=out, width=200), "demo-x") as view:
-        Happy(stage, kubectl, view, "demo-x", "manifest", "order.yaml").play()
-    return kubectl.did, out.getvalue()
+        found = playing.play(SCENARIOS["happy"], stage, SAMPLE, view, "demo-x", "manifest", "order.yaml")
+    return kubectl.did, out.getvalue(), found
 
 
-def test_order_is_applied_approved_and_followed(stage):
-    did, shown = play(stage, {}, {"step": "receive"}, {"step": "manual_review"}, {"step": "charge"}, SHIPPED)
+def test_order_is_applied_approved_followed_and_judged(stage, monkeypatch):
+    statuses = ({}, {"step": "receive"}, {"step": "manual_review"}, {"step": "charge"}, SHIPPED)
+    did, shown, found = play(stage, monkeypatch, *statuses)
     assert did == [("apply", "manifest", "order.yaml"), ("patch", "demo-x", {"approved": True})]
     assert [line.split()[2] for line in shown.splitlines()] == ["receive", "manual_review", "charge", "shipped"]
     assert "waits for approval" in shown
     assert "tracking number T1" in shown
+    assert all(finding.fine for finding in found)
+
+
+def test_what_is_not_as_it_should_be_is_found(stage, monkeypatch):
+    statuses = ({"step": "manual_review"}, {"step": "failed", "ended": True, "lastError": "no money"})
+    _, shown, found = play(stage, monkeypatch, *statuses, money=(), taken=())
+    assert "no money" in shown
+    assert [finding.fine for finding in found] == [False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -80,14 +110,13 @@ def test_order_is_applied_approved_and_followed(stage):
     [
         ([{}], "did not say manual_review", "operator"),
         ([{"step": "receive"}], "it says receive", "orders-worker"),
-        ([{"step": "manual_review"}, {"step": "charge"}], "did not say shipped", "orders-worker"),
-        ([{"step": "manual_review"}, {"step": "shipping"}], "did not say shipped", "shipping-worker"),
-        ([{"step": "failed", "lastError": "no money"}], "the order is failed: no money", "orders-worker"),
+        ([{"step": "manual_review"}, {"step": "charge"}], "did not say canceled or delivered", "orders-worker"),
+        ([{"step": "manual_review"}, {"step": "shipping"}], "it says shipping", "shipping-worker"),
     ],
 )
-def test_failure_names_the_part_and_shows_the_end_of_its_log(stage, statuses, said, part):
+def test_failure_names_the_part_and_shows_the_end_of_its_log(stage, monkeypatch, statuses, said, part):
     with pytest.raises(Failed) as caught:
-        play(stage, *statuses)
+        play(stage, monkeypatch, *statuses)
     told = str(caught.value)
     assert said in told
     assert f"{part} should have done it; its log ends:\nlast words of {part}" in told
@@ -97,15 +126,47 @@ def test_failure_names_the_parts_that_are_down(stage, monkeypatch):
     parts = [PartStatus("orders-worker", Condition.STOPPED), PartStatus("operator", Condition.RUNNING)]
     monkeypatch.setattr(stages, "inspect", lambda _folder: parts)
     with pytest.raises(Failed, match="orders-worker is stopped; its log ends:\nlast words of orders-worker"):
-        play(stage, {})
+        play(stage, monkeypatch, {})
 
 
-def test_each_run_has_an_order_id_of_its_own():
-    first, second = (order_named(SAMPLE, "happy") for _ in range(2))
+def test_each_run_has_an_order_id_of_its_own_and_what_its_scenario_wants():
+    first, second = (playing.order_for(SCENARIOS["review-timeout"], SAMPLE) for _ in range(2))
     assert first[0] != second[0]
     sample, made = yaml.safe_load(SAMPLE.read_text()), yaml.safe_load(first[1])
     assert made["metadata"]["name"] == first[0]
-    assert made["spec"] == sample["spec"]
+    assert made["spec"]["review"]["timeout"] == "2s"
+    assert made["spec"]["items"] == sample["spec"]["items"]
+
+
+def test_every_scenario_can_be_asked_for():
+    assert [*SCENARIOS, "all"] == list(Choice)
+
+
+@pytest.mark.parametrize(
+    ("check", "fine"),
+    [
+        (kubernetes_says(Step.SHIPPED, trackingNumber="T1"), True),
+        (kubernetes_says(Step.SHIPPED, trackingNumber="T2"), False),
+        (kubernetes_says(Step.CANCELED), False),
+        (charged(1), False),
+        (charged(2), True),
+        (charged(1, given_back=1), False),
+        (charged(0), False),
+        (parcels(1), True),
+        (parcels(0), False),
+        (parcels(1, street="1 Main St"), True),
+        (parcels(1, street="2 Side St"), False),
+        (asked_to_charge_again(), False),
+        (every_attempt_told(), False),
+    ],
+)
+def test_checks_find_what_is_wrong(check, fine):
+    """Of an order that was charged twice, whose failed attempt stands in the trail and not in Kubernetes."""
+    detail = {"activity": "charge", "attempt": 1, "error": "x"}
+    failed = RecordedEvent(id=1, kind=EventKind.ATTEMPT_FAILED, step=Step.CHARGE, at=datetime.now(UTC), detail=detail)
+    found = check(Facts(SHIPPED, [failed], 1, [CHARGE, CHARGE], [PARCEL]))
+    assert found.fine == fine
+    assert found.text
 
 
 def test_stream_of_documents_is_split():
@@ -125,6 +186,23 @@ def test_terminal_shows_a_table_that_ends_with_the_last_status():
     assert last.count("✓") == 6
     assert "9 USD CHARGED" in last
     assert "T1" in last
+
+
+def test_failed_attempts_are_shown_as_they_are_told():
+    out = io.StringIO()
+    with View(Console(file=out, width=200), "demo-x") as view:
+        view.note("restarting charge")
+        for retries in ({}, {"charge": 1}, {"charge": 1}, {"charge": 2}):
+            view.status({"step": "charge", "retries": retries, "lastError": "[boom]"})
+    assert out.getvalue().count("failed attempts: charge") == 2
+    assert "failed attempts: charge 2; last error: [boom]" in out.getvalue()
+    assert "- restarting charge" in out.getvalue()
+
+
+def test_kill_ends_a_demo_as_ctrl_c_does(stage):
+    with pytest.raises(KeyboardInterrupt), tuned(stage, lambda _text: None):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_terminal_shows_why_an_order_went_off_its_way():

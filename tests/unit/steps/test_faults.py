@@ -37,6 +37,11 @@ def test_the_same_seed_draws_the_same() -> None:
     assert draws(f"{FLAKY};seed=1") == draws(f"{FLAKY};seed=1") != draws(f"{FLAKY};seed=2")
 
 
+def test_only_the_first_attempts_misbehave_if_so_asked() -> None:
+    plan = parse_faults("charge:error=1,attempts=2")
+    assert [plan.draw("charge", "x", attempt) is None for attempt in (1, 2, 3)] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -45,7 +50,7 @@ def test_the_same_seed_draws_the_same() -> None:
         ("charge:error=often", "'often' is not a number"),
         ("charge:error=0.7,hang=0.7", "together at most 1"),
         ("charge:hang=1,length=soon", "is not a duration"),
-        ("charge", "is not error, hang or length"),
+        ("charge", "is not error, hang, length or attempts"),
         ("seed=x", "'x' is not a number"),
     ],
 )

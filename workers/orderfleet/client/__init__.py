@@ -10,16 +10,20 @@ from orderfleet.client.errors import (
     ShipmentNotFound,
     TemporalUnavailable,
 )
+from orderfleet.client.history import HistoryLine
+from orderfleet.client.inspector import OrderInspector, WorkflowView
 from orderfleet.client.pending import PendingActivity, PendingState
 from orderfleet.client.results import Answer, Heard, Started, StartOutcome
 
 __all__ = [
     "Answer",
     "Heard",
+    "HistoryLine",
     "OrderClient",
     "OrderConflict",
     "OrderDesk",
     "OrderEnded",
+    "OrderInspector",
     "OrderNotFound",
     "OrderRefused",
     "PendingActivity",
@@ -30,5 +34,6 @@ __all__ = [
     "StartOutcome",
     "Started",
     "TemporalUnavailable",
+    "WorkflowView",
     "conflict",
 ]

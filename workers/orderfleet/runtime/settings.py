@@ -268,7 +268,8 @@ class Settings(BaseSettings):
     faults: str = Field(
         default="",
         description="Faults to inject into steps, for demos and tests: `flaky`, or "
-        "`charge:error=0.3,hang=0.1,length=300s;seed=7` (`all` for every step). Empty is none.",
+        "`charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for the"
+        " first ones only). Empty is none.",
     )
 
     operator_namespaces: str = Field(

@@ -123,7 +123,7 @@ class Assembly:
             **_EVERYWHERE,
             "ORDERFLEET_DATABASE_URL": self.state.database_url,
             "ORDERFLEET_TEMPORAL_ADDRESS": self.state.temporal_address,
-            "ORDERFLEET_SIMULATED_LEDGER": str(self.folder / "ledger.db"),
+            "ORDERFLEET_SIMULATED_LEDGER": str(self.state.ledger),
         }
         if APISERVER in role.needs:
             environment["KUBECONFIG"] = str(self.state.kubeconfig)

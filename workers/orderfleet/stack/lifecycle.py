@@ -13,7 +13,7 @@ from pathlib import Path
 from orderfleet.stack import graph, paths, processes, shutdown, state
 from orderfleet.stack.apiserver import APISERVER
 from orderfleet.stack.assembly import Assembly
-from orderfleet.stack.errors import AlreadyRunning, StackError
+from orderfleet.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError
 from orderfleet.stack.etcd import ETCD
 from orderfleet.stack.lock import exclusive
 from orderfleet.stack.processes import POSTGRES
@@ -77,24 +77,29 @@ def down(progress: Say = lambda _: None, *, folder: Path | None = None, wipe: bo
 
 
 def restart(
-    name: str, progress: Say = lambda _: None, *, folder: Path | None = None, roles: Sequence[Role] = ROLES
+    *parts: str, progress: Say = lambda _: None, folder: Path | None = None, roles: Sequence[Role] = ROLES
 ) -> StackState:
-    """End one part, as its own `down` would, and start it again on its port.
+    """End these parts, as their own `down` would, and start them again on their ports.
 
     Raises:
-        StackError: the stack isn't up, or has no such part; also what `up` raises.
+        NotUp: there is nothing to restart.
+        NoSuchPart: the message lists the parts there are; also what `up` raises.
     """
     place = paths.state_dir() if folder is None else folder
-    if name not in names(roles):
-        raise StackError(f"there is no {name}; there are {', '.join(sorted(names(roles)))}")
+    for name in parts:
+        if name not in names(roles):
+            raise NoSuchPart(f"there is no {name}; there are {', '.join(sorted(names(roles)))}")
     with exclusive(place):
         living = _living(place)
         if not living:
-            raise StackError("the stack isn't up; `orderfleet stack up` starts it")
-        by = signal.SIGINT if name == POSTGRES else signal.SIGTERM
-        for found in processes.find(place, name).values():
-            processes.end(found, by=by, bound=shutdown.DRAIN_SECONDS)
-        return _start(place, roles, living - {name}, progress)
+            raise NotUp
+        running = processes.find(place)
+        # What drains needs Postgres, so that one ends last; the others drain side by side.
+        roles_first = [found for name in parts if name != POSTGRES for found in running.get(name, ())]
+        processes.end(roles_first, by=signal.SIGTERM, bound=shutdown.DRAIN_SECONDS)
+        if POSTGRES in parts:
+            processes.end(running.get(POSTGRES, ()), by=signal.SIGINT, bound=shutdown.DRAIN_SECONDS)
+        return _start(place, roles, living - set(parts), progress)
 
 
 def names(roles: Sequence[Role] = ROLES) -> set[str]:

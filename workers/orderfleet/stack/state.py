@@ -80,6 +80,11 @@ class StackState:
         """The folder with a log file for each part."""
         return self.folder / "logs"
 
+    @property
+    def ledger(self) -> Path:
+        """The books of the simulated payment provider and carrier."""
+        return self.folder / "ledger.db"
+
     def with_part(self, name: str, part: PartState) -> StackState:
         """Return the state with one part more, or anew."""
         return replace(self, parts={**self.parts, name: part})

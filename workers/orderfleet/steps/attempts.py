@@ -1,25 +1,26 @@
 """Activity side: what happens when an attempt fails.
 
 An interceptor around every activity. A failed attempt is told to the record as an event, best
-effort: an attempt that hangs or is killed can't tell, and Temporal's history has it all the same.
+effort: an attempt that hangs or is killed can't tell, so the next one does in its place.
 Whoever asked to be left alone for a while is; an error of a user's own kind counts as ours it derives from.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUnavailable, Unavailable
+from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUnavailable
 from orderfleet.contracts.record import AuditEvent, EventKind
 from orderfleet.contracts.status import Step
 from orderfleet.contracts.steps import StepInput
 from orderfleet.ports import AttemptLog
+from orderfleet.steps.retry_after import requested_gap
 
 _STEP_OF = {
     "receive": Step.RECEIVE,
@@ -33,8 +34,7 @@ _STEP_OF = {
 """The order's step an activity works for; what records or refunds belongs to no single one."""
 
 
-LONGEST_RETRY_AFTER: Final = timedelta(minutes=5)
-"""However long somebody asked to be left alone: three attempts fit well into a step's hour."""
+_NO_WORD: Final = "no answer: it hung, or its worker was killed"
 
 
 class AttemptInterceptor(Interceptor):
@@ -54,6 +54,18 @@ class _Attempt(ActivityInboundInterceptor):
         self._log = log
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        attempt = activity.info().attempt
+        if attempt == 1:
+            return await self._execute(input)
+        # Beside the step, which must not lose the time it has while the record is slow. One that could
+        # tell of itself keeps its own words.
+        before = asyncio.create_task(self._tell(input, attempt - 1, _NO_WORD))
+        try:
+            return await self._execute(input)
+        finally:
+            await before
+
+    async def _execute(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         try:
             return await super().execute_activity(input)
         except StoreUnavailable as error:
@@ -64,8 +76,8 @@ class _Attempt(ActivityInboundInterceptor):
         except Exception as error:
             final = _final(error)
             if final is None:
-                await self._tell(input, error)
-                delay = _delay(error, activity.info())
+                await self._tell(input, activity.info().attempt, f"{type(error).__name__}: {error}")
+                delay = requested_gap(error, activity.info())
                 if delay is not None:
                     raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
             # A definite refusal is told by the workflow, which knows what becomes of the order.
@@ -73,41 +85,21 @@ class _Attempt(ActivityInboundInterceptor):
                 raise ApplicationError(str(error), type=final, non_retryable=True) from error
             raise
 
-    async def _tell(self, call: ExecuteActivityInput, error: Exception) -> None:
+    async def _tell(self, call: ExecuteActivityInput, attempt: int, text: str) -> None:
         info = activity.info()
         if not call.args or not isinstance(call.args[0], StepInput):
             return
-        text = f"{type(error).__name__}: {error}"
         event = AuditEvent(
-            key=f"{info.workflow_run_id or ''}/{info.activity_id}/{info.attempt}",
+            key=f"{info.workflow_run_id or ''}/{info.activity_id}/{attempt}",
             kind=EventKind.ATTEMPT_FAILED,
             step=_STEP_OF.get(info.activity_type, Step.SHIPPING),
             at=info.started_time,
-            detail={"activity": info.activity_type, "attempt": info.attempt, "error": text},
+            detail={"activity": info.activity_type, "attempt": attempt, "error": text},
         )
         with contextlib.suppress(StoreUnavailable):
-            await self._log.attempt_failed(call.args[0].order_id, info.activity_type, info.attempt, text, event)
+            await self._log.attempt_failed(call.args[0].order_id, info.activity_type, attempt, text, event)
 
 
 def _final(error: Exception) -> str | None:
     """The final error that it is or derives from, as Temporal's failures name it."""
     return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in FINAL_ERRORS), None)
-
-
-def _delay(error: Exception, info: activity.Info) -> timedelta | None:
-    """How long the next attempt waits because somebody asked for it; None leaves it to the policy."""
-    if not isinstance(error, Unavailable) or error.retry_after is None:
-        return None
-    asked = min(error.retry_after, LONGEST_RETRY_AFTER)
-    return asked if asked > _gap(info) else None
-
-
-def _gap(info: activity.Info) -> timedelta:
-    """The gap of the policy after this attempt."""
-    policy = info.retry_policy
-    if policy is None:
-        return timedelta(0)
-    longest = (policy.maximum_interval or policy.initial_interval * 100).total_seconds()
-    # A refund may be tried hundreds of times, and the power must stay a number.
-    grown = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(info.attempt - 1, 60)
-    return timedelta(seconds=min(grown, longest))

@@ -25,7 +25,10 @@ STEPS: Final = ("receive", "validate", "charge", "prepare_package", "dispatch_ca
 FLAKY: Final = "all:error=0.3333,hang=0.3333,length=300s"
 """One third of the attempts fail, one third hang for 300 s, one third are fine."""
 
-_SHAPE: Final = "write `flaky`, or `charge:error=0.3,hang=0.1,length=300s;seed=7` (`all` for every step)"
+_SHAPE: Final = (
+    "write `flaky`, or `charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for"
+    " the first ones only)"
+)
 
 
 class InjectedFault(OrderfleetError):
@@ -42,6 +45,8 @@ class Fault:
     """Share of the attempts that hang first."""
     length: timedelta = timedelta(seconds=300)
     """How long a hang lasts; the attempt's time-out ends it sooner."""
+    attempts: int = 0
+    """How many attempts of a step may misbehave, from the first; 0 is all of them."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,10 @@ class FaultPlan:
     by_step: Mapping[str, Fault] = field(default_factory=dict)
     seed: int = 0
 
-    def draw(self, step: str, key: str) -> Fault | None:
-        """What becomes of one attempt: `error=1`, `hang=1`, or None when it is fine."""
+    def draw(self, step: str, key: str, attempt: int = 1) -> Fault | None:
+        """What becomes of one attempt (from 1): `error=1`, `hang=1`, or None when it is fine."""
         fault = self.by_step.get(step)
-        if fault is None:
+        if fault is None or 0 < fault.attempts < attempt:
             return None
         number = random.Random(f"{self.seed}/{step}/{key}").random()  # noqa: S311 - a repeatable draw, no secret
         if number < fault.error:
@@ -83,13 +88,14 @@ def parse_faults(text: str) -> FaultPlan:
 
 def _fault(values: str) -> Fault:
     given = {key: value for key, _, value in (pair.partition("=") for pair in values.split(","))}
-    unknown = given.keys() - {"error", "hang", "length"}
+    unknown = given.keys() - {"error", "hang", "length", "attempts"}
     if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown)) or values!r} is not error, hang or length: {_SHAPE}")
+        raise ValueError(f"{', '.join(sorted(unknown)) or values!r} is not error, hang, length or attempts: {_SHAPE}")
     fault = Fault(
         error=_number(given.get("error", "0"), float),
         hang=_number(given.get("hang", "0"), float),
         length=parse_duration(given.get("length", "300s")),
+        attempts=_number(given.get("attempts", "0"), int),
     )
     if min(fault.error, fault.hang) < 0 or fault.error + fault.hang > 1:
         raise ValueError(f"error and hang are shares of all attempts, together at most 1: {_SHAPE}")
@@ -122,7 +128,8 @@ class _Misbehaving(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         info = activity.info()
         where = "local" if info.is_local else "regular"
-        fault = self._plan.draw(info.activity_type, f"{info.workflow_id}/{where}/{info.activity_id}/{info.attempt}")
+        key = f"{info.workflow_id}/{where}/{info.activity_id}/{info.attempt}"
+        fault = self._plan.draw(info.activity_type, key, info.attempt)
         if fault is not None and fault.error:
             raise InjectedFault(f"injected fault in {info.activity_type}, attempt {info.attempt}")
         if fault is not None:

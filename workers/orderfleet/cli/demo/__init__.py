@@ -1,5 +1,5 @@
 """`orderfleet demo`: scenarios that a person can watch, each started through Kubernetes.
 
-`command` is what the command line loads. A scenario is a module here; it acts by kubectl alone and
-judges by the Order's own status, as a user would.
+`command` is what the command line loads, `scenarios` is where to begin reading. A scenario acts by
+kubectl, as a user would, and is judged by the Order's own status and the providers' own books.
 """

@@ -1,84 +1,123 @@
-"""`orderfleet demo`: brings the stack up, plays a scenario, and ends with the audit trail and where to look."""
+"""`orderfleet demo`: brings the stack up, plays a scenario or all, and ends with what was found and where to look."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from orderfleet.cli.exits import EXITS, Failed
 from orderfleet.cli.show import console, events_table
+from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orderfleet.cli.demo.outcome import Outcome
+    from orderfleet.cli.demo.scenario import Scenario
     from orderfleet.cli.demo.stage import Stage
-    from orderfleet.contracts.record import RecordedEvent
 
 app = typer.Typer(add_completion=False)
 
 
-class Scenario(StrEnum):
-    """What can be watched."""
+class Choice(StrEnum):
+    """What can be watched: each scenario, and all of them."""
 
     HAPPY = "happy"
+    CANCEL = "cancel"
+    ADDRESS = "address"
+    REVIEW_TIMEOUT = "review-timeout"
+    REFUND = "refund"
+    FLAKY = "flaky"
+    WORKER_CRASH = "worker-crash"
+    ALL = "all"
 
 
-_HAPPY: Final = Scenario.HAPPY
+_HAPPY: Final = Choice.HAPPY
 _SAMPLE: Final = "deploy/samples/order.yaml"
+_HELP: Final = (
+    "`happy`: approved, charged, shipped. `cancel`: canceled in review. `address`: changed on the way."
+    " `review-timeout`: nobody approves. `refund`: the carrier refuses. `flaky`: attempts fail and hang."
+    " `worker-crash`: killed in the middle of the charge. `all`: one after the other."
+)
 
 
-@app.command(epilog=f"Examples:\n\n  $ orderfleet demo\n\n  $ orderfleet demo happy\n\n{EXITS}")
-def demo(
-    scenario: Annotated[Scenario, typer.Argument(help="`happy`: applied, approved, charged, shipped.")] = _HAPPY,
-) -> None:
-    """Follow one order from `kubectl apply` until its own status in Kubernetes says shipped.
+@app.command(
+    epilog="Examples:\n\n  $ orderfleet demo\n\n  $ orderfleet demo worker-crash\n\n  $ orderfleet demo all\n\n" + EXITS
+)
+def demo(scenario: Annotated[Choice, typer.Argument(help=_HELP)] = _HAPPY) -> None:
+    """Follow an order from `kubectl apply` to its end, and check Kubernetes, money and parcels then.
 
-    The local stack is started if it isn't up, and left running: look around, then `make down`.
+    The local stack is started if it isn't up, and left running: look around, then `make down`. Settings
+    that a scenario needs are put back when it is over.
     """
     from orderfleet.cli.demo import stage  # noqa: PLC0415 - `--help` needs none of these
-    from orderfleet.cli.demo.happy import Happy, order_named  # noqa: PLC0415
-    from orderfleet.cli.demo.kubectl import Kubectl  # noqa: PLC0415
-    from orderfleet.cli.demo.view import View  # noqa: PLC0415
-    from orderfleet.stack import paths  # noqa: PLC0415
+    from orderfleet.cli.demo.outcome import summary  # noqa: PLC0415
+    from orderfleet.cli.demo.scenarios import SCENARIOS  # noqa: PLC0415
     from orderfleet.stack.provision.ladder import provide  # noqa: PLC0415
 
     began = time.monotonic()
     here = stage.ready(lambda text: typer.echo(f"stack: {text}"))
-    name, manifest = order_named(paths.checkout() / _SAMPLE, scenario)
+    kubectl = provide(["kubectl"])["kubectl"]
     terminal = console()
-    with View(terminal, name) as view:
-        kubectl = Kubectl(provide(["kubectl"])["kubectl"], here.state.kubeconfig, view.command)
-        Happy(here, kubectl, view, name, manifest, _SAMPLE).play()
-    terminal.print(f"Audit trail of {name}", style="bold")
-    terminal.print(events_table(_events(here, name)))
-    terminal.print(f"\nThe Order says shipped, {time.monotonic() - began:.1f} s after the start. Where to look:")
-    _where_to_look(here, name)
+    if scenario is Choice.ALL:
+        outcomes = [_played(each, here, kubectl, terminal) for each in SCENARIOS.values()]
+        terminal.print(summary(outcomes))
+        _complain([outcome for outcome in outcomes if not outcome.fine])
+        end = "Every scenario ended as it should"
+    else:
+        outcomes = [_played(SCENARIOS[scenario], here, kubectl, terminal)]
+        _audit_trail(terminal, here, outcomes[0].order)
+        _complain([outcome for outcome in outcomes if not outcome.fine])
+        end = f"The Order says {SCENARIOS[scenario].ends}"
+    terminal.print(f"\n{end}, {time.monotonic() - began:.1f} s after the start. Where to look:")
+    _where_to_look(here, outcomes[-1].order)
 
 
-def _events(stage: Stage, name: str) -> list[RecordedEvent]:
-    from orderfleet.cli.configuration import read_settings  # noqa: PLC0415
-    from orderfleet.contracts.errors import StoreUnavailable  # noqa: PLC0415
-    from orderfleet.store import OrderReads, connect  # noqa: PLC0415
+def _played(scenario: Scenario, here: Stage, kubectl: Path, terminal: Console) -> Outcome:
+    from orderfleet.cli.demo.outcome import Outcome, tell  # noqa: PLC0415
+    from orderfleet.cli.demo.play import order_for, play  # noqa: PLC0415
+    from orderfleet.cli.demo.view import View  # noqa: PLC0415
+    from orderfleet.stack import paths  # noqa: PLC0415
 
-    settings = read_settings(database_url=stage.state.database_url)
-
-    async def read() -> list[RecordedEvent]:
-        async with connect(settings, "demo") as database:
-            return await OrderReads(database).events(name)
-
+    began = time.monotonic()
+    terminal.print(f"[bold]{scenario.name}[/]: {scenario.tells}")
+    order, manifest = order_for(scenario, paths.checkout() / _SAMPLE)
+    findings, problem = [], ""
     try:
-        return asyncio.run(read())
+        with View(terminal, order) as view:
+            findings = play(scenario, here, kubectl, view, order, manifest, _SAMPLE)
+    except OrderfleetError as error:
+        problem = str(error)
+    outcome = Outcome(scenario.name, order, findings, problem, time.monotonic() - began)
+    tell(terminal, outcome)
+    terminal.print()
+    return outcome
+
+
+def _complain(wrong: list[Outcome]) -> None:
+    if wrong:
+        raise Failed("\n".join(f"{outcome.scenario}: {outcome.complaint}" for outcome in wrong))
+
+
+def _audit_trail(terminal: Console, here: Stage, order: str) -> None:
+    from orderfleet.cli.demo.books import recorded_events  # noqa: PLC0415
+
+    terminal.print(f"Audit trail of {order}", style="bold")
+    try:
+        terminal.print(events_table(recorded_events(here, order)))
     except StoreUnavailable as error:
-        raise Failed(f"the order is shipped, but its audit trail can't be read: {error}") from None
+        terminal.print(f"it can't be read: {error}", markup=False)
 
 
-def _where_to_look(stage: Stage, name: str) -> None:
+def _where_to_look(here: Stage, order: str) -> None:
     from orderfleet.cli.stack import print_links  # noqa: PLC0415
 
-    print_links(stage.state)
-    typer.echo(f"  {'Its workflow':<30} {stage.state.temporal_ui_url}/namespaces/default/workflows/order-{name}")
-    typer.echo(f"  {'Its Order':<30} kubectl describe orders.orderfleet.dev {name}")
-    kept = "The stack stays up" if stage.started else "The stack was up before and stays so"
+    print_links(here.state)
+    typer.echo(f"  {'Its workflow':<30} {here.state.temporal_ui_url}/namespaces/default/workflows/order-{order}")
+    typer.echo(f"  {'Its Order':<30} kubectl describe orders.orderfleet.dev {order}")
+    kept = "The stack stays up" if here.started else "The stack was up before and stays so"
     typer.echo(f"{kept}; `make down` stops it.")

@@ -36,6 +36,15 @@ class Watch:
     told: queue.Queue[Status | None] = field(default_factory=queue.Queue)
     last: Status = field(default_factory=dict)
 
+    def pass_on(self, seen: Callable[[Status], None]) -> None:
+        """Hand what was told meanwhile to `seen`, without waiting."""
+        while not self.told.empty():
+            status = self.told.get_nowait()
+            if status is None:
+                return
+            self.last = status
+            seen(status)
+
     def until(self, done: Callable[[Status], bool], seconds: float, seen: Callable[[Status], None]) -> Status | None:
         """Return the first status that is `done`, or None after `seconds` or when the watch ended.
 
@@ -83,6 +92,10 @@ class Kubectl:
     def status(self, name: str) -> Status:
         """The Order's status now. Raises as `apply`."""
         return _status(json.loads(self._run(("get", RESOURCE, name, "-o", "json"))))
+
+    def generation(self, name: str) -> int:
+        """The number of the Order's present spec. Raises as `apply`."""
+        return int(json.loads(self._run(("get", RESOURCE, name, "-o", "json")))["metadata"]["generation"])
 
     @contextmanager
     def watch(self, name: str) -> Iterator[Watch]:

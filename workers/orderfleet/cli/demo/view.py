@@ -1,6 +1,6 @@
 """What a demo shows while it runs: a live table on a terminal, a line a change elsewhere.
 
-Scenarios tell it commands and statuses; it decides nothing.
+`play` tells it commands and statuses; it decides nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, Final, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +33,7 @@ class View:
     name: str
     _began: float = field(default_factory=time.monotonic)
     _seen: dict[str, float] = field(default_factory=dict)
-    _commands: list[str] = field(default_factory=list)
+    _did: list[Text] = field(default_factory=list)
     _status: Status = field(default_factory=dict)
     _live: Live | None = None
 
@@ -52,18 +51,33 @@ class View:
 
     def command(self, text: str) -> None:
         """A command that was run for the user."""
-        self._commands.append(text)
-        if not self._live:
-            self.console.print(f"$ {text}", markup=False)
+        self._tell(Text.assemble(("$", "dim"), " ", text))
+
+    def note(self, text: str) -> None:
+        """Something was done to the stack."""
+        self._tell(Text.assemble(("-", "dim"), " ", text))
 
     def status(self, status: Status) -> None:
         """The Order's status changed."""
-        step = str(status.get("step", ""))
-        if step and step not in self._seen:
-            self._seen[step] = time.monotonic() - self._began
-            if not self._live:
-                self.console.print(f"{self._seen[step]:6.1f} s  {step:<14} {_detail(step, status)}".rstrip())
+        step, before = str(status.get("step", "")), self._status
         self._status = status
+        if step and step not in self._seen:
+            self._seen[step] = self._now()
+            self._line(step, _detail(step, status))
+        if status.get("retries") and _trouble(status) != _trouble(before):
+            self._line(step, _trouble(status))
+
+    def _tell(self, text: Text) -> None:
+        self._did.append(text)
+        if not self._live:
+            self.console.print(text)
+
+    def _line(self, step: str, text: str) -> None:
+        if not self._live:
+            self.console.print(f"{self._now():6.1f} s  {step:<14} {text}".rstrip(), markup=False)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
 
     def _table(self) -> RenderableType:
         now = str(self._status.get("step", ""))
@@ -83,8 +97,14 @@ class View:
             table.add_row(mark, Text(step, "" if index <= reached else "dim"), Text(at, "dim"), Text(told))
         if off:
             table.add_row(Text("x", _OFF[Step(now)]), now, "", _detail(now, self._status))
-        commands = [Text.from_markup(f"[dim]$[/] {escape(command)}") for command in self._commands]
-        return Group(*commands, Text(f"\nOrder {self.name}", "bold"), table, Text(""))
+        trouble = [Text(_trouble(self._status), "yellow")] if self._status.get("retries") else []
+        return Group(*self._did, Text(f"\nOrder {self.name}", "bold"), table, *trouble, Text(""))
+
+
+def _trouble(status: Status) -> str:
+    """The attempts that failed so far, and the last error."""
+    retries = ", ".join(f"{step} {count}" for step, count in (status.get("retries") or {}).items())
+    return f"failed attempts: {retries}; last error: {status.get('lastError') or 'none'}"
 
 
 def _detail(step: str, status: Status) -> str:

@@ -1,0 +1,129 @@
+"""Plays one scenario: applies its order, makes its moves, waits for the end, and judges it.
+
+`command` calls `play`; moves work through `Play`. It acts by kubectl alone, as a user would, beside
+what a scenario does to the stack itself.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from orderfleet.cli.demo.books import gather
+from orderfleet.cli.demo.checks import Finding, kubernetes_says
+from orderfleet.cli.demo.kubectl import Kubectl, Status, Watch
+from orderfleet.cli.demo.scenario import Scenario
+from orderfleet.cli.demo.stage import Stage, failure
+from orderfleet.cli.demo.tuned import Tuned, tuned
+from orderfleet.cli.demo.view import View
+from orderfleet.contracts.status import Step
+
+ENDS: Final = frozenset({Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED})
+
+_SECONDS: Final = 30
+"""Longest wait for anything, and for the order's end once all moves are made."""
+_JUDGE_SECONDS: Final = 10
+"""What follows an order's end, as a refund does, may take so long."""
+_POLL: Final = 0.1
+_SHIPPING: Final = frozenset({Step.SHIPPING})
+
+
+def order_for(scenario: Scenario, sample: Path) -> tuple[str, str]:
+    """The sample as the scenario wants it, under a name of its own as an order id is used once; name and manifest."""
+    manifest = yaml.safe_load(sample.read_text())
+    name = f"demo-{scenario.name}-{secrets.token_hex(3)}"
+    manifest["metadata"]["name"] = name
+    manifest["spec"].update(scenario.spec)
+    return name, yaml.safe_dump(manifest, sort_keys=False)
+
+
+@dataclass(frozen=True)
+class Play:
+    """One run of a scenario, as its moves see it."""
+
+    stage: Stage
+    kubectl: Kubectl
+    view: View
+    tuned: Tuned
+    name: str
+    watch: Watch
+
+    def until(self, done: Callable[[Status], bool], what: str) -> None:
+        """Wait for a status of the Order.
+
+        Raises:
+            Failed: it did not come; the message names the part whose turn it was.
+        """
+        if self.watch.until(done, _SECONDS, self.view.status) is None:
+            said = self.watch.last.get("step") or "nothing"
+            text = f"the Order's status did not say {what} within {_SECONDS} s; it says {said}"
+            raise failure(self.stage, text, _suspect(self.watch.last))
+
+    def until_answered(self) -> None:
+        """Wait until the Order's status answers its present generation. Raises as `until`."""
+        generation = self.kubectl.generation(self.name)
+        self.until(lambda status: status.get("observedGeneration", 0) >= generation, f"generation {generation}")
+
+    def wait(self, done: Callable[[], bool], what: str) -> None:
+        """Wait for something that the Order's status doesn't tell. Raises as `until`."""
+        end = time.monotonic() + _SECONDS
+        while not done():
+            self.watch.pass_on(self.view.status)
+            if time.monotonic() > end:
+                raise failure(self.stage, f"there was not {what} within {_SECONDS} s", _suspect(self.watch.last))
+            time.sleep(_POLL)
+
+
+def play(
+    scenario: Scenario, stage: Stage, program: Path, view: View, name: str, manifest: str, shown: str
+) -> list[Finding]:
+    """Run a scenario to its end; what was found, and a stack that is as it was before.
+
+    Raises:
+        Failed: the order did not come to an end, or a command failed.
+        StackError: a part of the stack did not come back.
+    """
+    kubectl = Kubectl(program, stage.state.kubeconfig, view.command)
+    with tuned(stage, view.note) as tuning:
+        if scenario.settings:
+            tuning.tune(scenario.settings)
+        kubectl.apply(manifest, f"{shown}{_differences(scenario)}")
+        with kubectl.watch(name) as watch:
+            run = Play(stage, kubectl, view, tuning, name, watch)
+            for move in scenario.moves:
+                move(run)
+            run.until(lambda status: status.get("step") in ENDS, " or ".join(sorted(ENDS)))
+            return _judged(scenario, run)
+
+
+def _judged(scenario: Scenario, run: Play) -> list[Finding]:
+    """Ask all checks until they agree, or for as long as what follows the end may take."""
+    checks = (kubernetes_says(scenario.ends, **scenario.says), *scenario.checks)
+    end = time.monotonic() + _JUDGE_SECONDS
+    while True:
+        facts = gather(run.stage, run.kubectl, run.name)
+        run.watch.pass_on(run.view.status)
+        findings = [check(facts) for check in checks]
+        if all(finding.fine for finding in findings) or time.monotonic() > end:
+            return findings
+        time.sleep(_POLL)
+
+
+def _differences(scenario: Scenario) -> str:
+    """What the scenario's order has that the file shown has not."""
+    fields = ", ".join(f"{name}: {json.dumps(value)}" for name, value in scenario.spec.items())
+    return f"  # with {fields}" if fields else ""
+
+
+def _suspect(status: Status) -> str:
+    """The part whose turn it was."""
+    if not status.get("step"):
+        return "operator"
+    return "shipping-worker" if status["step"] in _SHIPPING else "orders-worker"
