@@ -39,14 +39,20 @@ def migrate(
     wait: Annotated[
         timedelta, typer.Option(parser=_duration, metavar="DURATION", help="How long Postgres may take to come up.")
     ] = "60s",  # type: ignore[assignment]  # typer parses the default as it does the option
+    accept_newer: Annotated[
+        bool,
+        typer.Option(
+            "--accept-newer", help="A database that a later version has migrated is right, as after a rollback."
+        ),
+    ] = False,
 ) -> None:
     """Apply the migrations that the database doesn't have yet. May be run again, and many at once."""
     url = read_settings().database_url.get_secret_value()
     try:
         if check:
-            _report_pending(asyncio.run(runner.pending(url, wait=wait)))
+            _report_pending(asyncio.run(runner.pending(url, wait=wait, accept_newer=accept_newer)))
             return
-        applied = asyncio.run(runner.migrate(url, wait=wait))
+        applied = asyncio.run(runner.migrate(url, wait=wait, accept_newer=accept_newer))
     except StoreUnavailable as error:
         typer.echo(f"{error} (waited {format_duration(wait)}; the database is ORDERFLEET_DATABASE_URL)", err=True)
         raise typer.Exit(UNREACHABLE) from None
