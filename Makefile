@@ -5,7 +5,7 @@ BIN    := .venv/bin
 ALONE  := $(MAKE) --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-all lint lock venv tools tools-all ready ready-all clean
+.PHONY: help demo up down test test-all lint lock venv tools tools-all ready ready-all chart-docs clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +67,9 @@ tools: ## provide kubectl, Temporal, etcd and kube-apiserver
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision
 tools-all:
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision --all
+
+chart-docs: venv ## make the charts' values tables and schemas anew
+	$(BIN)/python tests/charts/chart_docs.py
 
 clean: down ## remove the environment, the stack's data and every cache in the checkout
 	rm -rf .venv .orderfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage*

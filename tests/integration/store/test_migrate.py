@@ -87,6 +87,25 @@ async def test_a_file_that_is_gone_is_refused(empty_postgres_url: str, files: Pa
         await migrate(empty_postgres_url, files)
 
 
+async def test_after_a_rollback_a_newer_schema_is_accepted_when_asked(empty_postgres_url: str, files: Path) -> None:
+    newest = files / "0003_third.sql"
+    newest.write_text("create table third (id integer);")
+    await migrate(empty_postgres_url, files)
+    newest.unlink()
+    assert await migrate(empty_postgres_url, files, accept_newer=True) == []
+    assert await pending(empty_postgres_url, files, accept_newer=True) == []
+    (files / "0002_second.sql").write_text("select 2;")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was changed after it was applied"):
+        await migrate(empty_postgres_url, files, accept_newer=True)
+
+
+async def test_accepting_a_newer_schema_takes_no_file_for_another(empty_postgres_url: str, files: Path) -> None:
+    await migrate(empty_postgres_url, files)
+    (files / "0002_second.sql").rename(files / "0002_zweite.sql")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_zweite.sql"):
+        await migrate(empty_postgres_url, files, accept_newer=True)
+
+
 async def test_a_renumbered_file_is_refused(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
     (files / "0002_second.sql").rename(files / "0003_second.sql")

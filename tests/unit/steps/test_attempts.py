@@ -13,7 +13,8 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from orderfleet.contracts.errors import CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.steps.attempts import LONGEST_RETRY_AFTER, AttemptInterceptor
+from orderfleet.steps.attempts import AttemptInterceptor
+from orderfleet.steps.retry_after import LONGEST_RETRY_AFTER
 
 
 class Declined(PaymentRefused):

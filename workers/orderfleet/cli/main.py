@@ -39,6 +39,7 @@ register(app, "worker", "orderfleet.cli.worker", panel=_PODS, text="Run the orde
 register(app, "operator", "orderfleet.cli.operator", panel=_PODS, text="Run the Kubernetes operator.")
 register(app, "api", "orderfleet.cli.api", panel=_PODS, text="Run the HTTP API.")
 register(app, "migrate", "orderfleet.cli.migrate", panel=_PODS, text="Bring the record's tables up to date.")
+register(app, "release", "orderfleet.cli.release", panel=_PODS, text="Let go of every Order before an uninstall.")
 register(app, "settings", "orderfleet.cli.settings", panel=_PODS, text="Print the settings in effect.")
 
 

@@ -37,12 +37,19 @@ def migrate(
     wait: Annotated[
         timedelta, typer.Option(parser=_duration, metavar="DURATION", help="How long Postgres may take to come up.")
     ] = "60s",  # type: ignore[assignment]  # typer parses the default as it does the option
+    accept_newer: Annotated[
+        bool,
+        typer.Option(
+            "--accept-newer", help="A database that a later version has migrated is right, as after a rollback."
+        ),
+    ] = False,
 ) -> None:
     """Apply the migrations that the database doesn't have yet. May be run again, and many at once."""
     url = read_settings().database_url.get_secret_value()
     try:
         with progress.shown("waiting for Postgres"):
-            found = asyncio.run(runner.pending(url, wait=wait) if check else runner.migrate(url, wait=wait))
+            run = runner.pending if check else runner.migrate
+            found = asyncio.run(run(url, wait=wait, accept_newer=accept_newer))
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error} (waited {format_duration(wait)})") from None
     if not found:

@@ -1,7 +1,7 @@
 """The operator's own calls to the API server: patches of Orders and their status, Events, a heartbeat.
 
-kopf watches; these are the few writes, made with the same credentials. Every patch names the version
-it was made from, so that it is refused when somebody was faster.
+kopf watches; these are the few writes, and what `release` asks before an uninstall, made with the same
+credentials. Every patch names the version it was made from, so that it is refused when somebody was faster.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import kopf
@@ -105,6 +106,29 @@ class Kubernetes:
         except ObjectGone:
             return False
         return any(resource["name"] == CRD_PLURAL for resource in known.get("resources", ()))
+
+    async def page_of_orders(
+        self, namespace: str, after: str = "", size: int = 500
+    ) -> tuple[list[dict[str, Any]], str]:
+        """A page of the Orders of a namespace, of all of them if it is empty, and the mark of the next page.
+
+        The mark is empty on the last page. Raises as `patch`; `ObjectGone` if Orders are not known.
+        """
+        place = f"namespaces/{namespace}/" if namespace else ""
+        query = {"limit": str(size), **({"continue": after} if after else {})}
+        page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{place}{CRD_PLURAL}?{urlencode(query)}")
+        return page["items"], page["metadata"].get("continue", "")
+
+    async def stop_deployment(self, namespace: str, name: str) -> None:
+        """Scale a Deployment to nothing. Raises as `patch`."""
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"
+        await self._call("PATCH", path, {"spec": {"replicas": 0}}, _MERGE_PATCH)
+
+    async def pods(self, namespace: str, selector: str) -> list[str]:
+        """Names of the pods that have the labels. Raises as `patch`."""
+        query = urlencode({"labelSelector": selector})
+        found = await self._call("GET", f"/api/v1/namespaces/{namespace}/pods?{query}")
+        return [pod["metadata"]["name"] for pod in found["items"]]
 
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None

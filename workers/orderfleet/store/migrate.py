@@ -32,7 +32,13 @@ create table if not exists schema_migrations (
 """
 
 
-async def migrate(database_url: str, directory: Path | None = None, *, wait: timedelta = timedelta(0)) -> list[str]:
+async def migrate(
+    database_url: str,
+    directory: Path | None = None,
+    *,
+    wait: timedelta = timedelta(0),
+    accept_newer: bool = False,
+) -> list[str]:
     """Apply what the database doesn't have yet; return the names of the files applied.
 
     Started more than once at the same time, one does the work and the others wait for it.
@@ -41,6 +47,7 @@ async def migrate(database_url: str, directory: Path | None = None, *, wait: tim
         database_url: of the database itself; its user must be allowed to create tables.
         directory: of the files; by default those of this installation.
         wait: how long Postgres may take to come up.
+        accept_newer: whether the database may have files of a later version: after a rollback it has.
 
     Raises:
         MigrationError: a file failed, or the files don't fit what was applied.
@@ -53,17 +60,24 @@ async def migrate(database_url: str, directory: Path | None = None, *, wait: tim
         await connection.fetch("select pg_advisory_lock($1)", _LOCK)
         await connection.execute("reset lock_timeout")
         await connection.execute(f"set client_min_messages = warning; {_TABLE}")
-        for migration in outstanding(migrations, await _applied(connection)):
+        for migration in outstanding(migrations, await _applied(connection), accept_newer=accept_newer):
             await _apply(connection, migration)
             done.append(migration.name)
     return done
 
 
-async def pending(database_url: str, directory: Path | None = None, *, wait: timedelta = timedelta(0)) -> list[str]:
+async def pending(
+    database_url: str,
+    directory: Path | None = None,
+    *,
+    wait: timedelta = timedelta(0),
+    accept_newer: bool = False,
+) -> list[str]:
     """Names of the files that `migrate` would apply; changes nothing. Raises as `migrate`."""
     migrations = read(directory or default_directory())
     async with _connected(database_url, wait) as connection:
-        return [migration.name for migration in outstanding(migrations, await _applied(connection))]
+        found = outstanding(migrations, await _applied(connection), accept_newer=accept_newer)
+        return [migration.name for migration in found]
 
 
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:

@@ -80,8 +80,15 @@ def read(directory: Path) -> list[Migration]:
     return found
 
 
-def outstanding(migrations: Sequence[Migration], applied: Mapping[int, Applied]) -> list[Migration]:
+def outstanding(
+    migrations: Sequence[Migration], applied: Mapping[int, Applied], *, accept_newer: bool = False
+) -> list[Migration]:
     """Those of the files that the database doesn't have yet.
+
+    Args:
+        migrations: the files, in order.
+        applied: what the database has, by number.
+        accept_newer: the database may have files of a later version, beyond the last one here.
 
     Raises:
         MigrationError: what it has was changed, renamed, renumbered or removed since.
@@ -98,6 +105,8 @@ def outstanding(migrations: Sequence[Migration], applied: Mapping[int, Applied])
         elif was.name[5:] in number_of:
             other = by_number[number_of[was.name[5:]]].name
             raise MigrationError(f"{was.name} was applied and is now numbered {other}; give it back its number")
+        elif accept_newer and number > migrations[-1].number:
+            continue
         elif now is not None:
             raise MigrationError(f"{was.name} was applied and is now called {now.name}; give it back its name")
         else:

@@ -13,6 +13,7 @@ KUBERNETES = "1.36.3"
 ETCD = "3.7.3"
 TEMPORAL = "1.5.1"
 TEST_SERVER = "1.32.0"
+HELM = "4.3.1"
 
 
 class ChecksumKind(StrEnum):
@@ -92,6 +93,7 @@ _KUBERNETES_FLAGS = (
 )
 _ETCD_RELEASE = "https://github.com/etcd-io/etcd/releases/download/v{version}/"
 _TEMPORAL_RELEASE = "https://github.com/temporalio/cli/releases/download/v{version}/"
+_HELM_RELEASE = "https://get.helm.sh/helm-v{version}-{os}-{arch}.tar.gz"
 _JAVA_SDK = "temporalio/sdk-java/releases"
 
 # The longest build comes first, because builds start in this order.
@@ -163,8 +165,20 @@ TOOLS: dict[str, Tool] = {
             ),
             recipe=MavenFetch("temporal-test-server", "io.temporal.testserver.TestServer"),
         ),
+        Tool(
+            name="helm",
+            version=HELM,
+            on_path=OnPath(("version", "--short"), oldest=(3, 17), below=(5,)),
+            release=Release(
+                url=_HELM_RELEASE,
+                checksum_url=_HELM_RELEASE + ".sha256sum",
+                checksum=ChecksumKind.LISTING,
+                member="helm",
+            ),
+            recipe=GoBuild("helm", "helm.sh/helm/v4/cmd/helm"),
+        ),
     )
 }
 
 STACK_TOOLS = ("kube-apiserver", "temporal", "kubectl", "etcd")
-"""What running the stack takes; tests take `temporal-test-server` too."""
+"""What running the stack takes; tests take `temporal-test-server` and `helm` too."""

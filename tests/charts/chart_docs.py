@@ -1,0 +1,170 @@
+"""Makes what a chart says about its values: `values.schema.json` and the table in its README.
+
+`make chart-docs` runs it as a program, tests/charts holds the files against it. A value with a `# --`
+comment is documented and typed by its default; a group of values takes no other names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orderfleet.cli.configuration import variables
+from orderfleet.runtime.settings import Settings
+from orderfleet.stack import paths
+
+CHARTS = paths.checkout() / "charts"
+BEGIN, END = "<!-- values: begin; `make chart-docs` makes it anew -->", "<!-- values: end -->"
+_KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w-]+):")
+_COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
+
+SET_BY_VALUES = {
+    "ORDERFLEET_DATABASE_URL": "database.urlSecret",
+    "ORDERFLEET_TEMPORAL_ADDRESS": "temporal.address",
+    "ORDERFLEET_TEMPORAL_NAMESPACE": "temporal.namespace",
+    "ORDERFLEET_ORDERS_TASK_QUEUE": "queues.orders",
+    "ORDERFLEET_SHIPPING_TASK_QUEUE": "queues.shipping",
+    "ORDERFLEET_DRAIN_TIMEOUT": "drainSeconds",
+    "ORDERFLEET_WORKER_ACTIVITY_SLOTS": "workerDefaults.slots.activities",
+    "ORDERFLEET_WORKER_WORKFLOW_SLOTS": "workerDefaults.slots.workflows",
+    "ORDERFLEET_TEMPORAL_METRICS_PORT": "metrics.sdkPort",
+    "ORDERFLEET_OPERATOR_NAMESPACES": "operator.namespaces",
+    "ORDERFLEET_OPERATOR_CONCURRENCY": "operator.concurrency",
+}
+"""Settings that have a value of their own in the chart, so that `settings` must not name them again."""
+FIXED = {"ORDERFLEET_HEALTH_HOST", "ORDERFLEET_HEALTH_PORT", "ORDERFLEET_API_HOST", "ORDERFLEET_API_PORT"}
+"""Settings that the templates rely on having their defaults."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A documented value of a chart."""
+
+    path: tuple[str, ...]
+    default: Any
+    text: str
+
+
+def values(chart: str) -> dict[str, Any]:
+    """Return a chart's default values."""
+    content: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    return content
+
+
+def documented(chart: str) -> Iterator[Value]:
+    """Give every value that has a comment, in the file's order."""
+    defaults = values(chart)
+    above: list[tuple[int, str]] = []
+    text = ""
+    for line in (CHARTS / chart / "values.yaml").read_text().splitlines():
+        if comment := _COMMENT.match(line):
+            text = comment["text"]
+        elif key := _KEY.match(line):
+            indent = len(key["indent"])
+            above = [*((i, k) for i, k in above if i < indent), (indent, key["key"])]
+            if text:
+                path = tuple(k for _, k in above)
+                yield Value(path, _at(defaults, path), text)
+            text = ""
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def settings_allowed() -> list[str]:
+    """Return the variables that a chart's `settings` may name."""
+    ours = {variables(field)[0] for field in Settings.model_fields}
+    return sorted(ours - set(SET_BY_VALUES) - FIXED)
+
+
+def _choices() -> dict[str, dict[str, Any]]:
+    scalar = {"type": ["string", "number", "boolean"]}
+    kind = {"enum": ["", "hpa", "keda"]}
+    away = {"type": ["integer", "string", "null"]}
+    return {
+        "settings": {"type": "object", "propertyNames": {"enum": settings_allowed()}, "additionalProperties": scalar},
+        "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+        "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+        "drainSeconds": {"type": "integer", "minimum": 0},
+        "workerDefaults.autoscaling.kind": kind,
+        "workerDefaults.autoscaling.minReplicas": {"type": "integer", "minimum": 1},
+        "workerDefaults.slots.workflows": {"type": "integer", "minimum": 2},
+        "workerDefaults.maxUnavailable": away,
+        "api.maxUnavailable": away,
+        "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+        "migration.wait": {"type": "string", "pattern": r"^(\d+(h|m|s|ms))+$"},
+    }
+
+
+def schema(chart: str) -> dict[str, Any]:
+    """Return the JSON schema of a chart's values."""
+    choices = _choices() if chart == "orderfleet" else {}
+    root = _group(values(chart), (), {value.path: value for value in documented(chart)}, choices)
+    if chart == "orderfleet":
+        worker = json.loads(json.dumps(root["properties"]["workerDefaults"]))
+        worker["properties"]["serves"] = {"enum": ["orders", "shipping", "all"]}
+        root["properties"]["workers"] = {
+            "type": "object",
+            "propertyNames": {"pattern": "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"},
+            "additionalProperties": {"oneOf": [{"type": "null"}, {**worker, "required": ["serves"]}]},
+        }
+    root["properties"]["global"] = {"type": "object"}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
+
+
+def _group(tree: dict[str, Any], path: tuple[str, ...], known: dict, choices: dict) -> dict[str, Any]:
+    properties = {}
+    for key, default in tree.items():
+        here = (*path, key)
+        if here in known:
+            properties[key] = choices.get(".".join(here), _of(default)) | {"description": known[here].text}
+        else:
+            properties[key] = _group(default, here, known, choices) if isinstance(default, dict) else _of(default)
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _of(default: Any) -> dict[str, Any]:
+    kinds = {bool: "boolean", int: "integer", str: "string", dict: "object", list: "array"}
+    return {"type": kinds[type(default)]}
+
+
+def table(chart: str) -> str:
+    """Return the table of a chart's values, with its marks."""
+    lines = ["| value | default | |", "|---|---|---|"]
+    for value in documented(chart):
+        default = json.dumps(value.default, ensure_ascii=False)
+        lines.append(f"| `{'.'.join(value.path)}` | `{default}` | {value.text} |")
+    return "\n".join([BEGIN, *lines, END])
+
+
+def readme(chart: str) -> str:
+    """Return a chart's README with the table as it should be."""
+    text = (CHARTS / chart / "README.md").read_text()
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return before + table(chart) + after
+
+
+def schema_text(chart: str) -> str:
+    """Return the content of a chart's `values.schema.json`."""
+    return json.dumps(schema(chart), indent=1, ensure_ascii=False) + "\n"
+
+
+def files(chart: str) -> dict[Path, str]:
+    """Return each file that is made, with the content it should have."""
+    folder = CHARTS / chart
+    return {folder / "values.schema.json": schema_text(chart), folder / "README.md": readme(chart)}
+
+
+if __name__ == "__main__":
+    for each in ("orderfleet", "orderfleet-dev"):
+        for file, content in files(each).items():
+            file.write_text(content)

@@ -1,0 +1,39 @@
+"""What a chart says of its values is true, and made anew when they change."""
+
+from __future__ import annotations
+
+import pytest
+from chart_docs import documented, files, values
+
+from orderfleet.stack import paths
+
+CHARTS = ["orderfleet", "orderfleet-dev"]
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_schema_and_table_are_fresh(chart):
+    for file, content in files(chart).items():
+        assert file.read_text() == content, "renew it: make chart-docs"
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_value_is_documented(chart):
+    told = {value.path for value in documented(chart)}
+
+    def undocumented(tree, path=()):
+        for key, value in tree.items():
+            here = (*path, key)
+            if here in told:
+                continue
+            if isinstance(value, dict):
+                yield from undocumented(value, here)
+            else:
+                yield ".".join(here)
+
+    assert not list(undocumented({k: v for k, v in values(chart).items() if k != "workers"}))
+
+
+def test_the_values_stay_readable():
+    for chart in CHARTS:
+        text = (paths.checkout() / "charts" / chart / "values.yaml").read_text()
+        assert len(text.splitlines()) < 350

@@ -1,0 +1,255 @@
+"""What the product's chart renders: names, rights, drain, scaling, and no typo taken silently."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from chart_docs import FIXED, SET_BY_VALUES
+from value_sets import DEVELOPMENT, PRODUCT
+
+from orderfleet.contracts.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
+from orderfleet.runtime.settings import PREFIX, Settings
+from orderfleet.runtime.worker import _LAST_WORD
+from orderfleet.stack import paths
+from orderfleet.stack.temporal_server import _DYNAMIC_CONFIG
+
+
+def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    return [each for each in objects if each["kind"] in kinds]
+
+
+def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = [each for each in of_kind(objects, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def pods(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Every pod's spec, with the name of what makes it."""
+    found = [
+        (each["metadata"]["name"], each["spec"]["template"]["spec"]) for each in of_kind(objects, "Deployment", "Job")
+    ]
+    return [*found, *((each["metadata"]["name"], each["spec"]) for each in of_kind(objects, "Pod"))]
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    names = [variable["name"] for variable in container.get("env", [])]
+    assert len(names) == len(set(names)), "a variable is set twice"
+    return {variable["name"]: variable.get("value", "") for variable in container.get("env", [])}
+
+
+@pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
+def test_lint_finds_nothing(helm, chart):
+    result = helm.run("lint", "--strict", f"charts/{chart}")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("values", PRODUCT.values(), ids=PRODUCT.keys())
+def test_every_variable_is_a_setting_and_every_value_is_read(helm, values, monkeypatch):
+    objects = helm.template("orderfleet", values)
+    known = {name for field in Settings.model_fields for name in _variables(field)}
+    for name, pod in pods(objects):
+        for container in pod["containers"]:
+            given = environment(container)
+            ours = {variable for variable in given if variable.startswith(PREFIX)}
+            assert ours <= known, name
+            assert not ours & FIXED, name
+            for variable in ours - {"ORDERFLEET_DATABASE_URL"}:
+                monkeypatch.setenv(variable, given[variable])
+            Settings()
+
+
+def _variables(field: str) -> list[str]:
+    from orderfleet.cli.configuration import variables  # noqa: PLC0415 - only here
+
+    return variables(field)
+
+
+def test_settings_with_a_value_of_their_own_are_set_by_it(helm):
+    objects = helm.template("orderfleet")
+    set_somewhere = {name for _, pod in pods(objects) for each in pod["containers"] for name in environment(each)}
+    assert set(SET_BY_VALUES) <= set_somewhere
+
+
+def test_defaults_of_the_chart_are_the_products(helm):
+    worker = named(helm.template("orderfleet"), "Deployment", "shop-orderfleet-orders-worker")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    given = environment(container)
+    product = Settings()
+    assert given["ORDERFLEET_ORDERS_TASK_QUEUE"] == ORDERS_TASK_QUEUE
+    assert given["ORDERFLEET_SHIPPING_TASK_QUEUE"] == SHIPPING_TASK_QUEUE
+    assert int(given["ORDERFLEET_WORKER_ACTIVITY_SLOTS"]) == product.worker_activity_slots
+    assert int(given["ORDERFLEET_WORKER_WORKFLOW_SLOTS"]) == product.worker_workflow_slots
+    assert given["ORDERFLEET_DRAIN_TIMEOUT"] == f"{product.drain_timeout.seconds}s"
+
+
+def test_order_and_shipping_workers_are_separate(helm):
+    objects = helm.template("orderfleet", {"workers": {"shipping": {"serves": "shipping", "replicas": 7}}})
+    orders, shipping = (
+        named(objects, "Deployment", f"shop-orderfleet-{name}-worker") for name in ("orders", "shipping")
+    )
+    assert (orders["spec"]["replicas"], shipping["spec"]["replicas"]) == (2, 7)
+    assert orders["spec"]["selector"] != shipping["spec"]["selector"]
+    assert [each["spec"]["template"]["spec"]["containers"][0]["args"] for each in (orders, shipping)] == [
+        ["worker", "orders"],
+        ["worker", "shipping"],
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0, 20, 300])
+def test_a_pod_has_longer_than_its_drain(helm, seconds):
+    for deployment in of_kind(helm.template("orderfleet", {"drainSeconds": seconds}), "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert environment(container)["ORDERFLEET_DRAIN_TIMEOUT"] == f"{seconds}s"
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        assert pod["terminationGracePeriodSeconds"] > pause + seconds + _LAST_WORD.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("chart", "values"),
+    [("orderfleet", each) for each in PRODUCT.values()] + [("orderfleet-dev", each) for each in DEVELOPMENT.values()],
+)
+def test_every_pod_is_restricted(helm, chart, values):
+    for name, pod in pods(helm.template(chart, values)):
+        security = pod["securityContext"]
+        assert (security["runAsNonRoot"], security["seccompProfile"]) == (True, {"type": "RuntimeDefault"}), name
+        assert security["runAsUser"] > 0, name
+        for container in pod["containers"]:
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, name
+            assert own["capabilities"] == {"drop": ["ALL"]}, name
+            assert chart == "orderfleet-dev" or own["readOnlyRootFilesystem"] is True, name
+            assert {"requests", "limits"} <= set(container["resources"]), name
+
+
+def test_the_operator_has_the_rights_it_was_seen_to_need_and_nobody_else_has_any(helm):
+    tree = ast.parse((paths.checkout() / "tests/integration/operator/test_access.py").read_text())
+    needed = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "RIGHTS"  # type: ignore[attr-defined]
+    )
+    objects = helm.template("orderfleet")
+    assert named(objects, "ClusterRole", "shop-shop-orderfleet-operator")["rules"] == needed
+    bound = {each["subjects"][0]["name"] for each in of_kind(objects, "RoleBinding", "ClusterRoleBinding")}
+    assert bound == {"shop-orderfleet-operator", "shop-orderfleet-release"}
+    for name, pod in pods(objects):
+        if not name.endswith(("operator", "release")):
+            assert pod["automountServiceAccountToken"] is False, name
+
+
+def test_an_operator_of_some_namespaces_has_rights_in_these_alone(helm):
+    objects = helm.template("orderfleet", {"operator": {"namespaces": ["a", "b"]}})
+    assert not of_kind(objects, "ClusterRole", "ClusterRoleBinding")
+    roles = [
+        each["metadata"]["namespace"] for each in of_kind(objects, "Role") if "operator" in each["metadata"]["name"]
+    ]
+    assert roles == ["a", "b"]
+
+
+def test_scaling_leaves_the_number_of_pods_to_the_autoscaler(helm):
+    objects = helm.template("orderfleet", PRODUCT["everything"])
+    for name in ("orders", "shipping"):
+        assert "replicas" not in named(objects, "Deployment", f"shop-orderfleet-{name}-worker")["spec"]
+    (hpa,) = of_kind(objects, "HorizontalPodAutoscaler")
+    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (1, 9)
+    (keda,) = of_kind(objects, "ScaledObject")
+    assert keda["spec"]["triggers"][0]["metadata"]["taskQueue"] == SHIPPING_TASK_QUEUE
+    both = of_kind(helm.template("orderfleet", PRODUCT["one worker for all"]), "ScaledObject")
+    assert [each["metadata"]["taskQueue"] for each in both[0]["spec"]["triggers"]] == [
+        ORDERS_TASK_QUEUE,
+        SHIPPING_TASK_QUEUE,
+    ]
+
+
+def test_every_selector_finds_the_pods_it_is_for(helm):
+    objects = helm.template("orderfleet", PRODUCT["everything"])
+    templates = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind(objects, "Deployment")]
+    selectors = [each["spec"]["selector"] for each in of_kind(objects, "Service")]
+    selectors += [each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodDisruptionBudget")]
+    assert len(selectors) == 4
+    for selector in selectors:
+        assert len([labels for labels in templates if selector.items() <= labels.items()]) == 1
+
+
+def test_probes_ask_ports_that_the_pod_has(helm):
+    for deployment in of_kind(helm.template("orderfleet"), "Deployment"):
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"] for port in container["ports"]}
+        paths_asked = {probe: container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
+        assert paths_asked == {"livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+        assert all(container[probe]["httpGet"]["port"] in ports for probe in paths_asked)
+
+
+def test_the_schema_is_migrated_before_an_upgrade_and_left_alone_by_a_rollback(helm):
+    job = named(helm.template("orderfleet"), "Job", "shop-orderfleet-migration")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
+
+
+def test_secrets_are_named_and_never_made(helm):
+    objects = helm.template("orderfleet", PRODUCT["everything"])
+    assert not of_kind(objects, "Secret")
+    (container,) = named(objects, "Deployment", "shop-orderfleet-api")["spec"]["template"]["spec"]["containers"]
+    by_reference = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
+    assert by_reference == {
+        "ORDERFLEET_DATABASE_URL": {"name": "orderfleet-database", "key": "url"},
+        "TEMPORAL_API_KEY": {"name": "temporal-key", "key": "apiKey"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"worker": {}}, "worker"),
+        ({"api": {"replica": 3}}, "replica"),
+        ({"workers": {"orders": {"serves": "orders", "replica": 3}}}, "orders"),
+        ({"workers": {"orders": {"serves": "order"}}}, "orders"),
+        ({"workerDefaults": {"autoscaling": {"kind": "HPA"}}}, "kind"),
+        ({"workerDefaults": {"autoscaling": {"minReplicas": 0}}}, "minReplicas"),
+        ({"settings": {"ORDERFLEET_REVEIW_TIMEOUT": "1h"}}, "REVEIW"),
+        ({"settings": {"ORDERFLEET_DRAIN_TIMEOUT": "1h"}}, "DRAIN"),
+        ({"drainSeconds": "20s"}, "drainSeconds"),
+        ({"image": {"tag": 1.5}}, "tag"),
+    ],
+)
+def test_a_typo_is_refused(helm, values, complaint):
+    assert complaint in helm.refused("orderfleet", values)
+
+
+def test_notes_say_what_to_do_next(helm):
+    result = helm.run("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    assert result.returncode == 0, result.stderr
+    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml", "no money moves"):
+        assert hint in result.stdout
+
+
+def test_the_dev_server_is_as_quick_as_the_local_stacks(helm):
+    temporal = named(helm.template("orderfleet-dev"), "Deployment", "temporal")
+    arguments = temporal["spec"]["template"]["spec"]["containers"][0]["args"]
+    given = {each.split("=", 1)[1] for each in arguments if each.startswith("--dynamic-config-value=")}
+    assert given == set(_DYNAMIC_CONFIG)
+
+
+def test_the_products_defaults_find_the_development_services(helm):
+    objects = helm.template("orderfleet-dev")
+    product = yaml.safe_load((paths.checkout() / "charts/orderfleet/values.yaml").read_text())
+    host, port = product["temporal"]["address"].split(":")
+    assert int(port) in [each["port"] for each in named(objects, "Service", host)["spec"]["ports"]]
+    secret = named(objects, "Secret", product["database"]["urlSecret"]["name"])
+    address = secret["stringData"][product["database"]["urlSecret"]["key"]]
+    assert f"@{named(objects, 'Service', 'postgres')['metadata']['name']}:5432/" in address
+
+
+def test_rules_and_dashboards_are_taken_whole(helm):
+    objects = helm.template("orderfleet", PRODUCT["everything"])
+    files = paths.checkout() / "charts/orderfleet/files"
+    rules = [yaml.safe_load(file.read_text()) for file in sorted(Path(files / "rules").glob("*.yaml"))]
+    assert [each["spec"] for each in of_kind(objects, "PrometheusRule")] == rules
+    boards = [json.loads(next(iter(each["data"].values()))) for each in of_kind(objects, "ConfigMap")]
+    assert boards == [json.loads(file.read_text()) for file in sorted((files / "dashboards").glob("*.json"))]

@@ -1,0 +1,62 @@
+"""Sets of values that the chart tests render: together they take every switch both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OPTIONAL_KINDS = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute"}
+"""Kinds of other products, which a plain API server doesn't know."""
+
+PRODUCT: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "everything": {
+        "image": {"repository": "registry.example/orderfleet", "digest": "sha256:" + "a" * 64},
+        "imagePullSecrets": [{"name": "registry"}],
+        "database": {"caSecret": "postgres-ca"},
+        "temporal": {
+            "address": "cloud.example:7233",
+            "apiKeySecret": {"name": "temporal-key"},
+            "tls": {"enabled": True, "secret": "temporal-tls", "clientCertificate": True, "serverName": "cloud"},
+        },
+        "settings": {"ORDERFLEET_REVIEW_TIMEOUT": "48h", "ORDERFLEET_STEP_ATTEMPTS": 5},
+        "workers": {
+            "orders": {"serves": "orders", "autoscaling": {"kind": "hpa", "maxReplicas": 9}},
+            "shipping": {"serves": "shipping", "autoscaling": {"kind": "keda"}, "nodeSelector": {"disk": "ssd"}},
+        },
+        "operator": {"namespaces": ["shop", "outlet"]},
+        "api": {
+            "service": {"type": "NodePort", "nodePort": 30080},
+            "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "orders-tls"},
+            "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}], "hostnames": ["orders.example"]},
+        },
+        "networkPolicy": {"enabled": True},
+        "metrics": {
+            "podMonitor": {"enabled": True},
+            "prometheusRule": {"enabled": True},
+            "dashboards": {"enabled": True},
+        },
+        "priorityClassName": "system-cluster-critical",
+    },
+    "one worker for all": {
+        "workers": {"orders": None, "shipping": None, "both": {"serves": "all", "autoscaling": {"kind": "keda"}}},
+        "metrics": {"sdkPort": 0},
+    },
+    "workers alone": {
+        "api": {"enabled": False},
+        "operator": {"enabled": False},
+        "migration": {"enabled": False},
+        "crds": {"enabled": False},
+        "workerDefaults": {"maxUnavailable": None},
+    },
+}
+
+DEVELOPMENT: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "everything": {
+        "collector": {"enabled": True},
+        "grafana": {"nodePort": 30300},
+        "temporal": {"uiNodePort": 30233, "storage": ""},
+        "postgres": {"storage": ""},
+    },
+    "two services": {part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
+}

@@ -1,0 +1,66 @@
+"""What an uninstall does first: no Order keeps a finalizer that nobody would take off."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from shop import manifest
+
+from orderfleet.contracts.names import FINALIZER
+from orderfleet.operator.kubernetes import Kubernetes
+from orderfleet.operator.main import login
+from orderfleet.operator.release import release_orders, stop_operator
+
+THEIRS = "example.com/theirs"
+
+
+@pytest.fixture
+async def api(kubernetes, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    async with Kubernetes(login, connections=4) as there:
+        yield there
+
+
+def held(cluster, name: str, *finalizers: str) -> str:
+    order = manifest(name)
+    order["metadata"]["finalizers"] = list(finalizers)
+    cluster.kubectl("create", "-f", "-", input=json.dumps(order))
+    return name
+
+
+def finalizers(cluster, name: str) -> list[str]:
+    return json.loads(cluster.kubectl("get", "ofo", name, "-o", "json"))["metadata"].get("finalizers", [])
+
+
+async def test_every_order_is_let_go_and_finalizers_of_others_stay(api, kubernetes):
+    names = [held(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
+    shared = held(kubernetes, "release-shared", FINALIZER, THEIRS)
+    held(kubernetes, "release-never")
+    assert await release_orders(api, [kubernetes.namespace]) == 4
+    assert [finalizers(kubernetes, name) for name in names] == [[], [], []]
+    assert finalizers(kubernetes, shared) == [THEIRS]
+    assert await release_orders(api, [kubernetes.namespace]) == 0
+
+
+async def test_an_order_that_hangs_in_deletion_goes(api, kubernetes):
+    held(kubernetes, "release-hangs", FINALIZER)
+    kubernetes.kubectl("delete", "ofo", "release-hangs", "--wait=false")
+    await release_orders(api, [kubernetes.namespace])
+    kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=10s")
+
+
+async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
+    for i in range(5):
+        held(kubernetes, f"release-page-{i}", FINALIZER)
+    page = api.page_of_orders
+    monkeypatch.setattr(api, "page_of_orders", lambda namespace, after="": page(namespace, after, size=2))
+    assert await release_orders(api, [kubernetes.namespace]) == 5
+
+
+async def test_the_operator_is_stopped_before(api, kubernetes):
+    kubernetes.kubectl("create", "deployment", "operator", "--image=none", "--replicas=1")
+    await stop_operator(api, kubernetes.namespace, "operator", "app=operator")
+    deployment = json.loads(kubernetes.kubectl("get", "deployment", "operator", "-o", "json"))
+    assert deployment["spec"]["replicas"] == 0
+    await stop_operator(api, kubernetes.namespace, "not-there", "app=operator")

@@ -1,0 +1,71 @@
+"""Lets go of every Order before an uninstall: without an operator its finalizer would hang for ever.
+
+`orderfleet release` runs it, in the chart's pre-delete hook. It must never touch a workflow: an order
+that runs goes on, and an operator that is installed again takes its Order up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from orderfleet.contracts.names import FINALIZER
+from orderfleet.operator.kubernetes import Kubernetes, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.memory import key_of
+
+_GAP: Final = 0.5
+
+
+async def stop_operator(kubernetes: Kubernetes, namespace: str, deployment: str, selector: str) -> None:
+    """Scale the operator to nothing and wait until its pods are gone: it would take its finalizer back.
+
+    Raises:
+        OrderfleetError: the API server can't be asked, or refuses.
+    """
+    try:
+        await kubernetes.stop_deployment(namespace, deployment)
+    except ObjectGone:
+        return
+    while True:
+        if not await kubernetes.pods(namespace, selector):
+            return
+        await asyncio.sleep(_GAP)
+
+
+async def release_orders(kubernetes: Kubernetes, namespaces: list[str]) -> int:
+    """Take the finalizer off every Order in the namespaces, in all if there are none; return how many had it.
+
+    Raises:
+        OrderfleetError: the API server can't be asked, or refuses.
+    """
+    released = 0
+    for namespace in namespaces or [""]:
+        # Whoever changes an Order meanwhile makes the patch fail; the next round finds it again.
+        while held := await _held(kubernetes, namespace):
+            released += sum(await asyncio.gather(*(_release(kubernetes, order) for order in held)))
+    return released
+
+
+async def _held(kubernetes: Kubernetes, namespace: str) -> list[dict[str, Any]]:
+    held: list[dict[str, Any]] = []
+    mark = ""
+    try:
+        while True:
+            orders, mark = await kubernetes.page_of_orders(namespace, mark)
+            held += [order for order in orders if FINALIZER in order["metadata"].get("finalizers", ())]
+            if not mark:
+                return held
+    except ObjectGone:
+        # The server doesn't know Orders, or its listing grew too old while it was read.
+        return held
+
+
+async def _release(kubernetes: Kubernetes, order: dict[str, Any]) -> bool:
+    metadata = order["metadata"]
+    others = [name for name in metadata["finalizers"] if name != FINALIZER]
+    patch = {"metadata": {"finalizers": others or None}}
+    try:
+        await kubernetes.patch(key_of(order), Write.RELEASE, patch, metadata["resourceVersion"])
+    except (ObjectChanged, ObjectGone):
+        return False
+    return True
