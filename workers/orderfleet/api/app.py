@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
 from orderfleet.api import changes, probes, problems, routes
+from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.services import Services
 
 _DESCRIPTION = (
@@ -25,6 +26,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
     app.state.services = services
     problems.install(app)
+    app.add_middleware(MeasureRequests)
     for router in (routes.router, changes.router, probes.router):
         app.include_router(router)
 
