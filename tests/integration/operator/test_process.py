@@ -14,6 +14,9 @@ from pathlib import Path
 import aiohttp
 from shop import ended, manifest, step
 
+from metered import scraped
+from orderfleet.telemetry.catalog import CATALOG, Exposer
+
 
 def _free_port() -> int:
     with socket.socket() as listening:
@@ -91,3 +94,29 @@ async def test_killed_operator_is_followed_by_another(shop, workers, tmp_path):
         for name in names:
             assert step(await shop.until(name, ended)) == "shipped"
     assert workers.provider.charges == {f"pay-{name}": 1 for name in names}
+
+
+async def test_operator_exposes_what_it_does(shop, workers, tmp_path):
+    waits, ships = shop.name(), shop.name()
+    async with process(shop, tmp_path / "operator.log") as (_, url):
+        await until_ready(url)
+        await shop.apply(manifest(waits), manifest(ships, approved=True))
+        await shop.until(ships, ended)
+        await shop.until(waits, lambda order: step(order) == "manual_review")
+        samples = await asyncio.to_thread(scraped, f"{url}/metrics")
+    assert samples("orderfleet_operator_orders", step="manual_review") == 1
+    assert samples("orderfleet_operator_orders") <= 2
+    assert samples("orderfleet_operator_reconciles_total", result="ok") >= 2
+    looks = samples("orderfleet_operator_reconcile_api_calls_count")
+    assert looks == samples("orderfleet_operator_reconciles_total")
+    patches = samples("orderfleet_operator_api_calls_total", verb="patch", status="200")
+    assert 4 <= patches <= samples("orderfleet_operator_reconcile_api_calls_sum")
+    assert samples("orderfleet_feed_changes_total") >= 2
+    assert 0 <= samples("orderfleet_feed_lag_seconds") < 15
+    assert samples("orderfleet_database_operation_duration_seconds_count", operation="orders", outcome="ok") >= 1
+    unlabelled = {metric.name for metric in CATALOG if Exposer.OPERATOR in metric.roles and not metric.labels}
+    assert {name for name in unlabelled if metric_kind(name) != "histogram"} <= samples.names()
+
+
+def metric_kind(name: str) -> str:
+    return next(metric.kind for metric in CATALOG if metric.name == name)

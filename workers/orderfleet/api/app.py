@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
 from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments
+from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.services import Services
 
 _DESCRIPTION = (
@@ -25,6 +26,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
     app.state.services = services
     problems.install(app)
+    app.add_middleware(MeasureRequests)
     for router in (listing.router, routes.router, changes.router, by_workflow.router, shipments.router, probes.router):
         app.include_router(router)
 

@@ -27,8 +27,10 @@ def run(name: str, role: Role, settings: Settings) -> None:
     from orderfleet.contracts.errors import OrderfleetError  # noqa: PLC0415
     from orderfleet.runtime import logs  # noqa: PLC0415
     from orderfleet.runtime.process import run_role  # noqa: PLC0415
+    from orderfleet.telemetry.exposition import expose  # noqa: PLC0415
 
     logs.configure(settings, name)
+    expose(name)
     try:
         run_role(lambda stop: role(settings, stop))
     except OrderfleetError:

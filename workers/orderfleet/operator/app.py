@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import structlog
@@ -44,13 +46,21 @@ class Operator:
         reader: the read side of the record.
         feed: the record's changes.
         kubernetes: the API server.
+        watch_look: stands around each look at an Order.
     """
 
     def __init__(
-        self, settings: Settings, client: OrderClient, reader: OrderReader, feed: ChangeFeed, kubernetes: Kubernetes
+        self,
+        settings: Settings,
+        client: OrderClient,
+        reader: OrderReader,
+        feed: ChangeFeed,
+        kubernetes: Kubernetes,
+        watch_look: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._settings = settings
         self._feed = feed
+        self._watch_look = watch_look
         self._kubernetes = kubernetes
         self._events = Events(kubernetes, socket.gethostname())
         self.memory = Memory()
@@ -132,7 +142,8 @@ class Operator:
         return None if served else "the API server does not know Orders: apply the CRD"
 
     async def _reconcile(self, key: Key) -> None:
-        await self._reconciler.reconcile(key)
+        with self._watch_look():
+            await self._reconciler.reconcile(key)
 
 
 async def _within(work: asyncio.Task[None], seconds: float) -> None:

@@ -61,6 +61,7 @@ class Kubernetes:
         login: reads the credentials.
         connections: how many at most.
         wrote: told of each patch, also of one that is refused; Events don't count.
+        called: told of each call's verb and status; None is no answer.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Kubernetes:
         *,
         connections: int,
         wrote: Callable[[Key, Write], None] = lambda _key, _write: None,
+        called: Callable[[str, int | None], None] = lambda _verb, _status: None,
     ) -> None:
         self._login = login
         self._connections = connections
         self._wrote = wrote
+        self._called = called
         self._info: kopf.ConnectionInfo | None = None
         self._session: aiohttp.ClientSession | None = None
         self._logged_in_at = float("-inf")
@@ -157,13 +160,15 @@ class Kubernetes:
     ) -> tuple[int, dict[str, Any]]:
         session, info = await self._opened()
         url = info.server.rstrip("/") + path
-        async with session.request(
-            method, url, json=body, headers={**info.as_http_headers(), **headers}, proxy=info.proxy_url
-        ) as response:
-            if response.content_type != "application/json":
-                return response.status, {"message": (await response.text())[:200]}
-            answer: dict[str, Any] = await response.json()
-            return response.status, answer
+        answered: int | None = None
+        try:
+            async with session.request(
+                method, url, json=body, headers={**info.as_http_headers(), **headers}, proxy=info.proxy_url
+            ) as response:
+                answered = response.status
+                return answered, await _read(response)
+        finally:
+            self._called(method, answered)
 
     async def _opened(self) -> tuple[aiohttp.ClientSession, kopf.ConnectionInfo]:
         now = asyncio.get_running_loop().time()
@@ -189,6 +194,13 @@ class Kubernetes:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    if response.content_type != "application/json":
+        return {"message": (await response.text())[:200]}
+    answer: dict[str, Any] = await response.json()
+    return answer
 
 
 def _order(key: Key) -> str:

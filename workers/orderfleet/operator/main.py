@@ -17,6 +17,8 @@ from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect as connect_temporal
 from orderfleet.store import Feed, OrderReads, connect
+from orderfleet.telemetry.feed import FeedMetrics, show_lag
+from orderfleet.telemetry.operator import OperatorMetrics, show
 
 
 def login() -> kopf.ConnectionInfo:
@@ -26,17 +28,22 @@ def login() -> kopf.ConnectionInfo:
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Run the operator until asked to stop."""
+    metrics = OperatorMetrics()
     temporal = await connect_temporal(settings, lazy=True)
     async with (
         connect(settings, "operator") as database,
-        Kubernetes(login, connections=settings.operator_concurrency + 4) as kubernetes,
+        Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
     ):
+        feed = Feed(database, observer=FeedMetrics())
         operator = Operator(
             settings,
             OrderClient.of(temporal, settings),
             OrderReads(database),
-            Feed(database),
+            feed,
             kubernetes,
+            metrics.look,
         )
+        show_lag(lambda: feed.behind)
+        show(lambda: len(operator.queue), operator.memory.steps)
         async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
             await operator.run(stop)

@@ -6,6 +6,7 @@ for those that ended; all of it can be gathered again, so it is kept nowhere els
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -68,6 +69,10 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def steps(self) -> Counter[str]:
+        """How many Orders show which step; `none` before their first status."""
+        return Counter(entry.body["status"].get("step", "none") for entry in self._entries.values())
 
     def see(self, body: dict[str, Any]) -> Key:
         """An Order as the watch tells it."""

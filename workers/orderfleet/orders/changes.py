@@ -44,8 +44,8 @@ class Changes:
             refusal = "the order is being canceled"
         if refusal is not None:
             return self._refuse("approve", refusal)
+        self._ctx.journal.note(EventKind.APPROVED, by=by, **self._ctx.reviewed())
         state.approved = True
-        self._ctx.journal.note(EventKind.APPROVED, by=by)
         return None
 
     async def cancel(self, reason: str) -> str | None:
@@ -60,8 +60,8 @@ class Changes:
         if refusal is not None:
             return self._refuse("cancel", refusal)
         if state.cancel_requested is None:
+            self._ctx.journal.note(EventKind.CANCEL_REQUESTED, reason=reason, **self._ctx.reviewed())
             state.cancel_requested = reason
-            self._ctx.journal.note(EventKind.CANCEL_REQUESTED, reason=reason)
         return None
 
     async def change_address(self, address: Address) -> str | None:

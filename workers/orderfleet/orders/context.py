@@ -12,6 +12,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts.order import OrderInput
     from orderfleet.contracts.policy import OrderPolicy
+    from orderfleet.contracts.status import Step
     from orderfleet.contracts.steps import RecordInput, StepResult
     from orderfleet.orders.activities import OrderActivities
 
@@ -110,6 +111,14 @@ class OrderContext:
     def _may_continue_as_new(self) -> bool:
         long = self.changes >= self.policy.changes_per_run or workflow.info().is_continue_as_new_suggested()
         return long and workflow.all_handlers_finished()
+
+    def reviewed(self) -> dict[str, float]:
+        """What the event that ends a review says of it: the seconds it waited; nothing outside of a review."""
+        state = self.state
+        if state.step is not Step.MANUAL_REVIEW or state.approved or state.review_deadline is None:
+            return {}
+        began = state.review_deadline - self.order.review.timeout
+        return {"waited_seconds": (workflow.now() - began).total_seconds()}
 
     def stop_if_canceled(self) -> None:
         """Raise `OrderCanceled` if a cancel was taken."""

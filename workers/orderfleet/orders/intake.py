@@ -115,7 +115,7 @@ async def review(ctx: OrderContext) -> None:
 
 def _time_out(ctx: OrderContext) -> None:
     """Nobody reviewed in time."""
-    ctx.journal.note(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout)
+    ctx.journal.note(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout, **ctx.reviewed())
     if ctx.order.review.on_timeout is ReviewTimeoutAction.CANCEL:
         raise OrderCanceled(REVIEW_TIMED_OUT)
     ctx.state.approved = True

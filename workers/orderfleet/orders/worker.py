@@ -17,6 +17,7 @@ from orderfleet.orders.sweep import SweepWorkflow
 from orderfleet.orders.upkeep import UpkeepActivities
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.payments import payment_provider
+from orderfleet.payments.measured import MeasuredPayments
 from orderfleet.ports import ClosedWorkflows, OrphanStore, PaymentProvider
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
@@ -24,6 +25,9 @@ from orderfleet.runtime.visibility import Visibility
 from orderfleet.runtime.worker import Duty, Wire, serve
 from orderfleet.steps.around import around_steps
 from orderfleet.store import Database, OrderRecord, Orphans, connect
+from orderfleet.telemetry.calls import CallMetrics
+from orderfleet.telemetry.record import RecordMetrics
+from orderfleet.telemetry.steps import StepMetrics
 
 
 def duty(
@@ -44,16 +48,18 @@ def duty(
             upkeep.find_orphans,
             upkeep.settle_record,
         ],
-        interceptors=around_steps(record, settings.faults),
+        interceptors=around_steps(record, settings.faults, StepMetrics()),
     )
 
 
 def wired(settings: Settings, database: Database, provider: PaymentProvider) -> Wire:
     """The duty over the record and the provider; the fleet's sweep is started beside it."""
+    measured = MeasuredPayments(provider, CallMetrics("payments", settings.payment_provider))
+    told = RecordMetrics()
 
     async def wire(client: Client) -> Duty:
         await start_sweep(client, settings)
-        return duty(settings, OrderRecord(database), provider, Orphans(database), Visibility(client))
+        return duty(settings, OrderRecord(database, told), measured, Orphans(database, told), Visibility(client))
 
     return wire
 

@@ -14,9 +14,10 @@ import structlog
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from orderfleet.runtime.settings import Settings
+from orderfleet.telemetry.sdk import prometheus
 
 _log = structlog.get_logger()
 _FIRST_WAIT: Final = 0.2
@@ -63,9 +64,5 @@ def core_runtime(settings: Settings) -> Runtime:
     """The SDK's runtime of a worker, with its own Prometheus port when one is set."""
     if not settings.temporal_metrics_port:
         return Runtime.default()
-    bind = f"{settings.health_host}:{settings.temporal_metrics_port}"
-    return Runtime(
-        telemetry=TelemetryConfig(
-            metrics=PrometheusConfig(bind_address=bind, durations_as_seconds=True, unit_suffix=True)
-        )
-    )
+    address = f"{settings.health_host}:{settings.temporal_metrics_port}"
+    return Runtime(telemetry=TelemetryConfig(metrics=prometheus(address)))

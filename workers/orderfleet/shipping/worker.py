@@ -8,6 +8,7 @@ from __future__ import annotations
 from temporalio.client import Client
 
 from orderfleet.carriers import carrier as named_carrier
+from orderfleet.carriers.measured import MeasuredCarrier
 from orderfleet.ports import Carrier
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
@@ -16,6 +17,8 @@ from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.steps.around import around_steps
 from orderfleet.store import Database, OrderRecord, connect
+from orderfleet.telemetry.calls import CallMetrics
+from orderfleet.telemetry.steps import StepMetrics
 
 
 def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
@@ -30,15 +33,16 @@ def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
             activities.record_shipment,
             activities.void_booking,
         ],
-        interceptors=around_steps(record, settings.faults),
+        interceptors=around_steps(record, settings.faults, StepMetrics()),
     )
 
 
 def wired(settings: Settings, database: Database, carrier: Carrier) -> Wire:
     """The duty over the record and the carrier."""
+    measured = MeasuredCarrier(carrier, CallMetrics("carrier", settings.carrier))
 
     async def wire(_client: Client) -> Duty:
-        return duty(settings, OrderRecord(database), carrier)
+        return duty(settings, OrderRecord(database), measured)
 
     return wire
 

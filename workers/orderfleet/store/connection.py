@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orderfleet.runtime.settings import Settings
 from orderfleet.store.pool import Database
+from orderfleet.telemetry.database import DatabaseMetrics
 
 
 def connect(settings: Settings, role: str) -> Database:
@@ -18,4 +19,5 @@ def connect(settings: Settings, role: str) -> Database:
         pool_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         application_name=f"orderfleet {role}",
+        observer=DatabaseMetrics(settings.database_pool_size),
     )

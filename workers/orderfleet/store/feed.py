@@ -20,6 +20,7 @@ import asyncpg
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.record import RecordedOrder
+from orderfleet.observers import FeedObserver, Unwatched
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
@@ -43,6 +44,7 @@ class Feed:
         poll: how often to look when no wake-up comes.
         least_gap: between two looks, so that a burst of wake-ups becomes one batch.
         batch: orders in one batch at most.
+        observer: told how many orders wait to be told.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Feed:
         poll: timedelta = timedelta(seconds=1),
         least_gap: timedelta = timedelta(milliseconds=50),
         batch: int = 500,
+        observer: FeedObserver | None = None,
     ) -> None:
         self._database = database
         self._poll = poll.total_seconds()
         self._least_gap = least_gap.total_seconds()
         self._batch = batch
+        self._observer = observer or Unwatched()
         self._seen: str | None = None
         self._started = asyncio.Event()
         self._current_at: float | None = None
@@ -129,12 +133,21 @@ class Feed:
             # The first page's: what was committed between the pages is read again by the next round.
             now = now or rows[0]["snapshot"]
             found = [row for row in rows if row["order_id"] is not None]
+            last = len(found) < self._batch
+            self._observer.behind(len(found) + (0 if last else await self._waiting(connection, found[-1])))
             if found:
                 yield [recorded_order(row) for row in found]
-            if len(found) < self._batch:
+                self._observer.told(len(found))
+            if last:
                 break
-            after = (found[-1]["changed_xid"], found[-1]["order_id"])
+            after = _place(found[-1])
         self._seen = now
+        self._observer.behind(0)
+
+    async def _waiting(self, connection: asyncpg.Connection[asyncpg.Record], last: asyncpg.Record) -> int:
+        """How many changed orders come after the last one read; asked for a whole page only."""
+        rows = await self._database.fetch_on(connection, statement("waiting"), self._seen, *_place(last))
+        return int(rows[0]["rows"])
 
     async def _wait(self, woken: asyncio.Event, looked_at: float) -> None:
         with suppress(TimeoutError):
@@ -143,6 +156,10 @@ class Feed:
         since = asyncio.get_running_loop().time() - looked_at
         if since < self._least_gap:
             await asyncio.sleep(self._least_gap - since)
+
+
+def _place(row: asyncpg.Record) -> tuple[str, str]:
+    return row["changed_xid"], row["order_id"]
 
 
 def _xmin(snapshot: str) -> int:

@@ -11,6 +11,7 @@ from orderfleet.contracts.payment import PaymentIntent
 from orderfleet.contracts.record import AuditEvent
 from orderfleet.contracts.settle import ClosedWorkflow, Orphan
 from orderfleet.contracts.status import Step
+from orderfleet.observers import RecordObserver, Unwatched
 from orderfleet.store.encoding import as_json, as_text
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
@@ -19,8 +20,9 @@ from orderfleet.store.statements import statement
 class Orphans:
     """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when it is away or too slow."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
         self._database = database
+        self._observer = observer or Unwatched()
 
     async def unfinished(self, closed: Sequence[ClosedWorkflow]) -> list[Orphan]:
         """Those of the closed workflows whose order has no end yet."""
@@ -43,4 +45,6 @@ class Orphans:
 
     async def settle(self, order_id: str, *, step: Step, reason: str, event: AuditEvent) -> None:
         """End an unfinished order in its workflow's place; an order that has ended stays as it is."""
-        await self._database.fetch(statement("settle"), order_id, step, as_text(reason), as_json(event))
+        ended = await self._database.fetch(statement("settle"), order_id, step, as_text(reason), as_json(event))
+        if ended:
+            self._observer.order_ended(step, ended[0]["lasted"])

@@ -18,7 +18,9 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.observers import DatabaseObserver, Unwatched
 from orderfleet.store.errors import told, translated
+from orderfleet.store.statements import name_of
 
 
 async def _nothing_to_reset(_: object) -> None:
@@ -33,10 +35,20 @@ class Database:
         pool_size: connections held at most, beside those of `listen`.
         timeout: bound of a whole call: the wait for a connection and the statement together.
         application_name: how Postgres shows these connections.
+        observer: stands around each statement.
     """
 
-    def __init__(self, url: str, *, pool_size: int, timeout: timedelta, application_name: str = "orderfleet") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        timeout: timedelta,
+        application_name: str = "orderfleet",
+        observer: DatabaseObserver | None = None,
+    ) -> None:
         self._url = url
+        self._observer = observer or Unwatched()
         self._pool_size = pool_size
         self._timeout = timeout.total_seconds()
         self._connect_args: dict[str, Any] = {
@@ -58,10 +70,11 @@ class Database:
         Raises:
             StoreUnavailable: Postgres is away, or did not answer within the bound.
         """
-        with translated():
+        with self._observer.operation(name_of(sql)) as operation, translated():
             async with self._bound():
                 pool = await self._opened()
                 connection = await pool.acquire()
+                operation.connected()
                 try:
                     return await _run(connection, sql, args)
                 except (asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError):

@@ -9,6 +9,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+_names: dict[str, str] = {}
+"""Name of each statement by its text: the driver takes a plain string only."""
+
 
 @cache
 def statement(name: str) -> str:
@@ -17,4 +20,11 @@ def statement(name: str) -> str:
     Raises:
         FileNotFoundError: there is no such statement.
     """
-    return (files("orderfleet.store") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    text = (files("orderfleet.store") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    _names[text] = name
+    return text
+
+
+def name_of(sql: str) -> str:
+    """The name that a statement is measured by; `other` for a text that has none."""
+    return _names.get(sql, "other")

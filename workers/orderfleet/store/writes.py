@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import asyncpg
+
 from orderfleet.contracts.errors import OrderTaken, PaymentTaken
 from orderfleet.contracts.moves import payment_origins, shipment_origins
 from orderfleet.contracts.order import OrderInput
@@ -17,16 +19,23 @@ from orderfleet.contracts.payment import PaymentIntent, PaymentRecord
 from orderfleet.contracts.record import AuditEvent, Progress
 from orderfleet.contracts.shipping import ShipmentRecord
 from orderfleet.contracts.status import PaymentStatus
+from orderfleet.observers import RecordObserver, Unwatched
 from orderfleet.store.encoding import as_json, as_text, events_alone
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
 class OrderRecord:
-    """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres."""
+    """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: where the record is.
+        observer: told of what a write changed; of one that is made again, nothing.
+    """
+
+    def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
         self._database = database
+        self._observer = observer or Unwatched()
 
     async def receive(
         self,
@@ -64,6 +73,9 @@ class OrderRecord:
             started_at,
         )
         if rows and rows[0]["is_ours"]:
+            if rows[0]["is_new"]:
+                self._observer.order_received()
+            self._tell_end(progress, rows[0], started_at)
             return
         # No row at all: the other one was committed while this statement waited for it.
         holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"
@@ -77,7 +89,8 @@ class OrderRecord:
         Raises:
             StoreUnavailable: Postgres is away or too slow.
         """
-        await self._database.fetch(statement("record"), order_id, as_json(progress))
+        rows = await self._database.fetch(statement("record"), order_id, as_json(progress))
+        self._tell_end(progress, rows[0], rows[0]["created_at"])
 
     async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
         """Insert the payment as INIT unless it is there, apply `progress` if given, return the row.
@@ -135,7 +148,10 @@ class OrderRecord:
         )
         if not rows:
             raise _payment_taken(payment)
-        return PaymentStatus(rows[0]["status"])
+        stands = PaymentStatus(rows[0]["status"])
+        if rows[0]["moved"]:
+            self._observer.payment_moved(stands)
+        return stands
 
     async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
         """Insert the shipment or move it on, along `SHIPMENT_MOVES` only; add the events that are missing.
@@ -173,6 +189,10 @@ class OrderRecord:
             as_text(error),
             as_json(event),
         )
+
+    def _tell_end(self, progress: Progress, row: asyncpg.Record, began: datetime) -> None:
+        if progress.completed_at is not None and row["changed"] and row["was_open"]:
+            self._observer.order_ended(progress.step, progress.completed_at - began)
 
 
 def _payment_taken(payment: PaymentIntent) -> PaymentTaken:

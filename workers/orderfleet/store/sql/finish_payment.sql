@@ -14,10 +14,10 @@ with payment as (
 
 select
     payment.status,
-    -- The inner select sees the row as it was before this statement.
-    record_progress(
-        payment.order_id,
-        $8::jsonb,
-        payment.status is distinct from (select p.status from payments as p where p.payment_id = $1)
-    )
+    moved.yes as moved,
+    record_progress(payment.order_id, $8::jsonb, moved.yes)
 from payment
+-- The inner select sees the row as it was before this statement.
+cross join lateral (
+    select payment.status is distinct from (select p.status from payments as p where p.payment_id = $1) as yes
+) as moved

@@ -16,6 +16,13 @@ with given as (
     returning order_id, owner, first_run_id
 )
 
-select true as is_ours, owner, first_run_id, record_progress(order_id, $15::jsonb) from given
+-- The inner selects see the order as it was before this statement.
+select
+    true as is_ours, owner, first_run_id, record_progress(order_id, $15::jsonb) as changed,
+    not exists (select from orders where order_id = $1) as is_new,
+    not exists (select from orders where order_id = $1 and completed_at is not null) as was_open
+from given
 union all
-select false, owner, first_run_id, false from orders where order_id = $1 and not exists (select from given)
+select false, owner, first_run_id, false, false, false
+from orders
+where order_id = $1 and not exists (select from given)

@@ -21,3 +21,4 @@ set
     recorded_seq = 9223372036854775807
 from unfinished
 where orders.order_id = unfinished.order_id
+returning orders.completed_at - orders.created_at as lasted

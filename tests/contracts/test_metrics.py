@@ -1,0 +1,69 @@
+"""The metrics keep Prometheus' conventions, and their page is what they are."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from orderfleet.stack import paths
+from orderfleet.telemetry.catalog import CATALOG, Declared, Exposer
+from orderfleet.telemetry.exposition import expose
+from orderfleet.telemetry.reference import markdown
+from orderfleet.telemetry.sdk import LONG_LATENCIES, SHORT_LATENCIES, prometheus
+
+PAGE = paths.checkout() / "deploy" / "docs" / "metrics.md"
+UNITS = ("_seconds", "_bytes", "_ratio")
+COUNTS = {"orderfleet_operator_reconcile_api_calls"}
+"""Histograms of plain numbers."""
+UNBOUNDED = {"order", "order_id", "id", "uid", "workflow_id", "run_id", "path", "name", "customer", "message"}
+DAY = 86400
+
+
+def test_page_is_fresh():
+    text = PAGE.read_text()
+    assert text == markdown(), f"renew it: .venv/bin/python -m orderfleet.telemetry > {PAGE}"
+
+
+@pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)
+def test_names_follow_the_conventions(declared: Declared):
+    assert declared.name.startswith("orderfleet_")
+    assert declared.help.endswith(".")
+    assert declared.roles
+    assert (declared.kind == "counter") == declared.name.endswith("_total")
+    if declared.kind == "histogram":
+        assert declared.name.endswith(UNITS) or declared.name in COUNTS
+
+
+@pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)
+def test_no_label_holds_what_has_no_bound(declared: Declared):
+    assert not UNBOUNDED & set(declared.labels)
+    assert all(declared.labels.values()), "say what it holds"
+
+
+def test_each_is_declared_once():
+    names = [declared.name for declared in CATALOG]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("role", [*Exposer, "worker"])
+def test_a_role_exposes_its_own_metrics_only(role: str):
+    registry = CollectorRegistry()
+    expose(role, registry)
+    own = {"orders-worker", "shipping-worker"} if role == "worker" else {role}
+    exposed = {family.name for family in registry.collect()}
+    for declared in CATALOG:
+        assert (declared.name.removesuffix("_total") in exposed) == bool(own & set(declared.roles)), declared.name
+
+
+def test_waits_for_people_are_resolved_from_5_ms_to_30_days():
+    overrides = prometheus("127.0.0.1:0").histogram_bucket_overrides
+    assert overrides is not None
+    for name in LONG_LATENCIES:
+        assert (overrides[name][0], overrides[name][-1]) == (0.005, 30 * DAY)
+    assert set(overrides) == {*LONG_LATENCIES, *SHORT_LATENCIES}
+
+
+def test_names_that_the_sdk_takes_for_one_another_have_the_same_buckets():
+    overrides = prometheus("127.0.0.1:0").histogram_bucket_overrides or {}
+    for name in overrides:
+        assert {tuple(overrides[longer]) for longer in overrides if longer.endswith(name)} == {tuple(overrides[name])}

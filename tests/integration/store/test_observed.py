@@ -1,0 +1,156 @@
+"""What the record, its pool and its feed tell their observers: each change once, whatever is made again."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from metered import added
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.settle import SettleInput
+from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.observers import Unwatched
+from orderfleet.store import Database, Feed, OrderRecord, Orphans
+from orderfleet.telemetry.database import DatabaseMetrics
+from orderfleet.telemetry.feed import FeedMetrics
+from record_samples import AT, event, order, payment, progress, receive
+
+END = AT + timedelta(seconds=90)
+
+
+class Told(Unwatched):
+    def __init__(self) -> None:
+        self.all: list[object] = []
+
+    def order_received(self) -> None:
+        self.all.append("received")
+
+    def order_ended(self, outcome: Step, lasted: timedelta) -> None:
+        self.all.append((outcome, lasted.total_seconds()))
+
+    def payment_moved(self, status: PaymentStatus) -> None:
+        self.all.append(status)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def record(database: Database, told: Told) -> OrderRecord:
+    return OrderRecord(database, told)
+
+
+async def test_an_order_is_received_and_ends_once(record: OrderRecord, told: Told) -> None:
+    await receive(record)
+    await receive(record)
+    await record.record("ord-1", progress(2, Step.CHARGE))
+    end = progress(3, Step.SHIPPED, "shipped", completed_at=END)
+    await record.record("ord-1", end)
+    await record.record("ord-1", end)  # its answer was lost
+    await record.record("ord-1", progress(4, Step.SHIPPED, "too-late", completed_at=END))  # a change that came too late
+    assert told.all == ["received", (Step.SHIPPED, 90.0)]
+
+
+async def test_an_order_that_is_received_with_its_end_has_ended(record: OrderRecord, told: Told) -> None:
+    failed = progress(2, Step.FAILED, "failed", completed_at=END)
+    await receive(record, first=failed)
+    await receive(record, first=failed)
+    assert told.all == ["received", (Step.FAILED, 90.0)]
+
+
+async def test_an_order_that_is_settled_ends_once(record: OrderRecord, database: Database, told: Told) -> None:
+    await receive(record)
+    orphans, given = Orphans(database, told), SettleInput(order_id="ord-1", shipped=False, reason="gone", at=AT)
+    for _ in range(2):
+        await orphans.settle(given.order_id, step=Step.FAILED, reason=given.reason, event=event("ended"))
+    await record.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
+    assert told.all[0] == "received"
+    assert [outcome for outcome, _ in told.all[1:]] == [Step.FAILED]  # type: ignore[misc]
+
+
+async def test_a_payment_is_told_where_it_moved_and_once(record: OrderRecord, told: Told) -> None:
+    await receive(record)
+    await record.begin_payment(payment())
+    for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.REFUNDING):
+        await record.finish_payment(payment(), status, None)
+    for _ in range(2):
+        await record.finish_payment(payment(), PaymentStatus.REFUNDED, None)
+    assert told.all == ["received", PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED]
+
+
+async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) -> None:
+    bound = timedelta(milliseconds=400)
+    async with Database(postgres_url, pool_size=1, timeout=bound, observer=DatabaseMetrics(1)) as database:
+        with added() as samples:
+            await receive(OrderRecord(database), order("ord-9"))
+            with pytest.raises(StoreUnavailable):
+                await database.fetch("select pg_sleep(5)")
+            with pytest.raises(asyncpg.PostgresSyntaxError):
+                await database.fetch("nonsense")
+    count = "orderfleet_database_operation_duration_seconds_count"
+    assert samples(count, operation="receive", outcome="ok") == 1
+    assert samples(count, operation="other", outcome="unavailable") == 1
+    assert samples(count, operation="other", outcome="error") == 1
+    assert samples("orderfleet_database_pool_wait_seconds_count") == 3
+    assert samples("orderfleet_database_pool_waiting") == samples("orderfleet_database_pool_in_use") == 0
+
+
+async def test_a_pool_that_is_used_up_shows_who_waits(postgres_url: str) -> None:
+    observer = DatabaseMetrics(1)
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=10), observer=observer) as database:
+        await database.fetch("select 1")
+        with added() as samples:
+            calls = [asyncio.create_task(database.fetch("select pg_sleep(10)")) for _ in range(3)]
+            await asyncio.sleep(0)
+            while not await _sleeps(postgres_url):
+                pass
+        for call in calls:
+            call.cancel()
+            with suppress(asyncio.CancelledError):
+                await call
+    assert samples("orderfleet_database_pool_in_use") == 1
+    assert samples("orderfleet_database_pool_waiting") == 2
+
+
+async def _sleeps(url: str) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        query = (
+            "select count(*) from pg_stat_activity where query = 'select pg_sleep(10)' and datname = current_database()"
+        )
+        return await connection.fetchval(query) > 0
+    finally:
+        await connection.close()
+
+
+async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database, record: OrderRecord) -> None:
+    waiting: list[int] = []
+
+    class Seen(FeedMetrics):
+        def behind(self, rows: int) -> None:
+            waiting.append(rows)
+            super().behind(rows)
+
+    feed = Feed(database, batch=2, observer=Seen())
+    begun = asyncio.create_task(anext(aiter(feed.follow())))
+    await feed.started()
+    begun.cancel()
+    with suppress(asyncio.CancelledError):
+        await begun
+    for number in range(5):
+        await receive(record, order(f"ord-{number}"))
+    waiting.clear()
+    with added() as samples:
+        async with aclosing(feed.follow()) as batches:
+            async for batch in batches:
+                if len(batch) == 1:
+                    break
+    # Looked at again from further back, so that a lost server is no loss: five wait in pages of two.
+    assert waiting[:3] == [5, 3, 1]
+    assert samples("orderfleet_feed_changes_total") == 4

@@ -1,0 +1,1 @@
+"""Seeing what happens: the product's metrics and traces. Rooms tell it through `observers`; it knows none of them."""

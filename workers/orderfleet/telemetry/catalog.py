@@ -1,0 +1,229 @@
+"""Every metric of the product: name, help text, labels, buckets and the roles that expose it.
+
+The observers beside it set them, `exposition` hands those of a role to Prometheus, and the page
+`deploy/docs/metrics.md` is made from it. Names follow Prometheus' conventions
+(https://prometheus.io/docs/practices/naming/). A label must never hold an id, a name or a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
+
+from orderfleet.contracts.status import PaymentStatus, Step
+
+
+class Exposer(StrEnum):
+    """A role that exposes metrics."""
+
+    ORDERS = "orders-worker"
+    SHIPPING = "shipping-worker"
+    OPERATOR = "operator"
+    API = "api"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One metric as it was declared."""
+
+    name: str
+    kind: str
+    help: str
+    labels: Mapping[str, str]
+    """What each label holds."""
+    roles: tuple[Exposer, ...]
+    metric: Collector
+
+
+CATALOG: Final[list[Declared]] = []
+"""All metrics, in the order of the page."""
+
+ORDERS_ONLY: Final = (Exposer.ORDERS,)
+WORKERS: Final = (Exposer.ORDERS, Exposer.SHIPPING)
+OPERATOR_ONLY: Final = (Exposer.OPERATOR,)
+API_ONLY: Final = (Exposer.API,)
+ALL: Final = tuple(Exposer)
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+LONG: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, 12 * _HOUR),
+    *(_DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY),
+)
+"""Bounds in seconds, 5 ms to 30 days: of what may wait for people."""
+SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 30.0, 60.0)
+"""Bounds in seconds, 1 ms to 1 min: of what a time-out ends."""
+CALLS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0)
+
+
+def _counter(name: str, told: str, roles: tuple[Exposer, ...], **labels: str) -> Counter:
+    made = Counter(name, told, tuple(labels), registry=None)
+    CATALOG.append(Declared(name, "counter", told, labels, roles, made))
+    return made
+
+
+def _gauge(name: str, told: str, roles: tuple[Exposer, ...], **labels: str) -> Gauge:
+    made = Gauge(name, told, tuple(labels), registry=None)
+    CATALOG.append(Declared(name, "gauge", told, labels, roles, made))
+    return made
+
+
+def _histogram(name: str, told: str, roles: tuple[Exposer, ...], buckets: Sequence[float], **labels: str) -> Histogram:
+    made = Histogram(name, told, tuple(labels), registry=None, buckets=buckets)
+    CATALOG.append(Declared(name, "histogram", told, labels, roles, made))
+    return made
+
+
+def _values(*values: str) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+_STEP = "name of the activity"
+
+ORDERS_RECEIVED = _counter("orderfleet_orders_received_total", "Orders recorded for the first time.", ORDERS_ONLY)
+ORDER_DURATION = _histogram(
+    "orderfleet_order_duration_seconds",
+    "From an order's start to its recorded end; its count is the number of orders that ended.",
+    ORDERS_ONLY,
+    LONG,
+    outcome=_values(Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED),
+)
+REVIEW_WAIT = _histogram(
+    "orderfleet_review_wait_seconds",
+    "How long an order waited in manual review.",
+    ORDERS_ONLY,
+    LONG,
+    outcome=_values("approved", "canceled", "timed_out"),
+)
+PAYMENTS = _counter(
+    "orderfleet_payments_total",
+    "Payments that reached a result.",
+    ORDERS_ONLY,
+    result=_values(PaymentStatus.CHARGED.lower(), PaymentStatus.FAILED.lower(), PaymentStatus.VOIDED.lower()),
+)
+REFUNDS = _counter(
+    "orderfleet_refunds_total",
+    "Refunds by result; those that are owed and not yet done are the difference.",
+    ORDERS_ONLY,
+    result=_values("owed", "done"),
+)
+
+STEP_ATTEMPTS = _counter(
+    "orderfleet_step_attempts_total",
+    "Attempts begun, also those that a kill or a time-out ended.",
+    WORKERS,
+    step=_STEP,
+    kind=_values("local", "regular"),
+)
+STEP_RETRIES = _counter(
+    "orderfleet_step_retries_total", "Attempts begun beyond the first of an activity.", WORKERS, step=_STEP
+)
+STEP_DURATION = _histogram(
+    "orderfleet_step_duration_seconds",
+    "One attempt, from its begin to its end in the worker.",
+    WORKERS,
+    SHORT,
+    step=_STEP,
+    outcome=_values("ok", "failed", "timed_out", "canceled"),
+)
+STEP_FAILURES = _counter(
+    "orderfleet_step_failures_total",
+    "Attempts that raised, by class of the error.",
+    WORKERS,
+    step=_STEP,
+    error="class name of one of the product's errors, else `other`",
+)
+STEP_TIMEOUTS = _counter(
+    "orderfleet_step_timeouts_total",
+    "Attempts that their time-out overtook, whatever came of them.",
+    WORKERS,
+    step=_STEP,
+)
+PROVIDER_CALL_DURATION = _histogram(
+    "orderfleet_provider_call_duration_seconds",
+    "One call to the payment provider or the carrier; its count is the number of calls.",
+    WORKERS,
+    SHORT,
+    provider=_values("payments", "carrier"),
+    call=_values("charge", "void", "refund", "book", "void_booking"),
+    outcome=_values("ok", "refused", "unavailable", "canceled", "error"),
+)
+
+DATABASE_DURATION = _histogram(
+    "orderfleet_database_operation_duration_seconds",
+    "One statement, with the wait for its connection; its count is the number of statements.",
+    ALL,
+    SHORT,
+    operation="name of the statement",
+    outcome=_values("ok", "unavailable", "canceled", "error"),
+)
+DATABASE_WAIT = _histogram("orderfleet_database_pool_wait_seconds", "Wait for a connection of the pool.", ALL, SHORT)
+DATABASE_WAITING = _gauge("orderfleet_database_pool_waiting", "Statements that wait for a connection.", ALL)
+DATABASE_IN_USE = _gauge("orderfleet_database_pool_in_use", "Connections of the pool that run a statement.", ALL)
+DATABASE_POOL_SIZE = _gauge("orderfleet_database_pool_size", "Connections that the pool holds at most.", ALL)
+
+FEED_LAG = _gauge(
+    "orderfleet_feed_lag_seconds",
+    "How long ago the follower of the change feed had been told everything; NaN before its beginning.",
+    OPERATOR_ONLY,
+)
+FEED_LAG_ROWS = _gauge(
+    "orderfleet_feed_lag_rows",
+    "Changed orders that wait to be told, as of the last look; counted up to 100,000.",
+    OPERATOR_ONLY,
+)
+FEED_CHANGES = _counter("orderfleet_feed_changes_total", "Changed orders told.", OPERATOR_ONLY)
+
+RECONCILES = _counter(
+    "orderfleet_operator_reconciles_total",
+    "Looks at an Order.",
+    OPERATOR_ONLY,
+    result=_values("ok", "temporal_away", "postgres_away", "kubernetes_away", "refused", "error"),
+)
+RECONCILE_DURATION = _histogram(
+    "orderfleet_operator_reconcile_duration_seconds", "One look at an Order.", OPERATOR_ONLY, SHORT
+)
+RECONCILE_CALLS = _histogram(
+    "orderfleet_operator_reconcile_api_calls",
+    "Calls to the Kubernetes API server that one look at an Order made.",
+    OPERATOR_ONLY,
+    CALLS,
+)
+KUBERNETES_CALLS = _counter(
+    "orderfleet_operator_api_calls_total",
+    "Calls to the Kubernetes API server, the watch not included.",
+    OPERATOR_ONLY,
+    verb=_values("get", "patch", "post"),
+    status="HTTP status, or `none` without an answer",
+)
+QUEUE_DEPTH = _gauge("orderfleet_operator_queue_depth", "Orders that wait to be looked at, or are.", OPERATOR_ONLY)
+OPERATOR_ORDERS = _gauge(
+    "orderfleet_operator_orders",
+    "Orders in Kubernetes that have not ended, by the step that their status shows.",
+    OPERATOR_ONLY,
+    step="step, or `none` before the first status",
+)
+
+API_DURATION = _histogram(
+    "orderfleet_api_request_duration_seconds",
+    "From a request to the first byte of its answer; its count is the number of requests.",
+    API_ONLY,
+    SHORT,
+    method="HTTP method, or `other`",
+    route="path of the route as in the API's document, or `none`",
+    status="HTTP status",
+)
+
+BUILD = _gauge(
+    "orderfleet_build_info",
+    "Always 1; its labels say what runs.",
+    ALL,
+    version="of Orderfleet",
+    python="version of Python",
+    temporalio="version of Temporal's SDK",
+)

@@ -1,0 +1,21 @@
+"""Hands a role's metrics to Prometheus' default registry, once a process. The command line calls it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+from prometheus_client import REGISTRY
+from prometheus_client.registry import CollectorRegistry
+
+from orderfleet import __version__
+from orderfleet.telemetry.catalog import BUILD, CATALOG, WORKERS, Exposer
+
+
+def expose(role: str, registry: CollectorRegistry = REGISTRY) -> None:
+    """Expose the metrics of `role`; a worker that serves both queues exposes those of both workers."""
+    exposers = set(WORKERS) if role == "worker" else {Exposer(role)}
+    for declared in CATALOG:
+        if exposers & set(declared.roles):
+            registry.register(declared.metric)
+    BUILD.labels(version=__version__, python=platform.python_version(), temporalio=version("temporalio")).set(1)

@@ -1,0 +1,41 @@
+"""The page of all metrics, as Markdown. `python -m orderfleet.telemetry` prints it; a test holds the copy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orderfleet.telemetry.catalog import CATALOG, Declared
+
+_HEAD: Final = """# Metrics
+
+Made by `python -m orderfleet.telemetry`; what each says is declared in
+`workers/orderfleet/telemetry/catalog.py`. A histogram `x` is scraped as `x_bucket`, `x_sum` and `x_count`.
+Workers and operator serve `/metrics` on the health port, the API on its own; a process exposes the metrics
+of its role only. Asked for OpenMetrics, histograms and counters carry the trace id of the last traced
+observation as an exemplar.
+
+| metric | type | labels | exposed by | |
+|---|---|---|---|---|
+"""
+
+_CORE: Final = """
+## Of Temporal's SDK
+
+A worker whose `ORDERFLEET_TEMPORAL_METRICS_PORT` isn't 0 serves the SDK's own metrics there, as `temporal_…`:
+durations in seconds with their unit in the name, counters with `_total`, and latencies in buckets from 5 ms
+to 30 days where people or retries may be waited for. Two names read otherwise than one expects, because the
+SDK makes them so: `temporal_local_activity_total_total`, and `sticky_workflow_task` (not `workflow_sticky_task`)
+as a poller's type. `temporal_worker_task_slots_available` exists because our workers have a fixed number of slots.
+Their meaning: https://docs.temporal.io/references/sdk-metrics
+"""
+
+
+def markdown() -> str:
+    """The whole page."""
+    return _HEAD + "".join(_row(declared) for declared in CATALOG) + _CORE
+
+
+def _row(declared: Declared) -> str:
+    labels = "<br>".join(f"`{name}`: {values}" for name, values in declared.labels.items())
+    roles = "<br>".join(declared.roles)
+    return f"| `{declared.name}` | {declared.kind} | {labels} | {roles} | {declared.help} |\n"
