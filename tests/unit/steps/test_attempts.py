@@ -25,7 +25,7 @@ class Failing(ActivityInboundInterceptor):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ARG002 - temporalio's name
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         raise self._error
 
 
