@@ -49,7 +49,7 @@ class Desk:
 
 @asynccontextmanager
 async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Services(Settings(), Desk(), Readiness({}), access))
+    app = create_app(Services(Settings(), Desk(), Readiness({}), None, access))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         yield caller
 

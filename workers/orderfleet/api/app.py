@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments
+from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
 from orderfleet.api.services import Services
 
 _DESCRIPTION = (
@@ -25,7 +25,15 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
     app.state.services = services
     problems.install(app)
-    for router in (listing.router, routes.router, changes.router, by_workflow.router, shipments.router, probes.router):
+    for router in (
+        listing.router,
+        routes.router,
+        changes.router,
+        by_workflow.router,
+        shipments.router,
+        watch.router,
+        probes.router,
+    ):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:

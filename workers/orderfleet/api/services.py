@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from orderfleet.api.auth.access import Access
+from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
 from orderfleet.client import OrderDesk
 from orderfleet.runtime.settings import Settings
@@ -20,7 +21,10 @@ class Services:
     settings: Settings
     desk: OrderDesk
     readiness: Readiness
+    fanout: Fanout
     access: Access = field(default_factory=Access)
+    heartbeat_seconds: float = 10.0
+    """Between two comments on a stream while nothing happens, so that nobody between takes it for dead."""
 
 
 def _of_app(request: Request) -> Services:

@@ -1,7 +1,7 @@
 """The one door into Temporal for the operator, the API and the command line."""
 
 from orderfleet.client.client import OrderClient, conflict
-from orderfleet.client.desk import OrderDesk, Source, SourcedStatus
+from orderfleet.client.desk import OrderDesk, Seen, Source, SourcedStatus
 from orderfleet.client.errors import (
     OrderConflict,
     OrderEnded,
@@ -24,6 +24,7 @@ __all__ = [
     "OrderRefused",
     "PendingActivity",
     "PendingState",
+    "Seen",
     "ShipmentNotFound",
     "Source",
     "SourcedStatus",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from contextlib import suppress
 from enum import StrEnum
+from typing import NamedTuple
 
 from orderfleet.client.client import OrderClient, conflict
 from orderfleet.client.errors import (
@@ -41,6 +42,14 @@ class SourcedStatus(OrderStatus):
 
     source: Source
     """`record` when the workflow can't be asked, and the other way round."""
+
+
+class Seen(NamedTuple):
+    """An order as it was seen, and how new that is."""
+
+    version: int
+    """The record's version of it; 0 when it isn't the record's word."""
+    status: SourcedStatus
 
 
 class OrderDesk:
@@ -87,15 +96,19 @@ class OrderDesk:
 
         Raises as `live`.
         """
+        return (await self.seen(order_id)).status
+
+    async def seen(self, order_id: str) -> Seen:
+        """As `recorded`, with the version that the change feed tells too."""
         away: StoreUnavailable | None = None
         try:
             record = await self._reader.order(order_id)
             if record is not None:
-                return _sourced(record.status, Source.RECORD)
+                return Seen(record.version, _sourced(record.status, Source.RECORD))
         except StoreUnavailable as error:
             away = error
         try:
-            return _sourced(await self._client.status(order_id), Source.WORKFLOW)
+            return Seen(0, _sourced(await self._client.status(order_id), Source.WORKFLOW))
         except OrderNotFound as error:
             raise away or _unknown(order_id) from error
 
