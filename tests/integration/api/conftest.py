@@ -23,8 +23,8 @@ from fleet import Fleet, eventually, fleet
 from orderfleet.api.app import create_app
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.api.services import PATIENCE, Services
+from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.runtime.settings import Settings
 from orderfleet.store import Database, Feed, OrderReads
 
@@ -83,11 +83,11 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             **settings,
         )
         async with Database(database_url or postgres_url, pool_size=3, timeout=timedelta(seconds=2)) as database:
-            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders)
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=PATIENCE)
+            desk = OrderDesk(client, OrderReads(database), patience=PATIENCE)
+            carrier = CarrierDesk(client, desk, patience=PATIENCE)
             fanout = Fanout(Feed(database))
-            app = create_app(
-                Services(given, OrderDesk(client, OrderReads(database)), Readiness({}), fanout, heartbeat_seconds=0.2)
-            )
+            app = create_app(Services(given, desk, carrier, Readiness({}), fanout, heartbeat_seconds=0.2))
             try:
                 if listening:
                     async with served(app) as caller:

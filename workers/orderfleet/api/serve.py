@@ -15,9 +15,9 @@ from orderfleet.api.app import create_app
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
+from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
-from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Environment, Settings
@@ -58,9 +58,11 @@ async def run(settings: Settings, stop: Stop) -> None:
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
         )
-        desk = OrderDesk(OrderClient.of(temporal, settings), reader)
+        client = OrderClient.of(temporal, settings, patience=PATIENCE)
+        desk = OrderDesk(client, reader, patience=PATIENCE)
+        carrier = CarrierDesk(client, desk, patience=PATIENCE)
         fanout = Fanout(Feed(database))
-        app = create_app(Services(settings, desk, readiness, fanout, access))
+        app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
         server = _Server(
             uvicorn.Config(
                 app,

@@ -1,6 +1,7 @@
 """The one door into Temporal for the operator, the API and the command line."""
 
-from orderfleet.client.client import OrderClient, conflict
+from orderfleet.client.carrier import CarrierDesk
+from orderfleet.client.client import OrderClient
 from orderfleet.client.desk import OrderDesk, Seen, Source, SourcedStatus
 from orderfleet.client.errors import (
     OrderConflict,
@@ -10,11 +11,13 @@ from orderfleet.client.errors import (
     ShipmentNotFound,
     TemporalUnavailable,
 )
+from orderfleet.client.ownership import conflict
 from orderfleet.client.pending import PendingActivity, PendingState
 from orderfleet.client.results import Answer, Heard, Started, StartOutcome
 
 __all__ = [
     "Answer",
+    "CarrierDesk",
     "Heard",
     "OrderClient",
     "OrderConflict",
