@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
+from structlog.contextvars import bind_contextvars
 
 from orderfleet.api import outcomes
 from orderfleet.api.answers import STATUS_EXAMPLE, Changed, example
@@ -46,13 +47,13 @@ class Redirection(NewAddress):
 @router.post("/signals/approve", summary="Approve the order", responses=outcomes.RESPONSES, dependencies=_OPERATE)
 async def approve(body: Approval, services: Given, response: Response, request_id: RequestId) -> Changed:
     """Let the order go on to the charge."""
-    return await outcomes.approve(services, response, order_id_of(body.workflow_id), request_id)
+    return await outcomes.approve(services, response, _order(body.workflow_id), request_id)
 
 
 @router.post("/signals/cancel", summary="Cancel the order", responses=outcomes.RESPONSES, dependencies=_OPERATE)
 async def cancel(body: Cancellation, services: Given, response: Response, request_id: RequestId) -> Changed:
     """Cancel and undo: what was charged is refunded."""
-    return await outcomes.cancel(services, response, order_id_of(body.workflow_id), request_id, body)
+    return await outcomes.cancel(services, response, _order(body.workflow_id), request_id, body)
 
 
 @router.post(
@@ -60,7 +61,7 @@ async def cancel(body: Cancellation, services: Given, response: Response, reques
 )
 async def update_address(body: Redirection, services: Given, response: Response, request_id: RequestId) -> Changed:
     """Change the address; the last one wins."""
-    return await outcomes.update_address(services, response, order_id_of(body.workflow_id), request_id, body.address)
+    return await outcomes.update_address(services, response, _order(body.workflow_id), request_id, body.address)
 
 
 @router.get(
@@ -74,4 +75,10 @@ async def status(
     services: Given,
 ) -> SourcedStatus:
     """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
-    return await services.desk.live(order_id_of(workflow_id))
+    return await services.desk.live(_order(workflow_id))
+
+
+def _order(workflow_id: str) -> str:
+    order_id = order_id_of(workflow_id)
+    bind_contextvars(order_id=order_id)
+    return order_id

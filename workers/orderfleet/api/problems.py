@@ -106,6 +106,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def too_large(request: Request, limit: int) -> JSONResponse:
+    """The answer to a body above `limit` bytes that nobody read."""
+    return _answer(request, _TOO_LARGE, too_large_detail(limit))
+
+
+def too_large_detail(limit: int) -> str:
+    """What the problem of such a body says."""
+    return f"the body is above {limit} bytes; send a smaller one"
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI descriptions of a route's errors; `app` adds the schema they refer to."""
     return {status: _description(status) for status in statuses}
@@ -165,6 +175,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE and isinstance(error, HTTPException):
+        return _answer(request, _TOO_LARGE, str(error.detail))
     kind = Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
     answer = _answer(request, kind, f"{request.method} {request.url.path}: {status.phrase}; /docs lists the routes")
     if isinstance(error, HTTPException) and error.headers:
@@ -173,7 +185,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
-    return _answer(request, _INTERNAL, "something unexpected went wrong here; the log of the API says what")
+    answer = _answer(request, _INTERNAL, "something unexpected went wrong here; the log of the API says what")
+    # This answer is made outside of everything else, so nobody else adds it.
+    answer.headers["X-Request-ID"] = getattr(request.state, "request_id", "")
+    return answer
 
 
 def _fields(problems: list[str]) -> list[FieldProblem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.answers import EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
 from orderfleet.api.auth.access import Role, needs
@@ -70,6 +71,7 @@ async def start(
 
 
 async def _start(order: OrderTerms, order_id: str, services: Services, response: Response, request: Request) -> Created:
+    bind_contextvars(order_id=order_id)
     given = to_input(order, order_id, services.settings)
     started = await services.desk.start(given)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"

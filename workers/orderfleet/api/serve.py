@@ -13,15 +13,16 @@ import uvicorn
 
 from orderfleet.api.app import create_app
 from orderfleet.api.auth.choice import access_of
+from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
+from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
-from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.temporal import connect as connect_to_temporal
-from orderfleet.store import OrderReads
+from orderfleet.store import Feed, OrderReads
 from orderfleet.store import connect as connect_to_store
 
 _log = structlog.get_logger()
@@ -57,8 +58,11 @@ async def run(settings: Settings, stop: Stop) -> None:
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
         )
-        desk = OrderDesk(OrderClient.of(temporal, settings), reader)
-        app = create_app(Services(settings, desk, readiness, access))
+        client = OrderClient.of(temporal, settings, patience=PATIENCE)
+        desk = OrderDesk(client, reader, patience=PATIENCE)
+        carrier = CarrierDesk(client, desk, patience=PATIENCE)
+        fanout = Fanout(Feed(database))
+        app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
         server = _Server(
             uvicorn.Config(
                 app,
@@ -77,6 +81,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         readiness.drain()
+        await fanout.close()
         server.should_exit = True
         await serving
         _log.info("drained")

@@ -71,4 +71,4 @@ IdOfShipment = Annotated[
 async def update(order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierWord, services: Given) -> Told:
     """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out."""
     told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], detail=word.detail)
-    return Told(order_id=order_id, shipment_id=shipment_id, result=await services.desk.carrier_says(order_id, told))
+    return Told(order_id=order_id, shipment_id=shipment_id, result=await services.carrier.hear(order_id, told))
