@@ -6,7 +6,7 @@ import pytest
 from fleet import Fleet, eventually, fails, hangs, quick_policy
 from temporalio.client import WorkflowFailureError
 
-from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable
+from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable, RequestTurnedAway
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.policy import StepPolicy
 from orderfleet.contracts.status import PaymentStatus, Step
@@ -30,6 +30,17 @@ async def test_refused_charge_fails_the_order(running: Fleet) -> None:
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.FAILED)
     assert status.last_error == "charge: card expired"
     assert not running.provider.charges
+
+
+async def test_a_charge_that_was_turned_away_is_voided(running: Fleet) -> None:
+    running.provider.charging.after += [fails(ProviderUnavailable("answer lost")), fails(RequestTurnedAway("no route"))]
+    await running.start(running.order("m-11", review=AUTO))
+    assert "charge: no route" in await ends_failed(running, "m-11")
+
+    assert running.provider.charges["pay-m-11"] == running.provider.refunds["pay-m-11"] == 1
+    status = (await running.recorded("m-11")).status
+    assert (status.payment.status, status.last_error) == (PaymentStatus.VOIDED, "charge: no route")
+    assert status.retries == {"charge": 1}
 
 
 async def test_a_provider_that_comes_back_is_charged_once(running: Fleet) -> None:

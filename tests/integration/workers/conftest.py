@@ -1,0 +1,35 @@
+"""Worker processes of a test's own, and the books of their simulated provider and carrier."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker_processes import Fleet
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+async def fleet(
+    temporal_address: str, postgres_url: str, task_queues: Any, ledger: Path, tmp_path: Path
+) -> AsyncIterator[Fleet]:
+    environment = {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+    }
+    async with AsyncExitStack() as stack:
+        yield Fleet(stack, environment, tmp_path)

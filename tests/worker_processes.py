@@ -1,0 +1,101 @@
+"""Workers as the processes that pods run, on queues of a test's own, and a small order for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.contracts.policy import OrderPolicy, StepPolicy
+from orderfleet.stack import ports
+
+ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
+
+
+class WorkerProcess:
+    """One `orderfleet worker` process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except (urllib.error.URLError, ConnectionError) as error:
+            return 0, str(error)
+
+    async def answers(self, path: str, status: int) -> str:
+        code, text = await until(lambda: asyncio.to_thread(self.get, path), lambda answer: answer[0] == status)
+        assert code == status
+        return text
+
+    async def ends(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+
+async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
+    end = asyncio.get_running_loop().time() + seconds
+    while not holds(answer := await ask()):
+        assert asyncio.get_running_loop().time() < end, f"still {answer!r}"
+        await asyncio.sleep(0.05)
+    return answer
+
+
+class Fleet:
+    """Starts worker processes on queues of the test's own."""
+
+    def __init__(self, stack: AsyncExitStack, environment: dict[str, str], folder: Path) -> None:
+        self._stack = stack
+        self._environment = environment
+        self._folder = folder
+        self._count = 0
+
+    async def worker(self, kind: str, **environment: str) -> WorkerProcess:
+        self._count += 1
+        return await self._stack.enter_async_context(self._run(kind, environment))
+
+    @asynccontextmanager
+    async def _run(self, kind: str, environment: dict[str, str]) -> AsyncIterator[WorkerProcess]:
+        port = ports.choose(0)
+        log = self._folder / f"{kind}-{self._count}.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "orderfleet", "worker", kind),
+                env={**os.environ, **self._environment, **environment, "ORDERFLEET_HEALTH_PORT": str(port)},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield WorkerProcess(process, port, log)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                await asyncio.wait_for(process.wait(), 20)
+
+
+def order(order_id: str, task_queues: Any) -> OrderInput:
+    return OrderInput(
+        order_id=order_id,
+        items=(Item(sku="widget", qty=1, price="5.00"),),
+        address=ADDRESS,
+        review=Review(mode=ReviewMode.AUTO),
+        policy=OrderPolicy(
+            shipping_task_queue=task_queues.shipping,
+            charge=StepPolicy(attempt_timeout="3s", initial_interval="100ms"),
+        ),
+    )
