@@ -113,6 +113,17 @@ async def test_a_refund_is_owed_until_it_is_done(skipping: Fleet) -> None:
     assert (await skipping.recorded("m-7")).status.payment.status is PaymentStatus.REFUNDED
 
 
+async def test_a_refund_that_is_refused_is_told_and_goes_on(running: Fleet) -> None:
+    running.provider.refunding.before += [fails(PaymentRefused("account closed"))] * 2
+    running.carrier.booking.always = fails(CarrierRefused("no"))
+    await running.start(running.order("m-12", review=AUTO))
+    await ends_failed(running, "m-12")
+    await running.until_recorded("m-12", lambda status: status.payment.status is PaymentStatus.REFUNDED)
+    told = [event.detail for event in await running.events("m-12") if event.kind == "attempt_failed"]
+    assert [(each["activity"], each["error"]) for each in told] == [("refund", "PaymentRefused: account closed")] * 2
+    assert running.provider.balance("pay-m-12") == 0
+
+
 async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
     await (await running.start(running.order("m-8", review=AUTO, payment_id="shared"))).result()
     await running.start(running.order("m-9", review=AUTO, payment_id="shared"))

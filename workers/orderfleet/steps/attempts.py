@@ -33,6 +33,10 @@ _STEP_OF = {
 """The order's step an activity works for; what records or refunds belongs to no single one."""
 
 
+_OWED: Final = frozenset({"refund", "void_payment", "void_booking"})
+"""Done until they succeed, so a refusal is a failed attempt like any other. Elsewhere a definite refusal
+is told by the workflow, which knows what becomes of the order."""
+
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=5)
 """However long somebody asked to be left alone: three attempts fit well into a step's hour."""
 
@@ -63,12 +67,12 @@ class _Attempt(ActivityInboundInterceptor):
             ) from error
         except Exception as error:
             final = _final(error)
-            if final is None:
+            if final is None or activity.info().activity_type in _OWED:
                 await self._tell(input, error)
+            if final is None:
                 delay = _delay(error, activity.info())
                 if delay is not None:
                     raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
-            # A definite refusal is told by the workflow, which knows what becomes of the order.
             elif final != type(error).__name__:
                 raise ApplicationError(str(error), type=final, non_retryable=True) from error
             raise
