@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable
+from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable, RequestTurnedAway
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.policy import StepPolicy
 from orderfleet.contracts.status import PaymentStatus, Step
@@ -34,6 +34,17 @@ async def test_refused_charge_fails_the_order(running: Fleet) -> None:
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.FAILED)
     assert status.last_error == "charge: card expired"
     assert not running.provider.charges
+
+
+async def test_a_charge_that_was_turned_away_is_voided(running: Fleet) -> None:
+    running.provider.charging.after += [fails(ProviderUnavailable("answer lost")), fails(RequestTurnedAway("no route"))]
+    await running.start(running.order("m-11", review=AUTO))
+    assert "charge: no route" in await ends_failed(running, "m-11")
+
+    assert running.provider.charges["pay-m-11"] == running.provider.refunds["pay-m-11"] == 1
+    status = (await running.recorded("m-11")).status
+    assert (status.payment.status, status.last_error) == (PaymentStatus.VOIDED, "charge: no route")
+    assert status.retries == {"charge": 1}
 
 
 async def test_a_provider_that_comes_back_is_charged_once(running: Fleet) -> None:
@@ -104,6 +115,17 @@ async def test_a_refund_is_owed_until_it_is_done(skipping: Fleet) -> None:
     await eventually(given_back, bool)
     assert (await refund.describe()).close_time is not None
     assert (await skipping.recorded("m-7")).status.payment.status is PaymentStatus.REFUNDED
+
+
+async def test_a_refund_that_is_refused_is_told_and_goes_on(running: Fleet) -> None:
+    running.provider.refunding.before += [fails(PaymentRefused("account closed"))] * 2
+    running.carrier.booking.always = fails(CarrierRefused("no"))
+    await running.start(running.order("m-12", review=AUTO))
+    await ends_failed(running, "m-12")
+    await running.until_recorded("m-12", lambda status: status.payment.status is PaymentStatus.REFUNDED)
+    told = [event.detail for event in await running.events("m-12") if event.kind == "attempt_failed"]
+    assert [(each["activity"], each["error"]) for each in told] == [("refund", "PaymentRefused: account closed")] * 2
+    assert running.provider.balance("pay-m-12") == 0
 
 
 async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:

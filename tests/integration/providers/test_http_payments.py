@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from orderfleet.calls.client import NoToken
 from orderfleet.contracts.errors import PaymentRefused, PaymentVoided, ProviderUnavailable, RequestTurnedAway
 from orderfleet.contracts.payment import PaymentIntent, VoidOutcome
 from orderfleet.payments.ledger import PaymentLedger
@@ -249,10 +250,11 @@ async def test_a_redirect_is_not_followed(
 async def test_the_token_is_read_anew_for_each_call(
     adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path
 ) -> None:
+    token_file.write_text("first")  # noqa: ASYNC240 - a few bytes
     payments = await adapters.payments(payment_token_file=token_file)
-    for token in ("first", "second\n"):
-        token_file.write_text(token)  # noqa: ASYNC240 - a few bytes
-        await payments.charge(asked)
+    await payments.charge(asked)
+    token_file.write_text("second\n")  # noqa: ASYNC240
+    await payments.charge(asked)
     sent = [call["headers"]["Authorization"] for call in server.calls(payment_id=asked.payment_id)]
     assert sent == ["Bearer first", "Bearer second"]
 
@@ -261,11 +263,15 @@ async def test_the_token_is_read_anew_for_each_call(
 async def test_a_token_file_that_is_wrong_is_said_without_its_content(
     adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path, content: str | bytes | None
 ) -> None:
+    token_file.write_text("good")  # noqa: ASYNC240 - a few bytes
+    payments = await adapters.payments(payment_token_file=token_file)
+    token_file.unlink()  # noqa: ASYNC240
     if content is not None:
         token_file.write_bytes(content.encode() if isinstance(content, str) else content)  # noqa: ASYNC240
-    payments = await adapters.payments(payment_token_file=token_file)
     told = f"the token file {token_file} (can't be read|has to hold)"
     with pytest.raises(ProviderUnavailable, match=told) as raised:
         await payments.charge(asked)
+    with pytest.raises(NoToken, match=told):
+        await adapters.payments(payment_token_file=token_file)
     assert "Evil" not in str(raised.value)
     assert not server.calls(payment_id=asked.payment_id)

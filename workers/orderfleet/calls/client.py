@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from orderfleet.calls.answers import cut, mapping, reason, retry_after
 from orderfleet.contracts.base import Contract
 from orderfleet.contracts.duration import format_duration
+from orderfleet.contracts.errors import OrderfleetError
 
 LONGEST_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read at most."""
@@ -33,6 +34,10 @@ _COME_BACK: Final = frozenset({401, 408, 409, 425, 429})
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 Answer = TypeVar("Answer", bound=Contract)
+
+
+class NoToken(OrderfleetError):
+    """The token file that the settings name is missing or wrong."""
 
 
 class CallFailed(Exception):
@@ -180,6 +185,15 @@ class HttpCalls:
         )
 
     async def __aenter__(self) -> Self:
+        """Be ready to call; nothing is called yet.
+
+        Raises:
+            NoToken: the token file can't be used. Later on that is a call that failed.
+        """
+        try:
+            self._authorization()
+        except CallFailed as error:
+            raise NoToken(str(error)) from error
         return self
 
     async def __aexit__(

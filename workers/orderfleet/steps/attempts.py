@@ -35,6 +35,9 @@ _STEP_OF = {
 
 
 _NO_WORD: Final = "no answer: it hung, or its worker was killed"
+_OWED: Final = frozenset({"refund", "void_payment", "void_booking"})
+"""Done until they succeed, so a refusal is a failed attempt like any other. Elsewhere a definite refusal
+is told by the workflow, which knows what becomes of the order."""
 
 
 class AttemptInterceptor(Interceptor):
@@ -75,12 +78,12 @@ class _Attempt(ActivityInboundInterceptor):
             ) from error
         except Exception as error:
             final = _final(error)
-            if final is None:
+            if final is None or activity.info().activity_type in _OWED:
                 await self._tell(input, activity.info().attempt, f"{type(error).__name__}: {error}")
+            if final is None:
                 delay = requested_gap(error, activity.info())
                 if delay is not None:
                     raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
-            # A definite refusal is told by the workflow, which knows what becomes of the order.
             elif final != type(error).__name__:
                 raise ApplicationError(str(error), type=final, non_retryable=True) from error
             raise

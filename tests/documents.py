@@ -1,0 +1,55 @@
+"""Code blocks of a document, for the tests that run or check what it shows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+from orderfleet.stack import paths
+
+sys.path.insert(0, str(Path(__file__).parent / "demo"))
+
+from readme import blocks
+
+PROVIDERS = paths.checkout() / "deploy" / "docs" / "providers.md"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its response, as the document shows them."""
+
+    path: str
+    key: str
+    authorization: str
+    asked: dict[str, Any]
+    status: int
+    said: dict[str, Any]
+
+
+def exchanges(document: Path) -> list[Exchange]:
+    """The pairs of `http` blocks, in order."""
+    shown = [block.text for block in blocks(document) if block.info == "http"]
+    found = []
+    for request, response in zip(shown[::2], shown[1::2], strict=True):
+        (method, path, _), headers, asked = _read(request)
+        (_, status, *_), _, said = _read(response)
+        assert method == "POST"
+        found.append(Exchange(path, headers["Idempotency-Key"], headers["Authorization"], asked, int(status), said))
+    return found
+
+
+def files(document: Path) -> dict[str, str]:
+    """The blocks that name a file, by that name."""
+    found = [(block.info.partition("file=")[2], block.text) for block in blocks(document)]
+    return {name: f"{text}\n" for name, text in found if name}
+
+
+def _read(text: str) -> tuple[list[str], Message, dict[str, Any]]:
+    start, _, rest = text.partition("\n")
+    message = Parser().parsestr(rest)
+    return start.split(), message, json.loads(message.get_payload())

@@ -1,0 +1,71 @@
+"""The package that deploy/docs/providers.md shows: built, installed apart, and used by a real worker process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from documents import PROVIDERS, files
+from orderfleet.client import OrderClient
+from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from worker_processes import Fleet, order
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the documented package is installed into, built by its own build system."""
+    source, target = tmp_path_factory.mktemp("acme-fleet"), tmp_path_factory.mktemp("installed")
+    for name, text in files(PROVIDERS).items():
+        (source / name).write_text(text)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    apart = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
+    result = subprocess.run([*pip, *apart], capture_output=True, text=True, check=False, timeout=100)
+    assert result.returncode == 0, result.stderr
+    return target
+
+
+async def test_a_package_s_adapters_charge_and_ship(
+    fleet: Fleet, temporal_client: Client, task_queues: Any, installed: Path
+) -> None:
+    worker = await fleet.worker(
+        "all", PYTHONPATH=str(installed), ORDERFLEET_PAYMENT_PROVIDER="acme", ORDERFLEET_CARRIER="acme"
+    )
+    await worker.answers("/readyz", 200)
+    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("own-1", task_queues))
+    handle = temporal_client.get_workflow_handle("order-own-1", result_type=OrderStatus)
+    status = await handle.result()
+    assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
+    assert (status.shipments[0].carrier, status.shipments[0].tracking_number) == ("acme", "ACME-ship-own-1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "said"),
+    [
+        (
+            "orders",
+            "ORDERFLEET_PAYMENT_PROVIDER",
+            "no payment provider is called 'strip'; known: acme, http",
+        ),
+        ("shipping", "ORDERFLEET_CARRIER", "no carrier is called 'strip'; known: acme, http, simulated"),
+    ],
+)
+def test_an_unknown_name_ends_the_worker_with_those_there_are(
+    installed: Path, kind: str, variable: str, said: str
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "orderfleet", "worker", kind],
+        env={**os.environ, "PYTHONPATH": str(installed), variable: "strip"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,90 @@
+"""How adapters of users' packages are found by name, and what is said of those that can't be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from orderfleet.adapters import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, known, registered
+from orderfleet.payments import payment_provider
+from orderfleet.payments.simulated import SimulatedPayments
+from orderfleet.runtime.settings import Settings
+
+MODULE = """
+from contextlib import asynccontextmanager
+given = []
+@asynccontextmanager
+async def make(settings):
+    given.append(settings)
+    yield "theirs"
+nothing = None
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    def package(name: str, *entries: str, module: str = MODULE) -> None:
+        folder = tmp_path / name
+        described = folder / f"{name}-1.0.dist-info"
+        described.mkdir(parents=True)
+        (folder / f"{name}.py").write_text(module)
+        (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (described / "entry_points.txt").write_text("\n".join(entries))
+        monkeypatch.syspath_prepend(folder)
+
+    return package
+
+
+async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install, tmp_path: Path) -> None:
+    install("shop_a", f"[{PAYMENT_PROVIDERS}]", "mine = shop_a:make")
+    settings = Settings(
+        payment_provider="mine", payment_url="https://bank", payment_token_file=tmp_path, payment_timeout="1s"
+    )
+    async with payment_provider(settings) as provider:
+        assert provider == "theirs"
+    import shop_a  # noqa: PLC0415 - installed just now
+
+    (given,) = shop_a.given
+    assert (given.url, given.token_file, given.timeout) == ("https://bank", tmp_path, timedelta(seconds=1))
+
+
+def test_names_are_told_apart_by_group(install: Install) -> None:
+    install("shop_b", f"[{CARRIERS}]", "mine = shop_b:make")
+    assert registered(PAYMENT_PROVIDERS, "mine") is None
+    assert registered(CARRIERS, "mine") is not None
+    assert known(CARRIERS, ["http"]) == "http, mine"
+
+
+async def test_our_own_names_are_ours(install: Install) -> None:
+    install("shop_c", f"[{PAYMENT_PROVIDERS}]", "simulated = shop_c:make")
+    async with payment_provider(Settings()) as provider:
+        assert isinstance(provider, SimulatedPayments)
+
+
+def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
+    install("shop_d", f"[{CARRIERS}]", "mine = shop_d:make")
+    install("shop_e", f"[{CARRIERS}]", "mine = shop_e:make")
+    with pytest.raises(BadAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"):
+        registered(CARRIERS, "mine")
+
+
+@pytest.mark.parametrize(
+    ("entry", "module", "told"),
+    [
+        ("mine = shop_f:make", "raise RuntimeError('no licence')", r"'mine' of shop_f can't be imported: .*no licence"),
+        ("mine = shop_f:absent", MODULE, "'mine' of shop_f can't be imported: AttributeError"),
+        ("mine = shop_f:nothing", MODULE, "'mine' of shop_f is shop_f:nothing, which is no function"),
+    ],
+)
+def test_one_that_can_t_be_used_is_told(
+    install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, told: str
+) -> None:
+    monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)
+    install("shop_f", f"[{CARRIERS}]", entry, module=module)
+    with pytest.raises(BadAdapter, match=told):
+        registered(CARRIERS, "mine")
