@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from pretend_stack import eventually
 
 from orderfleet.stack import processes
@@ -51,6 +52,8 @@ def test_whole_product_up_broken_mended_and_down(orderfleet, folder: Path):
 
     assert "shipping-worker: ready" in orderfleet("restart", "shipping-worker")
     assert orderfleet("logs", "shipping-worker", "--lines", "5")
+    assert "there is no log of nonsense; there are api," in orderfleet("logs", "nonsense", status=3)
+    assert yaml.safe_load(orderfleet("status", "-o", "yaml"))["links"] == document["links"]
 
     ended = orderfleet("down")
     assert "killed" not in ended
@@ -60,6 +63,7 @@ def test_whole_product_up_broken_mended_and_down(orderfleet, folder: Path):
 
 def test_what_is_not_there_is_said_with_what_to_do(orderfleet):
     assert "`orderfleet stack up` starts it" in orderfleet("status", status=5)
-    assert "there is no log of api; there are none yet" in orderfleet("logs", "api", status=1)
-    assert "`orderfleet stack up` starts it" in orderfleet("restart", "api", status=1)
+    assert "`orderfleet stack up` starts it" in orderfleet("logs", "api", status=5)
+    assert "`orderfleet stack up` starts it" in orderfleet("restart", "api", status=5)
+    assert "there is no nonsense; there are api," in orderfleet("restart", "nonsense", status=3)
     assert "nothing was running" in orderfleet("down")

@@ -1,48 +1,59 @@
+"""`orderfleet migrate` as a job and a person run it."""
+
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from orderfleet.cli.migrate import EPILOG, FAILED, PENDING, UNREACHABLE, migrate
-
-
-def run(monkeypatch: pytest.MonkeyPatch, url: str, *arguments: str) -> Result:
-    monkeypatch.setenv("ORDERFLEET_DATABASE_URL", url)
-    app = typer.Typer()
-    app.command()(migrate)
-    return CliRunner().invoke(app, list(arguments))
+from orderfleet.cli import main as entry
+from orderfleet.cli.exits import Exit
+from orderfleet.cli.migrate import EPILOG
 
 
-def test_it_applies_what_is_missing_and_says_so(monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str) -> None:
-    before = run(monkeypatch, empty_postgres_url, "--check")
-    assert (before.exit_code, "to be applied: 0001_record.sql" in before.output) == (PENDING, True)
-    assert "applied 0001_record.sql" in run(monkeypatch, empty_postgres_url).output
-    again = run(monkeypatch, empty_postgres_url)
-    assert (again.exit_code, again.output) == (0, "up to date\n")
-    assert run(monkeypatch, empty_postgres_url, "--check").exit_code == 0
+@pytest.fixture
+def migrate(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.setattr(entry, "leave", sys.exit)
+
+    def run(url: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("ORDERFLEET_DATABASE_URL", url)
+        monkeypatch.setattr(sys, "argv", ["orderfleet", "migrate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            entry.main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
 
 
-def test_it_gives_up_on_a_server_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run(monkeypatch, "postgresql://orderfleet:secret@127.0.0.1:1/orderfleet", "--wait", "200ms")
-    assert result.exit_code == UNREACHABLE
-    assert "Postgres did not answer: ConnectionRefusedError" in result.stderr
-    assert "waited 200ms; the database is ORDERFLEET_DATABASE_URL" in result.stderr
-    assert "secret" not in result.output
+def test_it_applies_what_is_missing_and_says_so(migrate, empty_postgres_url):
+    code, out, _ = migrate(empty_postgres_url, "--check")
+    assert code == Exit.PENDING
+    assert "to be applied: 0001_record.sql" in out
+    assert "applied 0001_record.sql" in migrate(empty_postgres_url)[1]
+    assert migrate(empty_postgres_url) == (0, "up to date\n", "")
+    assert migrate(empty_postgres_url, "--check")[0] == 0
 
 
-def test_it_refuses_files_that_do_not_fit(
-    monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    empty = tmp_path_factory.mktemp("none")
-    monkeypatch.setattr("orderfleet.store.migrate.default_directory", lambda: empty)
-    result = run(monkeypatch, empty_postgres_url)
-    assert (result.exit_code, f"there are no migrations in {empty}" in result.stderr) == (FAILED, True)
+def test_it_gives_up_on_a_server_that_does_not_come_up(migrate):
+    code, out, err = migrate("postgresql://orderfleet:secret@127.0.0.1:1/orderfleet", "--wait", "200ms")
+    assert code == Exit.AWAY
+    assert "Postgres did not answer: ConnectionRefusedError" in err
+    assert "(waited 200ms)" in err
+    assert "ORDERFLEET_DATABASE_URL right?" in err
+    assert "secret" not in out + err
 
 
-def test_it_refuses_a_wait_that_is_no_duration(monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str) -> None:
-    assert run(monkeypatch, empty_postgres_url, "--wait", "soon").exit_code == 2
+def test_it_refuses_files_that_do_not_fit(migrate, monkeypatch, empty_postgres_url, tmp_path):
+    monkeypatch.setattr("orderfleet.store.migrate.default_directory", lambda: tmp_path)
+    code, _, err = migrate(empty_postgres_url)
+    assert (code, f"there are no migrations in {tmp_path}" in err) == (Exit.FAILED, True)
 
 
-def test_every_exit_status_is_documented() -> None:
-    assert all(f" {status} " in EPILOG for status in (0, FAILED, 2, UNREACHABLE, PENDING))
+def test_it_refuses_a_wait_that_is_no_duration(migrate, empty_postgres_url):
+    assert migrate(empty_postgres_url, "--wait", "soon")[0] == Exit.WRONG
+
+
+def test_every_exit_status_is_documented():
+    assert all(f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.WRONG, Exit.AWAY, Exit.PENDING))

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orderfleet.cli import order as command
+from orderfleet.cli import connection
 from orderfleet.client import Answer, OrderEnded, OrderNotFound, Source, SourcedStatus, Started, StartOutcome
 from orderfleet.contracts.order import Address
 from orderfleet.contracts.record import EventKind, RecordedEvent
@@ -84,15 +84,15 @@ def desk(monkeypatch):
 
     @asynccontextmanager
     async def opened(_settings):
-        yield made
+        yield SimpleNamespace(desk=made, inspector=made)
 
-    monkeypatch.setattr(command, "desk", opened)
+    monkeypatch.setattr(connection, "reach", opened)
     return made
 
 
 @pytest.fixture
 def samples(monkeypatch):
-    monkeypatch.setattr(command, "settings_here", lambda: Settings(sample_orders=True))
+    monkeypatch.setattr(connection, "settings_here", lambda: Settings(sample_orders=True))
 
 
 def test_start_makes_and_prints_the_ids(orderfleet, desk, samples):
@@ -200,7 +200,7 @@ def test_events_are_a_line_each(orderfleet, desk):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["status", "nope"], 3, "there is no order 'nope'"),
+        (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
         (["approve", "over"], 4, "order 'over' has ended: shipped"),
     ],
 )

@@ -8,26 +8,38 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orderfleet.cli.configuration import read_settings
 
 if TYPE_CHECKING:
-    from orderfleet.client import OrderDesk
+    from orderfleet.client import OrderDesk, OrderInspector
+    from orderfleet.ports import OrderReader
     from orderfleet.runtime.settings import Settings
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What one command reaches, each connecting when it is first asked."""
+
+    desk: OrderDesk
+    inspector: OrderInspector
+    reads: OrderReader
+
+
 @asynccontextmanager
-async def desk(settings: Settings) -> AsyncIterator[OrderDesk]:
+async def reach(settings: Settings) -> AsyncIterator[Reach]:
     """Open the connections for one command."""
-    from orderfleet.client import OrderClient, OrderDesk  # noqa: PLC0415 - `--help` needs none of these
+    from orderfleet.client import OrderClient, OrderDesk, OrderInspector  # noqa: PLC0415 - `--help` needs none
     from orderfleet.runtime.temporal import connect as connect_to_temporal  # noqa: PLC0415
     from orderfleet.store import OrderReads  # noqa: PLC0415
     from orderfleet.store import connect as connect_to_store  # noqa: PLC0415
 
     temporal = await connect_to_temporal(settings, lazy=True)
     async with connect_to_store(settings, "cli") as database:
-        yield OrderDesk(OrderClient.of(temporal, settings), OrderReads(database))
+        reads = OrderReads(database)
+        yield Reach(OrderDesk(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
 
 
 def settings_here() -> Settings:

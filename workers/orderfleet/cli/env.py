@@ -14,7 +14,7 @@ from typing import Final
 
 import typer
 
-from orderfleet.cli.exits import Exit, Failed, complain
+from orderfleet.cli.exits import Failed
 
 API_URL: Final = "ORDERFLEET_API_URL"
 """For requests by hand; no process reads it."""
@@ -26,13 +26,13 @@ app = typer.Typer(add_completion=False)
 def env() -> None:
     """Print shell commands that put kubectl and orderfleet on PATH and point them at the local stack."""
     from orderfleet import stack  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.stack.errors import NotUp  # noqa: PLC0415
     from orderfleet.stack.provision.errors import ProvisionError  # noqa: PLC0415
     from orderfleet.stack.provision.ladder import provide  # noqa: PLC0415
 
     state = stack.load()
     if state is None:
-        complain("the stack isn't up; `orderfleet stack up` starts it")
-        raise typer.Exit(Exit.AWAY)
+        raise NotUp
     try:
         kubectl = provide(["kubectl"])["kubectl"]
     except ProvisionError as error:

@@ -23,16 +23,23 @@ class Exit(IntEnum):
     WRONG = 2
     """Arguments, settings or a manifest."""
     NOT_FOUND = 3
+    """No such order, or no such part of the stack."""
     REFUSED = 4
     """By the order's workflow, or because the order id is taken."""
     AWAY = 5
-    """Temporal or Postgres; try again."""
+    """Temporal, Postgres, or the stack or a part of it; try again."""
+    RUNS_ALREADY = 6
+    """The stack; nothing was done."""
+    BUSY = 7
+    """Another command is at work on the stack."""
+    PENDING = 8
+    """Migrations that `--check` found."""
     INTERRUPTED = 130
 
 
 EXITS: Final = (
     "Exit status: 0 done, 1 failed, 2 wrong arguments, settings or manifest, 3 no such order,"
-    " 4 refused or id taken, 5 Temporal or Postgres is away, 130 interrupted."
+    " 4 refused or id taken, 5 Temporal, Postgres or the stack is away, 130 interrupted."
 )
 
 
@@ -56,11 +63,12 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         OrderRefused,
         TemporalUnavailable,
     )
+    from orderfleet.stack.errors import Busy, NoSuchPart, NotUp  # noqa: PLC0415
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
         Wrong: (Exit.WRONG, ""),
         UnsafeSettings: (Exit.WRONG, ""),
-        OrderNotFound: (Exit.NOT_FOUND, ""),
+        OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` shows those there are"),
         OrderConflict: (Exit.REFUSED, ""),
         OrderRefused: (Exit.REFUSED, ""),
         OrderEnded: (Exit.REFUSED, ""),
@@ -68,13 +76,16 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
             Exit.AWAY,
             "is the stack up (`orderfleet stack status`), or ORDERFLEET_TEMPORAL_ADDRESS right?",
         ),
+        NotUp: (Exit.AWAY, ""),
+        NoSuchPart: (Exit.NOT_FOUND, ""),
+        Busy: (Exit.BUSY, ""),
         StoreUnavailable: (Exit.AWAY, "is the stack up (`orderfleet stack status`), or ORDERFLEET_DATABASE_URL right?"),
     }
     if isinstance(error, Unprocessable):
         return Exit.WRONG, "\n".join(error.problems)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):
-            return code, f"{error}\n{hint}" if hint else str(error)
+            return code, f"{error}; {hint}" if hint else str(error)
     return Exit.FAILED, str(error)
 
 

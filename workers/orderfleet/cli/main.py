@@ -5,6 +5,8 @@ Each command lives in the module named here and is loaded when it runs.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -32,7 +34,7 @@ app = typer.Typer(
 register(app, "demo", "orderfleet.cli.demo.command", panel=_TRY, text="Follow an order from kubectl apply to its end.")
 register(app, "stack", "orderfleet.cli.stack", panel=_TRY, text="Start, stop and look at the local stack.")
 register(app, "env", "orderfleet.cli.env", panel=_TRY, text="Print what a shell needs to use the local stack.")
-register(app, "order", "orderfleet.cli.order", panel=_ORDERS, text="Start, see and change orders.")
+register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Start, see and change orders.")
 register(app, "worker", "orderfleet.cli.worker", panel=_PODS, text="Run the order steps, the shipping steps, or both.")
 register(app, "operator", "orderfleet.cli.operator", panel=_PODS, text="Run the Kubernetes operator.")
 register(app, "api", "orderfleet.cli.api", panel=_PODS, text="Run the HTTP API.")
@@ -72,6 +74,10 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         complain("interrupted")
         code = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough, as `head` does; nothing more can be written there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.DONE
     leave(code)
 
 

@@ -11,19 +11,17 @@ from typing import Annotated, Final
 
 import typer
 
+from orderfleet.cli import progress
 from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.exits import Exit
 from orderfleet.contracts.duration import format_duration, parse_duration
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.store import migrate as runner
-from orderfleet.store.migration_files import MigrationError
-
-FAILED: Final = 1
-UNREACHABLE: Final = 3
-PENDING: Final = 4
 
 EPILOG: Final = (
+    "Examples:\n\n  $ orderfleet migrate\n\n  $ orderfleet migrate --check --wait 0s\n\n"
     "Exit status: 0 up to date, 1 a migration failed or doesn't fit what was applied, 2 wrong arguments,"
-    " 3 Postgres did not answer in time, 4 (with --check) something is to be applied."
+    " 5 Postgres did not answer in time, 8 (with --check) something is to be applied."
 )
 
 
@@ -43,25 +41,14 @@ def migrate(
     """Apply the migrations that the database doesn't have yet. May be run again, and many at once."""
     url = read_settings().database_url.get_secret_value()
     try:
-        if check:
-            _report_pending(asyncio.run(runner.pending(url, wait=wait)))
-            return
-        applied = asyncio.run(runner.migrate(url, wait=wait))
+        with progress.shown("waiting for Postgres"):
+            found = asyncio.run(runner.pending(url, wait=wait) if check else runner.migrate(url, wait=wait))
     except StoreUnavailable as error:
-        typer.echo(f"{error} (waited {format_duration(wait)}; the database is ORDERFLEET_DATABASE_URL)", err=True)
-        raise typer.Exit(UNREACHABLE) from None
-    except MigrationError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(FAILED) from None
-    for name in applied:
-        typer.echo(f"applied {name}")
-    if not applied:
+        raise StoreUnavailable(f"{error} (waited {format_duration(wait)})") from None
+    if not found:
         typer.echo("up to date")
-
-
-def _report_pending(names: list[str]) -> None:
-    for name in names:
-        typer.echo(f"to be applied: {name}")
-    if names:
-        raise typer.Exit(PENDING)
-    typer.echo("up to date")
+        return
+    for name in found:
+        typer.echo(f"to be applied: {name}" if check else f"applied {name}")
+    if check:
+        raise typer.Exit(Exit.PENDING)

@@ -9,7 +9,7 @@ import typer
 
 from orderfleet.cli.configuration import read_settings
 from orderfleet.cli.exits import Failed
-from orderfleet.cli.show import Output, OutputOption, console, print_json
+from orderfleet.cli.show import Output, OutputOption, console, print_document
 
 app = typer.Typer(add_completion=False)
 _OUTPUT: Final = Output.TABLE
@@ -36,10 +36,10 @@ def settings(
             raise Failed(f"{write}: {error}") from None
     else:
         found = list(settings_table.effective(read_settings()))
-        if output is Output.JSON:
-            print_json({name: value for name, value, _ in found})
-        else:
+        if output is Output.TABLE:
             _print(found)
+        else:
+            print_document({name: value for name, value, _ in found}, output)
 
 
 def _print(found: list[tuple[str, str, bool]]) -> None:

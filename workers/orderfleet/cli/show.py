@@ -1,11 +1,12 @@
-"""What the command line prints about orders: tables for people, JSON for programs.
+"""What the command line prints: tables for people, JSON and YAML for programs.
 
-`order` and `demo` call it.
+Every command that shows something calls it.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from orderfleet.client import SourcedStatus
     from orderfleet.contracts.record import RecordedEvent
@@ -27,9 +28,10 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON for programs.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON or YAML for programs.")]
 
 _PIPE_WIDTH: Final = 200
 _COLOURS: Final = {"shipped": "green", "delivered": "green", "failed": "red", "canceled": "yellow"}
@@ -44,34 +46,58 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
-def print_json(value: BaseModel | Iterable[BaseModel] | dict[str, Any]) -> None:
-    """Print models or a plain object as indented JSON."""
-    if isinstance(value, dict):
-        content: Any = value
-    elif hasattr(value, "model_dump"):
-        content = value.model_dump(mode="json")
+Document = Any
+"""Models, lists of them, or plain objects."""
+
+
+def print_document(value: Document, output: Output, *, stream: bool = False) -> None:
+    """Print models or plain objects as JSON or YAML.
+
+    Args:
+        value: what to print.
+        output: as which; a table is not for here.
+        stream: one of several: JSON is a line then, YAML a document of its own.
+    """
+    text = json.dumps(_plain(value), indent=None if stream else 2, ensure_ascii=False)
+    if output is Output.YAML:
+        import yaml  # noqa: PLC0415 - not for tables
+
+        # By way of JSON, which takes an enum for the text it is.
+        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
+        typer.echo(f"---\n{text}" if stream else text, nl=False)
     else:
-        content = [one.model_dump(mode="json") for one in value]
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(text)
+    if stream:
+        sys.stdout.flush()
 
 
-def print_rows(rows: Iterable[tuple[str, object]]) -> None:
-    """Print a name and a value a line; rows without a value are left out."""
-    table = _table()
+def _plain(value: Document) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def rows_table(rows: Iterable[tuple[str, object]]) -> Table:
+    """A name and a value a line; rows without a value are left out."""
+    from rich.text import Text  # noqa: PLC0415 - not for JSON
+
+    table = plain_table()
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
         if value not in (None, "", (), {}):
-            table.add_row(name, str(value))
-    console().print(table)
+            table.add_row(name, value if isinstance(value, Text) else _text(value))
+    return table
 
 
-def print_status(status: SourcedStatus) -> None:
-    """Print where one order stands."""
+def status_table(status: SourcedStatus) -> Table:
+    """Where one order stands."""
     payment = status.payment
     rows: list[tuple[str, object]] = [
         ("order", status.order_id),
-        ("step", f"[{_COLOURS.get(status.step, 'cyan')}]{status.step}[/]"),
+        ("step", step_text(status.step)),
         ("approved", "yes" if status.approved else "no"),
         ("canceled", status.canceled and (status.cancel_reason or "yes")),
         ("payment", f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"),
@@ -81,21 +107,19 @@ def print_status(status: SourcedStatus) -> None:
         ("last error", status.last_error),
         ("retries", "  ".join(f"{step} {count}" for step, count in status.retries.items())),
         ("workflow", status.workflow_id),
-        ("created", _time(status.created_at)),
-        ("ended", status.completed_at and _time(status.completed_at)),
+        ("created", time_text(status.created_at)),
+        ("ended", status.completed_at and time_text(status.completed_at)),
         ("told by", f"the {status.source}"),
     ]
-    print_rows((name, value) for name, value in rows if value is not False)
+    return rows_table((name, value) for name, value in rows if value is not False)
 
 
 def events_table(events: Iterable[RecordedEvent]) -> Table:
     """The audit trail, oldest first."""
-    table = _table(header=True)
-    for column in ("TIME", "STEP", "EVENT", "DETAIL"):
-        table.add_column(column, overflow="fold")
+    table = plain_table("TIME", "STEP", "EVENT", "DETAIL")
     for event in events:
         detail = "  ".join(f"{name}={_short(value)}" for name, value in event.detail.items() if value not in (None, ""))
-        table.add_row(_time(event.at), event.step, event.kind, detail)
+        table.add_row(time_text(event.at), event.step, event.kind, _text(detail))
     return table
 
 
@@ -104,16 +128,35 @@ def _shipment(shipment: Any) -> str:
     return "  ".join(part for part in told if part)
 
 
-def _table(*, header: bool = False) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines; with a head where columns are given."""
     from rich.table import Table  # noqa: PLC0415 - not for JSON
 
-    return Table(box=None, show_header=header, header_style="bold", pad_edge=False)
+    table = Table(box=None, show_header=bool(columns), header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def step_text(step: str) -> Text:
+    """A step in its colour."""
+    from rich.text import Text  # noqa: PLC0415 - not for JSON
+
+    return Text(step, _COLOURS.get(step, "cyan"))
+
+
+def _text(value: object) -> Text:
+    # Never read as markup: people write brackets into reasons and addresses.
+    from rich.text import Text  # noqa: PLC0415 - not for JSON
+
+    return Text(str(value))
 
 
 def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
-def _time(at: datetime) -> str:
+def time_text(at: datetime) -> str:
+    """A time as it is here."""
     # With milliseconds: the steps of an order follow each other closely.
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -6,43 +6,30 @@ signal a process itself.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from orderfleet import stack
-from orderfleet.cli.exits import Exit, complain
+from orderfleet.cli.exits import Exit
+from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document
 from orderfleet.stack import paths
-from orderfleet.stack.errors import log_tail
+from orderfleet.stack.errors import NoSuchPart, NotUp, log_tail
 from orderfleet.stack.status import PartStatus, inspect
 
-# Beside those every command has.
-RUNS_ALREADY: Final = 6
-BUSY: Final = 7
-
-_FOLLOW_STEP = 0.2
+_FOLLOW_STEP: Final = 0.2
+_TABLE: Final = Output.TABLE
 
 app = typer.Typer(
     no_args_is_help=True,
     help="The whole of Orderfleet on this machine: Postgres, Temporal, a Kubernetes API and the product.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong arguments, 5 not up, or a part of it isn't, 6 runs already,"
-    " 7 another command is at work on it, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong arguments, 3 no such part, 5 not up, or a part of it isn't,"
+    " 6 runs already, 7 another command is at work on it, 130 interrupted.",
 )
-
-
-class Output(StrEnum):
-    """How `status` prints: for people or for programs."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 def _example(*lines: str) -> str:
@@ -57,14 +44,13 @@ def up(
 
     Parts that were killed while the others run are started again.
     """
-    with _at_work():
-        try:
-            state = stack.up(_say, fresh=fresh)
-        except stack.AlreadyRunning:
-            _say("it runs already; `orderfleet stack down` stops it")
-            print_links(stack.load())
-            raise typer.Exit(RUNS_ALREADY) from None
-        print_links(state)
+    try:
+        state = stack.up(_say, fresh=fresh)
+    except stack.AlreadyRunning:
+        _say("it runs already; `orderfleet stack down` stops it")
+        print_links(stack.load())
+        raise typer.Exit(Exit.RUNS_ALREADY) from None
+    print_links(state)
 
 
 @app.command(epilog=_example("orderfleet stack down", "orderfleet stack down --wipe"))
@@ -72,8 +58,7 @@ def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data and logs too.")] = False,
 ) -> None:
     """Stop every process the stack started, and no other; also after a crash of `up`."""
-    with _at_work():
-        ended = stack.down(_say, wipe=wipe)
+    ended = stack.down(_say, wipe=wipe)
     _say(f"stopped {', '.join(ended)}" if ended else "nothing was running")
 
 
@@ -82,30 +67,24 @@ def restart(
     service: Annotated[str | None, typer.Argument(help="A part as `status` names it; without it, all.")] = None,
 ) -> None:
     """Stop a part gracefully and start it again on the same port; or the whole stack."""
-    with _at_work():
-        if service is None:
-            stack.down(_say)
-            print_links(stack.up(_say))
-        else:
-            stack.restart(service, progress=_say)
+    if service is None:
+        stack.down(_say)
+        print_links(stack.up(_say))
+    else:
+        stack.restart(service, progress=_say)
 
 
 @app.command(epilog=_example("orderfleet stack status", "orderfleet stack status -o json | jq -r .links.api"))
-def status(
-    output: Annotated[Output, typer.Option("--output", "-o", help="Table for people, JSON for programs.")] = (
-        Output.TABLE
-    ),
-) -> None:
+def status(output: OutputOption = _TABLE) -> None:
     """Show each part: whether it runs, its process, address and log. Exit status 5 unless all run."""
     state = stack.load()
     parts = inspect(paths.state_dir())
-    if output is Output.JSON:
-        document = {"links": links(state), "parts": [part.document() for part in parts]}
-        typer.echo(json.dumps(document, indent=2))
+    if output is not Output.TABLE:
+        print_document({"links": links(state), "parts": [part.document() for part in parts]}, output)
     elif not parts:
         _say("the stack isn't up; `orderfleet stack up` starts it")
     else:
-        Console().print(_table(parts))
+        console().print(_table(parts))
         print_links(state)
     if not parts or any(not part.fine for part in parts):
         raise typer.Exit(Exit.AWAY)
@@ -122,8 +101,9 @@ def logs(
     log = folder / f"{service}.log"
     if not log.exists():
         known = sorted(path.name.removesuffix(".log") for path in folder.glob("*.log") if ".previous" not in path.name)
-        complain(f"there is no log of {service}; there are {', '.join(known) or 'none yet'}")
-        raise typer.Exit(Exit.FAILED)
+        if not known:
+            raise NotUp
+        raise NoSuchPart(f"there is no log of {service}; there are {', '.join(known)}")
     with log.open(errors="replace") as file:
         typer.echo(log_tail(log, lines)) if lines else None
         if follow:
@@ -170,25 +150,13 @@ def print_links(state: stack.StackState | None) -> None:
 
 
 def _table(parts: list[PartStatus]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("PART", "STATE", "PROCESS", "UP", "PORTS"):
-        table.add_column(column)
+    table = plain_table("PART", "STATE", "PROCESS", "UP", "PORTS")
     for part in parts:
         colour = "green" if part.fine else "red"
         uptime = "" if part.seconds is None else f"{part.seconds // 60:.0f}m {part.seconds % 60:.0f}s"
         ports = " ".join(f"{purpose}:{port}" for purpose, port in part.ports.items())
         table.add_row(part.name, f"[{colour}]{part.state}[/]", str(part.pid or ""), uptime, ports)
     return table
-
-
-@contextmanager
-def _at_work() -> Iterator[None]:
-    # Every other error has its line and its exit status from `main`.
-    try:
-        yield
-    except stack.Busy as error:
-        complain(str(error))
-        raise typer.Exit(BUSY) from None
 
 
 def _follow(read: Callable[[], str], write: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""`OrderClient`: start orders, change them, ask them. The only module that calls Temporal's client.
+"""`OrderClient`: start orders, change them, ask them. Only it and `inspector` call Temporal's client.
 
 The operator, the API and the command line call it. Every call is idempotent: made again after a
 lost answer, it has the same effect once.
@@ -7,6 +7,7 @@ lost answer, it has the same effect once.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -128,6 +129,15 @@ class OrderClient:
         """
         with translated(order_id):
             await self._handle(order_id).signal(names.DECLARE, declaration, rpc_timeout=RPC_TIMEOUT)
+
+    async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
+        """Signal the workflow and don't wait for what it says; durable also while no worker runs.
+
+        Raises as `declare`.
+        """
+        with translated(order_id):
+            await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
+        return Answer.QUEUED
 
     async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
         """Approve the order.

@@ -6,9 +6,10 @@ forgotten, and decides whether an order id was used.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from typing import Any
 
 from orderfleet.client.client import OrderClient, conflict
 from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, TemporalUnavailable
@@ -109,6 +110,13 @@ class OrderDesk:
             StoreUnavailable: the record is away.
         """
         return await self._reader.orders_page(wanted, after=after, limit=limit)
+
+    async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
+        """Send a workflow's signal by its name; what becomes of it stands in the audit trail.
+
+        Raises as `approve`, but for a refusal.
+        """
+        return await self._asked(order_id, self._client.signal(order_id, name, args))
 
     async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
         """Approve the order.

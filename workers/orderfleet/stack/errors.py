@@ -36,6 +36,18 @@ class Busy(StackError):
     """Another command is starting or stopping the same stack."""
 
 
+class NotUp(StackError):
+    """The stack isn't up: `orderfleet stack up` starts it."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("the stack isn't up; `orderfleet stack up` starts it")
+
+
+class NoSuchPart(StackError):
+    """The stack has no such part, or no log of it; the message lists what there is."""
+
+
 def log_tail(log: Path, lines: int = _TAIL_LINES) -> str:
     """Return the last `lines` lines of a log; empty when there is none."""
     try:

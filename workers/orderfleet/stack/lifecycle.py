@@ -13,7 +13,7 @@ from pathlib import Path
 from orderfleet.stack import graph, paths, processes, shutdown, state
 from orderfleet.stack.apiserver import APISERVER
 from orderfleet.stack.assembly import Assembly
-from orderfleet.stack.errors import AlreadyRunning, StackError
+from orderfleet.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError
 from orderfleet.stack.etcd import ETCD
 from orderfleet.stack.lock import exclusive
 from orderfleet.stack.processes import POSTGRES
@@ -82,16 +82,17 @@ def restart(
     """End these parts, as their own `down` would, and start them again on their ports.
 
     Raises:
-        StackError: the stack isn't up, or has no such part; also what `up` raises.
+        NotUp: there is nothing to restart.
+        NoSuchPart: the message lists the parts there are; also what `up` raises.
     """
     place = paths.state_dir() if folder is None else folder
     for name in parts:
         if name not in names(roles):
-            raise StackError(f"there is no {name}; there are {', '.join(sorted(names(roles)))}")
+            raise NoSuchPart(f"there is no {name}; there are {', '.join(sorted(names(roles)))}")
     with exclusive(place):
         living = _living(place)
         if not living:
-            raise StackError("the stack isn't up; `orderfleet stack up` starts it")
+            raise NotUp
         running = processes.find(place)
         # What drains needs Postgres, so that one ends last; the others drain side by side.
         roles_first = [found for name in parts if name != POSTGRES for found in running.get(name, ())]

@@ -1,0 +1,34 @@
+"""The verbs of `orderfleet order`, each in the module named here. Nothing else stands in this one."""
+
+from __future__ import annotations
+
+import typer
+
+from orderfleet.cli.exits import EXITS
+from orderfleet.cli.order import changes, describe, history, listing, signal, start, views, watch
+from orderfleet.cli.order.session import example
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Start, see and change orders. An order declared in Kubernetes is better changed with kubectl:"
+    " an edit made here does not show in its spec.",
+    epilog=EXITS,
+)
+
+app.command(epilog=example("start", "start ord-1 pay-1", "start -f deploy/samples/order.yaml -o json"))(start.start)
+app.command(epilog=example("status ord-1", "status ord-1 -o json | jq -r .step", "status ord-1 --watch"))(views.status)
+app.command("query", epilog=example("query ord-1"), help="The same as `status`.")(views.status)
+app.command(
+    "list", epilog=example("list --limit 50", "list --step manual_review -o json | jq -r '.orders[].order_id'")
+)(listing.list_orders)
+app.command(epilog=example("describe ord-1", "describe ord-1 -o yaml"))(describe.describe)
+app.command(epilog=example("history ord-1", "history ord-1 -o json | jq -r '.[].type'"))(history.history)
+app.command(epilog=example("events ord-1", "events ord-1 -o json | jq '.[].kind'"))(views.events)
+app.command(epilog=example("watch ord-1", "watch ord-1 -o json | jq -r .step"))(watch.watch)
+app.command(epilog=example("approve ord-1"))(changes.approve)
+app.command(epilog=example("cancel ord-1 --reason 'ordered twice'"))(changes.cancel)
+app.command(epilog=example("update-address ord-1 --street '1 New Road' --city Leeds"))(changes.update_address)
+app.command(epilog=example("signal", "signal ord-1 approve", "signal ord-1 cancel --reason 'ordered twice'"))(
+    signal.signal
+)
