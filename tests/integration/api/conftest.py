@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import Fleet, eventually, fleet
 
 from orderfleet.api.app import create_app
+from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.api.services import PATIENCE, Services
+from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.runtime.settings import Settings
-from orderfleet.store import Database, OrderReads
+from orderfleet.store import Database, Feed, OrderReads
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -48,13 +52,29 @@ async def running(workers) -> AsyncIterator[Fleet]:
         yield made
 
 
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """The app on a port of its own: what streams, and what a server does itself, needs one."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server.capture_signals = nullcontext
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as caller:
+            yield caller
+    finally:
+        server.should_exit = server.force_exit = True
+        await serving
+
+
 @pytest.fixture
 def api(temporal_client, postgres_url, task_queues) -> Api:
     """Make a client of an API; `temporal` and `database_url` may be other ones, and settings follow."""
 
     @asynccontextmanager
     async def made(
-        *, temporal: Any = None, database_url: str = "", **settings: Any
+        *, temporal: Any = None, database_url: str = "", listening: bool = False, **settings: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
         given = Settings(
             orders_task_queue=task_queues.orders,
@@ -63,11 +83,21 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             **settings,
         )
         async with Database(database_url or postgres_url, pool_size=3, timeout=timedelta(seconds=2)) as database:
-            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders)
-            app = create_app(Services(given, OrderDesk(client, OrderReads(database)), Readiness({})))
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=30) as caller:
-                yield caller
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=PATIENCE)
+            desk = OrderDesk(client, OrderReads(database), patience=PATIENCE)
+            carrier = CarrierDesk(client, desk, patience=PATIENCE)
+            fanout = Fanout(Feed(database))
+            app = create_app(Services(given, desk, carrier, Readiness({}), fanout, heartbeat_seconds=0.2))
+            try:
+                if listening:
+                    async with served(app) as caller:
+                        yield caller
+                else:
+                    transport = httpx.ASGITransport(app)
+                    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=30) as caller:
+                        yield caller
+            finally:
+                await fanout.close()
 
     return made
 

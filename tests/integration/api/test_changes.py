@@ -88,6 +88,19 @@ async def test_change_without_a_worker_is_queued_and_taken_when_one_runs(api, wo
             assert (await until(caller, order_id, "shipped"))["approved"]
 
 
+async def test_one_key_for_two_changes_loses_neither(api, running, order_id, new_order, until):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        key = {"Idempotency-Key": "one for all"}
+        for city in ("Shelbyville", "Springfield"):
+            body = {**PLAIN, "city": city}
+            await caller.post(f"/orders/{order_id}/signals/address", json=body, headers=key)
+        assert (await until(caller, order_id, "manual_review"))["address"]["city"] == "Springfield"
+        await caller.post(f"/orders/{order_id}/cancel", headers=key)
+        await until(caller, order_id, "canceled")
+
+
 async def test_the_same_change_sent_at_once_is_taken_once(api, running, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from urllib.parse import urlsplit
+
+import httpx
 import pytest
+from fleet import eventually
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from line_between import Line, line_to
 from orderfleet.stack import ports
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+BOUND = 3.0
+"""The 2 s promised, and one for a busy machine."""
 
 
 @pytest.fixture
@@ -55,6 +68,128 @@ async def test_orders_are_taken_and_asked_while_postgres_is_away(api, running, n
         events = await caller.get(f"/orders/{order_id}/events")
     assert events.status_code == 503
     assert events.json()["type"] == "urn:orderfleet:problem:store-away"
+
+
+@pytest.fixture
+async def temporal_line(temporal_address) -> AsyncIterator[Line]:
+    host, _, port = temporal_address.rpartition(":")
+    async with line_to(host, int(port)) as line:
+        yield line
+
+
+@pytest.fixture
+async def postgres_line(postgres_url) -> AsyncIterator[Line]:
+    at = urlsplit(postgres_url)
+    async with line_to(at.hostname or "", at.port or 0) as line:
+        yield line
+
+
+def through(line: Line, url: str) -> str:
+    at = urlsplit(url)
+    return at._replace(netloc=f"{at.username}@127.0.0.1:{line.port}").geturl()
+
+
+async def harm(line: Line, how: str) -> None:
+    await line.cut() if how == "cut" else line.silence()
+
+
+async def timed(call: Awaitable[httpx.Response]) -> httpx.Response:
+    began = time.perf_counter()
+    answer = await call
+    assert time.perf_counter() - began < BOUND, answer.request.url
+    return answer
+
+
+def needing_temporal(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[httpx.Response]]:
+    return [
+        caller.post("/orders", json={"order_id": f"{order_id}-2", "items": ITEMS, "address": ADDRESS}),
+        caller.post(f"/orders/{order_id}-3/start", json={"items": ITEMS, "address": ADDRESS}),
+        caller.post(f"/orders/{order_id}/cancel"),
+        caller.post(f"/orders/{order_id}/signals/approve"),
+        caller.post(f"/orders/{order_id}/signals/cancel-payment"),
+        caller.post(f"/orders/{order_id}/signals/address", json=ADDRESS),
+        caller.post("/signals/approve", json={"workflow_id": f"order-{order_id}"}),
+    ]
+
+
+def needing_postgres(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[httpx.Response]]:
+    return [
+        caller.get("/orders"),
+        caller.get("/orders", params={"step": "shipped"}),
+        caller.get(f"/orders/{order_id}/events"),
+    ]
+
+
+def able_without_one(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[httpx.Response]]:
+    return [
+        caller.get(f"/orders/{order_id}"),
+        caller.get(f"/orders/{order_id}/status"),
+        caller.get(f"/status/order-{order_id}"),
+    ]
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is_back(
+    api, running, temporal_line, order_id, new_order, how
+):
+    client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
+    async with api(temporal=client) as caller:
+        await new_order(caller, order_id)
+        await running.until_recorded(order_id, lambda status: status.step == "manual_review")
+        await harm(temporal_line, how)
+        answers = await asyncio.gather(*map(timed, needing_temporal(caller, order_id)))
+        assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 7
+        answers = await asyncio.gather(*map(timed, able_without_one(caller, order_id)))
+        assert [(answer.status_code, answer.json()["source"]) for answer in answers] == [(200, "record")] * 3
+        await temporal_line.mend()
+
+        async def approved() -> int:
+            return (await caller.post(f"/orders/{order_id}/signals/approve")).status_code
+
+        await eventually(approved, lambda status: status in {200, 202})
+        await running.until_recorded(order_id, lambda status: status.step == "shipped")
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+async def test_postgres_that_went_under_it_is_503_within_two_seconds_until_it_is_back(
+    api, running, postgres_line, postgres_url, order_id, new_order, until, how
+):
+    async with api(database_url=through(postgres_line, postgres_url)) as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        assert (await caller.get("/orders")).status_code == 200
+        await harm(postgres_line, how)
+        answers = await asyncio.gather(*map(timed, needing_postgres(caller, order_id)))
+        assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 3
+        answers = await asyncio.gather(*map(timed, able_without_one(caller, order_id)))
+        assert [(answer.status_code, answer.json()["source"]) for answer in answers] == [(200, "workflow")] * 3
+        made = await timed(new_order(caller, f"{order_id}-2"))
+        assert made.status_code == 201
+        await postgres_line.mend()
+        await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
+
+
+async def test_both_silent_are_503_within_two_seconds_for_every_route(
+    api, running, temporal_line, postgres_line, postgres_url, order_id, new_order, until
+):
+    client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
+    async with api(temporal=client, database_url=through(postgres_line, postgres_url)) as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        for line in (temporal_line, postgres_line):
+            line.silence()
+        word = caller.post(f"/orders/{order_id}/shipments/shipping-{order_id}-1/updates", json={"status": "booked"})
+        asked = [
+            *(each(caller, order_id) for each in (needing_temporal, needing_postgres, able_without_one)),
+            [word, caller.get(f"/orders/{order_id}/watch")],
+        ]
+        answers = await asyncio.gather(*(timed(call) for calls in asked for call in calls))
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+
+
+async def status_of(caller: httpx.AsyncClient, path: str) -> int:
+    return (await caller.get(path)).status_code
 
 
 async def test_unexpected_error_shows_nothing_of_itself(api, running, order_id, monkeypatch):

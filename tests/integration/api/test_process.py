@@ -9,20 +9,26 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx
 from fleet import eventually
 
 from orderfleet.stack import ports
+from orderfleet.store import Database, OrderRecord
+from record_samples import receive
 
 PROGRAM = (sys.executable, "-m", "orderfleet", "api")
 
 
 @asynccontextmanager
-async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess.Process]:
     given = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
     found = await asyncio.create_subprocess_exec(
-        *PROGRAM, env={**given, **environment}, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *PROGRAM,
+        env={name: value for name, value in {**given, "ORDERFLEET_API_AUTH": "none", **environment}.items() if value},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         yield found
@@ -48,6 +54,28 @@ async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, post
         assert "process_cpu_seconds_total" in metrics.text
         assert "orderfleet" in (await caller.get("/openapi.json")).text.lower()
         api.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(api.wait(), 20) == 0
+
+
+async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, postgres_url):
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+        await receive(OrderRecord(database))
+    port = ports.choose(0)
+    settings = {
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_API_PORT": str(port),
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERFLEET_DRAIN_TIMEOUT": "60s",
+    }
+    async with process(**settings) as api, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as caller:
+        await eventually(lambda: _status(caller, "/readyz"), lambda status: status == 200)
+        async with caller.stream("GET", "/orders/ord-1/watch") as answer:
+            lines = answer.aiter_lines()
+            assert (await anext(lines)).startswith("id: ")
+            api.send_signal(signal.SIGTERM)
+            rest = [line async for line in lines]
+        assert "event: end" not in rest
         assert await asyncio.wait_for(api.wait(), 20) == 0
 
 
@@ -84,6 +112,13 @@ async def test_samples_outside_the_local_stack_are_refused():
         _, told = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 2
     assert "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only" in told.decode()
+
+
+async def test_no_choice_of_who_may_call_is_refused_outside_the_local_stack():
+    async with process(ORDERFLEET_API_AUTH=None) as api:
+        _, told = await asyncio.wait_for(api.communicate(), 30)
+    assert api.returncode == 2
+    assert told.decode().startswith("orderfleet: ORDERFLEET_API_AUTH isn't set: choose `tokens`, `jwt`, or `none`")
 
 
 async def _status(caller: httpx.AsyncClient, path: str) -> int:

@@ -16,7 +16,7 @@ from orderfleet.runtime.settings import Settings
 
 @pytest.fixture
 def app():
-    return create_app(Services(Settings(), desk=None, readiness=Readiness({})))
+    return create_app(Services(Settings(), desk=None, carrier=None, readiness=Readiness({}), fanout=None))
 
 
 @pytest.fixture

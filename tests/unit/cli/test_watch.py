@@ -37,7 +37,7 @@ def at(step: Step, **changes) -> SourcedStatus:
     )
 
 
-ENDED = at(Step.CANCELED, cancel_reason="ordered twice", completed_at=AT)
+ENDED = at(Step.CANCELED, canceled=True, cancel_reason="ordered twice", completed_at=AT)
 
 
 class Desk:
@@ -99,4 +99,6 @@ def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
     shown = out.getvalue()
     assert "Postgres is away; trying again" in shown
     assert "a=[b]" in shown
-    assert "ordered twice" in shown[shown.rindex("canceled") - 200 :]
+    last = shown[shown.rindex("order     ord-1") :]
+    assert "ordered twice" in last
+    assert "received" in last

@@ -10,12 +10,15 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import changes, probes, problems, routes
+from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
+from orderfleet.api.body import BodyLimit
+from orderfleet.api.requests import RequestLog
 from orderfleet.api.services import Services
 
 _DESCRIPTION = (
     "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
-    " 503 says in `Retry-After` when to ask again."
+    " 503 says in `Retry-After` when to ask again. Every answer has an `X-Request-ID`: the request's own, or one made"
+    " for it, and the log has it too."
 )
 
 
@@ -25,7 +28,18 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
     app.state.services = services
     problems.install(app)
-    for router in (routes.router, changes.router, probes.router):
+    # The last one added is the outermost: what it refuses is logged too.
+    app.add_middleware(BodyLimit, limit=services.settings.api_body_limit)
+    app.add_middleware(RequestLog)
+    for router in (
+        listing.router,
+        routes.router,
+        changes.router,
+        by_workflow.router,
+        shipments.router,
+        watch.router,
+        probes.router,
+    ):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:

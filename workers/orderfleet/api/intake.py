@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from typing import Any, Final
 
-from orderfleet.api.models import NewOrder
+from orderfleet.api.models import NewOrder, OrderTerms
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.contracts.order import Address, Item, OrderInput, content_hash
 from orderfleet.orders.validation import problems
@@ -38,7 +38,7 @@ def order_id_for(request: NewOrder, idempotency_key: str | None) -> str:
     return f"ord-{secrets.token_hex(8)}"
 
 
-def to_input(request: NewOrder, order_id: str, settings: Settings) -> OrderInput:
+def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInput:
     """The workflow's input.
 
     Raises:
@@ -65,7 +65,7 @@ def to_input(request: NewOrder, order_id: str, settings: Settings) -> OrderInput
     return order
 
 
-def _missing(request: NewOrder) -> list[str]:
+def _missing(request: OrderTerms) -> list[str]:
     return [f"{name}: is missing; give it" for name in ("items", "address") if getattr(request, name) is None]
 
 
@@ -74,7 +74,7 @@ def _given(terms: Any) -> dict[str, Any]:
     return {} if terms is None else {name: value for name, value in terms if value is not None}
 
 
-def _content(request: NewOrder) -> dict[str, Any]:
+def _content(request: OrderTerms) -> dict[str, Any]:
     """What the caller asked for, however it was spelt; a setting changed since makes no other content."""
     content = request.model_dump(
         mode="json", exclude_none=True, exclude={"order_id", "customer", "customer_name", "customer_email"}

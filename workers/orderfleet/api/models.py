@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 from orderfleet.contracts.base import OrderId, PaymentId
 from orderfleet.contracts.duration import Duration, parse_duration
@@ -20,6 +20,16 @@ NOTHING: Final = parse_duration("0s")
 
 Bound = Annotated[Duration, Field(gt=NOTHING), WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]})]
 """A duration above zero, as Kubernetes writes them."""
+
+
+_LONDON: Final[dict[str, JsonValue]] = {
+    "street": "12 St James's Square",
+    "city": "London",
+    "state": "England",
+    "zip": "SW1Y 4JH",
+    "country": "GB",
+}
+_LEEDS: Final = {"street": "1 New Road", "city": "Leeds", "state": "England", "zip": "LS1 1AA", "country": "GB"}
 
 
 class Body(BaseModel):
@@ -47,30 +57,9 @@ class DeliveryTerms(Body):
     timeout: Bound | None = Field(default=None, description="How long to wait for the confirmation.")
 
 
-class NewOrder(Body):
-    """An order to be started."""
+class OrderTerms(Body):
+    """What is ordered, by whom, where it goes and on which terms."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "order_id": "ord-1",
-                    "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
-                    "items": [{"sku": "tea-100", "qty": 2, "price": "4.50"}],
-                    "address": {
-                        "street": "12 St James's Square",
-                        "city": "London",
-                        "state": "England",
-                        "zip": "SW1Y 4JH",
-                        "country": "GB",
-                    },
-                    "review": {"mode": "manual", "timeout": "24h"},
-                }
-            ]
-        }
-    )
-
-    order_id: OrderId | None = Field(default=None, description="Used once, ever; made when left out.")
     items: tuple[Item, ...] | None = Field(default=None, description="What is ordered.")
     address: Address | None = Field(
         default=None,
@@ -95,10 +84,46 @@ class NewOrder(Body):
         return Customer(name=self.customer_name or told.name, email=self.customer_email or told.email)
 
 
+class NewOrder(OrderTerms):
+    """An order to be started."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "order_id": "ord-1",
+                    "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
+                    "items": [{"sku": "tea-100", "qty": 2, "price": "4.50"}],
+                    "address": _LONDON,
+                    "review": {"mode": "manual", "timeout": "24h"},
+                }
+            ]
+        }
+    )
+
+    order_id: OrderId | None = Field(default=None, description="Used once, ever; made when left out.")
+
+
+class StartOrder(OrderTerms):
+    """An order to be started under the id in the path."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "payment_id": "pay-1",
+                    "items": [{"sku": "tea-100", "qty": 2}],
+                    "address": _LONDON,
+                }
+            ]
+        }
+    )
+
+
 class Cancel(Body):
     """Why the order is canceled."""
 
-    reason: str = Field(default="", max_length=1000, examples=["changed my mind"])
+    reason: str | None = Field(default=None, max_length=1000, examples=["changed my mind"])
 
 
 class NewAddress(Body):
@@ -106,12 +131,13 @@ class NewAddress(Body):
 
     address: Address = Field(
         validation_alias=AliasChoices("address", "new_address"),
-        examples=[{"street": "1 New Road", "city": "Leeds", "state": "England", "zip": "LS1 1AA", "country": "GB"}],
+        examples=[_LEEDS],
     )
 
     @model_validator(mode="before")
     @classmethod
     def _address_itself(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and not data.keys() & {"address", "new_address"}:
-            return {"address": data}
+            named = cls.model_fields.keys() & data.keys()
+            return {"address": data, **{name: data[name] for name in named}}
         return data

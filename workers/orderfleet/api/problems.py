@@ -16,8 +16,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from orderfleet.api.auth.access import Forbidden, KeysUnavailable, Unauthenticated
 from orderfleet.api.intake import Unprocessable
-from orderfleet.client import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.client import (
+    OrderConflict,
+    OrderEnded,
+    OrderNotFound,
+    OrderRefused,
+    ShipmentNotFound,
+    TemporalUnavailable,
+)
 from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
 
 _log = structlog.get_logger()
@@ -56,6 +64,9 @@ class Kind(NamedTuple):
 
 _INVALID: Final = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "Invalid request")
 _MALFORMED: Final = Kind(HTTPStatus.BAD_REQUEST, "malformed", "Malformed request")
+_TOO_LARGE: Final = Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "Body too large")
+_UNAUTHENTICATED: Final = Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who calls is not known")
+_FORBIDDEN: Final = Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not for this caller")
 _NOT_FOUND: Final = Kind(HTTPStatus.NOT_FOUND, "order-not-found", "Order not found")
 _TAKEN: Final = Kind(HTTPStatus.CONFLICT, "order-id-taken", "Order id taken")
 _TEMPORAL_AWAY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "temporal-away", "Temporal is away")
@@ -63,7 +74,11 @@ _INTERNAL: Final = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal 
 
 _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     Unprocessable: _INVALID,
+    Unauthenticated: _UNAUTHENTICATED,
+    Forbidden: _FORBIDDEN,
+    KeysUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "keys-away", "The identity provider is away"),
     OrderNotFound: _NOT_FOUND,
+    ShipmentNotFound: Kind(HTTPStatus.NOT_FOUND, "shipment-not-found", "Shipment not found"),
     OrderConflict: _TAKEN,
     OrderRefused: Kind(HTTPStatus.CONFLICT, "refused", "The order refused the change"),
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
@@ -73,8 +88,11 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
 
 _EXAMPLES: Final[dict[int, tuple[Kind, str]]] = {
     400: (_MALFORMED, "the body is not JSON"),
+    401: (_UNAUTHENTICATED, "the token is missing; send it as `Authorization: Bearer TOKEN`"),
+    403: (_FORBIDDEN, "'support' doesn't have the role operate; ask for a token that has it"),
     404: (_NOT_FOUND, "there is no order 'ord-1'"),
     409: (_TAKEN, "order id 'ord-1' was used before with another content; choose another order id"),
+    413: (_TOO_LARGE, "the body is above 1048576 bytes; send a smaller one"),
     422: (_INVALID, "items[0].qty: 0 is below 1; order at least one"),
     503: (_TEMPORAL_AWAY, "Temporal is away; make the same request again"),
 }
@@ -86,6 +104,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def too_large(request: Request, limit: int) -> JSONResponse:
+    """The answer to a body above `limit` bytes that nobody read."""
+    return _answer(request, _TOO_LARGE, too_large_detail(limit))
+
+
+def too_large_detail(limit: int) -> str:
+    """What the problem of such a body says."""
+    return f"the body is above {limit} bytes; send a smaller one"
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -103,6 +131,9 @@ def _description(status: int) -> dict[str, Any]:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = {"description": "Seconds to wait before the same request again.", "schema": {"type": "integer"}}
         described["headers"] = {"Retry-After": seconds}
+    if kind in {_UNAUTHENTICATED, _FORBIDDEN}:
+        challenge = {"description": "What is missing (RFC 6750).", "schema": {"type": "string"}}
+        described["headers"] = {"WWW-Authenticate": challenge}
     return described
 
 
@@ -127,7 +158,10 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
                 # Whoever runs the API needs the driver's words, whoever calls it doesn't.
                 _log.warning(kind.title, path=request.url.path, error=str(error))
                 return _answer(request, kind, f"{kind.title}; make the same request again")
-            return _answer(request, kind, str(error), errors)
+            answer = _answer(request, kind, str(error), errors)
+            if isinstance(error, Unauthenticated | Forbidden):
+                answer.headers["WWW-Authenticate"] = error.challenge
+            return answer
     return await _unexpected(request, error)
 
 
@@ -141,6 +175,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE and isinstance(error, HTTPException):
+        return _answer(request, _TOO_LARGE, str(error.detail))
     kind = Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
     answer = _answer(request, kind, f"{request.method} {request.url.path}: {status.phrase}; /docs lists the routes")
     if isinstance(error, HTTPException) and error.headers:
@@ -149,7 +185,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
-    return _answer(request, _INTERNAL, "something unexpected went wrong here; the log of the API says what")
+    answer = _answer(request, _INTERNAL, "something unexpected went wrong here; the log of the API says what")
+    # This answer is made outside of everything else, so nobody else adds it.
+    answer.headers["X-Request-ID"] = getattr(request.state, "request_id", "")
+    return answer
 
 
 def _fields(problems: list[str]) -> list[FieldProblem]:

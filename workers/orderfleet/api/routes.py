@@ -1,32 +1,26 @@
-"""`/orders`: create an order and see where it stands."""
+"""`/orders`: start an order and see where it stands."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.answers import EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
+from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.intake import order_id_for, to_input
-from orderfleet.api.models import NewOrder
+from orderfleet.api.models import NewOrder, OrderTerms, StartOrder
+from orderfleet.api.parameters import IdempotencyKey, IdOfOrder
 from orderfleet.api.problems import documented
-from orderfleet.api.services import Given
+from orderfleet.api.services import Given, Services
 from orderfleet.client import SourcedStatus, StartOutcome
-from orderfleet.contracts.base import OrderId
 from orderfleet.contracts.order import ReviewMode
 
 router = APIRouter(prefix="/orders", tags=["orders"])
 
-IdOfOrder = Annotated[OrderId, Path(description="The order's id.", examples=["ord-1"])]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key with the same content answers the same; with another content it is 409.",
-    ),
-]
+_READ: Final = [needs(Role.READ)]
+_OPERATE: Final = [needs(Role.OPERATE)]
 
 _REPLAYED: Final[dict[str, Any]] = {
     "headers": {
@@ -38,16 +32,12 @@ _REPLAYED: Final[dict[str, Any]] = {
     }
 }
 
-_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(404, 422, 503)}
-_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(404, 422, 503)}
+_STARTED: Final = {201: _REPLAYED, **documented(400, 401, 403, 409, 413, 422, 503)}
+_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
+_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
 
 
-@router.post(
-    "",
-    status_code=201,
-    summary="Start an order",
-    responses={201: _REPLAYED, **documented(400, 409, 422, 503)},
-)
+@router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)
 async def create(
     order: NewOrder, services: Given, response: Response, request: Request, idempotency_key: IdempotencyKey = None
 ) -> Created:
@@ -56,7 +46,32 @@ async def create(
     The order id is the idempotency key; without one, `Idempotency-Key` is, and an id is made from
     it. An order made here has no Kubernetes object.
     """
-    order_id = order_id_for(order, idempotency_key)
+    return await _start(order, order_id_for(order, idempotency_key), services, response, request)
+
+
+@router.post(
+    "/{order_id}/start",
+    status_code=201,
+    summary="Start an order under an id",
+    responses=_STARTED,
+    dependencies=_OPERATE,
+)
+async def start(
+    order_id: IdOfOrder,
+    services: Given,
+    response: Response,
+    request: Request,
+    order: Annotated[StartOrder | None, Body()] = None,
+) -> Created:
+    """Start the order's workflow; the id in the path is the idempotency key.
+
+    Items and address may be left out only where ORDERFLEET_SAMPLE_ORDERS is on.
+    """
+    return await _start(order or StartOrder(), order_id, services, response, request)
+
+
+async def _start(order: OrderTerms, order_id: str, services: Services, response: Response, request: Request) -> Created:
+    bind_contextvars(order_id=order_id)
     given = to_input(order, order_id, services.settings)
     started = await services.desk.start(given)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"
@@ -72,19 +87,19 @@ async def create(
     )
 
 
-@router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS)
+@router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS, dependencies=_READ)
 async def read(order_id: IdOfOrder, services: Given) -> SourcedStatus:
     """Answer from the record; from the workflow when it isn't recorded yet."""
     return await services.desk.recorded(order_id)
 
 
-@router.get("/{order_id}/status", summary="One order, live", responses=_STATUS)
+@router.get("/{order_id}/status", summary="One order, live", responses=_STATUS, dependencies=_READ)
 async def status(order_id: IdOfOrder, services: Given) -> SourcedStatus:
     """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
     return await services.desk.live(order_id)
 
 
-@router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS)
+@router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS, dependencies=_READ)
 async def events(
     order_id: IdOfOrder,
     services: Given,

@@ -12,15 +12,17 @@ import structlog
 import uvicorn
 
 from orderfleet.api.app import create_app
+from orderfleet.api.auth.choice import access_of
+from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
+from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
-from orderfleet.client import OrderClient, OrderDesk
+from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.runtime.process import Stop
-from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.temporal import connect as connect_to_temporal
-from orderfleet.store import OrderReads
+from orderfleet.store import Feed, OrderReads
 from orderfleet.store import connect as connect_to_store
 
 _log = structlog.get_logger()
@@ -42,10 +44,12 @@ async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop, then finish open requests within the drain bound.
 
     Raises:
-        UnsafeSettings: see `startup`.
+        UnsafeSettings: see `startup` and `auth.choice`.
+        WrongTokensFile: see `auth.tokens`.
         PortTaken: address or port can't be listened on.
     """
     refuse_unsafe(settings)
+    access = access_of(settings)
     listener = _listen(settings.api_host, settings.api_port)
     # Lazily: an API that starts while Temporal is away answers 503 until it is back.
     temporal = await connect_to_temporal(settings, lazy=True)
@@ -54,8 +58,11 @@ async def run(settings: Settings, stop: Stop) -> None:
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
         )
-        desk = OrderDesk(OrderClient.of(temporal, settings), reader)
-        app = create_app(Services(settings, desk, readiness))
+        client = OrderClient.of(temporal, settings, patience=PATIENCE)
+        desk = OrderDesk(client, reader, patience=PATIENCE)
+        carrier = CarrierDesk(client, desk, patience=PATIENCE)
+        fanout = Fanout(Feed(database))
+        app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
         server = _Server(
             uvicorn.Config(
                 app,
@@ -66,12 +73,15 @@ async def run(settings: Settings, stop: Stop) -> None:
                 timeout_graceful_shutdown=max(1, round(settings.drain_timeout.total_seconds())),
             )
         )
+        if access.people is None and settings.environment is not Environment.LOCAL:
+            _log.warning("ORDERFLEET_API_AUTH is none: whoever reaches the API may change every order")
         _log.info("serving", address=settings.api_host, port=listener.getsockname()[1])
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         readiness.drain()
+        await fanout.close()
         server.should_exit = True
         await serving
         _log.info("drained")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from orderfleet.api.auth.access import Access
+from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.client import OrderDesk
+from orderfleet.client import CarrierDesk, OrderDesk
 from orderfleet.runtime.settings import Settings
+
+PATIENCE: Final = timedelta(seconds=1.8)
+"""Longest wait for Temporal and the record together, so that every caller has an answer within 2 s."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,12 @@ class Services:
 
     settings: Settings
     desk: OrderDesk
+    carrier: CarrierDesk
     readiness: Readiness
+    fanout: Fanout
+    access: Access = field(default_factory=Access)
+    heartbeat_seconds: float = 10.0
+    """Between two comments on a stream while nothing happens, so that nobody between takes it for dead."""
 
 
 def _of_app(request: Request) -> Services:

@@ -1,6 +1,6 @@
 """What the API refuses to start with. Called by `serve` before anything listens.
 
-The choice of an authentication is checked here once there is one to choose.
+The choice of an authentication is checked where it is made, in `auth.choice`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from orderfleet.runtime.settings import Environment, Settings
 
 
 class UnsafeSettings(OrderfleetError):
-    """The settings are right each by itself and dangerous together."""
+    """What the API must not start with: settings that are dangerous together, or lead nowhere."""
 
 
 def refuse_unsafe(settings: Settings) -> None:

@@ -1,15 +1,26 @@
 """The one door into Temporal for the operator, the API and the command line."""
 
-from orderfleet.client.client import OrderClient, conflict
-from orderfleet.client.desk import OrderDesk, Source, SourcedStatus
-from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.client.carrier import CarrierDesk
+from orderfleet.client.client import OrderClient
+from orderfleet.client.desk import OrderDesk, Seen, Source, SourcedStatus
+from orderfleet.client.errors import (
+    OrderConflict,
+    OrderEnded,
+    OrderNotFound,
+    OrderRefused,
+    ShipmentNotFound,
+    TemporalUnavailable,
+)
 from orderfleet.client.history import HistoryLine
 from orderfleet.client.inspector import OrderInspector, WorkflowView
+from orderfleet.client.ownership import conflict
 from orderfleet.client.pending import PendingActivity, PendingState
-from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.client.results import Answer, Heard, Started, StartOutcome
 
 __all__ = [
     "Answer",
+    "CarrierDesk",
+    "Heard",
     "HistoryLine",
     "OrderClient",
     "OrderConflict",
@@ -20,6 +31,8 @@ __all__ = [
     "OrderRefused",
     "PendingActivity",
     "PendingState",
+    "Seen",
+    "ShipmentNotFound",
     "Source",
     "SourcedStatus",
     "StartOutcome",

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
+from pydantic import BaseModel
 from temporalio.client import (
     Client,
     WorkflowHandle,
@@ -21,12 +22,14 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from orderfleet.client.errors import OrderConflict, OrderRefused, translated
+from orderfleet.client.errors import OrderConflict, OrderRefused, in_time, translated
+from orderfleet.client.ownership import conflict, memo
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children, with_pending
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.order import Address, OrderInput
+from orderfleet.contracts.order import Address, OrderInput, content_hash
+from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.runtime.settings import Settings
 
@@ -34,6 +37,8 @@ RPC_TIMEOUT: Final = timedelta(seconds=5)
 """Longest wait for an answer that needs no worker."""
 ANSWER_TIMEOUT: Final = timedelta(seconds=2)
 """Longest wait for a worker's answer, before a change is queued as a signal."""
+SUSPICIOUS: Final = timedelta(milliseconds=500)
+"""After so long without an answer to a change, Temporal is asked whether it is there at all."""
 
 
 class OrderClient:
@@ -44,6 +49,7 @@ class OrderClient:
         task_queue: the order workers' queue.
         execution_timeout: after which Temporal ends an order's workflow without undoing anything; for
             tests and demos only.
+        patience: longest wait for Temporal itself in one call; the SDK alone would try for 10 s.
     """
 
     def __init__(
@@ -52,15 +58,22 @@ class OrderClient:
         *,
         task_queue: str = names.ORDERS_TASK_QUEUE,
         execution_timeout: timedelta | None = None,
+        patience: timedelta = RPC_TIMEOUT,
     ) -> None:
         self._temporal = temporal
         self._task_queue = task_queue
         self._execution_timeout = execution_timeout
+        self._patience = patience.total_seconds()
 
     @classmethod
-    def of(cls, temporal: Client, settings: Settings) -> OrderClient:
+    def of(cls, temporal: Client, settings: Settings, *, patience: timedelta = RPC_TIMEOUT) -> OrderClient:
         """The client as the settings say."""
-        return cls(temporal, task_queue=settings.orders_task_queue, execution_timeout=settings.order_execution_timeout)
+        return cls(
+            temporal,
+            task_queue=settings.orders_task_queue,
+            execution_timeout=settings.order_execution_timeout,
+            patience=patience,
+        )
 
     async def start(self, order: OrderInput) -> Started:
         """Start the order's workflow, or adopt the one that the same owner started with the same content.
@@ -70,7 +83,7 @@ class OrderClient:
             TemporalUnavailable: Temporal did not answer.
         """
         workflow_id = names.order_workflow_id(order.order_id)
-        with translated(order.order_id):
+        async with in_time(order.order_id, self._patience):
             try:
                 handle = await self._temporal.start_workflow(
                     names.ORDER_WORKFLOW,
@@ -79,7 +92,7 @@ class OrderClient:
                     task_queue=self._task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    memo=_memo(order),
+                    memo=memo(order),
                     static_summary=f"order {order.order_id}",
                     execution_timeout=self._execution_timeout,
                     rpc_timeout=RPC_TIMEOUT,
@@ -106,9 +119,9 @@ class OrderClient:
 
     async def _adopt(self, order: OrderInput, workflow_id: str) -> Started:
         description = await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
-        memo = await description.memo()
+        known = await description.memo()
         owner, uid, content = (
-            str(memo.get(key, "")) for key in (names.MEMO_OWNER, names.MEMO_OWNER_UID, names.MEMO_CONTENT_HASH)
+            str(known.get(key, "")) for key in (names.MEMO_OWNER, names.MEMO_OWNER_UID, names.MEMO_CONTENT_HASH)
         )
         problem = conflict(order, owner=owner, owner_uid=uid, content=content)
         if problem is not None:
@@ -127,14 +140,10 @@ class OrderClient:
             OrderNotFound: the workflow does not run (any more).
             TemporalUnavailable: Temporal did not answer.
         """
-        with translated(order_id):
-            await self._handle(order_id).signal(names.DECLARE, declaration, rpc_timeout=RPC_TIMEOUT)
+        await self.signal(order_id, names.DECLARE, [declaration])
 
     async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
-        """Signal the workflow and don't wait for what it says; durable also while no worker runs.
-
-        Raises as `declare`.
-        """
+        """Signal the workflow without waiting for its word; durable while no worker runs. Raises as `declare`."""
         with translated(order_id):
             await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
         return Answer.QUEUED
@@ -153,9 +162,23 @@ class OrderClient:
         """Cancel the order. Raises as `approve`."""
         return await self._change(order_id, names.CANCEL_ORDER, [reason], request_id)
 
+    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
+        return await self._change(order_id, names.CANCEL_PAYMENT, [reason], request_id)
+
     async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
         """Send the package elsewhere. Raises as `approve`."""
         return await self._change(order_id, names.UPDATE_ADDRESS, [address], request_id)
+
+    async def carrier_update(self, order_id: str, update: CarrierUpdate) -> None:
+        """Tell the workflow what the carrier said; durable also while no worker runs.
+
+        Raises:
+            OrderNotFound: the workflow does not run (any more).
+            TemporalUnavailable: Temporal did not answer.
+        """
+        async with in_time(order_id, self._patience):
+            await self._handle(order_id).signal(names.CARRIER_UPDATE, update, rpc_timeout=RPC_TIMEOUT)
 
     async def status(self, order_id: str) -> OrderStatus:
         """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.
@@ -165,7 +188,7 @@ class OrderClient:
             TemporalUnavailable: Temporal or the workers did not answer.
         """
         query = self._handle(order_id).query(names.STATUS_QUERY, result_type=OrderStatus, rpc_timeout=ANSWER_TIMEOUT)
-        with translated(order_id):
+        async with in_time(order_id, self._patience):
             # Side by side: they wait for different things, a worker and Temporal.
             status, pending = await asyncio.gather(query, self.pending(order_id))
         return with_pending(status, pending)
@@ -189,40 +212,39 @@ class OrderClient:
 
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
         """Send an update; with no worker's answer in time, the same change as a signal."""
+        update_id = _update_id(request_id, name, args) if request_id else str(uuid4())
         handle = self._handle(order_id)
         with translated(order_id):
+            asked = asyncio.ensure_future(
+                handle.execute_update(name, args=args, id=update_id, rpc_timeout=ANSWER_TIMEOUT)
+            )
             try:
-                await handle.execute_update(name, args=args, id=request_id or str(uuid4()), rpc_timeout=ANSWER_TIMEOUT)
+                await self._suspect(asked, handle, order_id)
+                await asked
             except WorkflowUpdateFailedError as error:
                 raise OrderRefused(str(error.cause)) from error
             except WorkflowUpdateRPCTimeoutOrCancelledError:
-                await handle.signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
+                async with in_time(order_id, self._patience):
+                    await handle.signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
                 return Answer.QUEUED
+            finally:
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
         return Answer.TAKEN
+
+    async def _suspect(self, asked: asyncio.Future[Any], handle: WorkflowHandle[Any, Any], order_id: str) -> None:
+        """Tell Temporal being away from no worker answering: only the first is an error, and both are silence."""
+        slow = SUSPICIOUS.total_seconds()
+        done, _ = await asyncio.wait({asked}, timeout=slow)
+        if not done:
+            async with in_time(order_id, max(self._patience - slow, slow)):
+                await handle.describe(rpc_timeout=RPC_TIMEOUT)
 
     def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
         return self._temporal.get_workflow_handle(names.order_workflow_id(order_id))
 
 
-def _memo(order: OrderInput) -> dict[str, str]:
-    return {
-        names.MEMO_OWNER: order.owner,
-        names.MEMO_OWNER_UID: order.owner_uid,
-        names.MEMO_CONTENT_HASH: order.content_hash,
-    }
-
-
-def conflict(order: OrderInput, *, owner: str, owner_uid: str, content: str) -> str | None:
-    """Why `order` is not the one already known by its id; None when it is the same.
-
-    The same Order object (by UID) is always the same. Another object of the same name, or another
-    request, is the same if its content hash is.
-    """
-    if owner != order.owner:
-        held = f"belongs to Order {owner}" if owner else "was made outside Kubernetes"
-        return f"order id {order.order_id!r} {held}; choose another spec.orderId"
-    if owner_uid and owner_uid == order.owner_uid:
-        return None
-    if content != order.content_hash:
-        return f"order id {order.order_id!r} was used before with another content; choose another order id"
-    return None
+def _update_id(request_id: str, name: str, args: list[Any]) -> str:
+    """An id that only the same change has: a caller may use one request id for several."""
+    content = [arg.model_dump(mode="json") if isinstance(arg, BaseModel) else arg for arg in args]
+    return f"{request_id}:{name}:{content_hash({'args': content})[:16]}"

@@ -6,13 +6,23 @@ forgotten, and decides whether an order id was used.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from orderfleet.client.client import OrderClient, conflict
-from orderfleet.client.errors import OrderConflict, OrderEnded, OrderNotFound, TemporalUnavailable
+from orderfleet.client.client import OrderClient
+from orderfleet.client.errors import (
+    OrderConflict,
+    OrderEnded,
+    OrderNotFound,
+    TemporalUnavailable,
+    in_time,
+)
+from orderfleet.client.hedge import hedged
+from orderfleet.client.ownership import conflict
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
@@ -36,12 +46,29 @@ class SourcedStatus(OrderStatus):
     """`record` when the workflow can't be asked, and the other way round."""
 
 
-class OrderDesk:
-    """What callers outside Kubernetes do with orders."""
+class Seen(NamedTuple):
+    """An order as it was seen, and how new that is."""
 
-    def __init__(self, client: OrderClient, reader: OrderReader) -> None:
+    version: int
+    """The record's version of it; 0 when it isn't the record's word."""
+    status: SourcedStatus
+
+
+class OrderDesk:
+    """What callers outside Kubernetes do with orders.
+
+    Args:
+        client: to Temporal.
+        reader: of the record.
+        patience: longest wait for both together in one call, so that a caller hears in time that one is away.
+    """
+
+    def __init__(
+        self, client: OrderClient, reader: OrderReader, *, patience: timedelta = timedelta(seconds=10)
+    ) -> None:
         self._client = client
         self._reader = reader
+        self._patience = patience.total_seconds()
 
     async def start(self, order: OrderInput) -> Started:
         """Start the order, or find that the same request did.
@@ -50,12 +77,13 @@ class OrderDesk:
             OrderConflict: the order id is taken.
             TemporalUnavailable: Temporal did not answer.
         """
-        with suppress(StoreUnavailable):
-            # While the record is away Temporal decides, and the workflow looks again.
-            record = await self._reader.order(order.order_id)
-            if record is not None:
-                return _started_before(order, record)
-        return await self._client.start(order)
+        async with in_time(order.order_id, self._patience):
+            with suppress(StoreUnavailable):
+                # While the record is away Temporal decides, and the workflow looks again.
+                record = await self._record(order.order_id)
+                if record is not None:
+                    return _started_before(order, record)
+            return await self._client.start(order)
 
     async def live(self, order_id: str) -> SourcedStatus:
         """The workflow's own word, or the record's when it can't be asked.
@@ -65,39 +93,52 @@ class OrderDesk:
             TemporalUnavailable: the workflow can't be asked and the record doesn't have the order (yet).
             StoreUnavailable: neither can be asked.
         """
-        try:
-            return _sourced(await self._client.status(order_id), Source.WORKFLOW)
-        except (OrderNotFound, TemporalUnavailable) as error:
-            record = await self._reader.order(order_id)
-            if record is not None:
-                return _sourced(record.status, Source.RECORD)
-            if isinstance(error, TemporalUnavailable):
-                raise
-            raise _unknown(order_id) from error
+        live, record = await hedged(
+            self._client.status(order_id),
+            lambda: self._reader.order(order_id),
+            good=lambda _: True,
+            patience=self._patience,
+        )
+        if isinstance(live, OrderStatus):
+            return _sourced(live, Source.WORKFLOW)
+        if isinstance(record, RecordedOrder):
+            return _sourced(record.status, Source.RECORD)
+        if isinstance(record, Exception):
+            raise _as_store(record)
+        if isinstance(live, OrderNotFound):
+            raise _unknown(order_id) from live
+        raise _as_temporal(live)
 
     async def recorded(self, order_id: str) -> SourcedStatus:
         """The record's word, or the workflow's own when it isn't recorded (yet) or the record is away.
 
         Raises as `live`.
         """
-        away: StoreUnavailable | None = None
-        try:
-            record = await self._reader.order(order_id)
-            if record is not None:
-                return _sourced(record.status, Source.RECORD)
-        except StoreUnavailable as error:
-            away = error
-        try:
-            return _sourced(await self._client.status(order_id), Source.WORKFLOW)
-        except OrderNotFound as error:
-            raise away or _unknown(order_id) from error
+        return (await self.seen(order_id)).status
+
+    async def seen(self, order_id: str) -> Seen:
+        """As `recorded`, with the version that the change feed tells too."""
+        record, live = await hedged(
+            self._reader.order(order_id),
+            lambda: self._client.status(order_id),
+            good=lambda found: found is not None,
+            patience=self._patience,
+        )
+        if isinstance(record, RecordedOrder):
+            return Seen(record.version, _sourced(record.status, Source.RECORD))
+        if isinstance(live, OrderStatus):
+            return Seen(0, _sourced(live, Source.WORKFLOW))
+        if isinstance(live, OrderNotFound):
+            raise _as_store(record) if isinstance(record, Exception) else _unknown(order_id) from live
+        raise _as_temporal(live)
 
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """The audit trail from the event after id `after`; empty for an order that isn't recorded yet.
 
         Raises as `live`.
         """
-        found = await self._reader.events(order_id, after=after, limit=limit)
+        async with self._record_in_time():
+            found = await self._reader.events(order_id, after=after, limit=limit)
         if not found:
             # An unknown order is an error, not an empty trail.
             await self.recorded(order_id)
@@ -109,7 +150,8 @@ class OrderDesk:
         Raises:
             StoreUnavailable: the record is away.
         """
-        return await self._reader.orders_page(wanted, after=after, limit=limit)
+        async with self._record_in_time():
+            return await self._reader.orders_page(wanted, after=after, limit=limit)
 
     async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
         """Send a workflow's signal by its name; what becomes of it stands in the audit trail.
@@ -133,6 +175,10 @@ class OrderDesk:
         """Cancel the order. Raises as `approve`."""
         return await self._asked(order_id, self._client.cancel(order_id, reason, request_id=request_id))
 
+    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> Answer:
+        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
+        return await self._asked(order_id, self._client.cancel_payment(order_id, reason, request_id=request_id))
+
     async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> Answer:
         """Send the package elsewhere. Raises as `approve`."""
         return await self._asked(order_id, self._client.update_address(order_id, address, request_id=request_id))
@@ -142,10 +188,34 @@ class OrderDesk:
         try:
             return await change
         except OrderNotFound as error:
-            record = await self._reader.order(order_id)
+            record = await self._record(order_id)
             if record is None:
                 raise _unknown(order_id) from error
             raise _ended(record.status) from error
+
+    async def _record(self, order_id: str) -> RecordedOrder | None:
+        """The order's record, in half the time, so that the other half is left for Temporal."""
+        async with self._record_in_time(0.5):
+            return await self._reader.order(order_id)
+
+    @asynccontextmanager
+    async def _record_in_time(self, part: float = 1) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._patience * part):
+                yield
+        except TimeoutError as error:
+            raise _as_store(error) from error
+
+
+def _as_store(error: Exception) -> Exception:
+    return StoreUnavailable("Postgres did not answer in time") if isinstance(error, TimeoutError) else error
+
+
+def _as_temporal(error: object) -> Exception:
+    """What is left to raise when nobody else could answer either."""
+    if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+        return error
+    return TemporalUnavailable("Temporal did not answer in time")
 
 
 def _started_before(order: OrderInput, record: RecordedOrder) -> Started:

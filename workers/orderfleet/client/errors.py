@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -13,6 +14,10 @@ from orderfleet.contracts.errors import OrderfleetError
 
 class OrderNotFound(OrderfleetError):
     """Temporal knows no workflow of this order."""
+
+
+class ShipmentNotFound(OrderfleetError):
+    """The order has no such shipment."""
 
 
 class OrderConflict(OrderfleetError):
@@ -61,3 +66,14 @@ def translated(order_id: str) -> Iterator[None]:
         raise
     except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
         raise TemporalUnavailable(f"the workflow of order {order_id!r} could not be asked: {error}") from error
+
+
+@asynccontextmanager
+async def in_time(order_id: str, seconds: float) -> AsyncIterator[None]:
+    """As `translated`, and Temporal is away when it took longer than so many seconds."""
+    with translated(order_id):
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r} in {seconds:g} s") from error

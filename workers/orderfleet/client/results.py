@@ -30,3 +30,12 @@ class Answer(StrEnum):
     """The workflow took it."""
     QUEUED = "queued"
     """No worker answered in time: the change stands as a signal and is handled when one runs."""
+
+
+class Heard(StrEnum):
+    """What became of the carrier's word."""
+
+    TAKEN = "taken"
+    """It stands as a signal of the order's workflow."""
+    IGNORED = "ignored"
+    """It was known before, or nothing waits for it any more."""

@@ -1,0 +1,124 @@
+"""Calls of earlier systems, each sent as it was there."""
+
+from __future__ import annotations
+
+import pytest
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
+ELSEWHERE_LINE1 = {"line1": "2 Side St", **{name: value for name, value in ELSEWHERE.items() if name != "street"}}
+ITEMS = [{"sku": "widget", "qty": 2}]
+SAMPLES = {"environment": "local", "sample_orders": True}
+
+
+@pytest.mark.parametrize("terms", [{}, {"address": ADDRESS}, {"items": ITEMS, "address": ADDRESS}])
+async def test_start_with_a_payment_id_and_what_else_there_is(api, running, order_id, until, terms):
+    async with api(**SAMPLES) as caller:
+        body = {"payment_id": f"paid-{order_id}", **terms}
+        made = await caller.post(f"/orders/{order_id}/start", json=body)
+        assert made.status_code == 201, made.text
+        assert {"workflow_id", "run_id", "message"} <= made.json().keys()
+        assert made.json()["workflow_id"] == f"order-{order_id}"
+        again = await caller.post(f"/orders/{order_id}/start", json=body)
+        assert again.json() == made.json()
+        assert again.headers["idempotency-replayed"] == "true"
+        other = await caller.post(f"/orders/{order_id}/start", json={**body, "currency": "EUR"})
+        assert other.status_code == 409
+        status = await until(caller, order_id, "manual_review")
+    assert status["payment"]["id"] == f"paid-{order_id}"
+    assert status["payment"]["amount"] == ("2.00" if "items" in terms else "1.00")
+    assert status["address"]["street"] == ("1 Main St" if "address" in terms else "1 Sample Street")
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        (None, ["items", "address"]),
+        ({"payment_id": "pay-1"}, ["items", "address"]),
+        ({"payment_id": "pay-1", "address": ADDRESS}, ["items"]),
+        ({"payment_id": "pay-1", "items": ITEMS}, ["address"]),
+    ],
+)
+async def test_start_without_samples_names_what_is_missing(api, order_id, body, missing):
+    async with api() as caller:
+        answer = await caller.post(f"/orders/{order_id}/start", json=body)
+    assert answer.status_code == 422, answer.text
+    assert [error["field"] for error in answer.json()["errors"]] == missing
+
+
+async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, new_order, until):
+    workflow_id = f"order-{order_id}"
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        moved = await caller.post(
+            "/signals/update-address", json={"workflow_id": workflow_id, "new_address": ELSEWHERE_LINE1}
+        )
+        assert (moved.status_code, moved.json()["result"]) == (200, "taken"), moved.text
+        approved = await caller.post("/signals/approve", json={"workflow_id": workflow_id})
+        assert (approved.status_code, approved.json()["order_id"]) == (200, order_id), approved.text
+        await until(caller, order_id, "shipped")
+        status = (await caller.get(f"/status/{workflow_id}")).json()
+        assert status == (await caller.get(f"/orders/{order_id}/status")).json()
+    told = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
+    assert told <= status.keys()
+    assert status["address"] == ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"), [({}, "canceled on request"), ({"reason": None}, "canceled on request"), ({"reason": "r"}, "r")]
+)
+async def test_an_order_is_canceled_by_its_workflow_id(api, running, order_id, new_order, until, more, reason):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        answer = await caller.post("/signals/cancel", json={"workflow_id": f"order-{order_id}", **more})
+        assert answer.status_code == 200, answer.text
+        assert (await until(caller, order_id, "canceled"))["cancel_reason"] == reason
+
+
+@pytest.mark.parametrize("workflow_id", ["ord-1", "shipping-ord-1-1", "order-", "order--x"])
+async def test_what_is_no_order_workflow_is_422(api, workflow_id):
+    async with api() as caller:
+        answers = [
+            await caller.get(f"/status/{workflow_id}"),
+            await caller.post("/signals/approve", json={"workflow_id": workflow_id}),
+            await caller.post("/signals/cancel", json={"workflow_id": workflow_id}),
+            await caller.post("/signals/update-address", json={"workflow_id": workflow_id, "address": ADDRESS}),
+        ]
+    for answer in answers:
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "workflow_id"
+
+
+@pytest.mark.parametrize("path", ["cancel", "signals/cancel"])
+@pytest.mark.parametrize("body", [{}, {"content": ""}, {"json": {}}, {"json": {"reason": "no more"}}])
+async def test_cancel_is_the_same_on_both_paths(api, running, order_id, new_order, until, path, body):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        answer = await caller.post(f"/orders/{order_id}/{path}", **body)
+        assert answer.status_code == 200, answer.text
+        await until(caller, order_id, "canceled")
+
+
+@pytest.mark.parametrize("path", ["update-address", "address"])
+@pytest.mark.parametrize("body", [{"address": ELSEWHERE}, ELSEWHERE_LINE1])
+async def test_address_is_changed_on_both_paths(api, running, order_id, new_order, until, path, body):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        answer = await caller.post(f"/orders/{order_id}/signals/{path}", json=body)
+        assert answer.status_code == 200, answer.text
+        assert (await until(caller, order_id, "manual_review"))["address"] == ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [({}, "payment canceled on request"), ({"json": {"reason": "card stolen"}}, "card stolen")]
+)
+async def test_payment_is_canceled_and_the_order_with_it(api, running, order_id, new_order, until, body, reason):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        answer = await caller.post(f"/orders/{order_id}/signals/cancel-payment", **body)
+        assert (answer.status_code, answer.json()["result"]) == (200, "taken"), answer.text
+        assert (await until(caller, order_id, "canceled"))["cancel_reason"] == reason
+    assert not running.provider.charges

@@ -1,0 +1,194 @@
+"""`/orders/{id}/watch`: the present state first, each change, the end; through a Postgres restart too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from orderfleet.api.fanout import Fanout
+from orderfleet.contracts.status import Step
+from orderfleet.store import Database, OrderRecord
+from orderfleet.store.migrate import migrate
+from own_postgres import own_postgres
+from record_samples import AT, progress, receive
+
+
+class Stream:
+    """The events of one watcher as they come."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+        self.comments = 0
+
+    async def next(self, bound: float = 20) -> tuple[str, dict[str, Any], str | None]:
+        """The next event: its name, data and id."""
+        async with asyncio.timeout(bound):
+            found: dict[str, str] = {}
+            async for line in self._lines:
+                if line.startswith(":"):
+                    self.comments += 1
+                elif line:
+                    name, _, value = line.partition(": ")
+                    found[name] = value
+                elif found:
+                    return found["event"], json.loads(found["data"]), found.get("id")
+        raise EOFError
+
+    async def until(self, step: str) -> dict[str, Any]:
+        while True:
+            name, data, _ = await self.next()
+            assert name == "status"
+            if data["step"] == step:
+                return data
+
+    async def closed(self) -> bool:
+        async with asyncio.timeout(20):
+            return [line async for line in self._lines if line and not line.startswith(":")] == []
+
+
+@asynccontextmanager
+async def watching(caller: httpx.AsyncClient, order_id: str, **headers: str) -> AsyncIterator[Stream]:
+    async with caller.stream("GET", f"/orders/{order_id}/watch", headers=headers) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield Stream(answer)
+
+
+@pytest.fixture
+async def record(postgres_url) -> AsyncIterator[OrderRecord]:
+    async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=5)) as database:
+        yield OrderRecord(database)
+
+
+async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, running, order_id, new_order, until):
+    async with api(listening=True) as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        async with watching(caller, order_id) as stream:
+            await stream.until("manual_review")
+            await caller.post(f"/orders/{order_id}/signals/approve")
+            await stream.until("shipped")
+            name, _, _ = await stream.next()
+            while name == "status":
+                name, _, _ = await stream.next()
+            assert name == "end"
+            assert await stream.closed()
+
+
+async def test_versions_rise_and_nothing_is_told_twice(api, record):
+    await receive(record)
+    async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
+        seen = [await stream.next()]
+        for number, step in ((2, Step.VALIDATE), (3, Step.CHARGE), (4, Step.SHIPPING)):
+            await record.record("ord-1", progress(number, step))
+            seen.append(await stream.next())
+    assert [data["step"] for _, data, _ in seen] == ["receive", "validate", "charge", "shipping"]
+    versions = [int(version) for _, _, version in seen]
+    assert versions == sorted(set(versions))
+
+
+async def test_an_ended_order_is_told_once_and_a_browser_is_kept_from_coming_again(api, record):
+    await receive(record)
+    await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+    async with api(listening=True) as caller:
+        async with watching(caller, "ord-1") as stream:
+            name, data, version = await stream.next()
+            assert (name, data["step"], data["source"]) == ("status", "canceled", "record")
+            assert (await stream.next())[0] == "end"
+            assert await stream.closed()
+        again = await caller.get("/orders/ord-1/watch", headers={"Last-Event-ID": version})
+        assert again.status_code == 204
+        async with watching(caller, "ord-1", **{"Last-Event-ID": "of another time"}) as stream:
+            assert (await stream.next())[1] == data
+
+
+async def test_a_quiet_stream_is_kept_alive(api, record):
+    await receive(record)
+    async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
+        await stream.next()
+        waiting = asyncio.create_task(stream.next())
+        async with asyncio.timeout(20):
+            while stream.comments < 2:  # noqa: ASYNC110 - comments come from a server
+                await asyncio.sleep(0.01)
+        await record.record("ord-1", progress(2, Step.CHARGE))
+        assert (await waiting)[1]["step"] == "charge"
+
+
+async def test_many_watchers_share_one_connection(api, record, postgres_url):
+    await receive(record)
+    look = await asyncpg.connect(postgres_url)
+    async with api(listening=True) as caller:
+        async with AsyncWatchers(caller, "ord-1", 20) as streams:
+            connections = await look.fetchval(
+                "select count(*) from pg_stat_activity where datname = current_database() and query like '%changes%'"
+                " or application_name = 'orderfleet' and datname = current_database()"
+            )
+            # The feed's, those of the pool that read the present states, and the one that writes here.
+            assert connections <= 1 + 3 + 2
+            await record.record("ord-1", progress(2, Step.CHARGE))
+            told = await asyncio.gather(*(stream.next() for stream in streams))
+        assert {data["step"] for _, data, _ in told} == {"charge"}
+    await look.close()
+
+
+class AsyncWatchers:
+    """So many watchers of one order, each with its present state read."""
+
+    def __init__(self, caller: httpx.AsyncClient, order_id: str, count: int) -> None:
+        self._all = [watching(caller, order_id) for _ in range(count)]
+
+    async def __aenter__(self) -> list[Stream]:
+        streams = await asyncio.gather(*(one.__aenter__() for one in self._all))
+        await asyncio.gather(*(stream.next() for stream in streams))
+        return streams
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(one.__aexit__(None, None, None) for one in self._all))
+
+
+async def test_a_watcher_that_goes_away_leaves_nothing_behind(api, record, monkeypatch):
+    gone = asyncio.Event()
+    forget = Fanout.unsubscribe
+
+    def told(self, order_id, mailbox):
+        forget(self, order_id, mailbox)
+        assert not self._mailboxes
+        gone.set()
+
+    monkeypatch.setattr(Fanout, "unsubscribe", told)
+    await receive(record)
+    async with api(listening=True) as caller:
+        async with watching(caller, "ord-1") as stream:
+            await stream.next()
+        await asyncio.wait_for(gone.wait(), 20)
+
+
+async def test_an_unknown_order_can_not_be_watched(api, order_id):
+    async with api(listening=True) as caller:
+        answer = await caller.get(f"/orders/{order_id}/watch")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_watcher_survives_a_restart_of_postgres(api, backing):
+    with own_postgres(backing.folder) as server:
+        await migrate(server.url)
+        async with Database(server.url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+            await receive(OrderRecord(database))
+        async with api(listening=True, database_url=server.url) as caller, watching(caller, "ord-1") as stream:
+            await stream.next()
+            server.kill()
+            await asyncio.to_thread(server.start)
+            async with Database(server.url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+                await OrderRecord(database).record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+            assert (await stream.until("canceled"))["completed_at"]
+            assert (await stream.next())[0] == "end"

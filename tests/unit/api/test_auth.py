@@ -1,0 +1,350 @@
+"""Who is let in: tokens of a file, those of an identity provider, and what is refused at the start."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from orderfleet.api.app import create_app
+from orderfleet.api.auth.access import Access
+from orderfleet.api.auth.choice import access_of
+from orderfleet.api.auth.jwt import Jwts
+from orderfleet.api.auth.keys import LEAST_GAP_SECONDS, LIFETIME_SECONDS, Keys
+from orderfleet.api.auth.tokens import TokensFile, WrongTokensFile
+from orderfleet.api.readiness import Readiness
+from orderfleet.api.services import Services
+from orderfleet.api.startup import UnsafeSettings
+from orderfleet.client import OrderNotFound
+from orderfleet.runtime.settings import Settings
+
+READER, OPERATOR, CARRIER, STRANGER = ("reader", "operator", "carrier", "stranger")
+TOKENS = {name: f"{name}-token-of-the-tests" for name in (READER, OPERATOR, CARRIER, STRANGER)}
+FILE = [
+    {"name": READER, "role": "read", "token": TOKENS[READER]},
+    {"name": OPERATOR, "role": "operate", "token": TOKENS[OPERATOR]},
+    {"name": CARRIER, "role": "carrier", "token": TOKENS[CARRIER]},
+]
+ISSUER, AUDIENCE = "https://id.example.com", "orderfleet"
+ROUTES = {"read": ("GET", "/orders/ord-1"), "operate": ("POST", "/orders/ord-1/cancel")}
+ROUTES["carrier"] = ("POST", "/orders/ord-1/shipments/shipping-ord-1-1/updates")
+
+
+class Desk:
+    """Knows no order, so 404 says that the caller was let in."""
+
+    def __getattr__(self, name):
+        async def ask(order_id, *args, **kwargs):
+            raise OrderNotFound(f"there is no order {order_id!r}")
+
+        return ask
+
+
+@asynccontextmanager
+async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
+        yield caller
+
+
+async def ask(caller: httpx.AsyncClient, role: str, token: str | None) -> httpx.Response:
+    method, path = ROUTES[role]
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    body = {"status": "delivered"} if role == "carrier" else None
+    return await caller.request(method, path, headers=headers, json=body)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "tokens.yaml"
+    path.write_text(json.dumps(FILE))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "status"),
+    [
+        (READER, "read", 404),
+        (READER, "operate", 403),
+        (READER, "carrier", 403),
+        (OPERATOR, "read", 404),
+        (OPERATOR, "operate", 404),
+        (OPERATOR, "carrier", 403),
+        (CARRIER, "read", 403),
+        (CARRIER, "operate", 403),
+        (CARRIER, "carrier", 404),
+        (STRANGER, "read", 401),
+        (STRANGER, "carrier", 401),
+        (None, "read", 401),
+        (None, "operate", 401),
+        (None, "carrier", 401),
+    ],
+)
+async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
+    async with api(Access(TokensFile(file), carrier_open=False)) as caller:
+        answer = await ask(caller, role, TOKENS[name] if name else None)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    challenge = answer.headers.get("www-authenticate", "")
+    assert challenge.startswith("Bearer") == (status in {401, 403})
+    assert ("invalid_token" in challenge) == (name == STRANGER)
+    assert ("insufficient_scope" in challenge) == (status == 403)
+
+
+async def test_who_is_not_known_learns_nothing_about_the_request(file):
+    async with api(Access(TokensFile(file))) as caller:
+        for method, path in (("GET", "/orders?limit=none"), ("POST", "/orders"), ("GET", "/orders/-no-such-id")):
+            assert (await caller.request(method, path)).status_code == 401, path
+
+
+async def test_probes_and_documentation_need_no_token(file):
+    async with api(Access(TokensFile(file))) as caller:
+        for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
+            assert (await caller.get(path)).status_code == 200, path
+
+
+async def test_the_file_is_read_again_when_it_changes(file):
+    async with api(Access(TokensFile(file))) as caller:
+        assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 401
+        file.write_text(json.dumps([{"name": STRANGER, "role": "read", "token": TOKENS[STRANGER]}]))
+        assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 404
+        assert (await ask(caller, "read", TOKENS[READER])).status_code == 401
+
+
+@pytest.mark.parametrize("harm", ["emptied", "removed", "half"])
+async def test_a_slip_in_the_file_locks_nobody_out(file, harm):
+    async with api(Access(TokensFile(file))) as caller:
+        if harm == "removed":
+            file.unlink()
+        else:
+            file.write_text("" if harm == "emptied" else '[{"name": "x"')
+        for _ in range(2):
+            assert (await ask(caller, "read", TOKENS[READER])).status_code == 404
+        file.write_text(json.dumps(FILE[1:]))
+        assert (await ask(caller, "read", TOKENS[READER])).status_code == 401
+        assert (await ask(caller, "read", TOKENS[OPERATOR])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[]", "at least 1 item"),
+        ("{", "is not YAML"),
+        ("just text", "valid list"),
+        (json.dumps([{**FILE[0], "token": "short-secret"}]), "0.token"),
+        (json.dumps([{**FILE[0], "role": "root"}]), "0.role"),
+        (json.dumps([{"role": "read", "token": TOKENS[READER]}]), "0.name"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
+    path = tmp_path / "tokens.yaml"
+    path.write_text(content)
+    with pytest.raises(WrongTokensFile) as caught:
+        TokensFile(path)
+    assert told in str(caught.value)
+    assert "short-secret" not in str(caught.value)
+    assert TOKENS[READER] not in str(caught.value)
+
+
+async def test_the_carrier_may_have_tokens_of_its_own(file, tmp_path):
+    own = tmp_path / "carrier.yaml"
+    own.write_text(json.dumps([{"name": "parcels", "role": "carrier", "token": TOKENS[STRANGER]}]))
+    for people in (None, TokensFile(file)):
+        async with api(Access(people, TokensFile(own), carrier_open=False)) as caller:
+            assert (await ask(caller, "carrier", TOKENS[STRANGER])).status_code == 404
+            assert (await ask(caller, "carrier", TOKENS[CARRIER])).status_code == 401
+            assert (await ask(caller, "carrier", None)).status_code == 401
+
+
+async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_only():
+    async with api(access_of(Settings(environment="local"))) as caller:
+        assert (await ask(caller, "carrier", None)).status_code == 404
+    async with api(access_of(Settings(api_auth="none"))) as caller:
+        assert (await ask(caller, "read", None)).status_code == 404
+        answer = await ask(caller, "carrier", TOKENS[CARRIER])
+    assert answer.status_code == 403
+    assert "ORDERFLEET_API_CARRIER_TOKENS_FILE" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, "ORDERFLEET_API_AUTH"),
+        ({"api_auth": "tokens"}, "ORDERFLEET_API_TOKENS_FILE"),
+        ({"api_auth": "jwt"}, "ORDERFLEET_API_JWKS_URL"),
+        ({"api_auth": "jwt", "api_jwks_url": "https://id.example.com/keys"}, "ORDERFLEET_API_JWT_ISSUER"),
+        (
+            {"api_auth": "jwt", "api_jwks_url": "https://id.example.com/keys", "api_jwt_issuer": ISSUER},
+            "ORDERFLEET_API_JWT_AUDIENCE",
+        ),
+        ({"environment": "local", "api_auth": "tokens"}, "ORDERFLEET_API_TOKENS_FILE"),
+    ],
+)
+def test_off_by_mistake_is_impossible(given, named):
+    with pytest.raises(UnsafeSettings, match=named):
+        access_of(Settings(**given))
+
+
+class Provider:
+    """An identity provider: signs tokens and serves its keys; counts how often they are fetched."""
+
+    def __init__(self) -> None:
+        self.keys = {"one": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+        self.fetched = 0
+        self.away = False
+
+    async def serve(self, _request: web.Request) -> web.Response:
+        self.fetched += 1
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        keys = [self._public(name, key) for name, key in self.keys.items()]
+        return web.json_response({"keys": [*keys, {"kty": "oct", "kid": "shared", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}]})
+
+    def _public(self, name, key):
+        algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name}
+
+    def token(self, key: str = "one", *, algorithm: str = "RS256", headers=None, without=(), **claims) -> str:
+        whole = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "ada",
+            "exp": time.time() + 600,
+            "roles": ["operate"],
+            **claims,
+        }
+        kept = {name: value for name, value in whole.items() if name not in without}
+        return jwt.encode(kept, self.keys[key], algorithm=algorithm, headers={"kid": key, **(headers or {})})
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def provider():
+    made = Provider()
+    app = web.Application()
+    app.router.add_get("/keys", made.serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def by_jwt(provider, clock):
+    known = Jwts(Keys(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles_claim="roles")
+    async with api(Access(known)) as caller:
+        yield caller
+
+
+@pytest.mark.parametrize(
+    ("roles", "role", "status"),
+    [
+        (["operate"], "operate", 404),
+        (["operate"], "read", 404),
+        ("email read profile", "read", 404),
+        ("email read profile", "operate", 403),
+        (["carrier"], "carrier", 404),
+        (["admin"], "read", 403),
+        (7, "read", 403),
+        (None, "read", 403),
+    ],
+)
+async def test_a_jwt_opens_what_its_roles_are_for(provider, by_jwt, roles, role, status):
+    answer = await ask(by_jwt, role, provider.token(roles=roles))
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "https://other.example.com"},
+        {"aud": "another"},
+        {"exp": 1_000_000_000},
+        {"nbf": 9_000_000_000},
+        {"without": ["exp"]},
+        {"without": ["aud"]},
+        {"without": ["iss"]},
+        {"without": ["sub"]},
+        {"headers": {"kid": "unknown"}},
+    ],
+    ids=str,
+)
+async def test_a_jwt_of_others_or_for_others_is_refused(provider, by_jwt, claims):
+    answer = await ask(by_jwt, "read", provider.token(**claims))
+    assert answer.status_code == 401, answer.text
+    assert "invalid_token" in answer.headers["www-authenticate"]
+
+
+async def test_a_jwt_that_anyone_could_have_made_is_refused(provider, by_jwt):
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "eve", "exp": time.time() + 600, "roles": ["operate"]}
+    unsigned = jwt.encode(claims, None, algorithm="none", headers={"kid": "one"})
+    shared = jwt.encode(
+        claims, "secret-secret-secret-secret-secret-secret", algorithm="HS256", headers={"kid": "shared"}
+    )
+    header, _, signature = provider.token().split(".")
+    changed = ".".join([header, jwt.encode(claims, None, algorithm="none").split(".")[1], signature])
+    for token in (unsigned, shared, changed, "not.a.token", "x"):
+        assert (await ask(by_jwt, "read", token)).status_code == 401
+
+
+async def test_keys_are_fetched_once_and_again_for_a_new_one(provider, by_jwt, clock):
+    for _ in range(3):
+        assert (await ask(by_jwt, "read", provider.token())).status_code == 404
+    assert provider.fetched == 1
+    provider.keys["two"] = ec.generate_private_key(ec.SECP256R1())
+    clock.now += LEAST_GAP_SECONDS
+    assert (await ask(by_jwt, "read", provider.token("two", algorithm="ES256"))).status_code == 404
+    assert provider.fetched == 2
+
+
+async def test_made_up_keys_are_not_asked_for_again_and_again(provider, by_jwt):
+    for _ in range(5):
+        assert (await ask(by_jwt, "read", provider.token(headers={"kid": "made up"}))).status_code == 401
+    assert provider.fetched == 1
+
+
+async def test_a_key_that_was_withdrawn_is_forgotten(provider, by_jwt, clock):
+    token = provider.token()
+    assert (await ask(by_jwt, "read", token)).status_code == 404
+    provider.keys = {"two": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+    clock.now += LIFETIME_SECONDS
+    assert (await ask(by_jwt, "read", token)).status_code == 401
+
+
+async def test_keys_stay_good_while_the_provider_is_away(provider, by_jwt, clock):
+    assert (await ask(by_jwt, "read", provider.token())).status_code == 404
+    provider.away = True
+    clock.now += LIFETIME_SECONDS
+    assert (await ask(by_jwt, "read", provider.token())).status_code == 404
+
+
+async def test_a_provider_that_never_answered_is_503(provider, by_jwt, clock):
+    provider.away = True
+    answer = await ask(by_jwt, "read", provider.token())
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert answer.json()["type"] == "urn:orderfleet:problem:keys-away"
+    provider.away = False
+    clock.now += LEAST_GAP_SECONDS
+    assert (await ask(by_jwt, "read", provider.token())).status_code == 404

@@ -1,0 +1,116 @@
+"""Request ids, the log of requests, and bodies that are too long."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
+from orderfleet.api.app import create_app
+from orderfleet.api.readiness import Readiness
+from orderfleet.api.services import Services
+from orderfleet.client import OrderNotFound
+from orderfleet.runtime.settings import Settings
+
+LIMIT = 2048
+
+
+class Desk:
+    """Knows no order, and keeps what it was asked with."""
+
+    def __init__(self):
+        self.request_ids = []
+
+    def __getattr__(self, name):
+        async def ask(order_id, *args, request_id="", **kwargs):
+            self.request_ids.append(request_id)
+            raise OrderNotFound(f"there is no order {order_id!r}")
+
+        return ask
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+@pytest.fixture
+async def caller(desk):
+    app = create_app(Services(Settings(api_body_limit=LIMIT), desk, desk, Readiness({}), None))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as made:
+        yield made
+
+
+async def test_a_sane_request_id_is_kept(caller):
+    for path in ("/orders/ord-1", "/healthz", "/nothing"):
+        assert (await caller.get(path, headers={"X-Request-ID": "abc-1.2:3"})).headers["x-request-id"] == "abc-1.2:3"
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "with space", 'quote"', "\xe9"])
+async def test_another_one_is_made_for_what_is_not_sane(caller, given):
+    headers = {"X-Request-ID": given.encode("latin-1")} if given else {}
+    made = {(await caller.get("/orders/ord-1", headers=headers)).headers["x-request-id"] for _ in range(3)}
+    assert len(made) == 3
+    assert given not in made
+
+
+async def test_the_request_id_makes_a_change_the_same_unless_a_key_does(caller, desk):
+    await caller.post("/orders/ord-1/cancel", headers={"X-Request-ID": "mine"})
+    await caller.post("/orders/ord-1/cancel", headers={"X-Request-ID": "mine", "Idempotency-Key": "key"})
+    assert desk.request_ids == ["mine", "key"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "order_id"),
+    [
+        ("GET", "/orders/ord-1?x=secret", None, "ord-1"),
+        ("POST", "/orders/ord-1/cancel", None, "ord-1"),
+        ("POST", "/signals/approve", {"workflow_id": "order-ord-1"}, "ord-1"),
+        ("GET", "/status/order-ord-1", None, "ord-1"),
+        ("GET", "/nothing", None, None),
+    ],
+)
+async def test_a_request_is_one_line_of_the_log(caller, method, path, body, order_id):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "X-Request-ID": "mine"}
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        await caller.request(method, path, json=body, headers=headers)
+    (line,) = [line for line in logs if line["event"] == "request"]
+    assert {"method": method, "path": path.partition("?")[0], "status": 404}.items() <= line.items()
+    assert line.get("order_id") == order_id
+    assert (line["trace_id"], line["request_id"]) == (trace, "mine")
+    assert line["seconds"] >= 0
+    assert "secret" not in str(logs)
+
+
+async def test_a_trace_parent_that_is_none_leaves_no_trace(caller):
+    with capture_logs() as logs:
+        await caller.get("/orders/ord-1", headers={"traceparent": "00-" + "0" * 32 + "-b7ad6b7169203331-01"})
+    assert "trace_id" not in logs[-1]
+
+
+async def test_probes_are_not_in_the_log_of_requests(caller):
+    with capture_logs() as logs:
+        await caller.get("/healthz")
+    assert [line["log_level"] for line in logs] == ["debug"]
+
+
+@pytest.mark.parametrize("says_its_length", [True, False])
+async def test_a_body_above_the_limit_is_413(caller, says_its_length):
+    async def parts():
+        for _ in range(8):
+            yield b" " * (LIMIT // 4)
+
+    content = b" " * (LIMIT * 2) if says_its_length else parts()
+    answer = await caller.post("/orders", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:orderfleet:problem:too-large"
+    assert f"above {LIMIT} bytes" in answer.json()["detail"]
+    assert answer.headers["x-request-id"]
+
+
+async def test_a_body_of_the_limit_is_read(caller):
+    answer = await caller.post("/orders", content=b"{}".ljust(LIMIT), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422

@@ -1,0 +1,74 @@
+"""`/orders/{id}/shipments/{shipment_id}/updates`: the carrier tells where a parcel is.
+
+Carriers tell twice, late and out of order; none of that is an error, because they would tell for ever.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.models import Body
+from orderfleet.api.parameters import IdOfOrder
+from orderfleet.api.problems import documented
+from orderfleet.api.services import Given
+from orderfleet.client import Heard
+from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.status import ShipmentStatus
+
+router = APIRouter(prefix="/orders/{order_id}/shipments", tags=["carrier"], dependencies=[needs(Role.CARRIER)])
+
+
+class CarrierState(StrEnum):
+    """Where the parcel is, as carriers say it."""
+
+    BOOKED = "booked"
+    IN_TRANSIT = "in_transit"
+    DELIVERED = "delivered"
+
+
+_STATUS: Final = {
+    CarrierState.BOOKED: ShipmentStatus.DISPATCHED,
+    CarrierState.IN_TRANSIT: ShipmentStatus.DISPATCHED,
+    CarrierState.DELIVERED: ShipmentStatus.DELIVERED,
+}
+
+
+class CarrierWord(Body):
+    """The carrier's word."""
+
+    status: CarrierState = Field(examples=["delivered"])
+    detail: str = Field(default="", max_length=1000, examples=["left with a neighbour"])
+
+
+class Told(BaseModel):
+    """What became of the carrier's word."""
+
+    order_id: str = Field(examples=["ord-1"])
+    shipment_id: str = Field(examples=["shipping-ord-1-1"])
+    result: Heard = Field(description="`ignored`: it was known before, or nothing waits for it any more.")
+
+
+IdOfShipment = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$",
+        description="The shipment's id, as the order's status has it.",
+        examples=["shipping-ord-1-1"],
+    ),
+]
+
+
+@router.post(
+    "/{shipment_id}/updates",
+    summary="The carrier's word on a shipment",
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 503),
+)
+async def update(order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierWord, services: Given) -> Told:
+    """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out."""
+    told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], detail=word.detail)
+    return Told(order_id=order_id, shipment_id=shipment_id, result=await services.carrier.hear(order_id, told))
