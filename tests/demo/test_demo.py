@@ -98,6 +98,12 @@ def test_every_scenario_ends_as_it_should_and_leaves_the_stack_as_it_was(shell):
     assert _settings(shell) == before
     assert _run(shell, "stack", "status").returncode == 0
 
+    (order,) = re.findall(r"demo-refund-[0-9a-f]{6}$", result.stdout.replace(" ", "\n"), re.MULTILINE)[:1]
+    sides = json.loads(_run(shell, "order", "describe", order, "-o", "json").stdout)
+    assert sides["unknown"] == {}
+    steps = (sides["record"]["status"]["step"], sides["status"]["step"], sides["kubernetes"]["status"]["step"])
+    assert steps == ("failed", "failed", "failed")
+
 
 def test_a_demo_that_is_interrupted_puts_the_settings_back(shell):
     _run(shell, "stack", "up")

@@ -14,7 +14,7 @@ from temporalio.client import Client
 from documents import PROVIDERS, files
 from orderfleet.client import OrderClient
 from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
-from worker_processes import Fleet, order
+from worker_processes import WorkerFleet, order
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_a_package_s_adapters_charge_and_ship(
-    fleet: Fleet, temporal_client: Client, task_queues: Any, installed: Path
+    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, installed: Path
 ) -> None:
     worker = await fleet.worker(
         "all", PYTHONPATH=str(installed), ORDERFLEET_PAYMENT_PROVIDER="acme", ORDERFLEET_CARRIER="acme"

@@ -15,7 +15,7 @@ from books import Books
 from orderfleet.client import OrderClient
 from orderfleet.contracts.status import OrderStatus, Step
 from provider_server.process import ProviderServer, provider_server
-from worker_processes import Fleet, order
+from worker_processes import WorkerFleet, order
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def server(tmp_path: Path, token_file: Path) -> Iterator[ProviderServer]:
 
 
 async def test_an_order_is_charged_and_shipped_once_and_retry_after_is_honoured(
-    fleet: Fleet, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
+    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
 ) -> None:
     worker = await fleet.worker(
         "all",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from orderfleet.cli.exits import Exit, Failed, Wrong, explain
 from orderfleet.client import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.stack import paths
+from orderfleet.stack.errors import Busy, NoSuchPart, NotUp
 
 COMMANDS = [
     "demo",
@@ -103,13 +107,60 @@ def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_va
         (OrderEnded("x"), Exit.REFUSED),
         (TemporalUnavailable("x"), Exit.AWAY),
         (StoreUnavailable("x"), Exit.AWAY),
+        (Busy("x"), Exit.BUSY),
+        (NoSuchPart("x"), Exit.NOT_FOUND),
     ],
 )
 def test_exit_status_of_errors(error, code):
     found, text = explain(error)
     assert found == code
-    assert text.splitlines()[0] == "x"
+    assert text.split("; ")[0] == "x"
+    assert len(text.splitlines()) == 1
     assert (code == Exit.AWAY) == ("orderfleet stack status" in text)
+
+
+def test_a_stack_that_is_not_up_is_away():
+    assert explain(NotUp()) == (Exit.AWAY, "the stack isn't up; `orderfleet stack up` starts it")
+
+
+def test_every_exit_status_is_documented():
+    page = (paths.checkout() / "deploy" / "docs" / "command-line.md").read_text()
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
+    assert [int(row) for row in rows if row.isdigit()] == [int(code) for code in Exit]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("orderfleet o", ["order", "operator"]),
+        ("orderfleet order st", ["start", "status"]),
+        ("orderfleet demo re", ["review-timeout", "refund"]),
+        ("orderfleet order signal x ca", ["cancel", "cancel-payment"]),
+        ("orderfleet order list --step ma", ["manual_review"]),
+    ],
+)
+def test_what_is_typed_is_completed(typed, offered):
+    asked = {
+        "_ORDERFLEET_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    command = [str(Path(sys.executable).with_name("orderfleet"))]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **asked})
+    assert result.stdout.split() == offered
+
+
+def test_completion_can_be_installed_by_a_shell(orderfleet):
+    shown = orderfleet("--show-completion", "bash")
+    assert "complete_bash" in shown.out
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    head = "orderfleet settings | head -1; exit ${PIPESTATUS[0]}"
+    folder = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    result = subprocess.run(["bash", "-c", head], capture_output=True, text=True, check=False, env=environment)
+    assert (result.stdout.split()[0], result.stderr) == ("VARIABLE", "")
 
 
 def test_help_loads_no_library_of_a_role():

@@ -200,7 +200,7 @@ def test_events_are_a_line_each(orderfleet, desk):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["status", "nope"], 3, "there is no order 'nope'"),
+        (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
         (["approve", "over"], 4, "order 'over' has ended: shipped"),
     ],
 )

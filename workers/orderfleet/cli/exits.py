@@ -68,7 +68,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
         Wrong: (Exit.WRONG, ""),
         UnsafeSettings: (Exit.WRONG, ""),
-        OrderNotFound: (Exit.NOT_FOUND, ""),
+        OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` shows those there are"),
         OrderConflict: (Exit.REFUSED, ""),
         OrderRefused: (Exit.REFUSED, ""),
         OrderEnded: (Exit.REFUSED, ""),
@@ -85,7 +85,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         return Exit.WRONG, "\n".join(error.problems)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):
-            return code, f"{error}\n{hint}" if hint else str(error)
+            return code, f"{error}; {hint}" if hint else str(error)
     return Exit.FAILED, str(error)
 
 

@@ -58,14 +58,15 @@ def print_document(value: Document, output: Output, *, stream: bool = False) -> 
         output: as which; a table is not for here.
         stream: one of several: JSON is a line then, YAML a document of its own.
     """
-    content = _plain(value)
+    text = json.dumps(_plain(value), indent=None if stream else 2, ensure_ascii=False)
     if output is Output.YAML:
         import yaml  # noqa: PLC0415 - not for tables
 
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        # By way of JSON, which takes an enum for the text it is.
+        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
         typer.echo(f"---\n{text}" if stream else text, nl=False)
     else:
-        typer.echo(json.dumps(content, indent=None if stream else 2, ensure_ascii=False))
+        typer.echo(text)
     if stream:
         sys.stdout.flush()
 

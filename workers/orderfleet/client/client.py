@@ -140,8 +140,13 @@ class OrderClient:
             OrderNotFound: the workflow does not run (any more).
             TemporalUnavailable: Temporal did not answer.
         """
+        await self.signal(order_id, names.DECLARE, [declaration])
+
+    async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
+        """Signal the workflow without waiting for its word; durable while no worker runs. Raises as `declare`."""
         with translated(order_id):
-            await self._handle(order_id).signal(names.DECLARE, declaration, rpc_timeout=RPC_TIMEOUT)
+            await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
+        return Answer.QUEUED
 
     async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
         """Signal the workflow and don't wait for what it says; durable also while no worker runs.

@@ -6,7 +6,9 @@ it doesn't know: such an event has its type and no more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -58,8 +60,14 @@ def _of(attributes: Any) -> str:
 
 
 def _marker(attributes: Any) -> str:
+    """A local activity has no events but its marker; its name is in the SDK's own note on it."""
+    name = attributes.marker_name
+    for payload in attributes.details["data"].payloads if "data" in attributes.details else ():
+        with suppress(ValueError):
+            note = json.loads(payload.data)
+            name = f"{note['activity_type']}, a local activity" if "activity_type" in note else name
     failed = f": {_failure(attributes.failure)}" if attributes.HasField("failure") else ""
-    return f"{attributes.marker_name}{failed}"
+    return f"{name}{failed}"
 
 
 _TOLD: Final[Mapping[str, Callable[[Any], str]]] = {

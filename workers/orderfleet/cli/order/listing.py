@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from orderfleet.cli.order.session import TABLE, ask
+from orderfleet.cli.exits import Wrong
+from orderfleet.cli.order.session import TABLE, ask, run
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, step_text, time_text
+from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.status import Step
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from orderfleet.cli.connection import Reach
     from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
     from orderfleet.contracts.status import OrderStatus
 
 _DEFAULT: Final = 20
 _PAGE: Final = 200
+_GAP: Final = 1.0
 
 
 def list_orders(
@@ -24,20 +31,37 @@ def list_orders(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = _DEFAULT,
     step: Annotated[Step | None, typer.Option(help="Only orders at this step.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only orders of this customer.")] = None,
+    watching: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C, on a terminal.")] = False,
     output: OutputOption = TABLE,
 ) -> None:
     """List orders, the newest first, as the record has them."""
     from orderfleet.contracts.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
     wanted = OrderFilter(step=step, customer_email=customer)
+    if watching:
+        if output is not Output.TABLE or not console().is_terminal:
+            raise Wrong("--watch of a list needs a terminal; `order watch ID -o json` follows one order")
+        run(lambda there: _live(there, wanted, limit))
     found, more = ask(lambda there: _read(there, wanted, limit), "reading the orders")
     if output is not Output.TABLE:
         print_document({"orders": found, "more": more}, output)
     elif not found:
         typer.echo("there are no such orders" if step or customer else "there are no orders; `order start` makes one")
     else:
-        _print(found)
+        console().print(_table(found))
         typer.echo(f"there are more; --limit {limit * 5} shows more of them") if more else None
+
+
+async def _live(there: Reach, wanted: OrderFilter, limit: int) -> None:
+    """Show the list anew each second; what is away for a time leaves it as it is."""
+    from rich.live import Live  # noqa: PLC0415 - for a terminal only
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            with suppress(StoreUnavailable):
+                found, _ = await _read(there, wanted, limit)
+                live.update(_table(found), refresh=True)
+            await asyncio.sleep(_GAP)
 
 
 async def _read(there: Reach, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
@@ -52,11 +76,11 @@ async def _read(there: Reach, wanted: OrderFilter, limit: int) -> tuple[list[Ord
             return found, place is not None
 
 
-def _print(orders: list[OrderStatus]) -> None:
+def _table(orders: list[OrderStatus]) -> Table:
     table = plain_table("ORDER", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
     for order in orders:
         table.add_row(*_row(order))
-    console().print(table)
+    return table
 
 
 def _row(order: OrderStatus) -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -95,7 +96,7 @@ def _beside_each_other(sides: Sides) -> RenderableType:
     )
     table = plain_table("", *(side.upper() for side in _SIDES))
     for row in dict.fromkeys(name for column in columns for name in column):
-        cells = [str(column.get(row) or ("" if column else "unknown")) for column in columns]
+        cells = [str(column.get(row) or ("" if column else "-")) for column in columns]
         if any(column.get(row) for column in columns):
             table.add_row(Text(row, "dim"), *(Text(cell) for cell in cells))
     return table
@@ -131,9 +132,13 @@ def _of_kubernetes(order: KubernetesOrder | None) -> dict[str, object]:
         "dispatch failed": status.get("dispatchFailedReason"),
         "retries": _counts(status.get("retries") or {}),
         "last error": status.get("lastError"),
-        "updated": status.get("updatedAt"),
-        "ended": status.get("completedAt"),
+        "updated": _moment(status.get("updatedAt")),
+        "ended": _moment(status.get("completedAt")),
     }
+
+
+def _moment(text: str | None) -> str:
+    return time_text(datetime.fromisoformat(text)) if text else ""
 
 
 def _counts(retries: Mapping[str, int]) -> str:

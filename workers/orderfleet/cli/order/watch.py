@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -105,19 +106,15 @@ async def _live(there: Reach, order_id: str) -> None:
 
     with Live(console=console(), refresh_per_second=4) as live:
         shown: RenderableType = ""
+        trail: list[RecordedEvent] = []
         async for now in _states(there, order_id):
             if isinstance(now, str):
-                live.update(_below(shown, Text(now, "yellow")))
+                live.update(_below(shown, Text(now, "yellow")), refresh=True)
                 continue
-            shown = _below(status_table(now), events_table((await _events(there, order_id))[-_LAST_EVENTS:]))
+            with suppress(StoreUnavailable):
+                trail = await there.desk.events(order_id)
+            shown = _below(status_table(now), events_table(trail[-_LAST_EVENTS:]))
             live.update(shown, refresh=True)
-
-
-async def _events(there: Reach, order_id: str) -> list[RecordedEvent]:
-    try:
-        return await there.desk.events(order_id)
-    except StoreUnavailable:
-        return []
 
 
 def _below(*parts: RenderableType) -> RenderableType:

@@ -1,0 +1,47 @@
+"""The Order that declared an order, found with the kubeconfig at hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orderfleet.cli.cluster import KubernetesUnknown, find_order
+from orderfleet.runtime.settings import Settings
+
+ORDER = {
+    "apiVersion": "orderfleet.dev/v1alpha1",
+    "kind": "Order",
+    "metadata": {"name": "o-1"},
+    "spec": {
+        "items": [{"sku": "widget", "qty": 2}],
+        "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def shell(monkeypatch, tmp_path, kubernetes):
+    monkeypatch.setenv("ORDERFLEET_STACK_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(kubernetes.program.parent))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
+def test_the_users_own_context_is_used(monkeypatch, kubernetes):
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    kubernetes.kubectl("apply", "-f", "-", input=json.dumps(ORDER))
+    found = find_order(f"{kubernetes.namespace}/o-1", Settings())
+    assert (found.namespace, found.name, found.generation, found.status) == (kubernetes.namespace, "o-1", 1, {})
+    with pytest.raises(KubernetesUnknown, match='"o-2" not found'):
+        find_order(f"{kubernetes.namespace}/o-2", Settings())
+
+
+def test_it_says_why_kubernetes_can_not_be_looked_at(monkeypatch, tmp_path):
+    with pytest.raises(KubernetesUnknown, match="no kubeconfig is at hand; set KUBECONFIG"):
+        find_order("shop/o-1", Settings())
+    with pytest.raises(KubernetesUnknown, match="made outside Kubernetes"):
+        find_order("", Settings())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KubernetesUnknown, match="kubectl is not on the PATH"):
+        find_order("shop/o-1", Settings())

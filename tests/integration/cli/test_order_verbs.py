@@ -1,0 +1,134 @@
+"""Each verb of `orderfleet order`, in the order in which a person comes to need them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import yaml
+from fleet import eventually
+
+from orderfleet.contracts.status import Step
+
+
+async def reviewed(running, order_id):
+    """Wait until the order waits for its review, and the record has it."""
+    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+
+
+async def test_an_order_from_its_start_to_its_end(orderfleet, running, order_id):
+    started = await orderfleet("order", "start", order_id, "-o", "json")
+    assert (started.code, started.document["outcome"]) == (0, "started"), started.err
+    await reviewed(running, order_id)
+
+    assert (await orderfleet("order", "query", order_id, "-o", "json")).document["step"] == "manual_review"
+    moved = await orderfleet("order", "update-address", order_id, "--street", "2 [Side] St")
+    assert (moved.code, moved.out) == (0, f"order {order_id} is going to the new address\n")
+    assert "2 [Side] St" in (await orderfleet("order", "status", order_id)).out
+
+    watching = asyncio.create_task(orderfleet("order", "watch", order_id))
+    await running.client.approve(order_id)
+    watched = await watching
+    assert watched.code == 0, watched.err
+    assert watched.out.splitlines()[-1].split("  ")[1:3] == ["shipped", "payment CHARGED"]
+
+    assert (await orderfleet("order", "approve", order_id)).code == 4
+    assert "package_prepared" in (await orderfleet("order", "events", order_id)).out
+    assert yaml.safe_load((await orderfleet("order", "status", order_id, "-o", "yaml")).out)["step"] == "shipped"
+
+
+async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
+    await orderfleet("order", "start", order_id)
+    await reviewed(running, order_id)
+    watching = asyncio.create_task(orderfleet("order", "status", order_id, "--watch", "-o", "json"))
+    canceled = await running.client.cancel(order_id, "ordered twice")
+    assert canceled == "taken"
+    lines = [json.loads(line) for line in (await watching).out.splitlines()]
+    assert (lines[-1]["step"], lines[-1]["cancel_reason"]) == ("canceled", "ordered twice")
+
+
+async def test_history_is_temporals_event_by_event(orderfleet, running, order_id):
+    await orderfleet("order", "start", order_id)
+    await reviewed(running, order_id)
+    await running.client.approve(order_id)
+    await running.until(order_id, lambda status: status.ended)
+
+    lines = (await orderfleet("order", "history", order_id, "-o", "json")).document
+    assert [line["id"] for line in lines] == list(range(1, len(lines) + 1))
+    told = [f"{line['type']} {line['what']}" for line in lines]
+    assert any(text.startswith("WorkflowExecutionStarted OrderWorkflow on ") for text in told)
+    assert "MarkerRecorded receive, a local activity" in told
+    assert "WorkflowExecutionUpdateAccepted approve" in told
+    assert any(text.startswith("ActivityTaskScheduled charge on ") for text in told)
+    assert f"ChildWorkflowExecutionCompleted shipping-{order_id}-1" in told
+    table = (await orderfleet("order", "history", order_id)).out
+    assert table.splitlines()[0].split() == ["ID", "TIME", "TYPE", "WHAT"]
+    assert len(table.splitlines()) == len(lines) + 1
+
+
+async def test_describe_shows_every_side_and_what_is_tried_again(orderfleet, workers, monkeypatch, order_id):
+    monkeypatch.setenv("ORDERFLEET_STEP_INITIAL_INTERVAL", "60s")
+    monkeypatch.setenv("ORDERFLEET_STEP_MAXIMUM_INTERVAL", "60s")
+    monkeypatch.setenv("ORDERFLEET_REVIEW_MODE", "auto")
+    async with workers(faults="charge:error=1") as running:
+        await orderfleet("order", "start", order_id)
+        await eventually(
+            lambda: running.client.pending(order_id), lambda found: any(each.attempt > 1 for each in found)
+        )
+        page = await orderfleet("order", "describe", order_id)
+        assert page.code == 0, page.err
+        for expected in ("RECORD", "WORKFLOW", "KUBERNETES", "2 of 3", "InjectedFault: injected fault in charge"):
+            assert expected in page.out
+        assert "kubernetes: the order was made outside Kubernetes" in page.out
+        document = (await orderfleet("order", "describe", order_id, "-o", "json")).document
+    assert document["record"]["status"]["step"] in {"validate", "charge"}
+    assert document["status"]["retries"] == {"charge": 1}
+    (pending,) = document["workflow"]["pending"]
+    assert (pending["activity"], pending["attempt"], pending["maximum_attempts"]) == ("charge", 2, 3)
+    assert document["kubernetes"] is None
+
+
+async def test_describe_names_the_sides_that_can_not_be_asked(orderfleet, workers, monkeypatch, order_id):
+    async with workers() as running:
+        await orderfleet("order", "start", order_id)
+        await reviewed(running, order_id)
+    without_workers = (await orderfleet("order", "describe", order_id, "-o", "json")).document
+    assert without_workers["unknown"]["workflow"] == "no worker answers for it"
+    assert without_workers["workflow"]["state"] == "running"
+
+    monkeypatch.setenv("ORDERFLEET_TEMPORAL_ADDRESS", "127.0.0.1:1")
+    without_temporal = (await orderfleet("order", "describe", order_id, "-o", "json")).document
+    assert "Temporal could not be reached" in without_temporal["unknown"]["workflow"]
+    assert without_temporal["record"]["status"]["step"] == "manual_review"
+
+    monkeypatch.setenv("ORDERFLEET_DATABASE_URL", "postgresql://orderfleet@127.0.0.1:1/orderfleet")
+    for verb in ("describe", "status", "list", "events"):
+        arguments = [verb] if verb == "list" else [verb, order_id]
+        result = await orderfleet("order", *arguments)
+        assert (result.code, len(result.err.splitlines())) == (5, 1), result.err
+
+
+async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, running, order_id):
+    assert "there are no orders" in (await orderfleet("order", "list")).out
+    made = [f"{order_id}-{number}" for number in range(3)]
+    for each in made:
+        await orderfleet("order", "start", each)
+        await reviewed(running, each)
+    await running.client.cancel(made[0], "x")
+    await running.until_recorded(made[0], lambda status: status.ended)
+
+    document = (await orderfleet("order", "list", "--limit", "2", "-o", "json")).document
+    assert [order["order_id"] for order in document["orders"]] == made[:0:-1]
+    assert document["more"] is True
+    table = await orderfleet("order", "list", "--limit", "2")
+    assert [line.split()[0] for line in table.out.splitlines()[:3]] == ["ORDER", made[2], made[1]]
+    assert "there are more; --limit" in table.out
+    canceled = (await orderfleet("order", "list", "--step", "canceled", "-o", "json")).document
+    assert ([order["order_id"] for order in canceled["orders"]], canceled["more"]) == ([made[0]], False)
+    assert "no such orders" in (await orderfleet("order", "list", "--customer", "nobody@example.com")).out
+
+
+async def test_unknown_orders_are_named(orderfleet, running):
+    for verb in ("status", "describe", "history", "events", "watch", "approve"):
+        result = await orderfleet("order", verb, "nope")
+        assert (result.code, "nope" in result.err, len(result.err.splitlines())) == (3, True, 1), result.err

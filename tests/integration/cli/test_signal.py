@@ -1,0 +1,93 @@
+"""`orderfleet order signal`: with arguments, asking on a terminal, and refusing to ask elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import sys
+
+import pytest
+
+from orderfleet.contracts.status import Step
+
+
+async def until_step(running, order_id, step):
+    return await running.until_recorded(order_id, lambda status: status.step is step)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "step", "reason"),
+    [
+        (["approve"], Step.SHIPPED, None),
+        (["cancel", "--reason", "ordered twice"], Step.CANCELED, "ordered twice"),
+        (["cancel-payment"], Step.CANCELED, "canceled on request"),
+    ],
+)
+async def test_the_order_takes_what_it_is_sent(orderfleet, running, order_id, arguments, step, reason):
+    await orderfleet("order", "start", order_id)
+    await until_step(running, order_id, Step.MANUAL_REVIEW)
+    result = await orderfleet("order", "signal", order_id, *arguments)
+    assert result.code == 0, result.err
+    assert f"was sent {arguments[0]}" in result.out
+    assert (await until_step(running, order_id, step)).cancel_reason == reason
+
+
+async def test_a_signal_waits_for_a_worker(orderfleet, workers, order_id):
+    await orderfleet("order", "start", order_id)
+    assert (await orderfleet("order", "signal", order_id, "approve", "-o", "json")).document["result"] == "sent"
+    async with workers() as running:
+        await until_step(running, order_id, Step.SHIPPED)
+    again = await orderfleet("order", "signal", order_id, "approve")
+    assert (again.code, "has ended: shipped" in again.err) == (4, True)
+
+
+async def test_an_address_is_completed_from_the_present_one(orderfleet, running, order_id):
+    await orderfleet("order", "start", order_id)
+    before = await until_step(running, order_id, Step.MANUAL_REVIEW)
+    assert (await orderfleet("order", "signal", order_id, "update-address")).code == 2
+    assert (await orderfleet("order", "signal", order_id, "update-address", "--street", "2 Side St")).code == 0
+    moved = await running.until_recorded(order_id, lambda status: status.address != before.address)
+    assert moved.address == before.address.model_copy(update={"street": "2 Side St"})
+
+
+async def test_without_a_terminal_it_says_what_to_give(orderfleet):
+    result = await orderfleet("order", "signal")
+    assert result.code == 2
+    assert result.err == "orderfleet: give an order and a signal, as in `orderfleet order signal ord-1 approve`\n"
+
+
+async def test_on_a_terminal_it_asks_which_order_and_which_signal(orderfleet, running, environment, order_id):
+    await orderfleet("order", "start", order_id)
+    await until_step(running, order_id, Step.MANUAL_REVIEW)
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orderfleet", "order", "signal"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, **environment},
+    )
+    os.close(theirs)
+    told = await asyncio.to_thread(_answer, ours, {"Which order": order_id, "Which signal": "cancel", "Why": "moved"})
+    assert await process.wait() == 0, told
+    assert order_id in told.split("Which order")[0]
+    assert (await until_step(running, order_id, Step.CANCELED)).cancel_reason == "moved"
+
+
+def _answer(terminal: int, answers: dict[str, str]) -> str:
+    """Type each answer when its question is there; what was shown."""
+    told, waiting = "", dict(answers)
+    while True:
+        try:
+            read = os.read(terminal, 4096)
+        except OSError:
+            # How a terminal says that the other end is closed.
+            read = b""
+        if not read:
+            os.close(terminal)
+            return told
+        told += read.decode()
+        for question in [question for question in waiting if f"{question}" in told and told.rstrip().endswith("]:")]:
+            os.write(terminal, f"{waiting.pop(question)}\n".encode())
+            break

@@ -1,0 +1,104 @@
+"""`order watch` over a desk that answers what the test says, one answer at each look."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from orderfleet.cli.order import watch
+from orderfleet.cli.show import Output
+from orderfleet.client import Source, SourcedStatus, TemporalUnavailable
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.order import Address
+from orderfleet.contracts.record import EventKind, RecordedEvent
+from orderfleet.contracts.status import PaymentView, Step
+
+AT = "2026-11-21T10:00:00Z"
+ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
+
+
+def at(step: Step, **changes) -> SourcedStatus:
+    return SourcedStatus(
+        order_id="ord-1",
+        workflow_id="order-ord-1",
+        run_id="run",
+        step=step,
+        address=ADDRESS,
+        payment=PaymentView(id="pay-ord-1", amount="9.99", currency="USD"),
+        created_at=AT,
+        updated_at=AT,
+        source=Source.WORKFLOW,
+        **changes,
+    )
+
+
+ENDED = at(Step.CANCELED, canceled=True, cancel_reason="ordered twice", completed_at=AT)
+
+
+class Desk:
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    async def live(self, order_id):
+        assert order_id == "ord-1"
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def events(self, order_id):
+        assert order_id == "ord-1"
+        if not self.answers:
+            raise StoreUnavailable("Postgres is away")
+        return [RecordedEvent(id=1, kind=EventKind.RECEIVED, step=Step.RECEIVE, at=AT, detail={"a": "[b]"})]
+
+
+@pytest.fixture
+def follow(monkeypatch):
+    monkeypatch.setattr(watch, "_GAP", 0)
+
+    def run(output, *answers):
+        there = SimpleNamespace(desk=Desk(*answers))
+        monkeypatch.setattr(watch, "run", lambda call: asyncio.run(call(there)))
+        watch.follow("ord-1", output)
+
+    return run
+
+
+def test_what_is_away_for_a_time_is_waited_for(follow, capsys):
+    charge = at(Step.CHARGE, retries={"charge": 1}, last_error="boom")
+    follow(Output.TABLE, charge, TemporalUnavailable("Temporal is away"), StoreUnavailable("x"), charge, ENDED)
+    told = capsys.readouterr()
+    lines = [line.split("  ", 1)[1] for line in told.out.splitlines()]
+    assert lines == ["charge  retries charge 1  last error: boom", "canceled  canceled: ordered twice"]
+    assert told.err.splitlines() == ["orderfleet: Temporal is away; trying again", "orderfleet: x; trying again"]
+
+
+def test_what_was_never_there_is_not_waited_for(follow):
+    with pytest.raises(TemporalUnavailable):
+        follow(Output.TABLE, TemporalUnavailable("Temporal is away"))
+
+
+def test_programs_get_a_line_a_change(follow, capsys):
+    follow(Output.JSON, at(Step.CHARGE), at(Step.CHARGE), StoreUnavailable("x"), ENDED)
+    told = capsys.readouterr()
+    assert [json.loads(line)["step"] for line in told.out.splitlines()] == ["charge", "canceled"]
+    assert told.err == "orderfleet: x; trying again\n"
+
+
+def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=100, height=40, color_system=None)
+    monkeypatch.setattr(watch, "console", lambda: terminal)
+    follow(Output.TABLE, at(Step.CHARGE), StoreUnavailable("Postgres is away"), at(Step.SHIPPING), ENDED)
+    shown = out.getvalue()
+    assert "Postgres is away; trying again" in shown
+    assert "a=[b]" in shown
+    last = shown[shown.rindex("order     ord-1") :]
+    assert "ordered twice" in last
+    assert "received" in last
