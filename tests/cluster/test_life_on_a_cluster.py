@@ -1,0 +1,208 @@
+"""The product on a real cluster with real pods, from `helm install` to `helm uninstall`, in this order.
+
+Run it by `make test-cluster`; each test is a step on those before it.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pictures
+from disposable import NAMESPACE, until
+from orders import AUTO, ENDS, TEN_KINDS, Load, books, ends, order, settle_up, unfinished
+
+LEDGER = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "ledger"}} | {
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+}
+VOLUMES = {
+    "extraVolumes": [{"name": "ledger", "persistentVolumeClaim": {"claimName": "ledger"}}],
+    "extraVolumeMounts": [{"name": "ledger", "mountPath": "/ledger"}],
+}
+SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+VALUES = {
+    "fullnameOverride": "orderfleet",
+    "image": {"repository": "orderfleet", "tag": pictures.PRODUCT.partition(":")[2]},
+    # Slow enough that something is always under way when a pod goes.
+    "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
+    "workerDefaults": {"resources": SMALL, **VOLUMES},
+    "api": {"replicas": 1, "resources": SMALL},
+    "operator": {"resources": SMALL},
+}
+BACKING = {
+    "temporal": {"image": pictures.TEMPORAL},
+    "postgres": {"image": pictures.POSTGRES},
+    **{part: {"enabled": False} for part in ("prometheus", "grafana", "traces")},
+}
+ROLES = ("orderfleet-orders-worker", "orderfleet-shipping-worker", "orderfleet-operator", "orderfleet-api")
+
+
+def test_images_are_built_and_loaded(cluster, timetable):
+    base = cluster.images.base()
+    pictures.product(cluster.images, base)
+    pictures.next_version(cluster.images, cluster.folder / "next")
+    pictures.temporal(cluster.images, base, cluster.folder / "temporal")
+    pictures.postgres(cluster.images, base, cluster.folder / "postgres")
+    cluster.images.load(pictures.PRODUCT, pictures.NEXT, pictures.TEMPORAL, pictures.POSTGRES)
+
+
+def test_backing_services_come_up_in_a_restricted_namespace(cluster):
+    label = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": label}}, LEDGER)
+    values = cluster.folder / "backing.json"
+    values.write_text(json.dumps(BACKING))
+    cluster.helm("install", "backing", cluster.chart("orderfleet-dev"), "-f", str(values))
+    cluster.settled("postgres", "temporal")
+
+
+def test_helm_installs_the_product(cluster):
+    values = cluster.folder / "values.json"
+    values.write_text(json.dumps(VALUES))
+    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", str(values), "--timeout", "5m")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=30s")
+    cluster.settled(*ROLES)
+
+
+def test_helm_test_runs_an_order_through(cluster):
+    assert "Succeeded" in cluster.helm("test", "shop", "--timeout", "3m")
+
+
+def test_ten_orders_of_different_kinds_reach_their_right_ends(cluster, timetable):
+    cluster.apply(*TEN_KINDS)
+    for name in ("reviewed", "moved", "canceled-later"):
+        step = "--for=jsonpath={.status.step}=manual_review"
+        cluster.kubectl("wait", step, f"orders.orderfleet.dev/{name}", "--timeout=90s")
+    edits = {
+        "reviewed": {"approved": True},
+        "moved": {"address": {"street": "2 Side St"}, "approved": True},
+        "canceled-later": {"cancel": True},
+    }
+    for name, spec in edits.items():
+        cluster.kubectl("patch", "ofo", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+    until(lambda: unfinished(cluster), 120, "Orders haven't ended")
+    assert ends(cluster.get("orders.orderfleet.dev")) == ENDS
+    timetable.note(f"{settle_up(cluster)} Orders")
+
+
+def test_events_tell_the_story(cluster):
+    selector = "--field-selector=involvedObject.kind=Order,involvedObject.name=reviewed"
+    reasons = [each["reason"] for each in cluster.get("events", selector)]
+    assert {"Started", "Shipped"} <= set(reasons)
+
+
+def test_an_order_id_is_used_once(cluster):
+    cluster.apply(order("own-id-again", orderId="SHOP_2026.1", **AUTO))
+    refused = "--for=jsonpath={.status.conditions[?(@.type=='Accepted')].reason}=Conflict"
+    cluster.kubectl("wait", refused, "orders.orderfleet.dev/own-id-again", "--timeout=60s")
+    cluster.kubectl("delete", "ofo", "own-id-again", "--timeout=60s")
+
+
+def test_workers_are_upgraded_under_load(cluster, timetable):
+    before = set(cluster.pods("orders-worker"))
+    with Load(cluster, "upgrade") as load:
+        load.at_least(10)
+        values = str(cluster.folder / "values.json")
+        tag = pictures.NEXT.partition(":")[2]
+        cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", values, "--set", f"image.tag={tag}")
+        cluster.settled(*ROLES)
+        assert before.isdisjoint(cluster.pods("orders-worker"))
+        load.at_least(load.count + 10)
+    settle_up(cluster)
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_a_killed_worker_loses_nothing(cluster, timetable):
+    with Load(cluster, "worker-kill") as load:
+        load.at_least(10)
+        for component in ("orders-worker", "shipping-worker"):
+            cluster.kubectl("delete", "pod", cluster.pods(component)[0], "--force", "--grace-period=0")
+        load.at_least(load.count + 10)
+    cluster.settled(*ROLES)
+    settle_up(cluster)
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_a_killed_operator_loses_nothing(cluster, timetable):
+    with Load(cluster, "operator-kill") as load:
+        load.at_least(10)
+        (pod,) = cluster.pods("operator")
+        cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+        load.at_least(load.count + 10)
+    settle_up(cluster)
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_a_restarted_postgres_loses_nothing(cluster, timetable):
+    with Load(cluster, "postgres-restart") as load:
+        load.at_least(10)
+        cluster.kubectl("delete", "pod", cluster.pods("postgres")[0])
+        cluster.settled("postgres")
+        load.at_least(load.count + 10)
+    settle_up(cluster)
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_the_record_is_backed_up_and_restored(cluster, timetable):
+    (pod,) = cluster.pods("postgres")
+
+    def postgres(script: str) -> str:
+        return cluster.kubectl("exec", pod, "--", "sh", "-ec", script)
+
+    server = "-h /var/run/postgresql -U orderfleet"
+    postgres(f"pg_dump {server} --format=custom --file=/tmp/record.dump orderfleet")
+    postgres(f"createdb {server} restored && pg_restore {server} --exit-on-error -d restored /tmp/record.dump")
+    count = "select (select count(*) from orders), (select count(*) from payments), (select count(*) from events)"
+    counts = [postgres(f"psql {server} -At -c '{count}' {name}") for name in ("orderfleet", "restored")]
+    assert counts[0] == counts[1]
+    postgres(f"dropdb {server} restored")
+    timetable.note(f"orders|payments|events {counts[0].strip()}")
+
+
+def test_a_rollback_under_load_loses_nothing(cluster, timetable):
+    with Load(cluster, "rollback") as load:
+        load.at_least(10)
+        cluster.helm("rollback", "shop", "1")
+        cluster.settled(*ROLES)
+        load.at_least(load.count + 10)
+    settle_up(cluster)
+    images = {
+        container["image"]
+        for pod in cluster.get("pods", "-l", "app.kubernetes.io/name=orderfleet,app.kubernetes.io/component!=test")
+        for container in pod["spec"]["containers"]
+        if "deletionTimestamp" not in pod["metadata"]
+    }
+    assert images == {pictures.PRODUCT}
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_the_older_release_is_upgraded_on_the_newer_schema(cluster):
+    values = str(cluster.folder / "values.json")
+    cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", values, "--set", "api.replicas=2")
+    cluster.settled(*ROLES)
+
+
+def test_scaled_down_workers_lose_nothing(cluster, timetable):
+    with Load(cluster, "scale-down") as load:
+        load.at_least(10)
+        for name in ROLES[:2]:
+            cluster.kubectl("scale", f"deployment/{name}", "--replicas=1")
+        cluster.settled(*ROLES[:2])
+        load.at_least(load.count + 10)
+    settle_up(cluster)
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_uninstall_leaves_no_finalizer_and_no_pod(cluster, timetable):
+    cluster.apply(order("unfinished"))
+    cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/unfinished", "--timeout=60s")
+    counted = books(cluster)
+    cluster.helm("uninstall", "shop", "--timeout", "5m")
+    there = cluster.get("orders.orderfleet.dev")
+    assert not [each["metadata"]["name"] for each in there if each["metadata"].get("finalizers")]
+    until(lambda: cluster.get("pods", "-l", "app.kubernetes.io/name=orderfleet"), 90, "pods stay")
+    cluster.kubectl("delete", "orders.orderfleet.dev", "--all", "--timeout=120s")
+    cluster.helm("uninstall", "backing")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s")
+    cluster.kubectl("delete", "crd", "orders.orderfleet.dev", "--timeout=60s")
+    twice = [order_id for order_id, charges in counted["charged"].items() if charges > 1]
+    assert not twice
+    timetable.note(f"{len(there)} Orders, {len(counted['charged'])} charges, {len(twice)} twice")
