@@ -143,12 +143,6 @@ class OrderClient:
         await self.signal(order_id, names.DECLARE, [declaration])
 
     async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
-        """Signal the workflow without waiting for its word; durable while no worker runs. Raises as `declare`."""
-        with translated(order_id):
-            await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
-        return Answer.QUEUED
-
-    async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
         """Signal the workflow and don't wait for what it says; durable also while no worker runs.
 
         Raises as `declare`.
@@ -187,7 +181,7 @@ class OrderClient:
             TemporalUnavailable: Temporal did not answer.
         """
         async with in_time(order_id, self._patience):
-            await self._handle(order_id).signal(names.CARRIER_UPDATE, update, rpc_timeout=RPC_TIMEOUT)
+            await self.signal(order_id, names.CARRIER_UPDATE, [update])
 
     async def status(self, order_id: str) -> OrderStatus:
         """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.
