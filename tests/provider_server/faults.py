@@ -17,7 +17,7 @@ from aiohttp import web
 from provider_server.work import Said
 
 BEFORE = ("drop", "in_progress", "too_many", "away", "html", "empty", "redirect")
-AFTER = ("drop_after", "late", "late_work", "twice", "half", "broken", "wrong", "huge", "mute")
+AFTER = ("drop_after", "late", "late_work", "twice", "again", "half", "broken", "wrong", "huge", "mute")
 ANSWER = "answer"
 """Answers `status`, `headers` and `body` as given, without doing any work."""
 
@@ -82,7 +82,9 @@ async def told(request: web.Request, fault: Fault, said: Said) -> web.Response:
         case "late":
             await asyncio.sleep(fault["seconds"])
         case "twice" if request.transport is not None:
-            request.transport.write(f"HTTP/1.1 {status} Told\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+            _write(request.transport, status, raw)
+        case "again" if request.transport is not None:
+            asyncio.get_running_loop().call_later(fault["seconds"], _write, request.transport, status, raw)
         case "half" if request.transport is not None:
             request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + raw)
             request.transport.close()
@@ -96,6 +98,10 @@ async def told(request: web.Request, fault: Fault, said: Said) -> web.Response:
         case "mute":
             return web.json_response({}, status=status)
     return answer
+
+
+def _write(transport: asyncio.Transport, status: int, raw: bytes) -> None:
+    transport.write(f"HTTP/1.1 {status} Told\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
 
 
 def cut(request: web.Request) -> None:

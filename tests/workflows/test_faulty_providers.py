@@ -22,8 +22,10 @@ from temporalio.client import Client
 from books import Books, wrong
 from orderfleet.carriers import carrier
 from orderfleet.client import OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.order import Item, OrderInput, Review, ReviewMode
 from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.record import RecordedOrder
 from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
 from orderfleet.payments import payment_provider
 from orderfleet.runtime.settings import Settings
@@ -32,13 +34,15 @@ from provider_server.process import ProviderServer, provider_server
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
-CALL = "400ms"
+UNDER_WAY = 10
+"""Orders at the same time, so that it is the faults that make calls late and not the machine."""
+CALL = "600ms"
 STEP = StepPolicy(attempt_timeout="3s", initial_interval="10ms", maximum_interval="50ms")
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ProviderServer]:
-    options = ("--rate", "0.5", "--seed", str(SEED), "--late", "0.6", "--held-back", "0.5")
+    options = ("--rate", "0.5", "--seed", str(SEED), "--late", "0.9", "--held-back", "0.5")
     with provider_server(tmp_path, *options) as made:
         yield made
 
@@ -87,20 +91,33 @@ async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
         with suppress(OrderRefused, OrderNotFound, TemporalUnavailable):
             await fleet.client.cancel(order.order_id, "changed my mind")
     told = await eventually(
-        lambda: fleet.reads.order(order.order_id),
+        lambda: recorded(fleet, order.order_id),
         lambda found: (
             found is not None and found.status.ended and found.status.payment.status is not PaymentStatus.REFUNDING
         ),
-        seconds=90,
+        seconds=120,
     )
     assert told is not None
     return told.status
 
 
-@pytest.mark.timeout(150)
+async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
+    """The order, unless a busy machine's Postgres takes too long."""
+    with suppress(StoreUnavailable):
+        return await fleet.reads.order(order_id)
+    return None
+
+
+@pytest.mark.timeout(300)
 async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, server: ProviderServer) -> None:
     dice = random.Random(SEED)
-    ended = await asyncio.gather(*(one(served, number, dice) for number in range(1, ORDERS + 1)))
+    places = asyncio.Semaphore(UNDER_WAY)
+
+    async def in_turn(number: int) -> OrderStatus:
+        async with places:
+            return await one(served, number, dice)
+
+    ended = await asyncio.gather(*(in_turn(number) for number in range(1, ORDERS + 1)))
 
     books = Books(server.ledger)
     money, parcels = books.money(), books.parcels()
@@ -113,7 +130,7 @@ async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, serve
     assert not broken, broken
     assert max(money.values()) == max(parcels.values()) == 1
     assert len(set(met) & {*BEFORE, *AFTER}) > 10, "most faults were met; each has its own test beside the adapters"
-    assert Counter(status.step for status in ended)[Step.SHIPPED] >= ORDERS // 4
+    assert Counter(status.step for status in ended)[Step.SHIPPED] >= ORDERS // 6
     refused = [status for number, status in enumerate(ended, 1) if number % 7 == 0]
     assert not any(kind == "charge" and payment.startswith("refuse-") for kind, payment in money), refused
     asked: dict[str, set[str]] = {}

@@ -36,6 +36,13 @@ async def test_refused_charge_fails_the_order(running: Fleet) -> None:
     assert not running.provider.charges
 
 
+async def test_a_payment_that_the_provider_has_as_voided_is_recorded_so(running: Fleet) -> None:
+    running.provider.voided.add("pay-m-13")
+    await running.start(running.order("m-13", review=AUTO))
+    await ends_failed(running, "m-13")
+    assert (await running.recorded("m-13")).status.payment.status is PaymentStatus.VOIDED
+
+
 async def test_a_charge_that_was_turned_away_is_voided(running: Fleet) -> None:
     running.provider.charging.after += [fails(ProviderUnavailable("answer lost")), fails(RequestTurnedAway("no route"))]
     await running.start(running.order("m-11", review=AUTO))

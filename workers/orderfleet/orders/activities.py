@@ -87,9 +87,10 @@ class OrderActivities:
             raise PaymentVoided(f"payment {payment.payment_id} is {known.status}; it can't be charged")
         try:
             charge = await self._provider.charge(payment)
-        except PaymentRefused:
+        except (PaymentRefused, PaymentVoided) as error:
+            end = PaymentStatus.FAILED if isinstance(error, PaymentRefused) else PaymentStatus.VOIDED
             async with clock.asking_the_store():
-                await self._store.finish_payment(payment, PaymentStatus.FAILED, None, progress=step.begin)
+                await self._store.finish_payment(payment, end, None, progress=step.begin)
             raise
         async with clock.asking_the_store():
             await self._store.finish_payment(
