@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet, Gate, eventually, fails
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
 from orderfleet.client import OrderClient
 from orderfleet.contracts import names
@@ -128,8 +128,9 @@ async def test_an_execution_timeout_is_settled_by_the_sweep(swept: Fleet) -> Non
 
 
 async def _reset(client: Client, handle: WorkflowHandle) -> None:
-    history = await handle.fetch_history()
-    first_task = next(e.event_id for e in history.events if e.HasField("workflow_task_completed_event_attributes"))
+    # The record may know of the first workflow task before Temporal does: its local activities tell it.
+    history = await eventually(handle.fetch_history, lambda history: bool(_completed_tasks(history)))
+    first_task = _completed_tasks(history)[0]
     await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=client.namespace,
@@ -139,3 +140,7 @@ async def _reset(client: Client, handle: WorkflowHandle) -> None:
             request_id="reset-e-5",
         )
     )
+
+
+def _completed_tasks(history: WorkflowHistory) -> list[int]:
+    return [e.event_id for e in history.events if e.HasField("workflow_task_completed_event_attributes")]

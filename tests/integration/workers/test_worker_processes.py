@@ -34,8 +34,8 @@ async def test_separate_workers_ship_and_drain_to_zero(
     assert "python_info" in await orders.answers("/metrics", 200)
 
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
-    await client.start(order("p-1", task_queues))
-    status: OrderStatus = await temporal_client.get_workflow_handle("order-p-1", result_type=OrderStatus).result()
+    await client.start(order("proc-1", task_queues))
+    status: OrderStatus = await temporal_client.get_workflow_handle("order-proc-1", result_type=OrderStatus).result()
     assert status.step is Step.SHIPPED
     assert charges(ledger) == 1
 
@@ -50,8 +50,8 @@ async def test_sigterm_lets_a_charge_under_way_finish(
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="1500ms")
     await worker.answers("/readyz", 200)
-    handle = temporal_client.get_workflow_handle("order-p-2", result_type=OrderStatus)
-    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("p-2", task_queues))
+    handle = temporal_client.get_workflow_handle("order-proc-2", result_type=OrderStatus)
+    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("proc-2", task_queues))
     await until(
         handle.describe,
         lambda told: any(a.activity_type.name == "charge" for a in told.raw_description.pending_activities),
@@ -72,13 +72,13 @@ async def test_sigkill_between_charge_and_record_charges_once(
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="600ms")
     await worker.answers("/readyz", 200)
-    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("p-3", task_queues))
+    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("proc-3", task_queues))
     await until(lambda: asyncio.to_thread(lambda: ledger.exists() and charges(ledger)), lambda count: count == 1)
     worker.process.kill()
     await worker.ends()
 
     await fleet.worker("all")
-    status = await temporal_client.get_workflow_handle("order-p-3", result_type=OrderStatus).result()
+    status = await temporal_client.get_workflow_handle("order-proc-3", result_type=OrderStatus).result()
     assert status.step is Step.SHIPPED
     assert charges(ledger) == 1
 
