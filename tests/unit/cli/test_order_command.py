@@ -64,6 +64,12 @@ class Desk:
         detail = {"amount": "9.99", "payment": "pay-ord-1", "nothing": None}
         return [RecordedEvent(id=1, kind=EventKind.CHARGED, step=Step.SHIPPING, at=AT, detail=detail)]
 
+    async def recorded(self, order_id):
+        return await self.live(order_id)
+
+    async def history(self, order_id):
+        raise OrderNotFound(f"there is no running workflow for order {order_id!r}")
+
     async def approve(self, order_id):
         if order_id == "over":
             raise OrderEnded("order 'over' has ended: shipped")
@@ -201,6 +207,12 @@ def test_events_are_a_line_each(orderfleet, desk):
     ("arguments", "code", "told"),
     [
         (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
+        (["history", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
+        (
+            ["history", "ord-1"],
+            1,
+            "Temporal has no history of order 'ord-1' any more; `orderfleet order events ord-1` is its audit trail",
+        ),
         (["approve", "over"], 4, "order 'over' has ended: shipped"),
     ],
 )
@@ -225,19 +237,3 @@ def test_changes_say_whether_they_were_taken_or_queued(orderfleet, desk):
 def test_address_keeps_what_is_not_given(orderfleet, desk):
     assert orderfleet("order", "update-address", "ord-1", "--street", "1 New Road", "--zip", "1").code == 0
     assert desk.asked == [("ord-1", ADDRESS.model_copy(update={"street": "1 New Road", "zip": "1"}))]
-
-
-def test_local_stack_is_meant_where_nothing_is_set(monkeypatch):
-    from orderfleet.cli.connection import settings_here  # noqa: PLC0415
-    from orderfleet.stack import state  # noqa: PLC0415
-
-    stack = SimpleNamespace(complete=True, temporal_address="127.0.0.1:1", database_url="postgresql://stack/db")
-    monkeypatch.setattr(state, "load", lambda: stack)
-    found = settings_here()
-    assert (found.temporal_address, found.sample_orders, found.environment) == ("127.0.0.1:1", True, "local")
-
-    monkeypatch.setenv("DATABASE_URL", "postgresql://mine/db")
-    monkeypatch.setenv("TEMPORAL_TARGET", "mine:7233")
-    found = settings_here()
-    assert found.temporal_address == "mine:7233"
-    assert found.database_url.get_secret_value() == "postgresql://mine/db"

@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from orderfleet.cli.order import watch
+from orderfleet.cli.exits import Wrong
+from orderfleet.cli.order import listing, watch
 from orderfleet.cli.show import Output
 from orderfleet.client import Source, SourcedStatus, TemporalUnavailable
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.listing import OrderPage
 from orderfleet.contracts.order import Address
 from orderfleet.contracts.record import EventKind, RecordedEvent
 from orderfleet.contracts.status import PaymentView, Step
@@ -102,3 +104,35 @@ def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
     last = shown[shown.rindex("order     ord-1") :]
     assert "ordered twice" in last
     assert "received" in last
+
+
+def test_a_list_is_shown_anew_until_it_is_interrupted(monkeypatch):
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=120, height=40, color_system=None)
+    answers = [
+        OrderPage(orders=(at(Step.MANUAL_REVIEW),)),
+        StoreUnavailable("Postgres is away"),
+        OrderPage(orders=(ENDED,)),
+        KeyboardInterrupt(),
+    ]
+
+    async def page(wanted, *, after, limit):
+        assert (wanted.step, after, limit) == (None, None, 5)
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(listing, "_GAP", 0)
+    monkeypatch.setattr(listing, "console", lambda: terminal)
+    monkeypatch.setattr(
+        listing, "run", lambda call: asyncio.run(call(SimpleNamespace(desk=SimpleNamespace(page=page))))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        listing.list_orders(limit=5, step=None, customer=None, watching=True, output=Output.TABLE)
+    assert out.getvalue().index("manual_review") < out.getvalue().index("ordered twice")
+
+
+def test_a_list_can_be_watched_on_a_terminal_only():
+    with pytest.raises(Wrong, match="needs a terminal"):
+        listing.list_orders(limit=5, step=None, customer=None, watching=True, output=Output.JSON)

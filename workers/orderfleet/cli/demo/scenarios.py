@@ -16,9 +16,9 @@ _APPROVED: Final = (reach(Step.MANUAL_REVIEW), edit(approved=True))
 _ONCE: Final = (charged(1), parcels(1))
 
 _SHORT_ATTEMPTS: Final = {
-    "ORDERFLEET_CHARGE_TIMEOUT": "2s",
-    "ORDERFLEET_PREPARE_PACKAGE_TIMEOUT": "2s",
-    "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT": "2s",
+    "ORDERFLEET_CHARGE_TIMEOUT": "3s",
+    "ORDERFLEET_PREPARE_PACKAGE_TIMEOUT": "3s",
+    "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT": "3s",
     "ORDERFLEET_STEP_INITIAL_INTERVAL": "500ms",
 }
 """The operator gives these to the orders it starts: an attempt that hangs is given up sooner."""
@@ -92,7 +92,7 @@ SCENARIOS: Final = {
         Scenario(
             name="worker-crash",
             tells="The order worker is killed when the provider has charged and nobody knows yet: charged once.",
-            settings={"orders-worker": {"ORDERFLEET_SIMULATED_LATENCY": "1500ms"}, "operator": _SHORT_ATTEMPTS},
+            settings={"orders-worker": {"ORDERFLEET_SIMULATED_LATENCY": "8s"}, "operator": _SHORT_ATTEMPTS},
             moves=(*_APPROVED, charged_at_the_provider(), crash("orders-worker")),
             ends=Step.SHIPPED,
             checks=(*_ONCE, asked_to_charge_again(), every_attempt_told()),

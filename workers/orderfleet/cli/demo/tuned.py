@@ -109,7 +109,8 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    with _handling((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN):
+    # A handler that does nothing: a part that is started here would inherit that a signal is ignored.
+    with _handling((signal.SIGINT, signal.SIGTERM), lambda _number, _frame: None):
         yield
 
 
