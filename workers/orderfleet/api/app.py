@@ -13,6 +13,7 @@ from orderfleet import __version__
 from orderfleet.api import changes, probes, problems, routes
 from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.services import Services
+from orderfleet.api.traced import TraceRequests
 
 _DESCRIPTION = (
     "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
@@ -23,10 +24,18 @@ _DESCRIPTION = (
 def create_app(services: Services) -> FastAPI:
     """The application; it connects to nothing itself."""
     # Documentation pages whose assets are served from here: a cluster may have no way out.
-    app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
+    app = FastAPIOffline(
+        title="Orderfleet",
+        version=__version__,
+        description=_DESCRIPTION,
+        redoc_url=None,
+        # Its own spans and logs keep queries and messages of errors, and with them what callers wrote.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.services = services
     problems.install(app)
     app.add_middleware(MeasureRequests)
+    app.add_middleware(TraceRequests)
     for router in (routes.router, changes.router, probes.router):
         app.include_router(router)
 

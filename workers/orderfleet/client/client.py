@@ -28,6 +28,7 @@ from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.order import Address, OrderInput
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.runtime.settings import Settings
+from orderfleet.telemetry.order_trace import beginning, belonging
 
 RPC_TIMEOUT: Final = timedelta(seconds=5)
 """Longest wait for an answer that needs no worker."""
@@ -69,7 +70,7 @@ class OrderClient:
             TemporalUnavailable: Temporal did not answer.
         """
         workflow_id = names.order_workflow_id(order.order_id)
-        with translated(order.order_id):
+        with translated(order.order_id), beginning(order.order_id, order.owner_uid, order.owner) as began:
             try:
                 handle = await self._temporal.start_workflow(
                     names.ORDER_WORKFLOW,
@@ -84,6 +85,7 @@ class OrderClient:
                     rpc_timeout=RPC_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:
+                began.told = False
                 return await self._adopt(order, workflow_id)
         return Started(
             order_id=order.order_id,
@@ -126,7 +128,7 @@ class OrderClient:
             OrderNotFound: the workflow does not run (any more).
             TemporalUnavailable: Temporal did not answer.
         """
-        with translated(order_id):
+        with translated(order_id), belonging(order_id, declaration.owner_uid):
             await self._handle(order_id).signal(names.DECLARE, declaration, rpc_timeout=RPC_TIMEOUT)
 
     async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
@@ -180,7 +182,7 @@ class OrderClient:
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
         """Send an update; with no worker's answer in time, the same change as a signal."""
         handle = self._handle(order_id)
-        with translated(order_id):
+        with translated(order_id), belonging(order_id):
             try:
                 await handle.execute_update(name, args=args, id=request_id or str(uuid4()), rpc_timeout=ANSWER_TIMEOUT)
             except WorkflowUpdateFailedError as error:
