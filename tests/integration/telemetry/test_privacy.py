@@ -1,4 +1,4 @@
-"""What a customer gave stays in the record: a marked order goes through real processes, and nothing they show has it."""
+"""What a customer gave stays in the record: a marked order goes through, and nothing that processes show has it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ async def test_no_log_metric_or_span_shows_a_customer_or_a_password(
         assert MARK in stored, "the mark must have gone through"
     await until(lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans))
     pages = {
-        port: await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics") for port in (worker.port, api.port, sdk)
+        port: await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
+        for port in (worker.port, api.port, sdk)
     }
     for process in (worker, api):
         process.process.send_signal(signal.SIGTERM)
