@@ -22,11 +22,12 @@ down: ## stop the local stack; data stays
 test: ready-all ## what must pass before a change goes in: style, types, layers, tests
 	@$(ALONE) lint
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --ignore=tests/chaos
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --ignore=tests/chaos --ignore=tests/observability
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-all: test ## the same, and the slower suites
+	$(BIN)/python -m pytest tests/observability
 	$(BIN)/python -m pytest -s tests/chaos
 
 lint: venv ## format, lint, types and import layers

@@ -65,18 +65,30 @@ class WorkerFleet:
         self._count = 0
 
     async def worker(self, kind: str, **environment: str) -> WorkerProcess:
-        self._count += 1
-        return await self._stack.enter_async_context(self._run(kind, environment))
+        return await self._stack.enter_async_context(self._run(("worker", kind), environment))
+
+    async def operator(self, **environment: str) -> WorkerProcess:
+        return await self._stack.enter_async_context(self._run(("operator",), environment))
+
+    async def api(self, **environment: str) -> WorkerProcess:
+        return await self._stack.enter_async_context(self._run(("api",), environment, "ORDERFLEET_API_PORT"))
+
+    def logs(self) -> dict[str, str]:
+        """What each process has written so far."""
+        return {log.name: log.read_text() for log in self._folder.glob("*.log")}
 
     @asynccontextmanager
-    async def _run(self, kind: str, environment: dict[str, str]) -> AsyncIterator[WorkerProcess]:
+    async def _run(
+        self, command: tuple[str, ...], environment: dict[str, str], listens: str = "ORDERFLEET_HEALTH_PORT"
+    ) -> AsyncIterator[WorkerProcess]:
+        self._count += 1
         port = ports.choose(0)
-        log = self._folder / f"{kind}-{self._count}.log"
+        log = self._folder / f"{'-'.join(command)}-{self._count}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "orderfleet", "worker", kind),
-                env={**os.environ, **self._environment, **environment, "ORDERFLEET_HEALTH_PORT": str(port)},
+                *("-m", "orderfleet", *command),
+                env={**os.environ, **self._environment, **environment, listens: str(port)},
                 stdout=output,
                 stderr=output,
             )

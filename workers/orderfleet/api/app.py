@@ -15,6 +15,7 @@ from orderfleet.api.body import BodyLimit
 from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.requests import RequestLog
 from orderfleet.api.services import Services
+from orderfleet.api.traced import TraceRequests
 
 _DESCRIPTION = (
     "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
@@ -26,13 +27,21 @@ _DESCRIPTION = (
 def create_app(services: Services) -> FastAPI:
     """The application; it connects to nothing itself."""
     # Documentation pages whose assets are served from here: a cluster may have no way out.
-    app = FastAPIOffline(title="Orderfleet", version=__version__, description=_DESCRIPTION, redoc_url=None)
+    app = FastAPIOffline(
+        title="Orderfleet",
+        version=__version__,
+        description=_DESCRIPTION,
+        redoc_url=None,
+        # Its own spans and logs keep queries and messages of errors, and with them what callers wrote.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.services = services
     problems.install(app)
     # The last one added is the outermost: what it refuses is logged too.
     app.add_middleware(BodyLimit, limit=services.settings.api_body_limit)
     app.add_middleware(RequestLog)
     app.add_middleware(MeasureRequests)
+    app.add_middleware(TraceRequests)
     for router in (
         listing.router,
         routes.router,

@@ -28,11 +28,13 @@ def run(name: str, role: Role, settings: Settings) -> None:
     from orderfleet.runtime import logs  # noqa: PLC0415
     from orderfleet.runtime.process import run_role  # noqa: PLC0415
     from orderfleet.telemetry.exposition import expose  # noqa: PLC0415
+    from orderfleet.telemetry.tracing import sending  # noqa: PLC0415
 
     logs.configure(settings, name)
     expose(name)
     try:
-        run_role(lambda stop: role(settings, stop))
+        with sending(settings.otlp_endpoint, name, environment=settings.environment, ratio=settings.trace_ratio):
+            run_role(lambda stop: role(settings, stop))
     except OrderfleetError:
         # The command line says these in a line.
         raise

@@ -32,6 +32,7 @@ from orderfleet.contracts.order import Address, OrderInput, content_hash
 from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.runtime.settings import Settings
+from orderfleet.telemetry.order_trace import beginning, belonging
 
 RPC_TIMEOUT: Final = timedelta(seconds=5)
 """Longest wait for an answer that needs no worker."""
@@ -84,21 +85,23 @@ class OrderClient:
         """
         workflow_id = names.order_workflow_id(order.order_id)
         async with in_time(order.order_id, self._patience):
-            try:
-                handle = await self._temporal.start_workflow(
-                    names.ORDER_WORKFLOW,
-                    order,
-                    id=workflow_id,
-                    task_queue=self._task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    memo=memo(order),
-                    static_summary=f"order {order.order_id}",
-                    execution_timeout=self._execution_timeout,
-                    rpc_timeout=RPC_TIMEOUT,
-                )
-            except WorkflowAlreadyStartedError:
-                return await self._adopt(order, workflow_id)
+            with beginning(order.order_id, order.owner_uid, order.owner) as began:
+                try:
+                    handle = await self._temporal.start_workflow(
+                        names.ORDER_WORKFLOW,
+                        order,
+                        id=workflow_id,
+                        task_queue=self._task_queue,
+                        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                        memo=memo(order),
+                        static_summary=f"order {order.order_id}",
+                        execution_timeout=self._execution_timeout,
+                        rpc_timeout=RPC_TIMEOUT,
+                    )
+                except WorkflowAlreadyStartedError:
+                    began.told = False
+                    return await self._adopt(order, workflow_id)
         return Started(
             order_id=order.order_id,
             workflow_id=workflow_id,
@@ -140,14 +143,15 @@ class OrderClient:
             OrderNotFound: the workflow does not run (any more).
             TemporalUnavailable: Temporal did not answer.
         """
-        await self.signal(order_id, names.DECLARE, [declaration])
+        with belonging(order_id, declaration.owner_uid):
+            await self.signal(order_id, names.DECLARE, [declaration])
 
     async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> Answer:
         """Signal the workflow and don't wait for what it says; durable also while no worker runs.
 
         Raises as `declare`.
         """
-        with translated(order_id):
+        with translated(order_id), belonging(order_id):
             await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
         return Answer.QUEUED
 
@@ -217,7 +221,7 @@ class OrderClient:
         """Send an update; with no worker's answer in time, the same change as a signal."""
         update_id = _update_id(request_id, name, args) if request_id else str(uuid4())
         handle = self._handle(order_id)
-        with translated(order_id):
+        with translated(order_id), belonging(order_id):
             asked = asyncio.ensure_future(
                 handle.execute_update(name, args=args, id=update_id, rpc_timeout=ANSWER_TIMEOUT)
             )

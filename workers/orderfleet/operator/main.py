@@ -5,20 +5,25 @@ Temporal, Postgres and the API server may all be away when it starts; each is wa
 
 from __future__ import annotations
 
+import asyncio
+
 import kopf
 
 from orderfleet.client import OrderClient
 from orderfleet.operator import access
 from orderfleet.operator.app import Operator
 from orderfleet.operator.kubernetes import Kubernetes
+from orderfleet.operator.survey import keep_taking
 from orderfleet.operator.watch import kopf_settings
+from orderfleet.runtime.backlog import Backlog
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect as connect_temporal
-from orderfleet.store import Feed, OrderReads, connect
+from orderfleet.store import Feed, OrderReads, RecordSurvey, connect
 from orderfleet.telemetry.feed import FeedMetrics, show_lag
 from orderfleet.telemetry.operator import OperatorMetrics, show
+from orderfleet.telemetry.survey import BacklogMetrics, RecordSurveyMetrics
 
 
 def login() -> kopf.ConnectionInfo:
@@ -45,5 +50,14 @@ async def run(settings: Settings, stop: Stop) -> None:
         )
         show_lag(lambda: feed.behind)
         show(lambda: len(operator.queue), operator.memory.steps)
-        async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
-            await operator.run(stop)
+        backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
+        surveys = [
+            asyncio.create_task(keep_taking(RecordSurvey(database), RecordSurveyMetrics())),
+            asyncio.create_task(keep_taking(backlog, BacklogMetrics())),
+        ]
+        try:
+            async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
+                await operator.run(stop)
+        finally:
+            for survey in surveys:
+                survey.cancel()

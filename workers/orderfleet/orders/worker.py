@@ -26,6 +26,7 @@ from orderfleet.runtime.worker import Duty, Wire, serve
 from orderfleet.steps.around import around_steps
 from orderfleet.store import Database, OrderRecord, Orphans, connect
 from orderfleet.telemetry.calls import CallMetrics
+from orderfleet.telemetry.order_trace import untraced
 from orderfleet.telemetry.record import RecordMetrics
 from orderfleet.telemetry.steps import StepMetrics
 
@@ -66,13 +67,14 @@ def wired(settings: Settings, database: Database, provider: PaymentProvider) -> 
 
 async def start_sweep(client: Client, settings: Settings) -> None:
     """Start the sweep unless it runs already; one serves all workers of the queue."""
-    await client.start_workflow(
-        names.SWEEP_WORKFLOW,
-        Sweep(interval=settings.sweep_interval, policy=settings.order_policy()),
-        id=f"{names.SWEEP_WORKFLOW_ID}-{settings.orders_task_queue}",
-        task_queue=settings.orders_task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-    )
+    with untraced():
+        await client.start_workflow(
+            names.SWEEP_WORKFLOW,
+            Sweep(interval=settings.sweep_interval, policy=settings.order_policy()),
+            id=f"{names.SWEEP_WORKFLOW_ID}-{settings.orders_task_queue}",
+            task_queue=settings.orders_task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
 
 
 async def run(settings: Settings, stop: Stop) -> None:

@@ -12,12 +12,35 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderfleet.runtime.settings import LogFormat, Settings
+from orderfleet.telemetry.current import trace_id
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
 
 # Without the values of local variables: they hold addresses of customers and passwords of databases.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
+    found = trace_id()
+    if found is not None:
+        event["trace_id"] = found
+    return event
+
+
+def _add_whose(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What Temporal's SDK knows of the activity or the workflow that a line of its own is about."""
+    record = event.get("_record")
+    about = getattr(record, "temporal_activity", None) or getattr(record, "temporal_workflow", None) or {}
+    for name, ours in (("workflow_id", "workflow_id"), ("activity_type", "activity"), ("attempt", "attempt")):
+        if name in about:
+            event.setdefault(ours, about[name])
+    return event
+
+
+def _is_ours_to_tell(record: logging.LogRecord) -> bool:
+    # The SDK tells of each failed attempt outside of its span; the worker does so inside, in one line.
+    return getattr(record, "__temporal_error_identifier", None) != "ActivityFailure"
 
 
 def configure(settings: Settings, role: str) -> None:
@@ -29,6 +52,8 @@ def configure(settings: Settings, role: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        _add_trace,
+        _add_whose,
         # Of what libraries attach to a record, only what a reader can use.
         structlog.stdlib.ExtraAdder(allow=("k8s_ref",)),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -47,6 +72,7 @@ def configure(settings: Settings, role: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    logging.getLogger("temporalio.activity").addFilter(_is_ours_to_tell)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

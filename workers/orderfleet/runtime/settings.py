@@ -277,7 +277,12 @@ class Settings(BaseSettings):
     )
     operator_concurrency: int = Field(default=20, ge=1, description="Orders the operator handles at once.")
 
-    otlp_endpoint: str = Field(default="", description="OTLP over gRPC receiver of traces; empty turns tracing off.")
+    otlp_endpoint: str = Field(
+        default="",
+        description="OTLP over gRPC receiver of traces, as `host:port` or with `https://` for TLS; empty turns"
+        " tracing off.",
+    )
+    trace_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of the orders whose traces are kept.")
 
     @model_validator(mode="after")
     def _providers_fit(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client
+from temporalio.contrib.opentelemetry import TracingInterceptor
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime, TelemetryConfig
@@ -43,6 +44,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         api_key=config.get("api_key"),
         rpc_metadata=config.get("rpc_metadata") or {},
         data_converter=pydantic_data_converter,
+        interceptors=[TracingInterceptor()] if settings.otlp_endpoint else [],
         runtime=runtime,
         lazy=lazy,
     )

@@ -16,6 +16,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 
+from orderfleet.runtime.around_activity import ActivityIdentity
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
@@ -48,7 +49,7 @@ def build(client: Client, settings: Settings, duty: Duty) -> Worker:
         task_queue=duty.task_queue,
         workflows=duty.workflows,
         activities=duty.activities,
-        interceptors=duty.interceptors,
+        interceptors=[ActivityIdentity(), *duty.interceptors],
         max_cached_workflows=settings.worker_cached_workflows,
         max_concurrent_workflow_tasks=settings.worker_workflow_slots,
         max_concurrent_activities=settings.worker_activity_slots,

@@ -5,6 +5,7 @@ from orderfleet.store.feed import Feed
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from orderfleet.store.survey import RecordSurvey
 from orderfleet.store.writes import OrderRecord
 
-__all__ = ["Database", "Feed", "OrderReads", "OrderRecord", "Orphans", "connect"]
+__all__ = ["Database", "Feed", "OrderReads", "OrderRecord", "Orphans", "RecordSurvey", "connect"]

@@ -43,13 +43,24 @@ def translated() -> Iterator[None]:
     failing the order.
     """
     try:
-        yield
+        with _without_values():
+            yield
     except _AWAY as error:
         raise StoreUnavailable(f"Postgres did not answer: {told(error)}") from error
     except _NOT_READY as error:
         raise StoreUnavailable(f"Postgres refused: {told(error)}") from error
     except _NOT_MIGRATED as error:
         raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {told(error)}") from error
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Let no error tell what stands in a row: the server's detail shows it, and with it a customer's address."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        error.detail = None
+        raise
 
 
 def is_away(error: BaseException) -> bool:

@@ -209,6 +209,45 @@ OPERATOR_ORDERS = _gauge(
     step="step, or `none` before the first status",
 )
 
+OPEN_ORDERS = _gauge(
+    "orderfleet_open_orders",
+    "Orders in the record before their shipping or end, counted every 15 s.",
+    OPERATOR_ONLY,
+    step=_values("receive", "validate", "manual_review", "charge", "shipping"),
+)
+OPEN_ORDER_OLDEST = _gauge(
+    "orderfleet_open_order_oldest_seconds",
+    "Age of the oldest of them, since its start.",
+    OPERATOR_ONLY,
+    step="as above",
+)
+OPEN_PAYMENTS = _gauge(
+    "orderfleet_open_payments",
+    "Payments in the record whose result is still owed, counted every 15 s.",
+    OPERATOR_ONLY,
+    status=_values("init", "refunding"),
+)
+OPEN_PAYMENT_OLDEST = _gauge(
+    "orderfleet_open_payment_oldest_seconds",
+    "How long the longest of them has been so.",
+    OPERATOR_ONLY,
+    status="as above",
+)
+BACKLOG = _gauge(
+    "orderfleet_queue_backlog",
+    "Tasks that wait for a worker, as Temporal tells, approximately, every 15 s.",
+    OPERATOR_ONLY,
+    task_queue="name of the queue",
+    kind=_values("workflow", "activity"),
+)
+BACKLOG_AGE = _gauge(
+    "orderfleet_queue_backlog_age_seconds",
+    "How long the oldest of them has waited.",
+    OPERATOR_ONLY,
+    task_queue="name of the queue",
+    kind="as above",
+)
+
 API_DURATION = _histogram(
     "orderfleet_api_request_duration_seconds",
     "From a request to the first byte of its answer; its count is the number of requests.",
@@ -223,6 +262,7 @@ BUILD = _gauge(
     "orderfleet_build_info",
     "Always 1; its labels say what runs.",
     ALL,
+    role="orders-worker, shipping-worker, worker, operator or api",
     version="of Orderfleet",
     python="version of Python",
     temporalio="version of Temporal's SDK",

@@ -18,4 +18,6 @@ def expose(role: str, registry: CollectorRegistry = REGISTRY) -> None:
     for declared in CATALOG:
         if exposers & set(declared.roles):
             registry.register(declared.metric)
-    BUILD.labels(version=__version__, python=platform.python_version(), temporalio=version("temporalio")).set(1)
+    BUILD.labels(
+        role=role, version=__version__, python=platform.python_version(), temporalio=version("temporalio")
+    ).set(1)

@@ -1,0 +1,38 @@
+"""Alerts, dashboards and runbooks name what there is: metrics of the catalog, each other, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orderfleet.stack import paths
+from orderfleet.telemetry.catalog import CATALOG
+
+DEPLOY = paths.checkout() / "deploy"
+RULES = DEPLOY / "rules" / "orderfleet.yaml"
+RUNBOOKS = DEPLOY / "docs" / "runbooks"
+QUERIES = [RULES, *sorted((DEPLOY / "dashboards").glob("*.json"))]
+SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
+def alerts() -> dict[str, dict[str, str]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule["annotations"] for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def test_every_alert_has_its_runbook_and_every_runbook_its_alert():
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(alerts())
+    for alert, annotations in alerts().items():
+        assert annotations["runbook"] == f"deploy/docs/runbooks/{alert}.md"
+        assert (RUNBOOKS / f"{alert}.md").read_text().startswith(f"# {alert}\n")
+
+
+@pytest.mark.parametrize("file", QUERIES, ids=lambda file: file.name)
+def test_every_metric_that_is_asked_for_is_declared(file: Path):
+    exposed = {metric.name + suffix for metric in CATALOG for suffix in SUFFIXES[metric.kind]}
+    asked = set(re.findall(r"\borderfleet_[a-z_]+\b", file.read_text()))
+    assert asked <= exposed
+    assert asked

@@ -1,0 +1,53 @@
+"""Every role as a process, with a receiver of traces, and Orders in a real API server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from operator_fixtures import shop
+
+from orderfleet.stack import ports
+from otlp_receiver import Receiver, receiving
+from worker_processes import WorkerFleet
+
+__all__ = ["shop"]
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with receiving(tmp_path, ports.choose(0)) as made:
+        yield made
+
+
+@pytest.fixture
+def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> dict[str, str]:
+    """What all processes of a test share."""
+    return {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_LOG_FORMAT": "json",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_STEP_INITIAL_INTERVAL": "50ms",
+        "ORDERFLEET_STEP_BACKOFF": "1",
+        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+    }
+
+
+@pytest.fixture
+async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[WorkerFleet]:
+    async with AsyncExitStack() as stack:
+        yield WorkerFleet(stack, environment, tmp_path)

@@ -1,0 +1,219 @@
+"""One trace per order, as a real receiver gets it from real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import httpx
+from shop import Shop, ended, manifest, step
+
+from orderfleet.stack import ports
+from orderfleet.telemetry.order_trace import root_of, trace_id_of
+from otlp_receiver import Receiver, Span
+from worker_processes import WorkerFleet, until
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+
+
+class Tree:
+    """The spans of one trace."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.spans = spans
+        self.by_id = {span.id: span for span in spans}
+
+    def named(self, name: str) -> list[Span]:
+        return sorted((span for span in self.spans if span.name == name), key=lambda span: span.began)
+
+    def one(self, name: str) -> Span:
+        (span,) = self.named(name)
+        return span
+
+    def path(self, span: Span) -> list[str]:
+        """Names from a span up to its root."""
+        return [span.name, *(self.path(self.by_id[span.parent]) if span.parent in self.by_id else [])]
+
+    def roots(self) -> list[Span]:
+        return [span for span in self.spans if span.parent not in self.by_id]
+
+
+async def tree(receiver: Receiver, trace_id: str, complete: Callable[[Tree], Any]) -> Tree:
+    """The trace once it is complete."""
+
+    async def ask() -> Tree:
+        return Tree(receiver.trace(trace_id))
+
+    found: Tree = await until(ask, lambda found: bool(complete(found)))
+    return found
+
+
+async def arrived(receiver: Receiver, sought: Callable[[Span], bool]) -> Span:
+    """The one span of that kind, once it is there."""
+
+    async def ask() -> list[Span]:
+        return [span for span in receiver.spans() if sought(span)]
+
+    (span,) = await until(ask, bool)
+    return span
+
+
+async def ready(*processes: Any) -> None:
+    for process in processes:
+        await process.answers("/readyz", 200)
+
+
+async def test_an_applied_order_is_one_trace_over_all_processes(
+    fleet: WorkerFleet, shop: Shop, receiver: Receiver
+) -> None:
+    tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
+    faults = {"ORDERFLEET_FAULTS": "charge:error=0.5;seed=1255", "ORDERFLEET_STEP_ATTEMPTS": "30"}
+    orders = await fleet.worker("orders", **tracing, **faults)
+    shipping = await fleet.worker("shipping", **tracing)
+    kubernetes = {"ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace, "ORDERFLEET_STEP_ATTEMPTS": "30"}
+    operator = await fleet.operator(**tracing, **kubernetes)
+    await ready(orders, shipping, operator)
+
+    # Faults are drawn by id: with this one, every run has the same.
+    name = "order-traced"
+    await shop.apply(manifest(name))
+    order = await shop.until(name, lambda order: step(order) == "manual_review")
+    trace_id = UUID(order["metadata"]["uid"]).hex
+    # It waits for people, and its trace is there.
+    waiting = await tree(receiver, trace_id, lambda tree: tree.named("order") and tree.named("RunActivity:validate"))
+    assert waiting.roots() == [waiting.one("order")]
+    # An operator that starts again finds the order and adds no second root.
+    operator.process.send_signal(signal.SIGTERM)
+    assert await operator.ends() == 0
+    await ready(await fleet.operator(**tracing, **kubernetes))
+    await shop.patch(name, approved=True)
+    await shop.until(name, ended)
+
+    whole = await tree(receiver, trace_id, lambda tree: tree.named("CompleteWorkflow:OrderWorkflow"))
+    whole = await tree(receiver, trace_id, lambda tree: len(tree.roots()) == 1 and tree.named("carrier book"))
+    root = whole.one("order")
+    assert root.service == "orderfleet-operator"
+    assert root.attributes["orderfleet.order.id"] == name
+    assert root.attributes["orderfleet.order.owner"] == f"{shop.cluster.namespace}/{name}"
+    start = ["StartWorkflow:OrderWorkflow", "order"]
+    child = ["StartChildWorkflow:ShippingWorkflow", *start]
+    assert whole.path(whole.one("RunWorkflow:OrderWorkflow")) == ["RunWorkflow:OrderWorkflow", *start]
+    assert whole.path(whole.one("RunWorkflow:ShippingWorkflow")) == ["RunWorkflow:ShippingWorkflow", *child]
+    assert whole.path(whole.one("SignalWorkflow:declare")) == ["SignalWorkflow:declare", "order"]
+    charge = ["RunActivity:charge", "StartActivity:charge", *start]
+    assert whole.path(whole.one("payments charge")) == ["payments charge", *charge]
+    assert whole.path(whole.named("SQL finish_payment")[0]) == ["SQL finish_payment", *charge]
+    dispatch = ["RunActivity:dispatch_carrier", "StartActivity:dispatch_carrier", *child]
+    assert whole.path(whole.one("carrier book")) == ["carrier book", *dispatch]
+    assert whole.path(whole.named("SQL record_shipment")[-1]) == ["SQL record_shipment", *dispatch]
+    assert {span.service for span in whole.spans} == {
+        "orderfleet-operator",
+        "orderfleet-orders-worker",
+        "orderfleet-shipping-worker",
+    }
+    _attempts(whole.named("RunActivity:charge"), name)
+    _conventions(whole)
+    _logged(fleet, name, trace_id)
+
+
+def _attempts(charges: list[Span], order_id: str) -> None:
+    """Each attempt is a span of its own, and those that failed say why."""
+    assert len(charges) > 1, "no fault was drawn: take another seed"
+    assert [span.attributes["orderfleet.step.attempt"] for span in charges] == list(range(1, len(charges) + 1))
+    assert {span.attributes["orderfleet.order.id"] for span in charges} == {order_id}
+    assert len({span.parent for span in charges}) == 1
+    *failed, last = charges
+    assert not last.failed
+    for span in failed:
+        assert span.failed
+        (event,) = span.events
+        assert event["name"] == "exception"
+        assert event["exception.type"].endswith("InjectedFault")
+
+
+def _conventions(whole: Tree) -> None:
+    for span in whole.spans:
+        assert span.resource["service.namespace"] == "orderfleet"
+        assert {"service.version", "service.instance.id", "deployment.environment.name"} <= set(span.resource)
+        if span.name.startswith("SQL "):
+            assert span.attributes["db.system.name"] == "postgresql"
+            assert span.attributes["db.operation.name"] == span.name.removeprefix("SQL ")
+
+
+def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
+    """Each line that the order workers wrote of the order's attempts says whose it is."""
+    (text,) = (text for name, text in fleet.logs().items() if name.startswith("worker-orders"))
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    told = [line for line in lines if line.get("order_id") == order_id]
+    assert any(line["activity"] == "charge" for line in told)
+    for line in told:
+        assert line["trace_id"] == trace_id
+        assert line["workflow_id"] == f"order-{order_id}"
+        assert line["attempt"] >= 1
+
+
+async def test_an_order_over_http_belongs_to_the_trace_of_its_request(fleet: WorkerFleet, receiver: Receiver) -> None:
+    tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
+    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    await ready(worker, api)
+    theirs, parent = uuid.uuid4().hex, "00f067aa0ba902b7"
+    with_theirs, alone = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as caller:
+        body = {"items": ITEMS, "address": ADDRESS}
+        headers = {"traceparent": f"00-{theirs}-{parent}-01"}
+        first = await caller.post("/orders", json={"order_id": with_theirs, **body}, headers=headers)
+        second = await caller.post("/orders", json={"order_id": alone, **body})
+        assert (first.status_code, second.status_code) == (201, 201), first.text
+        approved = await caller.post(f"/orders/{alone}/signals/approve")
+        assert approved.status_code == 200, approved.text
+
+    given = await tree(receiver, theirs, lambda tree: tree.named("RunActivity:validate") and tree.named("POST /orders"))
+    request = given.one("POST /orders")
+    assert request.parent == parent
+    assert request.attributes["orderfleet.order.id"] == with_theirs
+    assert given.path(given.one("RunActivity:receive"))[-2:] == ["StartWorkflow:OrderWorkflow", "POST /orders"]
+
+    own = await tree(
+        receiver,
+        f"{trace_id_of(alone):032x}",
+        lambda tree: tree.named("CompleteWorkflow:OrderWorkflow") and tree.roots() == tree.named("order"),
+    )
+    assert own.roots() == [own.one("order")]
+    assert own.one("order").id == f"{root_of(trace_id_of(alone)).span_id:016x}"
+    asked = await arrived(receiver, lambda span: span.id != request.id and span.name == "POST /orders")
+    assert own.one("order").links == [asked.trace]
+    # The approval is a request of its own, and the order says which.
+    approval = await arrived(receiver, lambda span: span.name.endswith("/signals/approve"))
+    assert own.one("HandleUpdate:approve").links == [approval.trace]
+
+
+async def test_a_receiver_that_is_away_costs_neither_orders_nor_logs(fleet: WorkerFleet) -> None:
+    away = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
+    worker, api = await fleet.worker("all", **away), await fleet.api(**away)
+    await ready(worker, api)
+    ids = [f"t-{uuid.uuid4().hex[:8]}" for _ in range(10)]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
+        body = {"items": ITEMS, "address": ADDRESS, "review": {"mode": "auto"}}
+        for answer in await asyncio.gather(*(caller.post("/orders", json={"order_id": i, **body}) for i in ids)):
+            assert answer.status_code == 201, answer.text
+
+        async def steps() -> set[str]:
+            return {(await caller.get(f"/orders/{order_id}")).json()["step"] for order_id in ids}
+
+        await until(steps, lambda found: found == {"shipped"})
+        # Beyond the first tries to reach it.
+        await until(
+            lambda: asyncio.to_thread(fleet.logs), lambda logs: all("Failed to export" in t for t in logs.values())
+        )
+    for process in (worker, api):
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.ends() == 0
+    for text in fleet.logs().values():
+        lines = [line for line in text.splitlines() if "xport" in line]
+        assert 1 <= len(lines) <= 4, "\n".join(lines)

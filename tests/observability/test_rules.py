@@ -1,0 +1,189 @@
+"""Each alert just below and just above its threshold, by promtool's own evaluation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orderfleet.stack import paths
+from prometheus_programs import program
+
+RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
+Series = dict[str, str]
+CALM: Series = {}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One alert: series that leave it quiet, and series that make it fire; sampled each minute."""
+
+    alert: str
+    quiet: Series
+    fires: Series
+    minutes: int = 20
+
+
+def steady(value: float) -> str:
+    return f"{value}x90"
+
+
+def rising(a_minute: float) -> str:
+    return f"0+{a_minute}x90"
+
+
+def always(**series: float) -> Series:
+    return {name: steady(value) for name, value in series.items()}
+
+
+def age(status: str, seconds: float) -> Series:
+    return {f'orderfleet_open_payment_oldest_seconds{{status="{status}"}}': steady(seconds)}
+
+
+def pollers(orders: float, shipping: float) -> Series:
+    return {
+        f'temporal_num_pollers{{task_queue="{queue}",poller_type="workflow_task"}}': steady(count)
+        for queue, count in (("orders-tq", orders), ("shipping-tq", shipping))
+    }
+
+
+def failing(error: str, failures: float) -> Series:
+    return {
+        'orderfleet_step_attempts_total{step="charge",kind="regular"}': rising(100),
+        f'orderfleet_step_failures_total{{step="charge",error="{error}"}}': rising(failures),
+    }
+
+
+def schedule_to_start(within_5s: float) -> Series:
+    name = 'temporal_activity_schedule_to_start_latency_seconds_bucket{task_queue="orders-tq",le='
+    return {f'{name}"5.0"}}': rising(within_5s), f'{name}"10.0"}}': rising(100), f'{name}"+Inf"}}': rising(100)}
+
+
+def api(errors: float) -> Series:
+    name = "orderfleet_api_request_duration_seconds_count"
+    return {f'{name}{{status="200"}}': rising(10000 - errors), f'{name}{{status="503"}}': rising(errors)}
+
+
+def shipped(in_time: float) -> Series:
+    base = "orderfleet_order_duration_seconds"
+    return {
+        f'{base}_bucket{{outcome="shipped",le="86400.0"}}': rising(in_time),
+        f'{base}_count{{outcome="shipped"}}': rising(900),
+        f'{base}_count{{outcome="failed"}}': rising(100),
+        f'{base}_count{{outcome="canceled"}}': rising(5000),
+    }
+
+
+def operator(depth: float, looks: float) -> Series:
+    return {
+        'orderfleet_build_info{role="operator"}': steady(1),
+        "orderfleet_operator_queue_depth": steady(depth),
+        'orderfleet_operator_reconciles_total{result="ok"}': rising(looks),
+        'orderfleet_operator_reconciles_total{result="error"}': rising(7),
+    }
+
+
+def pool(waiting: float, in_use: float) -> Series:
+    return always(
+        orderfleet_database_pool_waiting=waiting,
+        orderfleet_database_pool_in_use=in_use,
+        orderfleet_database_pool_size=10,
+    )
+
+
+def request_failures(code: str, a_minute: float) -> Series:
+    return {f'temporal_request_failure_total{{operation="X",status_code="{code}"}}': rising(a_minute)}
+
+
+NOT_DETERMINED = 'temporal_workflow_task_execution_failed_total{workflow_type="OrderWorkflow",failure_reason="%s"}'
+BACKLOG = 'orderfleet_queue_backlog_age_seconds{task_queue="orders-tq",kind="activity"}'
+AT_RECEIVE = 'orderfleet_open_order_oldest_seconds{step="%s"}'
+
+CASES = [
+    Case("OrderfleetNoPollers", pollers(1, 1), pollers(1, 0)),
+    Case("OrderfleetBacklogOld", {BACKLOG: steady(60)}, {BACKLOG: steady(61)}),
+    Case("OrderfleetScheduleToStartSlow", schedule_to_start(95), schedule_to_start(94)),
+    Case("OrderfleetStepFailing", failing("ProviderUnavailable", 25), failing("ProviderUnavailable", 26)),
+    Case("OrderfleetOrdersNotMoving", {AT_RECEIVE % "receive": steady(600)}, {AT_RECEIVE % "validate": steady(601)}),
+    Case("OrderfleetRefundStuck", age("refunding", 900), age("refunding", 901)),
+    Case("OrderfleetPaymentStuck", age("init", 900), age("init", 901)),
+    Case("OrderfleetFeedBehind", always(orderfleet_feed_lag_seconds=30), always(orderfleet_feed_lag_seconds=31)),
+    Case("OrderfleetOperatorStuck", operator(5, 1), operator(5, 0)),
+    Case("OrderfleetDatabasePoolExhausted", pool(1, 9), pool(1, 10)),
+    Case(
+        "OrderfleetNonDeterminism",
+        {NOT_DETERMINED % "WorkflowError": "0x10 1x80"},
+        {NOT_DETERMINED % "NonDeterminismError": "0x10 1x80"},
+        15,
+    ),
+    Case(
+        "OrderfleetResourceExhausted",
+        request_failures("RESOURCE_EXHAUSTED", 6),
+        request_failures("RESOURCE_EXHAUSTED", 7),
+    ),
+    Case("OrderfleetApiErrorBudgetBurns", api(144), api(145), 80),
+    Case("OrderfleetShippingBudgetBurns", shipped(857), shipped(855), 80),
+]
+OTHERS = [
+    Case("OrderfleetNoPollers", pollers(1, 1), {}),
+    Case("OrderfleetOperatorStuck", operator(0, 0), {}),
+    Case("OrderfleetStepFailing", failing("PaymentRefused", 90), failing("StoreUnavailable", 90)),
+    Case(
+        "OrderfleetOrdersNotMoving",
+        {AT_RECEIVE % "manual_review": steady(9000)},
+        {AT_RECEIVE % "receive": steady(9000)},
+    ),
+    Case(
+        "OrderfleetResourceExhausted", request_failures("NOT_FOUND", 600), request_failures("RESOURCE_EXHAUSTED", 600)
+    ),
+    Case(
+        "OrderfleetShippingBudgetBurns",
+        CALM,
+        {'orderfleet_order_duration_seconds_count{outcome="failed"}': rising(1)},
+        80,
+    ),
+]
+
+
+def test_every_alert_has_its_case():
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    assert {case.alert for case in CASES} == alerts
+
+
+@pytest.mark.parametrize("case", [*CASES, *OTHERS], ids=lambda case: case.alert)
+def test_alert_is_quiet_just_below_and_fires_just_above(case: Case, tmp_path: Path):
+    tests = [_test(case, case.quiet, fires=False), _test(case, case.fires, fires=True)]
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}))
+    done = subprocess.run(
+        [program("promtool"), "test", "rules", file], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_are_right():
+    done = subprocess.run(
+        [program("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _test(case: Case, series: Series, *, fires: bool) -> dict[str, object]:
+    # An alert for each queue or step is one that fires all the same.
+    expression = f'sum(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) > bool 0'
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": expression,
+                "eval_time": f"{case.minutes}m",
+                "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+            }
+        ],
+    }

@@ -1,0 +1,46 @@
+"""Prometheus and promtool for the suites that need them: from PATH, else Debian's package, unpacked into the cache.
+
+A machine that has neither fails the tests that need them, with a word on what to do; it must never skip them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from orderfleet.stack import paths
+
+PACKAGE = "prometheus"
+
+
+class NoPrometheus(AssertionError):
+    pass
+
+
+def program(name: str) -> Path:
+    """`prometheus` or `promtool`."""
+    found = shutil.which(name)
+    if found:
+        return Path(found)
+    folder = paths.cache_dir() / "prometheus"
+    if not (folder / "usr" / "bin" / name).exists():
+        _unpack(folder)
+    return folder / "usr" / "bin" / name
+
+
+def _unpack(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        for command in (["apt-get", "download", PACKAGE], ["sh", "-c", "dpkg-deb -x *.deb unpacked"]):
+            try:
+                subprocess.run(command, cwd=made, check=True, capture_output=True, text=True, timeout=300)
+            except (OSError, subprocess.SubprocessError) as error:
+                why = getattr(error, "stderr", None) or error
+                raise NoPrometheus(
+                    f"no Prometheus: it isn't on PATH, and `{command[0]}` failed ({why}); install Debian's package"
+                    f" {PACKAGE} or a release of https://prometheus.io/download, or run `apt-get update` first"
+                ) from None
+        if not folder.exists():
+            (Path(made) / "unpacked").rename(folder)

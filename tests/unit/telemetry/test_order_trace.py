@@ -1,0 +1,89 @@
+"""Ids of an order's trace, which traces are kept, and what a receiver that is away may cost."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from uuid import UUID
+
+import pytest
+from opentelemetry import context as ambient
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision
+
+from orderfleet.stack import ports
+from orderfleet.telemetry.order_trace import OrderIds, root_of, trace_id_of
+from orderfleet.telemetry.tracing import QUEUE, KeptShare, OncePerMinute, make_provider, resource
+
+
+def test_trace_id_is_the_uid_of_the_order():
+    uid = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    assert f"{trace_id_of('ord-1', uid):032x}" == uid.replace("-", "")
+
+
+def test_order_without_a_uid_has_a_trace_of_its_own_that_anybody_can_find():
+    # printf 'orderfleet order ord-1' | sha256sum | cut -c1-32
+    assert f"{trace_id_of('ord-1'):032x}" == "30251d7be007ed38f8ff5dbc1cc53c65"
+    assert trace_id_of("ord-1") != trace_id_of("ord-2")
+
+
+def test_root_span_follows_from_the_trace():
+    trace_id = trace_id_of("ord-1")
+    assert root_of(trace_id).span_id == root_of(trace_id).span_id != root_of(trace_id + 1).span_id
+    assert root_of(trace_id).trace_id == trace_id
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 1.0])
+def test_a_share_of_uids_is_kept(ratio: float):
+    sampler, count = KeptShare(ratio), 2000
+    decisions = [sampler.should_sample(ambient.Context(), uuid.uuid4().int, "order").decision for _ in range(count)]
+    kept = sum(decision is Decision.RECORD_AND_SAMPLE for decision in decisions)
+    assert abs(kept / count - ratio) < 0.06
+
+
+def test_every_process_keeps_the_same_traces():
+    ids = [uuid.uuid4().int for _ in range(50)]
+    told = [
+        [sampler.should_sample(None, trace_id, "x").decision for trace_id in ids]
+        for sampler in (KeptShare(0.5), KeptShare(0.5))
+    ]
+    assert told[0] == told[1]
+
+
+def test_spans_get_random_ids_unless_an_order_begins():
+    provider = TracerProvider(id_generator=OrderIds(), shutdown_on_exit=False)
+    tracer = provider.get_tracer("test")
+    contexts = [tracer.start_span("x").get_span_context() for _ in range(2)]
+    assert contexts[0].trace_id != contexts[1].trace_id
+    provider.shutdown()
+
+
+def test_spans_for_a_receiver_that_is_away_are_kept_up_to_a_bound_and_nobody_waits():
+    endpoint = f"127.0.0.1:{ports.choose(0)}"
+    provider = make_provider(endpoint, "test", environment="local", ratio=1)
+    tracer = provider.get_tracer("test")
+    began = time.monotonic()
+    for _ in range(3 * QUEUE):
+        tracer.start_span("x").end()
+    assert time.monotonic() - began < 10
+    (processor,) = provider._active_span_processor._span_processors
+    assert len(processor._batch_processor._queue) <= QUEUE
+    processor._batch_processor._queue.clear()
+    provider.shutdown()
+
+
+def test_trouble_is_told_once_a_minute():
+    filtering = OncePerMinute()
+    lines = [logging.LogRecord("exporter", logging.ERROR, "f", 1, text, (), None) for text in ("a", "a", "b", "a", "b")]
+    assert [filtering.filter(line) for line in lines] == [True, False, True, False, False]
+
+
+def test_resource_says_what_sends(monkeypatch):
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=pod-1")
+    told = resource("api", "production").attributes
+    assert told["service.name"] == "orderfleet-api"
+    assert told["service.namespace"] == "orderfleet"
+    assert told["deployment.environment.name"] == "production"
+    assert told["k8s.pod.name"] == "pod-1"
+    assert UUID(str(told["service.instance.id"]))

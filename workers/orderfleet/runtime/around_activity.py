@@ -1,0 +1,64 @@
+"""What stands around every activity of every worker: its logs and its span say whose it is.
+
+The worker puts it outside of all other interceptors but the tracing one. It holds the order id,
+never what an order contains.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+from opentelemetry import trace
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.steps import StepInput
+from orderfleet.telemetry.order_trace import ORDER_ID
+
+_log = structlog.get_logger()
+
+ATTEMPT: Final = "orderfleet.step.attempt"
+STEP: Final = "orderfleet.step.name"
+
+
+class ActivityIdentity(Interceptor):
+    """Binds order, workflow, activity and attempt to logs and span."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
+        """Wrap the activity."""
+        return _Named(next)
+
+
+class _Named(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        info = activity.info()
+        given = input.args[0] if input.args else None
+        order_id = given.order_id if isinstance(given, StepInput) else ""
+        trace.get_current_span().set_attributes(
+            {
+                **({ORDER_ID: order_id} if order_id else {}),
+                STEP: info.activity_type,
+                ATTEMPT: info.attempt,
+                "orderfleet.step.local": info.is_local,
+            }
+        )
+        with structlog.contextvars.bound_contextvars(
+            **({"order_id": order_id} if order_id else {}),
+            workflow_id=info.workflow_id,
+            activity=info.activity_type,
+            attempt=info.attempt,
+        ):
+            try:
+                return await super().execute_activity(input)
+            except Exception as error:
+                _tell(error)
+                raise
+
+
+def _tell(error: Exception) -> None:
+    """One line for a failure that was thought of, a traceback for one that wasn't."""
+    expected = isinstance(error, OrderfleetError | ApplicationError)
+    _log.warning("attempt failed", error=f"{type(error).__name__}: {error}", exc_info=None if expected else error)

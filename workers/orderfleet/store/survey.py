@@ -1,0 +1,26 @@
+"""Counts what the record says is unfinished. Implements `Survey`; the operator takes it now and then.
+
+Never more than once in some seconds: the payments are read through.
+"""
+
+from __future__ import annotations
+
+from orderfleet.contracts.survey import Waiting, WaitKind
+from orderfleet.store.pool import Database
+from orderfleet.store.statements import statement
+
+
+class RecordSurvey:
+    """`Survey` over Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self) -> list[Waiting]:
+        """Unfinished orders by step, payments in INIT and REFUNDING; one round trip.
+
+        Raises:
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        rows = await self._database.fetch(statement("survey"))
+        return [Waiting(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows]
