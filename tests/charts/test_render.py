@@ -192,6 +192,12 @@ def test_the_schema_is_migrated_before_an_upgrade_and_left_alone_by_a_rollback(h
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
 
 
+@pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
+def test_no_pod_is_given_the_variables_of_services(helm, chart):
+    # A Service `orderfleet-api` would set ORDERFLEET_API_PORT to its address.
+    assert all(pod["enableServiceLinks"] is False for _, pod in pods(helm.template(chart)))
+
+
 def test_secrets_are_named_and_never_made(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
     assert not of_kind(objects, "Secret")
