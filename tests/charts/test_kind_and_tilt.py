@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helm import documents
 from tilt import Tilt
 
 from orderfleet.stack import paths
@@ -39,7 +40,7 @@ def rendered(helm) -> list[dict[str, Any]]:
         options = [word for file in named["values"] for word in ("--values", file)]
         result = helm.run("template", named["name"], chart, "--namespace", named["namespace"], *options)
         assert result.returncode == 0, result.stderr
-        objects += [each for each in yaml.safe_load_all(result.stdout) if each]
+        objects += [each for each in documents(result.stdout) if each]
     return objects
 
 
