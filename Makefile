@@ -3,9 +3,11 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 ALONE  := $(MAKE) --no-print-directory
+# Suites that `make test` leaves to `make test-all` and `make test-cluster`.
+SLOWER := chaos cluster observability
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-all lint lock venv tools tools-all ready ready-all chart-docs clean
+.PHONY: help demo up down test test-all lint lock venv tools tools-all ready ready-all chart-docs kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,7 +24,7 @@ down: ## stop the local stack; data stays
 test: ready-all ## what must pass before a change goes in: style, types, layers, tests
 	@$(ALONE) lint
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --ignore=tests/chaos --ignore=tests/observability
+	$(BIN)/coverage run -m pytest -n 3 --dist loadgroup $(addprefix --ignore=tests/,$(SLOWER))
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -68,6 +70,16 @@ tools: ## provide kubectl, Temporal, etcd and kube-apiserver
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision
 tools-all:
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision --all
+
+kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kubectl, helm
+	@deploy/kind/up.sh
+
+kind-down: ## take the kind cluster and its registry away
+	@kind delete cluster --name orderfleet; docker rm -f orderfleet-registry >/dev/null 2>&1 || true
+
+# CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
+test-cluster: ready ## the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
+	$(BIN)/python -m pytest -s -x --timeout=900 tests/cluster $(CLUSTER)
 
 chart-docs: venv ## make the charts' values tables and schemas anew
 	$(BIN)/python tests/charts/chart_docs.py

@@ -1,4 +1,4 @@
-"""Makes what a chart says about its values: `values.schema.json` and the table in its README.
+"""Makes what a chart says about its values, `values.schema.json` and the table in its README, and its copies.
 
 `make chart-docs` runs it as a program, tests/charts holds the files against it. A value with a `# --`
 comment is documented and typed by its default; a group of values takes no other names.
@@ -40,6 +40,9 @@ SET_BY_VALUES = {
 """Settings that have a value of their own in the chart, so that `settings` must not name them again."""
 FIXED = {"ORDERFLEET_HEALTH_HOST", "ORDERFLEET_HEALTH_PORT", "ORDERFLEET_API_HOST", "ORDERFLEET_API_PORT"}
 """Settings that the templates rely on having their defaults."""
+
+COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
+"""Folders of the product's chart, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +164,16 @@ def schema_text(chart: str) -> str:
 def files(chart: str) -> dict[Path, str]:
     """Return each file that is made, with the content it should have."""
     folder = CHARTS / chart
-    return {folder / "values.schema.json": schema_text(chart), folder / "README.md": readme(chart)}
+    made = {folder / "values.schema.json": schema_text(chart), folder / "README.md": readme(chart)}
+    if chart == "orderfleet":
+        for place, (source, pattern) in COPIES.items():
+            for file in sorted((paths.checkout() / source).glob(pattern)):
+                made[folder / place / file.name] = file.read_text()
+    return made
 
 
 if __name__ == "__main__":
     for each in ("orderfleet", "orderfleet-dev"):
         for file, content in files(each).items():
+            file.parent.mkdir(exist_ok=True)
             file.write_text(content)

@@ -13,6 +13,7 @@ CHARTS = ["orderfleet", "orderfleet-dev"]
 @pytest.mark.parametrize("chart", CHARTS)
 def test_schema_and_table_are_fresh(chart):
     for file, content in files(chart).items():
+        assert file.is_file(), "make it: make chart-docs"
         assert file.read_text() == content, "renew it: make chart-docs"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
-from pathlib import Path
+import shutil
 from typing import Any
 
 import pytest
 import yaml
 from chart_docs import FIXED, SET_BY_VALUES
+from helm import documents
 from value_sets import DEVELOPMENT, PRODUCT
 
 from orderfleet.contracts.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
@@ -192,6 +193,12 @@ def test_the_schema_is_migrated_before_an_upgrade_and_left_alone_by_a_rollback(h
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
 
 
+@pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
+def test_no_pod_is_given_the_variables_of_services(helm, chart):
+    # A Service `orderfleet-api` would set ORDERFLEET_API_PORT to its address.
+    assert all(pod["enableServiceLinks"] is False for _, pod in pods(helm.template(chart)))
+
+
 def test_secrets_are_named_and_never_made(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
     assert not of_kind(objects, "Secret")
@@ -246,10 +253,17 @@ def test_the_products_defaults_find_the_development_services(helm):
     assert f"@{named(objects, 'Service', 'postgres')['metadata']['name']}:5432/" in address
 
 
-def test_rules_and_dashboards_are_taken_whole(helm):
-    objects = helm.template("orderfleet", PRODUCT["everything"])
-    files = paths.checkout() / "charts/orderfleet/files"
-    rules = [yaml.safe_load(file.read_text()) for file in sorted(Path(files / "rules").glob("*.yaml"))]
-    assert [each["spec"] for each in of_kind(objects, "PrometheusRule")] == rules
-    boards = [json.loads(next(iter(each["data"].values()))) for each in of_kind(objects, "ConfigMap")]
-    assert boards == [json.loads(file.read_text()) for file in sorted((files / "dashboards").glob("*.json"))]
+def test_rules_and_dashboards_are_taken_whole(helm, tmp_path):
+    chart = shutil.copytree(paths.checkout() / "charts/orderfleet", tmp_path / "orderfleet")
+    rule = {"alert": "Example", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }} is away"}}
+    rules, board = {"groups": [{"name": "example", "rules": [rule]}]}, {"title": "{{ not a template }}", "panels": []}
+    for folder, name, text in (("rules", "x.yaml", yaml.safe_dump(rules)), ("dashboards", "x.json", json.dumps(board))):
+        (chart / "files" / folder).mkdir(exist_ok=True)
+        (chart / "files" / folder / name).write_text(text)
+    result = helm.run("template", "shop", str(chart), values=PRODUCT["everything"])
+    assert result.returncode == 0, result.stderr
+    objects = documents(result.stdout)
+    assert named(objects, "PrometheusRule", "shop-orderfleet-x")["spec"] == rules
+    shown = named(objects, "ConfigMap", "shop-orderfleet-dashboard-x")
+    assert json.loads(shown["data"]["x.json"]) == board
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"

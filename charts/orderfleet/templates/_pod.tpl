@@ -89,6 +89,8 @@
 
 {{/* What restricted pod security asks of a pod, and where it may run. Context: {context, placement}. */}}
 {{- define "orderfleet.pod" -}}
+# The variables of a Service called `orderfleet-api` would be taken for settings.
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
@@ -126,7 +128,7 @@ image: {{ include "orderfleet.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
+  readOnlyRootFilesystem: {{ .Values.readOnlyRootFilesystem }}
   capabilities:
     drop: [ALL]
 {{- end -}}

@@ -6,7 +6,9 @@ import json
 
 import pytest
 from shop import manifest
+from typer.testing import CliRunner
 
+from orderfleet.cli.release import app
 from orderfleet.contracts.names import FINALIZER
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.main import login
@@ -64,3 +66,12 @@ async def test_the_operator_is_stopped_before(api, kubernetes):
     deployment = json.loads(kubernetes.kubectl("get", "deployment", "operator", "-o", "json"))
     assert deployment["spec"]["replicas"] == 0
     await stop_operator(api, kubernetes.namespace, "not-there", "app=operator")
+
+
+def test_the_command_stops_the_operator_and_says_how_many(kubernetes, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
+    held(kubernetes, "release-command", FINALIZER)
+    said = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
+    assert (said.exit_code, said.output) == (0, "Orders let go: 1\n")
+    assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2

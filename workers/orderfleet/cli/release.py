@@ -43,4 +43,4 @@ def release(
                 await stop_operator(kubernetes, namespace, name, stop_pods)
             return await release_orders(kubernetes, watched)
 
-    typer.echo(f"let go of {asyncio.run(run())} Orders")
+    typer.echo(f"Orders let go: {asyncio.run(run())}")

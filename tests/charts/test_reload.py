@@ -1,0 +1,84 @@
+"""The development image's entry point: a changed file starts the role anew, SIGTERM ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orderfleet.stack import paths
+
+ROLE = """
+import pathlib, signal, sys, time
+if sys.argv[1:] == ["job"]:
+    sys.exit(0)
+if sys.argv[1:] == ["broken"] and "fixed" not in pathlib.Path(__file__).read_text():
+    sys.exit(1)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("running", *sys.argv[1:], flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    package = tmp_path / "orderfleet"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(ROLE)
+    return tmp_path
+
+
+@pytest.fixture
+def started(code: Path):
+    running = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(paths.checkout() / "deploy/reload.py"), str(code), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(code)}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def change(code: Path, text: str) -> None:
+    (code / "orderfleet" / "__main__.py").write_text(text)
+
+
+def test_a_changed_file_reaches_the_running_role_in_seconds(started, code):
+    process = started("worker", "orders")
+    assert line(process) == "running worker orders"
+    began = time.monotonic()
+    change(code, ROLE.replace('"running"', '"changed"'))
+    assert line(process) == "changed worker orders"
+    assert time.monotonic() - began < 5
+
+
+def test_a_mistake_waits_for_its_repair(started, code):
+    process = started("broken")
+    change(code, ROLE + "# fixed\n")
+    assert line(process) == "running broken"
+
+
+def test_sigterm_ends_the_role_and_a_job_ends_by_itself(started):
+    process = started("api")
+    assert line(process) == "running api"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    assert started("job").wait(timeout=10) == 0
