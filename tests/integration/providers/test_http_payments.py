@@ -22,8 +22,6 @@ from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
 from record_samples import payment, until
 
-DAMAGED = ["mute", "wrong", "huge", "half", "html", "empty", "redirect"]
-
 
 @pytest.fixture
 def asked() -> PaymentIntent:
@@ -162,6 +160,25 @@ async def test_garbage_is_an_error_that_says_so_and_is_retried(
         server.answers(path, 200, body)
         with pytest.raises(ProviderUnavailable, match=f"gave no usable answer to {path}: ."):
             await call(asked)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("huge", "longer than 65536 bytes"),
+        ("mute", "payment_id: Field required; status: Field required"),
+        ("half", "could not be reached: "),
+        ("drop_after", "could not be reached: "),
+        ("broken", "answered 500: it broke"),
+        ("away", "answered 503: Service Unavailable"),
+    ],
+)
+async def test_an_attempt_that_failed_says_how(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, fault: str, told: str
+) -> None:
+    server.script("/charges", fault)
+    with pytest.raises(ProviderUnavailable, match=told):
+        await payments.charge(asked)
 
 
 @pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
