@@ -25,8 +25,8 @@ def alerts() -> dict[str, dict[str, str]]:
 
 def test_every_alert_has_its_runbook_and_every_runbook_its_alert():
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(alerts())
-    for alert, annotations in alerts().items():
-        assert annotations["runbook"] == f"deploy/docs/runbooks/{alert}.md"
+    for alert, told in alerts().items():
+        assert told["runbook"] == f"deploy/docs/runbooks/{alert}.md"
         assert (RUNBOOKS / f"{alert}.md").read_text().startswith(f"# {alert}\n")
 
 
