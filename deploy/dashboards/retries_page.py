@@ -1,0 +1,103 @@
+"""What the dashboard of retries and latency shows."""
+
+from __future__ import annotations
+
+from panels import Page, Panel, Query, Row
+from queries import quantiles, rate
+
+PAGE = Page(
+    "orderfleet-retries",
+    "Orderfleet: retries and latency",
+    "How long each step takes, how often it is tried again, and why.",
+    [
+        Row(
+            "Retries",
+            [
+                Panel(
+                    "Attempts by step",
+                    "ops",
+                    "Attempts begun, a second.",
+                    [Query(rate("orderfleet_step_attempts_total", "step", "kind"), "{{step}} {{kind}}")],
+                ),
+                Panel(
+                    "Retries by step",
+                    "ops",
+                    "Attempts beyond the first, a second.",
+                    [Query(rate("orderfleet_step_retries_total", "step"), "{{step}}")],
+                    "OrderfleetStepFailing",
+                ),
+                Panel(
+                    "Failures by kind of error",
+                    "ops",
+                    "Attempts that raised, a second.",
+                    [Query(rate("orderfleet_step_failures_total", "step", "error"), "{{step}} {{error}}")],
+                    "OrderfleetStepFailing",
+                ),
+                Panel(
+                    "Time-outs by step",
+                    "ops",
+                    "Attempts that their time-out overtook, a second.",
+                    [Query(rate("orderfleet_step_timeouts_total", "step"), "{{step}}")],
+                ),
+            ],
+        ),
+        Row(
+            "Latency",
+            [
+                Panel(
+                    "Time per attempt",
+                    "s",
+                    "By step, whatever came of it.",
+                    quantiles("orderfleet_step_duration_seconds", "step"),
+                ),
+                Panel(
+                    "Provider and carrier",
+                    "s",
+                    "Time per call.",
+                    quantiles("orderfleet_provider_call_duration_seconds", "provider", "call"),
+                ),
+                Panel(
+                    "Calls by outcome",
+                    "ops",
+                    "Calls to the payment provider and the carrier, a second.",
+                    [
+                        Query(
+                            rate("orderfleet_provider_call_duration_seconds_count", "provider", "call", "outcome"),
+                            "{{provider}} {{call}} {{outcome}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Statements",
+                    "s",
+                    "Time per statement of the record, the wait for a connection included.",
+                    quantiles("orderfleet_database_operation_duration_seconds", "operation"),
+                ),
+                Panel(
+                    "Statements by outcome",
+                    "ops",
+                    "Statements, a second.",
+                    [Query(rate("orderfleet_database_operation_duration_seconds_count", "outcome"), "{{outcome}}")],
+                ),
+                Panel(
+                    "Wait for a connection",
+                    "s",
+                    "In the pools of all processes.",
+                    quantiles("orderfleet_database_pool_wait_seconds"),
+                    "OrderfleetDatabasePoolExhausted",
+                ),
+                Panel(
+                    "Pool",
+                    "short",
+                    "Connections in use and statements that wait, of each process.",
+                    [
+                        Query("orderfleet_database_pool_in_use", "{{instance}} in use"),
+                        Query("orderfleet_database_pool_waiting", "{{instance}} waiting"),
+                        Query("orderfleet_database_pool_size", "{{instance}} at most"),
+                    ],
+                    "OrderfleetDatabasePoolExhausted",
+                ),
+            ],
+        ),
+    ],
+)

@@ -1,0 +1,162 @@
+"""What the dashboard of queues, workers and what runs shows."""
+
+from __future__ import annotations
+
+from panels import Page, Panel, Query, Row
+from queries import QUEUE, VERSIONED, quantiles, rate
+
+PAGE = Page(
+    "orderfleet-workers",
+    "Orderfleet: workers",
+    "Whether there are enough workers, and what runs.",
+    [
+        Row(
+            "Queues",
+            [
+                Panel(
+                    "Backlog",
+                    "short",
+                    "Tasks that wait for a worker, approximately.",
+                    [
+                        Query(
+                            'max by (task_queue, kind) (orderfleet_queue_backlog{task_queue=~"$queue"})',
+                            "{{task_queue}} {{kind}}",
+                        )
+                    ],
+                    "OrderfleetBacklogOld",
+                ),
+                Panel(
+                    "Age of the backlog",
+                    "s",
+                    "How long the oldest task has waited.",
+                    [
+                        Query(
+                            'max by (task_queue, kind) (orderfleet_queue_backlog_age_seconds{task_queue=~"$queue"})',
+                            "{{task_queue}} {{kind}}",
+                        )
+                    ],
+                    "OrderfleetBacklogOld",
+                ),
+                Panel(
+                    "Pollers",
+                    "short",
+                    "Polls that are open at Temporal.",
+                    [
+                        Query(
+                            f"sum by (task_queue, poller_type) (temporal_num_pollers{{{QUEUE}}})",
+                            "{{task_queue}} {{poller_type}}",
+                        )
+                    ],
+                    "OrderfleetNoPollers",
+                ),
+                Panel(
+                    "Schedule to start, activities",
+                    "s",
+                    "How long a regular activity waits for a worker.",
+                    quantiles("temporal_activity_schedule_to_start_latency_seconds", "task_queue", where=QUEUE),
+                    "OrderfleetScheduleToStartSlow",
+                ),
+                Panel(
+                    "Schedule to start, workflow tasks",
+                    "s",
+                    "How long a workflow task waits for a worker.",
+                    quantiles("temporal_workflow_task_schedule_to_start_latency_seconds", "task_queue", where=QUEUE),
+                ),
+            ],
+        ),
+        Row(
+            "Workers",
+            [
+                Panel(
+                    "Slots used",
+                    "short",
+                    "Tasks that workers have in hand.",
+                    [
+                        Query(
+                            f"sum by (task_queue, worker_type) (temporal_worker_task_slots_used{{{QUEUE}}})",
+                            "{{task_queue}} {{worker_type}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Slots available",
+                    "short",
+                    "Tasks that workers could take more.",
+                    [
+                        Query(
+                            f"sum by (task_queue, worker_type) (temporal_worker_task_slots_available{{{QUEUE}}})",
+                            "{{task_queue}} {{worker_type}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Cached workflows",
+                    "short",
+                    "Workflows that workers keep in memory.",
+                    [Query(f"sum by (task_queue) (temporal_sticky_cache_size{{{QUEUE}}})", "{{task_queue}}")],
+                ),
+                Panel(
+                    "Workflow task time",
+                    "s",
+                    "Time a workflow task takes, replay included.",
+                    quantiles("temporal_workflow_task_execution_latency_seconds", "task_queue", where=QUEUE),
+                ),
+                Panel(
+                    "Workflows completed",
+                    "ops",
+                    "By type, a second.",
+                    [
+                        Query(
+                            rate("temporal_workflow_completed_total", "workflow_type", where=QUEUE),
+                            "{{workflow_type}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Calls to Temporal",
+                    "ops",
+                    "By operation, a second.",
+                    [
+                        Query(
+                            rate("temporal_request_total", "operation", where='namespace=~"$namespace"'),
+                            "{{operation}}",
+                        )
+                    ],
+                    "OrderfleetResourceExhausted",
+                ),
+            ],
+        ),
+        Row(
+            "Processes",
+            [
+                Panel(
+                    "CPU",
+                    "percentunit",
+                    "Of one core, by process.",
+                    [
+                        Query(
+                            f"rate(process_cpu_seconds_total[$__rate_interval]) {VERSIONED}", "{{instance}} {{version}}"
+                        )
+                    ],
+                ),
+                Panel(
+                    "Memory",
+                    "bytes",
+                    "Resident, by process.",
+                    [Query(f"process_resident_memory_bytes {VERSIONED}", "{{instance}} {{version}}")],
+                ),
+                Panel(
+                    "What runs",
+                    "short",
+                    "Processes by role and version.",
+                    [
+                        Query(
+                            'sum by (role, version, temporalio) (orderfleet_build_info{version=~"$version"})',
+                            "{{role}} {{version}}, SDK {{temporalio}}",
+                        )
+                    ],
+                ),
+            ],
+        ),
+    ],
+)

@@ -1,0 +1,129 @@
+"""Every panel of every dashboard shows something of a real run, scraped by a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+from shop import Shop, manifest
+
+from orderfleet.stack import paths, ports
+from orderfleet.telemetry.catalog import CATALOG, Declared
+from own_prometheus import Prometheus
+from worker_processes import WorkerFleet, until
+
+DASHBOARDS = sorted((paths.checkout() / "deploy" / "dashboards").glob("*.json"))
+VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$version": ".*"}
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+FAULTS = "charge:error=0.4,hang=0.1,length=1s;dispatch_carrier:error=0.75;seed=5"
+
+
+def queries() -> list[tuple[str, str]]:
+    """Title of the panel and expression, with the variables filled in, of every query and annotation."""
+    return [
+        (f"{file.stem}: {panel['title']} ({target['refId']})", _filled(target["expr"]))
+        for file in DASHBOARDS
+        for panel in json.loads(file.read_text())["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+def _filled(text: str) -> str:
+    for name, value in VARIABLES.items():
+        text = text.replace(name, value)
+    assert "$" not in text, text
+    return text
+
+
+def empty(prometheus: Prometheus) -> list[tuple[str, str]]:
+    """Panels that show nothing."""
+    return [
+        (title, text)
+        for title, text in queries()
+        if not any(math.isfinite(float(series["value"][1])) for series in prometheus.query(text))
+    ]
+
+
+def unseen(prometheus: Prometheus) -> list[str]:
+    """Metrics that nobody has emitted."""
+
+    def name(declared: Declared) -> str:
+        return f"{declared.name}_count" if declared.kind == "histogram" else declared.name
+
+    return [declared.name for declared in CATALOG if not prometheus.query(name(declared))]
+
+
+async def test_no_panel_is_empty_and_no_metric_unseen(
+    shop: Shop, temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path, scraping: Any
+) -> None:
+    environment = {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
+        "ORDERFLEET_STEP_INITIAL_INTERVAL": "50ms",
+        "ORDERFLEET_STEP_BACKOFF": "1",
+        "ORDERFLEET_STEP_ATTEMPTS": "2",
+        "ORDERFLEET_CHARGE_TIMEOUT": "500ms",
+        "ORDERFLEET_FAULTS": FAULTS,
+    }
+    sdk = {kind: str(ports.choose(0)) for kind in ("orders", "shipping")}
+    async with AsyncExitStack() as stack:
+        fleet = WorkerFleet(stack, environment, tmp_path)
+        workers = [await fleet.worker(kind, ORDERFLEET_TEMPORAL_METRICS_PORT=sdk[kind]) for kind in sdk]
+        operator, api = await fleet.operator(), await fleet.api()
+        for process in (*workers, operator, api):
+            await process.answers("/readyz", 200)
+        prometheus: Prometheus = scraping(
+            {
+                "orderfleet": [process.port for process in (*workers, operator, api)],
+                "temporal-sdk": [int(port) for port in sdk.values()],
+            }
+        )
+        await until(lambda: asyncio.to_thread(prometheus.ready), bool)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
+            # A counter's first value is no rise: a later wave is what a rate shows.
+            for wave in range(60):
+                await _wave(wave, shop, caller)
+                missing = await asyncio.to_thread(lambda: (empty(prometheus), unseen(prometheus)))
+                if missing == ([], []):
+                    break
+        assert missing == ([], [])
+        for title, text in queries():
+            assert prometheus.query(text), title
+
+
+async def _wave(number: int, shop: Shop, caller: httpx.AsyncClient) -> None:
+    """Orders that ship, fail, are refused, canceled, reviewed and undone."""
+    given = {"items": ITEMS, "address": ADDRESS}
+    auto = {**given, "review": {"mode": "auto"}}
+    for kind, body in {
+        **{f"auto-{each}": auto for each in range(4)},
+        "refused": {**auto, "payment_id": f"refuse-panel-{number}"},
+        "wrong": {**auto, "address": {**ADDRESS, "city": "  "}},
+        "approved": given,
+        "canceled": given,
+        "waits": given,
+    }.items():
+        await caller.post("/orders", json={"order_id": f"panel-{number}-{kind}", **body})
+    await shop.apply(manifest(f"panel-{number}-declared", approved=number % 2 == 0))
+    await caller.get(f"/orders/panel-{number}-nobody")
+
+    async def reviewed() -> bool:
+        answers = [await caller.get(f"/orders/panel-{number}-{kind}") for kind in ("approved", "canceled")]
+        return all(answer.json().get("step") == "manual_review" for answer in answers)
+
+    await until(reviewed, bool)
+    await caller.post(f"/orders/panel-{number}-approved/signals/approve")
+    await caller.post(f"/orders/panel-{number}-canceled/signals/cancel", json={"reason": "no more wanted"})

@@ -1,0 +1,63 @@
+"""A Prometheus of a test's own: scrapes each second, answers queries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orderfleet.stack import ports
+from prometheus_programs import program
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A Prometheus that runs."""
+
+    port: int
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Answer of an instant query; fails on an error in it."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            told = json.load(answer)
+        assert told["status"] == "success", told
+        found: list[dict[str, Any]] = told["data"]["result"]
+        return found
+
+    def ready(self) -> bool:
+        try:
+            return bool(self.query("vector(1)"))
+        except OSError:
+            return False
+
+
+@contextmanager
+def running(folder: Path, jobs: dict[str, list[int]]) -> Iterator[Prometheus]:
+    port = ports.choose(0)
+    scrapes = [
+        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{each}" for each in found]}]}
+        for job, found in jobs.items()
+    ]
+    config = folder / "prometheus.yaml"
+    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
+    with (folder / "prometheus.out").open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"),
+                *(f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"),
+            ],
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield Prometheus(port)
+        finally:
+            process.terminate()
+            process.wait(20)
