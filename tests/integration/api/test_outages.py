@@ -147,8 +147,9 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
         async def approved() -> int:
             return (await caller.post(f"/orders/{order_id}/signals/approve")).status_code
 
-        await eventually(approved, lambda status: status in {200, 202})
-        await running.until_recorded(order_id, lambda status: status.step == "shipped")
+        # What a silent line kept is passed on now: the cancel among it may come first.
+        await eventually(approved, lambda status: status in {200, 202, 409})
+        await running.until_recorded(order_id, lambda status: status.ended)
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
