@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -53,8 +54,14 @@ async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, post
         metrics = await caller.get("/metrics")
         assert "process_cpu_seconds_total" in metrics.text
         assert "orderfleet" in (await caller.get("/openapi.json")).text.lower()
+        await caller.get("/orders/no-such-order", headers={"X-Request-ID": "asked-by-a-test"})
         api.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(api.wait(), 20) == 0
+        _, told = await asyncio.wait_for(api.communicate(), 20)
+    assert api.returncode == 0
+    lines = [json.loads(line) for line in told.decode().splitlines()]
+    (line,) = [line for line in lines if line.get("request_id") == "asked-by-a-test"]
+    expected = {"event": "request", "role": "api", "order_id": "no-such-order", "status": 404}
+    assert expected.items() <= line.items()
 
 
 async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, postgres_url):

@@ -39,6 +39,40 @@ def test_every_error_is_documented_as_a_problem_with_an_example(operations):
             assert ("Retry-After" in response.get("headers", {})) == (status == "503"), name
 
 
+def test_every_success_shows_an_example_that_fits_what_is_answered(app, operations):
+    resolve = app.openapi()["components"]["schemas"]
+    for name, operation in operations:
+        if any(probe in name for probe in ("/healthz", "/readyz", "/metrics")):
+            continue
+        for status, response in operation["responses"].items():
+            content = response.get("content", {}).get("application/json")
+            if status >= "300" or content is None:
+                continue
+            schema = resolve[content["schema"]["$ref"].rpartition("/")[2]]
+            assert set(schema["required"]) <= content["example"].keys() <= schema["properties"].keys(), name
+            assert response["description"] != "Successful Response", name
+
+
+def test_every_body_shows_an_example(app, operations):
+    for name, operation in operations:
+        body = operation.get("requestBody")
+        if body is not None:
+            assert "example" in str(body) + str(app.openapi()["components"]["schemas"][_named(body)]), name
+
+
+def _named(body):
+    schema = body["content"]["application/json"]["schema"]
+    one = next(part for part in schema.get("anyOf", [schema]) if "$ref" in part)
+    return one["$ref"].rpartition("/")[2]
+
+
+def test_every_route_but_the_probes_and_nothing_else_asks_who_calls(operations):
+    for name, operation in operations:
+        open_to_all = any(probe in name for probe in ("/healthz", "/readyz", "/metrics"))
+        assert operation.get("security") == (None if open_to_all else [{"bearer": []}]), name
+        assert ("401" in operation["responses"]) is not open_to_all, name
+
+
 def test_every_route_of_orders_documents_when_it_is_away(operations):
     for name, operation in operations:
         if "/orders" in name:

@@ -84,10 +84,34 @@ EVENTS_EXAMPLE: Final[dict[str, Any]] = {
             "detail": {"amount": "9.00", "payment": "pay-ord-1"},
         }
     ],
-    "next_after": None,
+    "next_after": 7,
 }
 
 
-def example(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of a successful answer that shows `content`."""
-    return {200: {"content": {"application/json": {"example": content}}}}
+CREATED_EXAMPLE: Final[dict[str, Any]] = {
+    "order_id": "ord-1",
+    "workflow_id": "order-ord-1",
+    "run_id": "01a1fd98-5496-778d-8d4f-97fa9e5bd7e1",
+    "payment_id": "pay-ord-1",
+    "message": "order ord-1 is started; it waits for approval",
+}
+
+CHANGED_EXAMPLE: Final[dict[str, Any]] = {
+    "order_id": "ord-1",
+    "workflow_id": "order-ord-1",
+    "result": "taken",
+    "message": "order ord-1 is approved",
+}
+
+QUEUED_EXAMPLE: Final[dict[str, Any]] = {
+    **CHANGED_EXAMPLE,
+    "result": "queued",
+    "message": "no worker answered; order ord-1 will be approved when one runs, unless it is too late then",
+}
+
+
+def example(
+    content: dict[str, Any], *, status: int = 200, description: str = "Done.", **more: Any
+) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of a successful answer that shows `content`; `more` is added to it."""
+    return {status: {"description": description, "content": {"application/json": {"example": content}}, **more}}

@@ -7,6 +7,7 @@ an envelope.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -36,6 +37,17 @@ class Body(BaseModel):
     """A request body; an unknown field is refused, because it is most often a misspelt one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_text(cls, data: Any) -> Any:
+        """Refuse half a surrogate pair: JSON can spell it, and neither a hash nor the record can take it."""
+        try:
+            json.dumps(data, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            msg = "half a surrogate pair (\\ud800 to \\udfff) is no character; leave it out"
+            raise ValueError(msg) from None
+        return data
 
 
 class ReviewTerms(Body):

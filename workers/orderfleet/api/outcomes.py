@@ -10,7 +10,7 @@ from typing import Final
 
 from fastapi import Response
 
-from orderfleet.api.answers import Changed
+from orderfleet.api.answers import CHANGED_EXAMPLE, QUEUED_EXAMPLE, Changed, example
 from orderfleet.api.intake import Unprocessable
 from orderfleet.api.models import Cancel
 from orderfleet.api.problems import documented
@@ -21,10 +21,11 @@ from orderfleet.contracts.order import Address
 from orderfleet.orders.validation import of_address
 
 RESPONSES: Final = {
-    202: {"model": Changed, "description": "Queued: handled when a worker runs."},
-    **documented(400, 401, 403, 404, 409, 413, 422, 503),
+    **example(CHANGED_EXAMPLE, description="The workflow took it."),
+    **example(QUEUED_EXAMPLE, status=202, description="Queued: handled when a worker runs.", model=Changed),
+    **documented(400, 401, 403, 404, 409, 413, 422, 503, refusal="the package is already dispatched"),
 }
-"""What a route that changes an order answers beside 200."""
+"""What a route that changes an order answers."""
 
 
 async def approve(services: Services, response: Response, order_id: str, request_id: str) -> Changed:

@@ -69,6 +69,7 @@ _UNAUTHENTICATED: Final = Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who 
 _FORBIDDEN: Final = Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not for this caller")
 _NOT_FOUND: Final = Kind(HTTPStatus.NOT_FOUND, "order-not-found", "Order not found")
 _TAKEN: Final = Kind(HTTPStatus.CONFLICT, "order-id-taken", "Order id taken")
+_REFUSED: Final = Kind(HTTPStatus.CONFLICT, "refused", "The order refused the change")
 _TEMPORAL_AWAY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "temporal-away", "Temporal is away")
 _INTERNAL: Final = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
 
@@ -80,7 +81,7 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     OrderNotFound: _NOT_FOUND,
     ShipmentNotFound: Kind(HTTPStatus.NOT_FOUND, "shipment-not-found", "Shipment not found"),
     OrderConflict: _TAKEN,
-    OrderRefused: Kind(HTTPStatus.CONFLICT, "refused", "The order refused the change"),
+    OrderRefused: _REFUSED,
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,
     StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-away", "The record is away"),
@@ -116,19 +117,24 @@ def too_large_detail(limit: int) -> str:
     return f"the body is above {limit} bytes; send a smaller one"
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI descriptions of a route's errors; `app` adds the schema they refer to."""
-    return {status: _description(status) for status in statuses}
+def documented(*statuses: int, refusal: str = "") -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI descriptions of a route's errors; `app` adds the schema they refer to.
+
+    Args:
+        statuses: of the errors.
+        refusal: what an order that refuses a change may say, for routes whose 409 is that.
+    """
+    told = {**_EXAMPLES, int(HTTPStatus.CONFLICT): (_REFUSED, refusal)} if refusal else _EXAMPLES
+    return {status: _description(*told[status]) for status in statuses}
 
 
-def _description(status: int) -> dict[str, Any]:
-    kind, detail = _EXAMPLES[status]
+def _description(kind: Kind, detail: str) -> dict[str, Any]:
     content = {
         "schema": {"$ref": f"#/components/schemas/{Problem.__name__}"},
         "example": _problem(kind, detail, "/orders/ord-1", _fields([detail]) if kind is _INVALID else []),
     }
     described: dict[str, Any] = {"description": kind.title, "content": {MEDIA_TYPE: content}}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = {"description": "Seconds to wait before the same request again.", "schema": {"type": "integer"}}
         described["headers"] = {"Retry-After": seconds}
     if kind in {_UNAUTHENTICATED, _FORBIDDEN}:

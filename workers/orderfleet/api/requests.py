@@ -44,12 +44,12 @@ class RequestLog:
         request_id = _request_id(headers.get(HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
         async def answered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
-from orderfleet.api.answers import EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
+from orderfleet.api.answers import CREATED_EXAMPLE, EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
 from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.intake import order_id_for, to_input
 from orderfleet.api.models import NewOrder, OrderTerms, StartOrder
@@ -32,7 +32,10 @@ _REPLAYED: Final[dict[str, Any]] = {
     }
 }
 
-_STARTED: Final = {201: _REPLAYED, **documented(400, 401, 403, 409, 413, 422, 503)}
+_STARTED: Final = {
+    **example(CREATED_EXAMPLE, status=201, description="Started.", **_REPLAYED),
+    **documented(400, 401, 403, 409, 413, 422, 503),
+}
 _STATUS: Final = {**example(STATUS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
 _EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
 

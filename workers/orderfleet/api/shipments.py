@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
+from orderfleet.api.answers import example
 from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.models import Body
 from orderfleet.api.parameters import IdOfOrder
@@ -31,6 +32,7 @@ class CarrierState(StrEnum):
     DELIVERED = "delivered"
 
 
+_NEVER_WENT: Final = "shipment 'shipping-ord-1-1' is canceled: its package never went out"
 _STATUS: Final = {
     CarrierState.BOOKED: ShipmentStatus.DISPATCHED,
     CarrierState.IN_TRANSIT: ShipmentStatus.DISPATCHED,
@@ -66,7 +68,10 @@ IdOfShipment = Annotated[
 @router.post(
     "/{shipment_id}/updates",
     summary="The carrier's word on a shipment",
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 503),
+    responses={
+        **example({"order_id": "ord-1", "shipment_id": "shipping-ord-1-1", "result": "taken"}, description="Heard."),
+        **documented(400, 401, 403, 404, 409, 413, 422, 503, refusal=_NEVER_WENT),
+    },
 )
 async def update(order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierWord, services: Given) -> Told:
     """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out."""

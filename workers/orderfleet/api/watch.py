@@ -22,12 +22,23 @@ router = APIRouter(prefix="/orders", tags=["orders"], dependencies=[needs(Role.R
 
 _MEDIA_TYPE: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_EXAMPLE: Final = (
-    f"id: 7\nevent: status\ndata: {SourcedStatus.model_validate(STATUS_EXAMPLE).model_dump_json()}\n\n"
-    "event: end\ndata: {}\n\n"
-)
+_EVENT: Final = {
+    "type": "object",
+    "description": "One event, on the wire as the lines `id: …`, `event: …`, `data: …` and an empty one.",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Rises with each change of the order."},
+        "event": {"enum": ["status", "end"]},
+        "data": {"type": "string", "description": "The order's status as JSON; `{}` at the end."},
+    },
+}
+_EXAMPLE: Final = {
+    "id": "7",
+    "event": "status",
+    "data": SourcedStatus.model_validate(STATUS_EXAMPLE).model_dump_json(),
+}
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The events.", "content": {_MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
+    200: {"description": "The events.", "content": {_MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
     204: {"description": "The order has ended and `Last-Event-ID` is its last state: don't come again."},
     **documented(401, 403, 404, 422, 503),
 }

@@ -10,6 +10,7 @@ from orderfleet.contracts.money import CURRENCIES
 from orderfleet.contracts.order import Address, OrderInput
 
 _PLACES: Final = 4
+_MOST: Final = 1_000_000  # pieces of one item, as in the Order resource
 _LARGEST: Final = Decimal(10) ** 10
 
 
@@ -38,6 +39,8 @@ def _of_items(order: OrderInput) -> Iterator[str]:
             yield f"{where}.sku: is empty; name the article"
         if item.qty < 1:
             yield f"{where}.qty: {item.qty} is below 1; order at least one"
+        if item.qty > _MOST:
+            yield f"{where}.qty: is above {_MOST}; order less, or in several items"
         if item.price is None:
             if order.policy.require_prices:
                 yield f"{where}.price: is missing; prices are required here"

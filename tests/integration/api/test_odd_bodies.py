@@ -1,0 +1,53 @@
+"""Bodies that no honest client sends: refused, or taken whole, and never an internal error."""
+
+from __future__ import annotations
+
+import pytest
+
+ADDRESS = '{"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}'
+ORDER = '{"items": [{"sku": %s, "qty": %s, "price": %s}], "address": ' + ADDRESS + "}"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("[" * 100_000, 400),
+        ('{"items": ' * 20_000, 400),
+        ("1" * 10_000, 400),
+        (b"\xff\xfe", 400),
+        ("null", 422),
+        ('"text"', 422),
+        ("[]", 422),
+        (ORDER % ('"\\ud800"', "1", "1"), 422),
+        (ORDER % ('"tea"', "1e400", "1"), 422),
+        (ORDER % ('"tea"', "1", "NaN"), 422),
+        (ORDER % ('"tea"', "1", '"Infinity"'), 422),
+        (ORDER % ('"tea"', "1", "1e30"), 422),
+        (ORDER % ('"tea"', "1" + "0" * 400, "1"), 422),
+        (ORDER % ('"tea"', "-1", "1"), 422),
+        (ORDER % ('"tea\\u0000"', "1", "1"), 201),
+        (ORDER % ('"\\u2603"', "1", '"0.0001"'), 201),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_odd_body_is_refused_or_taken(api, body, status):
+    async with api() as caller:
+        answer = await caller.post("/orders", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status, answer.text
+    if status >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "body", ['{"reason": "\\u0000"}', '{"reason": "\\ud83d\\ude80"}', '{"reason": "\\ud800"}', '{"reason": ""}']
+)
+async def test_odd_reason_cancels_or_is_refused(api, running, order_id, new_order, until, body):
+    async with api() as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        path = f"/orders/{order_id}/cancel"
+        answer = await caller.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == (422 if "ud800" in body else 200), answer.text
+        if answer.status_code == 200:
+            await until(caller, order_id, "canceled")
+            await running.until_recorded(order_id, lambda status: status.ended)
