@@ -23,13 +23,16 @@ from fleet import Fleet, eventually, fleet
 from orderfleet.api.app import create_app
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import PATIENCE, Services
+from orderfleet.api.services import Services
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.runtime.settings import Settings
 from orderfleet.store import Database, Feed, OrderReads
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+
+UNHURRIED = timedelta(seconds=10)
+"""What is not about time must not fail because the machine is busy."""
 
 Api = Callable[..., Any]
 
@@ -74,7 +77,12 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
 
     @asynccontextmanager
     async def made(
-        *, temporal: Any = None, database_url: str = "", listening: bool = False, **settings: Any
+        *,
+        temporal: Any = None,
+        database_url: str = "",
+        listening: bool = False,
+        patience: timedelta = UNHURRIED,
+        **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
         given = Settings(
             orders_task_queue=task_queues.orders,
@@ -83,9 +91,9 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             **settings,
         )
         async with Database(database_url or postgres_url, pool_size=3, timeout=timedelta(seconds=2)) as database:
-            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=PATIENCE)
-            desk = OrderDesk(client, OrderReads(database), patience=PATIENCE)
-            carrier = CarrierDesk(client, desk, patience=PATIENCE)
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=patience)
+            desk = OrderDesk(client, OrderReads(database), patience=patience)
+            carrier = CarrierDesk(client, desk, patience=patience)
             fanout = Fanout(Feed(database))
             app = create_app(Services(given, desk, carrier, Readiness({}), fanout, heartbeat_seconds=0.2))
             try:

@@ -14,12 +14,13 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from line_between import Line, line_to
+from orderfleet.api.services import PATIENCE
 from orderfleet.stack import ports
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
-BOUND = 3.0
-"""The 2 s promised, and one for a busy machine."""
+BOUND = 4.0
+"""The 2 s promised, and as many for a busy machine."""
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
     api, running, temporal_line, order_id, new_order, how
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
-    async with api(temporal=client) as caller:
+    async with api(temporal=client, patience=PATIENCE) as caller:
         await new_order(caller, order_id)
         await running.until_recorded(order_id, lambda status: status.step == "manual_review")
         await harm(temporal_line, how)
@@ -154,7 +155,7 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
 async def test_postgres_that_went_under_it_is_503_within_two_seconds_until_it_is_back(
     api, running, postgres_line, postgres_url, order_id, new_order, until, how
 ):
-    async with api(database_url=through(postgres_line, postgres_url)) as caller:
+    async with api(database_url=through(postgres_line, postgres_url), patience=PATIENCE) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         assert (await caller.get("/orders")).status_code == 200
@@ -173,7 +174,7 @@ async def test_both_silent_are_503_within_two_seconds_for_every_route(
     api, running, temporal_line, postgres_line, postgres_url, order_id, new_order, until
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
-    async with api(temporal=client, database_url=through(postgres_line, postgres_url)) as caller:
+    async with api(temporal=client, database_url=through(postgres_line, postgres_url), patience=PATIENCE) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         for line in (temporal_line, postgres_line):

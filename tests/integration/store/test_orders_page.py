@@ -17,7 +17,7 @@ from orderfleet.store import Database, OrderReads
 from orderfleet.store.statements import statement
 from record_samples import AT, order, progress, receive
 
-MANY = 200_000
+MANY = 100_000
 """Enough that every wrong plan reads far more than a page; a right one costs the same at a million."""
 FILL = f"""
 set session_replication_role = replica;
@@ -38,6 +38,10 @@ select 'pay-' || n, 'ord-' || n, 'CHARGED', 1, 'USD' from generate_series(1, {MA
 insert into shipments (shipment_id, order_id, attempt, status)
 select 'shipping-ord-' || n, 'ord-' || n, 1, 'dispatched' from generate_series(1, {MANY}) n;
 """
+
+# One worker fills the table, once.
+pytestmark = pytest.mark.xdist_group("orders_page")
+
 MIDDLE = Place(created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=MANY // 2), order_id=f"ord-{MANY // 2}")
 
 

@@ -65,7 +65,7 @@ async def test_a_first_that_is_late_and_good_still_wins():
         late.set()
         return "record"
 
-    assert (await hedged(first(), second, good=bool, patience=60))[0] == "workflow"
+    assert (await hedged(first(), second, good=bool, patience=4))[0] == "workflow"
 
 
 async def test_neither_in_time_is_told_of_both_and_leaves_nothing_running():

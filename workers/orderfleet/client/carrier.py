@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from orderfleet.client.client import OrderClient
+from orderfleet.client.client import RPC_TIMEOUT, OrderClient
 from orderfleet.client.desk import OrderDesk
 from orderfleet.client.errors import OrderNotFound, OrderRefused, ShipmentNotFound, in_time
 from orderfleet.client.results import Heard
@@ -24,7 +24,7 @@ class CarrierDesk:
         patience: longest wait in one call.
     """
 
-    def __init__(self, client: OrderClient, desk: OrderDesk, *, patience: timedelta = timedelta(seconds=10)) -> None:
+    def __init__(self, client: OrderClient, desk: OrderDesk, *, patience: timedelta = RPC_TIMEOUT) -> None:
         self._client = client
         self._desk = desk
         self._patience = patience.total_seconds()

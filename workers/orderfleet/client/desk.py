@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orderfleet.client.client import OrderClient
+from orderfleet.client.client import RPC_TIMEOUT, OrderClient
 from orderfleet.client.errors import (
     OrderConflict,
     OrderEnded,
@@ -63,9 +63,7 @@ class OrderDesk:
         patience: longest wait for both together in one call, so that a caller hears in time that one is away.
     """
 
-    def __init__(
-        self, client: OrderClient, reader: OrderReader, *, patience: timedelta = timedelta(seconds=10)
-    ) -> None:
+    def __init__(self, client: OrderClient, reader: OrderReader, *, patience: timedelta = RPC_TIMEOUT) -> None:
         self._client = client
         self._reader = reader
         self._patience = patience.total_seconds()
