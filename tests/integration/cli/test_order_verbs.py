@@ -105,7 +105,7 @@ async def test_describe_names_the_sides_that_can_not_be_asked(orderfleet, worker
     for verb in ("describe", "status", "list", "events"):
         arguments = [verb] if verb == "list" else [verb, order_id]
         result = await orderfleet("order", *arguments)
-        assert (result.code, len(result.err.splitlines())) == (5, 1), result.err
+        assert (result.code, len(result.err.splitlines())) == (5, 1), f"{verb}: {result.err}"
 
 
 async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, running, order_id):

@@ -66,8 +66,6 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     from orderfleet.stack.errors import Busy, NoSuchPart, NotUp  # noqa: PLC0415
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
-        Wrong: (Exit.WRONG, ""),
-        UnsafeSettings: (Exit.WRONG, ""),
         OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` shows those there are"),
         OrderConflict: (Exit.REFUSED, ""),
         OrderRefused: (Exit.REFUSED, ""),
@@ -83,9 +81,13 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     }
     if isinstance(error, Unprocessable):
         return Exit.WRONG, "\n".join(error.problems)
+    if isinstance(error, Wrong | UnsafeSettings):
+        return Exit.WRONG, str(error)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):
-            return code, f"{error}; {hint}" if hint else str(error)
+            # What Temporal and Postgres say of themselves may have several lines.
+            text = " ".join(str(error).split())
+            return code, f"{text}; {hint}" if hint else text
     return Exit.FAILED, str(error)
 
 
