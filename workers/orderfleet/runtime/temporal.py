@@ -18,6 +18,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from orderfleet.runtime.settings import Settings
+from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
 
 _log = structlog.get_logger()
@@ -44,7 +45,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         api_key=config.get("api_key"),
         rpc_metadata=config.get("rpc_metadata") or {},
         data_converter=pydantic_data_converter,
-        interceptors=[TracingInterceptor()] if settings.otlp_endpoint else [],
+        interceptors=[RawStarts(), TracingInterceptor()] if settings.otlp_endpoint else [],
         runtime=runtime,
         lazy=lazy,
     )
