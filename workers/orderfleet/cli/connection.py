@@ -7,7 +7,7 @@ it had to take.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from orderfleet.cli.configuration import read_settings
@@ -24,19 +24,12 @@ async def desk(settings: Settings) -> AsyncIterator[OrderDesk]:
     from orderfleet.runtime.temporal import connect as connect_to_temporal  # noqa: PLC0415
     from orderfleet.store import OrderReads  # noqa: PLC0415
     from orderfleet.store import connect as connect_to_store  # noqa: PLC0415
+    from orderfleet.telemetry.tracing import sending  # noqa: PLC0415
 
     temporal = await connect_to_temporal(settings, lazy=True)
-    with _traced(settings):
+    with sending(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
         async with connect_to_store(settings, "cli") as database:
             yield OrderDesk(OrderClient.of(temporal, settings), OrderReads(database))
-
-
-def _traced(settings: Settings) -> AbstractContextManager[None]:
-    if not settings.otlp_endpoint:
-        return nullcontext()
-    from orderfleet.telemetry.tracing import sending  # noqa: PLC0415 - loads grpc
-
-    return sending(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio)
 
 
 def settings_here() -> Settings:
