@@ -31,6 +31,10 @@ class Prometheus:
         found: list[dict[str, Any]] = told["data"]["result"]
         return found
 
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire now."""
+        return {found["metric"]["alertname"] for found in self.query('ALERTS{alertstate="firing"}')}
+
     def ready(self) -> bool:
         try:
             return bool(self.query("vector(1)"))
@@ -39,14 +43,17 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, jobs: dict[str, list[int]]) -> Iterator[Prometheus]:
+def running(folder: Path, jobs: dict[str, list[int]], rules: str = "") -> Iterator[Prometheus]:
     port = ports.choose(0)
     scrapes = [
         {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{each}" for each in found]}]}
         for job, found in jobs.items()
     ]
     config = folder / "prometheus.yaml"
-    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
+    (folder / "rules.yaml").write_text(rules)
+    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    told = {"global": often, "scrape_configs": scrapes, "rule_files": ["rules.yaml"] if rules else []}
+    config.write_text(json.dumps(told))
     with (folder / "prometheus.out").open("wb") as output:
         process = subprocess.Popen(
             [

@@ -64,8 +64,8 @@ class WorkerFleet:
         self._folder = folder
         self._count = 0
 
-    async def worker(self, kind: str, **environment: str) -> WorkerProcess:
-        return await self._stack.enter_async_context(self._run(("worker", kind), environment))
+    async def worker(self, kind: str, port: int = 0, **environment: str) -> WorkerProcess:
+        return await self._stack.enter_async_context(self._run(("worker", kind), environment, port=port))
 
     async def operator(self, **environment: str) -> WorkerProcess:
         return await self._stack.enter_async_context(self._run(("operator",), environment))
@@ -79,10 +79,14 @@ class WorkerFleet:
 
     @asynccontextmanager
     async def _run(
-        self, command: tuple[str, ...], environment: dict[str, str], listens: str = "ORDERFLEET_HEALTH_PORT"
+        self,
+        command: tuple[str, ...],
+        environment: dict[str, str],
+        listens: str = "ORDERFLEET_HEALTH_PORT",
+        port: int = 0,
     ) -> AsyncIterator[WorkerProcess]:
         self._count += 1
-        port = ports.choose(0)
+        port = port or ports.choose(0)
         log = self._folder / f"{'-'.join(command)}-{self._count}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(

@@ -24,4 +24,4 @@ __all__ = ["shop"]
 def scraping(tmp_path: Path) -> Iterator[Any]:
     """Start a Prometheus that scrapes ports by job, each second."""
     with ExitStack() as stack:
-        yield lambda jobs: stack.enter_context(running(tmp_path, jobs))
+        yield lambda jobs, rules="": stack.enter_context(running(tmp_path, jobs, rules))

@@ -15,9 +15,11 @@ async def test_requests_are_counted_by_route_and_status(api, order_id, new_order
             await caller.get("/orders/never-heard-of/status")
             await caller.get(f"/no/such/path/{order_id}")
             await caller.request("BREW", "/orders")
+            await caller.get("/healthz")
     assert samples(COUNT, method="POST", route="/orders", status="201") == 1
     assert samples(COUNT, method="GET", route="/orders/{order_id}/status", status="200") == 1
     assert samples(COUNT, method="GET", route="/orders/{order_id}/status", status="404") == 1
     assert samples(COUNT, method="GET", route="none", status="404") == 1
     assert samples(COUNT, method="other") == 1
+    assert samples(COUNT) == 5
     assert not any(order_id in value for _, labels in samples.values for _, value in labels)

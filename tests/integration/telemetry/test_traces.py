@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +14,7 @@ from uuid import UUID
 
 import httpx
 from shop import Shop, ended, manifest, step
+from temporalio.client import Client
 
 from orderfleet.stack import ports
 from orderfleet.telemetry.order_trace import root_of, trace_id_of
@@ -191,6 +194,30 @@ async def test_an_order_over_http_belongs_to_the_trace_of_its_request(fleet: Wor
     # The approval is a request of its own, and the order says which.
     approval = await arrived(receiver, lambda span: span.name.endswith("/signals/approve"))
     assert own.one("HandleUpdate:approve").links == [approval.trace]
+
+
+async def test_orders_of_the_command_line_and_of_raw_clients_are_one_trace_each(
+    fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
+) -> None:
+    tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
+    await ready(await fleet.worker("all", **tracing))
+    typed, raw = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orderfleet", "order", "start", typed, f"pay-{typed}"),
+        env={**os.environ, **environment, **tracing, "ORDERFLEET_SAMPLE_ORDERS": "true"},
+    )
+    assert await process.wait() == 0
+    await temporal_client.start_workflow(
+        "OrderWorkflow",
+        {"order_id": raw, "items": ITEMS, "address": ADDRESS},
+        id=f"order-{raw}",
+        task_queue=task_queues.orders,
+    )
+    own = await tree(receiver, f"{trace_id_of(typed):032x}", lambda tree: tree.named("RunActivity:validate"))
+    assert own.roots() == [own.one("order")]
+    assert own.one("order").service == "orderfleet-cli"
+    theirs = await tree(receiver, f"{trace_id_of(raw):032x}", lambda tree: tree.named("RunActivity:validate"))
+    assert {span.name for span in theirs.roots()} == {"RunActivity:receive", "RunActivity:validate"}
 
 
 async def test_a_receiver_that_is_away_costs_neither_orders_nor_logs(fleet: WorkerFleet) -> None:

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 
 from orderfleet.stack import ports
-from orderfleet.telemetry.order_trace import OrderIds, root_of, trace_id_of
-from orderfleet.telemetry.tracing import QUEUE, KeptShare, OncePerMinute, make_provider, resource
+from orderfleet.telemetry.export import QUEUE, KeptShare, OncePerMinute, OrderIds, make_provider, resource
+from orderfleet.telemetry.order_trace import root_of, trace_id_of
 
 
 def test_trace_id_is_the_uid_of_the_order():

@@ -14,6 +14,8 @@ from orderfleet.telemetry.catalog import API_DURATION
 from orderfleet.telemetry.current import exemplar
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that Kubernetes and Prometheus ask: a 503 of theirs is no error of the API."""
 _NO_ROUTE: Final = "none"
 _BROKEN: Final = 500
 
@@ -26,7 +28,7 @@ class MeasureRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()

@@ -14,10 +14,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orderfleet.api.measured import PROBES
 from orderfleet.telemetry.current import TRACER
 from orderfleet.telemetry.order_trace import CAME_ALONG
 
-_SILENT: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _BROKEN: Final = 500
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -30,7 +30,7 @@ class TraceRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or scope["path"] in _SILENT:
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         given = _PROPAGATOR.extract(dict(Headers(scope=scope)), context=ambient.Context())

@@ -35,11 +35,13 @@ async def reach(settings: Settings) -> AsyncIterator[Reach]:
     from orderfleet.runtime.temporal import connect as connect_to_temporal  # noqa: PLC0415
     from orderfleet.store import OrderReads  # noqa: PLC0415
     from orderfleet.store import connect as connect_to_store  # noqa: PLC0415
+    from orderfleet.telemetry.tracing import sending  # noqa: PLC0415
 
     temporal = await connect_to_temporal(settings, lazy=True)
-    async with connect_to_store(settings, "cli") as database:
-        reads = OrderReads(database)
-        yield Reach(OrderDesk(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
+    with sending(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
+        async with connect_to_store(settings, "cli") as database:
+            reads = OrderReads(database)
+            yield Reach(OrderDesk(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
 
 
 def settings_here() -> Settings:

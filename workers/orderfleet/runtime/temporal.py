@@ -11,13 +11,13 @@ import asyncio
 from typing import Final
 
 import structlog
-from temporalio.client import Client
-from temporalio.contrib.opentelemetry import TracingInterceptor
+from temporalio.client import Client, Interceptor
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from orderfleet.runtime.settings import Settings
+from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
 
 _log = structlog.get_logger()
@@ -44,10 +44,16 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         api_key=config.get("api_key"),
         rpc_metadata=config.get("rpc_metadata") or {},
         data_converter=pydantic_data_converter,
-        interceptors=[TracingInterceptor()] if settings.otlp_endpoint else [],
+        interceptors=_tracing() if settings.otlp_endpoint else [],
         runtime=runtime,
         lazy=lazy,
     )
+
+
+def _tracing() -> list[Interceptor]:
+    from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415 - loads OpenTelemetry's SDK
+
+    return [RawStarts(), TracingInterceptor()]
 
 
 async def connect_patiently(settings: Settings, *, runtime: Runtime | None = None) -> Client:

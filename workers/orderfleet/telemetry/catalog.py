@@ -250,7 +250,7 @@ BACKLOG_AGE = _gauge(
 
 API_DURATION = _histogram(
     "orderfleet_api_request_duration_seconds",
-    "From a request to the first byte of its answer; its count is the number of requests.",
+    "From a request to the first byte of its answer, probes left out; its count is the number of requests.",
     API_ONLY,
     SHORT,
     method="HTTP method, or `other`",

@@ -19,9 +19,6 @@ from uuid import UUID
 from opentelemetry import context as ambient
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
 from orderfleet.telemetry.current import TRACER
@@ -31,20 +28,6 @@ CAME_ALONG: Final = ambient.create_key("orderfleet-traceparent-came-along")
 """In a context whose trace a caller began."""
 
 _beginning: ContextVar[SpanContext | None] = ContextVar("root span that begins now", default=None)
-
-
-class OrderIds(RandomIdGenerator):
-    """Ids of spans: an order's own for its root, random ones for all others."""
-
-    def generate_trace_id(self) -> int:
-        """The trace id of the order that begins now, or a random one."""
-        root = _beginning.get()
-        return super().generate_trace_id() if root is None else root.trace_id
-
-    def generate_span_id(self) -> int:
-        """The span id of the order that begins now, or a random one."""
-        root = _beginning.get()
-        return super().generate_span_id() if root is None else root.span_id
 
 
 class Beginning:
@@ -118,8 +101,12 @@ def untraced() -> Iterator[None]:
         yield
 
 
+def root_that_begins() -> SpanContext | None:
+    """The root that a span made now is to be, if it is to be one."""
+    return _beginning.get()
+
+
 def _kept(trace_id: int) -> bool:
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        return False
-    return provider.sampler.should_sample(Context(), trace_id, "order").decision is Decision.RECORD_AND_SAMPLE
+    # Only the SDK's provider has a sampler, and the SDK isn't loaded while tracing is off.
+    sampler = getattr(trace.get_tracer_provider(), "sampler", None)
+    return sampler is not None and bool(sampler.should_sample(Context(), trace_id, "order").decision.is_sampled())

@@ -1,92 +1,19 @@
-"""Sends spans to an OTLP receiver, as long as a role runs. The command line calls it, before the role.
+"""Turns tracing on, as long as a role or a command runs. The command line calls it.
 
-A receiver that is away costs a bounded queue and one line of log a minute; spans beyond it are lost,
-and nothing waits for them.
+Without a receiver nothing of OpenTelemetry's SDK is loaded: spans then go nowhere.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import platform
 import threading
-import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, TraceState
-from opentelemetry.util.types import Attributes
 
-from orderfleet import __version__
-from orderfleet.telemetry.order_trace import OrderIds
-
-QUEUE: Final = 4096
-"""Spans that wait for the receiver at most."""
-DELAY: Final = 0.5
-"""Seconds until a span is sent, so that an order under way can be looked at."""
-TIMEOUT: Final = 5.0
-"""Seconds for one batch."""
 LAST_WORDS: Final = 3.0
 """Seconds that a process waits at its end for what is left to be sent."""
-_QUIET: Final = 60.0
-"""Seconds between two lines of log on the same trouble."""
-_RANDOM_BITS: Final = 56
-"""Of a trace id's last bits (W3C Trace Context, level 2). The 64 that the SDK's own ratio sampler looks at
-begin, in a UUID, with two bits that are always the same, so it would keep none or too many."""
-
-
-class KeptShare(Sampler):
-    """Keeps a share of the traces, the same ones in every process.
-
-    Args:
-        ratio: from 0, none, to 1, all.
-    """
-
-    def __init__(self, ratio: float) -> None:
-        self._bound = round(ratio * 2**_RANDOM_BITS)
-
-    def should_sample(
-        self,
-        parent_context: Context | None,  # noqa: ARG002 - the SDK's signature
-        trace_id: int,
-        name: str,  # noqa: ARG002
-        kind: SpanKind | None = None,  # noqa: ARG002
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,  # noqa: ARG002
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        """Decide by the trace id alone."""
-        kept = trace_id % 2**_RANDOM_BITS < self._bound
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes, trace_state)
-
-    def get_description(self) -> str:
-        """For the SDK's own logs."""
-        return f"KeptShare({self._bound / 2**_RANDOM_BITS:g})"
-
-
-class OncePerMinute(logging.Filter):
-    """Lets the first of the same lines of log pass each minute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[tuple[str, object], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line passes; their texts are few, as they are written in a library's source."""
-        now, key = time.monotonic(), (record.name, record.msg)
-        if now - self._last.get(key, -_QUIET) < _QUIET:
-            return False
-        self._last[key] = now
-        return True
 
 
 @contextmanager
@@ -102,6 +29,8 @@ def sending(endpoint: str, role: str, *, environment: str, ratio: float) -> Iter
     if not endpoint:
         yield
         return
+    from orderfleet.telemetry.export import make_provider  # noqa: PLC0415 - loads the SDK and grpc
+
     provider = make_provider(endpoint, role, environment=environment, ratio=ratio)
     trace.set_tracer_provider(provider)
     try:
@@ -111,40 +40,3 @@ def sending(endpoint: str, role: str, *, environment: str, ratio: float) -> Iter
         last = threading.Thread(target=provider.shutdown, daemon=True)
         last.start()
         last.join(LAST_WORDS)
-
-
-def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -> TracerProvider:
-    """The provider of a role's spans; it connects in a thread of its own."""
-    for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
-        logging.getLogger(name).addFilter(OncePerMinute())
-    exporter = OTLPSpanExporter(endpoint=_with_scheme(endpoint), timeout=TIMEOUT)  # TLS for https
-    provider = TracerProvider(
-        resource=resource(role, environment),
-        sampler=ParentBased(KeptShare(ratio)),
-        id_generator=OrderIds(),
-        shutdown_on_exit=False,
-    )
-    processor = BatchSpanProcessor(
-        exporter, max_queue_size=QUEUE, schedule_delay_millis=DELAY * 1000, max_export_batch_size=512
-    )
-    provider.add_span_processor(processor)
-    return provider
-
-
-def resource(role: str, environment: str) -> Resource:
-    """What sends the spans, by OpenTelemetry's conventions; OTEL_RESOURCE_ATTRIBUTES adds to it."""
-    return Resource.create(
-        {
-            "service.namespace": "orderfleet",
-            "service.name": f"orderfleet-{role}",
-            "service.version": __version__,
-            "service.instance.id": str(uuid.uuid4()),
-            "deployment.environment.name": environment,
-            "host.name": platform.node(),
-            "process.pid": os.getpid(),
-        }
-    )
-
-
-def _with_scheme(endpoint: str) -> str:
-    return endpoint if "://" in endpoint else f"http://{endpoint}"

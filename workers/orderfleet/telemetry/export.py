@@ -1,0 +1,136 @@
+"""What makes, keeps and sends spans: `tracing` loads it when there is a receiver to send them to.
+
+A receiver that is away costs a bounded queue and one line of log a minute; spans beyond it are lost,
+and nothing waits for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+
+from orderfleet import __version__
+from orderfleet.telemetry.order_trace import root_that_begins
+
+QUEUE: Final = 4096
+"""Spans that wait for the receiver at most."""
+DELAY: Final = 0.5
+"""Seconds until a span is sent, so that an order under way can be looked at."""
+TIMEOUT: Final = 5.0
+"""Seconds for one batch."""
+_QUIET: Final = 60.0
+"""Seconds between two lines of log on the same trouble."""
+_RANDOM_BITS: Final = 56
+"""Of a trace id's last bits (W3C Trace Context, level 2). The 64 that the SDK's own ratio sampler looks at
+begin, in a UUID, with two bits that are always the same, so it would keep none or too many."""
+
+
+class OrderIds(RandomIdGenerator):
+    """Ids of spans: an order's own for its root, random ones for all others."""
+
+    def generate_trace_id(self) -> int:
+        """The trace id of the order that begins now, or a random one."""
+        root = root_that_begins()
+        return super().generate_trace_id() if root is None else root.trace_id
+
+    def generate_span_id(self) -> int:
+        """The span id of the order that begins now, or a random one."""
+        root = root_that_begins()
+        return super().generate_span_id() if root is None else root.span_id
+
+
+class KeptShare(Sampler):
+    """Keeps a share of the traces, the same ones in every process.
+
+    Args:
+        ratio: from 0, none, to 1, all.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._bound = round(ratio * 2**_RANDOM_BITS)
+
+    def should_sample(
+        self,
+        parent_context: Context | None,  # noqa: ARG002 - the SDK's signature
+        trace_id: int,
+        name: str,  # noqa: ARG002
+        kind: SpanKind | None = None,  # noqa: ARG002
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,  # noqa: ARG002
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide by the trace id alone."""
+        kept = trace_id % 2**_RANDOM_BITS < self._bound
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes, trace_state)
+
+    def get_description(self) -> str:
+        """For the SDK's own logs."""
+        return f"KeptShare({self._bound / 2**_RANDOM_BITS:g})"
+
+
+class OncePerMinute(logging.Filter):
+    """Lets the first of the same lines of log pass each minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes; their texts are few, as they are written in a library's source."""
+        now, key = time.monotonic(), (record.name, record.msg)
+        if now - self._last.get(key, -_QUIET) < _QUIET:
+            return False
+        self._last[key] = now
+        return True
+
+
+def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -> TracerProvider:
+    """The provider of a role's spans; it connects in a thread of its own."""
+    for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
+        logging.getLogger(name).addFilter(OncePerMinute())
+    exporter = OTLPSpanExporter(endpoint=_with_scheme(endpoint), timeout=TIMEOUT)  # TLS for https
+    provider = TracerProvider(
+        resource=resource(role, environment),
+        sampler=ParentBased(KeptShare(ratio)),
+        id_generator=OrderIds(),
+        shutdown_on_exit=False,
+    )
+    processor = BatchSpanProcessor(
+        exporter, max_queue_size=QUEUE, schedule_delay_millis=DELAY * 1000, max_export_batch_size=512
+    )
+    provider.add_span_processor(processor)
+    return provider
+
+
+def resource(role: str, environment: str) -> Resource:
+    """What sends the spans, by OpenTelemetry's conventions; OTEL_RESOURCE_ATTRIBUTES adds to it."""
+    return Resource.create(
+        {
+            "service.namespace": "orderfleet",
+            "service.name": f"orderfleet-{role}",
+            "service.version": __version__,
+            "service.instance.id": str(uuid.uuid4()),
+            "deployment.environment.name": environment,
+            "host.name": platform.node(),
+            "process.pid": os.getpid(),
+        }
+    )
+
+
+def _with_scheme(endpoint: str) -> str:
+    return endpoint if "://" in endpoint else f"http://{endpoint}"
