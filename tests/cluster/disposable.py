@@ -91,7 +91,19 @@ class Cluster:
         return run(self._helm, *arguments, *options, seconds=seconds)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        """Apply objects; those without a namespace of their own go into the test's."""
+        self._each("apply", objects)
+
+    def delete(self, *objects: dict[str, Any]) -> None:
+        self._each("delete", objects)
+
+    def _each(self, command: str, objects: Sequence[dict[str, Any]]) -> None:
+        # kubectl refuses an object of another namespace than the one it is told.
+        for namespace in {each["metadata"].get("namespace", NAMESPACE) for each in objects}:
+            items = [each for each in objects if each["metadata"].get("namespace", NAMESPACE) == namespace]
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+            options = ("--kubeconfig", self.kubeconfig, "--namespace", namespace)
+            run(self._kubectl, *options, command, "-f", "-", text=text)
 
     def get(self, *arguments: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "-o", "json"))["items"]

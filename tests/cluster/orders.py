@@ -67,10 +67,11 @@ def unfinished(cluster: Cluster) -> list[str]:
 
 @dataclass
 class Load:
-    """Applies Orders, five a second, while the context is open; then waits until all have ended."""
+    """Applies five Orders and waits `gap` seconds, while the context is open; then waits until all have ended."""
 
     cluster: Cluster
     name: str
+    gap: float = 1
     count: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _failure: list[BaseException] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Load:
                 names = [f"{self.name}-{self.count + i}" for i in range(5)]
                 self.cluster.apply(*(order(name, **AUTO) for name in names))
                 self.count += len(names)
-                self._stop.wait(1)
+                self._stop.wait(self.gap)
         except BaseException as error:  # noqa: BLE001 - told by the thread that waits
             self._failure.append(error)
 

@@ -13,13 +13,13 @@ from orderfleet.stack.provision.ladder import provide
 
 PRODUCT, NEXT = "orderfleet:cluster-test", "orderfleet:cluster-test-next"
 TEMPORAL, POSTGRES = "orderfleet-test/temporal:1", "orderfleet-test/postgres:1"
+METRICS_SERVER = "orderfleet-test/metrics-server:1"
 
-_TEMPORAL = """\
+_ONE_PROGRAM = """\
 ARG BASE
-FROM ${BASE}
-COPY temporal /usr/local/bin/temporal
-RUN mkdir /data && chown 1000:1000 /data
-ENTRYPOINT ["temporal"]
+FROM ${{BASE}}
+COPY {name} /usr/local/bin/{name}
+ENTRYPOINT ["{name}"]
 """
 _POSTGRES = """\
 ARG BASE
@@ -66,11 +66,12 @@ def next_version(images: Images, folder: Path) -> str:
     return migration
 
 
-def temporal(images: Images, base: str, folder: Path) -> None:
+def of_one_program(images: Images, base: str, name: str, tag: str, folder: Path) -> None:
+    """An image whose entry point is a program that the ladder provides."""
     folder.mkdir()
-    (folder / "Dockerfile").write_text(_TEMPORAL)
-    shutil.copy(provide(["temporal"])["temporal"], folder / "temporal")
-    images.build(TEMPORAL, folder, "--build-arg", f"BASE={base}")
+    (folder / "Dockerfile").write_text(_ONE_PROGRAM.format(name=name))
+    shutil.copy(provide([name])[name], folder / name)
+    images.build(tag, folder, "--build-arg", f"BASE={base}")
 
 
 def postgres(images: Images, base: str, folder: Path) -> None:

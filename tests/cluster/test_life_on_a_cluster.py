@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+import metrics_server
 import pictures
 from disposable import NAMESPACE, until
 from orders import AUTO, ENDS, TEN_KINDS, Load, books, ends, order, settle_up, unfinished
@@ -25,7 +26,7 @@ VALUES = {
     # Slow enough that something is always under way when a pod goes.
     "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
     "workerDefaults": {"resources": SMALL, **VOLUMES},
-    "api": {"replicas": 1, "resources": SMALL},
+    "api": {"replicas": 1, "resources": SMALL, "extraEnv": [{"name": "ORDERFLEET_API_AUTH", "value": "none"}]},
     "operator": {"resources": SMALL},
 }
 BACKING = {
@@ -40,9 +41,11 @@ def test_images_are_built_and_loaded(cluster, timetable):
     base = cluster.images.base()
     pictures.product(cluster.images, base)
     pictures.next_version(cluster.images, cluster.folder / "next")
-    pictures.temporal(cluster.images, base, cluster.folder / "temporal")
     pictures.postgres(cluster.images, base, cluster.folder / "postgres")
-    cluster.images.load(pictures.PRODUCT, pictures.NEXT, pictures.TEMPORAL, pictures.POSTGRES)
+    programs = {"temporal": pictures.TEMPORAL, "metrics-server": pictures.METRICS_SERVER}
+    for name, tag in programs.items():
+        pictures.of_one_program(cluster.images, base, name, tag, cluster.folder / name)
+    cluster.images.load(pictures.PRODUCT, pictures.NEXT, pictures.POSTGRES, *programs.values())
 
 
 def test_backing_services_come_up_in_a_restricted_namespace(cluster):
@@ -183,12 +186,36 @@ def test_the_older_release_is_upgraded_on_the_newer_schema(cluster):
 def test_scaled_down_workers_lose_nothing(cluster, timetable):
     with Load(cluster, "scale-down") as load:
         load.at_least(10)
-        for name in ROLES[:2]:
-            cluster.kubectl("scale", f"deployment/{name}", "--replicas=1")
+        values = str(cluster.folder / "values.json")
+        fewer = ("--set", "workerDefaults.replicas=1")
+        cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", values, *fewer)
         cluster.settled(*ROLES[:2])
         load.at_least(load.count + 10)
     settle_up(cluster)
     timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, timetable):
+    cluster.apply(*metrics_server.objects(pictures.METRICS_SERVER))
+    cluster.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s")
+    scaling = {"kind": "hpa", "minReplicas": 1, "maxReplicas": 3, "cpuPercent": 60, "scaleDownSeconds": 10}
+    worker = {"serves": "orders", "autoscaling": scaling}
+    options = ("-f", str(cluster.folder / "values.json"), "--set-json", f"workers.orders={json.dumps(worker)}")
+    cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), *options)
+    cluster.settled(*ROLES)
+
+    def workers() -> int:
+        (there,) = cluster.get("deployments", "-l", "app.kubernetes.io/component=orders-worker")
+        return int(there["spec"]["replicas"])
+
+    until(lambda: [] if workers() == 1 else [workers()], 60, "an idle fleet has more than one order worker")
+    with Load(cluster, "busy") as load:
+        until(lambda: [] if workers() > 1 else [load.count], 180, "no worker was added")
+        most = workers()
+    with Load(cluster, "calm", gap=10) as calm:
+        until(lambda: [] if workers() == 1 else [workers()], 240, "workers stay")
+    settle_up(cluster)
+    timetable.note(f"{most} order workers, then 1; {load.count + calm.count} Orders meanwhile")
 
 
 def test_uninstall_leaves_no_finalizer_and_no_pod(cluster, timetable):
@@ -201,6 +228,7 @@ def test_uninstall_leaves_no_finalizer_and_no_pod(cluster, timetable):
     until(lambda: cluster.get("pods", "-l", "app.kubernetes.io/name=orderfleet"), 90, "pods stay")
     cluster.kubectl("delete", "orders.orderfleet.dev", "--all", "--timeout=120s")
     cluster.helm("uninstall", "backing")
+    cluster.delete(*metrics_server.objects(pictures.METRICS_SERVER))
     cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s")
     cluster.kubectl("delete", "crd", "orders.orderfleet.dev", "--timeout=60s")
     twice = [order_id for order_id, charges in counted["charged"].items() if charges > 1]

@@ -13,7 +13,7 @@ import signal
 import sys
 from types import FrameType
 
-from orderfleet.stack.provision.catalog import STACK_TOOLS, TOOLS
+from orderfleet.stack.provision.catalog import STACK_TOOLS, TEST_TOOLS, TOOLS
 from orderfleet.stack.provision.errors import ProvisionError
 from orderfleet.stack.provision.ladder import climb
 from orderfleet.stack.provision.progress import Progress
@@ -37,7 +37,7 @@ def main() -> int:
     unknown = set(chosen.tools) - set(TOOLS)
     if unknown:
         parser.error(f"unknown tool {', '.join(sorted(unknown))}; known: {', '.join(TOOLS)}")
-    names = tuple(TOOLS) if chosen.all else tuple(chosen.tools) or STACK_TOOLS
+    names = TEST_TOOLS if chosen.all else tuple(chosen.tools) or STACK_TOOLS
     # Ending by SIGTERM must end the builds too, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     progress = Progress()

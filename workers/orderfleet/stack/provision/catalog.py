@@ -14,6 +14,7 @@ ETCD = "3.7.3"
 TEMPORAL = "1.5.1"
 TEST_SERVER = "1.32.0"
 HELM = "4.3.1"
+METRICS_SERVER = "0.9.0"
 
 
 class ChecksumKind(StrEnum):
@@ -177,8 +178,16 @@ TOOLS: dict[str, Tool] = {
             ),
             recipe=GoBuild("helm", "helm.sh/helm/v4/cmd/helm"),
         ),
+        Tool(
+            name="metrics-server",
+            version=METRICS_SERVER,
+            # Officially it comes as an image only.
+            recipe=GoBuild("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
+        ),
     )
 }
 
 STACK_TOOLS = ("kube-apiserver", "temporal", "kubectl", "etcd")
-"""What running the stack takes; tests take `temporal-test-server` and `helm` too."""
+"""What running the stack takes."""
+TEST_TOOLS = (*STACK_TOOLS, "temporal-test-server", "helm")
+"""What the tests take; those on a whole cluster take `metrics-server` too."""
