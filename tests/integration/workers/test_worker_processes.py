@@ -80,13 +80,8 @@ async def test_sigkill_between_charge_and_record_charges_once(
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="600ms")
     await worker.answers("/readyz", 200)
-<<<<<<< HEAD
     await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("proc-3", task_queues))
     await until(lambda: asyncio.to_thread(lambda: ledger.exists() and charges(ledger)), lambda count: count == 1)
-=======
-    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("p-3", task_queues))
-    await until(lambda: asyncio.to_thread(charges_yet, ledger), lambda count: count == 1)
->>>>>>> telemetry
     worker.process.kill()
     await worker.ends()
 
