@@ -24,11 +24,12 @@ down: ## stop the local stack; data stays
 test: ready-all ## what must pass before a change goes in: style, types, layers, tests
 	@$(ALONE) lint
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 3 --dist loadgroup $(addprefix --ignore=tests/,$(SLOWER))
+	$(BIN)/coverage run -m pytest -n 3 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-all: test ## the same, and the slower suites
+test-all: test ## the same, and the slower tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
 	$(BIN)/python -m pytest tests/observability
 	$(BIN)/python -m pytest -s tests/chaos
 

@@ -11,6 +11,7 @@ _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 RUN = "sh run"
 NOT_RUN = {
     "make test": "it runs this test",
+    "make kind": "it needs docker and kind; tests/charts holds what it uses against the charts",
 }
 """Commands of blocks that no test runs, each with its reason."""
 

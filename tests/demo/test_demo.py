@@ -76,6 +76,7 @@ def test_demo_brings_the_stack_up_ships_an_order_and_can_be_run_again(shell):
     assert {part["state"] for part in status["parts"]} == {"running"}
 
 
+@pytest.mark.slow
 def test_every_scenario_ends_as_it_should_and_leaves_the_stack_as_it_was(shell):
     _run(shell, "stack", "up")
     before = _settings(shell)
@@ -105,6 +106,7 @@ def test_every_scenario_ends_as_it_should_and_leaves_the_stack_as_it_was(shell):
     assert steps == ("failed", "failed", "failed")
 
 
+@pytest.mark.slow
 def test_a_demo_that_is_interrupted_puts_the_settings_back(shell):
     _run(shell, "stack", "up")
     before = _settings(shell)

@@ -130,6 +130,8 @@ class TestCarrier:
         self.booking, self.voiding = Script(), Script()
         self.parcels: dict[str, list[Parcel]] = {}
         self.voided: dict[str, int] = {}
+        self.held_back: set[str] = set()
+        """Keys whose parcels are booked and don't leave, so that they can be taken back."""
 
     async def book(self, key: str, parcel: Parcel) -> Booking:
         await self.booking.begin()
@@ -141,9 +143,14 @@ class TestCarrier:
 
     async def void_booking(self, key: str, attempt: int) -> tuple[BookingState, Booking | None]:
         await self.voiding.begin()
-        if self.parcels.get(key):
+        booked = self.parcels.get(key)
+        if booked and key not in self.held_back:
             return BookingState.DISPATCHED, _booking(key)
         self.voided[key] = max(self.voided.get(key, 0), attempt)
+        if booked:
+            booked.clear()
+            await self.voiding.end()
+            return BookingState.VOIDED, None
         return BookingState.NONE, None
 
 

@@ -124,6 +124,30 @@ async def test_cancel_racing_dispatch_asks_the_carrier(running: Fleet) -> None:
     assert running.provider.balance("pay-c-8") == 0
 
 
+async def test_cancel_of_a_parcel_that_is_booked_and_has_not_left(running: Fleet) -> None:
+    """The booking is answered while it is being taken back: the carrier's later word decides."""
+    voiding = Gate()
+    running.carrier.held_back.add("ship-c-20")
+    booking = Gate()
+    running.carrier.booking.after.append(booking)
+    running.carrier.voiding.after.append(voiding)
+    handle = await running.start(running.order("c-20", review=AUTO))
+    await booking.reached.wait()
+    asked = asyncio.create_task(handle.execute_update("cancel_order", "just in time"))
+    await voiding.reached.wait()  # it is taken back, and nobody was told yet
+    booking.opened.set()
+    await running.until_recorded("c-20", lambda found: found.shipments[0].status is ShipmentStatus.DISPATCHED)
+    voiding.opened.set()
+    await asked
+    status = await handle.result()
+
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, "just in time")
+    assert not running.carrier.parcels["ship-c-20"]
+    assert running.provider.balance("pay-c-20") == 0
+    told = (await running.recorded("c-20")).status
+    assert [shipment.status for shipment in (*status.shipments, *told.shipments)] == [ShipmentStatus.CANCELED] * 2
+
+
 async def test_cancel_while_dispatch_is_retried(running: Fleet) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
     slow = StepPolicy(attempt_timeout="2s", initial_interval="30s")

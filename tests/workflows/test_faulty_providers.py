@@ -108,6 +108,7 @@ async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, server: ProviderServer) -> None:
     dice = random.Random(SEED)

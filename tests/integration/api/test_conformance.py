@@ -35,6 +35,7 @@ OPERATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_every_answer_to_every_request_is_as_documented(api, running, order_id, new_order, until):
     async with api(listening=True) as caller:

@@ -220,6 +220,7 @@ async def test_orders_of_the_command_line_and_of_raw_clients_are_one_trace_each(
     assert {span.name for span in theirs.roots()} == {"RunActivity:receive", "RunActivity:validate"}
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_is_away_costs_neither_orders_nor_logs(fleet: WorkerFleet) -> None:
     away = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
     worker, api = await fleet.worker("all", **away), await fleet.api(**away)

@@ -24,7 +24,8 @@ PAYMENT_MOVES: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
 SHIPMENT_MOVES: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     ShipmentStatus.PREPARING: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING},
     ShipmentStatus.PREPARED: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED},
-    ShipmentStatus.DISPATCHED: frozenset({ShipmentStatus.DELIVERED}),
+    # A carrier may take back what it has booked until the parcel leaves.
+    ShipmentStatus.DISPATCHED: frozenset({ShipmentStatus.DELIVERED, ShipmentStatus.CANCELED}),
     ShipmentStatus.DELIVERED: frozenset(),
     ShipmentStatus.CANCELED: frozenset(),
     # The carrier may say, when asked again, that it had taken the parcel all the same.

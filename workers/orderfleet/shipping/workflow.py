@@ -62,6 +62,7 @@ class ShippingWorkflow:
         self._cancel_reason: str | None = None
         self._dispatching = False
         self._dispatch_under_way: asyncio.Task[DispatchResult] | None = None
+        self._asking_carrier = 0
         self._over = False
         self._last_error: str | None = None
         self._retries: dict[str, int] = {}
@@ -128,6 +129,10 @@ class ShippingWorkflow:
         done = await self._dispatch_under_way
         self._attempts = done.attempt
         self._count("dispatch_carrier", done)
+        # A booking that is being taken back may be answered first: the carrier's later word decides.
+        await workflow.wait_condition(lambda: not self._asking_carrier)
+        if self._cancel_reason is not None:
+            return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
         return ShippingResult(
             shipment_id=given.shipment_id,
             status=ShipmentStatus.DISPATCHED,
@@ -164,7 +169,11 @@ class ShippingWorkflow:
         """Take the booking back while it is being made: only the carrier knows whether it left."""
         arg = VoidBookingInput(order_id=self._given.order_id, shipment_attempt=self._given.attempt)
         policy = self._given.policy
-        answer = await self._steps.run_until_done(_VOID, arg, policy.dispatch_carrier, policy.owed)
+        self._asking_carrier += 1
+        try:
+            answer = await self._steps.run_until_done(_VOID, arg, policy.dispatch_carrier, policy.owed)
+        finally:
+            self._asking_carrier -= 1
         return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
 
     def _too_late(self) -> str | None:
