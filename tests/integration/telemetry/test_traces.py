@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 from shop import Shop, ended, manifest, step
 from temporalio.client import Client
 
