@@ -5,9 +5,11 @@ BIN    := .venv/bin
 ALONE  := $(MAKE) --no-print-directory
 # Suites that `make test` leaves to `make test-all` and `make test-cluster`.
 SLOWER := chaos cluster observability
+# More workers than cores: many tests wait for a time-out or for a process.
+QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-all lint lock venv tools tools-all ready ready-all chart-docs kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock venv tools tools-all ready ready-all chart-docs kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,15 +25,20 @@ down: ## stop the local stack; data stays
 
 test: ready-all ## what must pass before a change goes in: style, types, layers, tests
 	@$(ALONE) lint
+	$(BIN)/pytest $(QUICK)
+
+coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 3 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
+	$(BIN)/coverage run -m pytest $(QUICK)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-all: test ## the same, and the slower tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
-	$(BIN)/python -m pytest tests/observability
-	$(BIN)/python -m pytest -s tests/chaos
+test-all: ready-all ## everything that needs no cluster: the same with coverage, and the slower tests
+	@$(ALONE) lint
+	@$(ALONE) coverage
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+	$(BIN)/pytest tests/observability
+	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types and import layers
 	$(BIN)/ruff format --check .

@@ -150,7 +150,9 @@ def test_what_is_typed_is_completed(typed, offered):
     assert result.stdout.split() == offered
 
 
-def test_completion_can_be_installed_by_a_shell(orderfleet):
+def test_completion_can_be_installed_by_a_shell(orderfleet, monkeypatch):
+    # Else the shell that the tests were started from decides, and make's is plain sh.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     shown = orderfleet("--show-completion", "bash")
     assert "complete_bash" in shown.out
 

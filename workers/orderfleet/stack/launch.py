@@ -141,10 +141,10 @@ def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
 def _await_ready(part: Part, given: Ports, process: psutil.Process, log: Path, stop: threading.Event) -> None:
     deadline = time.monotonic() + part.bound
     while True:
-        # Asked first: a foreign server on a port that was just taken may answer the probe.
         if not processes.alive(process):
             raise PartFailed(part.name, "it ended while starting", log)
-        if part.ready(given):
+        # A foreign server that was faster to take a port may answer the probe.
+        if part.ready(given) and processes.listening(process) >= set(given.values()):
             return
         if stop.is_set():
             raise Cancelled(f"{part.name} wasn't waited for")

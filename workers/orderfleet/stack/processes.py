@@ -92,6 +92,16 @@ def exit_status(process: psutil.Process) -> int | None:
     return statuses[-1] if statuses else None
 
 
+def listening(process: psutil.Process) -> set[int]:
+    """Return the TCP ports on which the process or a child of it listens."""
+    ports: set[int] = set()
+    with suppress(psutil.Error):
+        for each in (process, *process.children(recursive=True)):
+            connections = each.net_connections(kind="tcp")
+            ports |= {found.laddr.port for found in connections if found.status == psutil.CONN_LISTEN}
+    return ports
+
+
 def find(folder: Path, part: str | None = None) -> dict[str, list[psutil.Process]]:
     """Return the living processes of the stack in `folder` by part; only those of `part` if given."""
     mark = stack_id(folder)
