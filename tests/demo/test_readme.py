@@ -17,6 +17,7 @@ def test_every_command_is_run_or_listed_as_not_run():
     assert sorted(others) == sorted(NOT_RUN)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_readme_from_top_to_bottom():
     script = "\n".join(

@@ -34,6 +34,7 @@ def orderfleet(folder):
     return run
 
 
+@pytest.mark.slow
 def test_whole_product_up_broken_mended_and_down(orderfleet, folder: Path):
     assert "/docs" in orderfleet("up")
     assert "runs already" in orderfleet("up", status=6)

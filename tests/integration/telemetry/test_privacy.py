@@ -7,6 +7,7 @@ import signal
 import urllib.request
 
 import httpx
+import pytest
 
 from orderfleet.stack import ports
 from otlp_receiver import Receiver
@@ -20,6 +21,7 @@ ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 ENDS = ("shipped", "canceled", "failed")
 
 
+@pytest.mark.slow
 async def test_no_log_metric_or_span_shows_a_customer_or_a_password(
     fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str]
 ) -> None:

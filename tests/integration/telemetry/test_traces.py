@@ -73,6 +73,7 @@ async def ready(*processes: Any) -> None:
         await process.answers("/readyz", 200)
 
 
+@pytest.mark.slow
 async def test_an_applied_order_is_one_trace_over_all_processes(
     fleet: WorkerFleet, shop: Shop, receiver: Receiver
 ) -> None:
@@ -162,6 +163,7 @@ def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
         assert line["attempt"] >= 1
 
 
+@pytest.mark.slow
 async def test_an_order_over_http_belongs_to_the_trace_of_its_request(fleet: WorkerFleet, receiver: Receiver) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
@@ -197,6 +199,7 @@ async def test_an_order_over_http_belongs_to_the_trace_of_its_request(fleet: Wor
     assert own.one("HandleUpdate:approve").links == [approval.trace]
 
 
+@pytest.mark.slow
 async def test_orders_of_the_command_line_and_of_raw_clients_are_one_trace_each(
     fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:

@@ -81,9 +81,10 @@ def launch(part: Part, folder: Path, cancelled: threading.Event | None = None) -
             process = processes.spawn(part.command(given), folder=folder, part=part.name, log=log)
             _await_ready(part, given, process, log, stop)
             part.finish(given)
-        except PartFailed as failure:
+        except PartFailed:
             _clear(part.name, folder)
-            if attempt == _PORT_TRIES or not _TAKEN.search(failure.tail):
+            # The whole log: a panic says why before it shows where.
+            if attempt == _PORT_TRIES or not _TAKEN.search(log.read_text(errors="replace")):
                 raise
             _rotate(log)
         except BaseException:

@@ -5,13 +5,12 @@ The verbs' modules call it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from orderfleet.cli import connection, progress
+from orderfleet.cli import connection, loop, progress
 from orderfleet.cli.show import Output
 
 if TYPE_CHECKING:
@@ -52,4 +51,4 @@ def run(call: Callable[[Reach], Awaitable[_T]], settings: Settings | None = None
         async with connection.reach(given) as there:
             return await call(there)
 
-    return asyncio.run(main())
+    return loop.run(main())
