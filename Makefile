@@ -29,7 +29,7 @@ test: ready-all ## what must pass before a change goes in: style, types, layers,
 
 coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(QUICK)
+	$(BIN)/coverage run -m pytest $(QUICK) -n 3
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
