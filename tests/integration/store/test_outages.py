@@ -16,7 +16,8 @@ from record_samples import progress, receive, until
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
 
 
-def opened(url: str, *, pool_size: int = 2, seconds: float = 1) -> Database:
+# Long enough for a machine that is busy; a test of the bound itself asks for less.
+def opened(url: str, *, pool_size: int = 2, seconds: float = 20) -> Database:
     return Database(url, pool_size=pool_size, timeout=timedelta(seconds=seconds))
 
 
@@ -38,7 +39,7 @@ async def test_a_host_that_is_unknown_is_an_outage() -> None:
 
 
 async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: Any, own_url: str) -> None:
-    async with opened(own_url) as database:
+    async with opened(own_url, seconds=4) as database:
         record = OrderRecord(database)
         await receive(record)
         own_server.pause()
@@ -49,8 +50,8 @@ async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: 
         )
         took = time.monotonic() - began
         assert [type(answer) for answer in answers] == [StoreUnavailable] * 6
-        assert "no answer within 1 s" in str(answers[0])
-        assert took < 2
+        assert "no answer within 4 s" in str(answers[0])
+        assert took < 8
         own_server.resume()
         await record.record("ord-1", progress(9, Step.SHIPPED))
 
@@ -77,7 +78,7 @@ async def test_a_server_that_was_killed_is_an_outage_and_the_pool_heals(own_serv
 
 
 async def test_a_connection_killed_under_a_statement_is_an_outage(postgres_url: str, sql: asyncpg.Connection) -> None:
-    async with opened(postgres_url, pool_size=1, seconds=20) as database:
+    async with opened(postgres_url, pool_size=1) as database:
         waiting = asyncio.ensure_future(database.fetch("select pg_sleep(60)"))
 
         async def killed() -> bool:
@@ -94,7 +95,7 @@ async def test_a_connection_killed_under_a_statement_is_an_outage(postgres_url: 
 
 
 async def test_an_idle_connection_killed_by_the_server_is_replaced(postgres_url: str, sql: asyncpg.Connection) -> None:
-    async with opened(postgres_url, pool_size=1, seconds=20) as database:
+    async with opened(postgres_url, pool_size=1) as database:
         (row,) = await database.fetch("select pg_backend_pid() as pid")
         await sql.fetchval("select pg_terminate_backend($1)", row["pid"])
 
@@ -109,7 +110,7 @@ async def test_an_idle_connection_killed_by_the_server_is_replaced(postgres_url:
 
 
 async def test_a_pool_that_is_used_up_is_an_outage(postgres_url: str) -> None:
-    async with opened(postgres_url, pool_size=1, seconds=0.5) as database:
+    async with opened(postgres_url, pool_size=1, seconds=4) as database:
         pool = await database._opened()
         async with pool.acquire():
             with pytest.raises(StoreUnavailable, match="no answer within"):
@@ -130,7 +131,7 @@ async def test_the_server_gives_up_a_statement_too(postgres_url: str, sql: async
 
 
 async def test_a_canceled_caller_leaves_a_pool_that_works(postgres_url: str) -> None:
-    async with opened(postgres_url, pool_size=1, seconds=20) as database:
+    async with opened(postgres_url, pool_size=1) as database:
         await database.fetch("select 1")
         for _ in range(3):
             waiting = asyncio.ensure_future(database.fetch("select pg_sleep(60)"))
