@@ -1,6 +1,6 @@
 """What the settings of payment provider and carrier have to be like, alone and together.
 
-`settings` calls it as it reads the environment; problems name the variables and what to do.
+`Settings` calls it as it reads the environment; problems name the variables and what to do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 
 from orderfleet.contracts.duration import format_duration
 from orderfleet.contracts.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
+from orderfleet.runtime.settings.base import variable
 
 SIMULATED: Final = "simulated"
 HTTP: Final = "http"
@@ -37,7 +38,7 @@ def check_url(settings: Any, adapter: str, url: str) -> None:
         ValueError: it has not.
     """
     if getattr(settings, adapter) == HTTP and not getattr(settings, url):
-        raise ValueError(f"the adapter {_variable(adapter)}={HTTP} needs {_variable(url)}")
+        raise ValueError(f"the adapter {variable(adapter)}={HTTP} needs {variable(url)}")
 
 
 def check_timeout(settings: Any, call: str, attempt: str) -> None:
@@ -55,13 +56,9 @@ def check_timeout(settings: Any, call: str, attempt: str) -> None:
         raise ValueError(
             f"the attempt {_told(settings, attempt)} has no room for a call of {_told(settings, call)} beside"
             f" {_told(settings, 'database_timeout')}: it takes {format_duration(needed)};"
-            f" shorten {_variable(call)} or lengthen {_variable(attempt)}"
+            f" shorten {variable(call)} or lengthen {variable(attempt)}"
         )
 
 
 def _told(settings: Any, field: str) -> str:
-    return f"{_variable(field)} ({format_duration(getattr(settings, field))})"
-
-
-def _variable(field: str) -> str:
-    return f"ORDERFLEET_{field.upper()}"
+    return f"{variable(field)} ({format_duration(getattr(settings, field))})"

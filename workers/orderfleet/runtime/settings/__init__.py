@@ -1,0 +1,68 @@
+"""The settings: one frozen object, read once at the start of a process.
+
+Nothing else reads the environment. Each field's description is its documentation; the settings
+table in the README is generated from them.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from orderfleet.contracts.policy import OrderPolicy
+from orderfleet.runtime.settings.api import ApiAuth, ApiSettings
+from orderfleet.runtime.settings.base import PREFIX
+from orderfleet.runtime.settings.connections import ConnectionSettings
+from orderfleet.runtime.settings.operator import OperatorSettings
+from orderfleet.runtime.settings.orders import OrderSettings
+from orderfleet.runtime.settings.process import Environment, LogFormat, ProcessSettings
+from orderfleet.runtime.settings.provider_checks import SIMULATED, check_timeout, check_url
+from orderfleet.runtime.settings.providers import ProviderSettings
+from orderfleet.runtime.settings.steps import StepSettings
+from orderfleet.runtime.settings.telemetry import TelemetrySettings
+from orderfleet.runtime.settings.workers import WorkerSettings
+
+__all__ = ["PREFIX", "ApiAuth", "Environment", "LogFormat", "Settings"]
+
+
+# The documented order of the groups is from the last base to the first.
+class Settings(
+    TelemetrySettings,
+    OperatorSettings,
+    ProviderSettings,
+    StepSettings,
+    OrderSettings,
+    ApiSettings,
+    WorkerSettings,
+    ConnectionSettings,
+    ProcessSettings,
+):
+    """Every setting of every role."""
+
+    @model_validator(mode="after")
+    def _providers_fit(self) -> Self:
+        if self.payment_provider != SIMULATED:
+            check_url(self, "payment_provider", "payment_url")
+            check_timeout(self, "payment_timeout", "charge_timeout")
+            check_timeout(self, "payment_timeout", "refund_timeout")
+        if self.carrier != SIMULATED:
+            check_url(self, "carrier", "carrier_url")
+            check_timeout(self, "carrier_timeout", "dispatch_carrier_timeout")
+        return self
+
+    def order_policy(self) -> OrderPolicy:
+        """What an order that starts now is given to keep."""
+        return OrderPolicy(
+            receive=self.step(self.receive_timeout),
+            validation=self.step(self.validate_timeout),
+            record=self.step(self.record_timeout),
+            charge=self.step(self.charge_timeout),
+            prepare_package=self.step(self.prepare_package_timeout),
+            dispatch_carrier=self.step(self.dispatch_carrier_timeout),
+            refund=self.step(self.refund_timeout),
+            outage=self.outage(),
+            shipping_task_queue=self.shipping_task_queue,
+            shipping_attempts=self.shipping_attempts,
+            require_prices=self.require_prices,
+        )

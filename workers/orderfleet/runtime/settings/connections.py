@@ -1,0 +1,43 @@
+"""Where Postgres and Temporal are, and how they are spoken to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from orderfleet.contracts.duration import Duration, parse_duration
+from orderfleet.runtime.settings.base import Group, names
+
+
+def _plain_dsn(value: Any) -> Any:
+    # `postgresql+asyncpg://` is SQLAlchemy's way of naming a driver; the rest is the same URL.
+    return value.replace("postgresql+asyncpg://", "postgresql://", 1) if isinstance(value, str) else value
+
+
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn)]
+
+
+class ConnectionSettings(Group):
+    """Settings of the connections that more than one role has."""
+
+    database_url: DatabaseUrl = Field(
+        default=SecretStr("postgresql://orderfleet@127.0.0.1:5432/orderfleet"),
+        validation_alias=names("DATABASE_URL", "DATABASE_URL"),
+        description="Postgres of the record. `postgresql+asyncpg://` is read too.",
+    )
+    database_pool_size: int = Field(default=10, ge=1, description="Connections a process holds at most.")
+    database_timeout: Duration = Field(
+        default=parse_duration("2s"),
+        gt=timedelta(0),
+        description="Longest wait for a connection, and for a statement. Keep it below the steps' attempt time-outs.",
+    )
+    temporal_address: str | None = Field(
+        default=None,
+        validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
+        description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide.",
+    )
+    temporal_namespace: str | None = Field(
+        default=None, description="Temporal namespace. Unset: Temporal's own settings decide, else `default`."
+    )

@@ -1,0 +1,37 @@
+"""Queues and slots of the workers, and what they do besides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from orderfleet.contracts.duration import Duration, parse_duration
+from orderfleet.contracts.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
+from orderfleet.runtime.settings.base import Group, names
+
+
+class WorkerSettings(Group):
+    """Settings of order and shipping workers."""
+
+    orders_task_queue: str = Field(
+        default=ORDERS_TASK_QUEUE,
+        validation_alias=names("ORDERS_TASK_QUEUE", "ORDERS_TASK_QUEUE", "ORDER_TASK_QUEUE"),
+        description="Task queue of the order workers.",
+    )
+    shipping_task_queue: str = Field(
+        default=SHIPPING_TASK_QUEUE,
+        validation_alias=names("SHIPPING_TASK_QUEUE", "SHIPPING_TASK_QUEUE"),
+        description="Task queue of the shipping workers.",
+    )
+    worker_activity_slots: int = Field(default=100, ge=1, description="Activities a worker runs at once.")
+    worker_workflow_slots: int = Field(default=200, ge=2, description="Workflow tasks a worker handles at once.")
+    worker_cached_workflows: int = Field(default=1000, ge=0, description="Workflows a worker keeps in memory.")
+    temporal_metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the SDK's own Prometheus metrics in a worker; 0 is off."
+    )
+    sweep_interval: Duration = Field(
+        default=parse_duration("30s"),
+        gt=timedelta(0),
+        description="How often the fleet looks for orders whose workflow was ended from outside.",
+    )
