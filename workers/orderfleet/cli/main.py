@@ -38,6 +38,7 @@ register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Star
 register(app, "worker", "orderfleet.cli.worker", panel=_PODS, text="Run the order steps, the shipping steps, or both.")
 register(app, "operator", "orderfleet.cli.operator", panel=_PODS, text="Run the Kubernetes operator.")
 register(app, "api", "orderfleet.cli.api", panel=_PODS, text="Run the HTTP API.")
+register(app, "codec", "orderfleet.cli.codec", panel=_PODS, text="Open encrypted payloads for Temporal's own tools.")
 register(app, "migrate", "orderfleet.cli.migrate", panel=_PODS, text="Bring the record's tables up to date.")
 register(app, "release", "orderfleet.cli.release", panel=_PODS, text="Let go of every Order before an uninstall.")
 register(app, "settings", "orderfleet.cli.settings", panel=_PODS, text="Print the settings in effect.")
