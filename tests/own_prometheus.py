@@ -25,7 +25,7 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Answer of an instant query; fails on an error in it."""
         url = f"http://127.0.0.1:{self.port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             told = json.load(answer)
         assert told["status"] == "success", told
         found: list[dict[str, Any]] = told["data"]["result"]

@@ -218,7 +218,7 @@ class Fleet:
         return await eventually(lambda: self.client.status(order_id), reached)
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 20) -> T:
+async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 60) -> T:
     """Ask until the answer fits; fail with the last answer."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds

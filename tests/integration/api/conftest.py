@@ -31,7 +31,7 @@ from orderfleet.store import Database, Feed, OrderReads
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
-UNHURRIED = timedelta(seconds=10)
+UNHURRIED = timedelta(seconds=30)
 """What is not about time must not fail because the machine is busy."""
 
 Api = Callable[..., Any]
@@ -90,7 +90,8 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             step_initial_interval="10ms",
             **settings,
         )
-        async with Database(database_url or postgres_url, pool_size=3, timeout=timedelta(seconds=2)) as database:
+        within = timedelta(seconds=2) if database_url else UNHURRIED  # a database of its own is about to be away
+        async with Database(database_url or postgres_url, pool_size=3, timeout=within) as database:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=patience)
             desk = OrderDesk(client, OrderReads(database), patience=patience)
             carrier = CarrierDesk(client, desk, patience=patience)
