@@ -272,6 +272,10 @@ async def fleet(
             build(temporal, settings, shipping_worker.duty(settings, told, carrier)),
         ]
         for worker in workers:
+            # A busy machine may stand still for the SDK's two seconds. That is no deadlock, and a worker
+            # that took it for one may never stop.
+            if worker._workflow_worker is not None:
+                worker._workflow_worker._deadlock_timeout_seconds = 60
             await stack.enter_async_context(worker)
         yield Fleet(
             temporal=temporal,
