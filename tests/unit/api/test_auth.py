@@ -18,6 +18,7 @@ from orderfleet.api.auth.access import Access
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.auth.jwt import Jwts
 from orderfleet.api.auth.keys import LEAST_GAP_SECONDS, LIFETIME_SECONDS, Keys
+from orderfleet.api.auth.roles import ClaimedRoles
 from orderfleet.api.auth.tokens import TokensFile, WrongTokensFile
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import Services
@@ -34,6 +35,8 @@ FILE = [
 ]
 ISSUER, AUDIENCE = "https://id.example.com", "orderfleet"
 ROUTES = {"read": ("GET", "/orders/ord-1"), "operate": ("POST", "/orders/ord-1/cancel")}
+JWT = {"api_auth": "jwt", "api_jwks_url": "https://id.example.com/keys"}
+JWT |= {"api_jwt_issuer": ISSUER, "api_jwt_audience": AUDIENCE}
 ROUTES["carrier"] = ("POST", "/orders/ord-1/shipments/shipping-ord-1-1/updates")
 
 
@@ -185,6 +188,8 @@ async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_o
             "ORDERFLEET_API_JWT_AUDIENCE",
         ),
         ({"environment": "local", "api_auth": "tokens"}, "ORDERFLEET_API_TOKENS_FILE"),
+        ({**JWT, "api_jwt_roles": "admin"}, "ORDERFLEET_API_JWT_ROLES: 'admin' isn't"),
+        ({**JWT, "api_jwt_roles": "a=read,admin=root"}, "ORDERFLEET_API_JWT_ROLES: 'admin=root' isn't"),
     ],
 )
 def test_off_by_mistake_is_impossible(given, named):
@@ -252,7 +257,7 @@ async def provider():
 
 @pytest.fixture
 async def by_jwt(provider, clock):
-    known = Jwts(Keys(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles_claim="roles")
+    known = Jwts(Keys(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
     async with api(Access(known)) as caller:
         yield caller
 
@@ -273,6 +278,19 @@ async def by_jwt(provider, clock):
 async def test_a_jwt_opens_what_its_roles_are_for(provider, by_jwt, roles, role, status):
     answer = await ask(by_jwt, role, provider.token(roles=roles))
     assert answer.status_code == status, answer.text
+
+
+async def test_roles_are_taken_from_where_a_provider_puts_them_and_as_it_calls_them(provider):
+    given = {**JWT, "api_jwks_url": provider.url, "api_jwt_roles_claim": "realm_access.roles"}
+    async with api(access_of(Settings(**given, api_jwt_roles="shop-admin=operate, shop-desk=read"))) as caller:
+        for name, role, status in (
+            ("shop-admin", "operate", 404),
+            ("shop-desk", "read", 404),
+            ("shop-desk", "operate", 403),
+            ("operate", "operate", 403),
+        ):
+            token = provider.token(roles=["operate"], realm_access={"roles": [name]})
+            assert (await ask(caller, role, token)).status_code == status, name
 
 
 @pytest.mark.parametrize(
