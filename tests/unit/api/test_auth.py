@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx
 import jwt
 import pytest
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api.app import create_app
 from orderfleet.api.auth.access import Access
 from orderfleet.api.auth.choice import access_of
@@ -26,6 +27,7 @@ from orderfleet.api.startup import UnsafeSettings
 from orderfleet.client import OrderNotFound
 from orderfleet.runtime.settings import Settings
 
+UNHURRIED = timedelta(seconds=60)
 READER, OPERATOR, CARRIER, STRANGER = ("reader", "operator", "carrier", "stranger")
 TOKENS = {name: f"{name}-token-of-the-tests" for name in (READER, OPERATOR, CARRIER, STRANGER)}
 FILE = [
@@ -33,7 +35,6 @@ FILE = [
     {"name": OPERATOR, "role": "operate", "token": TOKENS[OPERATOR]},
     {"name": CARRIER, "role": "carrier", "token": TOKENS[CARRIER]},
 ]
-ISSUER, AUDIENCE = "https://id.example.com", "orderfleet"
 ROUTES = {"read": ("GET", "/orders/ord-1"), "operate": ("POST", "/orders/ord-1/cancel")}
 JWT = {"api_auth": "jwt", "api_jwks_url": "https://id.example.com/keys"}
 JWT |= {"api_jwt_issuer": ISSUER, "api_jwt_audience": AUDIENCE}
@@ -52,7 +53,7 @@ class Desk:
 
 @asynccontextmanager
 async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access))
+    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access, patience=UNHURRIED))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         yield caller
 
@@ -197,38 +198,6 @@ def test_off_by_mistake_is_impossible(given, named):
         access_of(Settings(**given))
 
 
-class Provider:
-    """An identity provider: signs tokens and serves its keys; counts how often they are fetched."""
-
-    def __init__(self) -> None:
-        self.keys = {"one": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
-        self.fetched = 0
-        self.away = False
-
-    async def serve(self, _request: web.Request) -> web.Response:
-        self.fetched += 1
-        if self.away:
-            raise web.HTTPServiceUnavailable
-        keys = [self._public(name, key) for name, key in self.keys.items()]
-        return web.json_response({"keys": [*keys, {"kty": "oct", "kid": "shared", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}]})
-
-    def _public(self, name, key):
-        algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
-        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name}
-
-    def token(self, key: str = "one", *, algorithm: str = "RS256", headers=None, without=(), **claims) -> str:
-        whole = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": "ada",
-            "exp": time.time() + 600,
-            "roles": ["operate"],
-            **claims,
-        }
-        kept = {name: value for name, value in whole.items() if name not in without}
-        return jwt.encode(kept, self.keys[key], algorithm=algorithm, headers={"kid": key, **(headers or {})})
-
-
 class Clock:
     now = 1000.0
 
@@ -243,16 +212,8 @@ def clock():
 
 @pytest.fixture
 async def provider():
-    made = Provider()
-    app = web.Application()
-    app.router.add_get("/keys", made.serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
-    yield made
-    await runner.cleanup()
+    async with identity_provider() as made:
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Final
 
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 
-from orderfleet.client.client import RPC_TIMEOUT
+from orderfleet.client.budget import RPC_TIMEOUT
 from orderfleet.client.errors import translated
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children
 from orderfleet.client.runs import RunHistory, earlier_runs, with_children

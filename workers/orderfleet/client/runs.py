@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.client.client import RPC_TIMEOUT
+from orderfleet.client.budget import RPC_TIMEOUT
 from orderfleet.client.history import HistoryLine, told
 from orderfleet.contracts.base import Contract
 
