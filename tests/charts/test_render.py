@@ -230,10 +230,23 @@ def test_a_typo_is_refused(helm, values, complaint):
 
 
 def test_notes_say_what_to_do_next(helm):
-    result = helm.run("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    told = notes(helm, {})
+    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml"):
+        assert hint in told
+
+
+@pytest.mark.parametrize("variable", ["ORDERFLEET_PAYMENT_PROVIDER", "ORDERFLEET_CARRIER"])
+def test_notes_say_that_an_adapter_has_to_be_chosen(helm, variable):
+    assert f"`settings` doesn't have {variable}." in notes(helm, {})
+    assert f"{variable} is simulated: no " in notes(helm, {"settings": {variable: "simulated"}})
+    assert variable not in notes(helm, {"settings": {variable: "http"}})
+
+
+def notes(helm, values: dict[str, Any]) -> str:
+    options = ("--namespace", "shop", "--dry-run=client")
+    result = helm.run("install", "shop", "charts/orderfleet", *options, values=values)
     assert result.returncode == 0, result.stderr
-    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml", "no money moves"):
-        assert hint in result.stdout
+    return str(result.stdout).partition("NOTES:")[2]
 
 
 def test_the_dev_server_is_as_quick_as_the_local_stacks(helm):

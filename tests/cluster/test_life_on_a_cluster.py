@@ -24,7 +24,12 @@ VALUES = {
     "fullnameOverride": "orderfleet",
     "image": {"repository": "orderfleet", "tag": pictures.PRODUCT.partition(":")[2]},
     # Slow enough that something is always under way when a pod goes.
-    "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
+    "settings": {
+        "ORDERFLEET_PAYMENT_PROVIDER": "simulated",
+        "ORDERFLEET_CARRIER": "simulated",
+        "ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db",
+        "ORDERFLEET_SIMULATED_LATENCY": "300ms",
+    },
     "workerDefaults": {"resources": SMALL, **VOLUMES},
     "api": {"replicas": 1, "resources": SMALL, "extraEnv": [{"name": "ORDERFLEET_API_AUTH", "value": "none"}]},
     "operator": {"resources": SMALL},

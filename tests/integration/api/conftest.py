@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 from fleet import Fleet, eventually, fleet
 
 from orderfleet.api.app import create_app
+from orderfleet.api.auth.access import Access
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import Services
@@ -31,6 +32,7 @@ from orderfleet.store import Database, Feed, OrderReads
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
+OPEN = Access()
 UNHURRIED = timedelta(seconds=30)
 """What is not about time must not fail because the machine is busy."""
 
@@ -82,6 +84,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         database_url: str = "",
         listening: bool = False,
         patience: timedelta = UNHURRIED,
+        access: Access = OPEN,
         **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
         given = Settings(
@@ -96,7 +99,9 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             desk = OrderDesk(client, OrderReads(database), patience=patience)
             carrier = CarrierDesk(client, desk, patience=patience)
             fanout = Fanout(Feed(database))
-            app = create_app(Services(given, desk, carrier, Readiness({}), fanout, heartbeat_seconds=0.2))
+            app = create_app(
+                Services(given, desk, carrier, Readiness({}), fanout, access, patience=patience, heartbeat_seconds=0.2)
+            )
             try:
                 if listening:
                     async with served(app) as caller:
