@@ -64,6 +64,8 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         OrderRefused,
         TemporalUnavailable,
     )
+    from orderfleet.runtime.credentials import WrongCredentials  # noqa: PLC0415
+    from orderfleet.runtime.encryption import WrongKeys  # noqa: PLC0415
     from orderfleet.stack.errors import Busy, NoSuchPart, NotUp  # noqa: PLC0415
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
@@ -82,7 +84,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     }
     if isinstance(error, Unprocessable):
         return Exit.WRONG, "\n".join(error.problems)
-    if isinstance(error, Wrong | UnsafeSettings | NotChosen):
+    if isinstance(error, Wrong | UnsafeSettings | NotChosen | WrongCredentials | WrongKeys):
         return Exit.WRONG, str(error)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):

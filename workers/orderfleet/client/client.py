@@ -203,7 +203,7 @@ class OrderClient:
                     for child in pending_children(order)
                 )
             )
-        return [activity for description in (order, *children) for activity in pending_activities(description)]
+            return await pending_activities((order, *children), self._temporal.data_converter)
 
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
         with translated(order_id), belonging(order_id):

@@ -67,6 +67,7 @@ class OrderInspector:
             described = await asyncio.gather(*(self._describe(child) for child in children))
             memo = await description.memo()
             earlier = await earlier_runs(self._temporal, description.id, description.run_id)
+            pending = await pending_activities((description, *described), self._temporal.data_converter)
         return WorkflowView(
             workflow_id=description.id,
             run_id=description.run_id,
@@ -78,7 +79,7 @@ class OrderInspector:
             earlier_runs=earlier,
             owner=str(memo.get(names.MEMO_OWNER, "")),
             waits_for=tuple(children),
-            pending=tuple(each for found in (description, *described) for each in pending_activities(found)),
+            pending=tuple(pending),
         )
 
     async def history(self, order_id: str) -> list[RunHistory]:

@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.client.budget import RPC_TIMEOUT
+from orderfleet.client.failures import readable
 from orderfleet.client.history import HistoryLine, told
 from orderfleet.contracts.base import Contract
 
@@ -84,6 +85,8 @@ async def _chain(temporal: Client, workflow_id: str, run_id: str, *, required: b
             if error.status is not RPCStatusCode.NOT_FOUND or (required and not found):
                 raise
             break
+        for event in events:
+            await readable(event, temporal.data_converter)
         found.append((WorkflowExecution(workflow_id=workflow_id, run_id=run_id), events))
         run_id = _start(events).continued_execution_run_id
     return found[::-1]
