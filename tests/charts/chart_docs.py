@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from orderfleet.cli.configuration import variables
-from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.settings import ApiAuth, Settings
 from orderfleet.stack import paths
 
 CHARTS = paths.checkout() / "charts"
@@ -36,6 +36,21 @@ SET_BY_VALUES = {
     "ORDERFLEET_TEMPORAL_METRICS_PORT": "metrics.sdkPort",
     "ORDERFLEET_OPERATOR_NAMESPACES": "operator.namespaces",
     "ORDERFLEET_OPERATOR_CONCURRENCY": "operator.concurrency",
+    "ORDERFLEET_API_AUTH": "api.auth.mode",
+    "ORDERFLEET_API_TOKENS_FILE": "api.auth.tokensSecret",
+    "ORDERFLEET_API_CARRIER_TOKENS_FILE": "api.auth.carrierTokensSecret",
+    "ORDERFLEET_API_JWKS_URL": "api.auth.jwt.jwksUrl",
+    "ORDERFLEET_API_JWT_ISSUER": "api.auth.jwt.issuer",
+    "ORDERFLEET_API_JWT_AUDIENCE": "api.auth.jwt.audience",
+    "ORDERFLEET_API_JWT_ROLES_CLAIM": "api.auth.jwt.rolesClaim",
+    "ORDERFLEET_PAYMENT_PROVIDER": "providers.payment.adapter",
+    "ORDERFLEET_PAYMENT_URL": "providers.payment.url",
+    "ORDERFLEET_PAYMENT_TOKEN_FILE": "providers.payment.tokenSecret",
+    "ORDERFLEET_PAYMENT_TIMEOUT": "providers.payment.timeout",
+    "ORDERFLEET_CARRIER": "providers.carrier.adapter",
+    "ORDERFLEET_CARRIER_URL": "providers.carrier.url",
+    "ORDERFLEET_CARRIER_TOKEN_FILE": "providers.carrier.tokenSecret",
+    "ORDERFLEET_CARRIER_TIMEOUT": "providers.carrier.timeout",
 }
 """Settings that have a value of their own in the chart, so that `settings` must not name them again."""
 FIXED = {"ORDERFLEET_HEALTH_HOST", "ORDERFLEET_HEALTH_PORT", "ORDERFLEET_API_HOST", "ORDERFLEET_API_PORT"}
@@ -93,6 +108,8 @@ def _choices() -> dict[str, dict[str, Any]]:
     scalar = {"type": ["string", "number", "boolean"]}
     kind = {"enum": ["", "hpa", "keda"]}
     away = {"type": ["integer", "string", "null"]}
+    url = {"type": "string", "pattern": r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$"}
+    timeout = {"type": "string", "pattern": r"^(\d+(h|m|s|ms))*$"}
     return {
         "settings": {"type": "object", "propertyNames": {"enum": settings_allowed()}, "additionalProperties": scalar},
         "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
@@ -103,6 +120,10 @@ def _choices() -> dict[str, dict[str, Any]]:
         "workerDefaults.slots.workflows": {"type": "integer", "minimum": 2},
         "workerDefaults.maxUnavailable": away,
         "api.maxUnavailable": away,
+        "api.auth.mode": {"enum": ["", *ApiAuth]},
+        "api.auth.jwt.jwksUrl": {"type": "string", "pattern": "^(https?://.*)?$"},
+        **{f"providers.{part}.url": url for part in ("payment", "carrier")},
+        **{f"providers.{part}.timeout": timeout for part in ("payment", "carrier")},
         "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
         "migration.wait": {"type": "string", "pattern": r"^(\d+(h|m|s|ms))+$"},
     }

@@ -24,7 +24,21 @@ PRODUCT: dict[str, dict[str, Any]] = {
             "shipping": {"serves": "shipping", "autoscaling": {"kind": "keda"}, "nodeSelector": {"disk": "ssd"}},
         },
         "operator": {"namespaces": ["shop", "outlet"]},
+        "providers": {
+            "payment": {
+                "adapter": "http",
+                "url": "https://pay.example/v1",
+                "tokenSecret": {"name": "payment-token"},
+                "timeout": "1s",
+            },
+            "carrier": {"adapter": "http", "url": "http://carrier", "tokenSecret": {"name": "carrier", "key": "t"}},
+        },
         "api": {
+            "auth": {
+                "mode": "tokens",
+                "tokensSecret": {"name": "api-tokens"},
+                "carrierTokensSecret": {"name": "carrier-tokens", "key": "list.yaml"},
+            },
             "service": {"type": "NodePort", "nodePort": 30080},
             "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "orders-tls"},
             "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}], "hostnames": ["orders.example"]},
@@ -40,6 +54,15 @@ PRODUCT: dict[str, dict[str, Any]] = {
     "one worker for all": {
         "workers": {"orders": None, "shipping": None, "both": {"serves": "all", "autoscaling": {"kind": "keda"}}},
         "metrics": {"sdkPort": 0},
+    },
+    "callers of an identity provider": {
+        "api": {
+            "auth": {
+                "mode": "jwt",
+                "jwt": {"jwksUrl": "https://id.example/keys", "issuer": "https://id.example", "audience": "orders"},
+            }
+        },
+        "providers": {"payment": {"adapter": "acme"}, "carrier": {"timeout": "2s"}},
     },
     "workers alone": {
         "api": {"enabled": False},

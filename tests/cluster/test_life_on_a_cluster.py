@@ -26,7 +26,8 @@ VALUES = {
     # Slow enough that something is always under way when a pod goes.
     "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
     "workerDefaults": {"resources": SMALL, **VOLUMES},
-    "api": {"replicas": 1, "resources": SMALL, "extraEnv": [{"name": "ORDERFLEET_API_AUTH", "value": "none"}]},
+    "providers": {"payment": {"adapter": "simulated"}, "carrier": {"adapter": "simulated"}},
+    "api": {"replicas": 1, "resources": SMALL, "auth": {"mode": "none"}},
     "operator": {"resources": SMALL},
 }
 BACKING = {
