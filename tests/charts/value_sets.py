@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
+from orderfleet.stack import paths
+
 OPTIONAL_KINDS = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute"}
 """Kinds of other products, which a plain API server doesn't know."""
 
@@ -83,3 +87,9 @@ DEVELOPMENT: dict[str, dict[str, Any]] = {
     },
     "two services": {part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
 }
+
+ON_KIND: dict[str, dict[str, Any]] = {
+    chart: yaml.safe_load((paths.checkout() / "deploy/kind" / f"{values}.yaml").read_text())
+    for chart, values in (("orderfleet", "product"), ("orderfleet-dev", "backing"))
+}
+"""The values of the kind cluster, by chart."""
