@@ -57,7 +57,7 @@ FIXED = {"ORDERFLEET_HEALTH_HOST", "ORDERFLEET_HEALTH_PORT", "ORDERFLEET_API_HOS
 """Settings that the templates rely on having their defaults."""
 
 COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
-"""Folders of the product's chart, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
+"""Folders of both charts, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
 
 
 @dataclass(frozen=True)
@@ -186,15 +186,14 @@ def files(chart: str) -> dict[Path, str]:
     """Return each file that is made, with the content it should have."""
     folder = CHARTS / chart
     made = {folder / "values.schema.json": schema_text(chart), folder / "README.md": readme(chart)}
-    if chart == "orderfleet":
-        for place, (source, pattern) in COPIES.items():
-            for file in sorted((paths.checkout() / source).glob(pattern)):
-                made[folder / place / file.name] = file.read_text()
+    for place, (source, pattern) in COPIES.items():
+        for file in sorted((paths.checkout() / source).glob(pattern)):
+            made[folder / place / file.name] = file.read_text()
     return made
 
 
 if __name__ == "__main__":
     for each in ("orderfleet", "orderfleet-dev"):
         for file, content in files(each).items():
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)

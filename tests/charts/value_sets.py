@@ -80,7 +80,6 @@ PRODUCT: dict[str, dict[str, Any]] = {
 DEVELOPMENT: dict[str, dict[str, Any]] = {
     "defaults": {},
     "everything": {
-        "collector": {"enabled": True},
         "grafana": {"nodePort": 30300},
         "temporal": {"uiNodePort": 30233, "storage": ""},
         "postgres": {"storage": ""},

@@ -33,7 +33,7 @@ VALUES = {
 BACKING = {
     "temporal": {"image": pictures.TEMPORAL},
     "postgres": {"image": pictures.POSTGRES},
-    **{part: {"enabled": False} for part in ("prometheus", "grafana", "traces")},
+    **{part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
 }
 ROLES = ("orderfleet-orders-worker", "orderfleet-shipping-worker", "orderfleet-operator", "orderfleet-api")
 
