@@ -187,9 +187,9 @@ def test_probes_ask_ports_that_the_pod_has(helm):
         assert all(container[probe]["httpGet"]["port"] in ports for probe in paths_asked)
 
 
-def test_the_schema_is_migrated_before_an_upgrade_and_left_alone_by_a_rollback(helm):
+def test_the_schema_is_migrated_before_an_upgrade_and_asked_before_a_rollback(helm):
     job = named(helm.template("orderfleet"), "Job", "shop-orderfleet-migration")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
 
 
