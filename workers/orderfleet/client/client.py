@@ -215,7 +215,7 @@ class OrderClient:
                     for child in pending_children(order)
                 )
             )
-        return [activity for description in (order, *children) for activity in pending_activities(description)]
+            return await pending_activities((order, *children), self._temporal.data_converter)
 
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
         """Send an update; with no worker's answer in time, the same change as a signal."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.errors import OrderfleetError, PayloadSealed
 
 
 class OrderNotFound(OrderfleetError):
@@ -64,6 +64,8 @@ def translated(order_id: str) -> Iterator[None]:
         if "client connect" in str(error):
             raise TemporalUnavailable(f"Temporal could not be reached for order {order_id!r}: {error}") from error
         raise
+    except PayloadSealed as error:
+        raise TemporalUnavailable(f"what Temporal has of order {order_id!r} can't be read: {error}") from error
     except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
         raise TemporalUnavailable(f"the workflow of order {order_id!r} could not be asked: {error}") from error
 

@@ -15,6 +15,7 @@ from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExec
 
 from orderfleet.client.client import RPC_TIMEOUT
 from orderfleet.client.errors import translated
+from orderfleet.client.failures import readable
 from orderfleet.client.history import HistoryLine, told
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children
 from orderfleet.contracts import names
@@ -66,6 +67,7 @@ class OrderInspector:
             children = pending_children(description)
             described = await asyncio.gather(*(self._describe(child) for child in children))
             memo = await description.memo()
+            pending = await pending_activities((description, *described), self._temporal.data_converter)
         return WorkflowView(
             workflow_id=description.id,
             run_id=description.run_id,
@@ -76,7 +78,7 @@ class OrderInspector:
             history_length=description.history_length,
             owner=str(memo.get(names.MEMO_OWNER, "")),
             waits_for=tuple(children),
-            pending=tuple(each for found in (description, *described) for each in pending_activities(found)),
+            pending=tuple(pending),
         )
 
     async def history(self, order_id: str) -> list[HistoryLine]:
@@ -86,6 +88,8 @@ class OrderInspector:
             events: Sequence[HistoryEvent] = [
                 event async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT)
             ]
+            for event in events:
+                await readable(event, self._temporal.data_converter)
         return [told(event, event.event_time.ToDatetime(UTC)) for event in events]
 
     async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription:

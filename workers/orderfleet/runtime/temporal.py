@@ -12,10 +12,10 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client, Interceptor
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime, TelemetryConfig
 
+from orderfleet.runtime.encryption import data_converter
 from orderfleet.runtime.settings import Settings
 from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
@@ -26,7 +26,7 @@ _LONGEST_WAIT: Final = 10.0
 
 
 async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: bool = False) -> Client:
-    """Connect with the pydantic data converter.
+    """Connect with the data converter that the settings ask for.
 
     Args:
         settings: names address and namespace, or leaves them to Temporal's own settings.
@@ -35,6 +35,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
 
     Raises:
         RuntimeError: Temporal could not be reached.
+        WrongKeys: the key to encrypt with can't be read.
     """
     config = ClientConfig.load_client_connect_config()
     return await Client.connect(
@@ -43,7 +44,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         tls=config.get("tls"),
         api_key=config.get("api_key"),
         rpc_metadata=config.get("rpc_metadata") or {},
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(settings),
         interceptors=_tracing() if settings.otlp_endpoint else [],
         runtime=runtime,
         lazy=lazy,

@@ -14,6 +14,7 @@ from orderfleet.contracts.policy import OrderPolicy
 from orderfleet.runtime.settings.api import ApiAuth, ApiSettings
 from orderfleet.runtime.settings.base import PREFIX
 from orderfleet.runtime.settings.connections import ConnectionSettings
+from orderfleet.runtime.settings.encryption import EncryptionSettings
 from orderfleet.runtime.settings.operator import OperatorSettings
 from orderfleet.runtime.settings.orders import OrderSettings
 from orderfleet.runtime.settings.process import Environment, LogFormat, ProcessSettings
@@ -35,6 +36,7 @@ class Settings(
     OrderSettings,
     ApiSettings,
     WorkerSettings,
+    EncryptionSettings,
     ConnectionSettings,
     ProcessSettings,
 ):
