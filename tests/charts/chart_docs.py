@@ -36,6 +36,8 @@ SET_BY_VALUES = {
     "ORDERFLEET_TEMPORAL_METRICS_PORT": "metrics.sdkPort",
     "ORDERFLEET_OPERATOR_NAMESPACES": "operator.namespaces",
     "ORDERFLEET_OPERATOR_CONCURRENCY": "operator.concurrency",
+    "ORDERFLEET_ENCRYPTION_KEYS_DIR": "encryption.keysSecret",
+    "ORDERFLEET_ENCRYPTION_KEY_ID": "encryption.keyId",
     "ORDERFLEET_API_AUTH": "api.auth.mode",
     "ORDERFLEET_API_TOKENS_FILE": "api.auth.tokensSecret",
     "ORDERFLEET_API_CARRIER_TOKENS_FILE": "api.auth.carrierTokensSecret",

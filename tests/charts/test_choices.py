@@ -63,6 +63,7 @@ def test_what_is_not_run_needs_no_choice(helm):
         ({"api": {"auth": {"mode": "tokens"}}}, "api.auth.tokensSecret.name"),
         ({"api": {"auth": {"mode": "jwt"}}}, "api.auth.jwt.jwksUrl"),
         ({"api": {"auth": {"mode": "jwt", "jwt": {"jwksUrl": "https://id", "issuer": "id"}}}}, "api.auth.jwt.audience"),
+        ({"encryption": {"keyId": "k1"}}, "encryption.keysSecret"),
         ({"providers": {"payment": {"adapter": "http"}}}, "providers.payment.url"),
         ({"providers": {"carrier": {"adapter": "http"}}}, "providers.carrier.url"),
     ],
