@@ -128,7 +128,7 @@ class Cluster:
     def settled(self, *deployments: str) -> None:
         """Wait until Deployments have all their pods ready and none of an older kind."""
         for name in deployments:
-            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=240s")
+            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=480s", seconds=600)
 
     def labelled(self, selector: str) -> list[str]:
         """Every object of any kind in any namespace that has the labels."""

@@ -29,6 +29,8 @@ VALUES = {
     "providers": {"payment": {"adapter": "simulated"}, "carrier": {"adapter": "simulated"}},
     "api": {"replicas": 1, "resources": SMALL, "auth": {"mode": "none"}},
     "operator": {"resources": SMALL},
+    "release": {"deadlineSeconds": 420},
+    "test": {"deadlineSeconds": 300},
 }
 BACKING = {
     "temporal": {"image": pictures.TEMPORAL},
@@ -62,20 +64,20 @@ def test_backing_services_come_up_in_a_restricted_namespace(cluster):
 def test_helm_installs_the_product(cluster):
     values = cluster.folder / "values.json"
     values.write_text(json.dumps(VALUES))
-    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", str(values), "--timeout", "5m")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=30s")
+    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", str(values), "--timeout", "8m")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=240s")
     cluster.settled(*ROLES)
 
 
 def test_helm_test_runs_an_order_through(cluster):
-    assert "Succeeded" in cluster.helm("test", "shop", "--timeout", "3m")
+    assert "Succeeded" in cluster.helm("test", "shop", "--timeout", "6m")
 
 
 def test_ten_orders_of_different_kinds_reach_their_right_ends(cluster, timetable):
     cluster.apply(*TEN_KINDS)
     for name in ("reviewed", "moved", "canceled-later"):
         step = "--for=jsonpath={.status.step}=manual_review"
-        cluster.kubectl("wait", step, f"orders.orderfleet.dev/{name}", "--timeout=90s")
+        cluster.kubectl("wait", step, f"orders.orderfleet.dev/{name}", "--timeout=240s")
     edits = {
         "reviewed": {"approved": True},
         "moved": {"address": {"street": "2 Side St"}, "approved": True},
@@ -83,7 +85,7 @@ def test_ten_orders_of_different_kinds_reach_their_right_ends(cluster, timetable
     }
     for name, spec in edits.items():
         cluster.kubectl("patch", "ofo", name, "--type=merge", "-p", json.dumps({"spec": spec}))
-    until(lambda: unfinished(cluster), 120, "Orders haven't ended")
+    until(lambda: unfinished(cluster), 400, "Orders haven't ended")
     assert ends(cluster.get("orders.orderfleet.dev")) == ENDS
     timetable.note(f"{settle_up(cluster)} Orders")
 
@@ -97,8 +99,8 @@ def test_events_tell_the_story(cluster):
 def test_an_order_id_is_used_once(cluster):
     cluster.apply(order("own-id-again", orderId="SHOP_2026.1", **AUTO))
     refused = "--for=jsonpath={.status.conditions[?(@.type=='Accepted')].reason}=Conflict"
-    cluster.kubectl("wait", refused, "orders.orderfleet.dev/own-id-again", "--timeout=60s")
-    cluster.kubectl("delete", "ofo", "own-id-again", "--timeout=60s")
+    cluster.kubectl("wait", refused, "orders.orderfleet.dev/own-id-again", "--timeout=240s")
+    cluster.kubectl("delete", "ofo", "own-id-again", "--timeout=240s")
 
 
 def upgrade(cluster, image: str) -> None:
@@ -207,7 +209,7 @@ def test_scaled_down_workers_lose_nothing(cluster, timetable):
 
 def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, timetable):
     cluster.apply(*metrics_server.objects(pictures.METRICS_SERVER))
-    cluster.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=240s")
     scaling = {"kind": "hpa", "minReplicas": 1, "maxReplicas": 3, "cpuPercent": 60, "scaleDownSeconds": 10}
     worker = {"serves": "orders", "autoscaling": scaling}
     options = ("-f", str(cluster.folder / "values.json"), "--set-json", f"workers.orders={json.dumps(worker)}")
@@ -218,40 +220,40 @@ def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, time
         (there,) = cluster.get("deployments", "-l", "app.kubernetes.io/component=orders-worker")
         return int(there["spec"]["replicas"])
 
-    until(lambda: [] if workers() == 1 else [workers()], 60, "an idle fleet has more than one order worker")
+    until(lambda: [] if workers() == 1 else [workers()], 240, "an idle fleet has more than one order worker")
     with Load(cluster, "busy") as load:
-        until(lambda: [] if workers() > 1 else [load.count], 180, "no worker was added")
+        until(lambda: [] if workers() > 1 else [load.count], 400, "no worker was added")
         most = workers()
     with Load(cluster, "calm", gap=10) as calm:
-        until(lambda: [] if workers() == 1 else [workers()], 240, "workers stay")
+        until(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
     settle_up(cluster)
     timetable.note(f"{most} order workers, then 1; {load.count + calm.count} Orders meanwhile")
 
 
 def test_a_rollback_to_a_release_that_was_left_behind_is_refused(cluster):
     upgrade(cluster, pictures.LAST)
-    assert "pre-rollback" in cluster.refused_by_helm("rollback", "shop", "1", "--timeout", "5m")
+    assert "pre-rollback" in cluster.refused_by_helm("rollback", "shop", "1", "--timeout", "8m")
     assert "only works with releases that have number" in cluster.kubectl("logs", "job/orderfleet-migration")
     assert images_that_run(cluster) == {pictures.LAST}
     # Helm holds the refused one for unfinished until it goes back to what runs.
-    cluster.helm("rollback", "shop", "--timeout", "5m")
+    cluster.helm("rollback", "shop", "--timeout", "8m")
     upgrade(cluster, pictures.LAST)
 
 
 def test_uninstall_leaves_nothing_but_the_orders(cluster, timetable):
     cluster.apply(order("unfinished"))
-    cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/unfinished", "--timeout=60s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/unfinished", "--timeout=240s")
     counted = books(cluster)
-    cluster.helm("uninstall", "shop", "--timeout", "5m")
+    cluster.helm("uninstall", "shop", "--timeout", "8m")
     there = cluster.get("orders.orderfleet.dev")
     assert not [each["metadata"]["name"] for each in there if each["metadata"].get("finalizers")]
-    until(lambda: cluster.labelled("app.kubernetes.io/name=orderfleet"), 120, "objects stay")
-    cluster.kubectl("delete", "orders.orderfleet.dev", "--all", "--timeout=120s")
+    until(lambda: cluster.labelled("app.kubernetes.io/name=orderfleet"), 240, "objects stay")
+    cluster.kubectl("delete", "orders.orderfleet.dev", "--all", "--timeout=240s")
     cluster.helm("uninstall", "backing")
-    until(lambda: cluster.labelled("app.kubernetes.io/name=orderfleet-dev"), 120, "objects stay")
+    until(lambda: cluster.labelled("app.kubernetes.io/name=orderfleet-dev"), 240, "objects stay")
     cluster.delete(*metrics_server.objects(pictures.METRICS_SERVER))
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s")
-    cluster.kubectl("delete", "crd", "orders.orderfleet.dev", "--timeout=60s")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=270s")
+    cluster.kubectl("delete", "crd", "orders.orderfleet.dev", "--timeout=240s")
     twice = [order_id for order_id, charges in counted["charged"].items() if charges > 1]
     assert not twice
     timetable.note(f"{len(there)} Orders, {len(counted['charged'])} charges, {len(twice)} twice")
