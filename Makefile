@@ -87,7 +87,7 @@ kind-down: ## take the kind cluster and its registry away
 
 # CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
-	$(BIN)/python -m pytest -s -x --timeout=900 tests/cluster $(CLUSTER)
+	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
 
 chart-docs: venv ## make the charts' values tables and schemas anew
 	$(BIN)/python tests/charts/chart_docs.py
