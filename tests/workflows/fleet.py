@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.client import OrderClient
 from orderfleet.contracts import names
@@ -268,8 +269,9 @@ async def fleet(
                 temporal,
                 settings,
                 orders_worker.duty(settings, told, provider, Orphans(database), Visibility(temporal)),
+                SandboxedWorkflowRunner(),
             ),
-            build(temporal, settings, shipping_worker.duty(settings, told, carrier)),
+            build(temporal, settings, shipping_worker.duty(settings, told, carrier), SandboxedWorkflowRunner()),
         ]
         for worker in workers:
             # A busy machine may stand still for the SDK's two seconds. That is no deadlock, and a worker
