@@ -71,7 +71,7 @@ def _variables(field: str) -> list[str]:
 
 
 def test_settings_with_a_value_of_their_own_are_set_by_it(helm):
-    objects = helm.template("orderfleet")
+    objects = [each for values in PRODUCT.values() for each in helm.template("orderfleet", values)]
     set_somewhere = {name for _, pod in pods(objects) for each in pod["containers"] for name in environment(each)}
     assert set(SET_BY_VALUES) <= set_somewhere
 
@@ -187,9 +187,9 @@ def test_probes_ask_ports_that_the_pod_has(helm):
         assert all(container[probe]["httpGet"]["port"] in ports for probe in paths_asked)
 
 
-def test_the_schema_is_migrated_before_an_upgrade_and_left_alone_by_a_rollback(helm):
+def test_the_schema_is_migrated_before_an_upgrade_and_asked_before_a_rollback(helm):
     job = named(helm.template("orderfleet"), "Job", "shop-orderfleet-migration")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
 
 
@@ -223,6 +223,10 @@ def test_secrets_are_named_and_never_made(helm):
         ({"settings": {"ORDERFLEET_DRAIN_TIMEOUT": "1h"}}, "DRAIN"),
         ({"drainSeconds": "20s"}, "drainSeconds"),
         ({"image": {"tag": 1.5}}, "tag"),
+        ({"settings": {"ORDERFLEET_API_AUTH": "none"}}, "API_AUTH"),
+        ({"api": {"auth": {"mode": "token"}}}, "mode"),
+        ({"providers": {"payment": {"adapter": "http", "url": "pay.example"}}}, "url"),
+        ({"providers": {"carrier": {"timeout": "2"}}}, "timeout"),
     ],
 )
 def test_a_typo_is_refused(helm, values, complaint):
@@ -230,9 +234,10 @@ def test_a_typo_is_refused(helm, values, complaint):
 
 
 def test_notes_say_what_to_do_next(helm):
-    result = helm.run("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    result = helm.run(*command, "--values", "tests/charts/chosen.yaml")
     assert result.returncode == 0, result.stderr
-    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml", "no money moves"):
+    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml", "no money moves", "api.auth.mode=none"):
         assert hint in result.stdout
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import yaml
-from value_sets import DEVELOPMENT, OPTIONAL_KINDS, PRODUCT
+from value_sets import DEVELOPMENT, ON_KIND, OPTIONAL_KINDS, PRODUCT
 
 
 def test_every_object_is_valid(helm, kubernetes):
     objects = {}
     for chart, sets in (("orderfleet", PRODUCT), ("orderfleet-dev", DEVELOPMENT)):
-        for values in sets.values():
+        for values in (*sets.values(), ON_KIND[chart]):
             for each in helm.template(chart, values):
                 if each["kind"] in OPTIONAL_KINDS:
                     continue

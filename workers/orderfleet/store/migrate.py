@@ -27,8 +27,10 @@ create table if not exists schema_migrations (
     number      integer primary key,
     name        text        not null,
     checksum    text        not null,
-    applied_at  timestamptz not null default now()
-)
+    applied_at  timestamptz not null default now(),
+    oldest      integer
+);
+alter table schema_migrations add column if not exists oldest integer
 """
 
 
@@ -47,7 +49,8 @@ async def migrate(
         database_url: of the database itself; its user must be allowed to create tables.
         directory: of the files; by default those of this installation.
         wait: how long Postgres may take to come up.
-        accept_newer: whether the database may have files of a later version: after a rollback it has.
+        accept_newer: whether the database may have files of a later version, as long as they don't leave this
+            one behind: after a rollback it has.
 
     Raises:
         MigrationError: a file failed, or the files don't fit what was applied.
@@ -85,10 +88,11 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
         async with connection.transaction():
             await connection.execute(migration.sql)
             await connection.execute(
-                "insert into schema_migrations (number, name, checksum) values ($1, $2, $3)",
+                "insert into schema_migrations (number, name, checksum, oldest) values ($1, $2, $3, $4)",
                 migration.number,
                 migration.name,
                 migration.checksum,
+                migration.oldest,
             )
     except asyncpg.PostgresError as error:
         if is_away(error):
@@ -106,8 +110,9 @@ def _place(error: asyncpg.PostgresError, sql: str) -> str:
 async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, Applied]:
     if await connection.fetchval("select to_regclass('schema_migrations') is null"):
         return {}
-    rows = await connection.fetch("select number, name, checksum from schema_migrations")
-    return {row["number"]: Applied(row["name"], row["checksum"]) for row in rows}
+    # Whole rows: `pending` changes nothing, so the table may be from before it had the last column.
+    rows = await connection.fetch("select * from schema_migrations")
+    return {row["number"]: Applied(row["name"], row["checksum"], row.get("oldest")) for row in rows}
 
 
 @asynccontextmanager
