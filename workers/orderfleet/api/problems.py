@@ -26,7 +26,7 @@ from orderfleet.client import (
     ShipmentNotFound,
     TemporalUnavailable,
 )
-from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
+from orderfleet.contracts.errors import OrderfleetError, PayloadSealed, StoreUnavailable
 
 _log = structlog.get_logger()
 
@@ -84,6 +84,7 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     OrderRefused: _REFUSED,
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,
+    PayloadSealed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "sealed", "No key for this payload"),
     StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-away", "The record is away"),
 }
 
