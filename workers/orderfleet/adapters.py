@@ -32,6 +32,8 @@ class AdapterSettings:
     """The file of the bearer token; read it anew for each call."""
     timeout: timedelta
     """Within which a call has to be over: it fits into the attempt."""
+    ca_file: Path | None = None
+    """The file of the authorities that the service's certificate may be by; None trusts the system's."""
 
 
 PaymentProviderFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextManager[PaymentProvider]]

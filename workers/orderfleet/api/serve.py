@@ -19,6 +19,7 @@ from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.temporal import connect as connect_to_temporal
@@ -53,7 +54,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     listener = _listen(settings.api_host, settings.api_port)
     # Lazily: an API that starts while Temporal is away answers 503 until it is back.
     temporal = await connect_to_temporal(settings, lazy=True)
-    async with connect_to_store(settings, "api") as database:
+    async with renewed(temporal, settings), connect_to_store(settings, "api") as database:
         reader = OrderReads(database)
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}

@@ -38,7 +38,10 @@ def carrier(settings: Settings) -> AbstractAsyncContextManager[Carrier]:
         raise UnknownCarrier(f"no carrier is called {name!r}; known: {known}")
     theirs: AbstractAsyncContextManager[Carrier] = make(
         adapters.AdapterSettings(
-            url=settings.carrier_url, token_file=settings.carrier_token_file, timeout=settings.carrier_timeout
+            url=settings.carrier_url,
+            token_file=settings.carrier_token_file,
+            ca_file=settings.carrier_ca_file,
+            timeout=settings.carrier_timeout,
         )
     )
     return theirs
@@ -55,6 +58,7 @@ async def _http(settings: Settings) -> AsyncIterator[Carrier]:
         WHO,
         settings.carrier_url,
         token_file=settings.carrier_token_file,
+        ca_file=settings.carrier_ca_file,
         timeout=settings.carrier_timeout,
         connections=settings.worker_activity_slots,
     ) as calls:

@@ -63,6 +63,8 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         OrderRefused,
         TemporalUnavailable,
     )
+    from orderfleet.runtime.credentials import WrongCredentials  # noqa: PLC0415
+    from orderfleet.runtime.encryption import WrongKeys  # noqa: PLC0415
     from orderfleet.stack.errors import Busy, NoSuchPart, NotUp  # noqa: PLC0415
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
@@ -81,7 +83,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     }
     if isinstance(error, Unprocessable):
         return Exit.WRONG, "\n".join(error.problems)
-    if isinstance(error, Wrong | UnsafeSettings):
+    if isinstance(error, Wrong | UnsafeSettings | WrongCredentials | WrongKeys):
         return Exit.WRONG, str(error)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):

@@ -10,6 +10,7 @@ from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedErr
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.contracts.errors import OrderfleetError, PayloadSealed
+from orderfleet.runtime.credentials import explained
 
 
 class OrderNotFound(OrderfleetError):
@@ -62,7 +63,9 @@ def translated(order_id: str) -> Iterator[None]:
     except RuntimeError as error:
         # What the SDK raises at the first call of a client that connects when it is needed.
         if "client connect" in str(error):
-            raise TemporalUnavailable(f"Temporal could not be reached for order {order_id!r}: {error}") from error
+            raise TemporalUnavailable(
+                f"Temporal could not be reached for order {order_id!r}: {explained(str(error))}"
+            ) from error
         raise
     except PayloadSealed as error:
         raise TemporalUnavailable(f"what Temporal has of order {order_id!r} can't be read: {error}") from error

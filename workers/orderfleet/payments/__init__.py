@@ -38,7 +38,10 @@ def payment_provider(settings: Settings) -> AbstractAsyncContextManager[PaymentP
         raise UnknownPaymentProvider(f"no payment provider is called {name!r}; known: {known}")
     theirs: AbstractAsyncContextManager[PaymentProvider] = make(
         adapters.AdapterSettings(
-            url=settings.payment_url, token_file=settings.payment_token_file, timeout=settings.payment_timeout
+            url=settings.payment_url,
+            token_file=settings.payment_token_file,
+            ca_file=settings.payment_ca_file,
+            timeout=settings.payment_timeout,
         )
     )
     return theirs
@@ -55,6 +58,7 @@ async def _http(settings: Settings) -> AsyncIterator[PaymentProvider]:
         WHO,
         settings.payment_url,
         token_file=settings.payment_token_file,
+        ca_file=settings.payment_ca_file,
         timeout=settings.payment_timeout,
         connections=settings.worker_activity_slots,
     ) as calls:

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 
 from orderfleet.runtime.around_activity import ActivityIdentity
+from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
@@ -76,14 +77,15 @@ async def serve(settings: Settings, stop: Stop, wires: Sequence[Wire]) -> None:
             return
         client, duties = wiring.result()
         workers = [build(client, settings, duty) for duty in duties]
-        running = [asyncio.ensure_future(worker.run()) for worker in workers]
-        problem = None
-        _log.info("polling", task_queues=[duty.task_queue for duty in duties])
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        problem = "draining"
-        await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
+        async with renewed(client, settings):
+            running = [asyncio.ensure_future(worker.run()) for worker in workers]
+            problem = None
+            _log.info("polling", task_queues=[duty.task_queue for duty in duties])
+            stopping = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            problem = "draining"
+            await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
 
 
 async def _wired(settings: Settings, wires: Sequence[Wire]) -> tuple[Client, list[Duty]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -36,8 +37,14 @@ class ConnectionSettings(Group):
     temporal_address: str | None = Field(
         default=None,
         validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
-        description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide.",
+        description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide,"
+        " which also set TLS (`TEMPORAL_TLS_…`).",
     )
     temporal_namespace: str | None = Field(
         default=None, description="Temporal namespace. Unset: Temporal's own settings decide, else `default`."
+    )
+    temporal_api_key_file: Path | None = Field(
+        default=None,
+        description="File of the API key for Temporal, read again when it changes. It turns TLS on unless"
+        " `TEMPORAL_TLS` says otherwise.",
     )

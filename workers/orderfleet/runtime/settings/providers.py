@@ -23,6 +23,11 @@ class ProviderSettings(Group):
     payment_token_file: Path | None = Field(
         default=None, description="File of the payment provider's bearer token, read anew for each call."
     )
+    payment_ca_file: Path | None = Field(
+        default=None,
+        description="File of the certificate authorities, in PEM, that the payment provider's certificate may be by;"
+        " read again when it changes. Unset trusts the system's.",
+    )
     payment_timeout: Duration = Field(
         default=parse_duration("1500ms"),
         gt=timedelta(0),
@@ -35,6 +40,11 @@ class ProviderSettings(Group):
     carrier_url: ServiceUrl = Field(default="", description="Where the carrier is, for `http`.")
     carrier_token_file: Path | None = Field(
         default=None, description="File of the carrier's bearer token, read anew for each call."
+    )
+    carrier_ca_file: Path | None = Field(
+        default=None,
+        description="File of the certificate authorities, in PEM, that the carrier's certificate may be by; read"
+        " again when it changes. Unset trusts the system's.",
     )
     carrier_timeout: Duration = Field(
         default=parse_duration("2500ms"),
