@@ -24,12 +24,16 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Answer of an instant query; fails on an error in it."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            told = json.load(answer)
+        told = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
         assert told["status"] == "success", told
         found: list[dict[str, Any]] = told["data"]["result"]
         return found
+
+    def get(self, path: str) -> bytes:
+        """What it answers at a path."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            content: bytes = answer.read()
+        return content
 
     def firing(self) -> set[str]:
         """Names of the alerts that fire now."""

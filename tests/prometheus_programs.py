@@ -1,16 +1,15 @@
-"""Prometheus and promtool for the suites that need them: from PATH, else Debian's package, unpacked into the cache.
+"""Prometheus and promtool for the suites that need them: at hand, else Debian's package, unpacked into the cache.
 
 A machine that has neither fails the tests that need them, with a word on what to do; it must never skip them.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from orderfleet.stack import paths
+from orderfleet.stack import prometheus
 
 PACKAGE = "prometheus"
 
@@ -21,13 +20,11 @@ class NoPrometheus(AssertionError):
 
 def program(name: str) -> Path:
     """`prometheus` or `promtool`."""
-    found = shutil.which(name)
-    if found:
-        return Path(found)
-    folder = paths.cache_dir() / "prometheus"
-    if not (folder / "usr" / "bin" / name).exists():
-        _unpack(folder)
-    return folder / "usr" / "bin" / name
+    if prometheus.find(name) is None:
+        _unpack(prometheus.unpacked())
+    found = prometheus.find(name)
+    assert found is not None
+    return found
 
 
 def _unpack(folder: Path) -> None:

@@ -109,6 +109,7 @@ CREATE TABLE public.orders (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     completed_at timestamp with time zone,
+    deadline_at timestamp with time zone,
     CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
 );
 
@@ -212,6 +213,10 @@ CREATE INDEX orders_of_customer ON public.orders USING btree (lower(customer_ema
 CREATE INDEX orders_of_customer_and_step ON public.orders USING btree ((((step || ' '::text) || lower(customer_email))), created_at, order_id) WHERE (customer_email <> ''::text);
 
 CREATE INDEX orders_of_step ON public.orders USING btree (step, created_at, order_id);
+
+CREATE INDEX orders_with_deadline ON public.orders USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (completed_at IS NULL));
+
+CREATE INDEX payments_owed ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'REFUNDING'::text]));
 
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 

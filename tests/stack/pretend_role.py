@@ -20,6 +20,7 @@ MOOD = sys.argv[1]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(503 if MOOD == "unready" else 200)
+        self.send_header("Content-Type", "text/plain")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:

@@ -1,7 +1,7 @@
-"""Adapters that users' own packages bring: how they are found, and what they are given.
+"""Which adapter is used, and those that users' own packages bring: how they are found, what they are given.
 
-`payments` and `carriers` ask it for a name they don't have themselves. A package registers its
-factories as entry points; nothing of it is imported before its name is asked for.
+`payments` and `carriers` ask it which name is chosen, and for a name they don't have themselves. A
+package registers its factories as entry points; nothing of it is imported before its name is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any, Final, TypeAlias
 
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.ports import Carrier, PaymentProvider
+from orderfleet.runtime.settings import Environment
+from orderfleet.runtime.settings.base import variable
+from orderfleet.runtime.settings.provider_checks import HTTP, SIMULATED
 
 PAYMENT_PROVIDERS: Final = "orderfleet.payment_providers"
 CARRIERS: Final = "orderfleet.carriers"
@@ -43,6 +46,28 @@ CarrierFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextMana
 
 class BadAdapter(OrderfleetError):
     """A package's adapter can't be used; the message says which and why."""
+
+
+class NotChosen(OrderfleetError):
+    """Outside a local stack nobody said which adapter to use."""
+
+
+def chosen(name: str | None, field: str, environment: Environment) -> str:
+    """The adapter that the setting `field` names; on a local stack no choice means the simulated one.
+
+    Elsewhere orders must never be told as paid and sent because a variable was forgotten.
+
+    Raises:
+        NotChosen: it names none, and this is no local stack.
+    """
+    if name is not None:
+        return name
+    if environment is Environment.LOCAL:
+        return SIMULATED
+    raise NotChosen(
+        f"{variable(field)} isn't set: choose `{HTTP}`, the name of an adapter in a package of yours,"
+        f" or `{SIMULATED}` if no money and no parcel shall move"
+    )
 
 
 def registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None:

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from datetime import UTC, timedelta
 from typing import Any
 
+import pytest
 from temporalio.client import Client
 
 from orderfleet.contracts import names
 from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.contracts.survey import WaitKind
+from orderfleet.contracts.survey import Waiting, WaitKind
 from orderfleet.runtime.backlog import Backlog
 from orderfleet.store import Database, OrderRecord, RecordSurvey
+from orderfleet.store.statements import statement
 from record_samples import AT, order, payment, progress, receive, until
+
+FEW, MANY = 40, 60_000
+"""Enough that a plan that reads what is done reads far more; a right one costs the same at a million."""
+DONE = f"""
+set session_replication_role = replica;
+insert into orders (
+    order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
+    items, address, payment_id, amount, currency, step, version, changed_xid, created_at, updated_at, completed_at,
+    deadline_at
+)
+select
+    'ord-' || n, 'order-ord-' || n, 'run', 'run', '', '', '', '', '', '[]', '{{}}', 'pay-' || n, 1, 'USD',
+    case when n <= {FEW} then 'charge' else 'shipped' end, 1, '1', now() - interval '2 days', now(),
+    case when n > {FEW} then now() end, now() - interval '1 day'
+from generate_series(1, {MANY}) n;
+insert into payments (payment_id, order_id, status, amount, currency)
+select 'pay-' || n, 'ord-' || n, case when n <= {FEW} then 'INIT' else 'CHARGED' end, 1, 'USD'
+from generate_series(1, {MANY}) n;
+reset session_replication_role;
+"""
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
 
 
 async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
@@ -30,6 +61,39 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     }
     assert found[WaitKind.ORDER, "charge"].oldest > AT.year
     assert 0 <= found[WaitKind.PAYMENT, "INIT"].oldest < 60
+
+
+async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderRecord, sql) -> None:
+    in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
+    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": timedelta.max, "late-but-shipped": gone}
+    for order_id, deadline in terms.items():
+        step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
+        await receive(record, order(order_id, deadline=deadline), progress(1, step))
+
+    async def overdue() -> list[Waiting]:
+        return [one for one in await RecordSurvey(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
+
+    (told,) = await overdue()
+    assert (told.place, told.count) == ("charge", 1)
+    passed = (AT.now(UTC) - AT - gone).total_seconds()
+    assert told.oldest == pytest.approx(passed, abs=60)
+    await record.record("late", progress(2, Step.CANCELED, completed_at=AT))
+    assert await overdue() == []
+
+
+async def test_survey_costs_the_same_however_much_is_done(database: Database, sql) -> None:
+    await sql.execute(DONE)
+    for table in ("orders", "payments"):
+        await sql.execute(f"vacuum (analyze) {table}")
+    told = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('survey')}")
+    plan = json.loads(told)[0]["Plan"]
+    shown = json.dumps(plan, indent=1)
+    used = {node.get("Index Name") for node in nodes(plan)} - {None}
+    assert used == {"orders_of_step", "orders_with_deadline", "payments_owed"}, shown
+    assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
+    found = {(one.kind, one.place): one.count for one in await RecordSurvey(database).take()}
+    assert found[WaitKind.PAYMENT, "INIT"] == found[WaitKind.OVERDUE_ORDER, "charge"] == FEW
 
 
 async def test_tasks_that_wait_for_a_worker_are_counted(temporal_client: Client, task_queues: Any) -> None:

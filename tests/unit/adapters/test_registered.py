@@ -62,7 +62,7 @@ def test_names_are_told_apart_by_group(install: Install) -> None:
 
 async def test_our_own_names_are_ours(install: Install) -> None:
     install("shop_c", f"[{PAYMENT_PROVIDERS}]", "simulated = shop_c:make")
-    async with payment_provider(Settings()) as provider:
+    async with payment_provider(Settings(payment_provider="simulated")) as provider:
         assert isinstance(provider, SimulatedPayments)
 
 

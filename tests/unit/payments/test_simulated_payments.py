@@ -102,7 +102,7 @@ async def test_books_that_cannot_be_had_are_an_unavailable_provider(tmp_path: Pa
 
 
 async def test_providers_are_known_by_name() -> None:
-    async with payment_provider(Settings()) as provider:
+    async with payment_provider(Settings(environment="local")) as provider:
         assert isinstance(provider, SimulatedPayments)
     with pytest.raises(UnknownPaymentProvider, match=r"no payment provider is called 'strip'; known: http, simulated"):
         payment_provider(Settings(payment_provider="strip"))

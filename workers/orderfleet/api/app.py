@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from orderfleet import __version__
 from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
 from orderfleet.api.body import BodyLimit
+from orderfleet.api.budgeted import BudgetedRequests
 from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.requests import RequestLog
 from orderfleet.api.services import Services
@@ -38,6 +39,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     # The last one added is the outermost: what it refuses is logged too.
+    app.add_middleware(BudgetedRequests, patience=services.patience)
     app.add_middleware(BodyLimit, limit=services.settings.api_body_limit)
     app.add_middleware(RequestLog)
     app.add_middleware(MeasureRequests)

@@ -9,27 +9,41 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+import structlog
+
 from orderfleet import adapters
 from orderfleet.calls.client import HttpCalls
 from orderfleet.carriers.http import WHO, HttpCarrier
 from orderfleet.carriers.simulated import SimulatedCarrier
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.ports import Carrier
-from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.settings import Environment, Settings
+
+_log = structlog.get_logger()
 
 
 class UnknownCarrier(OrderfleetError):
     """No carrier has that name; the message lists those there are."""
 
 
+def adapter(settings: Settings) -> str:
+    """The name of the adapter that is used.
+
+    Raises:
+        NotChosen: outside a local stack the settings name none.
+    """
+    return adapters.chosen(settings.carrier, "carrier", settings.environment)
+
+
 def carrier(settings: Settings) -> AbstractAsyncContextManager[Carrier]:
     """The carrier that the settings name, open as long as the context is.
 
     Raises:
+        NotChosen: see `adapter`.
         UnknownCarrier: there is none of that name.
         BadAdapter: a package registered that name, and it can't be used.
     """
-    name = settings.carrier
+    name = adapter(settings)
     if name in _OURS:
         return _OURS[name](settings)
     make = adapters.registered(adapters.CARRIERS, name)
@@ -49,6 +63,8 @@ def carrier(settings: Settings) -> AbstractAsyncContextManager[Carrier]:
 
 @asynccontextmanager
 async def _simulated(settings: Settings) -> AsyncIterator[Carrier]:
+    if settings.environment is not Environment.LOCAL:
+        _log.warning("ORDERFLEET_CARRIER is simulated: no parcel moves")
     yield SimulatedCarrier(ledger=settings.simulated_ledger, latency=settings.simulated_latency)
 
 

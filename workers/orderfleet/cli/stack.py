@@ -19,6 +19,7 @@ from orderfleet.cli.exits import Exit
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document
 from orderfleet.stack import paths
 from orderfleet.stack.errors import NoSuchPart, NotUp, log_tail
+from orderfleet.stack.offers import OFFERS
 from orderfleet.stack.status import PartStatus, inspect
 
 _FOLLOW_STEP: Final = 0.2
@@ -42,10 +43,11 @@ def up(
 ) -> None:
     """Start everything and print where it is. Data of an earlier stack is kept.
 
+    Prometheus and an OpenTelemetry collector are started too where their programs are installed.
     Parts that were killed while the others run are started again.
     """
     try:
-        state = stack.up(_say, fresh=fresh)
+        state = stack.up(_say, fresh=fresh, offers=OFFERS)
     except stack.AlreadyRunning:
         _say("it runs already; `orderfleet stack down` stops it")
         print_links(stack.load())
@@ -69,7 +71,7 @@ def restart(
     """Stop a part gracefully and start it again on the same port; or the whole stack."""
     if service is None:
         stack.down(_say)
-        print_links(stack.up(_say))
+        print_links(stack.up(_say, offers=OFFERS))
     else:
         stack.restart(service, progress=_say)
 
@@ -122,6 +124,9 @@ def links(state: stack.StackState | None) -> dict[str, Any]:
         "temporal_address": lambda: state.temporal_address,
         "database": lambda: state.database_url,
         "kubeconfig": lambda: state.kubeconfig,
+        "prometheus": lambda: state.prometheus_url,
+        "alerts": lambda: f"{state.prometheus_url}/alerts",
+        "traces": lambda: state.traces_log,
         "logs": lambda: state.logs,
     }
     found: dict[str, Any] = {}
@@ -140,6 +145,9 @@ def print_links(state: stack.StackState | None) -> None:
         "API": found.get("api_docs"),
         "Temporal Web UI": found.get("temporal_ui"),
         "Postgres": found.get("database"),
+        "Prometheus": found.get("prometheus"),
+        "Alerts": found.get("alerts"),
+        "Traces": found.get("traces"),
         **{f"Metrics of {name}": url for name, url in found.get("metrics", {}).items()},
         "Logs": found.get("logs"),
         "kubectl": f"export KUBECONFIG={found['kubeconfig']}" if "kubeconfig" in found else None,

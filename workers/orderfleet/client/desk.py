@@ -13,7 +13,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orderfleet.client.client import RPC_TIMEOUT, OrderClient
+from orderfleet.client.budget import RPC_TIMEOUT, within
+from orderfleet.client.client import OrderClient
 from orderfleet.client.errors import (
     OrderConflict,
     OrderEnded,
@@ -60,7 +61,8 @@ class OrderDesk:
     Args:
         client: to Temporal.
         reader: of the record.
-        patience: longest wait for both together in one call, so that a caller hears in time that one is away.
+        patience: longest wait for both together in one call, so that a caller hears in time that one is away; a
+            budget that is open may allow less.
     """
 
     def __init__(self, client: OrderClient, reader: OrderReader, *, patience: timedelta = RPC_TIMEOUT) -> None:
@@ -95,7 +97,7 @@ class OrderDesk:
             self._client.status(order_id),
             lambda: self._reader.order(order_id),
             good=lambda _: True,
-            patience=self._patience,
+            patience=within(self._patience),
         )
         if isinstance(live, OrderStatus):
             return _sourced(live, Source.WORKFLOW)
@@ -120,7 +122,7 @@ class OrderDesk:
             self._reader.order(order_id),
             lambda: self._client.status(order_id),
             good=lambda found: found is not None,
-            patience=self._patience,
+            patience=within(self._patience),
         )
         if isinstance(record, RecordedOrder):
             return Seen(record.version, _sourced(record.status, Source.RECORD))
@@ -199,7 +201,7 @@ class OrderDesk:
     @asynccontextmanager
     async def _record_in_time(self, part: float = 1) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience * part):
+            async with asyncio.timeout(within(self._patience) * part):
                 yield
         except TimeoutError as error:
             raise _as_store(error) from error

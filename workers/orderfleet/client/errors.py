@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from orderfleet.client.budget import within
 from orderfleet.contracts.errors import OrderfleetError, PayloadSealed
 from orderfleet.runtime.credentials import explained
 
@@ -75,10 +76,11 @@ def translated(order_id: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def in_time(order_id: str, seconds: float) -> AsyncIterator[None]:
-    """As `translated`, and Temporal is away when it took longer than so many seconds."""
+    """As `translated`, and Temporal is away when it took longer than so many seconds, or than the budget has left."""
+    seconds = within(seconds)
     with translated(order_id):
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r} in {seconds:g} s") from error
+            raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r} in {seconds:.2g} s") from error

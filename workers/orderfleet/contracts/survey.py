@@ -10,6 +10,8 @@ class WaitKind(StrEnum):
     """What is counted."""
 
     ORDER = "order"
+    OVERDUE_ORDER = "overdue_order"
+    """Past its own deadline, and neither shipped nor ended."""
     PAYMENT = "payment"
     WORKFLOW_TASK = "workflow"
     ACTIVITY_TASK = "activity"

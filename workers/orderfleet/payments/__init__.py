@@ -9,27 +9,41 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+import structlog
+
 from orderfleet import adapters
 from orderfleet.calls.client import HttpCalls
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.payments.http import WHO, HttpPayments
 from orderfleet.payments.simulated import SimulatedPayments
 from orderfleet.ports import PaymentProvider
-from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.settings import Environment, Settings
+
+_log = structlog.get_logger()
 
 
 class UnknownPaymentProvider(OrderfleetError):
     """No payment provider has that name; the message lists those there are."""
 
 
+def adapter(settings: Settings) -> str:
+    """The name of the adapter that is used.
+
+    Raises:
+        NotChosen: outside a local stack the settings name none.
+    """
+    return adapters.chosen(settings.payment_provider, "payment_provider", settings.environment)
+
+
 def payment_provider(settings: Settings) -> AbstractAsyncContextManager[PaymentProvider]:
     """The payment provider that the settings name, open as long as the context is.
 
     Raises:
+        NotChosen: see `adapter`.
         UnknownPaymentProvider: there is none of that name.
         BadAdapter: a package registered that name, and it can't be used.
     """
-    name = settings.payment_provider
+    name = adapter(settings)
     if name in _OURS:
         return _OURS[name](settings)
     make = adapters.registered(adapters.PAYMENT_PROVIDERS, name)
@@ -49,6 +63,8 @@ def payment_provider(settings: Settings) -> AbstractAsyncContextManager[PaymentP
 
 @asynccontextmanager
 async def _simulated(settings: Settings) -> AsyncIterator[PaymentProvider]:
+    if settings.environment is not Environment.LOCAL:
+        _log.warning("ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves")
     yield SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency)
 
 

@@ -1,7 +1,8 @@
 """What a stack consists of: the steps that start its parts, and what each needs from others.
 
-`lifecycle` runs the steps. A part that lives is kept, unless something it needs came back on
-another port. It must never decide whether to start or stop the stack as a whole.
+`lifecycle` runs the steps. A part that lives is kept, unless something it needs is new or came back on
+another port. An offer that fails is told and left out. It must never decide whether to start or stop the
+stack as a whole.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from orderfleet.stack import apiserver, crd, etcd, postgres, temporal_server
+from orderfleet.stack import apiserver, collector, crd, etcd, postgres, prometheus, temporal_server
 from orderfleet.stack.apiserver import APISERVER
+from orderfleet.stack.errors import PartFailed
 from orderfleet.stack.etcd import ETCD
 from orderfleet.stack.graph import Step
 from orderfleet.stack.launch import Part, Ports, Running, launch, run_job
+from orderfleet.stack.offers import Offer
 from orderfleet.stack.processes import POSTGRES, Command
 from orderfleet.stack.roles import MIGRATE, PRODUCT, Role
 from orderfleet.stack.state import PartState, StackState, kubernetes_folder, save
@@ -38,7 +41,10 @@ _EVERYWHERE = {
 
 @dataclass
 class Assembly:
-    """One start of the stack whose state lies in `folder`; `living` parts are kept."""
+    """One start of the stack whose state lies in `folder`; `living` parts are kept.
+
+    `offers` are those whose program is at hand, with it.
+    """
 
     folder: Path
     tools: Mapping[str, Path]
@@ -46,6 +52,7 @@ class Assembly:
     state: StackState
     living: set[str]
     say: Say
+    offers: Mapping[Offer, Path] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     _moved: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -63,11 +70,17 @@ class Assembly:
             steps.append(Step(MIGRATE, (POSTGRES,), self._migrate))
         if crd.CRD in needed:
             steps.append(Step(crd.CRD, (APISERVER,), self._apply_definitions))
-        steps.extend(self._step(role.name, role.needs, partial(self._role, role), role.url) for role in self.roles)
+        steps.extend(self._offered(offer, program) for offer, program in self.offers.items())
+        first = tuple(offer.name for offer in self.offers if offer.told_to_roles)
+        steps.extend(
+            self._step(role.name, (*role.needs, *first), partial(self._role, role), role.url) for role in self.roles
+        )
         return steps
 
     def completed(self) -> StackState:
-        """Return the state once all steps are done."""
+        """Return the state once all steps are done; a Prometheus is told of all of them."""
+        if prometheus.PROMETHEUS in self.state.parts:
+            prometheus.tell(self.folder / prometheus.PROMETHEUS, self.state.metrics_urls)
         return replace(self.state, complete=True)
 
     def _step(
@@ -86,11 +99,23 @@ class Assembly:
 
         return Step(name, needs, run)
 
+    def _offered(self, offer: Offer, program: Path) -> Step:
+        port = self._port(offer.name, offer.purpose, offer.port)
+        step = self._step(offer.name, (), lambda: offer.part(self.folder / offer.name, program, port=port))
+
+        def run(cancelled: threading.Event) -> None:
+            try:
+                step.run(cancelled)
+            except PartFailed as failure:
+                self.say(f"the stack goes on without {offer.name}: {failure}")
+
+        return replace(step, run=run)
+
     def _record(self, part: Part, running: Running, url: str | None) -> None:
         new = PartState(running.process.pid, time.time(), dict(running.ports), str(running.log), url)
         with self._lock:
             before = self.state.parts.get(part.name)
-            if before is not None and before.ports != new.ports:
+            if before is None or before.ports != new.ports:
                 self._moved.add(part.name)
             self.state = self.state.with_part(part.name, new)
             save(self.state)
@@ -125,6 +150,8 @@ class Assembly:
             "ORDERFLEET_TEMPORAL_ADDRESS": self.state.temporal_address,
             "ORDERFLEET_SIMULATED_LEDGER": str(self.state.ledger),
         }
+        if collector.COLLECTOR in self.state.parts:
+            environment["ORDERFLEET_OTLP_ENDPOINT"] = collector.endpoint(self.state.parts[collector.COLLECTOR].ports)
         if APISERVER in role.needs:
             environment["KUBECONFIG"] = str(self.state.kubeconfig)
         wanted = {purpose: self._port(role.name, purpose, port) for purpose, port in role.ports.items()}

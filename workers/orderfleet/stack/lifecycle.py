@@ -7,7 +7,7 @@ must never leave a half-started stack behind: what fails to start takes down wha
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orderfleet.stack import graph, paths, processes, shutdown, state
@@ -16,6 +16,7 @@ from orderfleet.stack.assembly import Assembly
 from orderfleet.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError
 from orderfleet.stack.etcd import ETCD
 from orderfleet.stack.lock import exclusive
+from orderfleet.stack.offers import OFFERS, Offer
 from orderfleet.stack.processes import POSTGRES
 from orderfleet.stack.provision.errors import ProvisionError
 from orderfleet.stack.provision.ladder import provide
@@ -29,12 +30,18 @@ _BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
 
 
 def up(
-    progress: Say = lambda _: None, *, folder: Path | None = None, roles: Sequence[Role] = ROLES, fresh: bool = False
+    progress: Say = lambda _: None,
+    *,
+    folder: Path | None = None,
+    roles: Sequence[Role] = ROLES,
+    offers: Sequence[Offer] = (),
+    fresh: bool = False,
 ) -> StackState:
     """Start the stack in `folder` (by default this checkout's) and return when every part is ready.
 
     Parts that still run from a complete start are kept; what an interrupted start left is ended
-    first. `fresh` ends everything and removes the data before.
+    first. `fresh` ends everything and removes the data before. Of `offers`, those whose program is
+    at hand are started too, and `progress` is told of the others.
 
     Raises:
         AlreadyRunning: every part runs; nothing was done.
@@ -51,9 +58,13 @@ def up(
             living = set()
         if fresh:
             shutdown.wipe(place)
-        if living >= names(roles):
+        at_hand = _at_hand(offers)
+        if living >= names(roles) | {offer.name for offer in at_hand}:
             raise AlreadyRunning("the stack runs already")
-        return _start(place, roles, living, progress)
+        for offer in offers:
+            if offer not in at_hand:
+                progress(f"{offer.name} isn't offered: {offer.without}, and run this again")
+        return _start(place, roles, living, progress, at_hand)
 
 
 def down(progress: Say = lambda _: None, *, folder: Path | None = None, wipe: bool = False) -> list[str]:
@@ -86,9 +97,13 @@ def restart(
         NoSuchPart: the message lists the parts there are; also what `up` raises.
     """
     place = paths.state_dir() if folder is None else folder
+    known = state.load(place)
+    # What was offered once is there to be started again.
+    offers = _at_hand([offer for offer in OFFERS if known and offer.name in known.parts])
+    there = names(roles) | {offer.name for offer in offers}
     for name in parts:
-        if name not in names(roles):
-            raise NoSuchPart(f"there is no {name}; there are {', '.join(sorted(names(roles)))}")
+        if name not in there:
+            raise NoSuchPart(f"there is no {name}; there are {', '.join(sorted(there))}")
     with exclusive(place):
         living = _living(place)
         if not living:
@@ -99,11 +114,11 @@ def restart(
         processes.end(roles_first, by=signal.SIGTERM, bound=shutdown.DRAIN_SECONDS)
         if POSTGRES in parts:
             processes.end(running.get(POSTGRES, ()), by=signal.SIGINT, bound=shutdown.DRAIN_SECONDS)
-        return _start(place, roles, living - set(parts), progress)
+        return _start(place, roles, living - set(parts), progress, offers)
 
 
 def names(roles: Sequence[Role] = ROLES) -> set[str]:
-    """Return the names of all parts of a stack with these roles."""
+    """Return the names of all parts of a stack with these roles, offers not included."""
     return {*_BACKING, *(role.name for role in roles)}
 
 
@@ -119,13 +134,21 @@ def _living(place: Path) -> set[str]:
     }
 
 
-def _start(place: Path, roles: Sequence[Role], living: set[str], progress: Say) -> StackState:
+def _at_hand(offers: Sequence[Offer]) -> dict[Offer, Path]:
+    """Return those whose program is at hand, with it."""
+    found = {offer: offer.find() for offer in offers}
+    return {offer: program for offer, program in found.items() if program is not None}
+
+
+def _start(
+    place: Path, roles: Sequence[Role], living: set[str], progress: Say, offers: Mapping[Offer, Path]
+) -> StackState:
     try:
         tools = provide()
     except ProvisionError as error:
         raise StackError(str(error)) from error
     known = state.load(place) or StackState(place)
-    assembly = Assembly(place, tools, roles, known, living, progress)
+    assembly = Assembly(place, tools, roles, known, living, progress, offers)
     try:
         graph.run(assembly.steps())
     except BaseException:

@@ -15,20 +15,22 @@ import psutil
 
 from orderfleet.stack import processes
 from orderfleet.stack.apiserver import APISERVER
+from orderfleet.stack.collector import COLLECTOR
 from orderfleet.stack.errors import StackError
 from orderfleet.stack.etcd import ETCD
 from orderfleet.stack.processes import POSTGRES
+from orderfleet.stack.prometheus import PROMETHEUS
 from orderfleet.stack.temporal_server import TEMPORAL
 
 # What isn't named here is a process of the product, or a job of the start.
-_BACKING = ((APISERVER, TEMPORAL), (ETCD,), (POSTGRES,))
+_BACKING = ((APISERVER, TEMPORAL, PROMETHEUS, COLLECTOR), (ETCD,), (POSTGRES,))
 _FAST_SHUTDOWN = {POSTGRES: signal.SIGINT}
 _BACKING_SECONDS = 10.0
 _SWEEPS = 20
 # A worker drains for 20 s at most by default.
 DRAIN_SECONDS = 25.0
 
-_DATA = ("postgres", "temporal", "etcd", "kubernetes", "logs")
+_DATA = ("postgres", "temporal", "etcd", "kubernetes", "prometheus", "otelcol", "logs")
 _DATA_FILES = ("state.json", "ledger.db*")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from orderfleet.stack import apiserver, paths, ports, postgres, temporal_server
+from orderfleet.stack import apiserver, collector, paths, ports, postgres, prometheus, temporal_server
 from orderfleet.stack.errors import StackError
 
 _FILE = "state.json"
@@ -55,6 +55,16 @@ class StackState:
     def api_url(self) -> str:
         """The product's HTTP API, without a path."""
         return self._part("api").url or ""
+
+    @property
+    def prometheus_url(self) -> str:
+        """Prometheus' page."""
+        return prometheus.url(self._part(prometheus.PROMETHEUS).ports)
+
+    @property
+    def traces_log(self) -> str:
+        """The log that the collector writes spans into."""
+        return self._part(collector.COLLECTOR).log
 
     @property
     def kubeconfig(self) -> Path:

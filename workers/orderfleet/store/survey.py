@@ -1,6 +1,6 @@
 """Counts what the record says is unfinished. Implements `Survey`; the operator takes it now and then.
 
-Never more than once in some seconds: the payments are read through.
+Its cost grows with what is unfinished, never with what is done: a test holds its plan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class RecordSurvey:
         self._database = database
 
     async def take(self) -> list[Waiting]:
-        """Unfinished orders by step, payments in INIT and REFUNDING; one round trip.
+        """Unfinished orders by step, those past their deadline, payments in INIT and REFUNDING; one round trip.
 
         Raises:
             StoreUnavailable: Postgres is away or too slow.

@@ -71,6 +71,7 @@ class OrderRecord:
             as_text(order.currency),
             as_json(progress),
             started_at,
+            _deadline(order, started_at),
         )
         if rows and rows[0]["is_ours"]:
             if rows[0]["is_new"]:
@@ -193,6 +194,15 @@ class OrderRecord:
     def _tell_end(self, progress: Progress, row: asyncpg.Record, began: datetime) -> None:
         if progress.completed_at is not None and row["changed"] and row["was_open"]:
             self._observer.order_ended(progress.step, progress.completed_at - began)
+
+
+def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:
+    if order.deadline is None:
+        return None
+    try:
+        return started_at + order.deadline
+    except OverflowError:
+        return None  # in more years than a date can say
 
 
 def _payment_taken(payment: PaymentIntent) -> PaymentTaken:

@@ -15,10 +15,17 @@ from orderfleet.telemetry.catalog import (
     OPEN_ORDERS,
     OPEN_PAYMENT_OLDEST,
     OPEN_PAYMENTS,
+    OVERDUE_ORDER_OLDEST,
+    OVERDUE_ORDERS,
 )
 
 _STEPS = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING)
 _STATUSES = (PaymentStatus.INIT, PaymentStatus.REFUNDING)
+
+_SHOWN = (
+    *(OPEN_ORDERS, OPEN_ORDER_OLDEST, OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST),
+    *(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST),
+)
 
 
 class RecordSurveyMetrics:
@@ -26,13 +33,14 @@ class RecordSurveyMetrics:
 
     def show(self, found: Sequence[Waiting] | None) -> None:
         """Show it; a step or status where nothing waits shows 0."""
-        for gauge in (OPEN_ORDERS, OPEN_ORDER_OLDEST, OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST):
+        for gauge in _SHOWN:
             gauge.clear()
         if found is None:
             return
         places = {(one.kind, one.place): one for one in found}
         for step in _STEPS:
             _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, places.get((WaitKind.ORDER, step)), step=step)
+            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, places.get((WaitKind.OVERDUE_ORDER, step)), step=step)
         for status in _STATUSES:
             _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, places.get((WaitKind.PAYMENT, status)), status=status.lower())
 

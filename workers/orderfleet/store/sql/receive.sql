@@ -4,9 +4,9 @@
 with given as (
     insert into orders (
         order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
-        items, address, payment_id, amount, currency, step, created_at
+        items, address, payment_id, amount, currency, step, created_at, deadline_at
     )
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $13, $14, $15::jsonb ->> 'step', $16)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $13, $14, $15::jsonb ->> 'step', $16, $17)
     on conflict (order_id) do update
     set run_id = case
         when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then excluded.run_id
