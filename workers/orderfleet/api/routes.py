@@ -16,6 +16,7 @@ from orderfleet.api.problems import documented
 from orderfleet.api.services import Given, Services
 from orderfleet.client import SourcedStatus, StartOutcome
 from orderfleet.contracts.order import ReviewMode
+from orderfleet.telemetry.order_trace import begun_trace
 
 router = APIRouter(prefix="/orders", tags=["orders"])
 
@@ -77,6 +78,9 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     bind_contextvars(order_id=order_id)
     given = to_input(order, order_id, services.settings)
     started = await services.desk.start(given)
+    if started.outcome is StartOutcome.STARTED and (own_trace := begun_trace(order_id)) is not None:
+        # The request's line in the log leads to all that follows from it.
+        bind_contextvars(trace_id=own_trace)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"
     if started.outcome is StartOutcome.ADOPTED:
         response.headers["Idempotency-Replayed"] = "true"
