@@ -37,8 +37,8 @@ _STARTED: Final = {
     **example(CREATED_EXAMPLE, status=201, description="Started.", **_REPLAYED),
     **documented(400, 401, 403, 409, 413, 422, 503),
 }
-_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
-_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
+_STATUS: Final = {**example(STATUS_EXAMPLE, description="Where it stands."), **documented(401, 403, 404, 422, 503)}
+_EVENTS: Final = {**example(EVENTS_EXAMPLE, description="Events, oldest first."), **documented(401, 403, 404, 422, 503)}
 
 
 @router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)
@@ -47,8 +47,9 @@ async def create(
 ) -> Created:
     """Start the order's workflow.
 
-    The order id is the idempotency key; without one, `Idempotency-Key` is, and an id is made from
-    it. An order made here has no Kubernetes object.
+    The order id is the idempotency key: the same request again is the same order. Without one
+    `Idempotency-Key` is, and an id is made from it; with neither, each request is another order.
+    An order made here has no Kubernetes object.
     """
     return await _start(order, order_id_for(order, idempotency_key), services, response, request)
 
