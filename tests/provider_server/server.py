@@ -76,6 +76,8 @@ class Server:
 
     async def _scripted(self, request: web.Request) -> web.Response:
         script = await request.json()
+        if script.get("anew"):
+            self._plan.script[script["path"]].clear()
         self._plan.script[script["path"]].extend(script["faults"])
         return web.Response()
 
