@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 from contenders import start_sink
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from backing import session
+from orderfleet.runtime.converter import DATA_CONVERTER
 from orderfleet.stack import postgres, processes, temporal_server
 from orderfleet.stack.launch import launch
 from orderfleet.stack.provision.ladder import provide
@@ -75,7 +75,7 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
                 database_url=url,
                 endpoint=endpoint,
                 plain=await Client.connect(address),
-                client=await Client.connect(address, data_converter=pydantic_data_converter),
+                client=await Client.connect(address, data_converter=DATA_CONVERTER),
             )
         finally:
             await asyncio.to_thread(backing.stop)

@@ -12,10 +12,10 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client, Interceptor
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime, TelemetryConfig
 
+from orderfleet.runtime.converter import DATA_CONVERTER
 from orderfleet.runtime.settings import Settings
 from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
@@ -43,7 +43,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         tls=config.get("tls"),
         api_key=config.get("api_key"),
         rpc_metadata=config.get("rpc_metadata") or {},
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         interceptors=_tracing() if settings.otlp_endpoint else [],
         runtime=runtime,
         lazy=lazy,
