@@ -11,7 +11,7 @@ QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOW
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-compare kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-compare kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -99,6 +99,9 @@ tools-all:
 # For a look in under two minutes: make bench BENCH='--rounds 1 --orders 100'
 bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; needs an idle machine
 	$(BIN)/python tests/bench/bench.py run $(BENCH)
+
+bench-orders: ready-all ## Orders in Kubernetes: how soon they start and tell, what they cost the operator
+	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 
 bench-compare: venv ## two runs beside each other: make bench-compare A=one.json B=other.json
 	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)

@@ -15,6 +15,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSy
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="$source")
 
+_RUNS = "sum by (role, version) (orderfleet_build_info{})"
+DEPLOYED = f"{_RUNS.format('')} unless {_RUNS.format(' offset 2m')}"
+"""A role has begun to run a version that it didn't run two minutes ago: a new series never *changes*."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -76,7 +80,7 @@ def page(told: Page) -> Dashboard:
             .datasource(SOURCE)
             .enable(True)
             .icon_color("blue")
-            .expr("changes(sum by (role, version) (orderfleet_build_info)[2m:]) > 0")
+            .expr(DEPLOYED)
         )
     )
     for row in told.rows:

@@ -31,3 +31,20 @@ def quantiles(histogram: str, *by: str, where: str = "") -> list[Query]:
 def per(counter: str, other: str) -> str:
     """How much of one comes with one of the other."""
     return f"{rate(counter)} / {rate(other)}"
+
+
+def late(window: str) -> str:
+    """Share of the orders that ended in the window and failed or shipped late, as the alerts reckon it."""
+    base = "orderfleet_order_duration_seconds"
+    in_time = f'{base}_bucket{{outcome="shipped",le="86400.0"}}[{window}]'
+    delivered = f'{base}_count{{outcome="delivered"}}[{window}]'
+    return (
+        f"1 - ((sum(rate({in_time})) or vector(0)) + (sum(rate({delivered})) or vector(0)))"
+        f' / sum(rate({base}_count{{outcome!="canceled"}}[{window}]))'
+    )
+
+
+def errors(window: str) -> str:
+    """Share of the API's answers in the window that are 5xx, as the alerts reckon it."""
+    counted = "orderfleet_api_request_duration_seconds_count"
+    return f'(sum(rate({counted}{{status=~"5.."}}[{window}])) or vector(0)) / sum(rate({counted}[{window}]))'

@@ -105,14 +105,18 @@ def test_providers_are_the_workers_business_alone(helm):
             "ORDERFLEET_PAYMENT_PROVIDER": "http",
             "ORDERFLEET_PAYMENT_URL": "https://pay.example/v1",
             "ORDERFLEET_PAYMENT_TOKEN_FILE": "/etc/orderfleet/providers/payment/token",
+            "ORDERFLEET_PAYMENT_CA_FILE": "/etc/orderfleet/providers/payment-ca/ca.crt",
             "ORDERFLEET_PAYMENT_TIMEOUT": "1s",
             "ORDERFLEET_CARRIER": "http",
             "ORDERFLEET_CARRIER_URL": "http://carrier",
             "ORDERFLEET_CARRIER_TOKEN_FILE": "/etc/orderfleet/providers/carrier/t",
+            "ORDERFLEET_CARRIER_CA_FILE": "/etc/orderfleet/providers/carrier-ca/ca.crt",
         }
         mounted = files(objects, name)
         assert mounted["payment-token"] == "/etc/orderfleet/providers/payment"
         assert mounted["carrier"] == "/etc/orderfleet/providers/carrier"
+        assert mounted["payment-ca"] == "/etc/orderfleet/providers/payment-ca"
+        assert mounted["authorities"] == "/etc/orderfleet/providers/carrier-ca"
     for name in ("api", "operator"):
         assert not given(objects, name, "ORDERFLEET_PAYMENT", "ORDERFLEET_CARRIER")
-        assert not {"payment-token", "carrier"} & set(files(objects, name))
+        assert not {"payment-token", "carrier", "payment-ca", "authorities"} & set(files(objects, name))

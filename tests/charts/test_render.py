@@ -160,7 +160,9 @@ def test_scaling_leaves_the_number_of_pods_to_the_autoscaler(helm):
     (hpa,) = of_kind(objects, "HorizontalPodAutoscaler")
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (1, 9)
     (keda,) = of_kind(objects, "ScaledObject")
-    assert keda["spec"]["triggers"][0]["metadata"]["taskQueue"] == SHIPPING_TASK_QUEUE
+    (trigger,) = keda["spec"]["triggers"]
+    assert trigger["metadata"]["taskQueue"] == SHIPPING_TASK_QUEUE
+    assert trigger["authenticationRef"] == {"name": "temporal"}
     both = of_kind(helm.template("orderfleet", PRODUCT["one worker for all"]), "ScaledObject")
     assert [each["metadata"]["taskQueue"] for each in both[0]["spec"]["triggers"]] == [
         ORDERS_TASK_QUEUE,
@@ -206,7 +208,6 @@ def test_secrets_are_named_and_never_made(helm):
     by_reference = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
     assert by_reference == {
         "ORDERFLEET_DATABASE_URL": {"name": "orderfleet-database", "key": "url"},
-        "TEMPORAL_API_KEY": {"name": "temporal-key", "key": "apiKey"},
     }
 
 

@@ -22,6 +22,7 @@ FILES = {
         "TEMPORAL_TLS_CLIENT_CERT_PATH": "/etc/orderfleet/temporal/tls.crt",
         "TEMPORAL_TLS_CLIENT_KEY_PATH": "/etc/orderfleet/temporal/tls.key",
     },
+    "temporal-key": {"ORDERFLEET_TEMPORAL_API_KEY_FILE": "/etc/orderfleet/temporal-key/apiKey"},
     "orderfleet-encryption": {"ORDERFLEET_ENCRYPTION_KEYS_DIR": "/etc/orderfleet/encryption"},
 }
 """By Secret: the variables that point to its files."""

@@ -26,7 +26,11 @@ PRODUCT: dict[str, dict[str, Any]] = {
         "settings": {"ORDERFLEET_REVIEW_TIMEOUT": "48h", "ORDERFLEET_STEP_ATTEMPTS": 5},
         "workers": {
             "orders": {"serves": "orders", "autoscaling": {"kind": "hpa", "maxReplicas": 9}},
-            "shipping": {"serves": "shipping", "autoscaling": {"kind": "keda"}, "nodeSelector": {"disk": "ssd"}},
+            "shipping": {
+                "serves": "shipping",
+                "autoscaling": {"kind": "keda", "authentication": "temporal"},
+                "nodeSelector": {"disk": "ssd"},
+            },
         },
         "operator": {"namespaces": ["shop", "outlet"]},
         "providers": {
@@ -34,9 +38,15 @@ PRODUCT: dict[str, dict[str, Any]] = {
                 "adapter": "http",
                 "url": "https://pay.example/v1",
                 "tokenSecret": {"name": "payment-token"},
+                "caSecret": "payment-ca",
                 "timeout": "1s",
             },
-            "carrier": {"adapter": "http", "url": "http://carrier", "tokenSecret": {"name": "carrier", "key": "t"}},
+            "carrier": {
+                "adapter": "http",
+                "url": "http://carrier",
+                "tokenSecret": {"name": "carrier", "key": "t"},
+                "caSecret": "authorities",
+            },
         },
         "api": {
             "auth": {

@@ -5,42 +5,14 @@ Run it by `make test-cluster`; each test is a step on those before it.
 
 from __future__ import annotations
 
+import base64
 import json
 
 import metrics_server
 import pictures
 from disposable import NAMESPACE, until
+from installation import BACKING, PREPARED, PRODUCT, ROLES, TOKEN, images_that_run, upgrade, upgrade_to, write
 from orders import AUTO, ENDS, TEN_KINDS, Load, books, ends, order, settle_up, unfinished
-
-LEDGER = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "ledger"}} | {
-    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-}
-VOLUMES = {
-    "extraVolumes": [{"name": "ledger", "persistentVolumeClaim": {"claimName": "ledger"}}],
-    "extraVolumeMounts": [{"name": "ledger", "mountPath": "/ledger"}],
-}
-SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
-VALUES = {
-    "fullnameOverride": "orderfleet",
-    "image": {"repository": "orderfleet", "tag": pictures.PRODUCT.partition(":")[2]},
-    # Slow enough that something is always under way when a pod goes.
-    "settings": {
-        "ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db",
-        "ORDERFLEET_SIMULATED_LATENCY": "300ms",
-    },
-    "workerDefaults": {"resources": SMALL, **VOLUMES},
-    "providers": {"payment": {"adapter": "simulated"}, "carrier": {"adapter": "simulated"}},
-    "api": {"replicas": 1, "resources": SMALL, "auth": {"mode": "none"}},
-    "operator": {"resources": SMALL},
-    "release": {"deadlineSeconds": 420},
-    "test": {"deadlineSeconds": 300},
-}
-BACKING = {
-    "temporal": {"image": pictures.TEMPORAL},
-    "postgres": {"image": pictures.POSTGRES},
-    **{part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
-}
-ROLES = ("orderfleet-orders-worker", "orderfleet-shipping-worker", "orderfleet-operator", "orderfleet-api")
 
 
 def test_images_are_built_and_loaded(cluster, timetable):
@@ -57,17 +29,16 @@ def test_images_are_built_and_loaded(cluster, timetable):
 
 def test_backing_services_come_up_in_a_restricted_namespace(cluster):
     label = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": label}}, LEDGER)
-    values = cluster.folder / "backing.json"
-    values.write_text(json.dumps(BACKING))
-    cluster.helm("install", "backing", cluster.chart("orderfleet-dev"), "-f", str(values))
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": label}}, *PREPARED
+    )
+    cluster.helm("install", "backing", cluster.chart("orderfleet-dev"), "-f", write(cluster, "backing", BACKING))
     cluster.settled("postgres", "temporal")
 
 
 def test_helm_installs_the_product(cluster):
-    values = cluster.folder / "values.json"
-    values.write_text(json.dumps(VALUES))
-    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", str(values), "--timeout", "8m")
+    values = write(cluster, "values", PRODUCT)
+    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", values, "--timeout", "8m")
     cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=240s")
     cluster.settled(*ROLES)
 
@@ -93,6 +64,32 @@ def test_ten_orders_of_different_kinds_reach_their_right_ends(cluster, timetable
     timetable.note(f"{settle_up(cluster)} Orders")
 
 
+_ASK = """
+import sys, urllib.error, urllib.request
+for token in sys.argv[1:]:
+    shown = {"Authorization": f"Bearer {token}"}
+    try:
+        asked = urllib.request.Request("http://127.0.0.1:8000/orders?limit=1", headers=shown)
+        print(urllib.request.urlopen(asked, timeout=30).status)
+    except urllib.error.HTTPError as refused:
+        print(refused.code)
+"""
+
+
+def test_callers_of_the_api_show_a_token(cluster):
+    (pod,) = cluster.pods("api")
+    assert cluster.kubectl("exec", pod, "--", "python", "-c", _ASK, TOKEN, "another").split() == ["200", "401"]
+
+
+def test_history_is_encrypted(cluster):
+    (pod,) = cluster.pods("temporal")
+    show = ("temporal", "workflow", "show", "--address", "127.0.0.1:7233", "-w", "order-reviewed", "-o", "json")
+    history = cluster.kubectl("exec", pod, "--", *show)
+    assert base64.b64encode(b"binary/encrypted").decode() in history
+    assert "Springfield" not in history
+    assert base64.b64encode(b"Springfield").decode()[:12] not in history
+
+
 def test_events_tell_the_story(cluster):
     selector = "--field-selector=involvedObject.kind=Order,involvedObject.name=reviewed"
     reasons = [each["reason"] for each in cluster.get("events", selector)]
@@ -106,27 +103,11 @@ def test_an_order_id_is_used_once(cluster):
     cluster.kubectl("delete", "ofo", "own-id-again", "--timeout=240s")
 
 
-def upgrade(cluster, image: str) -> None:
-    values = str(cluster.folder / "values.json")
-    tag = f"image.tag={image.partition(':')[2]}"
-    cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", values, "--set", tag)
-    cluster.settled(*ROLES)
-
-
-def images_that_run(cluster) -> set[str]:
-    return {
-        container["image"]
-        for pod in cluster.get("pods", "-l", "app.kubernetes.io/name=orderfleet,app.kubernetes.io/component!=test")
-        for container in pod["spec"]["containers"]
-        if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] in ("Pending", "Running")
-    }
-
-
 def test_workers_are_upgraded_under_load(cluster, timetable):
     before = set(cluster.pods("orders-worker"))
     with Load(cluster, "upgrade") as load:
         load.at_least(10)
-        upgrade(cluster, pictures.NEXT)
+        upgrade_to(cluster, pictures.NEXT)
         assert before.isdisjoint(cluster.pods("orders-worker"))
         load.at_least(load.count + 10)
     settle_up(cluster)
@@ -182,7 +163,7 @@ def test_the_record_is_backed_up_and_restored(cluster, timetable):
 
 def test_a_rollback_over_two_releases_under_load_loses_nothing(cluster, timetable):
     with Load(cluster, "rollback") as load:
-        upgrade(cluster, pictures.AFTER_NEXT)
+        upgrade_to(cluster, pictures.AFTER_NEXT)
         load.at_least(10)
         cluster.helm("rollback", "shop", "1")
         cluster.settled(*ROLES)
@@ -193,21 +174,26 @@ def test_a_rollback_over_two_releases_under_load_loses_nothing(cluster, timetabl
 
 
 def test_the_older_release_is_upgraded_on_the_newer_schema(cluster):
-    values = str(cluster.folder / "values.json")
-    cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", values, "--set", "api.replicas=2")
-    cluster.settled(*ROLES)
+    upgrade(cluster, "--set", "api.replicas=2")
 
 
 def test_scaled_down_workers_lose_nothing(cluster, timetable):
     with Load(cluster, "scale-down") as load:
         load.at_least(10)
-        values = str(cluster.folder / "values.json")
-        fewer = ("--set", "workerDefaults.replicas=1")
-        cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", values, *fewer)
-        cluster.settled(*ROLES[:2])
+        upgrade(cluster, "--set", "workerDefaults.replicas=1", roles=ROLES[:2])
         load.at_least(load.count + 10)
     settle_up(cluster)
     timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_a_rollback_to_a_release_that_was_left_behind_is_refused(cluster):
+    upgrade_to(cluster, pictures.LAST)
+    assert "orderfleet-migration" in cluster.refused_by_helm("rollback", "shop", "1", "--timeout", "8m")
+    assert "only works with releases that have number" in cluster.kubectl("logs", "job/orderfleet-migration")
+    assert images_that_run(cluster) == {pictures.LAST}
+    # Helm holds the refused one for unfinished until it goes back to what runs.
+    cluster.helm("rollback", "shop", "--timeout", "8m")
+    upgrade_to(cluster, pictures.LAST)
 
 
 def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, timetable):
@@ -215,9 +201,8 @@ def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, time
     cluster.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=240s")
     scaling = {"kind": "hpa", "minReplicas": 1, "maxReplicas": 3, "cpuPercent": 60, "scaleDownSeconds": 10}
     worker = {"serves": "orders", "autoscaling": scaling}
-    options = ("-f", str(cluster.folder / "values.json"), "--set-json", f"workers.orders={json.dumps(worker)}")
-    cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), *options)
-    cluster.settled(*ROLES)
+    last = f"image.tag={pictures.LAST.partition(':')[2]}"
+    upgrade(cluster, "--set-json", f"workers.orders={json.dumps(worker)}", "--set", last)
 
     def workers() -> int:
         (there,) = cluster.get("deployments", "-l", "app.kubernetes.io/component=orders-worker")
@@ -231,16 +216,6 @@ def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, time
         until(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
     settle_up(cluster)
     timetable.note(f"{most} order workers, then 1; {load.count + calm.count} Orders meanwhile")
-
-
-def test_a_rollback_to_a_release_that_was_left_behind_is_refused(cluster):
-    upgrade(cluster, pictures.LAST)
-    assert "pre-rollback" in cluster.refused_by_helm("rollback", "shop", "1", "--timeout", "8m")
-    assert "only works with releases that have number" in cluster.kubectl("logs", "job/orderfleet-migration")
-    assert images_that_run(cluster) == {pictures.LAST}
-    # Helm holds the refused one for unfinished until it goes back to what runs.
-    cluster.helm("rollback", "shop", "--timeout", "8m")
-    upgrade(cluster, pictures.LAST)
 
 
 def test_uninstall_leaves_nothing_but_the_orders(cluster, timetable):

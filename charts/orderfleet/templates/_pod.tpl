@@ -27,11 +27,8 @@
   value: {{ .Values.temporal.namespace | quote }}
 {{- with .Values.temporal.apiKeySecret }}
 {{- if .name }}
-- name: TEMPORAL_API_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+- name: ORDERFLEET_TEMPORAL_API_KEY_FILE
+  value: /etc/orderfleet/temporal-key/{{ .key }}
 {{- end }}
 {{- end }}
 {{- with .Values.temporal.tls }}
@@ -90,6 +87,11 @@
   mountPath: /etc/orderfleet/postgres
   readOnly: true
 {{- end }}
+{{- if .Values.temporal.apiKeySecret.name }}
+- name: temporal-key
+  mountPath: /etc/orderfleet/temporal-key
+  readOnly: true
+{{- end }}
 {{- if .Values.encryption.keysSecret }}
 - name: encryption-keys
   mountPath: /etc/orderfleet/encryption
@@ -108,6 +110,12 @@
     sizeLimit: 64Mi
 {{- with .Values.database.tls.secret }}
 - name: postgres-tls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.temporal.apiKeySecret.name }}
+- name: temporal-key
   secret:
     secretName: {{ . }}
     defaultMode: 0440

@@ -21,6 +21,10 @@
 - name: {{ $prefix }}_TOKEN_FILE
   value: /etc/orderfleet/providers/{{ $part }}/{{ .tokenSecret.key }}
 {{- end }}
+{{- if .caSecret }}
+- name: {{ $prefix }}_CA_FILE
+  value: /etc/orderfleet/providers/{{ $part }}-ca/ca.crt
+{{- end }}
 {{- with .timeout }}
 - name: {{ $prefix }}_TIMEOUT
   value: {{ . | quote }}
@@ -36,6 +40,11 @@
   mountPath: /etc/orderfleet/providers/{{ $part }}
   readOnly: true
 {{- end }}
+{{- if $provider.caSecret }}
+- name: {{ $part }}-ca
+  mountPath: /etc/orderfleet/providers/{{ $part }}-ca
+  readOnly: true
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -45,6 +54,12 @@
 - name: {{ $part }}-token
   secret:
     secretName: {{ $provider.tokenSecret.name }}
+    defaultMode: 0440
+{{- end }}
+{{- with $provider.caSecret }}
+- name: {{ $part }}-ca
+  secret:
+    secretName: {{ . }}
     defaultMode: 0440
 {{- end }}
 {{- end }}
