@@ -35,7 +35,7 @@ class WorkerProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except (urllib.error.URLError, ConnectionError) as error:
+        except OSError as error:  # also one that is too busy to answer in time
             return 0, str(error)
 
     async def answers(self, path: str, status: int) -> str:
@@ -47,7 +47,7 @@ class WorkerProcess:
         return await asyncio.wait_for(self.process.wait(), 20)
 
 
-async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
+async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 60) -> Any:
     end = asyncio.get_running_loop().time() + seconds
     while not holds(answer := await ask()):
         assert asyncio.get_running_loop().time() < end, f"still {answer!r}"

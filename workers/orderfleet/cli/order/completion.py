@@ -24,6 +24,9 @@ LOOKED_AT: Final = 200
 def order_ids(incomplete: str) -> list[tuple[str, str]]:
     """The ids that begin with `incomplete`, newest first, each with its order's step; none if nobody answers."""
     try:
+        # What has to be loaded first is not the record's fault.
+        from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
+
         settings = connection.settings_here().model_copy(update={"database_timeout": PATIENCE})
         found = loop.run(asyncio.wait_for(_newest(settings), PATIENCE.total_seconds()))
     except Exception:  # noqa: BLE001 - whatever it is, the person is in the middle of typing
