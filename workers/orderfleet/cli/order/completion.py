@@ -28,6 +28,9 @@ def order_ids(incomplete: str) -> list[tuple[str, str]]:
     # that is being typed.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
+        # What has to be loaded first is not the record's fault.
+        from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
+
         settings = connection.settings_here().model_copy(update={"database_timeout": PATIENCE})
         found = loop.run(asyncio.wait_for(_newest(settings), PATIENCE.total_seconds()))
     except Exception:  # noqa: BLE001 - whatever it is, the person is in the middle of typing
