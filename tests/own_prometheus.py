@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http
 import json
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,7 +26,13 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Answer of an instant query; fails on an error in it."""
-        told = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
+        try:
+            told = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.BAD_REQUEST:
+                raise
+            with error:
+                raise AssertionError(f"{expression}: {error.read().decode()}") from None
         assert told["status"] == "success", told
         found: list[dict[str, Any]] = told["data"]["result"]
         return found

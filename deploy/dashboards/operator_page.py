@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panels import Page, Panel, Query, Row
-from queries import per, quantiles, rate
+from queries import errors, per, quantiles, rate
 
 PAGE = Page(
     "orderfleet-operator-api",
@@ -91,6 +91,13 @@ PAGE = Page(
                             "{{method}} {{route}}",
                         )
                     ],
+                ),
+                Panel(
+                    "Errors",
+                    "percentunit",
+                    "Share of the answers of the last hour that were 5xx. 0.1 % of a month's may.",
+                    [Query(errors("1h"), "of all answers")],
+                    "OrderfleetApiErrorBudgetBurns",
                 ),
                 Panel(
                     "Answers by status",

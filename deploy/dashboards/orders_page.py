@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panels import Page, Panel, Query, Row
-from queries import quantiles, rate
+from queries import late, quantiles, rate
 
 PAGE = Page(
     "orderfleet-orders",
@@ -28,10 +28,34 @@ PAGE = Page(
                     number=True,
                 ),
                 Panel(
+                    "Past their deadline",
+                    "short",
+                    "Orders past their own deadline that are neither shipped nor undone.",
+                    [Query("sum(max by (step) (orderfleet_overdue_orders))", "orders")],
+                    "OrderfleetOrdersOverdue",
+                    number=True,
+                ),
+                Panel(
+                    "Longest past its deadline",
+                    "s",
+                    "How long ago the first of these deadlines passed.",
+                    [Query("max(orderfleet_overdue_order_oldest_seconds)", "overdue")],
+                    "OrderfleetOrdersOverdue",
+                    number=True,
+                ),
+                Panel(
                     "Refunds owed",
                     "short",
                     "Refunds that are tried and not yet done.",
                     [Query('max(orderfleet_open_payments{status="refunding"})', "refunds")],
+                    "OrderfleetRefundStuck",
+                    number=True,
+                ),
+                Panel(
+                    "Longest owed refund",
+                    "s",
+                    "How long the oldest of them has been owed.",
+                    [Query('max(orderfleet_open_payment_oldest_seconds{status="refunding"})', "age")],
                     "OrderfleetRefundStuck",
                     number=True,
                 ),
@@ -43,11 +67,26 @@ PAGE = Page(
                     "OrderfleetPaymentStuck",
                     number=True,
                 ),
+                Panel(
+                    "Longest without outcome",
+                    "s",
+                    "How long ago the oldest of them was begun.",
+                    [Query('max(orderfleet_open_payment_oldest_seconds{status="init"})', "age")],
+                    "OrderfleetPaymentStuck",
+                    number=True,
+                ),
             ],
         ),
         Row(
             "Orders",
             [
+                Panel(
+                    "Failed or shipped late",
+                    "percentunit",
+                    "Share of the orders that ended in the last hour, canceled ones left out. 1 % of a month's may.",
+                    [Query(late("1h"), "of those that ended")],
+                    "OrderfleetShippingBudgetBurns",
+                ),
                 Panel(
                     "Orders received",
                     "ops",

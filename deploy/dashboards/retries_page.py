@@ -38,6 +38,7 @@ PAGE = Page(
                     "ops",
                     "Attempts that their time-out overtook, a second.",
                     [Query(rate("orderfleet_step_timeouts_total", "step"), "{{step}}")],
+                    "OrderfleetStepFailing",
                 ),
             ],
         ),

@@ -61,6 +61,7 @@ PAGE = Page(
                     "s",
                     "How long a workflow task waits for a worker.",
                     quantiles("temporal_workflow_task_schedule_to_start_latency_seconds", "task_queue", where=QUEUE),
+                    "OrderfleetScheduleToStartSlow",
                 ),
             ],
         ),
@@ -77,6 +78,7 @@ PAGE = Page(
                             "{{task_queue}} {{worker_type}}",
                         )
                     ],
+                    "OrderfleetBacklogOld",
                 ),
                 Panel(
                     "Slots available",
@@ -88,6 +90,7 @@ PAGE = Page(
                             "{{task_queue}} {{worker_type}}",
                         )
                     ],
+                    "OrderfleetBacklogOld",
                 ),
                 Panel(
                     "Cached workflows",
@@ -98,8 +101,26 @@ PAGE = Page(
                 Panel(
                     "Workflow task time",
                     "s",
-                    "Time a workflow task takes, replay included.",
+                    "Time a workflow task takes; the replay of an order that was not in the cache comes on top.",
                     quantiles("temporal_workflow_task_execution_latency_seconds", "task_queue", where=QUEUE),
+                ),
+                Panel(
+                    "Workflow tasks that fail",
+                    "ops",
+                    "By type and reason, a second. A workflow whose task fails stands still.",
+                    [
+                        Query(
+                            rate(
+                                "temporal_workflow_task_execution_failed_total",
+                                "workflow_type",
+                                "failure_reason",
+                                where=QUEUE,
+                            )
+                            + ' or label_replace(vector(0), "failure_reason", "none", "", "")',
+                            "{{workflow_type}} {{failure_reason}}",
+                        )
+                    ],
+                    "OrderfleetWorkflowTaskFailing",
                 ),
                 Panel(
                     "Workflows completed",

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import table
 from contenders import start_empty_fleet, start_orderfleet
+from declared import declared
 from figures import Values
 from measure import Load, one_round, warm_up
 from stand import stand
@@ -49,6 +50,26 @@ def run(
 def compare(before: Path, after: Path) -> None:
     """Show two runs beside each other."""
     table.compare(*(json.loads(path.read_text()) for path in (before, after)))
+
+
+@app.command()
+def orders(
+    alone: Annotated[int, typer.Option(help="Orders one after the other.")] = 20,
+    together: Annotated[int, typer.Option(help="Orders at once.")] = 100,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-orders.json"),
+) -> None:
+    """Measure Orders in Kubernetes: how soon they start, how soon their status tells, what they cost."""
+
+    async def measured() -> dict[str, Any]:
+        async with stand() as here:
+            fleet = start_orderfleet(here.folder, here.client, here.environment())
+            await warm_up(fleet, together)
+            return await declared(here, fleet, alone=alone, together=together)
+
+    values = asyncio.run(measured())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"commit": _commit(), "cores": os.cpu_count(), **values}, indent=1))
+    table.show_orders(values)
 
 
 async def _measured(load: Load, rounds: int, *, tracing: bool) -> dict[str, Any]:

@@ -135,6 +135,12 @@ def start_orderfleet(
     return Orderfleet(client, _settings(environment), workers, metrics)
 
 
+def start_operator(folder: Path, environment: dict[str, str]) -> psutil.Process:
+    """Start the operator in the stack of `folder`."""
+    role = next(role for role in ROLES if role.name == "operator")
+    return launch(role.part(folder, environment, dict.fromkeys(role.ports, 0)), folder).process
+
+
 def _settings(environment: dict[str, str]) -> Settings:
     os.environ.update(environment)
     return Settings()

@@ -50,6 +50,18 @@ FIGURES = (
     Figure("memory", "memory of the workers", "MiB"),
 )
 
+ORDERS_FIGURES = (
+    Figure("accepted_to_started_p50", "Order accepted to workflow started, p50", "ms", goal=50, stretch=20),
+    Figure("accepted_to_started_p99", "Order accepted to workflow started, p99", "ms", goal=200, stretch=100),
+    Figure("recorded_to_status_p50", "end recorded to end in .status, p50", "ms", goal=100, stretch=50),
+    Figure("recorded_to_status_p99", "end recorded to end in .status, p99", "ms", goal=300, stretch=150),
+    Figure("writes_approved", "operator's writes per Order, approved at creation", goal=6, stretch=5),
+    Figure("writes_reviewed", "operator's writes per Order, reviewed", goal=9, stretch=7),
+    Figure("together", "Orders applied at once, until shipped in .status ÷ started by client", goal=1.3, stretch=1.1),
+    Figure("operator_cpu", "CPU per Order: operator", "ms"),
+    Figure("operator_memory", "memory of the operator", "MiB"),
+)
+
 
 @dataclass(frozen=True)
 class Spread:

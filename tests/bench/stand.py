@@ -7,7 +7,7 @@ tests: what a commit costs belongs to what is measured.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 from contenders import start_sink
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
-from backing import session
+from backing import Kubernetes, session
+from orderfleet.runtime.converter import DATA_CONVERTER
 from orderfleet.stack import postgres, processes, temporal_server
 from orderfleet.stack.launch import launch
 from orderfleet.stack.provision.ladder import provide
@@ -41,6 +41,8 @@ class Stand:
     """Without a data converter of ours, as the yardstick's."""
     client: Client
     """With the product's data converter."""
+    kubernetes: Callable[[], Kubernetes]
+    """Starts an API server that knows Orders; returns it with a namespace."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """What Orderfleet's processes are told."""
@@ -75,7 +77,8 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
                 database_url=url,
                 endpoint=endpoint,
                 plain=await Client.connect(address),
-                client=await Client.connect(address, data_converter=pydantic_data_converter),
+                client=await Client.connect(address, data_converter=DATA_CONVERTER),
+                kubernetes=backing.kubernetes,
             )
         finally:
             await asyncio.to_thread(backing.stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from figures import FIGURES, PRODUCT, YARDSTICK, Figure, Spread, ratio, spread
+from figures import FIGURES, ORDERS_FIGURES, PRODUCT, YARDSTICK, Figure, Spread, ratio, spread
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +25,19 @@ def show(run: dict[str, Any]) -> None:
             _told(among) if among else "none",
             _goal(figure, ours if figure.absolute else among),
         )
+    console.print(table)
+
+
+def show_orders(values: dict[str, Any]) -> None:
+    """Orders in Kubernetes: each value and its goal."""
+    table = Table(title="Orders in Kubernetes")
+    for heading in ("", "measured", "goal"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for figure in ORDERS_FIGURES:
+        value = values[figure.name]
+        reached = Spread(value, value, value)
+        told = f"{figure.told}{f', {figure.unit}' if figure.unit else ''}"
+        table.add_row(told, _number(value), _goal(figure, reached))
     console.print(table)
 
 

@@ -43,6 +43,20 @@ def test_a_small_run_measures_every_figure_and_is_compared_with_itself(tmp_path:
     assert "B ÷ A" in bench("compare", str(out), str(out))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_few_orders_in_kubernetes_are_measured(tmp_path: Path) -> None:
+    out = tmp_path / "orders.json"
+    told = bench("orders", "--alone", "2", "--together", "3", "--out", str(out))
+    measured = json.loads(out.read_text())
+    for figure in figures.ORDERS_FIGURES:
+        assert figure.told in told
+        assert measured[figure.name] >= 0
+    # How many depends on how soon they are told of: a slow machine coalesces less.
+    assert measured["writes_approved"] > 1
+    assert measured["writes_reviewed"] > 1
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     rate = figures.FIGURES[0]
     run = made(rate_50=4.0)

@@ -23,8 +23,9 @@ class Block:
     line: int
 
 
-def blocks(file: Path) -> list[Block]:
-    text = file.read_text()
+def blocks(file: Path | str) -> list[Block]:
+    """The blocks of a file, or of a text."""
+    text = file if isinstance(file, str) else file.read_text()
     return [
         Block(found["info"].strip(), found["text"].strip(), text.count("\n", 0, found.start()) + 1)
         for found in _FENCE.finditer(text)

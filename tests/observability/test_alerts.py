@@ -1,38 +1,106 @@
-"""Faults in running processes make alerts fire, and mending them makes the alerts clear."""
+"""Faults in a running fleet make alerts fire, and mending them makes the alerts clear: each phase a fault or two."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from contextlib import AsyncExitStack
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import httpx
+import pytest
+from hurried_rules import hurried
+from shop import Shop
 from temporalio.client import Client
 
 from orderfleet.client import OrderClient
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.stack import paths, ports
+from orderfleet.contracts.order import Item
+from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.stack import ports
 from own_prometheus import Prometheus
+from provider_server.process import ProviderServer, provider_server
 from worker_processes import WorkerFleet, order, until
 
-RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
-HEALTHY = {"OrderfleetOperatorStuck"}
-"""No operator runs here."""
+PATIENCE = 90
+"""Seconds that an alert may take, most of them the operator's 15 s between two surveys and a busy machine."""
+MANY = 2000
+"""Calls: more than a test makes."""
+BURNS = {"OrderfleetShippingBudgetBurns", "OrderfleetShippingBudgetBurnsSlowly"}
+API_BURNS = {"OrderfleetApiErrorBudgetBurns", "OrderfleetApiErrorBudgetBurnsSlowly"}
+OWED = {"OrderfleetPaymentStuck", "OrderfleetRefundStuck", "OrderfleetOrdersOverdue", "OrderfleetStepFailing"}
 
 
-def hurried(queues: Any) -> str:
-    """The rules on the test's queues, with windows of seconds for those of minutes."""
-    text = RULES.read_text().replace("orders-tq", queues.orders).replace("shipping-tq", queues.shipping)
-    return re.sub(r"\[5m\]", "[15s]", re.sub(r"for: \d+m", "for: 2s", text))
+@dataclass
+class Scene:
+    """What a test can break and mend."""
+
+    prometheus: Prometheus
+    client: OrderClient
+    provider: ProviderServer
+    queues: Any
+    policy: OrderPolicy
+
+    async def fire(self, *alerts: str) -> None:
+        """Wait until all of them fire."""
+        began = time.monotonic()
+        await until(self._firing, lambda firing: set(alerts) <= firing, PATIENCE)
+        print(f"{', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
+
+    async def clear(self, *alerts: str) -> None:
+        """Wait until none of them fires."""
+        began = time.monotonic()
+        await until(self._firing, lambda firing: not set(alerts) & firing, PATIENCE)
+        print(f"no {', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
+
+    async def start(self, name: str, **changes: Any) -> None:
+        await self.client.start(order(f"{name}-{self.queues.orders[-8:]}", self.queues, policy=self.policy, **changes))
+
+    async def _firing(self) -> set[str]:
+        return await asyncio.to_thread(self.prometheus.firing)
 
 
-async def fires(prometheus: Prometheus, alert: str, *, now: bool) -> None:
-    await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: (alert in firing) is now, 90)
+@asynccontextmanager
+async def meanwhile(work: Callable[[int], Awaitable[object]], at_once: int = 1) -> AsyncIterator[None]:
+    """Do something again and again while the context is open."""
+
+    async def again(first: int) -> None:
+        number = first
+        while True:
+            with suppress(httpx.HTTPError):
+                await work(number)
+            number += at_once
+            await asyncio.sleep(0.3)
+
+    tasks = [asyncio.create_task(again(number)) for number in range(at_once)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_workers_that_are_gone_and_steps_that_fail_are_told_until_they_are_mended(
-    temporal_address: str, postgres_url: str, temporal_client: Client, task_queues: Any, tmp_path: Path, scraping: Any
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[ProviderServer]:
+    with provider_server(tmp_path) as server:
+        yield server
+
+
+@pytest.mark.timeout(600)
+async def test_faults_are_told_until_they_are_mended(
+    shop: Shop,
+    provider: ProviderServer,
+    temporal_address: str,
+    postgres_url: str,
+    temporal_client: Client,
+    task_queues: Any,
+    tmp_path: Path,
+    scraping: Any,
 ) -> None:
     health, sdk = ports.choose(0), ports.choose(0)
     environment = {
@@ -41,30 +109,68 @@ async def test_workers_that_are_gone_and_steps_that_fail_are_told_until_they_are
         "ORDERFLEET_DATABASE_URL": postgres_url,
         "ORDERS_TASK_QUEUE": task_queues.orders,
         "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
+        "ORDERFLEET_PAYMENT_PROVIDER": "http",
+        "ORDERFLEET_PAYMENT_URL": provider.url,
         "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
         "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
     }
-    client = OrderClient(temporal_client, task_queue=task_queues.orders)
-    often = StepPolicy(attempt_timeout="2s", initial_interval="100ms", backoff=1, attempts=1000)
-    policy = OrderPolicy(shipping_task_queue=task_queues.shipping, charge=often)
+    once = StepPolicy(attempt_timeout="4s", attempts=1)
+    often = OutagePolicy(first="1s", longest="1s")
+    policy = OrderPolicy(
+        shipping_task_queue=task_queues.shipping, charge=once, dispatch_carrier=once, shipping_attempts=1, owed=often
+    )
     async with AsyncExitStack() as stack:
         fleet = WorkerFleet(stack, environment, tmp_path)
-        prometheus = scraping({"sdk": [sdk], "orderfleet": [health]}, hurried(task_queues))
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool)
-        await fires(prometheus, "OrderfleetNoPollers", now=True)
+        operator, api = await fleet.operator(), await fleet.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
+        for process in (operator, api):
+            await process.answers("/readyz", 200)
+        prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port, api.port]}, hurried(task_queues))
+        await until(lambda: asyncio.to_thread(prometheus.ready), bool, PATIENCE)
+        client = OrderClient(temporal_client, task_queue=task_queues.orders)
+        scene = Scene(prometheus, client, provider, task_queues, policy)
 
-        broken = await fleet.worker("all", health, ORDERFLEET_FAULTS="charge:error=1")
-        await broken.answers("/readyz", 200)
-        await client.start(order("alarming", task_queues, policy=policy))
-        await fires(prometheus, "OrderfleetNoPollers", now=False)
-        await fires(prometheus, "OrderfleetStepFailing", now=True)
-        broken.process.kill()
-        await broken.ends()
-        await fires(prometheus, "OrderfleetNoPollers", now=True)
+        # No worker: orders wait.
+        provider.script("/refunds", *["away"] * MANY)
+        for number in range(2):
+            await scene.start(f"refunded-{number}")
+        await scene.fire("OrderfleetNoPollers", "OrderfleetBacklogOld")
+        worker = await fleet.worker("all", health, ORDERFLEET_FAULTS="dispatch_carrier:error=1")
+        await scene.clear("OrderfleetNoPollers", "OrderfleetBacklogOld")
 
-        mended = await fleet.worker("all", health)
-        await mended.answers("/readyz", 200)
-        await fires(prometheus, "OrderfleetNoPollers", now=False)
-        await fires(prometheus, "OrderfleetStepFailing", now=False)
-        assert prometheus.firing() <= HEALTHY
+        # Refunds don't go through, then charges and voids have no answer; and orders fail all the time.
+        await scene.fire("OrderfleetRefundStuck")
+        provider.script("/charges", *["away"] * MANY)
+        provider.script("/voids", *["away"] * MANY)
+        await scene.start("stuck", deadline="1s")
+        wrong = (Item(sku="widget", qty=0, price="1.00"),)
+        async with meanwhile(lambda number: scene.start(f"wrong-{number}", items=wrong)):
+            await scene.fire(*OWED, *BURNS)
+        for path in ("/charges", "/voids", "/refunds"):
+            provider.mended(path)
+        await scene.clear(*OWED, *BURNS)
+
+        # A table is locked: statements wait, the API answers 503, statuses stand still.
+        locking = await asyncpg.connect(postgres_url)
+        async with (
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=30) as caller,
+            meanwhile(lambda _: caller.get("/orders", params={"limit": 1}), at_once=10),
+        ):
+            async with locking.transaction():
+                await locking.execute("lock table orders in access exclusive mode")
+                await scene.fire("OrderfleetDatabasePoolExhausted", "OrderfleetFeedBehind", *API_BURNS)
+            await scene.clear("OrderfleetDatabasePoolExhausted", "OrderfleetFeedBehind", *API_BURNS)
+        await locking.close()
+
+        # The operator hangs.
+        operator.process.send_signal(signal.SIGSTOP)
+        await scene.fire("OrderfleetOperatorStuck")
+        operator.process.send_signal(signal.SIGCONT)
+        await scene.clear("OrderfleetOperatorStuck")
+
+        # Nothing is left over, and a worker that is killed is missed.
+        await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, PATIENCE)
+        worker.process.kill()
+        await worker.ends()
+        await scene.fire("OrderfleetNoPollers")

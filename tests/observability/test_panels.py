@@ -25,13 +25,20 @@ FAULTS = "charge:error=0.4,hang=0.1,length=1s;dispatch_carrier:error=0.75;seed=5
 
 
 def queries() -> list[tuple[str, str]]:
-    """Title of the panel and expression, with the variables filled in, of every query and annotation."""
+    """Title of the panel and expression, with the variables filled in, of every query."""
     return [
         (f"{file.stem}: {panel['title']} ({target['refId']})", _filled(target["expr"]))
         for file in DASHBOARDS
         for panel in json.loads(file.read_text())["panels"]
         for target in panel.get("targets", ())
     ]
+
+
+def annotations() -> set[str]:
+    """Expressions of the annotations."""
+    told = [json.loads(file.read_text())["annotations"]["list"] for file in DASHBOARDS]
+    assert all(told)
+    return {_filled(one["expr"]) for each in told for one in each}
 
 
 def _filled(text: str) -> str:
@@ -92,6 +99,10 @@ async def test_no_panel_is_empty_and_no_metric_unseen(
             }
         )
         await until(lambda: asyncio.to_thread(prometheus.ready), bool)
+        # Every process has just been deployed.
+        for text in annotations():
+            shown = await until(lambda text=text: asyncio.to_thread(prometheus.query, text), bool)
+            assert {"role", "version"} <= set(shown[0]["metric"])
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
             # A counter's first value is no rise: a later wave is what a rate shows.
             for wave in range(60):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,25 +16,37 @@ from prometheus_programs import program
 
 RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
 Series = dict[str, str]
+Counters = dict[str, float]
+"""What each counter rises by with a sample."""
 CALM: Series = {}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One alert: series that leave it quiet, and series that make it fire; sampled each minute."""
+    """One alert: series that leave it quiet, and series that make it fire; sampled each `interval` minutes."""
 
     alert: str
     quiet: Series
     fires: Series
     minutes: int = 20
+    interval: int = 1
 
 
 def steady(value: float) -> str:
     return f"{value}x90"
 
 
-def rising(a_minute: float) -> str:
-    return f"0+{a_minute}x90"
+def rising(*phases: tuple[float, int]) -> str:
+    """A counter that rises so much with each of so many samples, phase after phase."""
+    text, value = [], 0.0
+    for a_sample, samples in phases:
+        text.append(f"{value + a_sample:.6f}+{a_sample:.6f}x{samples - 1}")
+        value += a_sample * samples
+    return " ".join(text)
+
+
+def rising_by(a_minute: float) -> str:
+    return rising((a_minute, 91))
 
 
 def always(**series: float) -> Series:
@@ -53,37 +66,49 @@ def pollers(orders: float, shipping: float) -> Series:
 
 def failing(error: str, failures: float) -> Series:
     return {
-        'orderfleet_step_attempts_total{step="charge",kind="regular"}': rising(100),
-        f'orderfleet_step_failures_total{{step="charge",error="{error}"}}': rising(failures),
+        'orderfleet_step_attempts_total{step="charge",kind="regular"}': rising_by(100),
+        f'orderfleet_step_failures_total{{step="charge",error="{error}"}}': rising_by(failures),
     }
 
 
 def schedule_to_start(within_5s: float) -> Series:
     name = 'temporal_activity_schedule_to_start_latency_seconds_bucket{task_queue="orders-tq",le='
-    return {f'{name}"5.0"}}': rising(within_5s), f'{name}"10.0"}}': rising(100), f'{name}"+Inf"}}': rising(100)}
+    return {
+        f'{name}"5.0"}}': rising_by(within_5s),
+        f'{name}"10.0"}}': rising_by(100),
+        f'{name}"+Inf"}}': rising_by(100),
+    }
 
 
-def api(errors: float) -> Series:
+def api(errors: float) -> Counters:
+    """So many of 10,000 requests fail."""
     name = "orderfleet_api_request_duration_seconds_count"
-    return {f'{name}{{status="200"}}': rising(10000 - errors), f'{name}{{status="503"}}': rising(errors)}
+    return {f'{name}{{status="200"}}': 10000 - errors, f'{name}{{status="503"}}': errors}
 
 
-def shipped(in_time: float) -> Series:
+def orders(late: float) -> Counters:
+    """So many of 1,000 orders that end are late or fail, half and half."""
     base = "orderfleet_order_duration_seconds"
     return {
-        f'{base}_bucket{{outcome="shipped",le="86400.0"}}': rising(in_time),
-        f'{base}_count{{outcome="shipped"}}': rising(900),
-        f'{base}_count{{outcome="failed"}}': rising(100),
-        f'{base}_count{{outcome="canceled"}}': rising(5000),
+        f'{base}_bucket{{outcome="shipped",le="86400.0"}}': 900 - late,
+        f'{base}_count{{outcome="shipped"}}': 900 - late / 2,
+        f'{base}_count{{outcome="failed"}}': late / 2,
+        f'{base}_count{{outcome="delivered"}}': 100,
+        f'{base}_count{{outcome="canceled"}}': 5000,
     }
+
+
+def over(counters: Callable[[float], Counters], *phases: tuple[float, int]) -> Series:
+    """The counters while the first number of each phase is so, for so many samples."""
+    return {name: rising(*((counters(bad)[name], samples) for bad, samples in phases)) for name in counters(0)}
 
 
 def operator(depth: float, looks: float) -> Series:
     return {
         'orderfleet_build_info{role="operator"}': steady(1),
         "orderfleet_operator_queue_depth": steady(depth),
-        'orderfleet_operator_reconciles_total{result="ok"}': rising(looks),
-        'orderfleet_operator_reconciles_total{result="error"}': rising(7),
+        'orderfleet_operator_reconciles_total{result="ok"}': rising_by(looks),
+        'orderfleet_operator_reconciles_total{result="error"}': rising_by(7),
     }
 
 
@@ -96,12 +121,41 @@ def pool(waiting: float, in_use: float) -> Series:
 
 
 def request_failures(code: str, a_minute: float) -> Series:
-    return {f'temporal_request_failure_total{{operation="X",status_code="{code}"}}': rising(a_minute)}
+    return {f'temporal_request_failure_total{{operation="X",status_code="{code}"}}': rising_by(a_minute)}
 
 
 NOT_DETERMINED = 'temporal_workflow_task_execution_failed_total{workflow_type="OrderWorkflow",failure_reason="%s"}'
 BACKLOG = 'orderfleet_queue_backlog_age_seconds{task_queue="orders-tq",kind="activity"}'
 AT_RECEIVE = 'orderfleet_open_order_oldest_seconds{step="%s"}'
+OVERDUE = 'orderfleet_overdue_order_oldest_seconds{step="charge"}'
+
+
+HOUR = 60
+
+
+def burning(alert: str, counters: Callable[[float], Counters]) -> list[Case]:
+    """Each pair of windows of the SRE workbook, alone: just below and just above in the long window, and quiet where
+    the long one is far above and the short one has recovered, or the short one alone is far above.
+    """
+
+    def case(quiet: list[tuple[float, int]], fires: list[tuple[float, int]], pause: int = 1, name: str = alert) -> Case:
+        minutes = pause * sum(samples for _, samples in fires) - 1
+        return Case(name, over(counters, *quiet), over(counters, *fires), minutes, pause)
+
+    calm, slowly = (0, 6 * HOUR), f"{alert}Slowly"
+    return [
+        # 14.4 times the budget, an hour and 5 minutes.
+        case([calm, (143.9, 66)], [calm, (144.1, 66)]),
+        case([calm, (300, 55), (0, 8)], [calm, (300, 55), (300, 8)]),
+        case([calm, (800, 8)], [calm, (800, 13)]),
+        # 6 times, 6 hours and 30 minutes.
+        case([(59.9, 7 * HOUR)], [(60.1, 7 * HOUR)]),
+        case([(100, 6 * HOUR), (0, 35)], [(100, 6 * HOUR), (100, 35)]),
+        # The budget itself, 3 days and 6 hours; a sample each 4 minutes.
+        case([(9.9, 19 * HOUR)], [(10.1, 19 * HOUR)], 4, slowly),
+        case([(20, 17 * HOUR), (0, 2 * HOUR)], [(20, 17 * HOUR), (20, 2 * HOUR)], 4, slowly),
+    ]
+
 
 CASES = [
     Case("OrderfleetNoPollers", pollers(1, 1), pollers(1, 0)),
@@ -116,8 +170,9 @@ CASES = [
     Case("OrderfleetDatabasePoolExhausted", pool(1, 9), pool(1, 10)),
     Case(
         "OrderfleetNonDeterminism",
-        {NOT_DETERMINED % "WorkflowError": "0x10 1x80"},
-        {NOT_DETERMINED % "NonDeterminismError": "0x10 1x80"},
+        {NOT_DETERMINED % "WorkflowError": "_x10 1x80"},
+        # Its first value is all there is to see.
+        {NOT_DETERMINED % "NonDeterminismError": "_x10 1x80"},
         15,
     ),
     Case(
@@ -125,8 +180,15 @@ CASES = [
         request_failures("RESOURCE_EXHAUSTED", 6),
         request_failures("RESOURCE_EXHAUSTED", 7),
     ),
-    Case("OrderfleetApiErrorBudgetBurns", api(144), api(145), 80),
-    Case("OrderfleetShippingBudgetBurns", shipped(857), shipped(855), 80),
+    Case(
+        "OrderfleetWorkflowTaskFailing",
+        {NOT_DETERMINED % "WorkflowError": "_x10 1 2x80"},
+        {NOT_DETERMINED % "WorkflowError": "_x10 1 2 3x80"},
+        15,
+    ),
+    Case("OrderfleetOrdersOverdue", {OVERDUE: steady(300)}, {OVERDUE: steady(301)}),
+    *burning("OrderfleetApiErrorBudgetBurns", api),
+    *burning("OrderfleetShippingBudgetBurns", orders),
 ]
 OTHERS = [
     Case("OrderfleetNoPollers", pollers(1, 1), {}),
@@ -143,7 +205,7 @@ OTHERS = [
     Case(
         "OrderfleetShippingBudgetBurns",
         CALM,
-        {'orderfleet_order_duration_seconds_count{outcome="failed"}': rising(1)},
+        {'orderfleet_order_duration_seconds_count{outcome="failed"}': rising_by(1)},
         80,
     ),
 ]
@@ -159,16 +221,18 @@ def test_every_alert_has_its_case():
 def test_alert_is_quiet_just_below_and_fires_just_above(case: Case, tmp_path: Path):
     tests = [_test(case, case.quiet, fires=False), _test(case, case.fires, fires=True)]
     file = tmp_path / "test.yaml"
-    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}))
+    file.write_text(
+        json.dumps({"rule_files": [str(RULES)], "evaluation_interval": f"{case.interval}m", "tests": tests})
+    )
     done = subprocess.run(
-        [program("promtool"), "test", "rules", file], capture_output=True, text=True, check=False, timeout=60
+        [program("promtool"), "test", "rules", file], capture_output=True, text=True, check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_rules_are_right():
     done = subprocess.run(
-        [program("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=60
+        [program("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -177,7 +241,7 @@ def _test(case: Case, series: Series, *, fires: bool) -> dict[str, object]:
     # An alert for each queue or step is one that fires all the same.
     expression = f'sum(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) > bool 0'
     return {
-        "interval": "1m",
+        "interval": f"{case.interval}m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [
             {

@@ -29,6 +29,10 @@ class ProviderServer:
         written = {name.replace("_", "-"): value for name, value in headers.items()}
         self.script(path, {"fault": "answer", "status": status, "body": body, "headers": written})
 
+    def mended(self, path: str) -> None:
+        """Calls of `path` meet nothing more."""
+        self._ask("/_script", {"path": path, "faults": [], "anew": True})
+
     def calls(self, **like: Any) -> list[dict[str, Any]]:
         """The calls so far whose body has these fields."""
         return [call for call in json.loads(self._ask("/_calls")) if like.items() <= call["body"].items()]

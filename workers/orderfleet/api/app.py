@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -21,8 +21,16 @@ from orderfleet.api.traced import TraceRequests
 _DESCRIPTION = (
     "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
     " 503 says in `Retry-After` when to ask again. Every answer has an `X-Request-ID`: the request's own, or one made"
-    " for it, and the log has it too."
+    " for it, and the log has it too. A change answers 200 once the order's workflow took it, 409 with the reason"
+    " where it refused, and 202 where no worker answered in time: it is handled when one runs."
 )
+_TAGS: Final = [
+    {"name": "orders", "description": "Start orders (role `operate`) and see where they stand (role `read`)."},
+    {"name": "changes", "description": "Change an order that runs (role `operate`)."},
+    {"name": "by workflow id", "description": "The same for callers that keep workflow ids: `order-` and the id."},
+    {"name": "carrier", "description": "What the carrier tells of parcels (role `carrier`)."},
+    {"name": "probes", "description": "For Kubernetes and Prometheus; nobody needs a token."},
+]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -32,6 +40,7 @@ def create_app(services: Services) -> FastAPI:
         title="Orderfleet",
         version=__version__,
         description=_DESCRIPTION,
+        openapi_tags=_TAGS,
         redoc_url=None,
         # Its own spans and logs keep queries and messages of errors, and with them what callers wrote.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -65,7 +74,9 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, tags=app.openapi_tags, routes=app.routes
+    )
     _, schemas = models_json_schema([(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schemas["$defs"])
     return document

@@ -13,6 +13,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from orderfleet.client.budget import RPC_TIMEOUT, within
 from orderfleet.client.client import OrderClient
 from orderfleet.client.errors import (
@@ -43,8 +45,9 @@ class Source(StrEnum):
 class SourcedStatus(OrderStatus):
     """Where an order stands, and who says so."""
 
-    source: Source
-    """`record` when the workflow can't be asked, and the other way round."""
+    source: Source = Field(
+        description="Who says so: `record` when the workflow can't be asked, and the other way round."
+    )
 
 
 class Seen(NamedTuple):

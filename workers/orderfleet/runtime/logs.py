@@ -22,9 +22,10 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 
 
 def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The running trace, unless whoever wrote the line, or bound its context, named another."""
     found = trace_id()
     if found is not None:
-        event["trace_id"] = found
+        event.setdefault("trace_id", found)
     return event
 
 
@@ -72,6 +73,8 @@ def configure(settings: Settings, role: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    # At debug it prints what activities answer, and the words that they fail with.
+    logging.getLogger("temporalio.worker").setLevel(max(logging.getLogger().level, logging.INFO))
     logging.getLogger("temporalio.activity").addFilter(_is_ours_to_tell)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -58,7 +58,7 @@ async def migrate(
     """
     migrations = read(directory or default_directory())
     done: list[str] = []
-    async with _connected(database_url, wait) as connection:
+    async with connected(database_url, wait) as connection:
         await connection.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
         await connection.fetch("select pg_advisory_lock($1)", _LOCK)
         await connection.execute("reset lock_timeout")
@@ -78,7 +78,7 @@ async def pending(
 ) -> list[str]:
     """Names of the files that `migrate` would apply; changes nothing. Raises as `migrate`."""
     migrations = read(directory or default_directory())
-    async with _connected(database_url, wait) as connection:
+    async with connected(database_url, wait) as connection:
         found = outstanding(migrations, await _applied(connection), accept_newer=accept_newer)
         return [migration.name for migration in found]
 
@@ -116,7 +116,12 @@ async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, 
 
 
 @asynccontextmanager
-async def _connected(url: str, wait: timedelta) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def connected(url: str, wait: timedelta) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of one command, beside the pool, once Postgres is up.
+
+    Raises:
+        StoreUnavailable: Postgres did not answer within `wait`.
+    """
     with translated():
         connection = await _connect(url, wait)
         try:

@@ -41,7 +41,9 @@ def signal(
     order_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="Asked for when left out.", autocompletion=order_ids)
     ] = None,
-    which: Annotated[Signal | None, typer.Argument(metavar="SIGNAL", help=", ".join(Signal) + ".")] = None,
+    which: Annotated[
+        Signal | None, typer.Argument(metavar="SIGNAL", help="What to tell it; asked for when left out.")
+    ] = None,
     *,
     reason: Annotated[str | None, typer.Option(help="Why an order is canceled.")] = None,
     street: Street = None,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import (
     DataConverter,
     DefaultFailureConverter,
     DefaultFailureConverterWithEncodedAttributes,
 )
 
+from orderfleet.runtime.converter import DATA_CONVERTER
 from orderfleet.runtime.encryption.codec import EncryptionCodec
 from orderfleet.runtime.encryption.keys import Keys
 from orderfleet.runtime.settings import Settings
@@ -27,7 +27,7 @@ def data_converter(settings: Settings) -> DataConverter:
     """
     keys = Keys(settings.encryption_keys_dir, settings.encryption_key_id)
     return dataclasses.replace(
-        pydantic_data_converter,
+        DATA_CONVERTER,
         payload_codec=EncryptionCodec(keys),
         failure_converter_class=(
             DefaultFailureConverterWithEncodedAttributes if keys.active else DefaultFailureConverter

@@ -28,6 +28,17 @@ class ConnectionSettings(Group):
         validation_alias=names("DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the record. `postgresql+asyncpg://` is read too.",
     )
+    database_runtime_role: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Role of Postgres that workers, operator and API log in as, where another one migrates:"
+        " `orderfleet migrate` gives it what they need and nothing more.",
+    )
+    prune_after: Duration | None = Field(
+        default=None,
+        gt=timedelta(0),
+        description="How long after its end `orderfleet prune` removes an order's trail; unset: it has to be told.",
+    )
     database_pool_size: int = Field(default=10, ge=1, description="Connections a process holds at most.")
     database_timeout: Duration = Field(
         default=parse_duration("2s"),

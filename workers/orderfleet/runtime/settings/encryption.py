@@ -1,4 +1,4 @@
-"""What Temporal's history is encrypted with."""
+"""What Temporal's history is encrypted with, and the server that opens it for Temporal's own tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orderfleet.runtime.settings.base import Group, variable
 
 
 class EncryptionSettings(Group):
-    """Settings of encryption."""
+    """Settings of encryption and of the codec server."""
 
     encryption_keys_dir: Path | None = Field(
         default=None,
@@ -24,6 +24,18 @@ class EncryptionSettings(Group):
         description="Id of the key to encrypt with, the same for every role; unset encrypts nothing and still reads"
         " what was encrypted.",
     )
+
+    codec_host: str = Field(default="0.0.0.0", description="Address the codec server listens on.")  # noqa: S104 - a pod is reached from outside
+    codec_port: int = Field(default=8088, ge=0, le=65535, description="Port of the codec server.")
+    codec_origins: str = Field(
+        default="",
+        description="Origins of the Temporal Web UIs whose pages may call the codec server, comma-separated:"
+        " `https://temporal.example.com`. Empty lets no page.",
+    )
+
+    def codec_origin_list(self) -> list[str]:
+        """The origins, one by one."""
+        return [origin for each in self.codec_origins.split(",") if (origin := each.strip().rstrip("/"))]
 
     @model_validator(mode="after")
     def _key_has_a_folder(self) -> Any:

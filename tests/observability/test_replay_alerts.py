@@ -1,0 +1,82 @@
+"""Workflow code that doesn't fit, or raises: what the SDK's own metrics then say makes the alerts fire."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from hurried_rules import hurried
+from temporalio import workflow
+from temporalio.client import Client, WorkflowHandle
+from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.worker import Worker
+
+from orderfleet.stack import ports
+from orderfleet.telemetry.sdk import prometheus as sdk_prometheus
+from own_prometheus import Prometheus
+from worker_processes import until
+
+NON_DETERMINISM, RAISES = "OrderfleetNonDeterminism", "OrderfleetWorkflowTaskFailing"
+
+
+@workflow.defn(name="Changing", sandboxed=False)
+class Before:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.sleep(timedelta(hours=1))
+
+    @workflow.signal
+    def wake(self) -> None:
+        pass
+
+
+@workflow.defn(name="Changing", sandboxed=False)
+class After(Before):
+    """The same workflow, deployed with another first step."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity("ship", start_to_close_timeout=timedelta(seconds=1))
+
+
+@workflow.defn(sandboxed=False)
+class Raising:
+    @workflow.run
+    async def run(self) -> None:
+        raise RuntimeError("a bug, which is no failure of the order")
+
+
+async def test_code_that_cannot_replay_and_code_that_raises_are_told_apart(
+    temporal_address: str, task_queues: Any, scraping: Any
+) -> None:
+    port = ports.choose(0)
+    runtime = Runtime(telemetry=TelemetryConfig(metrics=sdk_prometheus(f"127.0.0.1:{port}")))
+    client = await Client.connect(temporal_address, runtime=runtime)
+    queue = task_queues.orders
+    prometheus: Prometheus = scraping({"sdk": [port]}, hurried(task_queues))
+    await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
+
+    async def firing() -> set[str]:
+        return await asyncio.to_thread(prometheus.firing) & {NON_DETERMINISM, RAISES}
+
+    # Without a cache every task replays.
+    async with Worker(client, task_queue=queue, workflows=[Before], max_cached_workflows=0):
+        changing = await client.start_workflow("Changing", id=f"{queue}-changing", task_queue=queue)
+        await until(lambda: _kinds(changing), lambda kinds: "timer_started" in kinds, 60)
+    async with Worker(client, task_queue=queue, workflows=[After, Raising], max_cached_workflows=0):
+        await changing.signal("wake")
+        await until(firing, lambda told: told == {NON_DETERMINISM}, 60)
+        raising = [
+            await client.start_workflow("Raising", id=f"{queue}-raising-{number}", task_queue=queue)
+            for number in range(3)
+        ]
+        await until(firing, lambda told: RAISES in told, 60)
+        for started in (changing, *raising):
+            await started.terminate()
+        await until(firing, lambda told: not told, 60)
+
+
+async def _kinds(handle: WorkflowHandle[Any, Any]) -> set[str]:
+    history = await handle.fetch_history()
+    return {str(event.WhichOneof("attributes")).removesuffix("_event_attributes") for event in history.events}

@@ -1,0 +1,122 @@
+"""What the runbooks tell to type works: commands against real parts, SQL on the real schema, PromQL by Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from readme import RUN, Block, blocks, commands
+from temporalio.client import Client
+
+from backing import Kubernetes
+from orderfleet.client import OrderClient
+from orderfleet.contracts.policy import OrderPolicy, StepPolicy
+from orderfleet.stack import paths
+from orderfleet.stack.provision.ladder import provide
+from worker_processes import WorkerFleet, order, until
+
+RUNBOOKS = sorted((paths.checkout() / "deploy" / "docs" / "runbooks").glob("*.md"))
+KINDS = {RUN, "sh", "sql", "promql"}
+NOT_RUN = {
+    "helm rollback orderfleet": "tests/cluster/test_life_on_a_cluster.py does, on a cluster",
+    "kubectl rollout undo deploy/orderfleet-api": "it needs a cluster with pods",
+    "kubectl rollout restart deploy/orderfleet-operator": "it needs a cluster with pods",
+    "kubectl logs deploy/orderfleet-operator --since=10m": "it needs a cluster with pods",
+    "kubectl logs deploy/orderfleet-orders-worker --since=10m": "it needs a cluster with pods",
+}
+"""Commands that no test runs from here, each with its reason."""
+
+
+def found(kind: str) -> Iterator[tuple[Path, Block]]:
+    for runbook in RUNBOOKS:
+        # Blocks stand under list items.
+        text = re.sub(r"^  ", "", runbook.read_text(), flags=re.MULTILINE)
+        yield from ((runbook, block) for block in blocks(text) if block.info == kind)
+
+
+def test_every_command_is_run_or_listed_as_not_run():
+    assert {command for _, block in found("sh") for command in commands(block)} == set(NOT_RUN)
+    infos = {info for runbook in RUNBOOKS for info in re.findall(r"^ *```(\S.*)$", runbook.read_text(), re.MULTILINE)}
+    assert infos == KINDS
+
+
+async def test_sql_reads_the_record(postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url, server_settings={"default_transaction_read_only": "on"})
+    asked = [block.text for _, block in found("sql")]
+    for text in asked:
+        await connection.fetch(text.rstrip(";"))
+    await connection.close()
+    assert len(asked) > 5
+
+
+async def test_queries_are_understood(scraping: Any) -> None:
+    prometheus = scraping({})
+    await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
+    for _, block in found("promql"):
+        await asyncio.to_thread(prometheus.query, block.text)
+
+
+@pytest.mark.timeout(240)
+async def test_commands_work(
+    temporal_address: str,
+    postgres_url: str,
+    temporal_client: Client,
+    task_queues: Any,
+    kubernetes: Kubernetes,
+    tmp_path: Path,
+) -> None:
+    environment = {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_STACK_DIR": str(tmp_path / "no-stack"),
+    }
+    client = OrderClient(temporal_client, task_queue=task_queues.orders)
+    once = StepPolicy(attempt_timeout="5s", initial_interval="100ms", attempts=1)
+    policy = OrderPolicy(shipping_task_queue=task_queues.shipping, dispatch_carrier=once, shipping_attempts=1)
+    order_id = f"called-{task_queues.orders[-8:]}"
+    async with AsyncExitStack() as stack:
+        worker = await WorkerFleet(stack, environment, tmp_path).worker(
+            "all", ORDERFLEET_FAULTS="dispatch_carrier:error=1"
+        )
+        await worker.answers("/readyz", 200)
+        await client.start(order(order_id, task_queues, policy=policy))
+        await until(lambda: client.status(order_id), lambda status: status.completed_at is not None, 60)
+    tools = provide(["temporal", "kubectl"])
+    programs = [Path(sys.executable).parent, *(tool.parent for tool in tools.values())]
+    shell = {
+        **os.environ,
+        **environment,
+        "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+        "KUBECONFIG": str(kubernetes.kubeconfig),
+        "TEMPORAL_ADDRESS": temporal_address,
+        "ORDER": order_id,
+        "PAYMENT": f"pay-{order_id}",
+        "QUEUE": task_queues.orders,
+    }
+    # The same command stands in several.
+    wanted = sorted({command for _, block in found(RUN) for command in commands(block)})
+    for command in wanted:
+        done = await asyncio.to_thread(_run, command, shell)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        if "$ORDER" in command or "list --step failed" in command:
+            assert order_id in done.stdout, command
+
+
+def _run(command: str, shell: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command], env=shell, capture_output=True, text=True, check=False, timeout=60
+    )
