@@ -62,7 +62,7 @@ sbom: audit-tools ## what the image contains, as a CycloneDX file made from the 
 		--output-reproducible --of JSON -o dist/orderfleet.cdx.json
 	@echo "sbom: dist/orderfleet.cdx.json"
 
-audit: audit-tools ## known vulnerabilities of what is locked; needs PyPI's or OSV's database of them
+audit: audit-tools ## known vulnerabilities of what is locked; needs the network: the package index's database of them
 	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 audit-tools: venv

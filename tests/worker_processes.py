@@ -35,7 +35,7 @@ class WorkerProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except (urllib.error.URLError, ConnectionError) as error:
+        except OSError as error:  # also one that is too busy to answer in time
             return 0, str(error)
 
     async def answers(self, path: str, status: int) -> str:

@@ -15,6 +15,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSy
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="$source")
 
+VARIABLES = {
+    "namespace": ("Temporal namespace", "label_values(temporal_num_pollers, namespace)"),
+    "queue": ("Task queue", "label_values(temporal_num_pollers, task_queue)"),
+    "version": ("Version", "label_values(orderfleet_build_info, version)"),
+}
+"""What a page may be narrowed by, each with its label and where its values come from."""
+
 _RUNS = "sum by (role, version) (orderfleet_build_info{})"
 DEPLOYED = f"{_RUNS.format('')} unless {_RUNS.format(' offset 2m')}"
 """A role has begun to run a version that it didn't run two minutes ago: a new series never *changes*."""
@@ -70,9 +77,6 @@ def page(told: Page) -> Dashboard:
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .with_variable(dashboard.DatasourceVariable("source").label("Prometheus").type("prometheus"))
-        .with_variable(_variable("namespace", "Temporal namespace", "label_values(temporal_num_pollers, namespace)"))
-        .with_variable(_variable("queue", "Task queue", "label_values(temporal_num_pollers, task_queue)"))
-        .with_variable(_variable("version", "Version", "label_values(orderfleet_build_info, version)"))
         .with_variable(dashboard.TextBoxVariable("runbooks").label("Runbooks at").default_value("deploy/docs/runbooks"))
         .annotation(
             dashboard.AnnotationQuery()
@@ -83,6 +87,11 @@ def page(told: Page) -> Dashboard:
             .expr(DEPLOYED)
         )
     )
+    asked = " ".join(query.expr for row in told.rows for panel in row.panels for query in panel.queries)
+    for name, (label, values) in VARIABLES.items():
+        # One that changes nothing would mislead.
+        if f"${name}" in asked:
+            made = made.with_variable(_variable(name, label, values))
     for row in told.rows:
         made = made.with_row(dashboard.Row(row.title))
         for panel in row.panels:

@@ -11,8 +11,14 @@ VERSIONED = '* on (instance) group_left (version) orderfleet_build_info{version=
 
 
 def rate(counter: str, *by: str, where: str = "") -> str:
-    """Events a second, summed over processes."""
-    return f"sum by ({', '.join(by)}) (rate({counter}{{{where}}}[$__rate_interval]))"
+    """Events a second, summed over processes; of our own metrics, those that run the chosen version."""
+    return f"sum by ({', '.join(by)}) ({_each(counter, where)})"
+
+
+def _each(counter: str, where: str) -> str:
+    raised = f"rate({counter}{{{where}}}[$__rate_interval])"
+    # The SDK's metrics come from a port, and so an instance, of their own.
+    return f"{raised} {VERSIONED}" if counter.startswith("orderfleet_") else raised
 
 
 def quantiles(histogram: str, *by: str, where: str = "") -> list[Query]:
@@ -21,7 +27,7 @@ def quantiles(histogram: str, *by: str, where: str = "") -> list[Query]:
     legend = " ".join(f"{{{{{label}}}}}" for label in by)
     return [
         Query(
-            f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket{{{where}}}[$__rate_interval])))",
+            f"histogram_quantile({share}, sum by ({labels}) ({_each(f'{histogram}_bucket', where)}))",
             f"p{round(share * 100)} {legend}".strip(),
         )
         for share in (0.5, 0.95, 0.99)

@@ -101,7 +101,7 @@ PAGE = Page(
                 Panel(
                     "Workflow task time",
                     "s",
-                    "Time a workflow task takes, replay included.",
+                    "Time a workflow task takes; the replay of an order that was not in the cache comes on top.",
                     quantiles("temporal_workflow_task_execution_latency_seconds", "task_queue", where=QUEUE),
                 ),
                 Panel(

@@ -43,6 +43,18 @@ def test_every_panel_has_a_unit_a_description_a_legend_and_a_runbook_that_exists
 
 
 @pytest.mark.parametrize("file", FILES)
+def test_every_variable_changes_something_and_the_version_can_be_chosen_everywhere(file: str):
+    told = json.loads((FOLDER / file).read_text())
+    offered = {variable["name"] for variable in told["templating"]["list"]} - {"source", "runbooks"}
+    asked = {name for name in ("namespace", "queue", "version") if f"${name}" in json.dumps(told["panels"])}
+    assert offered == asked
+    assert "version" in offered
+    (annotation,) = told["annotations"]["list"]
+    assert annotation["name"] == "Deployments"
+    assert annotation["enable"]
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_no_two_panels_lie_on_each_other(file: str):
     taken: set[tuple[int, int]] = set()
     for panel in panels(file):

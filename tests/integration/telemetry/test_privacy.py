@@ -1,78 +1,193 @@
-"""What a customer gave stays in the record: a marked order goes through, and nothing that processes show has it."""
+"""What a customer gave stays in the record, and secrets where they are kept.
+
+Marked orders go in by every way and through every process; then nothing that processes show has the marks.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
+import subprocess
+import sys
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
+from shop import Shop, condition, ended, manifest
 
 from orderfleet.stack import ports
 from otlp_receiver import Receiver
+from provider_server.process import ProviderServer, provider_server
 from worker_processes import WorkerFleet, until
 
 MARK = "Zaphod"
 PASSWORD = "Betelgeuse"
+API_TOKEN, STRANGE_TOKEN = "Magrathea-token-of-an-operator", "Magrathea-token-of-a-stranger"
+PROVIDER_TOKEN = "Slartibartfast-token-of-the-provider"
+SECRETS = (MARK, PASSWORD, "Magrathea", "Slartibartfast")
 CUSTOMER = {"name": f"{MARK} One", "email": f"{MARK}@two.example"}
 ADDRESS = {"street": f"{MARK} Lane 3", "city": f"{MARK}ville", "state": f"{MARK}4", "zip": "Z5", "country": f"{MARK}6"}
+ELSEWHERE = {**ADDRESS, "street": f"{MARK} Road 7"}
+BLANK = {**ADDRESS, "zip": "  "}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 ENDS = ("shipped", "canceled", "failed")
 
 
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[ProviderServer]:
+    """A payment provider that takes one bearer token."""
+    (tmp_path / "provider-token").write_text(PROVIDER_TOKEN)
+    with provider_server(tmp_path, "--token-file", str(tmp_path / "provider-token")) as server:
+        yield server
+
+
+@pytest.fixture
+def watched(environment: dict[str, str], receiver: Receiver, provider: ProviderServer, tmp_path: Path) -> None:
+    """Every process shows as much as it can, and knows a secret of each kind."""
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text(yaml.safe_dump([{"name": "shop", "role": "operate", "token": API_TOKEN}]))
+    environment.update(
+        # Trust authentication takes any password.
+        ORDERFLEET_DATABASE_URL=_with_password(environment["ORDERFLEET_DATABASE_URL"]),
+        ORDERFLEET_OTLP_ENDPOINT=receiver.endpoint,
+        ORDERFLEET_LOG_LEVEL="DEBUG",
+        ORDERFLEET_REVIEW_MODE="auto",
+        ORDERFLEET_API_AUTH="tokens",
+        ORDERFLEET_API_TOKENS_FILE=str(tokens),
+        ORDERFLEET_PAYMENT_PROVIDER="http",
+        ORDERFLEET_PAYMENT_URL=provider.url,
+        ORDERFLEET_PAYMENT_TOKEN_FILE=str(tmp_path / "provider-token"),
+    )
+
+
 @pytest.mark.slow
-async def test_no_log_metric_or_span_shows_a_customer_or_a_password(
-    fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str]
+@pytest.mark.timeout(300)
+async def test_no_log_metric_span_or_event_shows_a_customer_or_a_secret(
+    fleet: WorkerFleet,
+    receiver: Receiver,
+    provider: ProviderServer,
+    watched: None,
+    environment: dict[str, str],
+    shop: Shop,
 ) -> None:
-    # Trust authentication takes any password.
-    environment["ORDERFLEET_DATABASE_URL"] = _with_password(environment["ORDERFLEET_DATABASE_URL"])
-    watched = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint, "ORDERFLEET_LOG_LEVEL": "DEBUG"}
     sdk = ports.choose(0)
     worker = await fleet.worker(
         "all",
-        **watched,
         ORDERFLEET_FAULTS="dispatch_carrier:error=0.6;charge:error=0.5;seed=3",
         ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk),
-        ORDERFLEET_REVIEW_MODE="auto",
     )
-    api = await fleet.api(**watched, ORDERFLEET_REVIEW_MODE="auto")
-    await worker.answers("/readyz", 200)
-    await api.answers("/readyz", 200)
-    bad = {**ADDRESS, "street": ""}
+    api = await fleet.api()
+    operator = await fleet.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace)
+    for process in (worker, api, operator):
+        await process.answers("/readyz", 200)
+    # What a provider says of a payment may name its customer.
+    provider.answers("/charges", 500, {"detail": f"card of {MARK} not read"})
+    said = await _through_the_command_line(environment)
+    await _through_kubernetes(shop)
+    await _through_the_api(f"http://127.0.0.1:{api.port}")
+    await until(lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans))
+
+    pages = {
+        str(port): await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
+        for port in (worker.port, api.port, operator.port, sdk)
+    }
+    events = {"events in Kubernetes": await shop.kubectl("get", "events", "-o", "json")}
+    for process in (worker, api, operator):
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.ends() == 0
+    assert len(provider.calls(payment_id="refuse-seen-2")) > 0
+    for where, text in {**fleet.logs(), **pages, **events, "spans": receiver.file.read_text()}.items():
+        assert text, where
+        _has_none(where, text)
+    _has_none("standard error of the command line", said)
+
+
+async def _through_the_api(url: str) -> None:
+    """Good, refused, wrong and malformed orders, changes, and callers whose token isn't known."""
     bodies = {
         "seen-1": {"address": ADDRESS},
         "seen-2": {"address": ADDRESS, "payment_id": "refuse-seen-2"},
-        "seen-3": {"address": {**ADDRESS, "zip": "  "}},
+        "seen-3": {"address": BLANK},
     }
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
+    known, strange = ({"Authorization": f"Bearer {token}"} for token in (API_TOKEN, STRANGE_TOKEN))
+    async with httpx.AsyncClient(base_url=url, timeout=60, headers=known) as caller:
         for order_id, body in bodies.items():
             given = {"order_id": order_id, "items": ITEMS, "customer": CUSTOMER, **body}
             answer = await caller.post("/orders", json=given, params={"note": MARK})
             assert answer.status_code in {201, 422}, answer.text
-            await caller.post("/orders", json={**given, "address": bad, "items": MARK})
-            await caller.post(f"/orders/{order_id}/signals/update-address", json={"address": ADDRESS})
+            assert (await caller.post("/orders", json=given, headers=strange)).status_code == 401
+            await caller.post("/orders", json={**given, "address": {**ADDRESS, "street": ""}, "items": MARK})
+            await caller.post(f"/orders/{order_id}/signals/update-address", json={"address": ELSEWHERE})
+        await caller.get("/orders", params={"customer_email": CUSTOMER["email"]})
 
         async def steps() -> list[str | None]:
             answers = [await caller.get(f"/orders/{order_id}") for order_id in ("seen-1", "seen-2")]
             return [answer.json().get("step") for answer in answers]
 
-        await until(steps, lambda found: all(step in ENDS for step in found))
-        stored = (await caller.get("/orders/seen-1")).text
-        assert MARK in stored, "the mark must have gone through"
-    await until(lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans))
-    pages = {
-        port: await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
-        for port in (worker.port, api.port, sdk)
-    }
-    for process in (worker, api):
-        process.process.send_signal(signal.SIGTERM)
-        assert await process.ends() == 0
-    for where, text in {**fleet.logs(), **pages, "spans": receiver.file.read_text()}.items():
-        assert text
-        for secret in (MARK, PASSWORD):
-            found = [line for line in text.splitlines() if secret in line]
-            assert not found, (where, found[0][:2000])
+        await until(steps, lambda found: all(step in ENDS for step in found), 60)
+        assert MARK in (await caller.get("/orders/seen-1")).text, "the mark must have gone through"
+
+
+async def _through_kubernetes(shop: Shop) -> None:
+    """An Order that is changed while it waits, one whose id is taken, and one that is refused at once."""
+    waits = {"mode": "manual", "timeout": "1h"}
+    await shop.apply(
+        manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=waits),
+        manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
+    )
+    await shop.refused("apply", "-f", "-", input=json.dumps(manifest("seen-wrong", customer=CUSTOMER, address=BLANK)))
+    await shop.until("seen-declared", lambda order: order.get("status", {}).get("step") == "manual_review", 60)
+    await shop.patch("seen-declared", address=ELSEWHERE, approved=True)
+    await shop.until("seen-declared", ended, 60)
+    await shop.until("seen-conflict", lambda order: condition(order, "Accepted") == ("False", "Conflict"), 60)
+    # Too late: told in an Event.
+    await shop.refused(
+        "patch", "ofo", "seen-declared", "--type=merge", "-p", json.dumps({"spec": {"address": ADDRESS}})
+    )
+
+
+async def _through_the_command_line(environment: dict[str, str]) -> str:
+    """What it writes beside its answers, on orders that it starts, changes and is refused."""
+    waits = manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
+    where = [word for name in ("street", "city", "state", "zip", "country") for word in (f"--{name}", ELSEWHERE[name])]
+    commands: list[tuple[list[str], str, set[int]]] = [
+        (["start", "-f", "-"], json.dumps(waits), {0}),
+        (["start", "-f", "-"], json.dumps({**waits, "spec": {**waits["spec"], "address": ELSEWHERE}}), {0, 4}),
+        (["update-address", "seen-typed", *where], "", {0}),
+        (["cancel", "seen-typed"], "", {0}),
+        (["update-address", "seen-typed", *where], "", {4}),
+    ]
+    said = ""
+    for arguments, given, statuses in commands:
+        done = await asyncio.to_thread(_order, arguments, given, environment)
+        assert done.returncode in statuses, (arguments[0], done.stdout, done.stderr)
+        said += done.stderr
+    return said
+
+
+def _order(arguments: list[str], given: str, environment: dict[str, str]) -> subprocess.CompletedProcess[Any]:
+    command = [sys.executable, "-m", "orderfleet", "order", *arguments]
+    return subprocess.run(
+        command,
+        input=given,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def _has_none(where: str, text: str) -> None:
+    for secret in SECRETS:
+        found = [line for line in text.splitlines() if secret in line]
+        assert not found, (where, found[0][:2000])
 
 
 def _with_password(url: str) -> str:

@@ -14,7 +14,14 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.errors import (
+    CarrierRefused,
+    OrderfleetError,
+    PaymentRefused,
+    PaymentVoided,
+    RequestTurnedAway,
+    Unavailable,
+)
 from orderfleet.contracts.steps import StepInput
 from orderfleet.telemetry.order_trace import ORDER_ID
 
@@ -22,6 +29,9 @@ _log = structlog.get_logger()
 
 ATTEMPT: Final = "orderfleet.step.attempt"
 STEP: Final = "orderfleet.step.name"
+
+_OUTSIDE: Final = (Unavailable, PaymentRefused, PaymentVoided, RequestTurnedAway, CarrierRefused)
+"""Errors that quote the payment provider or the carrier."""
 
 
 class ActivityIdentity(Interceptor):
@@ -61,4 +71,8 @@ class _Named(ActivityInboundInterceptor):
 def _tell(error: Exception) -> None:
     """One line for a failure that was thought of, a traceback for one that wasn't."""
     expected = isinstance(error, OrderfleetError | ApplicationError)
-    _log.warning("attempt failed", error=f"{type(error).__name__}: {error}", exc_info=None if expected else error)
+    text = str(error)
+    if isinstance(error, _OUTSIDE) or isinstance(error.__cause__, _OUTSIDE):
+        # Behind the colon stand their own words, which may name a customer; the audit trail keeps them.
+        text = text.partition(": ")[0]
+    _log.warning("attempt failed", error=f"{type(error).__name__}: {text}", exc_info=None if expected else error)

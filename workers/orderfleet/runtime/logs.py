@@ -73,6 +73,8 @@ def configure(settings: Settings, role: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    # At debug it prints what activities answer, and the words that they fail with.
+    logging.getLogger("temporalio.worker").setLevel(max(logging.getLogger().level, logging.INFO))
     logging.getLogger("temporalio.activity").addFilter(_is_ours_to_tell)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

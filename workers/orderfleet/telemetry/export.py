@@ -25,6 +25,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from orderfleet import __version__
+from orderfleet.telemetry.discreet import Discreet
 from orderfleet.telemetry.order_trace import root_that_begins
 
 QUEUE: Final = 4096
@@ -111,7 +112,7 @@ def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -
         shutdown_on_exit=False,
     )
     processor = BatchSpanProcessor(
-        exporter, max_queue_size=QUEUE, schedule_delay_millis=DELAY * 1000, max_export_batch_size=512
+        Discreet(exporter), max_queue_size=QUEUE, schedule_delay_millis=DELAY * 1000, max_export_batch_size=512
     )
     provider.add_span_processor(processor)
     return provider

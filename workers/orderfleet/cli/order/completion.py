@@ -7,6 +7,7 @@ nothing where it can't find out.
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,13 @@ LOOKED_AT: Final = 200
 
 def order_ids(incomplete: str) -> list[tuple[str, str]]:
     """The ids that begin with `incomplete`, newest first, each with its order's step; none if nobody answers."""
+    # A connection that is given up in the middle is told to asyncio's logger, which would write into the line
+    # that is being typed.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
+        # What has to be loaded first is not the record's fault.
+        from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
+
         settings = connection.settings_here().model_copy(update={"database_timeout": PATIENCE})
         found = loop.run(asyncio.wait_for(_newest(settings), PATIENCE.total_seconds()))
     except Exception:  # noqa: BLE001 - whatever it is, the person is in the middle of typing

@@ -1,0 +1,38 @@
+"""Spans of errors tell the error's class, and none of the words that came with it."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from orderfleet.contracts.errors import ProviderUnavailable
+from orderfleet.telemetry.discreet import Discreet
+
+
+def test_an_error_is_told_by_its_class_alone():
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(Discreet(kept)))
+    tracer = provider.get_tracer("test")
+
+    def charge() -> None:
+        with tracer.start_as_current_span("charge", attributes={"orderfleet.order.id": "ord-1"}) as span:
+            span.add_event("asked", {"attempt": 1})
+            raise ProviderUnavailable("the payment provider answered 500: card of Ann")
+
+    with tracer.start_as_current_span("parent"), pytest.raises(ProviderUnavailable):
+        charge()
+    child, parent = kept.get_finished_spans()
+    assert child.parent == parent.context
+    assert child.attributes == {"orderfleet.order.id": "ord-1"}
+    assert (child.status.status_code, child.status.description) == (StatusCode.ERROR, "ProviderUnavailable")
+    asked, raised = child.events
+    assert asked.attributes == {"attempt": 1}
+    assert raised.attributes == {
+        "exception.type": "orderfleet.contracts.errors.ProviderUnavailable",
+        "exception.escaped": "False",
+    }
+    assert "Ann" not in child.to_json()
