@@ -11,7 +11,7 @@ QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOW
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-compare kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-compare kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -102,6 +102,12 @@ bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; nee
 
 bench-orders: ready-all ## Orders in Kubernetes: how soon they start and tell, what they cost the operator
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
+
+bench-record: ready ## the record with 1,000,000 orders in it beside an empty one
+	$(BIN)/python tests/bench/bench.py record $(BENCH)
+
+bench-workers: ready ## two order workers beside one with a slow provider, and how soon a worker starts
+	$(BIN)/python tests/bench/bench.py workers $(BENCH)
 
 bench-compare: venv ## two runs beside each other: make bench-compare A=one.json B=other.json
 	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)

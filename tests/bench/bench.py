@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +22,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import table
 from contenders import start_empty_fleet, start_orderfleet
+from crowded import crowded
 from declared import declared
-from figures import Values
+from figures import ORDERS_FIGURES, RECORD_FIGURES, WORKERS_FIGURES, Figure, Values
 from measure import Load, one_round, warm_up
+from scaling import scaling, starting
 from stand import stand
 
 app = typer.Typer(add_completion=False)
@@ -66,10 +69,46 @@ def orders(
             await warm_up(fleet, together)
             return await declared(here, fleet, alone=alone, together=together)
 
-    values = asyncio.run(measured())
+    _told("Orders in Kubernetes", ORDERS_FIGURES, asyncio.run(measured()), out)
+
+
+@app.command()
+def record(
+    orders: Annotated[int, typer.Option(help="Orders that are there already.")] = 1_000_000,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-record.json"),
+) -> None:
+    """Measure the record with many orders in it beside an empty one."""
+
+    async def measured() -> dict[str, Any]:
+        async with stand(tracing=False) as here:
+            return await crowded(here.database_url, orders)
+
+    _told(f"The record with {orders:,} orders", RECORD_FIGURES, asyncio.run(measured()), out)
+
+
+@app.command()
+def workers(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds, and starts.")] = 3,
+    orders: Annotated[int, typer.Option(help="Orders of a round.")] = 100,
+    slots: Annotated[int, typer.Option(help="Activities an order worker runs at once.")] = 10,
+    latency: Annotated[int, typer.Option(help="Milliseconds that the payment provider takes.")] = 250,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-workers.json"),
+) -> None:
+    """Measure two order workers beside one, and how soon a worker does its first task."""
+
+    async def measured() -> dict[str, Any]:
+        async with stand(tracing=False) as here:
+            started = await starting(here, times=rounds)
+            return started | await scaling(here, rounds=rounds, orders=orders, slots=slots, latency_ms=latency)
+
+    _told("Workers", WORKERS_FIGURES, asyncio.run(measured()), out)
+
+
+def _told(title: str, figures: Iterable[Figure], values: dict[str, Any], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"commit": _commit(), "cores": os.cpu_count(), **values}, indent=1))
-    table.show_orders(values)
+    table.show_values(title, figures, values)
+    table.console.print(f"written to {out}")
 
 
 async def _measured(load: Load, rounds: int, *, tracing: bool) -> dict[str, Any]:

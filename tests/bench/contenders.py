@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from orderfleet.contracts import names
 from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
 from orderfleet.contracts.status import OrderStatus, Step
 from orderfleet.runtime.settings import Settings
-from orderfleet.stack.launch import Part, Ports, launch
+from orderfleet.stack.launch import Part, Ports, Running, launch
 from orderfleet.stack.processes import Command
 from orderfleet.stack.roles import HEALTH_PORT, ROLES
 
@@ -120,30 +120,42 @@ def start_sink(folder: Path) -> str:
 
 
 def start_orderfleet(
-    folder: Path, client: Client, environment: dict[str, str], *, order_workers: int = 1, shipping_workers: int = 1
+    folder: Path,
+    client: Client,
+    environment: dict[str, str],
+    *,
+    name: str = "Orderfleet",
+    order_workers: int = 1,
+    for_orders: Mapping[str, str] | None = None,
 ) -> Orderfleet:
-    """Start Orderfleet's workers in the stack of `folder`, as the local stack does."""
-    roles = {role.name: role for role in ROLES}
+    """Start Orderfleet's workers in the stack of `folder`, as the local stack does; `for_orders` is told to order
+    workers alone."""
     workers: list[psutil.Process] = []
     metrics: list[str] = []
-    for kind, count in (("orders-worker", order_workers), ("shipping-worker", shipping_workers)):
-        for number in range(1, count + 1):
-            part = roles[kind].part(folder, environment, dict.fromkeys(roles[kind].ports, 0))
-            running = launch(_named(part, f"{kind}-{number}"), folder)
-            workers.append(running.process)
-            metrics.append(f"http://127.0.0.1:{running.ports[HEALTH_PORT]}/metrics")
-    return Orderfleet(client, _settings(environment), workers, metrics)
+    kinds = ["orders-worker"] * order_workers + ["shipping-worker"]
+    for number, kind in enumerate(kinds, start=1):
+        own = {**environment, **(for_orders or {})} if kind == "orders-worker" else environment
+        running = start_role(folder, kind, own, f"{kind}-{number}-{name.replace(' ', '-')}")
+        workers.append(running.process)
+        metrics.append(f"http://127.0.0.1:{running.ports[HEALTH_PORT]}/metrics")
+    return Orderfleet(client, settings_of(environment), workers, metrics, name)
 
 
-def start_operator(folder: Path, environment: dict[str, str]) -> psutil.Process:
-    """Start the operator in the stack of `folder`."""
-    role = next(role for role in ROLES if role.name == "operator")
-    return launch(role.part(folder, environment, dict.fromkeys(role.ports, 0)), folder).process
+def start_role(folder: Path, kind: str, environment: dict[str, str], name: str) -> Running:
+    """Start one process of the product in the stack of `folder`."""
+    role = next(role for role in ROLES if role.name == kind)
+    return launch(_named(role.part(folder, environment, dict.fromkeys(role.ports, 0)), name), folder)
 
 
-def _settings(environment: dict[str, str]) -> Settings:
+def settings_of(environment: dict[str, str]) -> Settings:
+    """The settings of a process that is told this."""
+    before = dict(os.environ)
     os.environ.update(environment)
-    return Settings()
+    try:
+        return Settings()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _named(part: Part, name: str) -> Part:

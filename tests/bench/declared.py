@@ -12,7 +12,7 @@ import uuid
 from typing import Any
 
 import asyncpg
-from contenders import Orderfleet, start_operator
+from contenders import Orderfleet, start_role
 from figures import percentile
 from measure import at_once
 from meters import cpu_seconds, memory_mib
@@ -26,7 +26,9 @@ async def declared(stand: Stand, fleet: Orderfleet, *, alone: int, together: int
     """Measure `alone` Orders one after the other, and `together` at once beside as many through the client."""
     cluster = await asyncio.to_thread(stand.kubernetes)
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    operator = start_operator(stand.folder, stand.environment(KUBECONFIG=str(cluster.kubeconfig)))
+    operator = start_role(
+        stand.folder, "operator", stand.environment(KUBECONFIG=str(cluster.kubeconfig)), "operator"
+    ).process
     async with floor(cluster.namespace) as shop:
         await _one(shop, f"first-{uuid.uuid4().hex[:8]}")
         result = await _alone(stand, shop, alone)

@@ -62,6 +62,15 @@ ORDERS_FIGURES = (
     Figure("operator_memory", "memory of the operator", "MiB"),
 )
 
+RECORD_FIGURES = (
+    Figure("crowded_rate", "orders' lives a second ÷ in an empty record", more_is_better=True, goal=0.9, stretch=0.97),
+    Figure("crowded_buffers", "buffers more than in an empty record, worst statement", goal=2, stretch=2),
+)
+WORKERS_FIGURES = (
+    Figure("two_to_one", "orders per second, 2 order workers ÷ 1", more_is_better=True, goal=1.8, stretch=1.95),
+    Figure("start_to_first_task", "worker's start to its first task", "s", goal=2, stretch=1),
+)
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from figures import FIGURES, ORDERS_FIGURES, PRODUCT, YARDSTICK, Figure, Spread, ratio, spread
+from figures import FIGURES, PRODUCT, YARDSTICK, Figure, Spread, ratio, spread
 from rich.console import Console
 from rich.table import Table
 
@@ -28,12 +29,12 @@ def show(run: dict[str, Any]) -> None:
     console.print(table)
 
 
-def show_orders(values: dict[str, Any]) -> None:
-    """Orders in Kubernetes: each value and its goal."""
-    table = Table(title="Orders in Kubernetes")
+def show_values(title: str, figures: Iterable[Figure], values: dict[str, Any]) -> None:
+    """The product alone: each value and its goal."""
+    table = Table(title=title)
     for heading in ("", "measured", "goal"):
         table.add_column(heading, justify="left" if not heading else "right")
-    for figure in ORDERS_FIGURES:
+    for figure in figures:
         value = values[figure.name]
         reached = Spread(value, value, value)
         told = f"{figure.told}{f', {figure.unit}' if figure.unit else ''}"

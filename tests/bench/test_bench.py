@@ -57,6 +57,25 @@ def test_a_few_orders_in_kubernetes_are_measured(tmp_path: Path) -> None:
     assert measured["writes_reviewed"] > 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_crowded_record_is_measured(tmp_path: Path) -> None:
+    out = tmp_path / "record.json"
+    told = bench("record", "--orders", "500", "--out", str(out))
+    measured = json.loads(out.read_text())
+    assert all(figure.told in told for figure in figures.RECORD_FIGURES)
+    assert len(measured["buffers_full"]) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_workers_are_measured(tmp_path: Path) -> None:
+    out = tmp_path / "workers.json"
+    told = bench("workers", "--rounds", "1", "--orders", "4", "--slots", "2", "--out", str(out))
+    measured = json.loads(out.read_text())
+    assert all(figure.told in told and measured[figure.name] > 0 for figure in figures.WORKERS_FIGURES)
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     rate = figures.FIGURES[0]
     run = made(rate_50=4.0)

@@ -1,0 +1,149 @@
+"""The record with a million orders in it beside an empty one: the same statements, and the buffers each touches.
+
+One scenario of `bench`, against Postgres alone: the statements are the product's own, the rows are made by
+`generate_series` in the shape that an order's life leaves behind.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import asyncpg
+from contenders import ADDRESS, ITEMS
+
+from orderfleet.contracts.moves import payment_origins, shipment_origins
+from orderfleet.contracts.record import AuditEvent, EventKind, Progress
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.store.encoding import as_json, events_alone
+from orderfleet.store.migrate import migrate
+from orderfleet.store.statements import statement
+
+_FILL = (
+    """insert into orders select 'old-' || n, 'order-old-' || n, 'r', 'r', 'shop/old-' || n, '', '', '', '',
+       '[]', '{}', 'pay-old-' || n, 1, 'USD', 'shipped', true, false, null, null, null, '{}', '{}', 1, 1,
+       pg_current_xact_id(), now() - n * interval '1 second', now(), now() from generate_series($1::int, $2::int) n""",
+    """insert into payments select 'pay-old-' || n, 'old-' || n, 'CHARGED', 1, 'USD', 'ref'
+       from generate_series($1::int, $2::int) n""",
+    """insert into shipments select 'shipping-old-' || n || '-1', 'old-' || n, 1, 'dispatched', 'c', 't', 1
+       from generate_series($1::int, $2::int) n""",
+    """insert into events (order_id, key, kind, step, at) select 'old-' || n, kind, kind, 'shipped', now()
+       from generate_series($1::int, $2::int) n,
+       unnest('{received,validated,approved,charge_started,charged,package_prepared,dispatched,shipped}'::text[]) kind
+       order by n""",
+)
+_BATCH = 50_000
+
+
+async def crowded(url: str, orders: int, *, rounds: int = 5, chunk: int = 100) -> dict[str, Any]:
+    """Orders' lives a second and buffers per statement, in an empty database and in one with `orders` others."""
+    made = [await _database(url, name) for name in ("quiet", "crowd")]
+    empty, full = [await asyncpg.connect(each, statement_cache_size=200) for each in made]
+    try:
+        await _fill(full, orders)
+        for connection in (empty, full):
+            await _lives(connection, 20)
+        # Interleaved: what the server still has to write after the filling falls on both.
+        pairs = [(await _lives(empty, chunk), await _lives(full, chunk)) for _ in range(rounds)]
+        buffers = [await _buffers(connection) for connection in (empty, full)]
+    finally:
+        await empty.close()
+        await full.close()
+    return {
+        "orders": orders,
+        "lives_empty": median(one for one, _ in pairs),
+        "lives_full": median(other for _, other in pairs),
+        "crowded_rate": median(other / one for one, other in pairs),
+        "crowded_buffers": max(buffers[1][name] - buffers[0][name] for name in buffers[0]),
+        "buffers_empty": buffers[0],
+        "buffers_full": buffers[1],
+    }
+
+
+async def _database(url: str, name: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"create database {name}")
+    finally:
+        await connection.close()
+    made = url.rpartition("/")[0] + f"/{name}"
+    await migrate(made)
+    return made
+
+
+async def _fill(connection: asyncpg.Connection[asyncpg.Record], orders: int) -> None:
+    # The triggers write numbers and wake-ups, row by row, of which nobody here reads any.
+    await connection.execute("set session_replication_role = replica")
+    for first in range(1, orders + 1, _BATCH):
+        for sql in _FILL:
+            await connection.execute(sql, first, min(first + _BATCH - 1, orders))
+    await connection.execute("set session_replication_role = origin")
+    await connection.execute("vacuum (analyze)")
+    await connection.execute("checkpoint")
+
+
+async def _lives(connection: asyncpg.Connection[asyncpg.Record], count: int) -> float:
+    """Live so many orders' lives one after the other; return how many a second."""
+    began = time.perf_counter()
+    for _ in range(count):
+        for name, values in _life(f"new-{uuid.uuid4().hex[:12]}"):
+            await connection.fetch(statement(name), *values)
+    return count / (time.perf_counter() - began)
+
+
+async def _buffers(connection: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
+    """Pages that each statement of a life touches, found in memory or not, planning aside."""
+    found: dict[str, int] = {}
+    for number, (name, values) in enumerate(_life(f"explained-{uuid.uuid4().hex[:12]}"), start=1):
+        rows = await connection.fetch(f"explain (analyze, buffers, format json) {statement(name)}", *values)
+        plan = json.loads(rows[0][0])[0]["Plan"]
+        found[f"{number} {name}"] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return found
+
+
+def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
+    """The statements of an order that is approved at creation and goes well, with their values."""
+    payment, shipment = f"pay-{order_id}", f"shipping-{order_id}-1"
+    now = datetime.now(UTC)
+
+    def told(number: int, step: Step, *kinds: EventKind, over: bool = False) -> str:
+        events = tuple(AuditEvent(key=kind, kind=kind, step=step, at=now) for kind in kinds)
+        return as_json(
+            Progress(seq=number, step=step, approved=True, events=events, completed_at=now if over else None)
+        )
+
+    def parcel(status: ShipmentStatus, kind: EventKind) -> tuple[object, ...]:
+        event = AuditEvent(key=kind, kind=kind, step=Step.SHIPPING, at=now)
+        return (
+            *(shipment, order_id, 1, status, "carrier", "track", 1, None, shipment_origins(status)),
+            events_alone([event]),
+        )
+
+    received = told(1, Step.RECEIVE, EventKind.RECEIVED)
+    charged = told(4, Step.SHIPPING, EventKind.CHARGED)
+    return [
+        (
+            "receive",
+            (
+                *(order_id, f"order-{order_id}", "run", "run", f"shop/{order_id}", "", "", "", ""),
+                *(as_json(ITEMS), as_json(ADDRESS), payment, 1, "USD", received, now - timedelta(seconds=1)),
+            ),
+        ),
+        ("record", (order_id, told(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
+        ("begin_payment", (payment, order_id, 1, "USD", told(3, Step.CHARGE, EventKind.CHARGE_STARTED))),
+        (
+            "finish_payment",
+            (
+                *(payment, order_id, PaymentStatus.CHARGED, 1, "USD", "ref"),
+                *(payment_origins(PaymentStatus.CHARGED), charged),
+            ),
+        ),
+        ("record_shipment", parcel(ShipmentStatus.PREPARED, EventKind.PACKAGE_PREPARED)),
+        ("record_shipment", parcel(ShipmentStatus.DISPATCHED, EventKind.DISPATCHED)),
+        ("record", (order_id, told(5, Step.SHIPPED, EventKind.SHIPPED, over=True))),
+    ]
