@@ -9,7 +9,7 @@ SLOWER := chaos cluster observability
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock venv tools tools-all ready ready-all chart-docs kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock venv tools tools-all ready ready-all chart-docs bench bench-orders bench-compare kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -79,6 +79,16 @@ tools: ## provide kubectl, Temporal, etcd and kube-apiserver
 tools-all:
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision --all
 
+# For a look in under two minutes: make bench BENCH='--rounds 1 --orders 100'
+bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; needs an idle machine
+	$(BIN)/python tests/bench/bench.py run $(BENCH)
+
+bench-orders: ready-all ## Orders in Kubernetes: how soon they start and tell, what they cost the operator
+	$(BIN)/python tests/bench/bench.py orders $(BENCH)
+
+bench-compare: venv ## two runs beside each other: make bench-compare A=one.json B=other.json
+	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)
+
 kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kubectl, helm
 	@deploy/kind/up.sh
 
@@ -87,7 +97,7 @@ kind-down: ## take the kind cluster and its registry away
 
 # CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
-	$(BIN)/python -m pytest -s -x --timeout=900 tests/cluster $(CLUSTER)
+	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
 
 chart-docs: venv ## make the charts' values tables and schemas anew
 	$(BIN)/python tests/charts/chart_docs.py

@@ -67,10 +67,11 @@ class Kubernetes:
 
 
 class Backing:
-    """The parts of one test session, whose state lies in `folder`."""
+    """The parts of one test session, whose state lies in `folder`; the API server may be given flags."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, apiserver_flags: tuple[str, ...] = ()) -> None:
         self.folder = folder
+        self._apiserver_flags = apiserver_flags
 
     def temporal_address(self) -> str:
         return self._once("temporal", self._start_temporal)["address"]
@@ -157,7 +158,8 @@ class Backing:
         tools = provide(["kube-apiserver", "kubectl", "etcd"])
         store = launch(etcd.part(self.folder / "etcd", tools["etcd"], port=0), self.folder)
         folder = self.folder / "kubernetes"
-        server = apiserver.part(folder, tools["kube-apiserver"], etcd.url(store.ports), port=0)
+        flags = self._apiserver_flags
+        server = apiserver.part(folder, tools["kube-apiserver"], etcd.url(store.ports), port=0, more_flags=flags)
         launch(server, self.folder)
         crd.apply(tools["kubectl"], apiserver.kubeconfig(folder), self.folder)
         return {"kubectl": str(tools["kubectl"]), "kubeconfig": str(apiserver.kubeconfig(folder))}

@@ -34,7 +34,7 @@ class Books:
     def _read(self, query: str) -> list[tuple]:
         if not self._path.exists():
             return []
-        with sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5) as books:
+        with sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=30) as books:
             try:
                 return books.execute(query).fetchall()
             except sqlite3.OperationalError:

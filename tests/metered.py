@@ -44,7 +44,7 @@ def added() -> Iterator[Samples]:
 
 def scraped(url: str) -> Samples:
     """What a process exposes."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text = answer.read().decode()
     return Samples(
         {

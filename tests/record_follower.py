@@ -48,7 +48,7 @@ async def following(feed: Feed) -> AsyncIterator[Follower]:
     follower = Follower()
     task = asyncio.create_task(follower.follow(feed))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await feed.started()
         yield follower
     finally:

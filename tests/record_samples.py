@@ -71,7 +71,7 @@ async def receive(
     return given
 
 
-async def until(holds: Callable[[], Awaitable[bool]], bound: float = 20) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], bound: float = 60) -> None:
     """Return once the condition holds; fail when it doesn't within the bound."""
     async with asyncio.timeout(bound):
         while not await holds():  # noqa: ASYNC110 - asks a server, which sets no event here

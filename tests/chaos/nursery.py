@@ -1,6 +1,6 @@
 """A process that forks workers which have everything imported: a killed worker is replaced in a moment.
 
-`worker_kills.py` starts it and writes one JSON line per worker to its standard input; it answers with
+`kills.py` starts it and writes one JSON line per worker to its standard input; it answers with
 the worker's process id. Nothing here may start a thread or Temporal's runtime before the fork.
 """
 

@@ -37,6 +37,11 @@ async def test_two_thousand_finished_orders_cost_a_start_nothing(shop: Shop, wor
 
 
 async def _seconds_to_take_a_new_order(shop: Shop) -> float:
+    # The quickest of three: a machine may be busy for a while.
+    return min([await _one_start(shop) for _ in range(3)])
+
+
+async def _one_start(shop: Shop) -> float:
     name = shop.name()
     await shop.apply(manifest(name))
     began = time.monotonic()

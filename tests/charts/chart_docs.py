@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from orderfleet.cli.configuration import variables
-from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.settings import ApiAuth, Settings
 from orderfleet.stack import paths
 
 CHARTS = paths.checkout() / "charts"
@@ -36,13 +36,33 @@ SET_BY_VALUES = {
     "ORDERFLEET_TEMPORAL_METRICS_PORT": "metrics.sdkPort",
     "ORDERFLEET_OPERATOR_NAMESPACES": "operator.namespaces",
     "ORDERFLEET_OPERATOR_CONCURRENCY": "operator.concurrency",
+    "ORDERFLEET_ENCRYPTION_KEYS_DIR": "encryption.keysSecret",
+    "ORDERFLEET_ENCRYPTION_KEY_ID": "encryption.keyId",
+    "ORDERFLEET_API_AUTH": "api.auth.mode",
+    "ORDERFLEET_API_TOKENS_FILE": "api.auth.tokensSecret",
+    "ORDERFLEET_API_CARRIER_TOKENS_FILE": "api.auth.carrierTokensSecret",
+    "ORDERFLEET_API_JWKS_URL": "api.auth.jwt.jwksUrl",
+    "ORDERFLEET_API_JWT_ISSUER": "api.auth.jwt.issuer",
+    "ORDERFLEET_API_JWT_AUDIENCE": "api.auth.jwt.audience",
+    "ORDERFLEET_API_JWT_ROLES_CLAIM": "api.auth.jwt.rolesClaim",
+    "ORDERFLEET_PAYMENT_PROVIDER": "providers.payment.adapter",
+    "ORDERFLEET_PAYMENT_URL": "providers.payment.url",
+    "ORDERFLEET_PAYMENT_TOKEN_FILE": "providers.payment.tokenSecret",
+    "ORDERFLEET_PAYMENT_CA_FILE": "providers.payment.caSecret",
+    "ORDERFLEET_CARRIER_CA_FILE": "providers.carrier.caSecret",
+    "ORDERFLEET_TEMPORAL_API_KEY_FILE": "temporal.apiKeySecret",
+    "ORDERFLEET_PAYMENT_TIMEOUT": "providers.payment.timeout",
+    "ORDERFLEET_CARRIER": "providers.carrier.adapter",
+    "ORDERFLEET_CARRIER_URL": "providers.carrier.url",
+    "ORDERFLEET_CARRIER_TOKEN_FILE": "providers.carrier.tokenSecret",
+    "ORDERFLEET_CARRIER_TIMEOUT": "providers.carrier.timeout",
 }
 """Settings that have a value of their own in the chart, so that `settings` must not name them again."""
 FIXED = {"ORDERFLEET_HEALTH_HOST", "ORDERFLEET_HEALTH_PORT", "ORDERFLEET_API_HOST", "ORDERFLEET_API_PORT"}
 """Settings that the templates rely on having their defaults."""
 
 COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
-"""Folders of the product's chart, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
+"""Folders of both charts, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,8 @@ def _choices() -> dict[str, dict[str, Any]]:
     scalar = {"type": ["string", "number", "boolean"]}
     kind = {"enum": ["", "hpa", "keda"]}
     away = {"type": ["integer", "string", "null"]}
+    url = {"type": "string", "pattern": r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$"}
+    timeout = {"type": "string", "pattern": r"^(\d+(h|m|s|ms))*$"}
     return {
         "settings": {"type": "object", "propertyNames": {"enum": settings_allowed()}, "additionalProperties": scalar},
         "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
@@ -103,6 +125,10 @@ def _choices() -> dict[str, dict[str, Any]]:
         "workerDefaults.slots.workflows": {"type": "integer", "minimum": 2},
         "workerDefaults.maxUnavailable": away,
         "api.maxUnavailable": away,
+        "api.auth.mode": {"enum": ["", *ApiAuth]},
+        "api.auth.jwt.jwksUrl": {"type": "string", "pattern": "^(https?://.*)?$"},
+        **{f"providers.{part}.url": url for part in ("payment", "carrier")},
+        **{f"providers.{part}.timeout": timeout for part in ("payment", "carrier")},
         "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
         "migration.wait": {"type": "string", "pattern": r"^(\d+(h|m|s|ms))+$"},
     }
@@ -165,15 +191,14 @@ def files(chart: str) -> dict[Path, str]:
     """Return each file that is made, with the content it should have."""
     folder = CHARTS / chart
     made = {folder / "values.schema.json": schema_text(chart), folder / "README.md": readme(chart)}
-    if chart == "orderfleet":
-        for place, (source, pattern) in COPIES.items():
-            for file in sorted((paths.checkout() / source).glob(pattern)):
-                made[folder / place / file.name] = file.read_text()
+    for place, (source, pattern) in COPIES.items():
+        for file in sorted((paths.checkout() / source).glob(pattern)):
+            made[folder / place / file.name] = file.read_text()
     return made
 
 
 if __name__ == "__main__":
     for each in ("orderfleet", "orderfleet-dev"):
         for file, content in files(each).items():
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)

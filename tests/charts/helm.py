@@ -18,6 +18,11 @@ def documents(text: str) -> list[dict[str, Any]]:
     return [document for document in yaml.load_all(text, Loader=loader) if document]
 
 
+def _chosen(chart: str) -> tuple[str, ...]:
+    """Options with the choices that the product's chart makes for nobody."""
+    return ("--values", "tests/charts/chosen.yaml") if chart == "orderfleet" else ()
+
+
 class Helm:
     """The program, on the charts of this checkout."""
 
@@ -33,16 +38,17 @@ class Helm:
         )
 
     def template(self, chart: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Render a chart as release `shop` in namespace `shop`."""
+        """Render a chart as release `shop` in namespace `shop`; what `values` don't choose is chosen for it."""
         key = json.dumps([chart, values])
         if key not in self._rendered:
-            result = self.run("template", "shop", f"charts/{chart}", "--namespace", "shop", values=values)
+            command = ("template", "shop", f"charts/{chart}", "--namespace", "shop", *_chosen(chart))
+            result = self.run(*command, values=values)
             assert result.returncode == 0, result.stderr
             self._rendered[key] = result.stdout
         return documents(self._rendered[key])
 
     def refused(self, chart: str, values: dict[str, Any]) -> str:
         """Render values that must be refused; return the complaint."""
-        result = self.run("template", "shop", f"charts/{chart}", values=values)
+        result = self.run("template", "shop", f"charts/{chart}", *_chosen(chart), values=values)
         assert result.returncode != 0, "the values were accepted"
         return result.stderr

@@ -71,7 +71,7 @@ def _variables(field: str) -> list[str]:
 
 
 def test_settings_with_a_value_of_their_own_are_set_by_it(helm):
-    objects = helm.template("orderfleet")
+    objects = [each for values in PRODUCT.values() for each in helm.template("orderfleet", values)]
     set_somewhere = {name for _, pod in pods(objects) for each in pod["containers"] for name in environment(each)}
     assert set(SET_BY_VALUES) <= set_somewhere
 
@@ -160,7 +160,9 @@ def test_scaling_leaves_the_number_of_pods_to_the_autoscaler(helm):
     (hpa,) = of_kind(objects, "HorizontalPodAutoscaler")
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (1, 9)
     (keda,) = of_kind(objects, "ScaledObject")
-    assert keda["spec"]["triggers"][0]["metadata"]["taskQueue"] == SHIPPING_TASK_QUEUE
+    (trigger,) = keda["spec"]["triggers"]
+    assert trigger["metadata"]["taskQueue"] == SHIPPING_TASK_QUEUE
+    assert trigger["authenticationRef"] == {"name": "temporal"}
     both = of_kind(helm.template("orderfleet", PRODUCT["one worker for all"]), "ScaledObject")
     assert [each["metadata"]["taskQueue"] for each in both[0]["spec"]["triggers"]] == [
         ORDERS_TASK_QUEUE,
@@ -187,9 +189,9 @@ def test_probes_ask_ports_that_the_pod_has(helm):
         assert all(container[probe]["httpGet"]["port"] in ports for probe in paths_asked)
 
 
-def test_the_schema_is_migrated_before_an_upgrade_and_left_alone_by_a_rollback(helm):
+def test_the_schema_is_migrated_before_an_upgrade_and_asked_before_a_rollback(helm):
     job = named(helm.template("orderfleet"), "Job", "shop-orderfleet-migration")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
 
 
@@ -206,7 +208,6 @@ def test_secrets_are_named_and_never_made(helm):
     by_reference = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
     assert by_reference == {
         "ORDERFLEET_DATABASE_URL": {"name": "orderfleet-database", "key": "url"},
-        "TEMPORAL_API_KEY": {"name": "temporal-key", "key": "apiKey"},
     }
 
 
@@ -223,6 +224,10 @@ def test_secrets_are_named_and_never_made(helm):
         ({"settings": {"ORDERFLEET_DRAIN_TIMEOUT": "1h"}}, "DRAIN"),
         ({"drainSeconds": "20s"}, "drainSeconds"),
         ({"image": {"tag": 1.5}}, "tag"),
+        ({"settings": {"ORDERFLEET_API_AUTH": "none"}}, "API_AUTH"),
+        ({"api": {"auth": {"mode": "token"}}}, "mode"),
+        ({"providers": {"payment": {"adapter": "http", "url": "pay.example"}}}, "url"),
+        ({"providers": {"carrier": {"timeout": "2"}}}, "timeout"),
     ],
 )
 def test_a_typo_is_refused(helm, values, complaint):
@@ -230,9 +235,10 @@ def test_a_typo_is_refused(helm, values, complaint):
 
 
 def test_notes_say_what_to_do_next(helm):
-    result = helm.run("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    result = helm.run(*command, "--values", "tests/charts/chosen.yaml")
     assert result.returncode == 0, result.stderr
-    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml", "no money moves"):
+    for hint in ("helm -n shop test shop", "kubectl apply -f order.yaml", "no money moves", "api.auth.mode=none"):
         assert hint in result.stdout
 
 

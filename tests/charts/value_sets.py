@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
+from orderfleet.stack import paths
+
 OPTIONAL_KINDS = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute"}
 """Kinds of other products, which a plain API server doesn't know."""
 
@@ -12,7 +16,8 @@ PRODUCT: dict[str, dict[str, Any]] = {
     "everything": {
         "image": {"repository": "registry.example/orderfleet", "digest": "sha256:" + "a" * 64},
         "imagePullSecrets": [{"name": "registry"}],
-        "database": {"caSecret": "postgres-ca"},
+        "database": {"tls": {"secret": "postgres-tls", "clientCertificate": True}},
+        "encryption": {"keysSecret": "orderfleet-encryption", "keyId": "k2"},
         "temporal": {
             "address": "cloud.example:7233",
             "apiKeySecret": {"name": "temporal-key"},
@@ -21,10 +26,34 @@ PRODUCT: dict[str, dict[str, Any]] = {
         "settings": {"ORDERFLEET_REVIEW_TIMEOUT": "48h", "ORDERFLEET_STEP_ATTEMPTS": 5},
         "workers": {
             "orders": {"serves": "orders", "autoscaling": {"kind": "hpa", "maxReplicas": 9}},
-            "shipping": {"serves": "shipping", "autoscaling": {"kind": "keda"}, "nodeSelector": {"disk": "ssd"}},
+            "shipping": {
+                "serves": "shipping",
+                "autoscaling": {"kind": "keda", "authentication": "temporal"},
+                "nodeSelector": {"disk": "ssd"},
+            },
         },
         "operator": {"namespaces": ["shop", "outlet"]},
+        "providers": {
+            "payment": {
+                "adapter": "http",
+                "url": "https://pay.example/v1",
+                "tokenSecret": {"name": "payment-token"},
+                "caSecret": "payment-ca",
+                "timeout": "1s",
+            },
+            "carrier": {
+                "adapter": "http",
+                "url": "http://carrier",
+                "tokenSecret": {"name": "carrier", "key": "t"},
+                "caSecret": "authorities",
+            },
+        },
         "api": {
+            "auth": {
+                "mode": "tokens",
+                "tokensSecret": {"name": "api-tokens"},
+                "carrierTokensSecret": {"name": "carrier-tokens", "key": "list.yaml"},
+            },
             "service": {"type": "NodePort", "nodePort": 30080},
             "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "orders-tls"},
             "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}], "hostnames": ["orders.example"]},
@@ -41,6 +70,15 @@ PRODUCT: dict[str, dict[str, Any]] = {
         "workers": {"orders": None, "shipping": None, "both": {"serves": "all", "autoscaling": {"kind": "keda"}}},
         "metrics": {"sdkPort": 0},
     },
+    "callers of an identity provider": {
+        "api": {
+            "auth": {
+                "mode": "jwt",
+                "jwt": {"jwksUrl": "https://id.example/keys", "issuer": "https://id.example", "audience": "orders"},
+            }
+        },
+        "providers": {"payment": {"adapter": "acme"}, "carrier": {"timeout": "2s"}},
+    },
     "workers alone": {
         "api": {"enabled": False},
         "operator": {"enabled": False},
@@ -53,10 +91,15 @@ PRODUCT: dict[str, dict[str, Any]] = {
 DEVELOPMENT: dict[str, dict[str, Any]] = {
     "defaults": {},
     "everything": {
-        "collector": {"enabled": True},
         "grafana": {"nodePort": 30300},
         "temporal": {"uiNodePort": 30233, "storage": ""},
         "postgres": {"storage": ""},
     },
     "two services": {part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
 }
+
+ON_KIND: dict[str, dict[str, Any]] = {
+    chart: yaml.safe_load((paths.checkout() / "deploy/kind" / f"{values}.yaml").read_text())
+    for chart, values in (("orderfleet", "product"), ("orderfleet-dev", "backing"))
+}
+"""The values of the kind cluster, by chart."""

@@ -90,6 +90,13 @@ class Cluster:
         options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
         return run(self._helm, *arguments, *options, seconds=seconds)
 
+    def refused_by_helm(self, *arguments: str, seconds: float = 600) -> str:
+        """Run helm, which must fail; return its complaint."""
+        command = [self._helm, *arguments, "--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+        assert result.returncode != 0, f"helm {' '.join(arguments)} was accepted\n{result.stdout}"
+        return result.stderr
+
     def apply(self, *objects: dict[str, Any]) -> None:
         """Apply objects; those without a namespace of their own go into the test's."""
         self._each("apply", objects)
@@ -121,7 +128,15 @@ class Cluster:
     def settled(self, *deployments: str) -> None:
         """Wait until Deployments have all their pods ready and none of an older kind."""
         for name in deployments:
-            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=240s")
+            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=480s", seconds=600)
+
+    def labelled(self, selector: str) -> list[str]:
+        """Every object of any kind in any namespace that has the labels."""
+        served = self.kubectl("api-resources", "--verbs=list", "--output=name").split()
+        # Measurements go a while after what was measured.
+        kinds = [kind for kind in served if not kind.endswith(".metrics.k8s.io")]
+        told = self.kubectl("get", ",".join(kinds), "--all-namespaces", "-l", selector, "-o", "name", seconds=600)
+        return told.split()
 
     def chart(self, name: str) -> str:
         return str(paths.checkout() / "charts" / name)

@@ -93,16 +93,16 @@ class Load:
 
     def at_least(self, count: int) -> None:
         """Wait until so many were applied."""
-        until(lambda: [] if self.count >= count or self._failure else [self.count], 60, "too few Orders applied")
+        until(lambda: [] if self.count >= count or self._failure else [self.count], 240, "too few Orders applied")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=300)
         if kind is None:
             assert not self._failure, self._failure
-            until(lambda: unfinished(self.cluster), 240, "Orders haven't ended")
+            until(lambda: unfinished(self.cluster), 600, "Orders haven't ended")
 
 
 _BOOKS = """

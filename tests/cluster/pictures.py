@@ -1,4 +1,4 @@
-"""The images that the cluster test makes: the product, a next version of it, and the backing services."""
+"""The images that the cluster test makes: the product, later versions of it, and the backing services."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from orderfleet.stack import paths
 from orderfleet.stack.provision.ladder import provide
 
 PRODUCT, NEXT = "orderfleet:cluster-test", "orderfleet:cluster-test-next"
+AFTER_NEXT, LAST = "orderfleet:cluster-test-after-next", "orderfleet:cluster-test-last"
 TEMPORAL, POSTGRES = "orderfleet-test/temporal:1", "orderfleet-test/postgres:1"
 METRICS_SERVER = "orderfleet-test/metrics-server:1"
 
@@ -42,8 +43,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql
 """
-_NEXT = """\
-FROM {product}
+_LATER = """\
+FROM {before}
 USER 0
 COPY {migration} /app/migrations/
 USER 65532:65532
@@ -55,15 +56,24 @@ def product(images: Images, base: str) -> None:
     images.build(PRODUCT, paths.checkout(), "-f", str(dockerfile), "--build-arg", f"BASE={base}")
 
 
-def next_version(images: Images, folder: Path) -> str:
-    """A later version, with one migration more; return the migration's name."""
-    folder.mkdir()
-    count = len(list((paths.checkout() / "migrations").glob("*.sql")))
-    migration = f"{count + 1:04d}_of_the_cluster_test.sql"
-    (folder / migration).write_text("create table of_the_cluster_test (id integer);\n")
-    (folder / "Dockerfile").write_text(_NEXT.format(product=PRODUCT, migration=migration))
-    images.build(NEXT, folder)
-    return migration
+def later_versions(images: Images, folder: Path) -> None:
+    """Three later versions, each with one migration more; the last one's leaves all before it behind."""
+    number = len(list((paths.checkout() / "migrations").glob("*.sql")))
+    steps = {
+        NEXT: "create table of_the_cluster_test (id integer);\n",
+        AFTER_NEXT: "alter table of_the_cluster_test add column name text;\n",
+        LAST: f"-- oldest: {number + 2:04d}\ndrop table of_the_cluster_test;\n",
+    }
+    before = PRODUCT
+    for tag, sql in steps.items():
+        number += 1
+        context = folder / tag.partition(":")[2]
+        context.mkdir(parents=True)
+        migration = f"{number:04d}_of_{tag.rpartition('-')[2]}.sql"
+        (context / migration).write_text(sql)
+        (context / "Dockerfile").write_text(_LATER.format(before=before, migration=migration))
+        images.build(tag, context)
+        before = tag
 
 
 def of_one_program(images: Images, base: str, name: str, tag: str, folder: Path) -> None:

@@ -57,6 +57,9 @@ CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
+    if tg_op <> 'TRUNCATE' and current_setting('orderfleet.erasing', true) = 'on' then
+        return null;
+    end if;
     raise exception '% is append-only: % refused', tg_table_name, tg_op using errcode = 'restrict_violation';
 end;
 $$;
@@ -110,6 +113,8 @@ CREATE TABLE public.orders (
     updated_at timestamp with time zone NOT NULL,
     completed_at timestamp with time zone,
     deadline_at timestamp with time zone,
+    erased_at timestamp with time zone,
+    pruned_at timestamp with time zone,
     CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
 );
 
@@ -179,7 +184,8 @@ CREATE TABLE public.schema_migrations (
     number integer NOT NULL,
     name text NOT NULL,
     checksum text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    oldest integer
 );
 
 ALTER TABLE ONLY public.events
@@ -212,6 +218,8 @@ CREATE INDEX orders_of_customer ON public.orders USING btree (lower(customer_ema
 CREATE INDEX orders_of_customer_and_step ON public.orders USING btree ((((step || ' '::text) || lower(customer_email))), created_at, order_id) WHERE (customer_email <> ''::text);
 
 CREATE INDEX orders_of_step ON public.orders USING btree (step, created_at, order_id);
+
+CREATE INDEX orders_to_prune ON public.orders USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (pruned_at IS NULL));
 
 CREATE INDEX orders_with_deadline ON public.orders USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (completed_at IS NULL));
 

@@ -14,7 +14,7 @@ import pytest
 from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.stack import postgres
 from orderfleet.store.feed import CHANNEL
-from orderfleet.store.migration_files import default_directory
+from orderfleet.store.migration_files import default_directory, read
 
 SNAPSHOT = Path(__file__).parent / "schema.sql"
 REFRESH = "ORDERFLEET_REFRESH_SNAPSHOT=1 .venv/bin/python -m pytest tests/contracts/test_migrations.py"
@@ -57,3 +57,20 @@ async def test_the_columns_take_every_value_of_their_enum_and_no_other(
 def test_the_channel_of_the_wake_ups_is_the_one_the_feed_listens_to() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in default_directory().glob("*.sql"))
     assert re.findall(r"pg_notify\('([^']+)'", text) == [CHANNEL]
+
+
+_TAKES_AWAY = re.compile(
+    r"\b(drop\s+(table|column|view|type|function|index)|rename\b|alter\s+column|set\s+not\s+null|add\s+constraint|"
+    r"create\s+unique\s+index)\b",
+    re.IGNORECASE,
+)
+
+
+def test_a_migration_that_takes_something_away_says_which_releases_it_leaves_behind() -> None:
+    for migration in read(default_directory())[1:]:
+        statements = re.sub(r"--.*", "", migration.sql)
+        if found := _TAKES_AWAY.search(statements):
+            assert migration.oldest is not None, (
+                f"{migration.name} has `{found[0]}`: older releases may not work after it; say since which they do,"
+                f" `-- oldest: NNNN`"
+            )

@@ -23,8 +23,8 @@ from provider_server.work import Work, key_of
 class Server:
     """The routes."""
 
-    def __init__(self, work: Work, plan: Plan, token_file: Path | None) -> None:
-        self._work, self._plan, self._token_file = work, plan, token_file
+    def __init__(self, work: Work, plan: Plan, token_file: Path | None, pause: float) -> None:
+        self._work, self._plan, self._token_file, self._pause = work, plan, token_file, pause
         self._calls: list[dict[str, Any]] = []
 
     def app(self) -> web.Application:
@@ -54,7 +54,9 @@ class Server:
             await asyncio.sleep(fault["seconds"])
         answer = instead(fault)
         if answer is None:
-            answer = await told(request, fault, await self._work.by_path[path](asked))
+            done = await self._work.by_path[path](asked)
+            await asyncio.sleep(self._pause)
+            answer = await told(request, fault, done)
         if fault["fault"] in {"drop", "drop_after"}:
             cut(request)
         return answer
@@ -86,11 +88,12 @@ async def main() -> None:
     arguments.add_argument("--rate", type=float, default=0.0)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--late", type=float, default=1.0)
+    arguments.add_argument("--pause", type=float, default=0.0, help="Seconds between work and answer.")
     arguments.add_argument("--held-back", type=float, default=0.0)
     arguments.add_argument("--token-file", type=Path)
     given = arguments.parse_args()
     work = Work(given.folder / "ledger.db", given.held_back)
-    server = Server(work, Plan(given.rate, given.seed, given.late), given.token_file)
+    server = Server(work, Plan(given.rate, given.seed, given.late), given.token_file, given.pause)
     runner = web.AppRunner(server.app(), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from temporalio.testing import WorkflowEnvironment
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fleet import Fleet, fleet
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a change is answered must not depend on how busy the machine is."""
+    monkeypatch.setattr("orderfleet.client.change.ANSWER_TIMEOUT", timedelta(seconds=30))
 
 
 @pytest.fixture

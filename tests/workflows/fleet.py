@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.client import OrderClient
 from orderfleet.contracts import names
@@ -218,7 +219,7 @@ class Fleet:
         return await eventually(lambda: self.client.status(order_id), reached)
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 20) -> T:
+async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 60) -> T:
     """Ask until the answer fits; fail with the last answer."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -268,10 +269,15 @@ async def fleet(
                 temporal,
                 settings,
                 orders_worker.duty(settings, told, provider, Orphans(database), Visibility(temporal)),
+                SandboxedWorkflowRunner(),
             ),
-            build(temporal, settings, shipping_worker.duty(settings, told, carrier)),
+            build(temporal, settings, shipping_worker.duty(settings, told, carrier), SandboxedWorkflowRunner()),
         ]
         for worker in workers:
+            # A busy machine may stand still for the SDK's two seconds. That is no deadlock, and a worker
+            # that took it for one may never stop.
+            if worker._workflow_worker is not None:
+                worker._workflow_worker._deadlock_timeout_seconds = 60
             await stack.enter_async_context(worker)
         yield Fleet(
             temporal=temporal,

@@ -63,8 +63,9 @@ async def halves(
     shipping_queue: str,
     *,
     record: Callable[[Database], OrderRecord] = OrderRecord,
+    activities: Client | None = None,
 ) -> AsyncIterator[Halves]:
-    """Run everything until the context closes."""
+    """Run everything until the context closes; `activities` is the client of those who do them, if another."""
     settings = Settings(orders_task_queue=orders_queue, shipping_task_queue=shipping_queue)
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
         provider, carrier, told = Provider(), TestCarrier(), record(database)
@@ -85,7 +86,12 @@ async def halves(
             duties,
         )
         orders, shipping = (
-            Worker(temporal, task_queue=duty.task_queue, activities=duty.activities, interceptors=duty.interceptors)
+            Worker(
+                activities or temporal,
+                task_queue=duty.task_queue,
+                activities=duty.activities,
+                interceptors=duty.interceptors,
+            )
             for duty in duties
         )
         async with orders, shipping:

@@ -150,12 +150,12 @@ async def test_cancel_of_a_parcel_that_is_booked_and_has_not_left(running: Fleet
 
 async def test_cancel_while_dispatch_is_retried(running: Fleet) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
-    slow = StepPolicy(attempt_timeout="2s", initial_interval="30s")
+    slow = StepPolicy(attempt_timeout="2s", initial_interval="3m", maximum_interval="3m")
     policy = quick_policy(running.settings, dispatch_carrier=slow)
     handle = await running.start(running.order("c-9", review=AUTO, policy=policy))
     await eventually(lambda: running.kinds("c-9"), lambda kinds: "attempt_failed" in kinds)
     assert await running.client.cancel("c-9", "enough") is Answer.TAKEN
-    async with asyncio.timeout(10):  # it does not wait for the next attempt
+    async with asyncio.timeout(60):  # it does not wait for the next attempt
         status = await handle.result()
     assert status.step is Step.CANCELED
     assert running.provider.balance("pay-c-9") == 0

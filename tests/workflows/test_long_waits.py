@@ -7,7 +7,7 @@ from datetime import timedelta
 from fleet import Fleet, Gate, eventually, quick_policy
 
 from orderfleet.contracts.order import Delivery, Review, ReviewMode
-from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
 from orderfleet.contracts.status import ShipmentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -70,6 +70,31 @@ async def test_a_confirmation_before_the_bookings_answer_is_kept(running: Fleet)
     await handle.signal("carrier_update", delivered("l-4"))
     gate.opened.set()
     assert (await handle.result()).step is Step.DELIVERED
+
+
+async def test_the_carriers_words_are_in_the_audit_trail_once_and_never_go_back(running: Fleet) -> None:
+    handle = await running.start(running.order("l-6", review=AUTO, delivery=Delivery(confirm=True)))
+    await running.until_recorded("l-6", lambda status: status.step is Step.SHIPPED)
+    away = CarrierUpdate(shipment_id="shipping-l-6-1", status=ShipmentStatus.DISPATCHED)
+    booked = away.model_copy(update={"parcel": ParcelState.BOOKED})
+    moving = away.model_copy(update={"parcel": ParcelState.IN_TRANSIT})
+    leeds, york = (moving.model_copy(update={"detail": town}) for town in ("Leeds", "York"))
+    of_another = leeds.model_copy(update={"shipment_id": "shipping-another-1"})
+    for word in (away, booked, booked, leeds, leeds, booked, york, leeds, of_another):
+        await handle.signal("carrier_update", word)
+    assert (await running.client.status("l-6")).shipments[0].status is ShipmentStatus.DISPATCHED
+    last = delivered("l-6").model_copy(update={"parcel": ParcelState.DELIVERED, "detail": "left with a neighbour"})
+    await handle.signal("carrier_update", last)
+    assert (await handle.result()).step is Step.DELIVERED
+
+    told = [(one.kind, one.detail) for one in await running.events("l-6") if one.kind.startswith(("parcel", "deliver"))]
+    here = {"shipment": "shipping-l-6-1"}
+    assert told == [
+        ("parcel_booked", here),
+        ("parcel_in_transit", {**here, "detail": "Leeds"}),
+        ("parcel_in_transit", {**here, "detail": "York"}),
+        ("delivered", {**here, "detail": "left with a neighbour"}),
+    ]
 
 
 async def test_an_unconfirmed_delivery_stays_shipped_and_says_so(skipping: Fleet) -> None:

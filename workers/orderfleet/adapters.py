@@ -1,21 +1,24 @@
-"""Adapters that users' own packages bring: how they are found, and what they are given.
+"""Which adapter of a port is used: one of ours, or one that a user's own package brings.
 
-`payments` and `carriers` ask it for a name they don't have themselves. A package registers its
-factories as entry points; nothing of it is imported before its name is asked for.
+`payments` and `carriers` say what they have themselves. A package registers its factories as entry
+points; nothing of it is imported before its name is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.ports import Carrier, PaymentProvider
+from orderfleet.runtime.settings import Environment, Settings
+from orderfleet.runtime.settings.base import variable
+from orderfleet.runtime.settings.provider_checks import HTTP, SIMULATED
 
 PAYMENT_PROVIDERS: Final = "orderfleet.payment_providers"
 CARRIERS: Final = "orderfleet.carriers"
@@ -32,6 +35,8 @@ class AdapterSettings:
     """The file of the bearer token; read it anew for each call."""
     timeout: timedelta
     """Within which a call has to be over: it fits into the attempt."""
+    ca_file: Path | None = None
+    """The file of the authorities that the service's certificate may be by; None trusts the system's."""
 
 
 PaymentProviderFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextManager[PaymentProvider]]
@@ -43,7 +48,69 @@ class BadAdapter(OrderfleetError):
     """A package's adapter can't be used; the message says which and why."""
 
 
-def registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None:
+class NotChosen(OrderfleetError):
+    """Outside a local stack nobody said which adapter to use."""
+
+
+class UnknownAdapter(OrderfleetError):
+    """No adapter has that name; the message lists those there are."""
+
+
+Port = TypeVar("Port")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters(Generic[Port]):
+    """The adapters of one port."""
+
+    what: str
+    """The port, as messages call it."""
+    group: str
+    """Of entry points."""
+    field: str
+    """The setting that names the adapter."""
+    given: Callable[[Settings], AdapterSettings]
+    """What those of users' packages are given."""
+    ours: Mapping[str, Callable[[Settings], AbstractAsyncContextManager[Port]]]
+
+    def chosen(self, settings: Settings) -> str:
+        """The name that the settings have; on a local stack no choice means the simulated one.
+
+        Elsewhere orders must never be told as paid and sent because a variable was forgotten.
+
+        Raises:
+            NotChosen: they have none, and this is no local stack.
+        """
+        name: str | None = getattr(settings, self.field)
+        if name is not None:
+            return name
+        if settings.environment is Environment.LOCAL:
+            return SIMULATED
+        raise NotChosen(
+            f"{variable(self.field)} isn't set: choose `{HTTP}`, the name of an adapter in a package of yours,"
+            f" or `{SIMULATED}` if no money and no parcel shall move"
+        )
+
+    def opened(self, settings: Settings) -> AbstractAsyncContextManager[Port]:
+        """The chosen adapter, open as long as the context is.
+
+        Raises:
+            NotChosen: see `chosen`.
+            UnknownAdapter: there is none of that name.
+            BadAdapter: a package registered that name, and it can't be used.
+        """
+        name = self.chosen(settings)
+        if name in self.ours:
+            return self.ours[name](settings)
+        make = _registered(self.group, name)
+        if make is None:
+            known = ", ".join(sorted({*self.ours, *entry_points(group=self.group).names}))
+            raise UnknownAdapter(f"no {self.what} is called {name!r}; known: {known}")
+        theirs: AbstractAsyncContextManager[Port] = make(self.given(settings))
+        return theirs
+
+
+def _registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None:
     """The factory that a package registered under `name`, or None.
 
     Raises:
@@ -62,11 +129,6 @@ def registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None
     if not callable(factory):
         raise BadAdapter(f"{name!r} of {_source(found[0])} is {found[0].value}, which is no function")
     return factory  # type: ignore[no-any-return]
-
-
-def known(group: str, own: Iterable[str]) -> str:
-    """Every name there is, ours and the packages', as a message lists them."""
-    return ", ".join(sorted({*own, *entry_points(group=group).names}))
 
 
 def _source(entry: EntryPoint) -> str:

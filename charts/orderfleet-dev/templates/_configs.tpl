@@ -1,6 +1,7 @@
 {{- define "dev.config.prometheus" -}}
 prometheus.yml: |
-  global: {scrape_interval: 5s}
+  global: {scrape_interval: 5s, evaluation_interval: 15s}
+  rule_files: [/etc/prometheus-rules/*.yaml]
   scrape_configs:
     - job_name: pods
       kubernetes_sd_configs: [{role: pod, namespaces: {own_namespace: true}}]
@@ -11,7 +12,12 @@ prometheus.yml: |
         - {source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_component], target_label: component}
 {{- end -}}
 
-{{- define "dev.config.grafana" -}}
+{{- define "dev.config.prometheus-rules" -}}
+{{ (.Files.Glob "files/rules/*.yaml").AsConfig }}
+{{- end -}}
+
+{{/* The uids are what dashboards and links name a source by: they never change. */}}
+{{- define "dev.config.grafana-sources" -}}
 sources.yaml: |
   apiVersion: 1
   datasources:
@@ -19,12 +25,24 @@ sources.yaml: |
     - {name: Jaeger, uid: jaeger, type: jaeger, url: "http://jaeger:16686"}
 {{- end -}}
 
+{{- define "dev.config.grafana-folders" -}}
+folders.yaml: |
+  apiVersion: 1
+  providers:
+    - {name: orderfleet, folder: Orderfleet, type: file, allowUiUpdates: true, options: {path: /etc/grafana/dashboards}}
+{{- end -}}
+
+{{- define "dev.config.grafana-dashboards" -}}
+{{ (.Files.Glob "files/dashboards/*.json").AsConfig }}
+{{- end -}}
+
 {{- define "dev.config.collector" -}}
 config.yaml: |
   receivers: {otlp: {protocols: {grpc: {endpoint: "0.0.0.0:4317"}}}}
+  processors: {batch: {timeout: 1s}}
   exporters: {otlp: {endpoint: "jaeger:4317", tls: {insecure: true}}}
   extensions: {health_check: {endpoint: "0.0.0.0:13133"}}
   service:
     extensions: [health_check]
-    pipelines: {traces: {receivers: [otlp], exporters: [otlp]}}
+    pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [otlp]}}
 {{- end -}}

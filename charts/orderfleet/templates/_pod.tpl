@@ -7,17 +7,28 @@
     secretKeyRef:
       name: {{ required "database.urlSecret.name names the Secret with the record's address" .Values.database.urlSecret.name }}
       key: {{ .Values.database.urlSecret.key }}
+{{- with .Values.database.tls }}
+{{- if .secret }}
+- name: PGSSLMODE
+  value: verify-full
+- name: PGSSLROOTCERT
+  value: /etc/orderfleet/postgres/ca.crt
+{{- if .clientCertificate }}
+- name: PGSSLCERT
+  value: /etc/orderfleet/postgres/tls.crt
+- name: PGSSLKEY
+  value: /etc/orderfleet/postgres/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
 - name: ORDERFLEET_TEMPORAL_ADDRESS
   value: {{ .Values.temporal.address | quote }}
 - name: ORDERFLEET_TEMPORAL_NAMESPACE
   value: {{ .Values.temporal.namespace | quote }}
 {{- with .Values.temporal.apiKeySecret }}
 {{- if .name }}
-- name: TEMPORAL_API_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+- name: ORDERFLEET_TEMPORAL_API_KEY_FILE
+  value: /etc/orderfleet/temporal-key/{{ .key }}
 {{- end }}
 {{- end }}
 {{- with .Values.temporal.tls }}
@@ -40,6 +51,19 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with .Values.encryption }}
+{{- if .keysSecret }}
+- name: ORDERFLEET_ENCRYPTION_KEYS_DIR
+  value: /etc/orderfleet/encryption
+{{- end }}
+{{- if .keyId }}
+- name: ORDERFLEET_ENCRYPTION_KEY_ID
+  value: {{ .keyId | quote }}
+{{- if not .keysSecret }}
+{{- fail "encryption.keysSecret isn't set: encryption.keyId needs the Secret with the keys" }}
+{{- end }}
+{{- end }}
+{{- end }}
 - name: ORDERFLEET_ORDERS_TASK_QUEUE
   value: {{ .Values.queues.orders | quote }}
 - name: ORDERFLEET_SHIPPING_TASK_QUEUE
@@ -58,9 +82,19 @@
 {{- define "orderfleet.mounts" -}}
 - name: tmp
   mountPath: /tmp
-{{- if .Values.database.caSecret }}
-- name: postgres-ca
+{{- if .Values.database.tls.secret }}
+- name: postgres-tls
   mountPath: /etc/orderfleet/postgres
+  readOnly: true
+{{- end }}
+{{- if .Values.temporal.apiKeySecret.name }}
+- name: temporal-key
+  mountPath: /etc/orderfleet/temporal-key
+  readOnly: true
+{{- end }}
+{{- if .Values.encryption.keysSecret }}
+- name: encryption-keys
+  mountPath: /etc/orderfleet/encryption
   readOnly: true
 {{- end }}
 {{- if and .Values.temporal.tls.enabled .Values.temporal.tls.secret }}
@@ -74,10 +108,23 @@
 - name: tmp
   emptyDir:
     sizeLimit: 64Mi
-{{- with .Values.database.caSecret }}
-- name: postgres-ca
+{{- with .Values.database.tls.secret }}
+- name: postgres-tls
   secret:
     secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.temporal.apiKeySecret.name }}
+- name: temporal-key
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.encryption.keysSecret }}
+- name: encryption-keys
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
 {{- end }}
 {{- if and .Values.temporal.tls.enabled .Values.temporal.tls.secret }}
 - name: temporal-tls

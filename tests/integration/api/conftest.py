@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 from fleet import Fleet, eventually, fleet
 
 from orderfleet.api.app import create_app
+from orderfleet.api.auth.access import Access
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import Services
@@ -31,7 +32,8 @@ from orderfleet.store import Database, Feed, OrderReads
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
-UNHURRIED = timedelta(seconds=10)
+OPEN = Access()
+UNHURRIED = timedelta(seconds=30)
 """What is not about time must not fail because the machine is busy."""
 
 Api = Callable[..., Any]
@@ -82,6 +84,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         database_url: str = "",
         listening: bool = False,
         patience: timedelta = UNHURRIED,
+        access: Access = OPEN,
         **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
         given = Settings(
@@ -90,12 +93,15 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             step_initial_interval="10ms",
             **settings,
         )
-        async with Database(database_url or postgres_url, pool_size=3, timeout=timedelta(seconds=2)) as database:
+        within = timedelta(seconds=2) if database_url else UNHURRIED  # a database of its own is about to be away
+        async with Database(database_url or postgres_url, pool_size=3, timeout=within) as database:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=patience)
             desk = OrderDesk(client, OrderReads(database), patience=patience)
             carrier = CarrierDesk(client, desk, patience=patience)
             fanout = Fanout(Feed(database))
-            app = create_app(Services(given, desk, carrier, Readiness({}), fanout, heartbeat_seconds=0.2))
+            app = create_app(
+                Services(given, desk, carrier, Readiness({}), fanout, access, patience=patience, heartbeat_seconds=0.2)
+            )
             try:
                 if listening:
                     async with served(app) as caller:

@@ -64,7 +64,7 @@ async def test_change_after_the_end_is_409_and_says_how_it_ended(api, running, o
         await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": "ordered twice"})
         await until(caller, order_id, "canceled")
         # Until its end is recorded, the workflow itself still refuses.
-        await asyncio.wait_for(running_no_more(caller, order_id), 20)
+        await asyncio.wait_for(running_no_more(caller, order_id), 60)
         for change, body in (("approve", None), ("cancel", None), ("update-address", PLAIN)):
             answer = await caller.post(f"/orders/{order_id}/signals/{change}", json=body)
             assert answer.status_code == 409, change

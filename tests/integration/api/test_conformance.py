@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI document: what schemathesis makes of it, right and wrong, for every route.
+"""The API's process against the OpenAPI document it serves: what schemathesis makes of it, for every route.
 
 The requests are the same in every run. Half of them name orders that are there, at several steps.
 """
@@ -6,7 +6,11 @@ The requests are the same in every run. Half of them name orders that are there,
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import AsyncExitStack
+from http import HTTPStatus
 
+import httpx
 import pytest
 import requests
 import schemathesis
@@ -15,10 +19,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from orderfleet.api.app import create_app
-from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.runtime.settings import Settings
+from worker_processes import WorkerFleet
 
 EXAMPLES = 6
 """Of a kind for each route."""
@@ -29,16 +30,13 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
-DOCUMENT = create_app(Services(Settings(), None, None, Readiness({}), None)).openapi()
-OPERATIONS = [
-    (method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods if path != "/readyz"
-]
+AWAY_AT_MOST_SECONDS = 60
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_every_answer_to_every_request_is_as_documented(api, running, order_id, new_order, until):
-    async with api(listening=True) as caller:
+async def test_every_answer_to_every_request_is_as_documented(process, running, order_id, new_order, until):
+    async with httpx.AsyncClient(base_url=process, timeout=30) as caller:
         known = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
         for one in known.values():
             await new_order(caller, one)
@@ -48,20 +46,41 @@ async def test_every_answer_to_every_request_is_as_documented(api, running, orde
             await until(caller, one, step)
             if step != "manual_review":
                 await running.until_recorded(one, lambda status: status.ended)
-        await asyncio.to_thread(ask_everything, str(caller.base_url), list(known.values()))
+        document = (await caller.get("/openapi.json")).json()
+        assert {"/orders", "/readyz", "/metrics"} <= set(document["paths"])
+        await asyncio.to_thread(ask_everything, document, process, list(known.values()))
 
 
-def ask_everything(url: str, known: list[str]) -> None:
-    schema = schemathesis.openapi.from_dict(DOCUMENT)
+@pytest.fixture
+async def process(temporal_address, postgres_url, task_queues, tmp_path):
+    """The address of `orderfleet api` as a pod runs it, once it is ready."""
+    environment = {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERFLEET_ORDERS_TASK_QUEUE": task_queues.orders,
+        "ORDERFLEET_SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+    }
+    async with AsyncExitStack() as stack:
+        api = await WorkerFleet(stack, environment, tmp_path).api()
+        await api.answers("/readyz", 200)
+        yield f"http://127.0.0.1:{api.port}"
+
+
+def ask_everything(document, url: str, known: list[str]) -> None:
+    schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=url)
     failures = []
     with requests.Session() as session:
-        for method, path in OPERATIONS:
-            for mode in modes(DOCUMENT["paths"][path][method.lower()]):
-                try:
-                    ask(schema[path][method], mode, session, known)
-                except Exception as error:  # noqa: BLE001 - every route is asked, whatever the others did
-                    failures.append(f"{method} {path} {mode}: {error}")
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                for mode in modes(operation):
+                    try:
+                        ask(schema[path][method.upper()], mode, session, known)
+                    except Exception as error:  # noqa: BLE001 - every route is asked, whatever the others did
+                        failures.append(f"{method} {path} {mode}: {error}")
     assert not failures, "\n\n".join(failures)
 
 
@@ -89,9 +108,19 @@ def ask(operation, mode, session: requests.Session, known: list[str]) -> None:
             case.path_parameters = named(case.path_parameters, order)
             if isinstance(case.body, dict) and "workflow_id" in case.body:
                 case.body["workflow_id"] = f"order-{order}"
-        case.call_and_validate(session=session, checks=CHECKS, timeout=10)
+        case.validate_response(answered(case, session), checks=CHECKS)
 
     one()
+
+
+def answered(case, session: requests.Session):
+    """The answer; where this machine is too busy for two seconds, as a client would get it: asked again."""
+    end = time.monotonic() + AWAY_AT_MOST_SECONDS
+    while True:
+        answer = case.call(session=session, timeout=30)
+        if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > end:
+            return answer
+        time.sleep(float(answer.headers.get("retry-after", ["1"])[0]))
 
 
 def named(parameters, order: str):

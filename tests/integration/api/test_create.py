@@ -97,7 +97,7 @@ async def test_same_order_id_with_another_content_is_a_conflict(api, running, or
 
 async def test_order_id_that_only_the_record_remembers_is_taken(api, postgres_url, order_id):
     order = OrderInput(order_id=order_id, content_hash="of another order")
-    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=2)) as database:
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         await OrderRecord(database).receive(
             order,
             workflow_id=f"order-{order_id}",

@@ -14,7 +14,7 @@ from record_samples import AT, order, progress, receive
 
 @pytest.fixture
 async def three(postgres_url) -> None:
-    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         record = OrderRecord(database)
         for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
             await receive(record, order(name, customer=Customer(name=name, email=email)))

@@ -56,7 +56,7 @@ async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, post
         assert "orderfleet" in (await caller.get("/openapi.json")).text.lower()
         await caller.get("/orders/no-such-order", headers={"X-Request-ID": "asked-by-a-test"})
         api.send_signal(signal.SIGTERM)
-        _, told = await asyncio.wait_for(api.communicate(), 20)
+        _, told = await asyncio.wait_for(api.communicate(), 60)
     assert api.returncode == 0
     lines = [json.loads(line) for line in told.decode().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "asked-by-a-test"]
@@ -65,7 +65,7 @@ async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, post
 
 
 async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, postgres_url):
-    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         await receive(OrderRecord(database))
     port = ports.choose(0)
     settings = {
@@ -83,7 +83,7 @@ async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, pos
             api.send_signal(signal.SIGTERM)
             rest = [line async for line in lines]
         assert "event: end" not in rest
-        assert await asyncio.wait_for(api.wait(), 20) == 0
+        assert await asyncio.wait_for(api.wait(), 60) == 0
 
 
 async def test_not_ready_while_temporal_and_postgres_have_never_answered():

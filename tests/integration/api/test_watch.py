@@ -51,7 +51,7 @@ class Stream:
                 return data
 
     async def closed(self) -> bool:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return [line async for line in self._lines if line and not line.startswith(":")] == []
 
 
@@ -65,7 +65,7 @@ async def watching(caller: httpx.AsyncClient, order_id: str, **headers: str) -> 
 
 @pytest.fixture
 async def record(postgres_url) -> AsyncIterator[OrderRecord]:
-    async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=5)) as database:
+    async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=20)) as database:
         yield OrderRecord(database)
 
 
@@ -116,7 +116,7 @@ async def test_a_quiet_stream_is_kept_alive(api, record):
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         await stream.next()
         waiting = asyncio.create_task(stream.next())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while stream.comments < 2:  # noqa: ASYNC110 - comments come from a server
                 await asyncio.sleep(0.01)
         await record.record("ord-1", progress(2, Step.CHARGE))
@@ -169,7 +169,7 @@ async def test_a_watcher_that_goes_away_leaves_nothing_behind(api, record, monke
     async with api(listening=True) as caller:
         async with watching(caller, "ord-1") as stream:
             await stream.next()
-        await asyncio.wait_for(gone.wait(), 20)
+        await asyncio.wait_for(gone.wait(), 60)
 
 
 async def test_an_unknown_order_can_not_be_watched(api, order_id):
@@ -182,13 +182,13 @@ async def test_an_unknown_order_can_not_be_watched(api, order_id):
 async def test_a_watcher_survives_a_restart_of_postgres(api, backing):
     with own_postgres(backing.folder) as server:
         await migrate(server.url)
-        async with Database(server.url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+        async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:
             await receive(OrderRecord(database))
         async with api(listening=True, database_url=server.url) as caller, watching(caller, "ord-1") as stream:
             await stream.next()
             server.kill()
             await asyncio.to_thread(server.start)
-            async with Database(server.url, pool_size=1, timeout=timedelta(seconds=5)) as database:
+            async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:
                 await OrderRecord(database).record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
             assert (await stream.until("canceled"))["completed_at"]
             assert (await stream.next())[0] == "end"

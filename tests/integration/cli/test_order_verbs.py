@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import yaml
-from fleet import eventually
+from fleet import eventually, quick_policy
 
 from orderfleet.contracts.status import Step
 
@@ -53,7 +53,13 @@ async def test_history_is_temporals_event_by_event(orderfleet, running, order_id
     await running.client.approve(order_id)
     await running.until(order_id, lambda status: status.ended)
 
-    lines = (await orderfleet("order", "history", order_id, "-o", "json")).document
+    every = (await orderfleet("order", "history", order_id, "-o", "json")).document
+    assert {line["workflow_id"] for line in every} == {f"order-{order_id}", f"shipping-{order_id}-1"}
+    assert "ActivityTaskScheduled dispatch_carrier" in {
+        f"{line['type']} {line['what'].split(' on ')[0]}" for line in every if line["workflow_id"].startswith("ship")
+    }
+    lines = (await orderfleet("order", "history", order_id, "--order-only", "-o", "json")).document
+    assert lines == [line for line in every if line["workflow_id"] == f"order-{order_id}"]
     assert [line["id"] for line in lines] == list(range(1, len(lines) + 1))
     told = [f"{line['type']} {line['what']}" for line in lines]
     assert any(text.startswith("WorkflowExecutionStarted OrderWorkflow on ") for text in told)
@@ -61,9 +67,33 @@ async def test_history_is_temporals_event_by_event(orderfleet, running, order_id
     assert "WorkflowExecutionUpdateAccepted approve" in told
     assert any(text.startswith("ActivityTaskScheduled charge on ") for text in told)
     assert f"ChildWorkflowExecutionCompleted shipping-{order_id}-1" in told
-    table = (await orderfleet("order", "history", order_id)).out
-    assert table.splitlines()[0].split() == ["ID", "TIME", "TYPE", "WHAT"]
-    assert len(table.splitlines()) == len(lines) + 1
+    head, columns, *table = (await orderfleet("order", "history", order_id, "--order-only")).out.splitlines()
+    assert head.startswith(f"order-{order_id}  run 1 of 1  ")
+    assert columns.split() == ["ID", "TIME", "TYPE", "WHAT"]
+    assert len(table) == len(lines)
+
+
+async def test_history_has_every_run_of_an_order_that_continued_as_new(orderfleet, running, order_id):
+    order = running.order(order_id, policy=quick_policy(running.settings, changes_per_run=1))
+    handle = await running.start(order)
+    for _ in range(2):
+        before = (await handle.describe()).run_id
+        await running.client.update_address(order_id, order.address)
+        await eventually(handle.describe, lambda found, before=before: found.run_id != before)
+    page = await orderfleet("order", "describe", order_id)
+    assert "number 3" in page.out, page.out
+    await running.client.cancel(order_id, "enough")
+    await running.until_recorded(order_id, lambda status: status.ended)
+
+    lines = (await orderfleet("order", "history", order_id, "-o", "json")).document
+    runs = list(dict.fromkeys(line["run_id"] for line in lines))
+    assert len(runs) >= 3
+    assert runs[0] == handle.first_execution_run_id
+    ends = [line for line in lines if line["type"] == "WorkflowExecutionContinuedAsNew"]
+    assert [end["what"] for end in ends] == [f"as run {run}" for run in runs[1:]]
+    assert lines[-1]["type"] == "WorkflowExecutionCompleted"
+    heads = [line for line in (await orderfleet("order", "history", order_id)).out.splitlines() if " run " in line[:99]]
+    assert heads[0] == f"order-{order_id}  run 1 of {len(runs)}  {runs[0]}"
 
 
 async def test_describe_shows_every_side_and_what_is_tried_again(orderfleet, workers, monkeypatch, order_id):

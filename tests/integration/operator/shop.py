@@ -54,7 +54,7 @@ def ended(order: dict[str, Any]) -> bool:
     return "orderfleet.dev/ended" in metadata.get("labels", {}) and not metadata.get("finalizers")
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 20) -> None:
+async def eventually(holds: Callable[[], Any], seconds: float = 60) -> None:
     """Wait until something holds in this process."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - what is waited for knows nothing of the test
@@ -112,7 +112,7 @@ class Shop:
         return [event["reason"] for event in await self.events(name)]
 
     async def until(
-        self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 20, gap: float = 0.05
+        self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 60, gap: float = 0.05
     ) -> dict[str, Any]:
         """Read the Order until the condition holds."""
         loop = asyncio.get_running_loop()
@@ -124,7 +124,7 @@ class Shop:
             assert loop.time() < end, f"still {json.dumps(order and order.get('status'), indent=1)}"
             await asyncio.sleep(gap)
 
-    async def until_gone(self, name: str, seconds: float = 20) -> None:
+    async def until_gone(self, name: str, seconds: float = 60) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (order := await self.get(name)) is not None:
@@ -157,7 +157,7 @@ class Shop:
                 yield made
             finally:
                 stop.request("the test is over")
-                await asyncio.wait_for(running, 20)
+                await asyncio.wait_for(running, 60)
 
     def _wrote(self, key: Key, write: Write) -> None:
         self.writes[key, write] += 1

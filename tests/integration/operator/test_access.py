@@ -89,7 +89,7 @@ async def test_rotated_credentials_are_taken_up(shop, workers, account):
         account.log_in("second")
         await shop.kubectl("delete", "secret", "first")
         # The API server believes a token for ten seconds before it looks again.
-        await eventually(lambda: account.revoked(old), seconds=30)
+        await eventually(lambda: account.revoked(old), seconds=60)
         await shop.patch(before, approved=True)
         await shop.apply(manifest(after, approved=True))
         for name in (before, after):

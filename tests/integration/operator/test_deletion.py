@@ -11,7 +11,7 @@ from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.operator.order_input import DELETED
 
 
-async def recorded(workers, name, holds, seconds=20):
+async def recorded(workers, name, holds, seconds=60):
     """The order from the record, once it is as expected."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -42,7 +42,7 @@ async def test_deleted_during_shipping_goes_before_its_refund_is_done(shop, work
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
-        await asyncio.wait_for(booking.reached.wait(), 20)
+        await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.delete(name)
         await shop.until_gone(name)
         booking.opened.set()
@@ -61,7 +61,7 @@ async def test_deleted_after_its_end_goes_at_once(shop, workers):
         await shop.apply(manifest(name, approved=True))
         await shop.until(name, ended)
         await shop.delete(name)
-        await shop.until_gone(name, seconds=5)
+        await shop.until_gone(name)
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
 
 

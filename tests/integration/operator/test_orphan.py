@@ -16,7 +16,7 @@ async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True, deletionPolicy="Orphan"))
-        await asyncio.wait_for(booking.reached.wait(), 20)
+        await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.delete(name)
         await shop.until_gone(name)
         booking.opened.set()

@@ -114,7 +114,7 @@ async def test_what_changes_while_batches_are_told_is_told_after_them(
             told[one.order_id, one.version] += 1
         # Between two batches: one order already told, one not yet.
         changed = {order_id: await touch(sql, order_id) for order_id in (ids[0], ids[-1])}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for batch in batches:
                 told.update((one.order_id, one.version) for one in batch)
                 if all((order_id, version) in told for order_id, version in changed.items()):

@@ -26,7 +26,7 @@ def warnings_expected() -> Iterator[None]:
 
 
 async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
-    async with Database(own_url, pool_size=4, timeout=timedelta(seconds=2)) as database:
+    async with Database(own_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
         record = OrderRecord(database)
         await receive(record)
         async with following(Feed(database, poll=timedelta(milliseconds=200))) as follower:
@@ -42,7 +42,7 @@ async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server
 
 
 async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
-    async with Database(own_url, pool_size=4, timeout=timedelta(seconds=1)) as database:
+    async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
         record = OrderRecord(database)
         await receive(record)
         feed = Feed(database, poll=timedelta(milliseconds=100))

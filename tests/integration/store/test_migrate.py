@@ -11,7 +11,7 @@ import pytest
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.store.migrate import migrate, pending
-from orderfleet.store.migration_files import MigrationError, default_directory
+from orderfleet.store.migration_files import MigrationError, default_directory, read
 
 
 @pytest.fixture
@@ -97,6 +97,41 @@ async def test_after_a_rollback_a_newer_schema_is_accepted_when_asked(empty_post
     (files / "0002_second.sql").write_text("select 2;")
     with pytest.raises(MigrationError, match=r"0002_second.sql was changed after it was applied"):
         await migrate(empty_postgres_url, files, accept_newer=True)
+
+
+async def test_any_number_of_releases_back_while_no_file_leaves_them_behind(
+    empty_postgres_url: str, files: Path
+) -> None:
+    for number in range(3, 7):
+        (files / f"{number:04d}_more_{number}.sql").write_text(f"create table more_{number} (id integer);")
+    (files / "0007_less.sql").write_text("-- oldest: 0004\ndrop table more_3;\n")
+    await migrate(empty_postgres_url, files)
+    for newest in ("0007_less.sql", "0006_more_6.sql", "0005_more_5.sql"):
+        (files / newest).unlink()
+        assert await migrate(empty_postgres_url, files, accept_newer=True) == []
+    (files / "0004_more_4.sql").unlink()
+    with pytest.raises(MigrationError, match=r"0007_less.sql, which only works with releases that have number 0004"):
+        await migrate(empty_postgres_url, files, accept_newer=True)
+    with pytest.raises(MigrationError, match=r"the newest here is 0003_more_3.sql"):
+        await pending(empty_postgres_url, files, accept_newer=True)
+
+
+async def test_a_database_from_before_releases_could_be_left_behind_is_taken(
+    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+) -> None:
+    await migrate(empty_postgres_url, files)
+    await look.execute("alter table schema_migrations drop column oldest")
+    (files / "0003_third.sql").write_text("-- oldest: 0002\ndrop table first;\n")
+    assert await pending(empty_postgres_url, files) == ["0003_third.sql"]
+    assert await migrate(empty_postgres_url, files) == ["0003_third.sql"]
+    assert await look.fetchval("select oldest from schema_migrations where number = 3") == 2
+
+
+@pytest.mark.parametrize("oldest", ["0002", "0000", "1", "later"])
+def test_a_file_names_an_earlier_one_as_the_oldest(files: Path, oldest: str) -> None:
+    (files / "0002_second.sql").write_text(f"-- oldest: {oldest}\ndrop table first;\n")
+    with pytest.raises(MigrationError, match=rf"0002_second.sql: `-- oldest: {oldest}` is no earlier"):
+        read(files)
 
 
 async def test_accepting_a_newer_schema_takes_no_file_for_another(empty_postgres_url: str, files: Path) -> None:

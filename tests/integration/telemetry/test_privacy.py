@@ -198,5 +198,5 @@ def _with_password(url: str) -> str:
 
 
 def _page(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read().decode()

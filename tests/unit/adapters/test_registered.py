@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.adapters import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, known, registered
+from orderfleet.adapters import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, UnknownAdapter
+from orderfleet.carriers import carrier
 from orderfleet.payments import payment_provider
 from orderfleet.payments.simulated import SimulatedPayments
 from orderfleet.runtime.settings import Settings
@@ -55,14 +56,16 @@ async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install
 
 def test_names_are_told_apart_by_group(install: Install) -> None:
     install("shop_b", f"[{CARRIERS}]", "mine = shop_b:make")
-    assert registered(PAYMENT_PROVIDERS, "mine") is None
-    assert registered(CARRIERS, "mine") is not None
-    assert known(CARRIERS, ["http"]) == "http, mine"
+    assert carrier(Settings(carrier="mine"))
+    with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'mine'; known: http, simulated$"):
+        payment_provider(Settings(payment_provider="mine"))
+    with pytest.raises(UnknownAdapter, match=r"no carrier is called 'other'; known: http, mine, simulated$"):
+        carrier(Settings(carrier="other"))
 
 
 async def test_our_own_names_are_ours(install: Install) -> None:
     install("shop_c", f"[{PAYMENT_PROVIDERS}]", "simulated = shop_c:make")
-    async with payment_provider(Settings()) as provider:
+    async with payment_provider(Settings(payment_provider="simulated")) as provider:
         assert isinstance(provider, SimulatedPayments)
 
 
@@ -70,7 +73,7 @@ def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
     install("shop_d", f"[{CARRIERS}]", "mine = shop_d:make")
     install("shop_e", f"[{CARRIERS}]", "mine = shop_e:make")
     with pytest.raises(BadAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"):
-        registered(CARRIERS, "mine")
+        carrier(Settings(carrier="mine"))
 
 
 @pytest.mark.parametrize(
@@ -87,4 +90,4 @@ def test_one_that_can_t_be_used_is_told(
     monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)
     install("shop_f", f"[{CARRIERS}]", entry, module=module)
     with pytest.raises(BadAdapter, match=told):
-        registered(CARRIERS, "mine")
+        carrier(Settings(carrier="mine"))

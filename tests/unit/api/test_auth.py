@@ -6,18 +6,20 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx
 import jwt
 import pytest
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api.app import create_app
 from orderfleet.api.auth.access import Access
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.auth.jwt import Jwts
 from orderfleet.api.auth.keys import LEAST_GAP_SECONDS, LIFETIME_SECONDS, Keys
+from orderfleet.api.auth.roles import ClaimedRoles
 from orderfleet.api.auth.tokens import TokensFile, WrongTokensFile
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import Services
@@ -25,6 +27,7 @@ from orderfleet.api.startup import UnsafeSettings
 from orderfleet.client import OrderNotFound
 from orderfleet.runtime.settings import Settings
 
+UNHURRIED = timedelta(seconds=60)
 READER, OPERATOR, CARRIER, STRANGER = ("reader", "operator", "carrier", "stranger")
 TOKENS = {name: f"{name}-token-of-the-tests" for name in (READER, OPERATOR, CARRIER, STRANGER)}
 FILE = [
@@ -32,8 +35,9 @@ FILE = [
     {"name": OPERATOR, "role": "operate", "token": TOKENS[OPERATOR]},
     {"name": CARRIER, "role": "carrier", "token": TOKENS[CARRIER]},
 ]
-ISSUER, AUDIENCE = "https://id.example.com", "orderfleet"
 ROUTES = {"read": ("GET", "/orders/ord-1"), "operate": ("POST", "/orders/ord-1/cancel")}
+JWT = {"api_auth": "jwt", "api_jwks_url": "https://id.example.com/keys"}
+JWT |= {"api_jwt_issuer": ISSUER, "api_jwt_audience": AUDIENCE}
 ROUTES["carrier"] = ("POST", "/orders/ord-1/shipments/shipping-ord-1-1/updates")
 
 
@@ -49,7 +53,7 @@ class Desk:
 
 @asynccontextmanager
 async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access))
+    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access, patience=UNHURRIED))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         yield caller
 
@@ -185,43 +189,13 @@ async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_o
             "ORDERFLEET_API_JWT_AUDIENCE",
         ),
         ({"environment": "local", "api_auth": "tokens"}, "ORDERFLEET_API_TOKENS_FILE"),
+        ({**JWT, "api_jwt_roles": "admin"}, "ORDERFLEET_API_JWT_ROLES: 'admin' isn't"),
+        ({**JWT, "api_jwt_roles": "a=read,admin=root"}, "ORDERFLEET_API_JWT_ROLES: 'admin=root' isn't"),
     ],
 )
 def test_off_by_mistake_is_impossible(given, named):
     with pytest.raises(UnsafeSettings, match=named):
         access_of(Settings(**given))
-
-
-class Provider:
-    """An identity provider: signs tokens and serves its keys; counts how often they are fetched."""
-
-    def __init__(self) -> None:
-        self.keys = {"one": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
-        self.fetched = 0
-        self.away = False
-
-    async def serve(self, _request: web.Request) -> web.Response:
-        self.fetched += 1
-        if self.away:
-            raise web.HTTPServiceUnavailable
-        keys = [self._public(name, key) for name, key in self.keys.items()]
-        return web.json_response({"keys": [*keys, {"kty": "oct", "kid": "shared", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}]})
-
-    def _public(self, name, key):
-        algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
-        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name}
-
-    def token(self, key: str = "one", *, algorithm: str = "RS256", headers=None, without=(), **claims) -> str:
-        whole = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": "ada",
-            "exp": time.time() + 600,
-            "roles": ["operate"],
-            **claims,
-        }
-        kept = {name: value for name, value in whole.items() if name not in without}
-        return jwt.encode(kept, self.keys[key], algorithm=algorithm, headers={"kid": key, **(headers or {})})
 
 
 class Clock:
@@ -238,21 +212,13 @@ def clock():
 
 @pytest.fixture
 async def provider():
-    made = Provider()
-    app = web.Application()
-    app.router.add_get("/keys", made.serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
-    yield made
-    await runner.cleanup()
+    async with identity_provider() as made:
+        yield made
 
 
 @pytest.fixture
 async def by_jwt(provider, clock):
-    known = Jwts(Keys(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles_claim="roles")
+    known = Jwts(Keys(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
     async with api(Access(known)) as caller:
         yield caller
 
@@ -273,6 +239,19 @@ async def by_jwt(provider, clock):
 async def test_a_jwt_opens_what_its_roles_are_for(provider, by_jwt, roles, role, status):
     answer = await ask(by_jwt, role, provider.token(roles=roles))
     assert answer.status_code == status, answer.text
+
+
+async def test_roles_are_taken_from_where_a_provider_puts_them_and_as_it_calls_them(provider):
+    given = {**JWT, "api_jwks_url": provider.url, "api_jwt_roles_claim": "realm_access.roles"}
+    async with api(access_of(Settings(**given, api_jwt_roles="shop-admin=operate, shop-desk=read"))) as caller:
+        for name, role, status in (
+            ("shop-admin", "operate", 404),
+            ("shop-desk", "read", 404),
+            ("shop-desk", "operate", 403),
+            ("operate", "operate", 403),
+        ):
+            token = provider.token(roles=["operate"], realm_access={"roles": [name]})
+            assert (await ask(caller, role, token)).status_code == status, name
 
 
 @pytest.mark.parametrize(

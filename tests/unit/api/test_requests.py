@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from structlog.contextvars import merge_contextvars
@@ -10,10 +12,15 @@ from structlog.testing import capture_logs
 from orderfleet.api.app import create_app
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import Services
-from orderfleet.client import OrderNotFound
+from orderfleet.client import OrderNotFound, Started, StartOutcome
 from orderfleet.runtime.settings import Settings
+from orderfleet.telemetry.order_trace import trace_id_of
 
 LIMIT = 2048
+ORDER = {
+    "items": [{"sku": "tea", "qty": 1, "price": "1.00"}],
+    "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+}
 
 
 class Desk:
@@ -84,10 +91,30 @@ async def test_a_request_is_one_line_of_the_log(caller, method, path, body, orde
     assert "secret" not in str(logs)
 
 
-async def test_a_trace_parent_that_is_none_leaves_no_trace(caller):
-    with capture_logs() as logs:
-        await caller.get("/orders/ord-1", headers={"traceparent": "00-" + "0" * 32 + "-b7ad6b7169203331-01"})
-    assert "trace_id" not in logs[-1]
+@pytest.mark.parametrize("parent", [None, "00-" + "0" * 32 + "-b7ad6b7169203331-01", "nonsense"])
+async def test_a_request_that_brings_no_trace_has_one_of_its_own(caller, parent):
+    headers = {} if parent is None else {"traceparent": parent}
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        for _ in range(2):
+            await caller.get("/orders/ord-1", headers=headers)
+    first, second = (line["trace_id"] for line in logs if line["event"] == "request")
+    assert re.fullmatch("(?!0{32})[0-9a-f]{32}", first)
+    assert first != second
+
+
+@pytest.mark.parametrize("theirs", [None, "0af7651916cd43dd8448eb211c80319c"])
+async def test_the_line_of_a_start_leads_to_the_orders_trace(caller, desk, theirs):
+    desk.start = started
+    headers = {} if theirs is None else {"traceparent": f"00-{theirs}-b7ad6b7169203331-01"}
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        answer = await caller.post("/orders", json={"order_id": "ord-1", **ORDER}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    (line,) = [line for line in logs if line["event"] == "request"]
+    assert line["trace_id"] == (theirs or f"{trace_id_of('ord-1'):032x}")
+
+
+async def started(order):
+    return Started(order_id=order.order_id, workflow_id="order-ord-1", run_id="run-1", outcome=StartOutcome.STARTED)
 
 
 async def test_probes_are_not_in_the_log_of_requests(caller):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.carriers import UnknownCarrier, carrier
+from orderfleet.adapters import UnknownAdapter
+from orderfleet.carriers import carrier
 from orderfleet.carriers.simulated import SimulatedCarrier
 from orderfleet.contracts.errors import BookingVoided, CarrierRefused, CarrierUnavailable
 from orderfleet.contracts.order import Address, Customer, Item
@@ -102,7 +103,7 @@ async def test_books_that_cannot_be_had_are_an_unavailable_carrier(tmp_path: Pat
 
 
 async def test_carriers_are_known_by_name() -> None:
-    async with carrier(Settings()) as known:
+    async with carrier(Settings(environment="local")) as known:
         assert isinstance(known, SimulatedCarrier)
-    with pytest.raises(UnknownCarrier, match=r"no carrier is called 'dhl'; known: http, simulated"):
+    with pytest.raises(UnknownAdapter, match=r"no carrier is called 'dhl'; known: http, simulated"):
         carrier(Settings(carrier="dhl"))

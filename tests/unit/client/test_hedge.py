@@ -8,7 +8,7 @@ import pytest
 
 from orderfleet.client.hedge import hedged
 
-PATIENCE = 0.4
+PATIENCE = 1
 
 
 class Asked:

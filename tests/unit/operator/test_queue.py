@@ -45,7 +45,7 @@ class Desk:
         self.failures.append(count)
 
     async def until(self, **handled: int) -> None:
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: all(self.handled[key] >= times for key, times in handled.items()))
 
 
@@ -58,7 +58,7 @@ async def open_for(desk: Desk, workers: int = 4):
         yield queue
     finally:
         queue.close()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
 
 
 async def test_key_put_in_many_times_is_handled_once():
@@ -155,7 +155,7 @@ async def test_closing_finishes_what_is_handled_and_drops_what_waits():
     queue.add("c", after=0.01)
     queue.close()
     desk.gate.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
     assert desk.handled == {"a": 1}
 
 

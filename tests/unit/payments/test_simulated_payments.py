@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orderfleet.adapters import UnknownAdapter
 from orderfleet.contracts.errors import PaymentRefused, PaymentVoided, ProviderUnavailable
 from orderfleet.contracts.payment import VoidOutcome
-from orderfleet.payments import UnknownPaymentProvider, payment_provider
+from orderfleet.payments import payment_provider
 from orderfleet.payments.simulated import SimulatedPayments
 from orderfleet.runtime.settings import Settings
 from record_samples import payment
@@ -102,7 +103,7 @@ async def test_books_that_cannot_be_had_are_an_unavailable_provider(tmp_path: Pa
 
 
 async def test_providers_are_known_by_name() -> None:
-    async with payment_provider(Settings()) as provider:
+    async with payment_provider(Settings(environment="local")) as provider:
         assert isinstance(provider, SimulatedPayments)
-    with pytest.raises(UnknownPaymentProvider, match=r"no payment provider is called 'strip'; known: http, simulated"):
+    with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'strip'; known: http, simulated"):
         payment_provider(Settings(payment_provider="strip"))

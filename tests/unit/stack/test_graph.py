@@ -21,7 +21,7 @@ def test_a_step_starts_after_what_it_needs():
 
 
 def test_independent_steps_run_at_the_same_time():
-    meeting = threading.Barrier(2, timeout=5)
+    meeting = threading.Barrier(2, timeout=30)
     run([Step(name, (), lambda _: meeting.wait() and None) for name in "ab"])
 
 

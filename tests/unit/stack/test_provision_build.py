@@ -79,7 +79,7 @@ def test_killed_build_leaves_nothing_broken(ladder, cache, pins, fake_go, ran):
         builds = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGKILL)
     assert cache.find(TOOL) is None
-    gone, _ = psutil.wait_procs(builds, timeout=5)
+    gone, _ = psutil.wait_procs(builds, timeout=30)
     assert len(gone) == len(builds) == 1
     fake_go('echo whole > "$2"')
     assert ladder.provide([TOOL])["pretend-tool"].path.read_text() == "whole\n"

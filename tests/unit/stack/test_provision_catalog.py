@@ -17,6 +17,7 @@ def test_go_modules_pin_the_catalogs_versions():
         "etcd": ("go.etcd.io/etcd/server/v3", catalog.ETCD),
         "temporal": ("github.com/temporalio/cli", catalog.TEMPORAL),
         "helm": ("helm.sh/helm/v4", catalog.HELM),
+        "kind": ("sigs.k8s.io/kind", catalog.KIND),
         "metrics-server": ("sigs.k8s.io/metrics-server", catalog.METRICS_SERVER),
     }
     for folder, (module, version) in wanted.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from orderfleet import __version__
 from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
 from orderfleet.api.body import BodyLimit
+from orderfleet.api.budgeted import BudgetedRequests
 from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.requests import RequestLog
 from orderfleet.api.services import Services
@@ -20,8 +21,16 @@ from orderfleet.api.traced import TraceRequests
 _DESCRIPTION = (
     "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
     " 503 says in `Retry-After` when to ask again. Every answer has an `X-Request-ID`: the request's own, or one made"
-    " for it, and the log has it too."
+    " for it, and the log has it too. A change answers 200 once the order's workflow took it, 409 with the reason"
+    " where it refused, and 202 where no worker answered in time: it is handled when one runs."
 )
+_TAGS: Final = [
+    {"name": "orders", "description": "Start orders (role `operate`) and see where they stand (role `read`)."},
+    {"name": "changes", "description": "Change an order that runs (role `operate`)."},
+    {"name": "by workflow id", "description": "The same for callers that keep workflow ids: `order-` and the id."},
+    {"name": "carrier", "description": "What the carrier tells of parcels (role `carrier`)."},
+    {"name": "probes", "description": "For Kubernetes and Prometheus; nobody needs a token."},
+]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -31,6 +40,7 @@ def create_app(services: Services) -> FastAPI:
         title="Orderfleet",
         version=__version__,
         description=_DESCRIPTION,
+        openapi_tags=_TAGS,
         redoc_url=None,
         # Its own spans and logs keep queries and messages of errors, and with them what callers wrote.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -38,6 +48,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     # The last one added is the outermost: what it refuses is logged too.
+    app.add_middleware(BudgetedRequests, patience=services.patience)
     app.add_middleware(BodyLimit, limit=services.settings.api_body_limit)
     app.add_middleware(RequestLog)
     app.add_middleware(MeasureRequests)
@@ -63,7 +74,9 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, tags=app.openapi_tags, routes=app.routes
+    )
     _, schemas = models_json_schema([(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schemas["$defs"])
     return document

@@ -67,7 +67,7 @@ async def update_address(body: Redirection, services: Given, response: Response,
 @router.get(
     "/status/{workflow_id}",
     summary="One order, live",
-    responses={**example(STATUS_EXAMPLE), **documented(401, 403, 404, 422, 503)},
+    responses={**example(STATUS_EXAMPLE, description="Where it stands."), **documented(401, 403, 404, 422, 503)},
     dependencies=_READ,
 )
 async def status(

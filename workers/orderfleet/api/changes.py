@@ -21,7 +21,7 @@ router = APIRouter(
     prefix="/orders/{order_id}", tags=["changes"], dependencies=[needs(Role.OPERATE)], responses=outcomes.RESPONSES
 )
 
-_ANOTHER_NAME: Final = "The same as `signals/update-address`"
+_ANOTHER_NAME: Final = "The same as `signals/update-address`."
 Reason = Annotated[Cancel | None, Body()]
 
 

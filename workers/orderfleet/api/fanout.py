@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 import structlog
 
+from orderfleet.client.budget import within
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.record import RecordedOrder
 from orderfleet.ports import ChangeFeed
@@ -86,7 +87,7 @@ class Fanout:
         if self._following is None:
             self._following = asyncio.create_task(self._follow())
         try:
-            async with asyncio.timeout(BEGINNING_SECONDS):
+            async with asyncio.timeout(within(BEGINNING_SECONDS)):
                 await self._feed.started()
         except TimeoutError:
             raise StoreUnavailable("the change feed has not begun yet") from None

@@ -29,7 +29,9 @@ class Wanted(BaseModel):
     customer_email: str | None = Field(
         default=None, max_length=320, description="Only this customer's orders: the whole address, in any case."
     )
-    created_from: Moment | None = Field(default=None, description="Only orders started at this time or later.")
+    created_from: Moment | None = Field(
+        default=None, description="Only orders started at this time or later: `2026-11-21T10:00:00Z`."
+    )
     created_before: Moment | None = Field(default=None, description="Only orders started before this time.")
     limit: int = Field(default=50, ge=1, le=200, description="Orders in one answer at most.")
     cursor: str | None = Field(
@@ -50,7 +52,11 @@ _EXAMPLE: Final = {
 }
 
 
-@router.get("", summary="List orders", responses={**example(_EXAMPLE), **documented(401, 403, 422, 503)})
+@router.get(
+    "",
+    summary="List orders",
+    responses={**example(_EXAMPLE, description="A page of orders."), **documented(401, 403, 422, 503)},
+)
 async def orders(wanted: Annotated[Wanted, Query()], services: Given) -> Orders:
     """List recorded orders, newest first; a page costs the same however many there are."""
     chosen = OrderFilter(**wanted.model_dump(include=set(OrderFilter.model_fields)))

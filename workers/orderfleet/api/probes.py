@@ -12,7 +12,7 @@ from orderfleet.api.services import Given
 router = APIRouter(tags=["probes"], default_response_class=PlainTextResponse)
 
 
-@router.get("/healthz", summary="Whether the process lives")
+@router.get("/healthz", summary="Whether the process lives", responses={200: {"description": "It does."}})
 async def healthz() -> str:
     """Answer; a loop that no longer moves does not."""
     return "ok\n"
@@ -21,7 +21,10 @@ async def healthz() -> str:
 @router.get(
     "/readyz",
     summary="Whether it takes requests",
-    responses={503: {"description": "Not ready; says why.", "content": {"text/plain": {}}}},
+    responses={
+        200: {"description": "Ready."},
+        503: {"description": "Not ready; says why.", "content": {"text/plain": {}}},
+    },
 )
 async def readyz(services: Given) -> Response:
     """Ready once Temporal and the record have answered, until it drains."""
@@ -29,7 +32,7 @@ async def readyz(services: Given) -> Response:
     return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get("/metrics", summary="Prometheus metrics", responses={200: {"description": "The metrics."}})
 async def metrics(request: Request) -> Response:
     """Expose the metrics of this process."""
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))

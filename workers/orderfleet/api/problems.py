@@ -26,7 +26,7 @@ from orderfleet.client import (
     ShipmentNotFound,
     TemporalUnavailable,
 )
-from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
+from orderfleet.contracts.errors import OrderfleetError, PayloadSealed, StoreUnavailable
 
 _log = structlog.get_logger()
 
@@ -84,8 +84,11 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     OrderRefused: _REFUSED,
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,
+    PayloadSealed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "sealed", "No key for this payload"),
     StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-away", "The record is away"),
 }
+
+_AWAY: Final = "Temporal, Postgres or the identity provider is away; make the same request again."
 
 _EXAMPLES: Final[dict[int, tuple[Kind, str]]] = {
     400: (_MALFORMED, "the body is not JSON"),
@@ -133,7 +136,10 @@ def _description(kind: Kind, detail: str) -> dict[str, Any]:
         "schema": {"$ref": f"#/components/schemas/{Problem.__name__}"},
         "example": _problem(kind, detail, "/orders/ord-1", _fields([detail]) if kind is _INVALID else []),
     }
-    described: dict[str, Any] = {"description": kind.title, "content": {MEDIA_TYPE: content}}
+    described: dict[str, Any] = {
+        "description": _AWAY if kind is _TEMPORAL_AWAY else kind.title,
+        "content": {MEDIA_TYPE: content},
+    }
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = {"description": "Seconds to wait before the same request again.", "schema": {"type": "integer"}}
         described["headers"] = {"Retry-After": seconds}

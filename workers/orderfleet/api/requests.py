@@ -16,6 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars, unbind_contextvars
 
+from orderfleet.telemetry.current import trace_id
+
 _log = structlog.get_logger()
 
 HEADER: Final = "X-Request-ID"
@@ -54,7 +56,7 @@ class RequestLog:
             await send(message)
 
         # Whatever is logged on the way has these too.
-        with bound_contextvars(request_id=request_id, **_trace(headers.get("traceparent", ""))):
+        with bound_contextvars(request_id=request_id, trace_id=_trace(headers.get("traceparent", ""))):
             try:
                 await self._app(scope, receive, answered)
             finally:
@@ -75,9 +77,10 @@ def _request_id(given: str) -> str:
     return given if _SANE.fullmatch(given) else uuid4().hex
 
 
-def _trace(parent: str) -> dict[str, str]:
+def _trace(parent: str) -> str:
+    """The caller's trace, else the request's own; with tracing off one that is in the log alone."""
     found = _TRACEPARENT.fullmatch(parent)
-    return {"trace_id": found["trace"]} if found else {}
+    return found["trace"] if found else trace_id() or uuid4().hex
 
 
 def _order(scope: Scope) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from orderfleet.api.problems import documented
 from orderfleet.api.services import Given, Services
 from orderfleet.client import SourcedStatus, StartOutcome
 from orderfleet.contracts.order import ReviewMode
+from orderfleet.telemetry.order_trace import begun_trace
 
 router = APIRouter(prefix="/orders", tags=["orders"])
 
@@ -36,8 +37,8 @@ _STARTED: Final = {
     **example(CREATED_EXAMPLE, status=201, description="Started.", **_REPLAYED),
     **documented(400, 401, 403, 409, 413, 422, 503),
 }
-_STATUS: Final = {**example(STATUS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
-_EVENTS: Final = {**example(EVENTS_EXAMPLE), **documented(401, 403, 404, 422, 503)}
+_STATUS: Final = {**example(STATUS_EXAMPLE, description="Where it stands."), **documented(401, 403, 404, 422, 503)}
+_EVENTS: Final = {**example(EVENTS_EXAMPLE, description="Events, oldest first."), **documented(401, 403, 404, 422, 503)}
 
 
 @router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)
@@ -46,8 +47,9 @@ async def create(
 ) -> Created:
     """Start the order's workflow.
 
-    The order id is the idempotency key; without one, `Idempotency-Key` is, and an id is made from
-    it. An order made here has no Kubernetes object.
+    The order id is the idempotency key: the same request again is the same order. Without one
+    `Idempotency-Key` is, and an id is made from it; with neither, each request is another order.
+    An order made here has no Kubernetes object.
     """
     return await _start(order, order_id_for(order, idempotency_key), services, response, request)
 
@@ -77,6 +79,9 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     bind_contextvars(order_id=order_id)
     given = to_input(order, order_id, services.settings)
     started = await services.desk.start(given)
+    if started.outcome is StartOutcome.STARTED and (own_trace := begun_trace(order_id)) is not None:
+        # The request's line in the log leads to all that follows from it.
+        bind_contextvars(trace_id=own_trace)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"
     if started.outcome is StartOutcome.ADOPTED:
         response.headers["Idempotency-Replayed"] = "true"

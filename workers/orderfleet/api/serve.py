@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
-from collections.abc import Iterator
 
 import structlog
-import uvicorn
 
 from orderfleet.api.app import create_app
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.fanout import Fanout
+from orderfleet.api.listening import listen, make_server
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.temporal import connect as connect_to_temporal
@@ -26,18 +22,6 @@ from orderfleet.store import Feed, OrderReads
 from orderfleet.store import connect as connect_to_store
 
 _log = structlog.get_logger()
-
-
-class PortTaken(OrderfleetError):
-    """The API can't listen where it was told to."""
-
-
-class _Server(uvicorn.Server):
-    """Leaves SIGTERM and SIGINT to the process, which asks for a stop the same way in every role."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def run(settings: Settings, stop: Stop) -> None:
@@ -50,10 +34,10 @@ async def run(settings: Settings, stop: Stop) -> None:
     """
     refuse_unsafe(settings)
     access = access_of(settings)
-    listener = _listen(settings.api_host, settings.api_port)
+    listener = listen(settings.api_host, settings.api_port, "API")
     # Lazily: an API that starts while Temporal is away answers 503 until it is back.
     temporal = await connect_to_temporal(settings, lazy=True)
-    async with connect_to_store(settings, "api") as database:
+    async with renewed(temporal, settings), connect_to_store(settings, "api") as database:
         reader = OrderReads(database)
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
@@ -63,16 +47,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         carrier = CarrierDesk(client, desk, patience=PATIENCE)
         fanout = Fanout(Feed(database))
         app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=max(1, round(settings.drain_timeout.total_seconds())),
-            )
-        )
+        server = make_server(app, settings)
         if access.people is None and settings.environment is not Environment.LOCAL:
             _log.warning("ORDERFLEET_API_AUTH is none: whoever reaches the API may change every order")
         _log.info("serving", address=settings.api_host, port=listener.getsockname()[1])
@@ -85,19 +60,3 @@ async def run(settings: Settings, stop: Stop) -> None:
         server.should_exit = True
         await serving
         _log.info("drained")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise PortTaken(
-            f"can't listen on {host}:{port}: {_why(error)}; set ORDERFLEET_API_HOST or ORDERFLEET_API_PORT"
-        ) from None
-
-
-def _why(error: OSError) -> str:
-    # Python's own text repeats the address.
-    known = not isinstance(error, socket.gaierror) and error.errno
-    return os.strerror(error.errno).lower() if known and error.errno else str(error.strerror or error)

@@ -14,8 +14,8 @@ from orderfleet.api.readiness import Readiness
 from orderfleet.client import CarrierDesk, OrderDesk
 from orderfleet.runtime.settings import Settings
 
-PATIENCE: Final = timedelta(seconds=1.8)
-"""Longest wait for Temporal and the record together, so that every caller has an answer within 2 s."""
+PATIENCE: Final = timedelta(seconds=1.9)
+"""A request's budget: all its waits together, so that every caller has an answer within 2 s."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Services:
     readiness: Readiness
     fanout: Fanout
     access: Access = field(default_factory=Access)
+    patience: timedelta = PATIENCE
+    """The budget of each request."""
     heartbeat_seconds: float = 10.0
     """Between two comments on a stream while nothing happens, so that nobody between takes it for dead."""
 

@@ -5,7 +5,6 @@ Carriers tell twice, late and out of order; none of that is an error, because th
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
@@ -18,32 +17,24 @@ from orderfleet.api.parameters import IdOfOrder
 from orderfleet.api.problems import documented
 from orderfleet.api.services import Given
 from orderfleet.client import Heard
-from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
 from orderfleet.contracts.status import ShipmentStatus
 
 router = APIRouter(prefix="/orders/{order_id}/shipments", tags=["carrier"], dependencies=[needs(Role.CARRIER)])
 
 
-class CarrierState(StrEnum):
-    """Where the parcel is, as carriers say it."""
-
-    BOOKED = "booked"
-    IN_TRANSIT = "in_transit"
-    DELIVERED = "delivered"
-
-
 _NEVER_WENT: Final = "shipment 'shipping-ord-1-1' is canceled: its package never went out"
 _STATUS: Final = {
-    CarrierState.BOOKED: ShipmentStatus.DISPATCHED,
-    CarrierState.IN_TRANSIT: ShipmentStatus.DISPATCHED,
-    CarrierState.DELIVERED: ShipmentStatus.DELIVERED,
+    ParcelState.BOOKED: ShipmentStatus.DISPATCHED,
+    ParcelState.IN_TRANSIT: ShipmentStatus.DISPATCHED,
+    ParcelState.DELIVERED: ShipmentStatus.DELIVERED,
 }
 
 
 class CarrierWord(Body):
     """The carrier's word."""
 
-    status: CarrierState = Field(examples=["delivered"])
+    status: ParcelState = Field(examples=["delivered"])
     detail: str = Field(default="", max_length=1000, examples=["left with a neighbour"])
 
 
@@ -74,6 +65,10 @@ IdOfShipment = Annotated[
     },
 )
 async def update(order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierWord, services: Given) -> Told:
-    """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out."""
-    told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], detail=word.detail)
+    """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out.
+
+    `delivered` ends an order that waits for it (`delivery.confirm`). Until then `booked` and each new `in_transit`
+    stand in the order's events, with their `detail`.
+    """
+    told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], parcel=word.status, detail=word.detail)
     return Told(order_id=order_id, shipment_id=shipment_id, result=await services.carrier.hear(order_id, told))

@@ -1,4 +1,4 @@
-"""What an answer of the user's own provider or carrier says beside its good content: why not, and when again.
+"""What an answer of the user's own provider or carrier says: its good content checked, why not, and when again.
 
 `calls.client` asks it. Nothing here trusts what it reads: every text is cut and made one printable line.
 """
@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from pydantic import ValidationError
 from pydantic_core import from_json
+
+from orderfleet.contracts.base import Contract
+
+LONGEST_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that are read at most."""
 
 LONGEST_REASON: Final = 300
 """Characters of somebody else's words that are kept."""
+
+Answer = TypeVar("Answer", bound=Contract)
 
 _WORDS: Final = ("detail", "reason", "message", "error", "title")
 """Where services put them: RFC 9457's names and the usual others, the most telling first."""
@@ -61,3 +69,28 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> time
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(at - (now or datetime.now(UTC)), timedelta(0))
+
+
+def checked(answer: type[Answer], status: int, raw: bytes | None, same: Mapping[str, object]) -> Answer:
+    """The answer as a model, if it is about what was asked.
+
+    Raises:
+        ValueError: what was wrong with it.
+    """
+    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own line
+        raise ValueError(f"status {status} where 2xx was expected; redirects are not followed")
+    if raw is None:
+        raise ValueError(f"longer than {LONGEST_ANSWER} bytes")
+    try:
+        said = answer.model_validate_json(raw)
+    except ValidationError as error:
+        raise ValueError("; ".join(_problem(problem) for problem in error.errors(include_url=False))) from None
+    for field, asked in same.items():
+        if getattr(said, field) != asked:
+            raise ValueError(f"{field} is {getattr(said, field)} where {asked} was asked")
+    return said
+
+
+def _problem(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    return cut(f"{where}: {problem['msg']}" if where else str(problem["msg"]))

@@ -12,18 +12,15 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 import aiohttp
-from pydantic import ValidationError
 
-from orderfleet.calls.answers import cut, mapping, reason, retry_after
+from orderfleet.calls.answers import LONGEST_ANSWER, Answer, checked, cut, mapping, reason, retry_after
+from orderfleet.calls.trust import Trust
 from orderfleet.contracts.base import Contract
 from orderfleet.contracts.duration import format_duration
 from orderfleet.contracts.errors import OrderfleetError
-
-LONGEST_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read at most."""
 
 _IDLE: Final = 4.0
 """Seconds an idle connection is kept: shorter than the 5 s of common servers, so that none closes it under a call."""
@@ -33,11 +30,9 @@ _COME_BACK: Final = frozenset({401, 408, 409, 425, 429})
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
-Answer = TypeVar("Answer", bound=Contract)
-
 
 class NoToken(OrderfleetError):
-    """The token file that the settings name is missing or wrong."""
+    """A file that the settings name, of the token or of authorities, is missing or wrong."""
 
 
 class CallFailed(Exception):
@@ -82,14 +77,25 @@ class HttpCalls:
         token_file: holds the bearer token; read anew for every call, so that it may be renewed. None sends none.
         timeout: of a whole call.
         connections: held at most.
+        ca_file: authorities that the service's certificate may be by; None trusts the system's.
     """
 
-    def __init__(self, who: str, url: str, *, token_file: Path | None, timeout: timedelta, connections: int) -> None:
+    def __init__(
+        self,
+        who: str,
+        url: str,
+        *,
+        token_file: Path | None,
+        timeout: timedelta,
+        connections: int,
+        ca_file: Path | None = None,
+    ) -> None:
         self._who = who
         self._url = url.rstrip("/")
         self._token_file = token_file
         self._timeout = timeout
         self._connections = connections
+        self._trust = Trust(ca_file)
         self._current: _Pool | None = None
         self._open: set[_Pool] = set()
 
@@ -127,7 +133,7 @@ class HttpCalls:
                 pool.trusted = pool.trusted and ours
                 raise CallRefused(status, reason(raw, response.reason), named=ours)
             try:
-                return _checked(answer, status, raw, dict([named]) | dict(same or {}))
+                return checked(answer, status, raw, dict([named]) | dict(same or {}))
             except ValueError as error:
                 # What comes next on this connection may be the answer that belonged here.
                 pool.trusted = False
@@ -163,6 +169,8 @@ class HttpCalls:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Pool]:
         """Give connections that are trusted; close those that are not once the last call on them is over."""
+        if self._current is not None and self._trust.changed():
+            self._current.trusted = False
         if self._current is None or not self._current.trusted:
             self._current = _Pool(self._session())
             self._open.add(self._current)
@@ -177,8 +185,12 @@ class HttpCalls:
                 await pool.session.close()
 
     def _session(self) -> aiohttp.ClientSession:
+        try:
+            trusted = self._trust.context()
+        except ValueError as error:
+            raise CallFailed(str(error)) from None
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE),
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE, ssl=trusted),
             timeout=aiohttp.ClientTimeout(total=self._timeout.total_seconds()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "orderfleet"},
@@ -188,11 +200,12 @@ class HttpCalls:
         """Be ready to call; nothing is called yet.
 
         Raises:
-            NoToken: the token file can't be used. Later on that is a call that failed.
+            NoToken: the token file or the authorities can't be used. Later on that is a call that failed.
         """
         try:
             self._authorization()
-        except CallFailed as error:
+            self._trust.context()
+        except (CallFailed, ValueError) as error:
             raise NoToken(str(error)) from error
         return self
 
@@ -211,28 +224,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
             response.close()
             return None
     return raw
-
-
-def _checked(answer: type[Answer], status: int, raw: bytes | None, same: Mapping[str, object]) -> Answer:
-    """The answer as a model, if it is about what was asked.
-
-    Raises:
-        ValueError: what was wrong with it.
-    """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own line
-        raise ValueError(f"status {status} where 2xx was expected; redirects are not followed")
-    if raw is None:
-        raise ValueError(f"longer than {LONGEST_ANSWER} bytes")
-    try:
-        said = answer.model_validate_json(raw)
-    except ValidationError as error:
-        raise ValueError("; ".join(_problem(problem) for problem in error.errors(include_url=False))) from None
-    for field, asked in same.items():
-        if getattr(said, field) != asked:
-            raise ValueError(f"{field} is {getattr(said, field)} where {asked} was asked")
-    return said
-
-
-def _problem(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    return cut(f"{where}: {problem['msg']}" if where else str(problem["msg"]))

@@ -19,7 +19,10 @@ def api(
         int | None, typer.Option(min=0, max=65535, help="Port instead of ORDERFLEET_API_PORT; 0 takes a free one.")
     ] = None,
 ) -> None:
-    """Serve the HTTP API until SIGTERM; its documentation is at /docs."""
+    """Serve the HTTP API until SIGTERM; its documentation is at /docs.
+
+    Outside a local stack ORDERFLEET_API_AUTH has to say first who may call it.
+    """
     given = {"api_host": host, "api_port": port}
     settings = read_settings(**{name: value for name, value in given.items() if value is not None})
     from orderfleet.api.serve import run  # noqa: PLC0415 - no other command loads fastapi

@@ -38,7 +38,10 @@ register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Star
 register(app, "worker", "orderfleet.cli.worker", panel=_PODS, text="Run the order steps, the shipping steps, or both.")
 register(app, "operator", "orderfleet.cli.operator", panel=_PODS, text="Run the Kubernetes operator.")
 register(app, "api", "orderfleet.cli.api", panel=_PODS, text="Run the HTTP API.")
+register(app, "codec", "orderfleet.cli.codec", panel=_PODS, text="Open encrypted payloads for Temporal's own tools.")
 register(app, "migrate", "orderfleet.cli.migrate", panel=_PODS, text="Bring the record's tables up to date.")
+register(app, "erase", "orderfleet.cli.erase", panel=_ORDERS, text="Take out of the record what a customer gave.")
+register(app, "prune", "orderfleet.cli.prune", panel=_ORDERS, text="Remove the trail of orders that ended long ago.")
 register(app, "release", "orderfleet.cli.release", panel=_PODS, text="Let go of every Order before an uninstall.")
 register(app, "settings", "orderfleet.cli.settings", panel=_PODS, text="Print the settings in effect.")
 

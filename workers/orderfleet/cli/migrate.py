@@ -17,9 +17,11 @@ from orderfleet.cli.exits import Exit
 from orderfleet.contracts.duration import format_duration, parse_duration
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.store import migrate as runner
+from orderfleet.store.runtime_role import grant
 
 EPILOG: Final = (
-    "Examples:\n\n  $ orderfleet migrate\n\n  $ orderfleet migrate --check --wait 0s\n\n"
+    "Examples:\n\n  $ orderfleet migrate\n\n  $ orderfleet migrate --runtime-role orderfleet_run\n\n"
+    "  $ orderfleet migrate --check --wait 0s\n\n"
     "Exit status: 0 up to date, 1 a migration failed or doesn't fit what was applied, 2 wrong arguments,"
     " 5 Postgres did not answer in time, 8 (with --check) something is to be applied."
 )
@@ -43,19 +45,32 @@ def migrate(
             "--accept-newer", help="A database that a later version has migrated is right, as after a rollback."
         ),
     ] = False,
+    runtime_role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Role that the processes log in as, instead of ORDERFLEET_DATABASE_RUNTIME_ROLE."
+        ),
+    ] = None,
 ) -> None:
-    """Apply the migrations that the database doesn't have yet. May be run again, and many at once."""
-    url = read_settings().database_url.get_secret_value()
+    """Apply the migrations that the database doesn't have yet. May be run again, and many at once.
+
+    With a runtime role, that role is given what workers, operator and API need, and nothing more.
+    """
+    settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role else {}))
+    url, role = settings.database_url.get_secret_value(), settings.database_runtime_role
     try:
         with progress.shown("waiting for Postgres"):
             run = runner.pending if check else runner.migrate
             found = asyncio.run(run(url, wait=wait, accept_newer=accept_newer))
+            if role and not check:
+                asyncio.run(grant(url, role, wait=wait))
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error} (waited {format_duration(wait)})") from None
     if not found:
         typer.echo("up to date")
-        return
     for name in found:
         typer.echo(f"to be applied: {name}" if check else f"applied {name}")
-    if check:
+    if role and not check:
+        typer.echo(f"{role} may read and write the record, and change no event")
+    if found and check:
         raise typer.Exit(Exit.PENDING)

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 Role = Callable[["Settings", "Stop"], Coroutine[Any, Any, None]]
 
 
-def run(name: str, role: Role, settings: Settings) -> None:
-    """Run a role until SIGTERM or SIGINT and its drain; exit 1 when it fails."""
+def run(name: str, role: Role, settings: Settings, *, measured: bool = True) -> None:
+    """Run a role until SIGTERM or SIGINT and its drain; exit 1 when it fails.
+
+    Args:
+        name: of the role.
+        role: what to run.
+        settings: of the process.
+        measured: whether it has metrics of its own.
+    """
     import structlog  # noqa: PLC0415 - `--help` doesn't need it
 
     from orderfleet.contracts.errors import OrderfleetError  # noqa: PLC0415
@@ -31,7 +38,8 @@ def run(name: str, role: Role, settings: Settings) -> None:
     from orderfleet.telemetry.tracing import sending  # noqa: PLC0415
 
     logs.configure(settings, name)
-    expose(name)
+    if measured:
+        expose(name)
     try:
         with sending(settings.otlp_endpoint, name, environment=settings.environment, ratio=settings.trace_ratio):
             run_role(lambda stop: role(settings, stop))

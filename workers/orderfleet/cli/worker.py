@@ -32,6 +32,8 @@ def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` does bo
     """Run a worker until SIGTERM; then it finishes what it holds within ORDERFLEET_DRAIN_TIMEOUT and exits 0.
 
     Start as many as the load needs: they share the task queues.
+
+    Outside a local stack ORDERFLEET_PAYMENT_PROVIDER and ORDERFLEET_CARRIER have to be chosen first.
     """
     settings = read_settings()
     if kind is Kind.ORDERS:

@@ -11,17 +11,16 @@ from orderfleet.client.errors import (
     ShipmentNotFound,
     TemporalUnavailable,
 )
-from orderfleet.client.history import HistoryLine
 from orderfleet.client.inspector import OrderInspector, WorkflowView
 from orderfleet.client.ownership import conflict
 from orderfleet.client.pending import PendingActivity, PendingState
 from orderfleet.client.results import Answer, Heard, Started, StartOutcome
+from orderfleet.client.runs import RunHistory
 
 __all__ = [
     "Answer",
     "CarrierDesk",
     "Heard",
-    "HistoryLine",
     "OrderClient",
     "OrderConflict",
     "OrderDesk",
@@ -31,6 +30,7 @@ __all__ = [
     "OrderRefused",
     "PendingActivity",
     "PendingState",
+    "RunHistory",
     "Seen",
     "ShipmentNotFound",
     "Source",

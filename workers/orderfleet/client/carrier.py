@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from orderfleet.client.client import RPC_TIMEOUT, OrderClient
+from orderfleet.client.budget import RPC_TIMEOUT
+from orderfleet.client.client import OrderClient
 from orderfleet.client.desk import OrderDesk
 from orderfleet.client.errors import OrderNotFound, OrderRefused, ShipmentNotFound, in_time
 from orderfleet.client.results import Heard

@@ -1,4 +1,4 @@
-"""`OrderClient`: start orders, change them, ask them. Only it and `inspector` call Temporal's client.
+"""`OrderClient`: start orders, change them, ask them. Only it, `change`, `inspector` and `runs` call Temporal's client.
 
 The operator, the API and the command line call it. Every call is idempotent: made again after a
 lost answer, it has the same effect once.
@@ -9,37 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
-from uuid import uuid4
+from typing import Any
 
-from pydantic import BaseModel
-from temporalio.client import (
-    Client,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from orderfleet.client.errors import OrderConflict, OrderRefused, in_time, translated
+from orderfleet.client.budget import ANSWER_TIMEOUT, RPC_TIMEOUT
+from orderfleet.client.change import change
+from orderfleet.client.errors import OrderConflict, in_time, translated
 from orderfleet.client.ownership import conflict, memo
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children, with_pending
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.order import Address, OrderInput, content_hash
+from orderfleet.contracts.order import Address, OrderInput
 from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.runtime.settings import Settings
 from orderfleet.telemetry.order_trace import beginning, belonging
-
-RPC_TIMEOUT: Final = timedelta(seconds=5)
-"""Longest wait for an answer that needs no worker."""
-ANSWER_TIMEOUT: Final = timedelta(seconds=2)
-"""Longest wait for a worker's answer, before a change is queued as a signal."""
-SUSPICIOUS: Final = timedelta(milliseconds=500)
-"""After so long without an answer to a change, Temporal is asked whether it is there at all."""
 
 
 class OrderClient:
@@ -215,43 +203,11 @@ class OrderClient:
                     for child in pending_children(order)
                 )
             )
-        return [activity for description in (order, *children) for activity in pending_activities(description)]
+            return await pending_activities((order, *children), self._temporal.data_converter)
 
     async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> Answer:
-        """Send an update; with no worker's answer in time, the same change as a signal."""
-        update_id = _update_id(request_id, name, args) if request_id else str(uuid4())
-        handle = self._handle(order_id)
         with translated(order_id), belonging(order_id):
-            asked = asyncio.ensure_future(
-                handle.execute_update(name, args=args, id=update_id, rpc_timeout=ANSWER_TIMEOUT)
-            )
-            try:
-                await self._suspect(asked, handle, order_id)
-                await asked
-            except WorkflowUpdateFailedError as error:
-                raise OrderRefused(str(error.cause)) from error
-            except WorkflowUpdateRPCTimeoutOrCancelledError:
-                async with in_time(order_id, self._patience):
-                    await handle.signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
-                return Answer.QUEUED
-            finally:
-                asked.cancel()
-                await asyncio.gather(asked, return_exceptions=True)
-        return Answer.TAKEN
-
-    async def _suspect(self, asked: asyncio.Future[Any], handle: WorkflowHandle[Any, Any], order_id: str) -> None:
-        """Tell Temporal being away from no worker answering: only the first is an error, and both are silence."""
-        slow = SUSPICIOUS.total_seconds()
-        done, _ = await asyncio.wait({asked}, timeout=slow)
-        if not done:
-            async with in_time(order_id, max(self._patience - slow, slow)):
-                await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            return await change(self._handle(order_id), order_id, name, args, request_id, patience=self._patience)
 
     def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
         return self._temporal.get_workflow_handle(names.order_workflow_id(order_id))
-
-
-def _update_id(request_id: str, name: str, args: list[Any]) -> str:
-    """An id that only the same change has: a caller may use one request id for several."""
-    content = [arg.model_dump(mode="json") if isinstance(arg, BaseModel) else arg for arg in args]
-    return f"{request_id}:{name}:{content_hash({'args': content})[:16]}"

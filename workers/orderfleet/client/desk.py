@@ -13,7 +13,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orderfleet.client.client import RPC_TIMEOUT, OrderClient
+from pydantic import Field
+
+from orderfleet.client.budget import RPC_TIMEOUT, within
+from orderfleet.client.client import OrderClient
 from orderfleet.client.errors import (
     OrderConflict,
     OrderEnded,
@@ -42,8 +45,9 @@ class Source(StrEnum):
 class SourcedStatus(OrderStatus):
     """Where an order stands, and who says so."""
 
-    source: Source
-    """`record` when the workflow can't be asked, and the other way round."""
+    source: Source = Field(
+        description="Who says so: `record` when the workflow can't be asked, and the other way round."
+    )
 
 
 class Seen(NamedTuple):
@@ -60,7 +64,8 @@ class OrderDesk:
     Args:
         client: to Temporal.
         reader: of the record.
-        patience: longest wait for both together in one call, so that a caller hears in time that one is away.
+        patience: longest wait for both together in one call, so that a caller hears in time that one is away; a
+            budget that is open may allow less.
     """
 
     def __init__(self, client: OrderClient, reader: OrderReader, *, patience: timedelta = RPC_TIMEOUT) -> None:
@@ -95,7 +100,7 @@ class OrderDesk:
             self._client.status(order_id),
             lambda: self._reader.order(order_id),
             good=lambda _: True,
-            patience=self._patience,
+            patience=within(self._patience),
         )
         if isinstance(live, OrderStatus):
             return _sourced(live, Source.WORKFLOW)
@@ -120,7 +125,7 @@ class OrderDesk:
             self._reader.order(order_id),
             lambda: self._client.status(order_id),
             good=lambda found: found is not None,
-            patience=self._patience,
+            patience=within(self._patience),
         )
         if isinstance(record, RecordedOrder):
             return Seen(record.version, _sourced(record.status, Source.RECORD))
@@ -199,7 +204,7 @@ class OrderDesk:
     @asynccontextmanager
     async def _record_in_time(self, part: float = 1) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience * part):
+            async with asyncio.timeout(within(self._patience) * part):
                 yield
         except TimeoutError as error:
             raise _as_store(error) from error

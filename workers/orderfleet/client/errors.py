@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.client.budget import within
+from orderfleet.contracts.errors import OrderfleetError, PayloadSealed
+from orderfleet.runtime.credentials import explained
 
 
 class OrderNotFound(OrderfleetError):
@@ -62,18 +64,23 @@ def translated(order_id: str) -> Iterator[None]:
     except RuntimeError as error:
         # What the SDK raises at the first call of a client that connects when it is needed.
         if "client connect" in str(error):
-            raise TemporalUnavailable(f"Temporal could not be reached for order {order_id!r}: {error}") from error
+            raise TemporalUnavailable(
+                f"Temporal could not be reached for order {order_id!r}: {explained(str(error))}"
+            ) from error
         raise
+    except PayloadSealed as error:
+        raise TemporalUnavailable(f"what Temporal has of order {order_id!r} can't be read: {error}") from error
     except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
         raise TemporalUnavailable(f"the workflow of order {order_id!r} could not be asked: {error}") from error
 
 
 @asynccontextmanager
 async def in_time(order_id: str, seconds: float) -> AsyncIterator[None]:
-    """As `translated`, and Temporal is away when it took longer than so many seconds."""
+    """As `translated`, and Temporal is away when it took longer than so many seconds, or than the budget has left."""
+    seconds = within(seconds)
     with translated(order_id):
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r} in {seconds:g} s") from error
+            raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r} in {seconds:.2g} s") from error

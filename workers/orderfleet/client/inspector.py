@@ -6,17 +6,15 @@ The command line calls it. It only reads, and asks no worker: it answers also wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 
-from orderfleet.client.client import RPC_TIMEOUT
+from orderfleet.client.budget import RPC_TIMEOUT
 from orderfleet.client.errors import translated
-from orderfleet.client.history import HistoryLine, told
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children
+from orderfleet.client.runs import RunHistory, earlier_runs, with_children
 from orderfleet.contracts import names
 from orderfleet.contracts.base import Contract
 
@@ -33,6 +31,8 @@ class WorkflowView(Contract):
     closed_at: datetime | None = None
     history_length: int
     """Events of this run."""
+    earlier_runs: tuple[str, ...] = ()
+    """Ids of the runs that this one continues, oldest first, as far as Temporal still has them."""
     owner: str = ""
     """`namespace/name` of the Order that declared it; empty for an order without one."""
     waits_for: tuple[str, ...] = ()
@@ -66,6 +66,8 @@ class OrderInspector:
             children = pending_children(description)
             described = await asyncio.gather(*(self._describe(child) for child in children))
             memo = await description.memo()
+            earlier = await earlier_runs(self._temporal, description.id, description.run_id)
+            pending = await pending_activities((description, *described), self._temporal.data_converter)
         return WorkflowView(
             workflow_id=description.id,
             run_id=description.run_id,
@@ -74,19 +76,17 @@ class OrderInspector:
             started_at=description.start_time,
             closed_at=description.close_time,
             history_length=description.history_length,
+            earlier_runs=earlier,
             owner=str(memo.get(names.MEMO_OWNER, "")),
             waits_for=tuple(children),
-            pending=tuple(each for found in (description, *described) for each in pending_activities(found)),
+            pending=tuple(pending),
         )
 
-    async def history(self, order_id: str) -> list[HistoryLine]:
-        """The events of the order's last run, in order. Raises as `workflow`."""
-        handle = self._temporal.get_workflow_handle(names.order_workflow_id(order_id))
+    async def history(self, order_id: str) -> list[RunHistory]:
+        """The runs of the order's workflow, oldest first, then those of what it started. Raises as `workflow`."""
         with translated(order_id):
-            events: Sequence[HistoryEvent] = [
-                event async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT)
-            ]
-        return [told(event, event.event_time.ToDatetime(UTC)) for event in events]
+            description = await self._describe(names.order_workflow_id(order_id))
+            return await with_children(self._temporal, description.id, description.run_id)
 
     async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription:
         return await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)

@@ -14,7 +14,9 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription
+from temporalio.converter import DataConverter
 
+from orderfleet.client.failures import readable
 from orderfleet.contracts.base import Contract
 from orderfleet.contracts.status import OrderStatus
 
@@ -50,10 +52,16 @@ _STATES = {
 }
 
 
-def pending_activities(description: WorkflowExecutionDescription) -> list[PendingActivity]:
-    """The pending activities in a workflow's description."""
-    raw = description.raw_description
-    return [_read(description.id, activity) for activity in raw.pending_activities]
+async def pending_activities(
+    descriptions: Iterable[WorkflowExecutionDescription], converter: DataConverter
+) -> list[PendingActivity]:
+    """The pending activities in descriptions of workflows."""
+    found: list[PendingActivity] = []
+    for description in descriptions:
+        raw = description.raw_description
+        await readable(raw, converter)
+        found.extend(_read(description.id, activity) for activity in raw.pending_activities)
+    return found
 
 
 def pending_children(description: WorkflowExecutionDescription) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -16,6 +17,10 @@ _UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us"
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
+
+
+# An order carries some thirty durations, of which few differ, and is read and written at every step.
+_remembered = lru_cache(maxsize=1024)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -30,6 +35,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(microseconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
 
 
+@_remembered
 def format_duration(value: timedelta) -> str:
     """Write a duration in the same notation, without parts that are zero: `1h30m`."""
     left = round(value.total_seconds() * 1_000_000)
@@ -42,9 +48,13 @@ def format_duration(value: timedelta) -> str:
 
 
 def _read(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value  # a number of seconds, or a timedelta: pydantic reads both
-    return float(value) if _SECONDS.fullmatch(value) else parse_duration(value)
+    # A number of seconds, or a timedelta, pydantic reads itself.
+    return _of_text(value) if isinstance(value, str) else value
+
+
+@_remembered
+def _of_text(text: str) -> float | timedelta:
+    return float(text) if _SECONDS.fullmatch(text) else parse_duration(text)
 
 
 Duration = Annotated[

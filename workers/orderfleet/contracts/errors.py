@@ -74,6 +74,10 @@ class StoreUnavailable(OrderfleetError):
     """Postgres is away or too slow. Waited out by the workflow; uses up no attempt."""
 
 
+class PayloadSealed(OrderfleetError):
+    """A payload is encrypted with a key that isn't at hand. Waited out by the workflow; uses up no attempt."""
+
+
 FINAL_ERRORS: Final = tuple(
     error.__name__
     for error in (
@@ -90,3 +94,4 @@ FINAL_ERRORS: Final = tuple(
 """Error types that no further attempt can mend."""
 
 STORE_UNAVAILABLE: Final = StoreUnavailable.__name__
+PAYLOAD_SEALED: Final = PayloadSealed.__name__

@@ -26,10 +26,14 @@ from orderfleet.contracts.policy import OrderPolicy
 class Item(Contract):
     """One line of the order."""
 
-    sku: str
-    qty: int
-    price: Money | None = None
-    """Price of one piece; left out it counts 1.00 unless prices are required."""
+    sku: str = Field(description="What it is, by its number in the shop.", examples=["tea-100"])
+    qty: int = Field(description="How many pieces; at least 1.", examples=[2])
+    price: Money | None = Field(
+        default=None,
+        description="Of one piece, with at most four decimals, best as a string; left out it counts 1.00 unless"
+        " prices are required.",
+        examples=["4.50"],
+    )
 
 
 class Address(Contract):

@@ -45,6 +45,9 @@ class EventKind(StrEnum):
     ATTEMPT_FAILED = "attempt_failed"
     ENDED_FROM_OUTSIDE = "ended_from_outside"
     SHIPPED = "shipped"
+    PARCEL_BOOKED = "parcel_booked"
+    """By the carrier's own word, as is the next."""
+    PARCEL_IN_TRANSIT = "parcel_in_transit"
     DELIVERED = "delivered"
     DELIVERY_UNCONFIRMED = "delivery_unconfirmed"
     CANCELED = "canceled"
@@ -84,12 +87,11 @@ class Progress(Contract):
 class RecordedEvent(Contract):
     """An audit event as it is read back."""
 
-    id: int
-    """Rising in the order the events were recorded."""
+    id: int = Field(description="Rising in the order the events were recorded; `after` goes on from it.")
     kind: EventKind
-    step: Step
+    step: Step = Field(description="Where the order stood.")
     at: datetime
-    detail: dict[str, Any] = Field(default_factory=dict)
+    detail: dict[str, Any] = Field(default_factory=dict, description="What else there is to say, by the kind.")
 
 
 class RecordedOrder(Contract):

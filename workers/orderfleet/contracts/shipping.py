@@ -104,12 +104,22 @@ class BookingState(StrEnum):
     DISPATCHED = "dispatched"
 
 
+class ParcelState(StrEnum):
+    """Where a parcel is, as carriers say it; in this order."""
+
+    BOOKED = "booked"
+    IN_TRANSIT = "in_transit"
+    DELIVERED = "delivered"
+
+
 class CarrierUpdate(Contract):
     """The carrier's word on a shipment; told again, or out of order, it does no harm."""
 
     shipment_id: str
     status: ShipmentStatus
     """`dispatched` for booked or in transit, `delivered`."""
+    parcel: ParcelState | None = None
+    """What the carrier said; None from whoever tells the status alone, which is not recorded until delivered."""
     detail: str = ""
 
 

@@ -55,8 +55,7 @@ class PaymentView(Contract):
     """The order's payment as readers see it."""
 
     id: str
-    status: PaymentStatus | None = None
-    """None until the charge begins."""
+    status: PaymentStatus | None = Field(default=None, description="None until the charge begins.")
     amount: Money
     currency: str
 
@@ -68,8 +67,7 @@ class ShipmentView(Contract):
     status: ShipmentStatus
     carrier: str | None = None
     tracking_number: str | None = None
-    attempts: int = 0
-    """Attempts of `dispatch_carrier` so far."""
+    attempts: int = Field(default=0, description="How often the carrier was asked to take it so far.")
     dispatch_failed_reason: str | None = None
 
 
@@ -97,21 +95,22 @@ class OrderStatus(Contract):
     order_id: str
     workflow_id: str
     run_id: str
-    step: Step
+    step: Step = Field(description="Where it stands; `manual_review` waits for an approval.")
     approved: bool = False
-    canceled: bool = False
+    canceled: bool = Field(default=False, description="Whether it has ended canceled, with all that was done undone.")
     cancel_reason: str | None = None
     address: Address
     payment: PaymentView
-    shipments: tuple[ShipmentView, ...] = ()
-    dispatch_failed_reason: str | None = None
-    last_error: str | None = None
-    retries: dict[str, int] = Field(default_factory=dict)
-    """Attempts beyond the first, by step."""
-    declared: DeclarationResult = DeclarationResult()
+    shipments: tuple[ShipmentView, ...] = Field(default=(), description="One an attempt to ship it, the last one last.")
+    dispatch_failed_reason: str | None = Field(default=None, description="Why the last shipment could not go.")
+    last_error: str | None = Field(default=None, description="The last failure of a step; the step may be over since.")
+    retries: dict[str, int] = Field(default_factory=dict, description="Attempts beyond the first, by step.")
+    declared: DeclarationResult = Field(
+        default=DeclarationResult(), description="The last edit of the Order in Kubernetes, and what became of it."
+    )
     created_at: datetime
     updated_at: datetime
-    completed_at: datetime | None = None
+    completed_at: datetime | None = Field(default=None, description="None while it goes on.")
 
     @property
     def ended(self) -> bool:

@@ -16,6 +16,7 @@ from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.survey import keep_taking
 from orderfleet.operator.watch import kopf_settings
 from orderfleet.runtime.backlog import Backlog
+from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
@@ -36,6 +37,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     metrics = OperatorMetrics()
     temporal = await connect_temporal(settings, lazy=True)
     async with (
+        renewed(temporal, settings),
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
     ):

@@ -35,6 +35,8 @@ _ONCE = frozenset(EventKind) - {
     EventKind.CHANGE_REFUSED,
     EventKind.DECLARED,
     EventKind.DISPATCH_FAILED,
+    EventKind.PARCEL_BOOKED,
+    EventKind.PARCEL_IN_TRANSIT,
 }
 """Events that an order has at most once."""
 

@@ -45,6 +45,10 @@ class OrderState(BaseModel):
     delivery_deadline: datetime | None = None
     delivered: list[str] = Field(default_factory=list)
     """Shipments that the carrier says are delivered; it may say so before its booking is answered."""
+    delivered_detail: dict[str, str] = Field(default_factory=dict)
+    """What it said with it, by shipment."""
+    heard: list[str] = Field(default_factory=list)
+    """The carrier's other words that are in the audit trail, as `delivery` writes them down."""
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None

@@ -16,7 +16,7 @@ from orderfleet.orders.settle import SettleWorkflow
 from orderfleet.orders.sweep import SweepWorkflow
 from orderfleet.orders.upkeep import UpkeepActivities
 from orderfleet.orders.workflow import OrderWorkflow
-from orderfleet.payments import payment_provider
+from orderfleet.payments import adapter, payment_provider
 from orderfleet.payments.measured import MeasuredPayments
 from orderfleet.ports import ClosedWorkflows, OrphanStore, PaymentProvider
 from orderfleet.runtime.process import Stop
@@ -55,7 +55,7 @@ def duty(
 
 def wired(settings: Settings, database: Database, provider: PaymentProvider) -> Wire:
     """The duty over the record and the provider; the fleet's sweep is started beside it."""
-    measured = MeasuredPayments(provider, CallMetrics("payments", settings.payment_provider))
+    measured = MeasuredPayments(provider, CallMetrics("payments", adapter(settings)))
     told = RecordMetrics()
 
     async def wire(client: Client) -> Duty:

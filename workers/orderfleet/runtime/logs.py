@@ -22,9 +22,10 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 
 
 def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The running trace, unless whoever wrote the line, or bound its context, named another."""
     found = trace_id()
     if found is not None:
-        event["trace_id"] = found
+        event.setdefault("trace_id", found)
     return event
 
 

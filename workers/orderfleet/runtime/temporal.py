@@ -12,10 +12,10 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client, Interceptor
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime, TelemetryConfig
 
+from orderfleet.runtime.credentials import connect_config, explained
+from orderfleet.runtime.encryption import data_converter
 from orderfleet.runtime.settings import Settings
 from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
@@ -26,7 +26,7 @@ _LONGEST_WAIT: Final = 10.0
 
 
 async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: bool = False) -> Client:
-    """Connect with the pydantic data converter.
+    """Connect with the data converter that the settings ask for.
 
     Args:
         settings: names address and namespace, or leaves them to Temporal's own settings.
@@ -35,15 +35,17 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
 
     Raises:
         RuntimeError: Temporal could not be reached.
+        WrongKeys: the key to encrypt with can't be read.
+        WrongCredentials: a file that Temporal's settings name can't be used.
     """
-    config = ClientConfig.load_client_connect_config()
+    config = connect_config(settings)
     return await Client.connect(
         settings.temporal_address or config.get("target_host") or "127.0.0.1:7233",
         namespace=settings.temporal_namespace or config.get("namespace") or "default",
         tls=config.get("tls"),
         api_key=config.get("api_key"),
         rpc_metadata=config.get("rpc_metadata") or {},
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(settings),
         interceptors=_tracing() if settings.otlp_endpoint else [],
         runtime=runtime,
         lazy=lazy,
@@ -63,7 +65,7 @@ async def connect_patiently(settings: Settings, *, runtime: Runtime | None = Non
         try:
             return await connect(settings, runtime=runtime)
         except RuntimeError as error:
-            _log.warning("Temporal is away, trying again", wait_seconds=wait, error=str(error))
+            _log.warning("Temporal is away, trying again", wait_seconds=wait, error=explained(str(error)))
         await asyncio.sleep(wait)
         wait = min(wait * 2, _LONGEST_WAIT)
 

@@ -14,9 +14,16 @@ from typing import Any, Final
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
+from temporalio.worker import (
+    Interceptor,
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkflowRunner,
+)
 
 from orderfleet.runtime.around_activity import ActivityIdentity
+from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
@@ -42,14 +49,23 @@ Wire = Callable[[Client], Awaitable[Duty]]
 """Makes a duty once there is a connection."""
 
 
-def build(client: Client, settings: Settings, duty: Duty) -> Worker:
-    """Make the worker; it polls once it is run."""
+def build(client: Client, settings: Settings, duty: Duty, runner: WorkflowRunner | None = None) -> Worker:
+    """Make the worker; it polls once it is run.
+
+    Args:
+        client: a connected one.
+        settings: of the worker.
+        duty: what it serves.
+        runner: of workflow code. The default has no sandbox, which would load the workflows' modules
+            again for every run; tests give the sandbox, so that what it forbids is found there.
+    """
     return Worker(
         client,
         task_queue=duty.task_queue,
         workflows=duty.workflows,
         activities=duty.activities,
         interceptors=[ActivityIdentity(), *duty.interceptors],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_cached_workflows=settings.worker_cached_workflows,
         max_concurrent_workflow_tasks=settings.worker_workflow_slots,
         max_concurrent_activities=settings.worker_activity_slots,
@@ -76,14 +92,15 @@ async def serve(settings: Settings, stop: Stop, wires: Sequence[Wire]) -> None:
             return
         client, duties = wiring.result()
         workers = [build(client, settings, duty) for duty in duties]
-        running = [asyncio.ensure_future(worker.run()) for worker in workers]
-        problem = None
-        _log.info("polling", task_queues=[duty.task_queue for duty in duties])
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        problem = "draining"
-        await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
+        async with renewed(client, settings):
+            running = [asyncio.ensure_future(worker.run()) for worker in workers]
+            problem = None
+            _log.info("polling", task_queues=[duty.task_queue for duty in duties])
+            stopping = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            problem = "draining"
+            await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
 
 
 async def _wired(settings: Settings, wires: Sequence[Wire]) -> tuple[Client, list[Duty]]:

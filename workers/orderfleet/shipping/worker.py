@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from temporalio.client import Client
 
+from orderfleet.carriers import adapter
 from orderfleet.carriers import carrier as named_carrier
 from orderfleet.carriers.measured import MeasuredCarrier
 from orderfleet.ports import Carrier
@@ -39,7 +40,7 @@ def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
 
 def wired(settings: Settings, database: Database, carrier: Carrier) -> Wire:
     """The duty over the record and the carrier."""
-    measured = MeasuredCarrier(carrier, CallMetrics("carrier", settings.carrier))
+    measured = MeasuredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
 
     async def wire(_client: Client) -> Duty:
         return duty(settings, OrderRecord(database), measured)

@@ -26,7 +26,9 @@ def kubeconfig(folder: Path) -> Path:
     return folder / "kubeconfig"
 
 
-def part(folder: Path, program: Path, etcd_url: str, *, port: int = DEFAULT_PORT) -> Part:
+def part(
+    folder: Path, program: Path, etcd_url: str, *, port: int = DEFAULT_PORT, more_flags: tuple[str, ...] = ()
+) -> Part:
     """Return the server with its certificates and kubeconfig in `folder`, its objects in etcd."""
     pki = folder / "pki"
 
@@ -41,7 +43,7 @@ def part(folder: Path, program: Path, etcd_url: str, *, port: int = DEFAULT_PORT
         return answers(f"https://{ports.HOST}:{given['https']}/readyz", context)
 
     def command(given: Ports) -> Command:
-        return Command((str(program), *_flags(pki, etcd_url, given["https"])), folder)
+        return Command((str(program), *_flags(pki, etcd_url, given["https"]), *more_flags), folder)
 
     return Part(name=APISERVER, ports={"https": port}, command=command, ready=ready, prepare=prepare)
 

@@ -2,7 +2,7 @@
 
 Called by the order and shipping workflows only. The attempts in a policy count business and
 provider failures; `StoreUnavailable` ends the activity at once and is waited out here, on durable
-timers, with the attempts that are left.
+timers, with the attempts that are left. So is a worker that can't decrypt, once the attempts are over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE
+    from orderfleet.contracts.errors import FINAL_ERRORS, PAYLOAD_SEALED, STORE_UNAVAILABLE
     from orderfleet.contracts.policy import LOCAL_ATTEMPT_TIMEOUT, OutagePolicy, StepPolicy
     from orderfleet.contracts.steps import StepInput
 
@@ -53,8 +53,7 @@ class StepFailed(Exception):
     """
 
     def __init__(self, failure: FailureError) -> None:
-        cause = failure.cause if isinstance(failure, ActivityError) and failure.cause is not None else failure
-        self.cause = cause
+        self.cause = cause = _cause(failure)
         self.type = (cause.type or "") if isinstance(cause, ApplicationError) else type(cause).__name__
         """Class name of what the activity raised; `TimeoutError` for a time-out."""
         super().__init__(_told(failure, cause))
@@ -66,8 +65,8 @@ class StepFailed(Exception):
 
     @property
     def outage(self) -> bool:
-        """Whether the store was away."""
-        return self.type == STORE_UNAVAILABLE
+        """Whether the store was away, or the worker had no key to read what it was given."""
+        return self.type in {STORE_UNAVAILABLE, PAYLOAD_SEALED}
 
 
 class StepRunner:
@@ -168,6 +167,13 @@ def _failed(error: FailureError) -> StepFailed:
     if is_cancelled_exception(error):
         raise error
     return StepFailed(error)
+
+
+def _cause(failure: FailureError) -> BaseException:
+    cause = failure.cause if isinstance(failure, ActivityError) and failure.cause is not None else failure
+    # The SDK wraps what the codec raised in a failure to decode that has no type.
+    below = cause.__cause__ if isinstance(cause, ApplicationError) and not cause.type else None
+    return below if isinstance(below, ApplicationError) and below.type == PAYLOAD_SEALED else cause
 
 
 def _told(failure: FailureError, cause: BaseException) -> str:

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from typing import Any, overload
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 from orderfleet.contracts.record import AuditEvent
 
+_NUL = r"\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # A NUL in JSON text: the escape, unless its backslash is itself escaped.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -22,13 +24,21 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 def as_json(value: BaseModel | Sequence[BaseModel]) -> str:
     """The JSON of one model or of several; decimals are strings in it, exact."""
+    try:
+        text = to_json(value).decode()
+    except PydanticSerializationError:
+        # It refuses surrogates; this way is slower.
+        text = _without_surrogates(_in_python(value))
+    return _ESCAPED_NUL.sub(rf"\1{_REPLACEMENT}", text) if _NUL in text else text
+
+
+def _in_python(value: BaseModel | Sequence[BaseModel]) -> str:
     content: Any = (
         value.model_dump(mode="json")
         if isinstance(value, BaseModel)
         else [one.model_dump(mode="json") for one in value]
     )
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return _without_surrogates(_ESCAPED_NUL.sub(rf"\1{_REPLACEMENT}", text))
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def events_alone(events: Sequence[AuditEvent]) -> str:

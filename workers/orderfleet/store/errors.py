@@ -7,6 +7,7 @@ wait for it forever.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -45,6 +46,16 @@ def translated() -> Iterator[None]:
     try:
         with _without_values():
             yield
+    except ssl.SSLCertVerificationError as error:
+        raise StoreUnavailable(
+            "Postgres shows a certificate that isn't by an authority of `sslrootcert` in ORDERFLEET_DATABASE_URL, or is"
+            f" for another name: {told(error)}"
+        ) from error
+    except FileNotFoundError as error:
+        raise StoreUnavailable(
+            "a file that ORDERFLEET_DATABASE_URL names isn't there: see `sslrootcert`, `sslcert`, `sslkey`, and the"
+            " host where that is a socket"
+        ) from error
     except _AWAY as error:
         raise StoreUnavailable(f"Postgres did not answer: {told(error)}") from error
     except _NOT_READY as error:

@@ -27,8 +27,10 @@ create table if not exists schema_migrations (
     number      integer primary key,
     name        text        not null,
     checksum    text        not null,
-    applied_at  timestamptz not null default now()
-)
+    applied_at  timestamptz not null default now(),
+    oldest      integer
+);
+alter table schema_migrations add column if not exists oldest integer
 """
 
 
@@ -47,7 +49,8 @@ async def migrate(
         database_url: of the database itself; its user must be allowed to create tables.
         directory: of the files; by default those of this installation.
         wait: how long Postgres may take to come up.
-        accept_newer: whether the database may have files of a later version: after a rollback it has.
+        accept_newer: whether the database may have files of a later version, as long as they don't leave this
+            one behind: after a rollback it has.
 
     Raises:
         MigrationError: a file failed, or the files don't fit what was applied.
@@ -55,7 +58,7 @@ async def migrate(
     """
     migrations = read(directory or default_directory())
     done: list[str] = []
-    async with _connected(database_url, wait) as connection:
+    async with connected(database_url, wait) as connection:
         await connection.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
         await connection.fetch("select pg_advisory_lock($1)", _LOCK)
         await connection.execute("reset lock_timeout")
@@ -75,7 +78,7 @@ async def pending(
 ) -> list[str]:
     """Names of the files that `migrate` would apply; changes nothing. Raises as `migrate`."""
     migrations = read(directory or default_directory())
-    async with _connected(database_url, wait) as connection:
+    async with connected(database_url, wait) as connection:
         found = outstanding(migrations, await _applied(connection), accept_newer=accept_newer)
         return [migration.name for migration in found]
 
@@ -85,10 +88,11 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
         async with connection.transaction():
             await connection.execute(migration.sql)
             await connection.execute(
-                "insert into schema_migrations (number, name, checksum) values ($1, $2, $3)",
+                "insert into schema_migrations (number, name, checksum, oldest) values ($1, $2, $3, $4)",
                 migration.number,
                 migration.name,
                 migration.checksum,
+                migration.oldest,
             )
     except asyncpg.PostgresError as error:
         if is_away(error):
@@ -106,12 +110,18 @@ def _place(error: asyncpg.PostgresError, sql: str) -> str:
 async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, Applied]:
     if await connection.fetchval("select to_regclass('schema_migrations') is null"):
         return {}
-    rows = await connection.fetch("select number, name, checksum from schema_migrations")
-    return {row["number"]: Applied(row["name"], row["checksum"]) for row in rows}
+    # Whole rows: `pending` changes nothing, so the table may be from before it had the last column.
+    rows = await connection.fetch("select * from schema_migrations")
+    return {row["number"]: Applied(row["name"], row["checksum"], row.get("oldest")) for row in rows}
 
 
 @asynccontextmanager
-async def _connected(url: str, wait: timedelta) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def connected(url: str, wait: timedelta) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of one command, beside the pool, once Postgres is up.
+
+    Raises:
+        StoreUnavailable: Postgres did not answer within `wait`.
+    """
     with translated():
         connection = await _connect(url, wait)
         try:

@@ -16,6 +16,7 @@ from typing import Final
 from orderfleet.contracts.errors import OrderfleetError
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_OLDEST: Final = re.compile(r"^-- oldest: (.*)$", re.MULTILINE)
 
 
 class MigrationError(OrderfleetError):
@@ -31,6 +32,8 @@ class Migration:
     checksum: str
     """SHA-256 of the text, in hex; line ends don't count."""
     sql: str
+    oldest: int | None = None
+    """Number of the migration that a release must have to work on the schema after this one; None: any will do."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Applied:
 
     name: str
     checksum: str
+    oldest: int | None = None
 
 
 def default_directory() -> Path:
@@ -58,7 +62,7 @@ def read(directory: Path) -> list[Migration]:
     """The migrations in `directory`, in order.
 
     Raises:
-        MigrationError: a name is wrong, or the numbers have a gap or a duplicate.
+        MigrationError: a name is wrong, or the numbers have a gap or a duplicate, or an `-- oldest:` is none of them.
     """
     found: list[Migration] = []
     for path in sorted(directory.glob("*.sql")):
@@ -66,7 +70,8 @@ def read(directory: Path) -> list[Migration]:
         if match is None:
             raise MigrationError(f"{path} is not named like 0001_what_it_does.sql; rename it")
         sql = path.read_text(encoding="utf-8")
-        found.append(Migration(int(match[1]), path.name, hashlib.sha256(sql.encode()).hexdigest(), sql))
+        checksum = hashlib.sha256(sql.encode()).hexdigest()
+        found.append(Migration(int(match[1]), path.name, checksum, sql, _oldest(path.name, int(match[1]), sql)))
     if not found:
         raise MigrationError(f"there are no migrations in {directory}")
     for expected, migration in enumerate(found, start=1):
@@ -80,6 +85,17 @@ def read(directory: Path) -> list[Migration]:
     return found
 
 
+def _oldest(name: str, number: int, sql: str) -> int | None:
+    told = _OLDEST.search(sql)
+    if told is None:
+        return None
+    if not re.fullmatch(r"\d{4}", told[1]) or not 0 < int(told[1]) < number:
+        raise MigrationError(
+            f"{name}: `-- oldest: {told[1]}` is no earlier migration's number; write `-- oldest: 0001`"
+        )
+    return int(told[1])
+
+
 def outstanding(
     migrations: Sequence[Migration], applied: Mapping[int, Applied], *, accept_newer: bool = False
 ) -> list[Migration]:
@@ -91,7 +107,7 @@ def outstanding(
         accept_newer: the database may have files of a later version, beyond the last one here.
 
     Raises:
-        MigrationError: what it has was changed, renamed, renumbered or removed since.
+        MigrationError: what it has was changed, renamed, renumbered or removed since, or leaves this release behind.
     """
     by_number = {migration.number: migration for migration in migrations}
     number_of = {migration.name[5:]: migration.number for migration in migrations}
@@ -106,7 +122,7 @@ def outstanding(
             other = by_number[number_of[was.name[5:]]].name
             raise MigrationError(f"{was.name} was applied and is now numbered {other}; give it back its number")
         elif accept_newer and number > migrations[-1].number:
-            continue
+            _refuse_if_left_behind(was, migrations[-1])
         elif now is not None:
             raise MigrationError(f"{was.name} was applied and is now called {now.name}; give it back its name")
         else:
@@ -115,3 +131,11 @@ def outstanding(
                 " (this one is older), or restore the file"
             )
     return [migration for migration in migrations if migration.number not in applied]
+
+
+def _refuse_if_left_behind(was: Applied, newest: Migration) -> None:
+    if was.oldest is not None and was.oldest > newest.number:
+        raise MigrationError(
+            f"the database has {was.name}, which only works with releases that have number {was.oldest:04d};"
+            f" the newest here is {newest.name}: go back to a later release, or restore a backup from before"
+        )

@@ -83,6 +83,11 @@ def beginning(order_id: str, uid: str, owner: str) -> Iterator[Beginning]:
         root.end()
 
 
+def begun_trace(order_id: str) -> str | None:
+    """The trace (hexadecimal) of an order without a UID that was begun here; None where it is the caller's."""
+    return None if ambient.get_value(CAME_ALONG) else trace.format_trace_id(trace_id_of(order_id))
+
+
 @contextmanager
 def belonging(order_id: str, uid: str = "") -> Iterator[None]:
     """What happens in it belongs to the order's trace, unless it belongs to another one already."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from orderfleet.api.auth.access import Access, Authenticator
 from orderfleet.api.auth.jwt import Jwts
 from orderfleet.api.auth.keys import Keys
+from orderfleet.api.auth.roles import ClaimedRoles, roles_by_name
 from orderfleet.api.auth.tokens import TokensFile
 from orderfleet.api.startup import UnsafeSettings
 from orderfleet.runtime.settings import ApiAuth, Environment, Settings
@@ -22,7 +23,7 @@ def access_of(settings: Settings) -> Access:
     """How callers are known.
 
     Raises:
-        UnsafeSettings: there is no choice, or what it needs isn't set.
+        UnsafeSettings: there is no choice, or what it needs isn't set or is wrong.
         WrongTokensFile: a tokens file can't be read or is wrong.
     """
     local = settings.environment is Environment.LOCAL
@@ -41,7 +42,7 @@ def _people(settings: Settings) -> Authenticator | None:
                 Keys(url),
                 issuer=_needed(settings.api_jwt_issuer, "ORDERFLEET_API_JWT_ISSUER", ApiAuth.JWT),
                 audience=_needed(settings.api_jwt_audience, "ORDERFLEET_API_JWT_AUDIENCE", ApiAuth.JWT),
-                roles_claim=settings.api_jwt_roles_claim,
+                roles=ClaimedRoles(settings.api_jwt_roles_claim, roles_by_name(settings.api_jwt_roles)),
             )
         case ApiAuth.NONE:
             return None

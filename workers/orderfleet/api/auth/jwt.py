@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import jwt
 
-from orderfleet.api.auth.access import Caller, Role, Unauthenticated
+from orderfleet.api.auth.access import Caller, Unauthenticated
 from orderfleet.api.auth.keys import Keys
+from orderfleet.api.auth.roles import ClaimedRoles
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric only: with the others, whoever can check a token can make one."""
@@ -22,14 +23,14 @@ class Jwts:
         keys: of the issuer.
         issuer: `iss` of its tokens.
         audience: what must stand in `aud`.
-        roles_claim: where the roles stand: a list, or text with spaces between.
+        roles: finds the roles in a token's claims.
     """
 
-    def __init__(self, keys: Keys, *, issuer: str, audience: str, roles_claim: str) -> None:
+    def __init__(self, keys: Keys, *, issuer: str, audience: str, roles: ClaimedRoles) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
-        self._roles_claim = roles_claim
+        self._roles = roles
 
     async def caller(self, token: str) -> Caller:
         """Whose token it is.
@@ -53,9 +54,4 @@ class Jwts:
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated(f"the token is not valid: {error}") from None
-        return Caller(str(claims["sub"]), _roles(claims.get(self._roles_claim)))
-
-
-def _roles(told: Any) -> frozenset[Role]:
-    names = told.split() if isinstance(told, str) else told if isinstance(told, list) else []
-    return frozenset(role for role in Role if role in names)
+        return Caller(str(claims["sub"]), self._roles.of(claims))

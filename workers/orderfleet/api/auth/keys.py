@@ -15,6 +15,7 @@ import jwt
 import structlog
 
 from orderfleet.api.auth.access import KeysUnavailable, Unauthenticated
+from orderfleet.client.budget import within
 
 _log = structlog.get_logger()
 
@@ -22,7 +23,9 @@ LIFETIME_SECONDS: Final = 600.0
 """After which keys are fetched again, so that a key that was withdrawn is forgotten."""
 LEAST_GAP_SECONDS: Final = 10.0
 """Between two fetches: tokens with made-up key ids must not become requests to the provider."""
-_TIMEOUT_SECONDS: Final = 1.5
+_TIMEOUT_SECONDS: Final = 5.0
+_PART: Final = 0.5
+"""Of the caller's budget at most: the provider may hang, and with it what the caller came for."""
 _SYMMETRIC: Final = "oct"
 
 
@@ -79,7 +82,7 @@ class Keys:
                 _log.warning("the keys could not be fetched", url=self._url, error=f"{type(error).__name__}: {error}")
 
     async def _fetch(self) -> dict[str, jwt.PyJWK]:
-        bound = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+        bound = aiohttp.ClientTimeout(total=within(_TIMEOUT_SECONDS, part=_PART))
         async with (
             aiohttp.ClientSession(timeout=bound, raise_for_status=True) as session,
             session.get(self._url) as answer,

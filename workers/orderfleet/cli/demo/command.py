@@ -51,8 +51,9 @@ _HELP: Final = (
 def demo(scenario: Annotated[Choice, typer.Argument(help=_HELP)] = _HAPPY) -> None:
     """Follow an order from `kubectl apply` to its end, and check Kubernetes, money and parcels then.
 
-    The local stack is started if it isn't up, and left running: look around, then `make down`. Settings
-    that a scenario needs are put back when it is over.
+    The local stack is started if it isn't up, and left running: look around, then `make down`.
+
+    Settings that a scenario needs are put back when it is over.
     """
     from orderfleet.cli.demo import stage  # noqa: PLC0415 - `--help` needs none of these
     from orderfleet.cli.demo.outcome import summary  # noqa: PLC0415

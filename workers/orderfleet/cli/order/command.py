@@ -23,7 +23,9 @@ app.command(
     "list", epilog=example("list --limit 50", "list --step manual_review -o json | jq -r '.orders[].order_id'")
 )(listing.list_orders)
 app.command(epilog=example("describe ord-1", "describe ord-1 -o yaml"))(describe.describe)
-app.command(epilog=example("history ord-1", "history ord-1 -o json | jq -r '.[].type'"))(history.history)
+app.command(epilog=example("history ord-1", "history ord-1 --order-only", "history ord-1 -o json | jq -r '.[].type'"))(
+    history.history
+)
 app.command(epilog=example("events ord-1", "events ord-1 -o json | jq '.[].kind'"))(views.events)
 app.command(epilog=example("watch ord-1", "watch ord-1 -o json | jq -r .step"))(watch.watch)
 app.command(epilog=example("approve ord-1"))(changes.approve)

@@ -1,27 +1,46 @@
-"""`orderfleet order history`: what Temporal wrote down of an order's workflow, event by event."""
+"""`orderfleet order history`: what Temporal wrote down of an order's workflows, run by run, event by event."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from orderfleet.cli.exits import Failed
 from orderfleet.cli.order.session import TABLE, OrderId, ask
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, time_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from orderfleet.cli.connection import Reach
-    from orderfleet.client import HistoryLine
+    from orderfleet.client import RunHistory
 
 
-def history(order_id: OrderId, output: OutputOption = TABLE) -> None:
-    """Show the history of the order's workflow in Temporal; `events` is the audit trail, which outlives it."""
+def history(
+    order_id: OrderId,
+    output: OutputOption = TABLE,
+    *,
+    shipments: Annotated[
+        bool,
+        typer.Option("--shipments/--order-only", help="Also what the order's workflow started: shipments, refund."),
+    ] = True,
+) -> None:
+    """Show what Temporal has of the order: every run of its workflow, then its shipments'.
+
+    `events` is the audit trail, which outlives it.
+    """
     found = ask(lambda there: _read(there, order_id), "reading the history")
-    console().print(_table(found)) if output is Output.TABLE else print_document(found, output)
+    runs = found if shipments else [run for run in found if run.workflow_id == found[0].workflow_id]
+    if output is not Output.TABLE:
+        print_document(_lines(runs), output)
+        return
+    for part in _parts(runs):
+        console().print(part)
 
 
-async def _read(there: Reach, order_id: str) -> list[HistoryLine]:
+async def _read(there: Reach, order_id: str) -> list[RunHistory]:
     """The history.
 
     Raises:
@@ -40,10 +59,25 @@ async def _read(there: Reach, order_id: str) -> list[HistoryLine]:
         ) from None
 
 
-def _table(lines: list[HistoryLine]) -> Table:
+def _lines(runs: list[RunHistory]) -> list[dict[str, Any]]:
+    """A flat list: programs filter it by workflow and run."""
+    return [
+        {"workflow_id": run.workflow_id, "run_id": run.run_id, **line.model_dump(mode="json")}
+        for run in runs
+        for line in run.events
+    ]
+
+
+def _parts(runs: list[RunHistory]) -> Iterator[RenderableType]:
+    """A head and a table for each run."""
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
-    table = plain_table("ID", "TIME", "TYPE", "WHAT")
-    for line in lines:
-        table.add_row(str(line.id), time_text(line.at), line.type, Text(line.what))
-    return table
+    for number, run in enumerate(runs):
+        same = [one.run_id for one in runs if one.workflow_id == run.workflow_id]
+        which = f"run {same.index(run.run_id) + 1} of {len(same)}"
+        gap = "\n" if number else ""
+        yield Text(f"{gap}{run.workflow_id}  {which}  {run.run_id}", "bold")
+        table = plain_table("ID", "TIME", "TYPE", "WHAT")
+        for line in run.events:
+            table.add_row(str(line.id), time_text(line.at), line.type, Text(line.what))
+        yield table

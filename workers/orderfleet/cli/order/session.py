@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from orderfleet.cli import connection, loop, progress
+from orderfleet.cli.order.completion import order_ids
 from orderfleet.cli.show import Output
 
 if TYPE_CHECKING:
     from orderfleet.cli.connection import Reach
     from orderfleet.runtime.settings import Settings
 
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
+OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order's id.", autocompletion=order_ids)]
 Street = Annotated[str | None, typer.Option(help="Of the new address.")]
 City = Annotated[str | None, typer.Option(help="Of the new address.")]
 State = Annotated[str | None, typer.Option(help="Of the new address.")]

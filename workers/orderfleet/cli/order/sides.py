@@ -80,7 +80,8 @@ def _head(sides: Sides) -> list[tuple[str, object]]:
         rows += [("payment", money), ("address", address), ("created", time_text(status.created_at))]
     if workflow is not None:
         rows.append(("workflow", f"{workflow.workflow_id}  {workflow.state}  {workflow.history_length} events"))
-        rows.append(("run", workflow.run_id))
+        earlier = len(workflow.earlier_runs)
+        rows.append(("run", f"{workflow.run_id}  number {earlier + 1}" if earlier else workflow.run_id))
         rows.append(("waits for", ", ".join(workflow.waits_for)))
     if sides.kubernetes is not None:
         order = sides.kubernetes

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from orderfleet.cli.exits import Wrong
+from orderfleet.cli.order.completion import order_ids
 from orderfleet.cli.order.session import NO_REASON, TABLE, City, Country, State, Street, Zip, ask
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, step_text, time_text
 
@@ -37,8 +38,12 @@ class Signal(StrEnum):
 
 
 def signal(
-    order_id: Annotated[str | None, typer.Argument(metavar="ID", help="Asked for when left out.")] = None,
-    which: Annotated[Signal | None, typer.Argument(metavar="SIGNAL", help=", ".join(Signal) + ".")] = None,
+    order_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Asked for when left out.", autocompletion=order_ids)
+    ] = None,
+    which: Annotated[
+        Signal | None, typer.Argument(metavar="SIGNAL", help="What to tell it; asked for when left out.")
+    ] = None,
     *,
     reason: Annotated[str | None, typer.Option(help="Why an order is canceled.")] = None,
     street: Street = None,

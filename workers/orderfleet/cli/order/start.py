@@ -25,7 +25,7 @@ def start(
     ] = None,
     output: OutputOption = TABLE,
 ) -> None:
-    """Start an order; the same order again is the same order, once.
+    """Start an order; started again with the same id and content it is still one order.
 
     Without a file a sample item and address stand in, where ORDERFLEET_SAMPLE_ORDERS is on.
     """

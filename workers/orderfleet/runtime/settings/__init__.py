@@ -14,10 +14,11 @@ from orderfleet.contracts.policy import OrderPolicy
 from orderfleet.runtime.settings.api import ApiAuth, ApiSettings
 from orderfleet.runtime.settings.base import PREFIX
 from orderfleet.runtime.settings.connections import ConnectionSettings
+from orderfleet.runtime.settings.encryption import EncryptionSettings
 from orderfleet.runtime.settings.operator import OperatorSettings
 from orderfleet.runtime.settings.orders import OrderSettings
 from orderfleet.runtime.settings.process import Environment, LogFormat, ProcessSettings
-from orderfleet.runtime.settings.provider_checks import SIMULATED, check_timeout, check_url
+from orderfleet.runtime.settings.provider_checks import NOBODY, check_timeout, check_url
 from orderfleet.runtime.settings.providers import ProviderSettings
 from orderfleet.runtime.settings.steps import StepSettings
 from orderfleet.runtime.settings.telemetry import TelemetrySettings
@@ -35,6 +36,7 @@ class Settings(
     OrderSettings,
     ApiSettings,
     WorkerSettings,
+    EncryptionSettings,
     ConnectionSettings,
     ProcessSettings,
 ):
@@ -42,11 +44,11 @@ class Settings(
 
     @model_validator(mode="after")
     def _providers_fit(self) -> Self:
-        if self.payment_provider != SIMULATED:
+        if self.payment_provider not in NOBODY:
             check_url(self, "payment_provider", "payment_url")
             check_timeout(self, "payment_timeout", "charge_timeout")
             check_timeout(self, "payment_timeout", "refund_timeout")
-        if self.carrier != SIMULATED:
+        if self.carrier not in NOBODY:
             check_url(self, "carrier", "carrier_url")
             check_timeout(self, "carrier_timeout", "dispatch_carrier_timeout")
         return self

@@ -48,7 +48,15 @@ class ApiSettings(Group):
     api_jwt_issuer: str | None = Field(default=None, description="`iss` of the provider's tokens.")
     api_jwt_audience: str | None = Field(default=None, description="What must stand in `aud` of its tokens.")
     api_jwt_roles_claim: str = Field(
-        default="roles", description="Claim that holds a token's roles: a list, or text with spaces between."
+        default="roles",
+        min_length=1,
+        description="Claim that holds a token's roles: a list, or text with spaces between. Dots lead into claims"
+        " (`realm_access.roles`) unless a claim has that very name (`https://example.com/roles`).",
+    )
+    api_jwt_roles: str = Field(
+        default="",
+        description="What the provider's roles are here: `orders-admin=operate,orders-support=read`; no others count"
+        " then. Empty: the provider calls them `read`, `operate`, `carrier`.",
     )
     api_body_limit: int = Field(
         default=1024 * 1024, ge=1024, description="Longest body of a request to the API, in bytes."

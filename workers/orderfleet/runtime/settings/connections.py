@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -27,6 +28,17 @@ class ConnectionSettings(Group):
         validation_alias=names("DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the record. `postgresql+asyncpg://` is read too.",
     )
+    database_runtime_role: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Role of Postgres that workers, operator and API log in as, where another one migrates:"
+        " `orderfleet migrate` gives it what they need and nothing more.",
+    )
+    prune_after: Duration | None = Field(
+        default=None,
+        gt=timedelta(0),
+        description="How long after its end `orderfleet prune` removes an order's trail; unset: it has to be told.",
+    )
     database_pool_size: int = Field(default=10, ge=1, description="Connections a process holds at most.")
     database_timeout: Duration = Field(
         default=parse_duration("2s"),
@@ -36,8 +48,14 @@ class ConnectionSettings(Group):
     temporal_address: str | None = Field(
         default=None,
         validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
-        description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide.",
+        description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide,"
+        " which also set TLS (`TEMPORAL_TLS_…`).",
     )
     temporal_namespace: str | None = Field(
         default=None, description="Temporal namespace. Unset: Temporal's own settings decide, else `default`."
+    )
+    temporal_api_key_file: Path | None = Field(
+        default=None,
+        description="File of the API key for Temporal, read again when it changes. It turns TLS on unless"
+        " `TEMPORAL_TLS` says otherwise.",
     )

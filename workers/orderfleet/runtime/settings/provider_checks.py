@@ -17,6 +17,8 @@ from orderfleet.runtime.settings.base import variable
 
 SIMULATED: Final = "simulated"
 HTTP: Final = "http"
+NOBODY: Final = (None, SIMULATED)
+"""Choices that call nobody."""
 
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 

@@ -9,19 +9,26 @@ from pydantic import Field
 
 from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.runtime.settings.base import Group
-from orderfleet.runtime.settings.provider_checks import SIMULATED, ServiceUrl
+from orderfleet.runtime.settings.provider_checks import ServiceUrl
 
 
 class ProviderSettings(Group):
     """Settings of payment provider and carrier."""
 
-    payment_provider: str = Field(
-        default=SIMULATED,
-        description="Adapter of the payment provider: `simulated`, `http`, or one that a package registered.",
+    payment_provider: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Adapter of the payment provider: `simulated`, `http`, or one that a package registered."
+        " Without a choice it is `simulated` where the environment is `local`; elsewhere its worker doesn't start.",
     )
     payment_url: ServiceUrl = Field(default="", description="Where the payment provider is, for `http`.")
     payment_token_file: Path | None = Field(
         default=None, description="File of the payment provider's bearer token, read anew for each call."
+    )
+    payment_ca_file: Path | None = Field(
+        default=None,
+        description="File of the certificate authorities, in PEM, that the payment provider's certificate may be by;"
+        " read again when it changes. Unset trusts the system's.",
     )
     payment_timeout: Duration = Field(
         default=parse_duration("1500ms"),
@@ -29,12 +36,20 @@ class ProviderSettings(Group):
         description="One call to the payment provider. It has to fit into the attempts to charge and to give back,"
         " beside the database's time-out.",
     )
-    carrier: str = Field(
-        default=SIMULATED, description="Adapter of the carrier: `simulated`, `http`, or one that a package registered."
+    carrier: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Adapter of the carrier: `simulated`, `http`, or one that a package registered."
+        " Without a choice it is `simulated` where the environment is `local`; elsewhere its worker doesn't start.",
     )
     carrier_url: ServiceUrl = Field(default="", description="Where the carrier is, for `http`.")
     carrier_token_file: Path | None = Field(
         default=None, description="File of the carrier's bearer token, read anew for each call."
+    )
+    carrier_ca_file: Path | None = Field(
+        default=None,
+        description="File of the certificate authorities, in PEM, that the carrier's certificate may be by; read"
+        " again when it changes. Unset trusts the system's.",
     )
     carrier_timeout: Duration = Field(
         default=parse_duration("2500ms"),

@@ -14,6 +14,7 @@ ETCD = "3.7.3"
 TEMPORAL = "1.5.1"
 TEST_SERVER = "1.32.0"
 HELM = "4.3.1"
+KIND = "0.33.0"
 METRICS_SERVER = "0.9.0"
 
 
@@ -95,6 +96,7 @@ _KUBERNETES_FLAGS = (
 _ETCD_RELEASE = "https://github.com/etcd-io/etcd/releases/download/v{version}/"
 _TEMPORAL_RELEASE = "https://github.com/temporalio/cli/releases/download/v{version}/"
 _HELM_RELEASE = "https://get.helm.sh/helm-v{version}-{os}-{arch}.tar.gz"
+_KIND_RELEASE = "https://github.com/kubernetes-sigs/kind/releases/download/v{version}/kind-{os}-{arch}"
 _JAVA_SDK = "temporalio/sdk-java/releases"
 
 # The longest build comes first, because builds start in this order.
@@ -179,6 +181,16 @@ TOOLS: dict[str, Tool] = {
             recipe=GoBuild("helm", "helm.sh/helm/v4/cmd/helm"),
         ),
         Tool(
+            name="kind",
+            version=KIND,
+            # The oldest that deploy/kind/up.sh takes.
+            on_path=OnPath(("version",), oldest=(0, 27), below=(1,)),
+            release=Release(
+                url=_KIND_RELEASE, checksum_url=_KIND_RELEASE + ".sha256sum", checksum=ChecksumKind.LISTING
+            ),
+            recipe=GoBuild("kind", "sigs.k8s.io/kind"),
+        ),
+        Tool(
             name="metrics-server",
             version=METRICS_SERVER,
             # Officially it comes as an image only.
@@ -189,5 +201,5 @@ TOOLS: dict[str, Tool] = {
 
 STACK_TOOLS = ("kube-apiserver", "temporal", "kubectl", "etcd")
 """What running the stack takes."""
-TEST_TOOLS = (*STACK_TOOLS, "temporal-test-server", "helm")
+TEST_TOOLS = (*STACK_TOOLS, "temporal-test-server", "helm", "kind")
 """What the tests take; those on a whole cluster take `metrics-server` too."""

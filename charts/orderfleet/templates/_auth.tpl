@@ -1,0 +1,70 @@
+{{/* Who may call the API: the choice as variables, and the Secrets it names as files. Context of all: the root. */}}
+
+{{- define "orderfleet.auth.env" -}}
+{{- with .Values.api.auth -}}
+{{- if not .mode -}}
+{{- fail "api.auth.mode isn't set: choose `tokens`, `jwt`, or `none` if whoever reaches the API may change every order; or leave the API out, api.enabled=false" -}}
+{{- end -}}
+- name: ORDERFLEET_API_AUTH
+  value: {{ .mode }}
+{{- if eq .mode "tokens" }}
+{{- if not .tokensSecret.name }}
+{{- fail "api.auth.tokensSecret.name isn't set: api.auth.mode=tokens needs the Secret with the list of tokens" }}
+{{- end }}
+- name: ORDERFLEET_API_TOKENS_FILE
+  value: /etc/orderfleet/api/tokens/{{ .tokensSecret.key }}
+{{- end }}
+{{- if .carrierTokensSecret.name }}
+- name: ORDERFLEET_API_CARRIER_TOKENS_FILE
+  value: /etc/orderfleet/api/carrier/{{ .carrierTokensSecret.key }}
+{{- end }}
+{{- if eq .mode "jwt" }}
+{{- range $key := list "jwksUrl" "issuer" "audience" }}
+{{- if not (get $.Values.api.auth.jwt $key) }}
+{{- fail (printf "api.auth.jwt.%s isn't set: api.auth.mode=jwt needs it" $key) }}
+{{- end }}
+{{- end }}
+- name: ORDERFLEET_API_JWKS_URL
+  value: {{ .jwt.jwksUrl | quote }}
+- name: ORDERFLEET_API_JWT_ISSUER
+  value: {{ .jwt.issuer | quote }}
+- name: ORDERFLEET_API_JWT_AUDIENCE
+  value: {{ .jwt.audience | quote }}
+- name: ORDERFLEET_API_JWT_ROLES_CLAIM
+  value: {{ .jwt.rolesClaim | quote }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Whole folders, not single files: a Secret that is renewed reaches the running pod. */}}
+{{- define "orderfleet.auth.mounts" -}}
+{{- with .Values.api.auth -}}
+{{- if eq .mode "tokens" }}
+- name: api-tokens
+  mountPath: /etc/orderfleet/api/tokens
+  readOnly: true
+{{- end }}
+{{- if .carrierTokensSecret.name }}
+- name: carrier-tokens
+  mountPath: /etc/orderfleet/api/carrier
+  readOnly: true
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "orderfleet.auth.volumes" -}}
+{{- with .Values.api.auth -}}
+{{- if eq .mode "tokens" }}
+- name: api-tokens
+  secret:
+    secretName: {{ .tokensSecret.name }}
+    defaultMode: 0440
+{{- end }}
+{{- if .carrierTokensSecret.name }}
+- name: carrier-tokens
+  secret:
+    secretName: {{ .carrierTokensSecret.name }}
+    defaultMode: 0440
+{{- end }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,105 @@
+"""`make bench`: the yardstick and Orderfleet on one fresh stack, in interleaved rounds; `make bench-compare`.
+
+The table is for people, the JSON for comparing. Only ratios within one run mean anything on a shared
+machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import table
+from contenders import start_empty_fleet, start_orderfleet
+from declared import declared
+from figures import Values
+from measure import Load, one_round, warm_up
+from stand import stand
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds.")] = 5,
+    orders: Annotated[int, typer.Option(help="Orders of a round at 50 at once, and half of those at 200.")] = 200,
+    alone: Annotated[int, typer.Option(help="Orders of a round one after the other.")] = 30,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench.json"),
+    tracing: Annotated[bool, typer.Option(help="Send traces, every order's as by default.")] = True,
+) -> None:
+    """Measure, print the table, write the JSON."""
+    load = Load(orders_50=orders, orders_200=2 * orders, alone=alone)
+    measured = asyncio.run(_measured(load, rounds, tracing=tracing))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(measured, indent=1))
+    table.show(measured)
+    table.console.print(f"written to {out}")
+
+
+@app.command()
+def compare(before: Path, after: Path) -> None:
+    """Show two runs beside each other."""
+    table.compare(*(json.loads(path.read_text()) for path in (before, after)))
+
+
+@app.command()
+def orders(
+    alone: Annotated[int, typer.Option(help="Orders one after the other.")] = 20,
+    together: Annotated[int, typer.Option(help="Orders at once.")] = 100,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-orders.json"),
+) -> None:
+    """Measure Orders in Kubernetes: how soon they start, how soon their status tells, what they cost."""
+
+    async def measured() -> dict[str, Any]:
+        async with stand() as here:
+            fleet = start_orderfleet(here.folder, here.client, here.environment())
+            await warm_up(fleet, together)
+            return await declared(here, fleet, alone=alone, together=together)
+
+    values = asyncio.run(measured())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"commit": _commit(), "cores": os.cpu_count(), **values}, indent=1))
+    table.show_orders(values)
+
+
+async def _measured(load: Load, rounds: int, *, tracing: bool) -> dict[str, Any]:
+    measured: list[dict[str, Values]] = []
+    async with stand(tracing=tracing) as here:
+        contenders = [
+            start_empty_fleet(here.folder, here.temporal_address, here.plain),
+            start_orderfleet(here.folder, here.client, here.environment()),
+        ]
+        for contender in contenders:
+            await warm_up(contender, min(100, load.orders_200))
+        for number in range(rounds):
+            # Each begins every other round: what one leaves to be done falls to the other half of the time.
+            order = contenders if number % 2 == 0 else contenders[::-1]
+            measured.append({each.name: await one_round(here, each, load) for each in order})
+            table.console.print(f"round {number + 1} of {rounds} done")
+    return {
+        "at": datetime.now().astimezone().isoformat(timespec="minutes"),
+        "commit": _commit(),
+        "cores": os.cpu_count(),
+        "load": {**vars(load), "tracing": tracing},
+        "rounds": measured,
+    }
+
+
+def _commit() -> str:
+    command = ("git", "describe", "--always", "--dirty")
+    told = subprocess.run(command, check=False, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return told.stdout.strip() or "no commit"
+
+
+if __name__ == "__main__":
+    app()

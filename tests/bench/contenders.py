@@ -1,0 +1,163 @@
+"""Who runs orders in the benchmark: the empty fleet and Orderfleet, each as an order and a shipping worker.
+
+Both are real processes against the same Temporal server. A contender starts one order and waits for its
+end, names its processes, and tells where its metrics are; `measure` does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+from temporalio.client import Client, WorkflowHandle
+
+from orderfleet.client import OrderClient
+from orderfleet.contracts import names
+from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.contracts.status import OrderStatus, Step
+from orderfleet.runtime.settings import Settings
+from orderfleet.stack.launch import Part, Ports, launch
+from orderfleet.stack.processes import Command
+from orderfleet.stack.roles import HEALTH_PORT, ROLES
+
+ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
+ITEMS = (Item(sku="widget", qty=2, price="9.99"), Item(sku="gadget", qty=1, price="5.00"))
+
+
+class Contender(Protocol):
+    """A fleet under test."""
+
+    name: str
+    workers: list[psutil.Process]
+    metrics: list[str]
+    """Where its workers expose Prometheus metrics."""
+
+    async def order(self, order_id: str) -> None:
+        """Start one order and wait for its end; fail unless it ended well."""
+
+    def workflows(self, order_id: str) -> list[str]:
+        """Ids of the workflows of one order."""
+
+
+@dataclass
+class EmptyFleet:
+    """The yardstick."""
+
+    client: Client
+    workers: list[psutil.Process]
+    name: str = "empty fleet"
+    metrics: Any = ()
+
+    async def order(self, order_id: str) -> None:
+        from empty_fleet import ORDERS  # noqa: PLC0415 - a script beside this one
+
+        await self.client.execute_workflow("EmptyOrder", order_id, id=f"empty-{order_id}", task_queue=ORDERS)
+
+    def workflows(self, order_id: str) -> list[str]:
+        return [f"empty-{order_id}", f"empty-shipping-{order_id}"]
+
+
+@dataclass
+class Orderfleet:
+    """The full product."""
+
+    client: Client
+    settings: Settings
+    workers: list[psutil.Process]
+    metrics: list[str]
+    name: str = "Orderfleet"
+
+    def __post_init__(self) -> None:
+        self._orders = OrderClient.of(self.client, self.settings)
+
+    def input(self, order_id: str) -> OrderInput:
+        """An order as one comes from Kubernetes, approved by its review mode."""
+        return OrderInput(
+            order_id=order_id,
+            items=ITEMS,
+            address=ADDRESS,
+            review=Review(mode=ReviewMode.AUTO),
+            owner=f"shop/{order_id}",
+            owner_uid=str(uuid.uuid5(uuid.NAMESPACE_OID, order_id)),
+            content_hash="0" * 64,
+            generation=1,
+            policy=self.settings.order_policy(),
+        )
+
+    async def order(self, order_id: str) -> None:
+        await self._orders.start(self.input(order_id))
+        handle: WorkflowHandle[Any, OrderStatus] = self.client.get_workflow_handle(
+            names.order_workflow_id(order_id), result_type=OrderStatus
+        )
+        status = await handle.result()
+        assert status.step is Step.SHIPPED, f"{order_id} ended {status.step}"
+
+    def workflows(self, order_id: str) -> list[str]:
+        return [names.order_workflow_id(order_id), names.shipment_id(order_id, 1)]
+
+
+def start_empty_fleet(folder: Path, address: str, client: Client) -> EmptyFleet:
+    """Start the empty fleet's two processes in the stack of `folder`."""
+    script = Path(__file__).with_name("empty_fleet.py")
+    workers = [
+        launch(_script(f"empty-{kind}", folder, (str(script), kind, address)), folder).process
+        for kind in ("orders", "shipping")
+    ]
+    return EmptyFleet(client, workers)
+
+
+def start_sink(folder: Path) -> str:
+    """Start the receiver of traces; return its endpoint."""
+    script = str(Path(__file__).with_name("span_sink.py"))
+    part = _script("span-sink", folder, (script,), port="listen")
+    return f"127.0.0.1:{launch(part, folder).ports['listen']}"
+
+
+def start_orderfleet(
+    folder: Path, client: Client, environment: dict[str, str], *, order_workers: int = 1, shipping_workers: int = 1
+) -> Orderfleet:
+    """Start Orderfleet's workers in the stack of `folder`, as the local stack does."""
+    roles = {role.name: role for role in ROLES}
+    workers: list[psutil.Process] = []
+    metrics: list[str] = []
+    for kind, count in (("orders-worker", order_workers), ("shipping-worker", shipping_workers)):
+        for number in range(1, count + 1):
+            part = roles[kind].part(folder, environment, dict.fromkeys(roles[kind].ports, 0))
+            running = launch(_named(part, f"{kind}-{number}"), folder)
+            workers.append(running.process)
+            metrics.append(f"http://127.0.0.1:{running.ports[HEALTH_PORT]}/metrics")
+    return Orderfleet(client, _settings(environment), workers, metrics)
+
+
+def start_operator(folder: Path, environment: dict[str, str]) -> psutil.Process:
+    """Start the operator in the stack of `folder`."""
+    role = next(role for role in ROLES if role.name == "operator")
+    return launch(role.part(folder, environment, dict.fromkeys(role.ports, 0)), folder).process
+
+
+def _settings(environment: dict[str, str]) -> Settings:
+    os.environ.update(environment)
+    return Settings()
+
+
+def _named(part: Part, name: str) -> Part:
+    return Part(name=name, ports=part.ports, command=part.command, ready=part.ready, bound=120.0)
+
+
+def _script(name: str, folder: Path, words: tuple[str, ...], port: str | None = None) -> Part:
+    log = folder / "logs" / f"{name}.log"
+
+    def command(given: Ports) -> Command:
+        return Command((sys.executable, *words, *(str(number) for number in given.values())), folder)
+
+    def said(_: Ports) -> bool:
+        return log.exists() and any(word in log.read_text() for word in ("polling", "listening"))
+
+    ready: Callable[[Ports], bool] = said
+    return Part(name=name, ports={} if port is None else {port: 0}, command=command, ready=ready, bound=120.0)

@@ -1,0 +1,100 @@
+"""The figures of a run: their names, units and goals, medians over its rounds, and ratios within a round.
+
+A run is plain data, as its JSON is: for each round and contender the values by name. Ratios are taken
+within each round, because the machine of the next one may be busier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Values = dict[str, Any]
+"""Values of one contender in one round, by name; `alone_times` is a list in milliseconds."""
+
+YARDSTICK, PRODUCT = "empty fleet", "Orderfleet"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table. `goal` and `stretch` bound the ratio, or the product's own value if `absolute`."""
+
+    name: str
+    told: str
+    unit: str = ""
+    more_is_better: bool = False
+    goal: float | None = None
+    stretch: float | None = None
+    absolute: bool = False
+
+    def met(self, value: float) -> bool | None:
+        """Whether a value meets the goal; None without one."""
+        if self.goal is None:
+            return None
+        return value >= self.goal if self.more_is_better else value <= self.goal
+
+
+FIGURES = (
+    Figure("rate_50", "orders per second, 50 at once", more_is_better=True, goal=1.0, stretch=1.3),
+    Figure("rate_200", "orders per second, 200 at once", more_is_better=True, goal=1.0, stretch=1.3),
+    Figure("alone_p50", "one order alone, p50", "ms", goal=1.2, stretch=0.8),
+    Figure("alone_p99", "one order alone, p99", "ms"),
+    Figure("cpu_workers", "CPU per order: workers", "ms", goal=1.5, stretch=1.1),
+    Figure("cpu_temporal", "CPU per order: Temporal", "ms"),
+    Figure("cpu_postgres", "CPU per order: Postgres", "ms"),
+    Figure("cpu_client", "CPU per order: who starts them", "ms"),
+    Figure("events", "history events per order"),
+    Figure("tasks", "workflow tasks per order"),
+    Figure("round_trips", "Postgres round trips per order", goal=9.0, stretch=7.0, absolute=True),
+    Figure("memory", "memory of the workers", "MiB"),
+)
+
+ORDERS_FIGURES = (
+    Figure("accepted_to_started_p50", "Order accepted to workflow started, p50", "ms", goal=50, stretch=20),
+    Figure("accepted_to_started_p99", "Order accepted to workflow started, p99", "ms", goal=200, stretch=100),
+    Figure("recorded_to_status_p50", "end recorded to end in .status, p50", "ms", goal=100, stretch=50),
+    Figure("recorded_to_status_p99", "end recorded to end in .status, p99", "ms", goal=300, stretch=150),
+    Figure("writes_approved", "operator's writes per Order, approved at creation", goal=6, stretch=5),
+    Figure("writes_reviewed", "operator's writes per Order, reviewed", goal=9, stretch=7),
+    Figure("together", "Orders applied at once, until shipped in .status ÷ started by client", goal=1.3, stretch=1.1),
+    Figure("operator_cpu", "CPU per Order: operator", "ms"),
+    Figure("operator_memory", "memory of the operator", "MiB"),
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median of the rounds, and their least and greatest."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(run: dict[str, Any], contender: str, figure: Figure) -> Spread:
+    """One figure of one contender over the rounds."""
+    return _spread([value(each[contender], figure) for each in run["rounds"]])
+
+
+def ratio(run: dict[str, Any], figure: Figure) -> Spread | None:
+    """Product ÷ yardstick, round by round; None where the yardstick has none."""
+    pairs = [(value(each[PRODUCT], figure), value(each[YARDSTICK], figure)) for each in run["rounds"]]
+    return _spread([ours / theirs for ours, theirs in pairs]) if all(theirs for _, theirs in pairs) else None
+
+
+def value(values: Values, figure: Figure) -> float:
+    """One figure of one round."""
+    if figure.name.startswith("alone_"):
+        return percentile(values["alone_times"], int(figure.name.removeprefix("alone_p")))
+    return float(values[figure.name])
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """The nearest-rank percentile: a value that was measured."""
+    ordered = sorted(values)
+    return ordered[max(-(-len(ordered) * percent // 100) - 1, 0)]
+
+
+def _spread(values: list[float]) -> Spread:
+    return Spread(median(values), min(values), max(values))

@@ -1,0 +1,73 @@
+"""Prints a run, or two runs beside each other, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from figures import FIGURES, ORDERS_FIGURES, PRODUCT, YARDSTICK, Figure, Spread, ratio, spread
+from rich.console import Console
+from rich.table import Table
+
+console = Console(width=140)
+
+
+def show(run: dict[str, Any]) -> None:
+    """One run: both contenders, their ratio, and the goal."""
+    table = Table(title=_title(run), caption="median, least to most of the rounds; ratios round by round")
+    for heading in ("", YARDSTICK, PRODUCT, "ratio", "goal"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for figure in FIGURES:
+        ours, among = spread(run, PRODUCT, figure), ratio(run, figure)
+        table.add_row(
+            f"{figure.told}{f', {figure.unit}' if figure.unit else ''}",
+            _told(spread(run, YARDSTICK, figure)),
+            _told(ours),
+            _told(among) if among else "none",
+            _goal(figure, ours if figure.absolute else among),
+        )
+    console.print(table)
+
+
+def show_orders(values: dict[str, Any]) -> None:
+    """Orders in Kubernetes: each value and its goal."""
+    table = Table(title="Orders in Kubernetes")
+    for heading in ("", "measured", "goal"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for figure in ORDERS_FIGURES:
+        value = values[figure.name]
+        reached = Spread(value, value, value)
+        told = f"{figure.told}{f', {figure.unit}' if figure.unit else ''}"
+        table.add_row(told, _number(value), _goal(figure, reached))
+    console.print(table)
+
+
+def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Two runs: the product's medians, and the ratios, which a busier machine changes less."""
+    table = Table(title=f"A: {_title(before)}\nB: {_title(after)}")
+    for heading in ("", "A", "B", "B ÷ A", "ratio A", "ratio B"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for figure in FIGURES:
+        first, second = (spread(run, PRODUCT, figure).median for run in (before, after))
+        ratios = [f"{among.median:.2f}" if (among := ratio(run, figure)) else "none" for run in (before, after)]
+        change = f"{second / first:.2f}" if first else "none"
+        table.add_row(figure.told, _number(first), _number(second), change, *ratios)
+    console.print(table)
+
+
+def _title(run: dict[str, Any]) -> str:
+    return f"{run['at']}, {run['commit']}, {len(run['rounds'])} rounds on {run['cores']} cores"
+
+
+def _told(spread: Spread) -> str:
+    return f"{_number(spread.median)}  ({_number(spread.least)} to {_number(spread.most)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _goal(figure: Figure, reached: Spread | None) -> str:
+    if figure.goal is None or reached is None:
+        return ""
+    sign, met = ("≥" if figure.more_is_better else "≤"), figure.met(reached.median)
+    return f"[{'green' if met else 'red'}]{sign} {figure.goal:g}[/] (better {sign} {figure.stretch:g})"

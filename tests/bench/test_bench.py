@@ -1,0 +1,74 @@
+"""The benchmark itself: a run of a few orders measures everything, and two runs can be compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import figures
+
+BENCH = Path(__file__).with_name("bench.py")
+
+
+def bench(*words: str) -> str:
+    done = subprocess.run((sys.executable, str(BENCH), *words), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def made(**product: Any) -> dict[str, Any]:
+    values = {figure.name: 2.0 for figure in figures.FIGURES} | {"alone_times": [10.0, 30.0, 20.0]}
+    one = {figures.YARDSTICK: values, figures.PRODUCT: {**values, **product}}
+    return {"at": "then", "commit": "c", "cores": 2, "rounds": [one]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_small_run_measures_every_figure_and_is_compared_with_itself(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    told = bench("run", "--rounds", "1", "--orders", "4", "--alone", "3", "--out", str(out))
+    run = json.loads(out.read_text())
+    ours = run["rounds"][0][figures.PRODUCT]
+    for figure in figures.FIGURES:
+        assert figure.told in told
+        assert figures.value(ours, figure) > 0
+    assert figures.spread(run, figures.YARDSTICK, figures.FIGURES[0]).median > 0
+    assert "B ÷ A" in bench("compare", str(out), str(out))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_few_orders_in_kubernetes_are_measured(tmp_path: Path) -> None:
+    out = tmp_path / "orders.json"
+    told = bench("orders", "--alone", "2", "--together", "3", "--out", str(out))
+    measured = json.loads(out.read_text())
+    for figure in figures.ORDERS_FIGURES:
+        assert figure.told in told
+        assert measured[figure.name] >= 0
+    # How many depends on how soon they are told of: a slow machine coalesces less.
+    assert measured["writes_approved"] > 1
+    assert measured["writes_reviewed"] > 1
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    rate = figures.FIGURES[0]
+    run = made(rate_50=4.0)
+    run["rounds"] += made(rate_50=2.0)["rounds"] + made(rate_50=6.0)["rounds"]
+    among = figures.ratio(run, rate)
+    assert among == figures.Spread(2.0, 1.0, 3.0)
+    assert rate.met(among.median)
+    assert figures.ratio(made(round_trips=1.0), rate) == figures.Spread(1.0, 1.0, 1.0)
+
+
+def test_percentiles_are_times_that_were_measured() -> None:
+    alone = {figure.name: figure for figure in figures.FIGURES}
+    run = made()
+    assert figures.spread(run, figures.PRODUCT, alone["alone_p50"]).median == 20.0
+    assert figures.spread(run, figures.PRODUCT, alone["alone_p99"]).median == 30.0

@@ -1,0 +1,82 @@
+"""Workers killed, and answers lost on the way, at once: payment provider and carrier are a service over HTTP.
+
+What counts is the service's own ledger: it has done what it was asked, whatever became of its answers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kills import SEED, Nursery, Run, kill_while_ordering, nursery
+from temporalio.client import Client
+
+from books import Books
+from orderfleet.client import OrderClient
+from orderfleet.store import Database, OrderReads
+from provider_server.faults import AFTER
+from provider_server.process import ProviderServer, provider_server
+
+KILLS = int(os.environ.get("CHAOS_KILLS_OVER_HTTP", "20"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ProviderServer]:
+    # Each answer takes a moment after the work is done, and that is when its worker is killed.
+    options = ("--rate", "0.3", "--seed", str(SEED), "--late", "0.9", "--pause", "0.12", "--held-back", "0.5")
+    with provider_server(tmp_path, *options) as made:
+        yield made
+
+
+@pytest.fixture
+def workers(
+    temporal_address: str, postgres_url: str, task_queues: Any, server: ProviderServer, tmp_path: Path
+) -> Iterator[Nursery]:
+    with nursery(
+        tmp_path,
+        ORDERFLEET_TEMPORAL_ADDRESS=temporal_address,
+        ORDERFLEET_DATABASE_URL=postgres_url,
+        ORDERS_TASK_QUEUE=task_queues.orders,
+        SHIPPING_TASK_QUEUE=task_queues.shipping,
+        ORDERFLEET_PAYMENT_PROVIDER="http",
+        ORDERFLEET_PAYMENT_URL=server.url,
+        ORDERFLEET_PAYMENT_TIMEOUT="600ms",
+        ORDERFLEET_CARRIER="http",
+        ORDERFLEET_CARRIER_URL=server.url,
+        ORDERFLEET_CARRIER_TIMEOUT="600ms",
+    ) as made:
+        yield made
+
+
+@pytest.mark.timeout(400)
+async def test_one_charge_and_one_parcel_when_workers_are_killed_and_answers_are_lost(
+    workers: Nursery, server: ProviderServer, temporal_client: Client, postgres_url: str, task_queues: Any
+) -> None:
+    async with Database(postgres_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
+        run = Run(
+            client=OrderClient(temporal_client, task_queue=task_queues.orders),
+            temporal=temporal_client,
+            reads=OrderReads(database),
+            books=Books(server.ledger),
+            queues=task_queues,
+            wanted=KILLS,
+            name="kill-http",
+            # Faults and kills each use attempts up; most orders are to be charged in the end.
+            charge_attempts=6,
+        )
+        await kill_while_ordering(run, workers)
+
+    calls = server.calls()
+    met = Counter(call["fault"] for call in calls)
+    asked = Counter(call["body"]["payment_id"] for call in calls if call["path"] == "/charges")
+    print(f"  over HTTP       {len(calls)} calls, {met}")
+    assert max(run.books.money().values()) == max(run.books.parcels().values()) == 1
+    assert max(asked.values()) > 1, "some charge was asked for again, and is one charge all the same"
+    assert sum(met[fault] for fault in AFTER), "answers were lost after the work was done"
+    for moment in ("charge", "booking"):
+        assert run.kills[moment], f"no kill after a {moment}: {run.kills}"

@@ -1,0 +1,45 @@
+"""Resource definitions of other products, taken out of their own Go modules, which `deploy/tools/definitions` pins.
+
+The server's dry run asks for them. Go checks what it downloads against the pinned checksums.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from orderfleet.stack import paths
+
+_PINS = paths.tool_pins() / "definitions"
+_FILES = {
+    "sigs.k8s.io/gateway-api": ["config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"],
+    "github.com/kedacore/keda/v2": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
+    "github.com/prometheus-operator/prometheus-operator": [
+        f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+        for kind in ("podmonitors", "prometheusrules")
+    ],
+}
+
+
+def files() -> list[Path]:
+    """The definitions of every kind that the product's chart makes and Kubernetes itself doesn't know."""
+    assert shutil.which("go"), "the definitions come out of Go modules: install Go"
+    pinned = dict(re.findall(r"^\t(\S+) (v\S+)$", (_PINS / "go.mod").read_text(), re.MULTILINE))
+    assert set(pinned) == set(_FILES)
+    result = subprocess.run(
+        ["go", "mod", "download", "-json", *(f"{module}@{version}" for module, version in pinned.items())],
+        cwd=_PINS,
+        env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr + result.stdout
+    answers = [json.loads(text) for text in re.findall(r"^\{.*?^\}", result.stdout, re.MULTILINE | re.DOTALL)]
+    folders = {answer["Path"]: Path(answer["Dir"]) for answer in answers}
+    return [folders[module] / file for module, names in _FILES.items() for file in names]

@@ -1,0 +1,80 @@
+"""What the cluster test installs, and how it goes from one version to another."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from typing import Any
+
+import pictures
+from disposable import Cluster
+
+ROLES = ("orderfleet-orders-worker", "orderfleet-shipping-worker", "orderfleet-operator", "orderfleet-api")
+TOKEN = secrets.token_urlsafe(32)
+"""Of somebody who may see orders over HTTP."""
+
+
+def _secret(name: str, **entries: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": entries}
+
+
+PREPARED = (
+    {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "ledger"}}
+    | {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
+    _secret("keys", k1=base64.b64encode(secrets.token_bytes(32)).decode()),
+    _secret("api-tokens", **{"tokens.yaml": json.dumps([{"name": "shop", "role": "read", "token": TOKEN}])}),
+)
+"""What the values name and a user has to make."""
+
+_VOLUMES = {
+    "extraVolumes": [{"name": "ledger", "persistentVolumeClaim": {"claimName": "ledger"}}],
+    "extraVolumeMounts": [{"name": "ledger", "mountPath": "/ledger"}],
+}
+_SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+PRODUCT = {
+    "fullnameOverride": "orderfleet",
+    "image": {"repository": "orderfleet", "tag": pictures.PRODUCT.partition(":")[2]},
+    # Slow enough that something is always under way when a pod goes.
+    "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
+    "encryption": {"keysSecret": "keys", "keyId": "k1"},
+    "providers": {"payment": {"adapter": "simulated"}, "carrier": {"adapter": "simulated"}},
+    "workerDefaults": {"resources": _SMALL, **_VOLUMES},
+    "operator": {"resources": _SMALL},
+    "api": {"replicas": 1, "resources": _SMALL, "auth": {"mode": "tokens", "tokensSecret": {"name": "api-tokens"}}},
+    "release": {"deadlineSeconds": 420},
+    "test": {"deadlineSeconds": 300},
+}
+BACKING = {
+    "temporal": {"image": pictures.TEMPORAL},
+    "postgres": {"image": pictures.POSTGRES},
+    **{part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
+}
+
+
+def write(cluster: Cluster, name: str, values: dict[str, Any]) -> str:
+    """Write a file of values; return its path for Helm."""
+    file = cluster.folder / f"{name}.json"
+    file.write_text(json.dumps(values))
+    return str(file)
+
+
+def upgrade(cluster: Cluster, *changes: str, roles: tuple[str, ...] = ROLES) -> None:
+    """Upgrade the product with Helm's own options, and wait until the roles have only new pods."""
+    cluster.helm("upgrade", "shop", cluster.chart("orderfleet"), "-f", write(cluster, "values", PRODUCT), *changes)
+    cluster.settled(*roles)
+
+
+def upgrade_to(cluster: Cluster, image: str) -> None:
+    """Upgrade the product to another version."""
+    upgrade(cluster, "--set", f"image.tag={image.partition(':')[2]}")
+
+
+def images_that_run(cluster: Cluster) -> set[str]:
+    """The images of the product's pods that are to stay."""
+    return {
+        container["image"]
+        for pod in cluster.get("pods", "-l", "app.kubernetes.io/name=orderfleet,app.kubernetes.io/component!=test")
+        for container in pod["spec"]["containers"]
+        if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] in ("Pending", "Running")
+    }

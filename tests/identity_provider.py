@@ -1,0 +1,66 @@
+"""An identity provider on a port of its own: it signs tokens and serves its public keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+ISSUER, AUDIENCE = "https://id.example.com", "orderfleet"
+
+
+class IdentityProvider:
+    """Counts how often its keys are fetched; `away` it answers 503."""
+
+    port = 0
+
+    def __init__(self) -> None:
+        self.keys = {"one": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+        self.fetched = 0
+        self.away = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/keys"
+
+    async def serve(self, _request: web.Request) -> web.Response:
+        self.fetched += 1
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        keys = [self._public(name, key) for name, key in self.keys.items()]
+        return web.json_response({"keys": [*keys, {"kty": "oct", "kid": "shared", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}]})
+
+    def _public(self, name, key):
+        algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name}
+
+    def token(self, key: str = "one", *, algorithm: str = "RS256", headers=None, without=(), **claims) -> str:
+        whole = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "ada",
+            "exp": time.time() + 600,
+            "roles": ["operate"],
+            **claims,
+        }
+        kept = {name: value for name, value in whole.items() if name not in without}
+        return jwt.encode(kept, self.keys[key], algorithm=algorithm, headers={"kid": key, **(headers or {})})
+
+
+@asynccontextmanager
+async def identity_provider() -> AsyncIterator[IdentityProvider]:
+    made = IdentityProvider()
+    app = web.Application()
+    app.router.add_get("/keys", made.serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.port = runner.addresses[0][1]
+    try:
+        yield made
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,206 @@
+"""The codec server: Temporal's own command line reads an encrypted history with it, and nobody without a token."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from fleet import eventually, fleet
+
+from orderfleet.api.auth.access import Access
+from orderfleet.api.auth.tokens import TokensFile
+from orderfleet.api.codec.app import CodecServices, create_codec_app
+from orderfleet.api.codec.serve import run
+from orderfleet.api.startup import UnsafeSettings
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.runtime.encryption import EncryptionCodec, Keys
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect
+from orderfleet.stack import ports
+from orderfleet.stack.provision.ladder import provide
+
+READ, OPERATE, CARRIER = (f"{role}-token-of-a-test-1" for role in ("read", "operate", "carrier"))
+UI = "https://temporal.example.com"
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    file = tmp_path / "tokens.yaml"
+    roles = {"read": READ, "operate": OPERATE, "carrier": CARRIER}
+    file.write_text(yaml.safe_dump([{"name": role, "role": role, "token": token} for role, token in roles.items()]))
+    return file
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "k1").write_bytes(base64.b64encode(os.urandom(32)))
+    return folder
+
+
+@pytest.fixture
+async def caller(keys: Path, tokens: Path) -> AsyncIterator[httpx.AsyncClient]:
+    services = CodecServices(Access(TokensFile(tokens)), EncryptionCodec(Keys(keys, "k1")))
+    transport = httpx.ASGITransport(create_codec_app(services, [UI]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://codec") as client:
+        yield client
+
+
+def as_(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def payloads(text: str) -> dict[str, Any]:
+    encoding = base64.b64encode(b"json/plain").decode()
+    return {"payloads": [{"metadata": {"encoding": encoding}, "data": base64.b64encode(text.encode()).decode()}]}
+
+
+@pytest.mark.slow
+async def test_temporals_command_line_reads_an_encrypted_history(
+    temporal_address: str, postgres_url: str, task_queues: Any, keys: Path, tokens: Path, tmp_path: Path
+) -> None:
+    given = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
+    async with fleet(await connect(given), postgres_url, task_queues.orders, task_queues.shipping) as running:
+        handle = await running.start(running.order("codec-1", review=Review(mode=ReviewMode.AUTO)))
+        await handle.result()
+    port = ports.choose(0)
+    environment = {
+        "ORDERFLEET_CODEC_HOST": "127.0.0.1",
+        "ORDERFLEET_CODEC_PORT": str(port),
+        "ORDERFLEET_ENCRYPTION_KEYS_DIR": str(keys),
+        "ORDERFLEET_API_AUTH": "tokens",
+        "ORDERFLEET_API_TOKENS_FILE": str(tokens),
+    }
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orderfleet", "codec", env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await eventually(lambda: _healthy(url), bool, 60)
+        command = (
+            *(str(provide(["temporal"])["temporal"]), "workflow", "show", "-w", handle.id, "--output", "json"),
+            *("--address", temporal_address, "--codec-endpoint", url),
+        )
+        shown = await _output(*command, "--codec-auth", f"Bearer {READ}", home=tmp_path)
+        assert "1 Main St" in shown
+        hidden = await _output(*command, home=tmp_path)
+        assert "1 Main St" not in hidden
+    finally:
+        server.terminate()
+        _, log = await asyncio.wait_for(server.communicate(), 60)
+    assert server.returncode == 0
+    assert b"/decode" in log
+    assert b"Main St" not in log
+
+
+async def _healthy(url: str) -> bool:
+    async with httpx.AsyncClient() as caller:
+        try:
+            return (await caller.get(f"{url}/healthz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+async def _output(*command: str, home: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={"HOME": str(home)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await asyncio.wait_for(process.communicate(), 60)
+    text = told.decode()
+    # Its JSON has payloads that are JSON as such, or in base64.
+    return text + "".join(_texts(json.loads(text))) if text.lstrip().startswith("{") else text
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [base64.b64decode(value["data"]).decode("utf-8", "replace")] if isinstance(value.get("data"), str) else []
+        return [*own, *(text for each in value.values() for text in _texts(each))]
+    if isinstance(value, list):
+        return [text for each in value for text in _texts(each)]
+    return []
+
+
+async def test_what_is_encoded_is_decoded(caller: httpx.AsyncClient) -> None:
+    sealed = await caller.post("/encode", json=payloads("1 Main St"), headers=as_(OPERATE))
+    assert base64.b64decode(sealed.json()["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
+    opened = await caller.post("/decode", content=sealed.content, headers={**as_(READ), "X-Namespace": "default"})
+    assert opened.json() == payloads("1 Main St")
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        ("/decode", None, 401),
+        ("/decode", "some-other-token-of-a-test", 401),
+        ("/decode", CARRIER, 403),
+        ("/encode", READ, 403),
+    ],
+)
+async def test_a_caller_without_the_role_is_refused(
+    caller: httpx.AsyncClient, path: str, token: str | None, status: int
+) -> None:
+    answer = await caller.post(path, json=payloads("1"), headers=as_(token) if token else {})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_payload_without_its_key_is_told(caller: httpx.AsyncClient) -> None:
+    named = {"encoding": b"binary/encrypted", "encryption-key-id": b"k9"}
+    payload = {
+        "metadata": {name: base64.b64encode(value).decode() for name, value in named.items()},
+        "data": "AAAA",
+    }
+    answer = await caller.post("/decode", json={"payloads": [payload]}, headers=as_(READ))
+    assert answer.status_code == 422
+    assert "encrypted with the key 'k9'" in answer.json()["detail"]
+
+
+async def test_a_body_that_is_none_is_not_repeated(caller: httpx.AsyncClient) -> None:
+    answer = await caller.post("/decode", content=b'{"payloads": "1 Main St"}', headers=as_(READ))
+    assert answer.status_code == 422
+    assert "Main" not in answer.text
+
+
+@pytest.mark.parametrize(("origin", "let"), [(UI, True), ("https://elsewhere.example.com", False)])
+async def test_pages_of_the_named_origin_may_call(caller: httpx.AsyncClient, origin: str, let: bool) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-namespace",
+    }
+    answer = await caller.options("/decode", headers=asked)
+    assert (answer.headers.get("access-control-allow-origin") == origin) is let
+    called = await caller.post("/decode", json=payloads("1"), headers={**as_(READ), "Origin": origin})
+    assert (called.headers.get("access-control-allow-origin") == origin) is let
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"api_auth": "tokens"}, "ORDERFLEET_ENCRYPTION_KEYS_DIR isn't set"),
+        ({"api_auth": "none", "encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH is none"),
+        ({"encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH isn't set"),
+    ],
+)
+async def test_a_server_that_would_open_everything_or_nothing_does_not_start(
+    settings: dict[str, str], told: str
+) -> None:
+    with pytest.raises(UnsafeSettings, match=told):
+        await run(Settings(**settings), Stop())

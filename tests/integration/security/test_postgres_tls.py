@@ -1,0 +1,70 @@
+"""TLS on the way to Postgres, as the URL of the record asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.runtime.settings import Settings
+from orderfleet.stack import certificates
+from orderfleet.stack.certificates import Certificates
+from orderfleet.store import Database, connect
+from orderfleet.store.migrate import pending
+from tls_line import tls_line
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "ours")
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "theirs")
+
+
+@pytest.fixture
+async def url(postgres_url: str, ours: Certificates) -> AsyncIterator[str]:
+    """The record behind TLS; the server of these tests is built without it."""
+    parts = urlsplit(postgres_url)
+    async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True) as address:
+        yield parts._replace(netloc=f"{parts.username}@{address}").geturl()
+
+
+def record(url: str) -> Database:
+    return connect(Settings(database_url=url, database_timeout="10s"), "test")
+
+
+async def test_the_server_is_verified_by_the_authority_of_the_url(url: str, ours: Certificates) -> None:
+    verified = f"{url}?sslmode=verify-full&sslrootcert={ours.file('ca.crt')}"
+    async with record(verified) as database:
+        assert await database.fetch("select 1")
+    assert await pending(verified) == [], "migrations go the same way"
+
+
+async def test_an_authority_is_renewed_without_a_restart(
+    url: str, ours: Certificates, theirs: Certificates, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_bytes(theirs.file("ca.crt").read_bytes())
+    async with record(f"{url}?sslmode=verify-full&sslrootcert={file}") as database:
+        with pytest.raises(StoreUnavailable, match="certificate verify failed"):
+            await database.fetch("select 1")
+        file.write_bytes(ours.file("ca.crt").read_bytes())
+        assert await database.fetch("select 1")
+
+
+async def test_a_server_of_another_authority_is_not_spoken_to(url: str, theirs: Certificates) -> None:
+    async with record(f"{url}?sslmode=verify-full&sslrootcert={theirs.file('ca.crt')}") as database:
+        with pytest.raises(StoreUnavailable, match="certificate verify failed"):
+            await database.fetch("select 1")
+
+
+async def test_an_authority_that_is_not_there_is_named(url: str) -> None:
+    async with record(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
+        with pytest.raises(StoreUnavailable, match="names isn't there: see `sslrootcert`"):
+            await database.fetch("select 1")

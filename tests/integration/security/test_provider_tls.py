@@ -1,0 +1,100 @@
+"""TLS on the way to payment provider and carrier."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from orderfleet.calls.client import NoToken
+from orderfleet.carriers import carrier
+from orderfleet.contracts.errors import CarrierUnavailable, ProviderUnavailable
+from orderfleet.contracts.payment import PaymentIntent, VoidOutcome
+from orderfleet.contracts.shipping import BookingState
+from orderfleet.payments import payment_provider
+from orderfleet.runtime.settings import Settings
+from orderfleet.stack import certificates
+from orderfleet.stack.certificates import Certificates
+from provider_server.process import ProviderServer, provider_server
+from tls_line import tls_line
+
+CALL = {"payment_timeout": "20s", "charge_timeout": "60s", "refund_timeout": "60s"}
+BOOK = {"carrier_timeout": "20s", "dispatch_carrier_timeout": "60s"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with provider_server(tmp_path_factory.mktemp("provider")) as made:
+        yield made
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "ours")
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "theirs")
+
+
+@pytest.fixture
+async def url(server: ProviderServer, ours: Certificates) -> AsyncIterator[str]:
+    async with tls_line(urlsplit(server.url).netloc, ours) as address:
+        yield f"https://{address}"
+
+
+def paying(url: str, **settings: object) -> Settings:
+    return Settings(payment_provider="http", payment_url=url, **CALL, **settings)
+
+
+async def test_providers_are_verified_by_the_authorities_of_a_file(url: str, ours: Certificates) -> None:
+    file = ours.file("ca.crt")
+    async with payment_provider(paying(url, payment_ca_file=file)) as payments:
+        assert await payments.void(intent("tls-pay-1")) is VoidOutcome.NEVER_CHARGED
+    async with carrier(Settings(carrier="http", carrier_url=url, carrier_ca_file=file, **BOOK)) as booked:
+        assert (await booked.void_booking("tls-ship-1", 1))[0] is BookingState.NONE
+
+
+async def test_providers_of_other_authorities_are_told_nothing(url: str, theirs: Certificates) -> None:
+    for trusted in (theirs.file("ca.crt"), None):
+        async with payment_provider(paying(url, payment_ca_file=trusted)) as payments:
+            with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
+                await payments.void(intent("tls-pay-2"))
+        settings = Settings(carrier="http", carrier_url=url, carrier_ca_file=trusted, **BOOK)
+        async with carrier(settings) as booked:
+            with pytest.raises(CarrierUnavailable, match="certificate verify failed"):
+                await booked.void_booking("tls-ship-2", 1)
+
+
+async def test_authorities_are_renewed_without_a_restart(
+    url: str, ours: Certificates, theirs: Certificates, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_bytes(theirs.file("ca.crt").read_bytes())
+    async with payment_provider(paying(url, payment_ca_file=file)) as payments:
+        with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
+            await payments.void(intent("tls-pay-3"))
+        file.write_bytes(ours.file("ca.crt").read_bytes())
+        assert await payments.void(intent("tls-pay-3")) is VoidOutcome.NEVER_CHARGED
+        file.write_text("no certificate")
+        with pytest.raises(ProviderUnavailable, match=r"ca\.crt: it holds no certificate"):
+            await payments.void(intent("tls-pay-3"))
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "can't be read"), ("hello", "it holds no certificate")])
+async def test_authorities_that_can_not_be_used_are_named_at_the_start(
+    tmp_path: Path, content: str | None, told: str
+) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(NoToken, match=f"the file of authorities {file}: {told}"):
+        async with payment_provider(paying("https://127.0.0.1:1", payment_ca_file=file)):
+            pass
+
+
+def intent(payment_id: str) -> PaymentIntent:
+    return PaymentIntent(payment_id=payment_id, order_id="tls", amount="9.99", currency="USD")

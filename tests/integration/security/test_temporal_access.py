@@ -1,0 +1,177 @@
+"""TLS and API keys on the way to Temporal: right ones carry an order, wrong ones are refused in words."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from fleet import eventually, fleet
+
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.status import Step
+from orderfleet.runtime.credentials import WrongCredentials, renewed
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect, connect_patiently
+from orderfleet.stack import certificates
+from orderfleet.stack.certificates import Certificates
+from tls_line import tls_line
+
+CA, CERT, KEY, NAME = (
+    f"TEMPORAL_TLS_{name}" for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")
+)
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "ours")
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "theirs")
+
+
+def show(monkeypatch: pytest.MonkeyPatch, trusted: Certificates, own: Certificates | None = None, **more: str) -> None:
+    monkeypatch.setenv(CA, str(trusted.file("ca.crt")))
+    if own is not None:
+        monkeypatch.setenv(CERT, str(own.file("admin.crt")))
+        monkeypatch.setenv(KEY, str(own.file("admin.key")))
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+
+
+async def test_an_order_goes_through_over_mutual_tls(
+    temporal_address: str, postgres_url: str, task_queues: Any, ours: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(monkeypatch, ours, ours)
+    async with tls_line(temporal_address, ours, callers=ours) as address:
+        temporal = await connect(Settings(temporal_address=address))
+        async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+            handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
+            assert (await handle.result()).step is Step.SHIPPED
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("another authority", f"Temporal's certificate isn't by an authority that {CA} holds"),
+        ("another name", f"Temporal's certificate is for another name; set {NAME} to one it has"),
+        ("no client certificate", f"certificate of an authority it trusts ({CERT})"),
+        ("a client certificate of another authority", f"certificate of an authority it trusts ({CERT})"),
+        ("no private key", f"{KEY} holds no private key that fits"),
+    ],
+)
+async def test_what_is_wrong_with_tls_is_told_and_tried_again(
+    temporal_address: str,
+    ours: Certificates,
+    theirs: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    told: str,
+) -> None:
+    match case:
+        case "another authority":
+            show(monkeypatch, theirs, ours)
+        case "another name":
+            show(monkeypatch, ours, ours, **{NAME: "elsewhere.example"})
+        case "no client certificate":
+            show(monkeypatch, ours)
+        case "a client certificate of another authority":
+            show(monkeypatch, ours, theirs)
+        case "no private key":
+            show(monkeypatch, ours, ours, **{KEY: str(ours.file("ca.crt"))})
+    async with tls_line(temporal_address, ours, callers=ours) as address:
+        with structlog.testing.capture_logs() as lines:
+            waiting = asyncio.create_task(connect_patiently(Settings(temporal_address=address)))
+
+            async def errors() -> str:
+                return " ".join(line["error"] for line in lines)
+
+            text = await eventually(errors, bool, 30)
+            assert not waiting.done(), "it is tried again: the other side may be the one that is mended"
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+    assert told in text
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({CA: "/nowhere/ca.crt"}, "/nowhere/ca.crt: can't be read: No such file or directory"),
+        ({CERT: __file__}, f"{CERT} and {KEY} go together"),
+    ],
+)
+async def test_a_file_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(WrongCredentials, match=told):
+        await connect(Settings())
+
+
+class Gatekeeper(grpc.GenericRpcHandler):
+    """A server that knows one key, and takes note of those it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def service(self, call: Any) -> Any:
+        self.shown.append(dict(call.invocation_metadata).get("authorization", ""))
+        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
+
+
+@pytest.fixture
+def gatekeeper(ours: Certificates) -> Iterator[tuple[Gatekeeper, str]]:
+    handler = Gatekeeper()
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[handler])
+    pair = ours.file("server.key").read_bytes(), ours.file("server.crt").read_bytes()
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    server.start()
+    yield handler, f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+async def test_an_api_key_is_read_again_when_its_file_changes(
+    gatekeeper: tuple[Gatekeeper, str],
+    ours: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    show(monkeypatch, ours)
+    handler, address = gatekeeper
+    file = tmp_path / "key"
+    file.write_text("first\n")
+    monkeypatch.setattr("orderfleet.runtime.credentials.LOOK_SECONDS", 0.05)
+    settings = Settings(temporal_address=address, temporal_api_key_file=file)
+    client = await connect(settings)
+
+    async def shown() -> str:
+        await client.workflow_service.get_system_info(GetSystemInfoRequest())
+        return handler.shown[-1]
+
+    async with renewed(client, settings):
+        assert await shown() == "Bearer first"
+        file.write_text("")
+        file.write_text("second\n")
+        await eventually(shown, lambda key: key == "Bearer second", 30)
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "can't be read"), ("one two", "one API key and nothing else")])
+async def test_an_api_key_that_can_not_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(WrongCredentials, match=told):
+        await connect(Settings(temporal_api_key_file=file))

@@ -1,0 +1,187 @@
+"""What a customer gave is taken out of the record, and the trail of old orders; money and ids stay."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from fleet import Fleet, fails, fleet
+
+from orderfleet.cli.exits import Exit
+from orderfleet.contracts.errors import CarrierRefused
+from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
+from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.store.erasure import KEPT, Erased, NotTheOwner, erase, prunable, prune
+from orderfleet.store.runtime_role import grant
+
+MARK = "Zaphod"
+EMAIL = f"{MARK}@two.example"
+AUTO = Review(mode=ReviewMode.AUTO)
+ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4", zip="Z5", country=f"{MARK}6")
+
+
+@pytest.fixture
+async def shop(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
+    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        yield running
+
+
+async def sell(shop: Fleet, **changes: Any) -> str:
+    order_id = f"gone-{uuid.uuid4().hex[:8]}"
+    customer = Customer(name=f"{MARK} One", email=EMAIL)
+    given = {"customer": customer, "address": ADDRESS, "review": AUTO, **changes}
+    await shop.start(shop.order(order_id, **given))
+    return order_id
+
+
+async def shipped(shop: Fleet, **changes: Any) -> str:
+    order_id = await sell(shop, **changes)
+    await shop.handle(order_id).result()
+    return order_id
+
+
+async def everything(url: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        tables = ("orders", "payments", "shipments", "events")
+        rows = [row for table in tables for row in await connection.fetch(f"select to_jsonb(t)::text from {table} t")]
+    finally:
+        await connection.close()
+    return "\n".join(row[0] for row in rows)
+
+
+async def test_a_customer_is_erased_and_the_audit_stays(shop: Fleet, postgres_url: str) -> None:
+    first = await shipped(shop)
+    # An end that has the carrier's own words everywhere they can stand.
+    shop.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
+    refused = await sell(shop)
+    with pytest.raises(WorkflowFailureError):
+        await shop.handle(refused).result()
+    await shop.until_recorded(refused, lambda status: status.payment.status is PaymentStatus.REFUNDED)
+    shop.carrier.booking.always = None
+    other = await shipped(shop, customer=Customer(name=MARK, email="somebody@else.example"))
+    before = {order_id: await shop.events(order_id) for order_id in (first, refused)}
+    assert MARK in await everything(postgres_url)
+
+    assert await erase(postgres_url, EMAIL.upper()) == Erased((first, refused), ())
+    text = await everything(postgres_url)
+    assert [line for line in text.splitlines() if MARK in line and other not in line] == []
+    for order_id, told in before.items():
+        after = await shop.events(order_id)
+        assert [(e.id, e.kind, e.at) for e in after] == [(e.id, e.kind, e.at) for e in told]
+        kept = [{name: value for name, value in e.detail.items() if name in KEPT} for e in told]
+        assert [{name: e.detail[name] for name in found} for e, found in zip(after, kept, strict=True)] == kept
+    status = (await shop.recorded(first)).status
+    assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
+    assert status.shipments[0].tracking_number == f"track-ship-{first}"
+    assert await erase(postgres_url, EMAIL) == Erased((), ()), "nobody finds the customer any more"
+
+
+async def test_an_order_that_runs_is_left_and_told(shop: Fleet, postgres_url: str) -> None:
+    running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
+    await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+    assert await erase(postgres_url, EMAIL) == Erased((), (running,))
+    assert (await shop.recorded(running)).status.address == ADDRESS
+
+
+async def test_old_orders_lose_their_trail_batch_by_batch_and_keep_their_id(shop: Fleet, postgres_url: str) -> None:
+    sold = [await shipped(shop) for _ in range(3)]
+    running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
+    await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    assert await prunable(postgres_url, now - timedelta(days=1)) == 0
+    assert await prunable(postgres_url, now) == 3
+
+    # Interrupted after the first batch, and run again.
+    async with aclosing(prune(postgres_url, now, batch=2)) as batches:
+        assert await anext(batches) == 2
+    assert await prunable(postgres_url, now) == 1
+    assert [count async for count in prune(postgres_url, now, batch=2)] == [1]
+
+    text = await everything(postgres_url)
+    assert [line for line in text.splitlines() if MARK in line and running not in line] == []
+    for order_id in sold:
+        assert not await shop.events(order_id)
+        status = (await shop.recorded(order_id)).status
+        assert (status.step, status.payment.status, status.shipments) == (Step.SHIPPED, PaymentStatus.CHARGED, ())
+    assert await shop.events(running), "an order that runs is left alone"
+
+
+async def test_an_order_whose_money_is_not_settled_is_not_pruned(shop: Fleet, postgres_url: str) -> None:
+    order_id = await shipped(shop)
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("update payments set status = 'REFUNDING' where order_id = $1", order_id)
+    await connection.close()
+    assert [count async for count in prune(postgres_url, datetime.now(UTC) + timedelta(minutes=1))] == []
+    assert await shop.events(order_id)
+
+
+async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str) -> None:
+    owner, role = await asyncpg.connect(postgres_url), f"run-{uuid.uuid4().hex[:8]}"
+    await owner.execute(f'create role "{role}" login')
+    try:
+        await grant(postgres_url, role)
+        parts = urlsplit(postgres_url)
+        url = parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+        with pytest.raises(NotTheOwner, match="log in as the role that migrates"):
+            _ = [count async for count in prune(url, datetime.now(UTC))]
+        runner = await asyncpg.connect(url)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await runner.execute("set orderfleet.erasing = 'on'; delete from events")
+        await runner.close()
+    finally:
+        await owner.execute(f'drop owned by "{role}"; drop role "{role}"')
+        await owner.close()
+
+
+async def test_the_owner_changes_no_event_by_accident(shop: Fleet, postgres_url: str) -> None:
+    await shipped(shop)
+    owner = await asyncpg.connect(postgres_url)
+    try:
+        for statement in ("delete from events", "update events set kind = 'x'", "truncate events"):
+            with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+                await owner.execute(statement)
+    finally:
+        await owner.close()
+
+
+async def test_the_commands_say_what_they_did(shop: Fleet, postgres_url: str) -> None:
+    sold = await shipped(shop)
+    running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
+    await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+    code, told = await command(postgres_url, "erase", EMAIL, "--yes")
+    assert (code, f"  {sold}\n" in told) == (Exit.REFUSED, True)
+    assert f"1 still run and were left: {running}" in told
+    assert await command(postgres_url, "prune") == (
+        Exit.WRONG,
+        "orderfleet: say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER\n",
+    )
+    assert await command(postgres_url, "prune", "--older-than", "1ms") == (
+        Exit.DONE,
+        "pruned 1 of 1 orders that ended 1ms ago or earlier\n",
+    )
+
+
+async def command(url: str, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orderfleet", *arguments),
+        env={**os.environ, "ORDERFLEET_DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, told.decode()

@@ -1,0 +1,122 @@
+"""Two roles in Postgres: one migrates, and one that only runs carries orders and can't touch what they left."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from fleet import ELSEWHERE, eventually, fleet
+
+from orderfleet.contracts.errors import CarrierRefused
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.store.migrate import migrate
+from orderfleet.store.runtime_role import WrongRole, grant
+from orderfleet.store.survey import RecordSurvey
+
+AUTO = Review(mode=ReviewMode.AUTO)
+
+
+def as_role(url: str, role: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+
+
+@pytest.fixture
+async def role(postgres_url: str) -> AsyncIterator[str]:
+    """A role of the test's own; roles belong to the whole server."""
+    name = f"run-{uuid.uuid4().hex[:8]}"
+    owner = await asyncpg.connect(postgres_url)
+    await owner.execute(f'create role "{name}" login')
+    try:
+        yield name
+    finally:
+        await owner.execute(f'drop owned by "{name}"; drop role "{name}"')
+        await owner.close()
+
+
+async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
+    temporal_client: Client, postgres_url: str, role: str, task_queues: Any
+) -> None:
+    await grant(postgres_url, role)
+    await grant(postgres_url, role)
+    url = as_role(postgres_url, role)
+    async with fleet(temporal_client, url, task_queues.orders, task_queues.shipping) as running:
+        await running.client.start(running.order("role-1"))
+        await running.until_recorded("role-1", lambda status: status.step is Step.MANUAL_REVIEW)
+        await running.client.update_address("role-1", ELSEWHERE)
+        await running.client.approve("role-1")
+        assert (await running.handle("role-1").result()).step is Step.SHIPPED
+        running.carrier.booking.always = _refused
+        await running.client.start(running.order("role-2", review=AUTO))
+        await running.until_recorded("role-2", lambda status: status.step is Step.FAILED)
+        await eventually(
+            lambda: running.recorded("role-2"), lambda order: order.status.payment.status is PaymentStatus.REFUNDED
+        )
+        await RecordSurvey(running.database).take()
+
+
+async def _refused() -> None:
+    raise CarrierRefused("nobody delivers there")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update events set detail = '{}'",
+        "delete from events",
+        "truncate events",
+        "drop trigger events_append_only on events",
+        "alter table events disable trigger all",
+        "drop table events",
+        "delete from orders",
+        "delete from payments",
+        "truncate orders cascade",
+        "alter table orders drop column items",
+        "create table mine (id int)",
+        "update schema_migrations set checksum = ''",
+    ],
+)
+async def test_the_runtime_role_changes_no_event_and_no_table(postgres_url: str, role: str, statement: str) -> None:
+    await grant(postgres_url, role)
+    connection = await asyncpg.connect(as_role(postgres_url, role))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_migrations_are_for_the_role_that_owns_the_tables(empty_postgres_url: str, postgres_url: str) -> None:
+    user = urlsplit(postgres_url).username
+    assert user is not None
+    with pytest.raises(WrongRole, match="it is the role that migrates"):
+        await grant(postgres_url, user)
+    with pytest.raises(WrongRole, match='create it: create role "nobody-there" login'):
+        await grant(postgres_url, "nobody-there")
+    assert await migrate(empty_postgres_url)
+
+
+async def test_a_role_that_rights_do_not_bind_is_refused(postgres_url: str, role: str) -> None:
+    owner = await asyncpg.connect(postgres_url)
+    try:
+        await owner.execute(f'alter role "{role}" superuser')
+        with pytest.raises(WrongRole, match="it is a superuser"):
+            await grant(postgres_url, role)
+        await owner.execute(f'alter role "{role}" nosuperuser')
+        await owner.execute(f'grant "{urlsplit(postgres_url).username}" to "{role}"')
+        with pytest.raises(WrongRole, match="it is a member of the role that migrates"):
+            await grant(postgres_url, role)
+        await owner.execute(f'revoke "{urlsplit(postgres_url).username}" from "{role}"')
+    finally:
+        await owner.close()

@@ -1,0 +1,42 @@
+"""Workers outside a local stack: none starts until somebody chose who is paid and who carries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from worker_processes import WorkerFleet
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "missing"),
+    [
+        ("orders", {}, "ORDERFLEET_PAYMENT_PROVIDER"),
+        ("shipping", {}, "ORDERFLEET_CARRIER"),
+        ("all", {"ORDERFLEET_PAYMENT_PROVIDER": "simulated"}, "ORDERFLEET_CARRIER"),
+    ],
+)
+def test_a_worker_without_a_choice_ends_at_once(kind: str, chosen: dict[str, str], missing: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "orderfleet", "worker", kind],
+        env={**os.environ, **chosen},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 2
+    assert f"orderfleet: {missing} isn't set: choose `http`" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+async def test_the_simulated_ones_are_taken_and_warned_of(fleet: WorkerFleet) -> None:
+    chosen = {"ORDERFLEET_PAYMENT_PROVIDER": "simulated", "ORDERFLEET_CARRIER": "simulated"}
+    worker = await fleet.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)
+    await worker.answers("/readyz", 200)
+    told = worker.log.read_text()
+    assert "ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves" in told
+    assert "ORDERFLEET_CARRIER is simulated: no parcel moves" in told

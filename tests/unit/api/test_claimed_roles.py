@@ -1,0 +1,53 @@
+"""Where a token's roles stand, and what a provider calls them."""
+
+from __future__ import annotations
+
+import pytest
+
+from orderfleet.api.auth.access import Role
+from orderfleet.api.auth.roles import OURS, ClaimedRoles, roles_by_name
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims"),
+    [
+        ("roles", {"roles": ["read"]}),
+        ("scope", {"scope": "openid read email"}),
+        ("realm_access.roles", {"realm_access": {"roles": ["read", "offline_access"]}}),
+        ("resource_access.shop.example.com.roles", {"resource_access": {"shop.example.com": {"roles": ["read"]}}}),
+        ("https://shop.example.com/roles", {"https://shop.example.com/roles": ["read"]}),
+        ("https://shop.example.com/app.roles", {"https://shop.example.com/app": {"roles": ["read"]}}),
+        ("a.b", {"a.b": ["read"], "a": {"b": ["operate"]}}),
+        ("a.b.c", {"a.b": "text", "a": {"b": {"c": ["read"]}}}),
+    ],
+)
+def test_a_claim_is_found_by_its_name_or_by_the_way_to_it(claim, claims):
+    assert ClaimedRoles(claim).of(claims) == {Role.READ}
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"realm_access": ["read"]},
+        {"realm_access": {"roles": {"read": True}}},
+        {"realm_access": {"roles": [["read"], {"name": "read"}, 7, None]}},
+        {"realm_access": {"roles": None}},
+        {"realm_access": "roles"},
+        {"roles": ["read"]},
+    ],
+    ids=str,
+)
+def test_what_is_not_there_or_no_list_of_names_gives_no_role(claims):
+    assert ClaimedRoles("realm_access.roles").of(claims) == frozenset()
+
+
+def test_a_providers_names_stand_for_ours_and_no_others_count():
+    names = roles_by_name("orders-admin=operate, orders-admin=carrier,https://x/y=z=read,")
+    assert names == {"orders-admin": {Role.OPERATE, Role.CARRIER}, "https://x/y=z": {Role.READ}}
+    assert ClaimedRoles("roles", names).of({"roles": ["orders-admin", "read"]}) == {Role.OPERATE, Role.CARRIER}
+
+
+def test_without_names_of_its_own_a_provider_uses_ours():
+    assert roles_by_name("") is OURS
+    assert set(OURS) == {"read", "operate", "carrier"}

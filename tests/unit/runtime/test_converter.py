@@ -1,0 +1,22 @@
+"""The data converter converts as Temporal's own pydantic one, and shares what that one makes again and again."""
+
+from __future__ import annotations
+
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from orderfleet.contracts.order import Address, Item, OrderInput
+from orderfleet.runtime.converter import DATA_CONVERTER, SharedPydanticConverter
+
+ORDER = OrderInput(order_id="o-1", items=(Item(sku="a", qty=2, price="9.99"),), address=Address(street="1 Main St"))
+
+
+async def test_payloads_are_those_of_the_sdk() -> None:
+    values = [ORDER, "plain", None, {"a": 1}, b"raw"]
+    theirs = await pydantic_data_converter.encode(values)
+    assert await DATA_CONVERTER.encode(values) == theirs
+    assert await DATA_CONVERTER.decode(theirs[:1], [OrderInput]) == [ORDER]
+
+
+def test_converters_share_their_parts() -> None:
+    first, second = SharedPydanticConverter(), SharedPydanticConverter()
+    assert list(first.converters.values()) == list(second.converters.values())

@@ -1,0 +1,113 @@
+"""Keys of a folder and payloads that they encrypt."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
+
+from orderfleet.contracts.errors import PayloadSealed
+from orderfleet.runtime.encryption import KEY_ID, EncryptionCodec, Keys, WrongKeys, data_converter
+from orderfleet.runtime.settings import Settings
+
+PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'"1 Main St"')
+
+
+def write(folder: Path, key_id: str) -> None:
+    (folder / key_id).write_bytes(base64.b64encode(os.urandom(32)) + b"\n")
+
+
+async def sealed(folder: Path, key_id: str) -> Payload:
+    return (await EncryptionCodec(Keys(folder, key_id)).encode([PLAIN]))[0]
+
+
+async def test_what_is_encrypted_shows_its_key_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    codec = EncryptionCodec(Keys(tmp_path, "k1"))
+    first, second = await codec.encode([PLAIN, PLAIN])
+    assert dict(first.metadata) == {"encoding": b"binary/encrypted", KEY_ID: b"k1"}
+    assert b"Main" not in first.SerializeToString()
+    assert first.data != second.data, "the same content must not look the same"
+    assert await codec.decode([first, second, PLAIN]) == [PLAIN, PLAIN, PLAIN]
+
+
+async def test_without_a_key_to_encrypt_with_the_old_ones_still_open(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    reader = EncryptionCodec(Keys(tmp_path, None))
+    assert await reader.encode([PLAIN]) == [PLAIN]
+    assert await reader.decode([await sealed(tmp_path, "k1")]) == [PLAIN]
+
+
+async def test_a_key_that_is_added_is_found(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    running = EncryptionCodec(Keys(tmp_path, "k1"))
+    write(tmp_path, "k2")
+    assert await running.decode([await sealed(tmp_path, "k2")]) == [PLAIN]
+
+
+async def test_a_wrong_key_says_so_until_it_is_put_right(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    right, payload = (tmp_path / "k1").read_bytes(), await sealed(tmp_path, "k1")
+    write(tmp_path, "k1")
+    codec = EncryptionCodec(Keys(tmp_path, "k1"))
+    for _ in range(2):
+        with pytest.raises(PayloadSealed, match="the key 'k1' at hand doesn't open the payload"):
+            await codec.decode([payload])
+    (tmp_path / "k1").write_bytes(right)
+    assert await codec.decode([payload]) == [PLAIN]
+
+
+async def test_what_was_tampered_with_does_not_open(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    (tmp_path / "k2").write_bytes((tmp_path / "k1").read_bytes())
+    payload = await sealed(tmp_path, "k1")
+    codec = EncryptionCodec(Keys(tmp_path, "k1"))
+    cut = Payload(metadata=payload.metadata, data=payload.data[:9])
+    flipped = Payload(metadata=payload.metadata, data=payload.data[:-1] + bytes([payload.data[-1] ^ 1]))
+    renamed = Payload(metadata={**payload.metadata, KEY_ID: b"k2"}, data=payload.data)
+    for wrong in (cut, flipped, renamed):
+        with pytest.raises(PayloadSealed, match="doesn't open"):
+            await codec.decode([wrong])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, r"k1 can't be read: No such file or directory; put that key there"),
+        (b"no base64!", r"k1 is not base64; write `openssl rand -base64 32`"),
+        (base64.b64encode(b"short"), "k1 has 5 bytes where a key has 32"),
+    ],
+)
+async def test_a_key_that_can_not_be_used_is_told(tmp_path: Path, content: bytes | None, told: str) -> None:
+    write(tmp_path, "k1")
+    payload = await sealed(tmp_path, "k1")
+    (tmp_path / "k1").unlink() if content is None else (tmp_path / "k1").write_bytes(content)
+    with pytest.raises(PayloadSealed, match=told):
+        await EncryptionCodec(Keys(tmp_path, None)).decode([payload])
+    with pytest.raises(WrongKeys, match=f"ORDERFLEET_ENCRYPTION_KEY_ID is 'k1': .*{told}"):
+        data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1"))
+
+
+async def test_an_id_that_leads_out_of_the_folder_is_no_key(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    (tmp_path / "inner").mkdir()
+    payload = await sealed(tmp_path, "k1")
+    payload.metadata[KEY_ID] = b"../k1"
+    with pytest.raises(PayloadSealed, match="its id is not one of a key"):
+        await EncryptionCodec(Keys(tmp_path / "inner", None)).decode([payload])
+
+
+async def test_a_process_without_keys_refuses_what_is_encrypted(tmp_path: Path) -> None:
+    write(tmp_path, "k1")
+    payload = await sealed(tmp_path, "k1")
+    with pytest.raises(PayloadSealed, match="set ORDERFLEET_ENCRYPTION_KEYS_DIR to a folder that has 'k1'"):
+        await data_converter(Settings()).decode([payload])
+
+
+def test_a_key_without_a_folder_is_refused() -> None:
+    with pytest.raises(ValidationError, match="ORDERFLEET_ENCRYPTION_KEY_ID needs ORDERFLEET_ENCRYPTION_KEYS_DIR"):
+        Settings(encryption_key_id="k1")

@@ -1,0 +1,164 @@
+"""With encryption on nothing that a customer gave stands in Temporal, and a key that isn't there yet loses nothing."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet import ELSEWHERE, eventually, fails, fleet
+from halves import halves, has
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowFailureError
+
+from orderfleet.client import OrderInspector
+from orderfleet.contracts import names
+from orderfleet.contracts.errors import CarrierRefused
+from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
+from orderfleet.contracts.status import Step
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect
+
+MARK = "Zaphod"
+CUSTOMER = Customer(name=f"{MARK} One", email=f"{MARK}@two.example")
+ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4", zip="Z5", country=f"{MARK}6")
+AUTO = Review(mode=ReviewMode.AUTO)
+
+
+def write(folder: Path, key_id: str) -> bytes:
+    key = base64.b64encode(os.urandom(32))
+    (folder / key_id).write_bytes(key)
+    return key
+
+
+async def client(address: str, folder: Path, key_id: str | None) -> Client:
+    return await connect(Settings(temporal_address=address, encryption_keys_dir=folder, encryption_key_id=key_id))
+
+
+async def everything(temporal: Client, order_id: str) -> dict[str, bytes]:
+    """What Temporal has of an order, as it has it."""
+    found: dict[str, bytes] = {}
+    async for known in temporal.list_workflows('WorkflowId >= "" AND StartTime > "2020-01-01T00:00:00Z"'):
+        if order_id not in known.id:
+            continue
+        handle = temporal.get_workflow_handle(known.id)
+        found[f"{known.id} listed"] = known.raw_info.SerializeToString()
+        found[f"{known.id} described"] = (await handle.describe()).raw_description.SerializeToString()
+        async for event in handle.fetch_history_events():
+            found[f"{known.id} {event.event_id} {EventType.Name(event.event_type)}"] = event.SerializeToString()
+    return found
+
+
+async def test_no_history_shows_a_customer(
+    temporal_address: str, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    write(tmp_path, "k1")
+    temporal = await client(temporal_address, tmp_path, "k1")
+    given = {"customer": CUSTOMER, "address": ADDRESS}
+    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        # Shipped with another address and word of the carrier, refused by the carrier with words of its own, wrong.
+        await running.start(running.order("enc-shipped", **given))
+        await running.until("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
+        await running.client.update_address("enc-shipped", ADDRESS.model_copy(update={"street": f"{MARK} Road 7"}))
+        await running.client.signal("enc-shipped", names.UPDATE_ADDRESS, [ADDRESS])
+        await running.client.approve("enc-shipped")
+        await running.handle("enc-shipped").result()
+
+        running.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
+        await running.client.start(running.order("enc-refused", review=AUTO, **given))
+        with pytest.raises(WorkflowFailureError):
+            await running.handle("enc-refused").result()
+        refused = await running.until_recorded("enc-refused", lambda status: status.completed_at is not None)
+        assert MARK in (refused.dispatch_failed_reason or ""), "the mark must have gone through"
+
+        await running.client.start(running.order("enc-wrong", **{**given, "currency": MARK}))
+        with pytest.raises(WorkflowFailureError) as wrong:
+            await running.handle("enc-wrong").result()
+        assert MARK in str(wrong.value.cause)
+
+        lines = [line for run in await OrderInspector(temporal).history("enc-refused") for line in run.events]
+        assert any(MARK in line.what for line in lines), "whoever has the key reads failures"
+
+    for order_id in ("enc-shipped", "enc-refused", "enc-wrong"):
+        found = await eventually(lambda each=order_id: everything(temporal_client, each), lambda parts: len(parts) > 5)
+        shown = [where for where, part in found.items() if MARK.encode() in part]
+        assert not shown, shown
+        assert any(b"encryption-key-id" in part for part in found.values())
+
+
+async def test_keys_are_rotated_under_a_running_order(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    write(tmp_path, "k1")
+    queues = task_queues.orders, task_queues.shipping
+    before = await client(temporal_address, tmp_path, "k1")
+    async with fleet(before, postgres_url, *queues) as old:
+        await old.start(old.order("enc-rotated", address=ADDRESS))
+        await old.until("enc-rotated", lambda status: status.step is Step.MANUAL_REVIEW)
+        # First the key is at hand everywhere, then it is used: by one process after the other.
+        write(tmp_path, "k2")
+        after = await client(temporal_address, tmp_path, "k2")
+        async with fleet(after, postgres_url, *queues) as new:
+            await new.client.update_address("enc-rotated", ELSEWHERE)
+            assert (await old.client.status("enc-rotated")).address == ELSEWHERE
+            await new.client.approve("enc-rotated")
+            status = await new.handle("enc-rotated").result()
+            assert (status.step, status.address) == (Step.SHIPPED, ELSEWHERE)
+    used = await everything(before, "enc-rotated")
+    for key_id in (b"k1", b"k2"):
+        assert any(key_id in part for part in used.values()), key_id
+
+
+async def test_a_worker_without_the_key_says_so_and_loses_nothing(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    mounted, elsewhere = tmp_path / "mounted", tmp_path / "elsewhere"
+    mounted.mkdir()
+    elsewhere.mkdir()
+    key = write(elsewhere, "k1")
+    caller = await client(temporal_address, elsewhere, "k1")
+    keyless = await client(temporal_address, mounted, None)
+    async with fleet(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        handle = await caller.start_workflow(
+            names.ORDER_WORKFLOW,
+            running.order("enc-later", address=ADDRESS),
+            id=names.order_workflow_id("enc-later"),
+            task_queue=task_queues.orders,
+        )
+        # A signal that can't be read must not be dropped.
+        await handle.signal(names.APPROVE)
+        await handle.signal(names.UPDATE_ADDRESS, ELSEWHERE)
+        await has(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+        (run,) = await OrderInspector(keyless).history("enc-later")
+        told = [line.what for line in run.events if line.type == "WorkflowTaskFailed"]
+        assert "encrypted with the key 'k1'" in told[0]
+        assert f"{mounted / 'k1'} can't be read" in told[0]
+
+        (mounted / "k1").write_bytes(key)
+        # Temporal tries a failed workflow task again with growing gaps.
+        recorded = await eventually(
+            lambda: running.reads.order("enc-later"), lambda o: o is not None and o.status.step is Step.SHIPPED, 90
+        )
+        assert recorded is not None
+        assert recorded.status.address == ELSEWHERE
+
+
+async def test_activities_without_the_key_use_up_no_order(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    mounted, elsewhere = tmp_path / "mounted", tmp_path / "elsewhere"
+    mounted.mkdir()
+    elsewhere.mkdir()
+    key = write(elsewhere, "k1")
+    temporal = await client(temporal_address, elsewhere, "k1")
+    keyless = await client(temporal_address, mounted, None)
+    queues = task_queues.orders, task_queues.shipping
+    async with halves(temporal, postgres_url, *queues, activities=keyless) as made:
+        handle = await made.fleet.start(made.fleet.order("enc-activity", review=AUTO))
+        # Its attempts are used up, and the workflow waits all the same.
+        await has(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED, EventType.EVENT_TYPE_TIMER_STARTED)
+        (mounted / "k1").write_bytes(key)
+        assert (await handle.result()).step is Step.SHIPPED
+    assert made.fleet.provider.charges["pay-enc-activity"] == 1

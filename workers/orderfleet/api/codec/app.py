@@ -1,0 +1,106 @@
+"""Temporal's codec server protocol: `/encode` and `/decode` (https://docs.temporal.io/codec-server).
+
+`serve` and tests make the app. It answers with what orders contain, so a payload must never be logged
+or stand in an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from google.protobuf import json_format
+from starlette.middleware.cors import CORSMiddleware
+from temporalio.api.common.v1 import Payload, Payloads
+
+from orderfleet import __version__
+from orderfleet.api import problems
+from orderfleet.api.auth.access import Access, Role, needs
+from orderfleet.api.body import BodyLimit
+from orderfleet.api.intake import Unprocessable
+from orderfleet.api.requests import RequestLog
+from orderfleet.runtime.encryption import EncryptionCodec
+
+LONGEST_BODY: Final = 8 * 1024 * 1024
+"""Bytes: Temporal takes payloads of 2 MiB, base64 adds a third, and a message may have more than one."""
+
+
+@dataclass(frozen=True)
+class CodecServices:
+    """What the routes need."""
+
+    access: Access
+    codec: EncryptionCodec
+
+
+def _of_app(request: Request) -> EncryptionCodec:
+    services: CodecServices = request.app.state.services
+    return services.codec
+
+
+Given = Annotated[EncryptionCodec, Depends(_of_app)]
+
+_seeing = APIRouter(dependencies=[needs(Role.READ)])
+_changing = APIRouter(dependencies=[needs(Role.OPERATE)])
+_probes = APIRouter()
+
+
+@_seeing.post("/decode", summary="Open payloads")
+async def decode(request: Request, codec: Given) -> Response:
+    """Answer the same payloads, opened; one that isn't encrypted is as it was."""
+    return _answer(await codec.decode(await _payloads(request)))
+
+
+@_changing.post("/encode", summary="Encrypt payloads")
+async def encode(request: Request, codec: Given) -> Response:
+    """Answer the same payloads, encrypted with the active key."""
+    return _answer(await codec.encode(await _payloads(request)))
+
+
+@_probes.get("/healthz", summary="Whether the process lives")
+async def healthz() -> Response:
+    """Answer; a loop that no longer moves does not."""
+    return Response("ok\n", media_type="text/plain")
+
+
+def create_codec_app(services: CodecServices, origins: list[str]) -> FastAPI:
+    """The application.
+
+    Args:
+        services: what it needs.
+        origins: of the Web UIs whose pages may call it, as `https://temporal.example.com`.
+    """
+    app = FastAPI(
+        title="Orderfleet codec server",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.services = services
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit=LONGEST_BODY)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Namespace"],
+    )
+    app.add_middleware(RequestLog)
+    for router in (_seeing, _changing, _probes):
+        app.include_router(router)
+    return app
+
+
+async def _payloads(request: Request) -> list[Payload]:
+    try:
+        return list(json_format.Parse(await request.body(), Payloads()).payloads)
+    except (json_format.ParseError, UnicodeDecodeError):
+        # Without the parser's words: they show what stands in the body.
+        raise Unprocessable(['payloads: is not a list of Temporal\'s payloads; send {"payloads": […]}']) from None
+
+
+def _answer(payloads: list[Payload]) -> Response:
+    return Response(json_format.MessageToJson(Payloads(payloads=payloads), indent=None), media_type="application/json")

@@ -1,0 +1,22 @@
+"""`orderfleet codec`: the process that opens encrypted payloads for Temporal's Web UI and command line."""
+
+from __future__ import annotations
+
+import typer
+
+from orderfleet.cli import role
+from orderfleet.cli.configuration import read_settings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\n  $ orderfleet codec\n\n"
+    "  $ temporal workflow show -w order-ord-1 --codec-endpoint http://127.0.0.1:8088 --codec-auth 'Bearer TOKEN'"
+)
+def codec() -> None:
+    """Run the codec server until SIGTERM; callers are known as the API knows its own."""
+    settings = read_settings()
+    from orderfleet.api.codec.serve import run  # noqa: PLC0415 - no other command but the API loads fastapi
+
+    role.run("codec", run, settings, measured=False)

@@ -1,0 +1,43 @@
+"""`orderfleet erase`: take out of the record what a customer gave. `orderfleet.store.erasure` does the work."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+
+from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.exits import Exit, complain
+
+EPILOG: Final = (
+    "Examples:\n\n  $ orderfleet erase ada@example.com\n\n"
+    "Exit status: 0 nothing of the customer is left in the record, 1 not allowed, 2 wrong arguments, 4 an order"
+    " still runs and was left, 5 Postgres did not answer."
+)
+
+
+def erase(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="E-mail address, in whatever case.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Replace name, e-mail address, address and free text in a customer's orders that have ended.
+
+    What happened, when, and for how much stays. Temporal keeps its history until its retention ends, encrypted
+    where that is on; backups and an Order that still stands in Kubernetes have their own copies.
+    """
+    from orderfleet.store.erasure import erase as erase_now  # noqa: PLC0415 - `--help` doesn't need it
+
+    url = read_settings().database_url.get_secret_value()
+    if not yes:
+        typer.confirm(f"Erase what {customer} gave, for good?", abort=True)
+    found = asyncio.run(erase_now(url, customer))
+    typer.echo(f"erased in {len(found.erased)} orders" if found.erased else "no order to erase")
+    for order_id in found.erased:
+        typer.echo(f"  {order_id}")
+    if found.running:
+        complain(
+            f"{len(found.running)} still run and were left: {', '.join(found.running)};"
+            " cancel them or wait, and run this again"
+        )
+        raise typer.Exit(Exit.REFUSED)

@@ -1,0 +1,62 @@
+"""`orderfleet prune`: remove the trail of orders that ended long ago. `orderfleet.store.erasure` does the work."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+
+from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.exits import Wrong
+from orderfleet.contracts.duration import format_duration, parse_duration
+
+EPILOG: Final = (
+    "Examples:\n\n  $ orderfleet prune --older-than 2160h\n\n  $ orderfleet prune --older-than 2160h --check\n\n"
+    "Exit status: 0 done, 1 not allowed, 2 wrong arguments, 5 Postgres did not answer, 130 interrupted: run again,"
+    " it goes on."
+)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def prune(
+    older_than: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=_duration, metavar="DURATION", help="Since the order's end, instead of ORDERFLEET_PRUNE_AFTER."
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; say how many there are.")] = False,
+) -> None:
+    """Remove events and shipments of orders that ended long ago, and what their customers gave.
+
+    An order's id, owner, state and payment stay, so that the id is never used again and the books are whole.
+    """
+    settings = read_settings()
+    age = older_than or settings.prune_after
+    if age is None:
+        raise Wrong("say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER")
+    before = datetime.now(UTC) - age
+    asyncio.run(_prune(settings.database_url.get_secret_value(), before, f"ended {format_duration(age)} ago", check))
+
+
+async def _prune(url: str, before: datetime, which: str, check: bool) -> None:
+    from orderfleet.store.erasure import prunable, prune  # noqa: PLC0415 - `--help` doesn't need it
+
+    total = await prunable(url, before)
+    if check or not total:
+        typer.echo(f"{total} orders {which} or earlier")
+        return
+    done = 0
+    async with aclosing(prune(url, before)) as batches:
+        async for count in batches:
+            done += count
+            typer.echo(f"pruned {done} of {max(total, done)} orders that {which} or earlier")

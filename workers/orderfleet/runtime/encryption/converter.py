@@ -1,0 +1,35 @@
+"""The data converter of every client of Temporal: pydantic models, encrypted where the settings say so.
+
+`runtime.temporal` makes clients with it. Every process of an installation needs the same one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+)
+
+from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.runtime.encryption.codec import EncryptionCodec
+from orderfleet.runtime.encryption.keys import Keys
+from orderfleet.runtime.settings import Settings
+
+
+def data_converter(settings: Settings) -> DataConverter:
+    """The converter as the settings say; with a key, messages and stack traces of failures are encrypted too.
+
+    Raises:
+        WrongKeys: the key to encrypt with can't be read.
+    """
+    keys = Keys(settings.encryption_keys_dir, settings.encryption_key_id)
+    return dataclasses.replace(
+        DATA_CONVERTER,
+        payload_codec=EncryptionCodec(keys),
+        failure_converter_class=(
+            DefaultFailureConverterWithEncodedAttributes if keys.active else DefaultFailureConverter
+        ),
+    )

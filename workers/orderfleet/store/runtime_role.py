@@ -1,0 +1,37 @@
+"""What the role that workers, operator and API log in as may do: grants, made anew after every migration.
+
+`orderfleet migrate` calls it as the role that owns the tables.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.store.migrate import connected
+from orderfleet.store.statements import statement
+
+
+class WrongRole(OrderfleetError):
+    """The role can't be given rights that bind it; the message says why and what to do."""
+
+
+async def grant(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
+    """Give `role` what running processes need, and take what else it was given on these tables.
+
+    Args:
+        database_url: of the database; its user must own the tables.
+        role: as Postgres knows it.
+        wait: how long Postgres may take to come up.
+
+    Raises:
+        WrongRole: there is no such role, or rights would not bind it.
+        StoreUnavailable: Postgres did not answer.
+    """
+    async with connected(database_url, wait) as connection:
+        problem = await connection.fetchval(statement("runtime_role_problem"), role)
+        if problem is not None:
+            raise WrongRole(f"the runtime role {role!r} can't be used: {problem}")
+        async with connection.transaction():
+            await connection.execute("select set_config('orderfleet.runtime_role', $1, true)", role)
+            await connection.execute(statement("runtime_role"))

@@ -1,0 +1,27 @@
+-- Removes the trail of the oldest orders that ended before $1, at most $2 of them, and what their customers gave.
+-- One whose money is not settled is left; one that somebody else has a hand on comes with the next batch.
+with chosen as (
+    select order_id from orders
+    where completed_at < $1 and pruned_at is null and not exists (
+        select from payments where payments.order_id = orders.order_id and status in ('INIT', 'REFUNDING')
+    )
+    order by completed_at
+    limit $2
+    for update skip locked
+), told as (
+    delete from events where order_id in (select order_id from chosen)
+), parcels as (
+    delete from shipments where order_id in (select order_id from chosen)
+)
+update orders set
+    customer_name          = 'erased',
+    customer_email         = '',
+    items                  = '[]',
+    address                = (select jsonb_object_agg(key, '"erased"'::jsonb) from jsonb_each(address)),
+    cancel_reason          = case when cancel_reason is not null then 'erased' end,
+    dispatch_failed_reason = case when dispatch_failed_reason is not null then 'erased' end,
+    last_error             = case when last_error is not null then 'erased' end,
+    erased_at              = coalesce(erased_at, now()),
+    pruned_at              = now()
+where order_id in (select order_id from chosen)
+returning order_id
