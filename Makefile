@@ -8,8 +8,10 @@ SLOWER := chaos cluster observability
 # More workers than cores: many tests wait for a time-out or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 
+AUDIT  := deploy/tools/audit
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock venv tools tools-all ready ready-all chart-docs bench bench-orders bench-compare kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-compare kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,6 +53,21 @@ lock: venv ## resolve the dependencies anew and pin them with hashes
 		pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements.lock pyproject.toml --group dev -o tests/requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(AUDIT)/requirements.in -o $(AUDIT)/requirements.lock
+
+sbom: audit-tools ## what the image contains, as a CycloneDX file made from the lock
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore .venv/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o dist/orderfleet.cdx.json
+	@echo "sbom: dist/orderfleet.cdx.json"
+
+audit: audit-tools ## known vulnerabilities of what is locked; needs the network: the package index's database of them
+	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+
+audit-tools: venv
+	@$(BIN)/uv venv --quiet --allow-existing .venv/audit
+	@$(BIN)/uv pip install --quiet --require-hashes --python .venv/audit/bin/python -r $(AUDIT)/requirements.lock
 
 # The environment and the tools don't need each other, so both are made at the same time.
 ready:

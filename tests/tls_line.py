@@ -14,7 +14,12 @@ _SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 
 @asynccontextmanager
 async def tls_line(
-    address: str, own: Certificates, *, callers: Certificates | None = None, postgres: bool = False
+    address: str,
+    own: Certificates,
+    *,
+    callers: Certificates | None = None,
+    postgres: bool = False,
+    at: str = "127.0.0.1",
 ) -> AsyncIterator[str]:
     """Listen with `own` until the context closes; give the `host:port`.
 
@@ -22,6 +27,7 @@ async def tls_line(
         address: where the plain server is.
         own: with the certificate to show.
         callers: whose authority has to have signed a caller's certificate; None asks for none.
+        at: where to listen; the certificates are for 127.0.0.1.
         postgres: TLS begins as Postgres has it, asked for by a first message; else it is HTTP/2's.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -49,9 +55,9 @@ async def tls_line(
         for source, target in ((reader, there_writer), (there_reader, writer)):
             note(asyncio.ensure_future(_pass_on(source, target)))
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=None if postgres else context)
+    server = await asyncio.start_server(connected, at, 0, ssl=None if postgres else context)
     try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"{at}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for task in list(passing):

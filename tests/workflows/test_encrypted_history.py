@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,11 @@ from halves import halves, has
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.client import OrderInspector
+from orderfleet.client import OrderClient, OrderDesk, OrderInspector, Source, TemporalUnavailable
 from orderfleet.contracts import names
 from orderfleet.contracts.errors import CarrierRefused
 from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
-from orderfleet.contracts.status import Step
+from orderfleet.contracts.status import OrderStatus, Step
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect
 
@@ -60,7 +62,7 @@ async def test_no_history_shows_a_customer(
     async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
         # Shipped with another address and word of the carrier, refused by the carrier with words of its own, wrong.
         await running.start(running.order("enc-shipped", **given))
-        await running.until("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
+        await running.until_recorded("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
         await running.client.update_address("enc-shipped", ADDRESS.model_copy(update={"street": f"{MARK} Road 7"}))
         await running.client.signal("enc-shipped", names.UPDATE_ADDRESS, [ADDRESS])
         await running.client.approve("enc-shipped")
@@ -96,13 +98,15 @@ async def test_keys_are_rotated_under_a_running_order(
     before = await client(temporal_address, tmp_path, "k1")
     async with fleet(before, postgres_url, *queues) as old:
         await old.start(old.order("enc-rotated", address=ADDRESS))
-        await old.until("enc-rotated", lambda status: status.step is Step.MANUAL_REVIEW)
+        await old.until_recorded("enc-rotated", lambda status: status.step is Step.MANUAL_REVIEW)
         # First the key is at hand everywhere, then it is used: by one process after the other.
         write(tmp_path, "k2")
         after = await client(temporal_address, tmp_path, "k2")
         async with fleet(after, postgres_url, *queues) as new:
             await new.client.update_address("enc-rotated", ELSEWHERE)
-            assert (await old.client.status("enc-rotated")).address == ELSEWHERE
+            await new.until_recorded("enc-rotated", lambda status: status.address == ELSEWHERE)
+            told = await old.handle("enc-rotated").query(names.STATUS_QUERY, result_type=OrderStatus)
+            assert told.address == ELSEWHERE
             await new.client.approve("enc-rotated")
             status = await new.handle("enc-rotated").result()
             assert (status.step, status.address) == (Step.SHIPPED, ELSEWHERE)
@@ -111,6 +115,34 @@ async def test_keys_are_rotated_under_a_running_order(
         assert any(key_id in part for part in used.values()), key_id
 
 
+async def test_a_caller_without_the_key_is_told_and_has_the_record(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    write(tmp_path, "k1")
+    temporal = await client(temporal_address, tmp_path, "k1")
+    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        order = running.order("enc-told", review=AUTO)
+        await running.client.start(order)
+        await running.handle("enc-told").result()
+        keyless = OrderClient(await client(temporal_address, tmp_path / "nothing", None))
+        for ask in (lambda: keyless.status("enc-told"), lambda: keyless.start(order)):
+            # A busy machine may also just not answer in time.
+            await eventually(
+                lambda each=ask: unavailable(each),
+                lambda text: "can't be read: the payload is encrypted with the key 'k1'" in text,
+                60,
+            )
+        live = await OrderDesk(keyless, running.reads, patience=timedelta(seconds=30)).live("enc-told")
+        assert (live.source, live.step) == (Source.RECORD, Step.SHIPPED)
+
+
+async def unavailable(ask: Callable[[], Awaitable[object]]) -> str:
+    with pytest.raises(TemporalUnavailable) as refused:
+        await ask()
+    return str(refused.value)
+
+
+@pytest.mark.slow  # Temporal waits longer before each further try of a workflow task
 async def test_a_worker_without_the_key_says_so_and_loses_nothing(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:

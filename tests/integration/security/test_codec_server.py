@@ -95,9 +95,9 @@ async def test_temporals_command_line_reads_an_encrypted_history(
             *(str(provide(["temporal"])["temporal"]), "workflow", "show", "-w", handle.id, "--output", "json"),
             *("--address", temporal_address, "--codec-endpoint", url),
         )
-        shown = await _output(*command, "--codec-auth", f"Bearer {READ}", home=tmp_path)
+        shown = await _output(*command, HOME=str(tmp_path), TEMPORAL_CODEC_AUTH=f"Bearer {READ}")
         assert "1 Main St" in shown
-        hidden = await _output(*command, home=tmp_path)
+        hidden = await _output(*command, HOME=str(tmp_path))
         assert "1 Main St" not in hidden
     finally:
         server.terminate()
@@ -115,10 +115,10 @@ async def _healthy(url: str) -> bool:
             return False
 
 
-async def _output(*command: str, home: Path) -> str:
+async def _output(*command: str, **environment: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={"HOME": str(home)},
+        env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

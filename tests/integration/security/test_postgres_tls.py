@@ -64,6 +64,17 @@ async def test_a_server_of_another_authority_is_not_spoken_to(url: str, theirs: 
             await database.fetch("select 1")
 
 
+async def test_a_server_of_another_name_is_not_spoken_to(postgres_url: str, ours: Certificates) -> None:
+    parts = urlsplit(postgres_url)
+    async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True, at="127.0.0.2") as address:
+        url = parts._replace(netloc=f"{parts.username}@{address}", query=f"sslrootcert={ours.file('ca.crt')}").geturl()
+        async with record(f"{url}&sslmode=verify-full") as database:
+            with pytest.raises(StoreUnavailable, match="or is for another name"):
+                await database.fetch("select 1")
+        async with record(f"{url}&sslmode=verify-ca") as database:
+            assert await database.fetch("select 1")
+
+
 async def test_an_authority_that_is_not_there_is_named(url: str) -> None:
     async with record(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
         with pytest.raises(StoreUnavailable, match="names isn't there: see `sslrootcert`"):

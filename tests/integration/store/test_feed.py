@@ -199,6 +199,13 @@ async def test_a_look_at_a_big_record_touches_only_what_changed(
         f"insert into orders (order_id, {columns})"
         f" select 'old-' || n, {columns} from orders, generate_series(1, 20000) n; analyze orders"
     )
+
+    async def settled() -> bool:
+        return await sql.fetchval(
+            "select max(xmin::text::int8) < pg_snapshot_xmin(pg_current_snapshot())::text::int8 from orders"
+        )
+
+    await until(settled)  # transactions of other tests on this server would make the look a wider one
     (here,) = await database.fetch(statement("position"))
     await record.record(given.order_id, progress(2, Step.CHARGE))
     look = "explain (analyze, buffers, format json) " + statement("changes")

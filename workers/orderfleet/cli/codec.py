@@ -12,7 +12,8 @@ app = typer.Typer(add_completion=False)
 
 @app.command(
     epilog="Examples:\n\n  $ orderfleet codec\n\n"
-    "  $ temporal workflow show -w order-ord-1 --codec-endpoint http://127.0.0.1:8088 --codec-auth 'Bearer TOKEN'"
+    "  $ TEMPORAL_CODEC_ENDPOINT=http://127.0.0.1:8088 TEMPORAL_CODEC_AUTH='Bearer TOKEN' temporal workflow show"
+    " -w order-ord-1"
 )
 def codec() -> None:
     """Run the codec server until SIGTERM; callers are known as the API knows its own."""

@@ -23,8 +23,9 @@ def erase(
 ) -> None:
     """Replace name, e-mail address, address and free text in a customer's orders that have ended.
 
-    What happened, when, and for how much stays. Temporal keeps its history until its retention ends, encrypted
-    where that is on; backups and an Order that still stands in Kubernetes have their own copies.
+    What happened, when, and for how much stays. An Order that still stands in Kubernetes has its own copy.
+
+    Temporal keeps its history until its retention ends, encrypted where that is on; backups stay as they are.
     """
     from orderfleet.store.erasure import erase as erase_now  # noqa: PLC0415 - `--help` doesn't need it
 

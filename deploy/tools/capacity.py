@@ -1,0 +1,160 @@
+"""How much of everything a number of orders an hour needs, from what one order was measured to cost.
+
+`python deploy/tools/capacity.py 5000` prints a table; `--run` and `--orders-run` take costs from the JSON of
+`make bench` and `make bench-orders`; `--write` puts the usual table into `deploy/docs/capacity.md`, where the
+formulas are explained. It asks nothing but those files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "capacity.md"
+USUAL_RATES: Final = (100, 10_000, 1_000_000)
+BEGIN: Final = "<!-- made by deploy/tools/capacity.py -->"
+END: Final = "<!-- end -->"
+
+FILL: Final = 0.6
+"""Share of a core, or of a shard, that is planned for: the rest is for bursts, retries and restarts."""
+SLOTS: Final = 100
+"""Activities that a worker runs at once (`ORDERFLEET_WORKER_ACTIVITY_SLOTS`)."""
+POOL: Final = 10
+"""Connections that a process holds at most (`ORDERFLEET_DATABASE_POOL_SIZE`)."""
+UPDATES_PER_SHARD: Final = 30
+"""Updates a second that a history shard is planned for: one at a time at 5 ms each, filled by 0.6, and some
+shards are hit four times as often as the mean."""
+LEAST_SHARDS: Final = 512
+TASKS_PER_PARTITION: Final = 250
+LEAST_PARTITIONS: Final = 4
+_MONTH_HOURS: Final = 720
+_RETENTION_HOURS: Final = 72
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one order costs, approved at creation and with nothing going wrong. CPU in ms."""
+
+    orders_worker: float = 27
+    shipping_worker: float = 15
+    temporal: float = 89
+    postgres: float = 5
+    operator: float = 35
+    round_trips: float = 7
+    updates: int = 21
+    """Of Temporal's state: 2 starts, 7 workflow tasks begun and done, 3 activities done, a child begun and done."""
+    orders_tasks: int = 4
+    record_kib: float = 6.8
+    wal_kib: float = 9.2
+    history_kib: float = 14.0
+    patches: float = 4.1
+    events: float = 6
+    provider_seconds: float = 0.25
+    """How long the payment provider takes, and the carrier: not measured, put in your own."""
+
+    def of_run(self, run: dict[str, Any]) -> Costs:
+        """The same with the CPU of a run of `make bench`."""
+        ours = [each["Orderfleet"] for each in run["rounds"]]
+        workers = median(each["cpu_workers"] for each in ours)
+        share = self.orders_worker / (self.orders_worker + self.shipping_worker)
+        return replace(
+            self,
+            orders_worker=workers * share,
+            shipping_worker=workers * (1 - share),
+            temporal=median(each["cpu_temporal"] for each in ours),
+            postgres=median(each["cpu_postgres"] for each in ours),
+            round_trips=median(each["round_trips"] for each in ours),
+        )
+
+    def of_orders_run(self, run: dict[str, Any]) -> Costs:
+        """The same with what a run of `make bench-orders` found."""
+        return replace(self, operator=run["operator_cpu"], patches=run["writes_approved"])
+
+
+def needs(rate: int, costs: Costs) -> dict[str, str]:
+    """What `rate` orders an hour need, as people read it."""
+    second = rate / 3600
+    orders = _processes(second, costs.orders_worker, costs.provider_seconds)
+    shipping = _processes(second, costs.shipping_worker, costs.provider_seconds)
+    operators = max(1, math.ceil(_cores(second, costs.operator)))
+    return {
+        "orders a second": _number(second),
+        "order workers": str(orders),
+        "shipping workers": str(shipping),
+        "Temporal server, cores": _number(_cores(second, costs.temporal)),
+        "history shards": str(_shards(second * costs.updates)),
+        "partitions of `orders-tq`": str(
+            max(LEAST_PARTITIONS, math.ceil(second * costs.orders_tasks / TASKS_PER_PARTITION))
+        ),
+        "Temporal's histories for 3 days, GiB": _number(rate * _RETENTION_HOURS * costs.history_kib / 2**20),
+        "Postgres, cores": _number(_cores(second, costs.postgres)),
+        "Postgres, commits a second": _number(second * costs.round_trips),
+        "Postgres, WAL MiB a second": _number(second * costs.wal_kib / 1024),
+        "Postgres, GiB a month": _number(rate * _MONTH_HOURS * costs.record_kib / 2**20),
+        "Postgres, connections at most": str((orders + shipping + operators) * POOL),
+        "operators": str(operators),
+        "API server, writes a second": _number(second * (1 + costs.patches + costs.events)),
+    }
+
+
+def table(rates: tuple[int, ...], costs: Costs) -> str:
+    """The needs of several rates as a Markdown table."""
+    columns = [needs(rate, costs) for rate in rates]
+    heads = [f"{rate:,} an hour" for rate in rates]
+    lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(rates)}"]
+    lines += [f"| {name} | {' | '.join(column[name] for column in columns)} |" for name in columns[0]]
+    return "\n".join(lines)
+
+
+def written(page: str, made: str) -> str:
+    """The page with the table in its place."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END)[1]}"
+
+
+def _cores(second: float, milliseconds: float) -> float:
+    return second * milliseconds / 1000 / FILL
+
+
+def _processes(second: float, milliseconds: float, provider_seconds: float) -> int:
+    """One fills one core at most, and holds a slot while a provider is asked; two, so that one may fail."""
+    return max(2, math.ceil(_cores(second, milliseconds)), math.ceil(second * provider_seconds / SLOTS / FILL))
+
+
+def _shards(updates: float) -> int:
+    wanted = max(math.ceil(updates / UPDATES_PER_SHARD), LEAST_SHARDS)
+    return int(2 ** math.ceil(math.log2(wanted)))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"  # noqa: PLR2004
+
+
+def main(words: list[str]) -> None:
+    """Print the table, or write it into the page."""
+    parser = argparse.ArgumentParser(description="What a number of orders an hour needs.")
+    parser.add_argument("rates", nargs="*", type=int, help="orders an hour")
+    parser.add_argument("--run", type=Path, help="JSON of `make bench`")
+    parser.add_argument("--orders-run", type=Path, help="JSON of `make bench-orders`")
+    parser.add_argument("--write", action="store_true", help="write the usual table into deploy/docs/capacity.md")
+    given = parser.parse_args(words)
+    costs = Costs()
+    if given.run:
+        costs = costs.of_run(json.loads(given.run.read_text()))
+    if given.orders_run:
+        costs = costs.of_orders_run(json.loads(given.orders_run.read_text()))
+    made = table(tuple(given.rates) or USUAL_RATES, costs)
+    if given.write:
+        PAGE.write_text(written(PAGE.read_text(), made))
+    else:
+        sys.stdout.write(f"{made}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

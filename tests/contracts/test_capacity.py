@@ -1,0 +1,57 @@
+"""The capacity page shows what its script makes, and the script follows what was measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from orderfleet.runtime.settings import Settings
+from orderfleet.stack import paths
+
+SCRIPT = paths.checkout() / "deploy" / "tools" / "capacity.py"
+spec = importlib.util.spec_from_file_location("capacity", SCRIPT)
+assert spec is not None
+assert spec.loader is not None
+capacity = importlib.util.module_from_spec(spec)
+sys.modules["capacity"] = capacity
+spec.loader.exec_module(capacity)
+
+
+def test_the_table_on_the_page_is_fresh() -> None:
+    page = capacity.PAGE.read_text()
+    made = capacity.table(capacity.USUAL_RATES, capacity.Costs())
+    assert capacity.written(page, made) == page, "run deploy/tools/capacity.py --write"
+
+
+def test_the_settings_it_counts_with_are_the_products() -> None:
+    fields = Settings.model_fields
+    assert fields["worker_activity_slots"].default == capacity.SLOTS
+    assert fields["database_pool_size"].default == capacity.POOL
+
+
+def test_ten_times_the_orders_need_ten_times_the_cores() -> None:
+    few, many = (capacity.needs(rate, capacity.Costs()) for rate in (1_000_000, 10_000_000))
+    assert float(many["Temporal server, cores"]) == pytest.approx(10 * float(few["Temporal server, cores"]), rel=0.1)
+    assert int(many["order workers"]) == pytest.approx(10 * int(few["order workers"]), rel=0.1)
+
+
+def test_a_slow_provider_takes_slots_and_so_workers() -> None:
+    slow = capacity.Costs(provider_seconds=60)
+    assert int(capacity.needs(100_000, slow)["order workers"]) > int(
+        capacity.needs(100_000, capacity.Costs())["order workers"]
+    )
+
+
+def test_costs_come_from_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = {"cpu_workers": 420.0, "cpu_temporal": 890.0, "cpu_postgres": 50.0, "round_trips": 70.0}
+    run, orders = tmp_path / "run.json", tmp_path / "orders.json"
+    run.write_text(json.dumps({"rounds": [{"Orderfleet": ours}]}))
+    orders.write_text(json.dumps({"operator_cpu": 350.0, "writes_approved": 41.0}))
+    costs = capacity.Costs().of_run(json.loads(run.read_text())).of_orders_run(json.loads(orders.read_text()))
+    assert costs.orders_worker + costs.shipping_worker == pytest.approx(420)
+    capacity.main(["100000", "--run", str(run), "--orders-run", str(orders)])
+    assert capsys.readouterr().out == f"{capacity.table((100_000,), costs)}\n"

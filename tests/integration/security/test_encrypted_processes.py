@@ -1,0 +1,90 @@
+"""Every role as a process with the same keys: they understand each other, and Temporal understands none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from worker_processes import WorkerFleet, until
+
+MARK = "Zaphod"
+BODY = {
+    "customer": {"name": f"{MARK} One", "email": f"{MARK}@two.example"},
+    "address": {"street": f"{MARK} Lane 3", "city": f"{MARK}ville", "state": "4", "zip": "Z5", "country": "GB"},
+    "items": [{"sku": "widget", "qty": 2, "price": "9.99"}],
+}
+
+
+@pytest.fixture
+def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> dict[str, str]:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "k1").write_bytes(base64.b64encode(os.urandom(32)))
+    return {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_ENCRYPTION_KEYS_DIR": str(keys),
+        "ORDERFLEET_ENCRYPTION_KEY_ID": "k1",
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+    }
+
+
+@pytest.fixture
+async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[WorkerFleet]:
+    async with AsyncExitStack() as stack:
+        yield WorkerFleet(stack, environment, tmp_path)
+
+
+@pytest.mark.slow
+async def test_roles_share_their_keys_and_temporal_has_none(
+    fleet: WorkerFleet, environment: dict[str, str], temporal_client: Client, task_queues: Any
+) -> None:
+    order_id = f"sealed-{task_queues.orders[-8:]}"
+    worker, api = await fleet.worker("all"), await fleet.api()
+    await worker.answers("/readyz", 200)
+    await api.answers("/readyz", 200)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
+        made = await caller.post("/orders", json={"order_id": order_id, **BODY})
+        assert made.status_code == 201, made.text
+
+        async def live() -> Any:
+            return (await caller.get(f"/orders/{order_id}/status")).json()
+
+        waiting = await until(live, lambda told: told.get("step") == "manual_review", 60)
+        assert waiting["address"] == BODY["address"]
+        await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": f"{MARK} changed his mind"})
+        ended = await until(live, lambda told: told.get("step") == "canceled", 60)
+        assert MARK in ended["cancel_reason"]
+    shown = await _command(environment, "order", "history", order_id, "-o", "json")
+    assert "WorkflowExecutionCompleted" in shown
+
+    handle = temporal_client.get_workflow_handle(f"order-{order_id}")
+    parts = [event.SerializeToString() async for event in handle.fetch_history_events()]
+    parts.append((await handle.describe()).raw_description.SerializeToString())
+    assert not [part for part in parts if MARK.encode() in part]
+    assert any(b"encryption-key-id" in part for part in parts)
+
+
+async def _command(environment: dict[str, str], *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orderfleet", *arguments),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    return told.decode()
