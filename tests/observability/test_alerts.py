@@ -41,7 +41,6 @@ class Scene:
 
     prometheus: Prometheus
     client: OrderClient
-    provider: ProviderServer
     queues: Any
     policy: OrderPolicy
 
@@ -104,17 +103,9 @@ async def test_faults_are_told_until_they_are_mended(
 ) -> None:
     health, sdk = ports.choose(0), ports.choose(0)
     environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        **_environment(temporal_address, postgres_url, task_queues, shop, sdk),
         "ORDERFLEET_PAYMENT_PROVIDER": "http",
         "ORDERFLEET_PAYMENT_URL": provider.url,
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
-        "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
     }
     once = StepPolicy(attempt_timeout="4s", attempts=1)
     often = OutagePolicy(first="1s", longest="1s")
@@ -129,7 +120,7 @@ async def test_faults_are_told_until_they_are_mended(
         prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port, api.port]}, hurried(task_queues))
         await until(lambda: asyncio.to_thread(prometheus.ready), bool, PATIENCE)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
-        scene = Scene(prometheus, client, provider, task_queues, policy)
+        scene = Scene(prometheus, client, task_queues, policy)
 
         # No worker: orders wait.
         provider.script("/refunds", *["away"] * MANY)
@@ -174,3 +165,55 @@ async def test_faults_are_told_until_they_are_mended(
         worker.process.kill()
         await worker.ends()
         await scene.fire("OrderfleetNoPollers")
+
+
+@pytest.mark.timeout(400)
+async def test_orders_that_do_not_move_and_steps_that_wait_for_a_slot_are_told(
+    shop: Shop,
+    temporal_address: str,
+    postgres_url: str,
+    temporal_client: Client,
+    task_queues: Any,
+    tmp_path: Path,
+    scraping: Any,
+) -> None:
+    health, sdk = ports.choose(0), ports.choose(0)
+    patient = StepPolicy(attempt_timeout="10s", initial_interval="500ms", backoff=1, attempts=1000)
+    policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=patient, charge=patient)
+    async with AsyncExitStack() as stack:
+        environment = _environment(temporal_address, postgres_url, task_queues, shop, sdk)
+        fleet = WorkerFleet(stack, environment, tmp_path)
+        operator = await fleet.operator()
+        stuck = await fleet.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
+        for process in (operator, stuck):
+            await process.answers("/readyz", 200)
+        prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, hurried(task_queues))
+        await until(lambda: asyncio.to_thread(prometheus.ready), bool, PATIENCE)
+        client = OrderClient(temporal_client, task_queue=task_queues.orders)
+        scene = Scene(prometheus, client, task_queues, policy)
+
+        for number in range(8):
+            await scene.start(f"still-{number}")
+        await scene.fire("OrderfleetOrdersNotMoving")
+        stuck.process.kill()
+        await stuck.ends()
+
+        # One slot for all: each charge waits for those before it.
+        slow = {"ORDERFLEET_FAULTS": "charge:hang=1,length=3s", "ORDERFLEET_WORKER_ACTIVITY_SLOTS": "1"}
+        await fleet.worker("all", health, **slow)
+        await scene.fire("OrderfleetScheduleToStartSlow")
+        await scene.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
+
+
+def _environment(temporal_address: str, postgres_url: str, queues: Any, shop: Shop, sdk: int) -> dict[str, str]:
+    return {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": queues.orders,
+        "SHIPPING_TASK_QUEUE": queues.shipping,
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
+        "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
+    }

@@ -124,6 +124,10 @@ def request_failures(code: str, a_minute: float) -> Series:
     return {f'temporal_request_failure_total{{operation="X",status_code="{code}"}}': rising_by(a_minute)}
 
 
+def refused_by_the_server(namespace: str, a_minute: float) -> Series:
+    return {f'service_errors_resource_exhausted{{operation="X",namespace="{namespace}"}}': rising_by(a_minute)}
+
+
 NOT_DETERMINED = 'temporal_workflow_task_execution_failed_total{workflow_type="OrderWorkflow",failure_reason="%s"}'
 BACKLOG = 'orderfleet_queue_backlog_age_seconds{task_queue="orders-tq",kind="activity"}'
 AT_RECEIVE = 'orderfleet_open_order_oldest_seconds{step="%s"}'
@@ -198,6 +202,10 @@ OTHERS = [
         "OrderfleetOrdersNotMoving",
         {AT_RECEIVE % "manual_review": steady(9000)},
         {AT_RECEIVE % "receive": steady(9000)},
+    ),
+    Case("OrderfleetResourceExhausted", refused_by_the_server("default", 6), refused_by_the_server("default", 7)),
+    Case(
+        "OrderfleetResourceExhausted", refused_by_the_server("temporal_system", 99), refused_by_the_server("mine", 99)
     ),
     Case(
         "OrderfleetResourceExhausted", request_failures("NOT_FOUND", 600), request_failures("RESOURCE_EXHAUSTED", 600)

@@ -29,10 +29,18 @@ as a poller's type. `temporal_worker_task_slots_available` exists because our wo
 Their meaning: https://docs.temporal.io/references/sdk-metrics
 """
 
+_RULES: Final = """
+## Recorded by the rules
+
+`deploy/rules` has Prometheus record, for the windows 5m, 30m, 1h, 6h and 3d, `orderfleet:api_errors:ratio5m` (share of
+the API's answers that were 5xx) and `orderfleet:orders_late:ratio5m` (share of the orders that ended, canceled ones
+left out, that failed or shipped later than a day after their start), and so on. The budget alerts are reckoned by them.
+"""
+
 
 def markdown() -> str:
     """The whole page."""
-    return _HEAD + "".join(_row(declared) for declared in CATALOG) + _CORE
+    return _HEAD + "".join(_row(declared) for declared in CATALOG) + _CORE + _RULES
 
 
 def _row(declared: Declared) -> str:
