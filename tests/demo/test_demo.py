@@ -35,12 +35,12 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 
 def _settings(environment: dict[str, str]) -> dict[str, dict[str, str]]:
-    """What each process of the product was started with."""
+    """What each process of the product was started with, but its ports: another stack may take one meanwhile."""
     running = processes.find(Path(environment[paths.STATE_VARIABLE]))
     roles = ("orders-worker", "shipping-worker", "operator", "api")
     started = {role: processes.leaders(running[role])[0].environ() for role in roles}
     return {
-        role: {name: value for name, value in found.items() if name.startswith("ORDERFLEET_")}
+        role: {name: value for name, value in found.items() if re.fullmatch("ORDERFLEET_.*(?<!_PORT)", name)}
         for role, found in started.items()
     }
 
