@@ -76,16 +76,19 @@ class ShopFloor:
     async def follow(self) -> None:
         """Watch until canceled; `floor` runs it."""
         query = {"watch": "1", "allowWatchBookmarks": "false"}
-        async with self._session.get(self._orders, params=query) as stream:
-            async for line in stream.content:
-                order: dict[str, Any] = json.loads(line)["object"]
-                metadata, now = order["metadata"], time.time()
-                step = order.get("status", {}).get("step")
-                if step:
-                    self.seen[metadata["name"]].setdefault(step, now)
-                if "orderfleet.dev/ended" in metadata.get("labels", {}) and not metadata.get("finalizers"):
-                    self._released.add(metadata["name"])
-                self._changed.set()
+        while True:  # an API server may end a watch at any time; the next one begins with all there is
+            async with self._session.get(self._orders, params=query) as stream:
+                async for line in stream.content:
+                    self._note(json.loads(line)["object"])
+
+    def _note(self, order: dict[str, Any]) -> None:
+        metadata, now = order["metadata"], time.time()
+        step = order.get("status", {}).get("step")
+        if step:
+            self.seen[metadata["name"]].setdefault(step, now)
+        if "orderfleet.dev/ended" in metadata.get("labels", {}) and not metadata.get("finalizers"):
+            self._released.add(metadata["name"])
+        self._changed.set()
 
     async def _next(self) -> None:
         self._changed.clear()
