@@ -78,8 +78,13 @@ class ShopFloor:
         query = {"watch": "1", "allowWatchBookmarks": "false"}
         while True:  # an API server may end a watch at any time; the next one begins with all there is
             async with self._session.get(self._orders, params=query) as stream:
+                if stream.status != 200:  # the API server still prepares what it watches of a new definition
+                    await asyncio.sleep(0.1)
+                    continue
                 async for line in stream.content:
-                    self._note(json.loads(line)["object"])
+                    change = json.loads(line)
+                    if change["type"] != "ERROR":
+                        self._note(change["object"])
 
     def _note(self, order: dict[str, Any]) -> None:
         metadata, now = order["metadata"], time.time()

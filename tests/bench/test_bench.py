@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
 
+# Each has a whole stack at work: beside the demos, which have one too, both would wait for a core.
+pytestmark = pytest.mark.xdist_group("demo")
+
 BENCH = Path(__file__).with_name("bench.py")
 
 
