@@ -9,6 +9,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "operator"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pytest
+import structlog
 from operator_fixtures import shop, workers
 
 __all__ = ["shop", "workers"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    """The run prints its figures; thousands of attempts that fail as they are meant to would hide them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
