@@ -114,7 +114,9 @@ def test_a_demo_that_is_interrupted_puts_the_settings_back(shell):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     # A buffered pipe would keep the lines from us until the end.
     environment = {**shell, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes) as run:
+    # Whoever runs the tests in the background may have them ignore SIGINT, and programs inherit that.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes, **listening) as run:
         assert run.stdout is not None
         told = [next(line for line in run.stdout if "waits for approval" in line)]
         assert _settings(shell) != before
