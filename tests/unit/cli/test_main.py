@@ -78,6 +78,13 @@ def test_wrong_arguments_are_one_line_that_says_where_to_look(orderfleet, argume
     assert told in result.err
 
 
+def test_settings_that_do_not_fit_together_are_told_in_their_own_words(orderfleet, monkeypatch):
+    monkeypatch.setenv("ORDERFLEET_ENCRYPTION_KEY_ID", "k1")
+    done = orderfleet("worker", "all")
+    assert done.code == 2
+    assert done.err == "orderfleet: ORDERFLEET_ENCRYPTION_KEY_ID needs ORDERFLEET_ENCRYPTION_KEYS_DIR; set both\n"
+
+
 @pytest.mark.parametrize("command", ["api", "worker orders", "operator", "migrate", "order status x", "settings"])
 def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_value(orderfleet, command, monkeypatch):
     monkeypatch.setenv("ORDERFLEET_API_PORT", "eighty")

@@ -49,11 +49,9 @@ def variables(field: str) -> list[str]:
 def _line(problem: Any) -> str:
     from orderfleet.runtime.settings import Settings  # noqa: PLC0415
 
-    named = str(problem["loc"][0]) if problem["loc"] else ""
-    names = next(
-        (names for field in Settings.model_fields if named in (field, *(names := variables(field)))),
-        [named] if named else [],
-    )
-    variable = " or ".join(names) or "settings"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{variable}: {message[:1].lower()}{message[1:]}; correct it or leave it unset"
+    if not problem["loc"]:
+        return message  # of several settings together: it names them and says what to do
+    named = str(problem["loc"][0])
+    names = next((names for field in Settings.model_fields if named in (field, *(names := variables(field)))), [named])
+    return f"{' or '.join(names)}: {message[:1].lower()}{message[1:]}; correct it or leave it unset"
