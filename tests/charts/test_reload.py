@@ -68,7 +68,8 @@ def test_a_changed_file_reaches_the_running_role_in_seconds(started, code):
     for word in ("changed", "once more", "a third time"):  # the quickest counts: a machine may be busy for a while
         began = time.monotonic()
         change(code, ROLE.replace('"running"', f'"{word}"'))
-        assert line(process) == f"{word} worker orders"
+        # A busy machine may tell the watcher late of files from before its start: the role as it was starts once more.
+        assert f"{word} worker orders" in iter(lambda: line(process), "")
         took.append(time.monotonic() - began)
     assert min(took) < 5
 
