@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import queue
 import signal
@@ -21,11 +22,11 @@ from orderfleet.cli.demo import stage as stages
 from orderfleet.cli.demo.books import Facts
 from orderfleet.cli.demo.checks import asked_to_charge_again, charged, every_attempt_told, kubernetes_says, parcels
 from orderfleet.cli.demo.command import Choice
-from orderfleet.cli.demo.kubectl import Watch, _read
 from orderfleet.cli.demo.scenarios import SCENARIOS
 from orderfleet.cli.demo.stage import Stage
 from orderfleet.cli.demo.tuned import tuned
 from orderfleet.cli.demo.view import View
+from orderfleet.cli.demo.watch import Watch, read, watching
 from orderfleet.cli.exits import Failed
 from orderfleet.contracts.record import EventKind, RecordedEvent
 from orderfleet.contracts.status import Step
@@ -63,7 +64,6 @@ class Kubectl:
         watch = Watch()
         for status in self.statuses:
             watch.told.put(status)
-        watch.told.put(None)
         yield watch
 
 
@@ -83,6 +83,7 @@ def play(stage, monkeypatch, *statuses, money=(CHARGE,), taken=(PARCEL,)):
     facts = Facts(statuses[-1], [], 1, money, taken)
     monkeypatch.setattr(playing, "gather", lambda *_: facts)
     monkeypatch.setattr(playing, "_JUDGE_SECONDS", 0)
+    monkeypatch.setattr(playing, "_SECONDS", 0)
     with View(Console(file=out, width=200), "demo-x") as view:
         found = playing.play(SCENARIOS["happy"], stage, SAMPLE, view, "demo-x", "manifest", "order.yaml")
     return kubectl.did, out.getvalue(), found
@@ -171,8 +172,47 @@ def test_checks_find_what_is_wrong(check, fine):
 
 def test_stream_of_documents_is_split():
     told = queue.Queue()
-    _read(io.StringIO('{\n  "status": {\n    "step": "receive"\n  }\n}\n{\n  "metadata": {}\n}\n'), told)
-    assert [told.get() for _ in range(3)] == [{"step": "receive"}, {}, None]
+    assert read(io.StringIO('{\n  "status": {\n    "step": "receive"\n  }\n}\n{\n  "metadata": {}\n}\n'), told) == 2
+    assert [told.get_nowait() for _ in range(2)] == [{"step": "receive"}, {}]
+
+
+def _kubectl(folder, *runs):
+    """A program that prints the next of these on each run and ends; the last again and again."""
+    for number, text in enumerate(runs):
+        (folder / f"{number}.txt").write_text(text)
+    program = folder / "kubectl"
+    program.write_text(
+        f"""#!/bin/sh
+cd {folder}
+number=$(cat number 2>/dev/null || echo 0)
+[ -e $((number + 1)).txt ] && echo $((number + 1)) > number
+cat $number.txt
+[ -s $number.txt ] || echo "the server went away" >&2
+"""
+    )
+    program.chmod(0o755)
+    return [str(program)]
+
+
+def test_watch_that_ends_is_begun_again(tmp_path):
+    documents = [json.dumps({"status": {"step": step}}, indent=2) + "\n" for step in ("receive", "manual_review")]
+    with watching(_kubectl(tmp_path, documents[0], "", documents[1])) as watch:
+        seen = []
+        found = watch.until(lambda status: status.get("step") == "manual_review", 60, seen.append)
+    assert found == {"step": "manual_review"}
+    assert {"step": "receive"} in seen
+
+
+def test_watch_that_tells_nothing_says_why(stage, tmp_path, monkeypatch):
+    with watching(_kubectl(tmp_path, "")) as watch:
+        assert watch.until(lambda _: bool(watch.trouble), 60, list) is not None
+    assert watch.trouble == "the server went away"
+
+    kubectl = Kubectl({"step": "receive"})
+    run = playing.Play(stage, kubectl, SimpleNamespace(status=list), None, "demo-x", watch)
+    monkeypatch.setattr(playing, "_SECONDS", 0)
+    with pytest.raises(Failed, match=r"told nothing: the server went away\), and asked again receive"):
+        run.until(lambda status: status.get("step") == "receive", "receive")
 
 
 def test_terminal_shows_a_table_that_ends_with_the_last_status():

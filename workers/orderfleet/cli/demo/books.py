@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from orderfleet.carriers.ledger import CarrierLedger, TakenParcel
 from orderfleet.cli.configuration import read_settings
-from orderfleet.cli.demo.kubectl import Kubectl, Status
+from orderfleet.cli.demo.kubectl import Kubectl
 from orderfleet.cli.demo.stage import Stage
+from orderfleet.cli.demo.watch import Status
 from orderfleet.contracts.record import RecordedEvent
 from orderfleet.payments.ledger import Entry, PaymentLedger
 from orderfleet.store import OrderReads, connect

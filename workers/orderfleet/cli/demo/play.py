@@ -18,11 +18,13 @@ import yaml
 
 from orderfleet.cli.demo.books import gather
 from orderfleet.cli.demo.checks import Finding, kubernetes_says
-from orderfleet.cli.demo.kubectl import Kubectl, Status, Watch
+from orderfleet.cli.demo.kubectl import Kubectl
 from orderfleet.cli.demo.scenario import Scenario
 from orderfleet.cli.demo.stage import Stage, failure
 from orderfleet.cli.demo.tuned import Tuned, tuned
 from orderfleet.cli.demo.view import View
+from orderfleet.cli.demo.watch import Status, Watch
+from orderfleet.cli.exits import Failed
 from orderfleet.contracts.status import Step
 
 ENDS: Final = frozenset({Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED})
@@ -63,8 +65,17 @@ class Play:
         """
         if self.watch.until(done, _SECONDS, self.view.status) is None:
             said = self.watch.last.get("step") or "nothing"
-            text = f"the Order's status did not say {what} within {_SECONDS} s; it says {said}"
+            text = f"the Order's status did not say {what} within {_SECONDS} s; it says {said}{self._doubt()}"
             raise failure(self.stage, text, _suspect(self.watch.last))
+
+    def _doubt(self) -> str:
+        """What speaks against the watch itself."""
+        trouble = f" (kubectl get --watch told nothing: {self.watch.trouble})" if self.watch.trouble else ""
+        try:
+            now = self.kubectl.status(self.name)
+        except Failed as error:
+            return f"{trouble}, and can't be asked: {error}"
+        return trouble if now == self.watch.last else f"{trouble}, and asked again {now.get('step') or 'nothing'}"
 
     def until_answered(self) -> None:
         """Wait until the Order's status answers its present generation. Raises as `until`."""

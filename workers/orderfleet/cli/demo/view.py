@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from orderfleet.cli.demo.kubectl import Status
+from orderfleet.cli.demo.watch import Status
 from orderfleet.contracts.status import Step
 
 PATH: Final = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING, Step.SHIPPED)
