@@ -137,6 +137,13 @@ def test_a_codec_server_open_to_everybody_is_refused(helm):
     assert "whoever reaches the codec server reads every order" in helm.refused("orderfleet", values)
 
 
+def test_notes_say_how_to_reach_the_codec_server(helm):
+    command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    result = helm.run(*command, values=PRODUCT["everything"])
+    assert result.returncode == 0, result.stderr
+    assert "service/shop-orderfleet-codec 8088:80" in result.stdout.partition("NOTES:")[2]
+
+
 def test_none_of_it_is_there_until_it_is_wanted(helm):
     names = {each["metadata"]["name"] for each in helm.template("orderfleet")}
     assert not [name for name in names if name.endswith(("-codec", "-prune"))]
