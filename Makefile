@@ -7,6 +7,8 @@ ALONE  := $(MAKE) --no-print-directory
 SLOWER := chaos cluster observability
 # More workers than cores: many tests wait for a time-out or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
+# What fails is run once more, alone, and told as flaky if it passes then (decision 0036).
+AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 
 AUDIT  := deploy/tools/audit
 
@@ -31,15 +33,15 @@ test: ready-all ## what must pass before a change goes in: style, types, layers,
 
 coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(QUICK) -n 3
+	$(BIN)/python tests/second_look.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-all: ready-all ## everything that needs no cluster: the same with coverage, and the slower tests
 	@$(ALONE) lint
 	@$(ALONE) coverage
-	$(BIN)/pytest -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
-	$(BIN)/pytest tests/observability
+	$(AGAIN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+	$(AGAIN) tests/observability
 	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types and import layers
