@@ -7,11 +7,13 @@ ALONE  := $(MAKE) --no-print-directory
 SLOWER := chaos cluster observability
 # More workers than cores: many tests wait for a time-out or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
+# What fails is run once more, alone, and told as flaky if it passes then (decision 0036).
+AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-compare kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-compare chaos kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,15 +33,15 @@ test: ready-all ## what must pass before a change goes in: style, types, layers,
 
 coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(QUICK) -n 3
+	$(BIN)/python tests/second_look.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-all: ready-all ## everything that needs no cluster: the same with coverage, and the slower tests
 	@$(ALONE) lint
 	@$(ALONE) coverage
-	$(BIN)/pytest -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
-	$(BIN)/pytest tests/observability
+	$(AGAIN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+	$(AGAIN) tests/observability
 	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types and import layers
@@ -117,6 +119,10 @@ kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kub
 
 kind-down: ## take the kind cluster and its registry away
 	@kind delete cluster --name orderfleet; docker rm -f orderfleet-registry >/dev/null 2>&1 || true
+
+# Another storm: make chaos CHAOS="--orders 4000 --faults 400 --seed 7"
+chaos: ready ## orders while every part is killed, frozen and cut off, and whether every promise was kept; 30 min
+	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
 # CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'

@@ -145,6 +145,19 @@ PAGE = Page(
                     ],
                     "OrderfleetResourceExhausted",
                 ),
+                Panel(
+                    "Calls refused for a limit",
+                    "ops",
+                    "By operation, a second, as the Temporal server counts them where its own metrics are scraped.",
+                    [
+                        Query(
+                            rate("service_errors_resource_exhausted", "operation", where='namespace=~"$namespace"')
+                            + ' or label_replace(vector(0), "operation", "none", "", "")',
+                            "{{operation}}",
+                        )
+                    ],
+                    "OrderfleetResourceExhausted",
+                ),
             ],
         ),
         Row(

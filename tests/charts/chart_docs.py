@@ -26,6 +26,9 @@ _COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
 
 SET_BY_VALUES = {
     "ORDERFLEET_DATABASE_URL": "database.urlSecret",
+    "ORDERFLEET_DATABASE_RUNTIME_ROLE": "migration.runtimeRole",
+    "ORDERFLEET_PRUNE_AFTER": "prune.olderThan",
+    "ORDERFLEET_CODEC_ORIGINS": "codec.origins",
     "ORDERFLEET_TEMPORAL_ADDRESS": "temporal.address",
     "ORDERFLEET_TEMPORAL_NAMESPACE": "temporal.namespace",
     "ORDERFLEET_ORDERS_TASK_QUEUE": "queues.orders",
@@ -60,7 +63,7 @@ SET_BY_VALUES = {
     "ORDERFLEET_CARRIER_TIMEOUT": "providers.carrier.timeout",
 }
 """Settings that have a value of their own in the chart, so that `settings` must not name them again."""
-FIXED = {"ORDERFLEET_HEALTH_HOST", "ORDERFLEET_HEALTH_PORT", "ORDERFLEET_API_HOST", "ORDERFLEET_API_PORT"}
+FIXED = {f"ORDERFLEET_{part}_{what}" for part in ("HEALTH", "API", "CODEC") for what in ("HOST", "PORT")}
 """Settings that the templates rely on having their defaults."""
 
 COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
@@ -134,6 +137,7 @@ def _choices() -> dict[str, dict[str, Any]]:
         **{f"providers.{part}.url": url for part in ("payment", "carrier")},
         **{f"providers.{part}.timeout": timeout for part in ("payment", "carrier")},
         "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+        "prune.olderThan": timeout,
         "migration.wait": {"type": "string", "pattern": r"^(\d+(h|m|s|ms))+$"},
     }
 

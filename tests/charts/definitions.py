@@ -1,6 +1,7 @@
-"""Resource definitions of other products, taken out of their own Go modules, which `deploy/tools/definitions` pins.
+"""Definitions of other products, taken out of their own Go modules, which `deploy/tools/definitions` pins.
 
-The server's dry run asks for them. Go checks what it downloads against the pinned checksums.
+The server's dry run asks for those of resources, the test of scaling for that of KEDA's trigger. Go checks
+what it downloads against the pinned checksums.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from orderfleet.stack import paths
 
 _PINS = paths.tool_pins() / "definitions"
+_KEDA = "github.com/kedacore/keda/v2"
 _FILES = {
     "sigs.k8s.io/gateway-api": ["config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"],
-    "github.com/kedacore/keda/v2": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
+    _KEDA: ["config/crd/bases/keda.sh_scaledobjects.yaml"],
     "github.com/prometheus-operator/prometheus-operator": [
         f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
         for kind in ("podmonitors", "prometheusrules")
@@ -27,6 +31,19 @@ _FILES = {
 
 def files() -> list[Path]:
     """The definitions of every kind that the product's chart makes and Kubernetes itself doesn't know."""
+    return [_folders()[module] / file for module, names in _FILES.items() for file in names]
+
+
+def trigger_parameters() -> dict[str, dict[str, Any]]:
+    """What KEDA's own description says of each parameter of its trigger for Temporal."""
+    described = json.loads((_folders()[_KEDA] / "schema/generated/scalers-schema.json").read_text())
+    (temporal,) = [each for each in described["scalers"] if each["type"] == "temporal"]
+    return {each["name"]: each for each in temporal["parameters"]}
+
+
+@cache
+def _folders() -> dict[str, Path]:
+    """Where Go has unpacked each module."""
     assert shutil.which("go"), "the definitions come out of Go modules: install Go"
     pinned = dict(re.findall(r"^\t(\S+) (v\S+)$", (_PINS / "go.mod").read_text(), re.MULTILINE))
     assert set(pinned) == set(_FILES)
@@ -41,5 +58,4 @@ def files() -> list[Path]:
     )
     assert result.returncode == 0, result.stderr + result.stdout
     answers = [json.loads(text) for text in re.findall(r"^\{.*?^\}", result.stdout, re.MULTILINE | re.DOTALL)]
-    folders = {answer["Path"]: Path(answer["Dir"]) for answer in answers}
-    return [folders[module] / file for module, names in _FILES.items() for file in names]
+    return {answer["Path"]: Path(answer["Dir"]) for answer in answers}

@@ -34,6 +34,10 @@ def pods(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     found = [
         (each["metadata"]["name"], each["spec"]["template"]["spec"]) for each in of_kind(objects, "Deployment", "Job")
     ]
+    found += [
+        (each["metadata"]["name"], each["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+        for each in of_kind(objects, "CronJob")
+    ]
     return [*found, *((each["metadata"]["name"], each["spec"]) for each in of_kind(objects, "Pod"))]
 
 
@@ -175,7 +179,7 @@ def test_every_selector_finds_the_pods_it_is_for(helm):
     templates = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind(objects, "Deployment")]
     selectors = [each["spec"]["selector"] for each in of_kind(objects, "Service")]
     selectors += [each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodDisruptionBudget")]
-    assert len(selectors) == 4
+    assert len(selectors) == 5
     for selector in selectors:
         assert len([labels for labels in templates if selector.items() <= labels.items()]) == 1
 

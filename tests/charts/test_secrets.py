@@ -1,4 +1,4 @@
-"""Keys and certificates: where each Secret is mounted is where its variables point, in every role."""
+"""Keys and certificates: where each Secret is mounted is where its variables point, in every role that needs it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from value_sets import PRODUCT
 
-MIGRATION, TEST = "shop-orderfleet-migration", "shop-orderfleet-test"
+TEST = "shop-orderfleet-test"
 ROLES = ["shop-orderfleet-orders-worker", "shop-orderfleet-shipping-worker", "shop-orderfleet-operator"]
-EVERYWHERE = [*ROLES, "shop-orderfleet-api", MIGRATION, TEST]
+EVERYWHERE = [*ROLES, "shop-orderfleet-api", TEST]
 
 FILES = {
     "postgres-tls": {

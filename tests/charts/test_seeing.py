@@ -140,6 +140,26 @@ def test_prometheus_scrapes_the_ports_that_the_product_has(objects, helm):
     assert named == set(kept.split("|"))
 
 
+def test_prometheus_scrapes_temporals_own_metrics(objects):
+    (container,) = pod(objects, "temporal")["containers"]
+    told = dict(each.split("=", 1) for each in container["args"] if "=" in each)
+    ports = {each["containerPort"]: each["name"] for each in container["ports"]}
+    text = files(objects, "prometheus")["/etc/prometheus/prometheus.yml"]
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    (kept,) = [each["regex"] for each in job["relabel_configs"] if each.get("action") == "keep"]
+    assert ports[int(told["--metrics-port"])] in kept.split("|")
+    # A port of any pod that is called so, and no other, is asked for metrics.
+    others = [
+        port["name"]
+        for each in objects
+        if each["kind"] == "Deployment"
+        for one in each["spec"]["template"]["spec"]["containers"]
+        for port in one["ports"]
+        if port["name"] in kept.split("|")
+    ]
+    assert others == [ports[int(told["--metrics-port"])]]
+
+
 def test_nothing_is_left_of_a_part_that_is_not_run(helm):
     parts = ("prometheus", "grafana", "traces", "collector")
     rendered = helm.run(

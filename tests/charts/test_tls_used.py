@@ -16,12 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from test_secrets import MIGRATION, TEST, environment, pod
+from test_secrets import TEST, environment, pod
 
 from orderfleet.stack import certificates
 from orderfleet.stack.certificates import Certificates
 from tls_line import tls_line
 
+MIGRATION = "shop-orderfleet-migration"
 VALUES: dict[str, Any] = {
     "database": {"tls": {"secret": "postgres-tls", "clientCertificate": True}},
     "temporal": {"tls": {"enabled": True, "secret": "temporal-tls", "clientCertificate": True}},

@@ -58,6 +58,15 @@ PRODUCT: dict[str, dict[str, Any]] = {
             "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "orders-tls"},
             "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}], "hostnames": ["orders.example"]},
         },
+        "migration": {
+            "runtimeRole": "orderfleet_run",
+            "urlSecret": {"name": "record-owner", "key": "address"},
+            "tlsSecret": "owner-tls",
+            "extraEnv": [{"name": "PGAPPNAME", "value": "owner"}],
+        },
+        "extraEnv": [{"name": "ORDERFLEET_LOG_LEVEL", "value": "debug"}],
+        "prune": {"enabled": True, "olderThan": "2160h", "schedule": "0 1 * * 0"},
+        "codec": {"enabled": True, "origins": ["https://temporal.example", "https://other.example"]},
         "networkPolicy": {"enabled": True},
         "metrics": {
             "podMonitor": {"enabled": True},

@@ -10,9 +10,11 @@ from typing import Any
 import pictures
 from disposable import Cluster
 
-ROLES = ("orderfleet-orders-worker", "orderfleet-shipping-worker", "orderfleet-operator", "orderfleet-api")
+ROLES = tuple(f"orderfleet-{role}" for role in ("orders-worker", "shipping-worker", "operator", "api", "codec"))
 TOKEN = secrets.token_urlsafe(32)
-"""Of somebody who may see orders over HTTP."""
+"""Of somebody who may see orders over HTTP, and open what is encrypted."""
+_RUNTIME, _PASSWORD = "orderfleet_run", secrets.token_urlsafe(16)
+"""The role of Postgres that the pods log in as; the development chart's owns the tables."""
 
 
 def _secret(name: str, **entries: str) -> dict[str, Any]:
@@ -22,6 +24,7 @@ def _secret(name: str, **entries: str) -> dict[str, Any]:
 PREPARED = (
     {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "ledger"}}
     | {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
+    _secret("record-runtime", url=f"postgresql://{_RUNTIME}:{_PASSWORD}@postgres:5432/orderfleet"),
     _secret("keys", k1=base64.b64encode(secrets.token_bytes(32)).decode()),
     _secret("api-tokens", **{"tokens.yaml": json.dumps([{"name": "shop", "role": "read", "token": TOKEN}])}),
 )
@@ -38,6 +41,10 @@ PRODUCT = {
     # Slow enough that something is always under way when a pod goes.
     "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
     "encryption": {"keysSecret": "keys", "keyId": "k1"},
+    "codec": {"enabled": True},
+    "database": {"urlSecret": {"name": "record-runtime"}},
+    "migration": {"runtimeRole": _RUNTIME, "urlSecret": {"name": "orderfleet-database"}},
+    "prune": {"enabled": True, "olderThan": "2160h"},
     "providers": {"payment": {"adapter": "simulated"}, "carrier": {"adapter": "simulated"}},
     "workerDefaults": {"resources": _SMALL, **_VOLUMES},
     "operator": {"resources": _SMALL},
@@ -57,6 +64,17 @@ def write(cluster: Cluster, name: str, values: dict[str, Any]) -> str:
     file = cluster.folder / f"{name}.json"
     file.write_text(json.dumps(values))
     return str(file)
+
+
+def install(cluster: Cluster) -> None:
+    """Install the product, once an administrator of Postgres has made the role that it runs as."""
+    (pod,) = cluster.pods("postgres")
+    create = f"create role {_RUNTIME} login password '{_PASSWORD}'"
+    cluster.kubectl("exec", pod, "--", "psql", "-h", "/var/run/postgresql", "-U", "orderfleet", "-qc", create)
+    values = write(cluster, "values", PRODUCT)
+    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", values, "--timeout", "8m")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=240s")
+    cluster.settled(*ROLES)
 
 
 def upgrade(cluster: Cluster, *changes: str, roles: tuple[str, ...] = ROLES) -> None:

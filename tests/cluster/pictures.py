@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from disposable import Images
+from disposable import Images, run
 
 from orderfleet.stack import paths
 from orderfleet.stack.provision.ladder import provide
@@ -54,6 +54,11 @@ USER 65532:65532
 def product(images: Images, base: str) -> None:
     dockerfile = paths.checkout() / "deploy" / "Dockerfile"
     images.build(PRODUCT, paths.checkout(), "-f", str(dockerfile), "--build-arg", f"BASE={base}")
+
+
+def megabytes(tag: str) -> float:
+    """All layers of an image, the base's included."""
+    return int(run("docker", "image", "inspect", "--format", "{{.Size}}", tag)) / 1e6
 
 
 def later_versions(images: Images, folder: Path) -> None:

@@ -10,8 +10,9 @@ import json
 
 import metrics_server
 import pictures
+from asked import API, DATABASE
 from disposable import NAMESPACE, until
-from installation import BACKING, PREPARED, PRODUCT, ROLES, TOKEN, images_that_run, upgrade, upgrade_to, write
+from installation import BACKING, PREPARED, ROLES, TOKEN, images_that_run, install, upgrade, upgrade_to, write
 from orders import AUTO, ENDS, TEN_KINDS, Load, books, ends, order, settle_up, unfinished
 
 
@@ -23,6 +24,9 @@ def test_images_are_built_and_loaded(cluster, timetable):
     programs = {"temporal": pictures.TEMPORAL, "metrics-server": pictures.METRICS_SERVER}
     for name, tag in programs.items():
         pictures.of_one_program(cluster.images, base, name, tag, cluster.folder / name)
+    own = pictures.megabytes(pictures.PRODUCT) - pictures.megabytes(base)
+    assert own < 180
+    timetable.note(f"{own:.0f} MB of our own")
     versions = (pictures.PRODUCT, pictures.NEXT, pictures.AFTER_NEXT, pictures.LAST)
     cluster.images.load(*versions, pictures.POSTGRES, *programs.values())
 
@@ -37,10 +41,7 @@ def test_backing_services_come_up_in_a_restricted_namespace(cluster):
 
 
 def test_helm_installs_the_product(cluster):
-    values = write(cluster, "values", PRODUCT)
-    cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", values, "--timeout", "8m")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=240s")
-    cluster.settled(*ROLES)
+    install(cluster)
 
 
 def test_helm_test_runs_an_order_through(cluster):
@@ -64,30 +65,38 @@ def test_ten_orders_of_different_kinds_reach_their_right_ends(cluster, timetable
     timetable.note(f"{settle_up(cluster)} Orders")
 
 
-_ASK = """
-import sys, urllib.error, urllib.request
-for token in sys.argv[1:]:
-    shown = {"Authorization": f"Bearer {token}"}
-    try:
-        asked = urllib.request.Request("http://127.0.0.1:8000/orders?limit=1", headers=shown)
-        print(urllib.request.urlopen(asked, timeout=30).status)
-    except urllib.error.HTTPError as refused:
-        print(refused.code)
-"""
-
-
 def test_callers_of_the_api_show_a_token(cluster):
     (pod,) = cluster.pods("api")
-    assert cluster.kubectl("exec", pod, "--", "python", "-c", _ASK, TOKEN, "another").split() == ["200", "401"]
+    assert cluster.kubectl("exec", pod, "--", "python", "-c", API, TOKEN, "another").split() == ["200", "401"]
+
+
+_SHOW = ("temporal", "workflow", "show", "--address", "127.0.0.1:7233", "-w", "order-reviewed")
 
 
 def test_history_is_encrypted(cluster):
     (pod,) = cluster.pods("temporal")
-    show = ("temporal", "workflow", "show", "--address", "127.0.0.1:7233", "-w", "order-reviewed", "-o", "json")
-    history = cluster.kubectl("exec", pod, "--", *show)
+    history = cluster.kubectl("exec", pod, "--", *_SHOW, "-o", "json")
     assert base64.b64encode(b"binary/encrypted").decode() in history
     assert "Springfield" not in history
     assert base64.b64encode(b"Springfield").decode()[:12] not in history
+
+
+def test_the_codec_server_opens_it_for_whoever_shows_a_token(cluster):
+    (pod,) = cluster.pods("temporal")
+    codec = ("env", "TEMPORAL_CODEC_ENDPOINT=http://orderfleet-codec", f"TEMPORAL_CODEC_AUTH=Bearer {TOKEN}")
+    assert "Springfield" in cluster.kubectl("exec", pod, "--", *codec, *_SHOW)
+
+
+def test_pods_log_in_to_postgres_as_a_role_that_changes_no_event(cluster):
+    for role in ("api", "orders-worker"):
+        told = cluster.kubectl("exec", cluster.pods(role)[0], "--", "python", "-c", DATABASE)
+        assert told.split() == ["orderfleet_run", "InsufficientPrivilegeError"]
+
+
+def test_old_trails_are_pruned(cluster):
+    cluster.kubectl("create", "job", "prune-now", "--from=cronjob/orderfleet-prune")
+    cluster.kubectl("wait", "--for=condition=Complete", "job/prune-now", "--timeout=240s")
+    assert "0 orders ended 2160h ago or earlier" in cluster.kubectl("logs", "job/prune-now")
 
 
 def test_events_tell_the_story(cluster):

@@ -1,4 +1,4 @@
-{{/* Who may call the API: the choice as variables, and the Secrets it names as files. Context of all: the root. */}}
+{{/* Who may call the API and the codec server: the choice as variables, and the Secrets it names as files. Context of all: the root. */}}
 
 {{- define "orderfleet.auth.env" -}}
 {{- with .Values.api.auth -}}
@@ -13,10 +13,6 @@
 {{- end }}
 - name: ORDERFLEET_API_TOKENS_FILE
   value: /etc/orderfleet/api/tokens/{{ .tokensSecret.key }}
-{{- end }}
-{{- if .carrierTokensSecret.name }}
-- name: ORDERFLEET_API_CARRIER_TOKENS_FILE
-  value: /etc/orderfleet/api/carrier/{{ .carrierTokensSecret.key }}
 {{- end }}
 {{- if eq .mode "jwt" }}
 {{- range $key := list "jwksUrl" "issuer" "audience" }}
@@ -44,11 +40,6 @@
   mountPath: /etc/orderfleet/api/tokens
   readOnly: true
 {{- end }}
-{{- if .carrierTokensSecret.name }}
-- name: carrier-tokens
-  mountPath: /etc/orderfleet/api/carrier
-  readOnly: true
-{{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -60,10 +51,35 @@
     secretName: {{ .tokensSecret.name }}
     defaultMode: 0440
 {{- end }}
-{{- if .carrierTokensSecret.name }}
+{{- end -}}
+{{- end -}}
+
+{{/* The carrier's own tokens, which the API alone has. */}}
+{{- define "orderfleet.carrier.env" -}}
+{{- with .Values.api.auth.carrierTokensSecret -}}
+{{- if .name }}
+- name: ORDERFLEET_API_CARRIER_TOKENS_FILE
+  value: /etc/orderfleet/api/carrier/{{ .key }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "orderfleet.carrier.mounts" -}}
+{{- with .Values.api.auth.carrierTokensSecret -}}
+{{- if .name }}
+- name: carrier-tokens
+  mountPath: /etc/orderfleet/api/carrier
+  readOnly: true
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "orderfleet.carrier.volumes" -}}
+{{- with .Values.api.auth.carrierTokensSecret -}}
+{{- if .name }}
 - name: carrier-tokens
   secret:
-    secretName: {{ .carrierTokensSecret.name }}
+    secretName: {{ .name }}
     defaultMode: 0440
 {{- end }}
 {{- end -}}

@@ -55,5 +55,22 @@ def test_it_refuses_a_wait_that_is_no_duration(migrate, empty_postgres_url):
     assert migrate(empty_postgres_url, "--wait", "soon")[0] == Exit.WRONG
 
 
+@pytest.mark.parametrize(
+    ("role", "complaint"),
+    [("", "1 to 63 bytes"), ("r" * 64, "1 to 63 bytes"), ("public", "Postgres' own"), ("pg_monitor", "Postgres' own")],
+)
+def test_it_refuses_a_role_that_cannot_be_named_before_it_asks_postgres(migrate, role, complaint):
+    code, _, err = migrate("postgresql://orderfleet@127.0.0.1:1/orderfleet", "--runtime-role", role)
+    assert code == Exit.WRONG
+    assert "ORDERFLEET_DATABASE_RUNTIME_ROLE: " in err
+    assert complaint in err
+
+
+def test_it_migrates_nothing_for_a_role_that_is_not_there(migrate, empty_postgres_url):
+    code, _, err = migrate(empty_postgres_url, "--runtime-role", "nobody-there")
+    assert (code, "there is no such role" in err) == (Exit.FAILED, True)
+    assert migrate(empty_postgres_url, "--check")[0] == Exit.PENDING
+
+
 def test_every_exit_status_is_documented():
     assert all(f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.WRONG, Exit.AWAY, Exit.PENDING))

@@ -17,7 +17,7 @@ from orderfleet.cli.exits import Exit
 from orderfleet.contracts.duration import format_duration, parse_duration
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.store import migrate as runner
-from orderfleet.store.runtime_role import grant
+from orderfleet.store import runtime_role as rights
 
 EPILOG: Final = (
     "Examples:\n\n  $ orderfleet migrate\n\n  $ orderfleet migrate --runtime-role orderfleet_run\n\n"
@@ -56,14 +56,16 @@ def migrate(
 
     With a runtime role, that role is given what workers, operator and API need, and nothing more.
     """
-    settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role else {}))
+    settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role is not None else {}))
     url, role = settings.database_url.get_secret_value(), settings.database_runtime_role
     try:
         with progress.shown("waiting for Postgres"):
+            if role:
+                asyncio.run(rights.check(url, role, wait=wait))
             run = runner.pending if check else runner.migrate
             found = asyncio.run(run(url, wait=wait, accept_newer=accept_newer))
             if role and not check:
-                asyncio.run(grant(url, role, wait=wait))
+                asyncio.run(rights.grant(url, role, wait=wait))
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error} (waited {format_duration(wait)})") from None
     if not found:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import asyncpg
+
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.store.migrate import connected
 from orderfleet.store.statements import statement
@@ -14,6 +16,12 @@ from orderfleet.store.statements import statement
 
 class WrongRole(OrderfleetError):
     """The role can't be given rights that bind it; the message says why and what to do."""
+
+
+async def check(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
+    """Refuse a role that `grant` would refuse, before anything is migrated. Arguments and errors as of `grant`."""
+    async with connected(database_url, wait) as connection:
+        await _check(connection, role)
 
 
 async def grant(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
@@ -29,9 +37,13 @@ async def grant(database_url: str, role: str, *, wait: timedelta = timedelta(0))
         StoreUnavailable: Postgres did not answer.
     """
     async with connected(database_url, wait) as connection:
-        problem = await connection.fetchval(statement("runtime_role_problem"), role)
-        if problem is not None:
-            raise WrongRole(f"the runtime role {role!r} can't be used: {problem}")
+        await _check(connection, role)
         async with connection.transaction():
             await connection.execute("select set_config('orderfleet.runtime_role', $1, true)", role)
             await connection.execute(statement("runtime_role"))
+
+
+async def _check(connection: asyncpg.Connection[asyncpg.Record], role: str) -> None:
+    problem = await connection.fetchval(statement("runtime_role_problem"), role)
+    if problem is not None:
+        raise WrongRole(f"the runtime role {role!r} can't be used: {problem}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.runtime.settings.base import Group, names
+
+_LONGEST_NAME: Final = 63
+"""Bytes of a name in Postgres (NAMEDATALEN - 1)."""
 
 
 def _plain_dsn(value: Any) -> Any:
@@ -17,6 +20,16 @@ def _plain_dsn(value: Any) -> Any:
     return value.replace("postgresql+asyncpg://", "postgresql://", 1) if isinstance(value, str) else value
 
 
+def _role(value: str) -> str:
+    # Postgres cuts a longer name off without a word, and means everybody by `public`.
+    if not 0 < len(value.encode()) <= _LONGEST_NAME or "\0" in value:
+        raise ValueError(f"a role's name has 1 to {_LONGEST_NAME} bytes and no NUL")
+    if value == "public" or value.startswith("pg_"):
+        raise ValueError("the name is one of Postgres' own; name the role that the processes log in as")
+    return value
+
+
+RoleName = Annotated[str, AfterValidator(_role)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn)]
 
 
@@ -28,9 +41,8 @@ class ConnectionSettings(Group):
         validation_alias=names("DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the record. `postgresql+asyncpg://` is read too.",
     )
-    database_runtime_role: str | None = Field(
+    database_runtime_role: RoleName | None = Field(
         default=None,
-        min_length=1,
         description="Role of Postgres that workers, operator and API log in as, where another one migrates:"
         " `orderfleet migrate` gives it what they need and nothing more.",
     )

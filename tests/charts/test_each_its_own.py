@@ -1,0 +1,149 @@
+"""Each process has the Secrets that it needs and no other: who owns the tables, the codec server, the roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from value_sets import PRODUCT
+
+from orderfleet.runtime.settings import Settings
+
+OWNERS = ["Job migration", "CronJob prune"]
+"""What logs in to Postgres as the role that owns the tables."""
+ROLES = [f"Deployment {name}" for name in ("orders-worker", "shipping-worker", "operator", "api")]
+
+
+def pod(objects: list[dict[str, Any]], which: str) -> dict[str, Any]:
+    kind, _, name = which.partition(" ")
+    (found,) = [
+        each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, f"shop-orderfleet-{name}")
+    ]
+    spec = found["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else found["spec"]
+    return dict(spec["template"]["spec"])
+
+
+def secrets(pod: dict[str, Any]) -> set[str]:
+    """Every Secret that a pod has, as files or as variables."""
+    (container,) = pod["containers"]
+    variables = [each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"] if "valueFrom" in each]
+    volumes = [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each]
+    assert {each["name"] for each in pod["volumes"]} == {each["name"] for each in container["volumeMounts"]}
+    return {*variables, *volumes}
+
+
+def environment(pod: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
+
+
+@pytest.fixture(scope="module")
+def everything(helm) -> list[dict[str, Any]]:
+    rendered: list[dict[str, Any]] = helm.template("orderfleet", PRODUCT["everything"])
+    return rendered
+
+
+@pytest.mark.parametrize("which", OWNERS)
+def test_the_owner_of_the_tables_has_its_login_alone(everything, which):
+    there = pod(everything, which)
+    assert secrets(there) == {"record-owner", "owner-tls"}
+    (url,) = [each for each in there["containers"][0]["env"] if each["name"] == "ORDERFLEET_DATABASE_URL"]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "record-owner", "key": "address"}
+    given = environment(there)
+    assert (given["PGSSLMODE"], given["PGSSLKEY"]) == ("verify-full", "/etc/orderfleet/postgres/tls.key")
+    # Its own variables, and not those of all roles, which may come from any Secret.
+    assert given["PGAPPNAME"] == "owner"
+    assert not {"ORDERFLEET_LOG_LEVEL", "ORDERFLEET_TEMPORAL_ADDRESS"} & set(given)
+
+
+@pytest.mark.parametrize("which", ROLES)
+def test_what_runs_never_has_the_owners_login(everything, which):
+    there = pod(everything, which)
+    assert not {"record-owner", "owner-tls"} & secrets(there)
+    assert {"orderfleet-database", "postgres-tls"} <= secrets(there)
+    assert environment(there)["ORDERFLEET_LOG_LEVEL"] == "debug"
+
+
+def test_only_the_migration_names_the_role_that_runs(everything):
+    named = {
+        which
+        for which in (*OWNERS, *ROLES)
+        if "ORDERFLEET_DATABASE_RUNTIME_ROLE" in environment(pod(everything, which))
+    }
+    assert named == {"Job migration"}
+
+
+def test_without_a_role_of_its_own_the_owner_logs_in_as_everybody_does(helm):
+    values = {"database": {"tls": {"secret": "postgres-tls"}}, "prune": {"enabled": True, "olderThan": "720h"}}
+    objects = helm.template("orderfleet", values)
+    for which in OWNERS:
+        assert secrets(pod(objects, which)) == {"orderfleet-database", "postgres-tls"}
+        assert "ORDERFLEET_DATABASE_RUNTIME_ROLE" not in environment(pod(objects, which))
+
+
+def test_old_trails_are_taken_on_time_and_never_by_two_at_once(everything):
+    (job,) = [each["spec"] for each in everything if each["kind"] == "CronJob"]
+    assert (job["schedule"], job["timeZone"], job["concurrencyPolicy"]) == ("0 1 * * 0", "Etc/UTC", "Forbid")
+    there = pod(everything, "CronJob prune")
+    assert there["containers"][0]["args"] == ["prune"]
+    assert environment(there)["ORDERFLEET_PRUNE_AFTER"] == "2160h"
+    assert there["serviceAccountName"] in accounts(everything)
+
+
+def accounts(objects: list[dict[str, Any]]) -> set[str]:
+    return {each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"}
+
+
+def test_the_codec_server_has_the_keys_and_its_callers_and_nothing_else(everything):
+    there = pod(everything, "Deployment codec")
+    assert secrets(there) == {"orderfleet-encryption", "api-tokens"}
+    given = environment(there)
+    assert not [
+        name for name in given if name.startswith(("ORDERFLEET_DATABASE", "ORDERFLEET_TEMPORAL", "PG", "TEMPORAL"))
+    ]
+    assert given["ORDERFLEET_API_TOKENS_FILE"] == "/etc/orderfleet/api/tokens/tokens.yaml"
+    assert given["ORDERFLEET_CODEC_ORIGINS"] == "https://temporal.example,https://other.example"
+    assert there["serviceAccountName"] in accounts(everything)
+
+
+def test_the_codec_server_is_reached_where_it_listens(everything):
+    (container,) = pod(everything, "Deployment codec")["containers"]
+    (port,) = container["ports"]
+    assert port["containerPort"] == Settings().codec_port
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": port["name"]}
+    by = {
+        each["kind"]: each["spec"]
+        for each in everything
+        if each["metadata"]["name"] == "shop-orderfleet-codec" and each["kind"] in ("Service", "NetworkPolicy")
+    }
+    assert by["Service"]["ports"][0]["targetPort"] == port["name"]
+    assert by["NetworkPolicy"]["ingress"][0]["ports"][0]["port"] == port["name"]
+    assert by["NetworkPolicy"]["podSelector"]["matchLabels"] == by["Service"]["selector"]
+
+
+def test_callers_of_an_identity_provider_reach_the_codec_server_too(helm):
+    values = {
+        **PRODUCT["callers of an identity provider"],
+        "codec": {"enabled": True},
+        "encryption": {"keysSecret": "keys"},
+    }
+    there = pod(helm.template("orderfleet", values), "Deployment codec")
+    assert environment(there)["ORDERFLEET_API_JWKS_URL"] == "https://id.example/keys"
+    assert secrets(there) == {"keys"}
+
+
+def test_a_codec_server_open_to_everybody_is_refused(helm):
+    values = {"codec": {"enabled": True}, "encryption": {"keysSecret": "keys"}}
+    assert "whoever reaches the codec server reads every order" in helm.refused("orderfleet", values)
+
+
+def test_notes_say_how_to_reach_the_codec_server(helm):
+    command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
+    result = helm.run(*command, values=PRODUCT["everything"])
+    assert result.returncode == 0, result.stderr
+    assert "service/shop-orderfleet-codec 8088:80" in result.stdout.partition("NOTES:")[2]
+
+
+def test_none_of_it_is_there_until_it_is_wanted(helm):
+    names = {each["metadata"]["name"] for each in helm.template("orderfleet")}
+    assert not [name for name in names if name.endswith(("-codec", "-prune"))]

@@ -1,0 +1,47 @@
+"""What the chart tells KEDA of Temporal: parameters that KEDA's trigger has, and never in the clear by oversight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from definitions import trigger_parameters
+from value_sets import PRODUCT
+
+TLS = {"temporal": {"tls": {"enabled": True}}}
+API_KEY = {"temporal": {"apiKeySecret": {"name": "temporal-key"}}}
+WORKERS = {"workers": {"orders": {"serves": "orders", "autoscaling": {"kind": "keda"}}}}
+
+
+def triggers(helm) -> Iterator[dict[str, Any]]:
+    """Every trigger of every ScaledObject, with every set of values."""
+    for values in PRODUCT.values():
+        for each in helm.template("orderfleet", values):
+            if each["kind"] == "ScaledObject":
+                yield from each["spec"]["triggers"]
+
+
+@pytest.mark.slow
+def test_keda_knows_every_parameter_and_misses_none(helm):
+    known = trigger_parameters()
+    told = [name for name, each in known.items() if each.get("metadataVariableReadable") and not each.get("deprecated")]
+    needed = {name for name in told if not known[name].get("optional") and "default" not in known[name]}
+    assert "taskQueue" in needed
+    found = list(triggers(helm))
+    assert found
+    for each in found:
+        assert each["type"] == "temporal"
+        assert needed <= set(each["metadata"]) <= set(told)
+        # KEDA takes words alone: a number would be refused when it reads the object.
+        assert all(isinstance(value, str) for value in each["metadata"].values())
+
+
+def test_keda_is_told_the_name_in_temporals_certificate(helm):
+    assert "cloud" in [each["metadata"].get("tlsServerName") for each in triggers(helm)]
+
+
+@pytest.mark.parametrize("temporal", [TLS, API_KEY], ids=["tls", "api key"])
+def test_keda_is_not_left_to_speak_in_the_clear(helm, temporal):
+    complaint = helm.refused("orderfleet", {**temporal, **WORKERS})
+    assert "autoscaling.authentication of worker `orders` isn't set" in complaint
