@@ -59,6 +59,26 @@ class Deployment:
         """Take the share away."""
         await self._soon("set-ramping-version", "--build-id", build, "--delete", "--yes")
 
+    async def pin(self, workflow_id: str, build: str) -> None:
+        """Have a build do the rest of one workflow."""
+        code, text = await self._temporal("workflow", "update-options", "--workflow-id", workflow_id, *self._to(build))
+        assert code == 0, text
+
+    async def pin_patched(self, workflow_id: str, patch: str, build: str) -> None:
+        """The same as a batch, of workflows that took a patch."""
+        query = f'TemporalChangeVersion = "{patch}" AND ExecutionStatus = "Running" AND WorkflowId = "{workflow_id}"'
+        await until(lambda: self._temporal("workflow", "count", "--query", query), lambda told: "Total: 1" in told[1])
+        code, text = await self._temporal("workflow", "update-options", "--query", query, "--yes", *self._to(build))
+        assert code == 0, text
+        await until(
+            lambda: self._temporal("workflow", "describe", "--workflow-id", workflow_id),
+            lambda told: "OverridePinnedVersionBuildId" in told[1],
+        )
+
+    def _to(self, build: str) -> tuple[str, ...]:
+        override = ("--versioning-override-deployment-name", self.name, "--versioning-override-build-id", build)
+        return ("--versioning-override-behavior", "pinned", *override)
+
     async def drained(self, build: str) -> None:
         """Wait until no workflow is pinned to a build any more."""
         await until(lambda: self._drainage(build), lambda state: state == "drained", 180)
@@ -71,10 +91,12 @@ class Deployment:
         await until(lambda: self._run(*arguments), lambda answer: answer[0] == 0, 120)
 
     async def _run(self, command: str, *arguments: str) -> tuple[int | None, str]:
+        return await self._temporal("worker", "deployment", command, "--deployment-name", self.name, *arguments)
+
+    async def _temporal(self, *arguments: str) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
             str(self._program),
-            *("worker", "deployment", command, "--deployment-name", self.name, *arguments),
-            *("--address", self._address),
+            *(*arguments, "--address", self._address),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

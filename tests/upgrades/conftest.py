@@ -5,17 +5,28 @@ from __future__ import annotations
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from builds import Deployment
+from versioned_shop import Shop
+
 from backing import Backing
+from books import Books
 from orderfleet.stack import processes, temporal_server
 from orderfleet.stack.launch import launch
 from orderfleet.stack.provision.ladder import provide
+from orderfleet.store import Database, OrderReads
+from worker_processes import WorkerFleet
 
 # Three minutes each by default.
 _SOON = ("matching.wv.VersionDrainageStatusVisibilityGracePeriod", "matching.wv.VersionDrainageStatusRefreshInterval")
@@ -32,3 +43,26 @@ def versioned_temporal(backing: Backing) -> Iterator[str]:
     finally:
         for found in processes.find(folder).values():
             processes.end(found, by=signal.SIGKILL, bound=10)
+
+
+@pytest.fixture
+async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> AsyncIterator[Shop]:
+    """Nothing runs yet."""
+    ledger, name = tmp_path / "ledger.db", task_queues.orders
+    environment = {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": versioned_temporal,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_DRAIN_TIMEOUT": "10s",
+        "ORDERFLEET_WORKER_DEPLOYMENT": name,
+    }
+    client = await Client.connect(versioned_temporal, data_converter=pydantic_data_converter)
+    async with AsyncExitStack() as stack:
+        fleet = WorkerFleet(stack, environment, tmp_path)
+        database = await stack.enter_async_context(Database(postgres_url, pool_size=8, timeout=timedelta(seconds=30)))
+        deployment, reads = Deployment(name, versioned_temporal), OrderReads(database)
+        yield Shop(client, deployment, fleet, reads, Books(ledger), task_queues)

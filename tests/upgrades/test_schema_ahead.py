@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 
 from books import Books, wrong
-from orderfleet.client import OrderClient
+from orderfleet.contracts import names
 from orderfleet.contracts.order import Item, Review
 from orderfleet.contracts.status import Step
 from orderfleet.stack import paths
@@ -60,7 +60,6 @@ async def test_workers_from_before_the_newest_migration_work_on_its_schema(
         "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
         "ORDERFLEET_DRAIN_TIMEOUT": "5s",
     }
-    client = OrderClient(temporal_client, task_queue=task_queues.orders)
     ids = {name: f"{task_queues.orders}-{name}" for name in ("shipped", "canceled", "refunded")}
     refused = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
     async with AsyncExitStack() as stack:
@@ -68,10 +67,16 @@ async def test_workers_from_before_the_newest_migration_work_on_its_schema(
         reads = OrderReads(database)
         worker = await WorkerFleet(stack, environment, tmp_path).worker("all")
         await worker.answers("/readyz", 200)
-        await client.start(order(ids["shipped"], task_queues))
-        await client.start(order(ids["refunded"], task_queues, items=refused))
-        await client.start(order(ids["canceled"], task_queues, review=Review()))
-        await client.cancel(ids["canceled"], "changed my mind")
+        given = {"refunded": {"items": refused}, "canceled": {"review": Review()}}
+        for name, order_id in ids.items():
+            started = await temporal_client.start_workflow(
+                names.ORDER_WORKFLOW,
+                order(order_id, task_queues, **given.get(name, {})),
+                id=names.order_workflow_id(order_id),
+                task_queue=task_queues.orders,
+            )
+            if name == "canceled":
+                await started.signal(names.CANCEL_ORDER, "changed my mind")
 
         async def recorded() -> dict[str, Any]:
             found = {name: await reads.order(order_id) for name, order_id in ids.items()}

@@ -39,7 +39,7 @@ def run(name: str, role: Role, settings: Settings, *, measured: bool = True) -> 
 
     logs.configure(settings, name)
     if measured:
-        expose(name)
+        expose(name, build=settings.worker_build_id)
     try:
         with sending(settings.otlp_endpoint, name, environment=settings.environment, ratio=settings.trace_ratio):
             run_role(lambda stop: role(settings, stop))

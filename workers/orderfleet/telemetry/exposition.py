@@ -12,12 +12,18 @@ from orderfleet import __version__
 from orderfleet.telemetry.catalog import BUILD, CATALOG, WORKERS, Exposer
 
 
-def expose(role: str, registry: CollectorRegistry = REGISTRY) -> None:
-    """Expose the metrics of `role`; a worker that serves both queues exposes those of both workers."""
+def expose(role: str, registry: CollectorRegistry = REGISTRY, *, build: str = "") -> None:
+    """Expose the metrics of `role`; a worker that serves both queues exposes those of both workers.
+
+    Args:
+        role: of the process.
+        registry: to expose them in.
+        build: id of the worker's build, where it has one: two builds may be of one version of the product.
+    """
     exposers = set(WORKERS) if role == "worker" else {Exposer(role)}
     for declared in CATALOG:
         if exposers & set(declared.roles):
             registry.register(declared.metric)
     BUILD.labels(
-        role=role, version=__version__, python=platform.python_version(), temporalio=version("temporalio")
+        role=role, version=build or __version__, python=platform.python_version(), temporalio=version("temporalio")
     ).set(1)

@@ -18,7 +18,7 @@ BUILD = gauge(
     "Always 1; its labels say what runs.",
     ALL,
     role="orders-worker, shipping-worker, worker, operator or api",
-    version="of Orderfleet",
+    version="of Orderfleet, or a worker's build id where it has one",
     python="version of Python",
     temporalio="version of Temporal's SDK",
 )

@@ -1,0 +1,36 @@
+"""The page on upgrades shows commands that there are; `test_two_builds.py` and `test_rollback.py` run them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+from orderfleet.stack import paths
+from orderfleet.stack.provision.ladder import provide
+
+PAGE = paths.checkout() / "deploy" / "docs" / "upgrades.md"
+
+
+def commands() -> list[list[str]]:
+    """Every call of Temporal's command line, in words."""
+    text = re.sub(r"^ +", "", PAGE.read_text(), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("temporal ")]
+
+
+def test_every_command_and_option_of_the_page_exists() -> None:
+    program = provide(["temporal"])["temporal"]
+    assert len(commands()) > 5
+    for _, *words in commands():
+        called = [word for word in words[:3] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
+        help_text = _help(program, called)
+        for option in (word for word in words if word.startswith("--")):
+            assert re.search(rf"{option}\b", help_text), f"temporal {' '.join(called)} has no {option}"
+
+
+def _help(program: Path, words: list[str]) -> str:
+    done = subprocess.run([program, *words, "--help"], capture_output=True, text=True, check=True, timeout=60)
+    assert f"temporal {' '.join(words)} [" in done.stdout, f"there is no temporal {' '.join(words)}"
+    return done.stdout

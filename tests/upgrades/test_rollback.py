@@ -1,0 +1,59 @@
+"""What a rollback means for workflows that the new build has already decided something for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from builds import Edit, builds_of, changed
+from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
+
+from orderfleet.contracts import names
+from orderfleet.contracts.order import Delivery
+from orderfleet.contracts.status import Step
+from worker_processes import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SHIPPING_FAILS = Edit(
+    "shipping/workflow.py",
+    "        result = await self._ship(given)\n",
+    "        raise RuntimeError('a bad version')\n        result = await self._ship(given)\n",
+)
+
+
+async def test_orders_that_took_a_patch_wait_for_a_build_that_has_it_or_are_pinned_before(
+    shop: Shop, tmp_path: Path
+) -> None:
+    await shop.work("one")
+    await shop.work("two", PYTHONPATH=changed(tmp_path / "two", TELLS_BEFORE_THE_CHARGE))
+    await shop.deployment.promote("two")
+    pinned, left = await shop.start("patched", 2, delivery=Delivery(confirm=True))
+    await shop.until_at(Step.SHIPPED, [pinned, left])
+    await shop.deployment.pin_patched(names.order_workflow_id(pinned), "told-before-the-charge", "two")
+    await shop.deployment.promote("one")
+
+    await shop.delivered([pinned, left])
+    statuses = await shop.end([pinned, *await shop.start("other", 1)])
+    assert [status.step for status in statuses] == [Step.DELIVERED, Step.SHIPPED]
+    await until(lambda: shop.stuck_or_ended([left]), bool, 120)
+    assert await shop.ended([left]) == []
+
+    await shop.deployment.promote("two")
+    (status,) = await shop.end([left])
+    assert status.step is Step.DELIVERED
+
+
+async def test_a_shipment_that_its_build_can_not_end_is_pinned_to_another(shop: Shop, tmp_path: Path) -> None:
+    await shop.work("good")
+    await shop.work("bad", PYTHONPATH=changed(tmp_path / "bad", SHIPPING_FAILS))
+    await shop.deployment.promote("bad")
+    ids = await shop.start("shipping", 1)
+    shipment = names.shipment_id(ids[0], 1)
+    await until(lambda: shop.shipment(ids[0]), lambda attempt: attempt > 1, 120)
+    await shop.deployment.promote("good")
+    await shop.deployment.pin(shipment, "good")
+    statuses = await shop.end(ids)
+    assert statuses[0].step is Step.SHIPPED
+    assert set(await builds_of(shop.temporal, shipment)) == {"good"}
+    assert shop.wrong(statuses) == []

@@ -1,0 +1,129 @@
+"""Orders on versioned workers of real processes, with their books; the tests of this folder play on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builds import Deployment, Edit, activities_of, builds_of, gathered
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from books import Books, wrong
+from orderfleet.contracts import names
+from orderfleet.contracts.order import OrderInput
+from orderfleet.contracts.policy import OrderPolicy, StepPolicy
+from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.status import OrderStatus, ShipmentStatus, Step
+from orderfleet.store import OrderReads
+from worker_processes import WorkerFleet, WorkerProcess, order, until
+
+TELLS_BEFORE_THE_CHARGE = Edit(
+    "orders/workflow.py",
+    "            await payment.charge(ctx)\n",
+    "            if workflow.patched('told-before-the-charge'):\n"
+    "                await ctx.record(decided=True)\n"
+    "            await payment.charge(ctx)\n",
+)
+"""A patched change: orders take it wherever they are."""
+
+
+class Shop:
+    """Orders, their workers by build, and the books."""
+
+    def __init__(
+        self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Books, queues: Any
+    ) -> None:
+        self.temporal = client
+        self.reads = reads
+        self.deployment = deployment
+        self._fleet = fleet
+        self._books = books
+        self._queues = queues
+
+    async def work(self, build: str, **environment: str) -> WorkerProcess:
+        worker = await self._fleet.worker("all", ORDERFLEET_WORKER_BUILD_ID=build, **environment)
+        await worker.answers("/readyz", 200)
+        assert f'version="{build}"' in await worker.answers("/metrics", 200) or not build
+        return worker
+
+    async def start(self, prefix: str, count: int, **changes: Any) -> list[str]:
+        ids = [f"{self.deployment.name}-{prefix}-{number}" for number in range(count)]
+        await gathered(self._start(order(order_id, self._queues, **changes)) for order_id in ids)
+        return ids
+
+    async def _start(self, given: OrderInput) -> None:
+        # Not by the product's client, which gives up on a busy machine.
+        queue, workflow_id = self._queues.orders, names.order_workflow_id(given.order_id)
+        await self.temporal.start_workflow(names.ORDER_WORKFLOW, given, id=workflow_id, task_queue=queue)
+
+    async def approve(self, ids: list[str]) -> None:
+        await gathered(self._handle(order_id).signal(names.APPROVE) for order_id in ids)
+
+    async def delivered(self, ids: list[str]) -> None:
+        for order_id in ids:
+            told = CarrierUpdate(shipment_id=names.shipment_id(order_id, 1), status=ShipmentStatus.DELIVERED)
+            await self._handle(order_id).signal("carrier_update", told)
+
+    async def end(self, ids: list[str]) -> list[OrderStatus]:
+        return await gathered(self._handle(order_id).result() for order_id in ids)
+
+    async def ended(self, ids: list[str]) -> list[str]:
+        found = await gathered(self._handle(order_id).describe() for order_id in ids)
+        return [order_id for order_id, each in zip(ids, found, strict=True) if each.close_time]
+
+    async def builds(self, ids: list[str]) -> dict[str, set[str]]:
+        counted = await gathered(builds_of(self.temporal, names.order_workflow_id(order_id)) for order_id in ids)
+        return {order_id: set(each) for order_id, each in zip(ids, counted, strict=True)}
+
+    def policy(self, **steps: StepPolicy) -> OrderPolicy:
+        return OrderPolicy(shipping_task_queue=self._queues.shipping, **steps)
+
+    def wrong(self, statuses: list[OrderStatus]) -> list[str]:
+        money, parcels = self._books.money(), self._books.parcels()
+        return [each for status in statuses for each in wrong(status.order_id, status, money, parcels)]
+
+    def _handle(self, order_id: str) -> Any:
+        return self.temporal.get_workflow_handle(names.order_workflow_id(order_id), result_type=OrderStatus)
+
+    async def until_at(self, step: Step, ids: list[str]) -> None:
+        """Wait until the record has all of the orders at a step."""
+
+        async def steps() -> list[Step | None]:
+            found = await gathered(self.reads.order(order_id) for order_id in ids)
+            return [each.status.step if each else None for each in found]
+
+        await until(steps, lambda found: set(found) == {step}, 120)
+
+    async def until_shipping(self, ids: list[str]) -> None:
+        """Wait until each order's shipment is about to be dispatched."""
+
+        async def dispatching() -> list[bool]:
+            shipments = [names.shipment_id(order_id, 1) for order_id in ids]
+            return ["dispatch_carrier" in each for each in await gathered(map(self._steps, shipments))]
+
+        await until(dispatching, all, 120)
+
+    async def _steps(self, workflow_id: str) -> list[str]:
+        try:
+            return await activities_of(self.temporal, workflow_id)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return []
+
+    async def shipment(self, order_id: str) -> int:
+        """Attempts at the shipment's workflow task; 0 while there is none."""
+        try:
+            found = await self.temporal.get_workflow_handle(names.shipment_id(order_id, 1)).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return 0
+        return found.raw_description.pending_workflow_task.attempt
+
+    async def stuck_or_ended(self, ids: list[str]) -> int:
+        """How many of the orders have ended, or have a workflow task that failed and is tried again."""
+        found = await gathered(
+            self.temporal.get_workflow_handle(names.order_workflow_id(order_id)).describe() for order_id in ids
+        )
+        return sum(bool(each.close_time) or each.raw_description.pending_workflow_task.attempt > 1 for each in found)
