@@ -8,6 +8,8 @@ from pathlib import Path
 
 from orderfleet.contracts.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
 
+SHIPPED = {Step.SHIPPED, Step.DELIVERED}
+ENDS = {*SHIPPED, Step.CANCELED, Step.FAILED}
 GIVEN_BACK = {PaymentStatus.REFUNDED, PaymentStatus.VOIDED, PaymentStatus.FAILED, None}
 
 
@@ -43,25 +45,42 @@ class Books:
 
 def wrong(order_id: str, status: OrderStatus, money: Counter[tuple[str, str]], parcels: Counter[str]) -> list[str]:
     """What is not as promised of one ended order."""
-    payment = f"pay-{order_id}"
-    charges, given_back = money["charge", payment], money["give_back", payment]
+    if status.step not in ENDS:
+        return [f"stuck at {status.step}"]
+    return [*wrong_money(status, money), *wrong_parcels(order_id, status, parcels)]
+
+
+def wrong_money(status: OrderStatus, money: Counter[tuple[str, str]]) -> list[str]:
+    """What is not as promised of an ended order's money, at the provider and in the record."""
+    charges, given_back = money["charge", status.payment.id], money["give_back", status.payment.id]
     found = []
     if charges > 1:
         found.append(f"charged {charges} times")
     if given_back > charges:
         found.append(f"given back {given_back} of {charges} charges")
-    if status.step is Step.SHIPPED:
-        if (charges, given_back, parcels[order_id]) != (1, 0, 1):
-            found.append(f"shipped with {charges} charges, {given_back} given back, {parcels[order_id]} parcels")
+    if status.step in SHIPPED:
+        if (charges, given_back) != (1, 0):
+            found.append(f"{status.step} with {charges} charges, {given_back} given back")
         if status.payment.status is not PaymentStatus.CHARGED:
-            found.append(f"shipped, and its payment is {status.payment.status}")
-        if status.shipments[-1].status is not ShipmentStatus.DISPATCHED:
-            found.append(f"shipped, and its shipment is {status.shipments[-1].status}")
-    elif status.step in {Step.CANCELED, Step.FAILED}:
-        if charges != given_back or parcels[order_id]:
-            found.append(f"{status.step} with {charges} charges, {given_back} given back, {parcels[order_id]} parcels")
-        if status.payment.status not in GIVEN_BACK:
             found.append(f"{status.step}, and its payment is {status.payment.status}")
     else:
-        found.append(f"stuck at {status.step}")
+        if charges != given_back:
+            found.append(f"{status.step} with {charges} charges, {given_back} given back")
+        if status.payment.status not in GIVEN_BACK:
+            found.append(f"{status.step}, and its payment is {status.payment.status}")
+        if status.payment.status is PaymentStatus.REFUNDED and not given_back:
+            found.append("refunded in the record, and not by the provider")
+    return found
+
+
+def wrong_parcels(order_id: str, status: OrderStatus, parcels: Counter[str]) -> list[str]:
+    """What is not as promised of an ended order's parcels, at the carrier and in the record."""
+    found = []
+    if parcels[order_id] != int(status.step in SHIPPED):
+        found.append(f"{status.step} with {parcels[order_id]} parcels")
+    if status.step in SHIPPED and (
+        not status.shipments or status.shipments[-1].status not in {ShipmentStatus.DISPATCHED, ShipmentStatus.DELIVERED}
+    ):
+        last = status.shipments[-1].status if status.shipments else "not there"
+        found.append(f"{status.step}, and its shipment is {last}")
     return found

@@ -60,17 +60,42 @@ def test_the_channel_of_the_wake_ups_is_the_one_the_feed_listens_to() -> None:
 
 
 _TAKES_AWAY = re.compile(
-    r"\b(drop\s+(table|column|view|type|function|index)|rename\b|alter\s+column|set\s+not\s+null|add\s+constraint|"
-    r"create\s+unique\s+index)\b",
+    r"\b(drop\s+(table|column|view|type|function|index|constraint|trigger|domain|schema)|rename\b|alter\s+column|"
+    r"alter\s+type|set\s+not\s+null|add\s+constraint|create\s+unique\s+index|revoke)\b",
     re.IGNORECASE,
 )
+_ADDED = re.compile(r"\badd\s+column\b[^,;]+", re.IGNORECASE)
+
+
+def taken_away(sql: str) -> str | None:
+    """What the release before may miss after these statements: something that is gone, or that it doesn't give."""
+    statements = re.sub(r"--.*", "", sql)
+    if found := _TAKES_AWAY.search(statements):
+        return found[0]
+    wanting = (each for each in _ADDED.findall(statements) if re.search(r"\bnot\s+null\b", each, re.IGNORECASE))
+    return next((each for each in wanting if not re.search(r"\b(default|generated)\b", each, re.IGNORECASE)), None)
 
 
 def test_a_migration_that_takes_something_away_says_which_releases_it_leaves_behind() -> None:
     for migration in read(default_directory())[1:]:
-        statements = re.sub(r"--.*", "", migration.sql)
-        if found := _TAKES_AWAY.search(statements):
+        if found := taken_away(migration.sql):
             assert migration.oldest is not None, (
-                f"{migration.name} has `{found[0]}`: older releases may not work after it; say since which they do,"
+                f"{migration.name} has `{found}`: older releases may not work after it; say since which they do,"
                 f" `-- oldest: NNNN`"
             )
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("alter table orders drop column owner;", "drop column"),
+        ("alter table orders rename column owner to who;", "rename"),
+        ("alter table orders alter column owner set not null;", "alter column"),
+        ("alter table orders add column colour text not null;", "add column colour text not null"),
+        ("alter table orders add column colour text not null default 'red', add column size text;", None),
+        ("create unique index one_each on orders (owner);", "create unique index"),
+        ("-- drop table orders\ncreate table more (id text not null);", None),
+    ],
+)
+def test_what_takes_something_away_is_found(sql: str, found: str | None) -> None:
+    assert taken_away(sql) == found

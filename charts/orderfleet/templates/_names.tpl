@@ -10,11 +10,14 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select the pods of a part: {context, part}. They never change. */}}
+{{/* Labels that select the pods of a part: {context, part}, and of a build where there are several. They never change. */}}
 {{- define "orderfleet.selector" -}}
 app.kubernetes.io/name: orderfleet
 app.kubernetes.io/instance: {{ .context.Release.Name }}
 app.kubernetes.io/component: {{ .part }}
+{{- with .build }}
+orderfleet.dev/build: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "orderfleet.labels" -}}

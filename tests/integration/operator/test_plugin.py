@@ -74,3 +74,13 @@ async def test_errors_are_kubectls_and_the_waiting_is_bounded(shop):
     code, out, _ = await order(shop, "approve", name, "--wait", "0.5")
     assert code == 5
     assert out == f"order {name}: declared; the order has not answered yet\n"
+
+
+async def test_watch_of_a_deleted_order_ends(shop):
+    """With kubectl's own complaint where it went between two watches."""
+    name = shop.name()
+    await shop.apply(manifest(name))
+    watching = asyncio.create_task(order(shop, "watch", name))
+    await shop.delete(name)
+    code, out, err = await watching
+    assert (code, out.splitlines()[-1:]) == (0, ["deleted"]) or (code == 1 and "not found" in err)

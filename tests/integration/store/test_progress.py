@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from orderfleet.contracts.record import AuditEvent, EventKind
-from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, Step
+from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, PaymentStatus, Step
 from orderfleet.store import OrderReads, OrderRecord
-from record_samples import ADDRESS, AT, HOME, event, progress, receive
+from record_samples import ADDRESS, AT, HOME, event, payment, progress, receive
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +157,26 @@ async def test_a_failed_attempt_of_an_ended_order_does_not_change_its_last_error
     assert found is not None
     assert found.status.last_error is None
     assert len(await reads.events("ord-1")) == 2
+
+
+async def test_a_failed_attempt_is_counted_after_the_end_only_while_a_refund_is_owed(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    async def retries_after(status: PaymentStatus, step: str) -> dict[str, int]:
+        await record.finish_payment(payment(), status, None)
+        failed = event(f"run/{step}/1", EventKind.ATTEMPT_FAILED, Step.CANCELED)
+        await record.attempt_failed("ord-1", step, 1, "no answer", failed)
+        found = await reads.order("ord-1")
+        assert found is not None
+        return found.status.retries
+
+    await record.begin_payment(payment())
+    await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1")
+    await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+    assert await retries_after(PaymentStatus.REFUNDING, "refund") == {"refund": 1}
+    # From here on the order's readers were told that nothing of it will change.
+    assert await retries_after(PaymentStatus.REFUNDED, "record") == {"refund": 1}
+    assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 2
 
 
 async def test_a_failed_attempt_of_an_order_that_is_not_recorded_is_let_go(record: OrderRecord) -> None:

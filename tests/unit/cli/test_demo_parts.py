@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import queue
 import signal
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,8 +25,9 @@ from orderfleet.cli.demo.scenarios import SCENARIOS
 from orderfleet.cli.demo.stage import Stage
 from orderfleet.cli.demo.tuned import tuned
 from orderfleet.cli.demo.view import View
-from orderfleet.cli.demo.watch import Watch, read, watching
+from orderfleet.cli.demo.watch import Watch, watching
 from orderfleet.cli.exits import Failed
+from orderfleet.cli.watched import Told, told_by
 from orderfleet.contracts.record import EventKind, RecordedEvent
 from orderfleet.contracts.status import Step
 from orderfleet.payments.ledger import Entry
@@ -170,10 +170,16 @@ def test_checks_find_what_is_wrong(check, fine):
     assert found.text
 
 
-def test_stream_of_documents_is_split():
-    told = queue.Queue()
-    assert read(io.StringIO('{\n  "status": {\n    "step": "receive"\n  }\n}\n{\n  "metadata": {}\n}\n'), told) == 2
-    assert [told.get_nowait() for _ in range(2)] == [{"step": "receive"}, {}]
+def _event(kind, status):
+    return json.dumps({"type": kind, "object": {"status": status} if status else {"metadata": {}}}) + "\n"
+
+
+def test_stream_of_events_is_read():
+    stream = io.StringIO(_event("ADDED", {"step": "receive"}) + _event("DELETED", {}) + '{"type": "cut')
+    assert list(told_by(stream)) == [
+        Told({"status": {"step": "receive"}}, deleted=False),
+        Told({"metadata": {}}, deleted=True),
+    ]
 
 
 def _kubectl(folder, *runs):
@@ -195,7 +201,7 @@ cat $number.txt
 
 
 def test_watch_that_ends_is_begun_again(tmp_path):
-    documents = [json.dumps({"status": {"step": step}}, indent=2) + "\n" for step in ("receive", "manual_review")]
+    documents = [_event("ADDED", {"step": step}) for step in ("receive", "manual_review")]
     with watching(_kubectl(tmp_path, documents[0], "", documents[1])) as watch:
         seen = []
         found = watch.until(lambda status: status.get("step") == "manual_review", 60, seen.append)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from declared import ELSEWHERE, ENDED, body, kinds, known, order, planned, record, started
 
@@ -22,7 +24,8 @@ def shown(told, knowledge):
 def settled_body(knowledge, **changes):
     """An Order whose status already shows what is known."""
     told = body(**changes)
-    return {**told, "status": shown(told, knowledge)}
+    heard = replace(knowledge, told_generation=told["metadata"]["generation"])
+    return {**told, "status": shown(told, heard)}
 
 
 def test_unknown_order_is_looked_up_in_the_record_first():
@@ -76,7 +79,7 @@ def test_cancel_at_creation_is_declared_after_the_start():
     (start,) = planned(told, known())
     assert isinstance(start, Start)
     assert (start.order.approved, start.order.generation) == (False, 0)
-    (declare, _status) = planned(told, known(workflow=started()))
+    (declare,) = planned(told, known(workflow=started()))
     assert (declare.declaration.generation, declare.declaration.cancel) == (1, True)
 
 
@@ -171,7 +174,7 @@ def test_other_finalizers_are_not_ours():
 
 
 def test_waiting_for_a_part_is_shown():
-    status = shown(body(), known(away=Part.TEMPORAL, workflow=started()))
+    status = shown(body(), known(away=Part.TEMPORAL, workflow=started(), told_generation=1))
     told = {condition["type"]: condition for condition in status["conditions"]}
     assert (told["Reconciling"]["status"], told["Reconciling"]["reason"]) == ("True", Reason.TEMPORAL_UNAVAILABLE)
 

@@ -203,6 +203,20 @@ async def test_workflow_that_is_missing_is_shown_and_sought_again():
     assert [told.generation for told in desk.temporal.declared] == [2]
 
 
+async def test_workflow_that_stays_missing_is_sought_again_without_a_word():
+    """It would show as there and as missing in turns, every 30 seconds."""
+    answer = record()
+    desk = Desk(settled(answer, generation=2, approved=True), answer)
+    desk.temporal.error = OrderNotFound("no workflow")
+    await desk.reconcile()
+    shown = desk.api.order["status"]
+    for _ in range(3):
+        desk.memory[KEY].written_at = float("-inf")
+        await desk.reconcile()
+    assert desk.api.writes == [Write.STATUS]
+    assert desk.api.order["status"] == shown
+
+
 async def test_workflow_that_ended_meanwhile_is_shown_as_it_ended():
     desk = Desk(settled(record(), generation=2, approved=True), record(Step.CANCELED, version=5, canceled=True))
     desk.memory[KEY].learn(record=record(), record_read=True)

@@ -19,9 +19,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from orderfleet.cli.exits import Exit
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL
+from orderfleet.cli.watched import RESOURCE, Told, told_by, watch_of
+from orderfleet.contracts.names import CRD_GROUP
 
-RESOURCE: Final = f"{CRD_PLURAL}.{CRD_GROUP}"
 _POLL: Final = 0.2
 
 _EXITS: Final = "Exit status: 0 done, 1 kubectl failed, 2 wrong arguments, 4 the order refused, 5 no answer in time."
@@ -66,21 +66,19 @@ class Target:
         order: dict[str, Any] = json.loads(self.kubectl("get", RESOURCE, self.name, "-o", "json"))
         return order
 
-    def states(self) -> Iterator[dict[str, Any]]:
-        """The Order now and at each change."""
-        command = ["kubectl", *self.options, "get", RESOURCE, self.name, "-o", "json", "--watch"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the user's kubectl
-            assert process.stdout is not None
-            lines: list[str] = []
-            try:
-                for line in process.stdout:
-                    lines.append(line)
-                    if line.rstrip() == "}":
-                        yield json.loads("".join(lines))
-                        lines.clear()
-            finally:
-                process.kill()
-        raise typer.Exit(Exit.FAILED)
+    def states(self) -> Iterator[Told]:
+        """The Order now and at each change, until it is deleted."""
+        while True:
+            # It complains where a watch of nothing would wait.
+            yield Told(self.get(), deleted=False)
+            command = ["kubectl", *self.options, *watch_of(self.name)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the user's kubectl
+                assert process.stdout is not None
+                try:
+                    yield from told_by(process.stdout)
+                finally:
+                    process.kill()
+            time.sleep(_POLL)
 
 
 def _target(name: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> Target:
@@ -142,12 +140,12 @@ def address(
 def watch(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Follow an Order, one line a change, until it has ended."""
     shown = ""
-    for order in _target(name, namespace, context, kubeconfig).states():
-        line = _line(order)
+    for order, deleted in _target(name, namespace, context, kubeconfig).states():
+        line = "deleted" if deleted else _line(order)
         if line != shown:
             shown = line
             typer.echo(line)
-        if order.get("status", {}).get("ended"):
+        if deleted or order.get("status", {}).get("ended"):
             return
 
 

@@ -106,7 +106,8 @@ def _follow(order: OrderResource, shown: dict[str, Any], known: Known, now: date
     if not ended and not order.held:
         actions.append(Hold())
     if not ended and not known.workflow_missing and order.metadata.generation > _told(order, known):
-        actions.append(Declare(order.order_id, declaration(order)))
+        # Shown is what comes of it: a workflow that is missing would seem to be there in between.
+        return [*actions, Declare(order.order_id, declaration(order))]
     actions += _show(order, shown, known, now)
     if ended and known.record is not None and not settled(known.record) and order.held:
         # A refund is still owed; following it needs no hold on the Order.

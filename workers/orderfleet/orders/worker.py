@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
@@ -30,6 +32,9 @@ from orderfleet.telemetry.order_trace import untraced
 from orderfleet.telemetry.record import RecordMetrics
 from orderfleet.telemetry.steps import StepMetrics
 
+WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, SettleWorkflow, SweepWorkflow)
+"""Every workflow of the order worker's queue."""
+
 
 def duty(
     settings: Settings, record: OrderRecord, provider: PaymentProvider, orphans: OrphanStore, closed: ClosedWorkflows
@@ -38,7 +43,7 @@ def duty(
     orders, upkeep = OrderActivities(record, provider), UpkeepActivities(orphans, closed)
     return Duty(
         task_queue=settings.orders_task_queue,
-        workflows=[OrderWorkflow, RefundWorkflow, SettleWorkflow, SweepWorkflow],
+        workflows=WORKFLOWS,
         activities=[
             orders.receive,
             orders.validate,

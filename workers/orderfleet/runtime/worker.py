@@ -14,14 +14,17 @@ from typing import Any, Final
 
 import structlog
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
     Interceptor,
     PollerBehaviorAutoscaling,
     UnsandboxedWorkflowRunner,
     Worker,
+    WorkerDeploymentConfig,
     WorkflowRunner,
 )
 
+from orderfleet import __version__
 from orderfleet.runtime.around_activity import ActivityIdentity
 from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.health import HealthServer
@@ -43,6 +46,8 @@ class Duty:
     workflows: Sequence[type]
     activities: Sequence[Callable[..., Any]]
     interceptors: Sequence[Interceptor] = field(default=())
+    versioning: VersioningBehavior = VersioningBehavior.AUTO_UPGRADE
+    """How a running workflow goes with versions. Not said with the workflows: a worker without a version may not."""
 
 
 Wire = Callable[[Client], Awaitable[Duty]]
@@ -73,6 +78,18 @@ def build(client: Client, settings: Settings, duty: Duty, runner: WorkflowRunner
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=settings.drain_timeout,
+        deployment_config=_version(settings, duty),
+    )
+
+
+def _version(settings: Settings, duty: Duty) -> WorkerDeploymentConfig | None:
+    """Which version of which deployment the worker is, if it is one."""
+    if not settings.worker_deployment:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.worker_deployment, settings.worker_build_id or __version__),
+        use_worker_versioning=True,
+        default_versioning_behavior=duty.versioning,
     )
 
 

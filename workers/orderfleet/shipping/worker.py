@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior
 
 from orderfleet.carriers import adapter
 from orderfleet.carriers import carrier as named_carrier
@@ -21,13 +24,16 @@ from orderfleet.store import Database, OrderRecord, connect
 from orderfleet.telemetry.calls import CallMetrics
 from orderfleet.telemetry.steps import StepMetrics
 
+WORKFLOWS: Final = (ShippingWorkflow,)
+"""Every workflow of the shipping worker's queue."""
+
 
 def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
     """What the shipping worker serves."""
     activities = ShippingActivities(record, carrier)
     return Duty(
         task_queue=settings.shipping_task_queue,
-        workflows=[ShippingWorkflow],
+        workflows=WORKFLOWS,
         activities=[
             activities.prepare_package,
             activities.dispatch_carrier,
@@ -35,6 +41,8 @@ def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
             activities.void_booking,
         ],
         interceptors=around_steps(record, settings.faults, StepMetrics()),
+        # Over in minutes: it ends on the code that it began with. Orders live for months and go with the versions.
+        versioning=VersioningBehavior.PINNED,
     )
 
 

@@ -29,7 +29,7 @@ from orderfleet.stack.temporal_server import TEMPORAL
 Say = Callable[[str], None]
 
 # What every process of the product is told, whatever runs where.
-_EVERYWHERE = {
+EVERYWHERE = {
     "ORDERFLEET_ENVIRONMENT": "local",
     "ORDERFLEET_TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
     "ORDERFLEET_SAMPLE_ORDERS": "true",
@@ -145,7 +145,7 @@ class Assembly:
 
     def _role(self, role: Role) -> Part:
         environment = {
-            **_EVERYWHERE,
+            **EVERYWHERE,
             "ORDERFLEET_DATABASE_URL": self.state.database_url,
             "ORDERFLEET_TEMPORAL_ADDRESS": self.state.temporal_address,
             "ORDERFLEET_SIMULATED_LEDGER": str(self.state.ledger),
@@ -160,7 +160,7 @@ class Assembly:
     def _migrate(self, cancelled: threading.Event) -> None:
         began = time.monotonic()
         # Temporal may not be there yet, so it isn't told.
-        environment = {**_EVERYWHERE, "ORDERFLEET_DATABASE_URL": self.state.database_url}
+        environment = {**EVERYWHERE, "ORDERFLEET_DATABASE_URL": self.state.database_url}
         run_job(MIGRATE, Command((*PRODUCT, MIGRATE), self.folder, environment), self.folder, cancelled)
         self.say(f"{MIGRATE}: done after {time.monotonic() - began:.1f} s")
 

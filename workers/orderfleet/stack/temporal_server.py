@@ -33,14 +33,21 @@ def address(given: Ports) -> str:
     return f"{ports.HOST}:{given['grpc']}"
 
 
-def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT, ui_port: int | None = DEFAULT_UI_PORT) -> Part:
+def part(
+    folder: Path,
+    program: Path,
+    *,
+    port: int = DEFAULT_PORT,
+    ui_port: int | None = DEFAULT_UI_PORT,
+    more_config: tuple[str, ...] = (),
+) -> Part:
     """Return the server with its database file in `folder`; `ui_port` None leaves the Web UI out."""
     wanted = {"grpc": port, "http": 0, "metrics": 0}
     if ui_port is not None:
         wanted["ui"] = ui_port
 
     def command(given: Ports) -> Command:
-        dynamic = [word for value in _DYNAMIC_CONFIG for word in ("--dynamic-config-value", value)]
+        dynamic = [word for value in (*_DYNAMIC_CONFIG, *more_config) for word in ("--dynamic-config-value", value)]
         ui = ("--headless",) if ui_port is None else ("--ui-port", str(given["ui"]))
         return Command(
             (

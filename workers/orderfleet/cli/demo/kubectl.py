@@ -16,10 +16,7 @@ from typing import Any, Final
 
 from orderfleet.cli.demo.watch import Status, Watch, status_of, watching
 from orderfleet.cli.exits import Failed
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL
-
-RESOURCE: Final = f"{CRD_PLURAL}.{CRD_GROUP}"
-"""The full name, because other products have a kind `Order` too."""
+from orderfleet.cli.watched import RESOURCE, watch_of
 
 _CALL_SECONDS: Final = 20
 
@@ -58,7 +55,7 @@ class Kubectl:
 
     def watch(self, name: str) -> AbstractContextManager[Watch]:
         """Follow an Order's status until the context is left."""
-        return watching(self._command("get", RESOURCE, name, "-o", "json", "--watch"))
+        return watching(self._command(*watch_of(name)))
 
     def _run(self, arguments: tuple[str, ...], text: str | None = None) -> str:
         try:

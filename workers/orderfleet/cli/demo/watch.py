@@ -6,7 +6,6 @@ detection of changes", API concepts in the Kubernetes documentation); kubectl le
 
 from __future__ import annotations
 
-import json
 import queue
 import subprocess
 import threading
@@ -14,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, Final
+
+from orderfleet.cli.watched import told_by
 
 Status = Mapping[str, Any]
 
-_LIFETIME: Final = 10
-"""Seconds after which a watch is begun anew in any case, so that one that hangs is one that ended."""
 _GAP: Final = 0.2
 _TICK: Final = 0.1
 
@@ -61,9 +60,9 @@ def watching(command: Sequence[str]) -> Iterator[Watch]:
     """Run kubectl again and again until the context is left.
 
     Args:
-        command: a `kubectl get --watch -o json` of one object; each run tells its present state first.
+        command: kubectl with `watch_of` an Order; each run tells its present state first.
     """
-    watch, follower = Watch(), _Follower([*command, f"--request-timeout={_LIFETIME}s"])
+    watch, follower = Watch(), _Follower(command)
     thread = threading.Thread(target=follower.run, args=(watch,), daemon=True)
     thread.start()
     try:
@@ -85,7 +84,10 @@ class _Follower:
     def run(self, watch: Watch) -> None:
         while (process := self._start()) is not None:
             assert process.stdout is not None
-            heard = read(process.stdout, watch.told)
+            heard = False
+            for told in told_by(process.stdout):
+                watch.told.put(status_of(told.order))
+                heard = True
             words = process.communicate()[1].strip()
             watch.trouble = "" if heard else (words.splitlines() or ["it ended without a word"])[-1]
             self._ended.wait(_GAP)
@@ -104,19 +106,6 @@ class _Follower:
                 self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
             return self._process
-
-
-def read(stream: IO[str], told: queue.Queue[Status]) -> int:
-    """Split the stream of indented JSON documents that kubectl prints one after the other; how many it told."""
-    lines: list[str] = []
-    heard = 0
-    for line in stream:
-        lines.append(line)
-        if line.rstrip() == "}":
-            told.put(status_of(json.loads("".join(lines))))
-            lines.clear()
-            heard += 1
-    return heard
 
 
 def status_of(document: Mapping[str, Any]) -> Status:

@@ -24,6 +24,18 @@ class WorkerSettings(Group):
         validation_alias=names("SHIPPING_TASK_QUEUE", "SHIPPING_TASK_QUEUE"),
         description="Task queue of the shipping workers.",
     )
+    worker_deployment: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62})?$",
+        description="Temporal's name for the fleet of which this worker is one version, such as `orderfleet`. Then it "
+        "gets no order before that version is made current or ramped. Empty: workers have no versions.",
+    )
+    worker_build_id: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,127})?$",
+        description="Which version of its deployment this worker is, such as the image's tag: another one for every "
+        "change of code. Empty: the product's version.",
+    )
     worker_activity_slots: int = Field(default=100, ge=1, description="Activities a worker runs at once.")
     worker_workflow_slots: int = Field(default=200, ge=2, description="Workflow tasks a worker handles at once.")
     worker_cached_workflows: int = Field(default=1000, ge=0, description="Workflows a worker keeps in memory.")

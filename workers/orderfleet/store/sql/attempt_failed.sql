@@ -1,5 +1,6 @@
 -- Adds the event and, when it was missing, counts the attempt and sets the error.
--- An order that is not recorded yet has nowhere to be told; one that has ended keeps its last word.
+-- An order that is not recorded yet has nowhere to be told; one that has ended keeps its last word, and its count
+-- too once nothing is owed: its readers were told that nothing of it will change.
 with locked as materialized (
     select order_id from orders where order_id = $1 for no key update
 ),
@@ -17,6 +18,12 @@ told as (
 update orders
 set
     last_error = case when completed_at is null then $4 else last_error end,
-    retries = retries || jsonb_build_object($2::text, greatest(coalesce((retries ->> $2::text)::integer, 0), $3::integer))
+    retries = case
+        when completed_at is not null and not exists (
+            select from payments where payments.payment_id = orders.payment_id and payments.status = 'REFUNDING'
+        )
+        then retries
+        else retries || jsonb_build_object($2::text, greatest(coalesce((retries ->> $2::text)::integer, 0), $3::integer))
+    end
 from told
 where orders.order_id = told.order_id

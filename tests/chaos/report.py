@@ -1,0 +1,67 @@
+"""What a chaos run found, as text for people and as JSON. `chaos` and the tests write it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evidence import Evidence
+from promises import Promise
+from storm import Run
+
+_SHOWN = 10
+"""Violations of one promise that the text shows; the JSON has them all."""
+
+
+def document(run: Run, evidence: Evidence, judged: Sequence[Promise]) -> dict[str, Any]:
+    """Everything that was counted."""
+    ends: Counter[str] = Counter()
+    for order in evidence.orders.values():
+        ends[f"{order.status.step}, payment {order.status.payment.status or 'never begun'}"] += 1
+    return {
+        "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "run": run.document(),
+        "ends": dict(sorted(ends.items())),
+        "provider": dict(Counter(entry.kind for entry in evidence.money)),
+        "parcels": sum(not parcel.voided for parcel in evidence.parcels),
+        "promises": [{"promise": one.text, "held_against": one.held_against, "broken": one.broken} for one in judged],
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The same for people."""
+    run = found["run"]
+    targets: Counter[str] = Counter()
+    for told, count in run["faults_by_target"].items():
+        targets[told.partition(":")[0]] += count
+    took = f"in {run['storm_seconds']:.0f} s, settled {run['settle_seconds']:.0f} s after"
+    lines = [
+        f"seed {run['seed']}: {run['orders']} orders, {run['faults']} faults {took}",
+        *(f"  {count:5}  {target}" for target, count in sorted(targets.items())),
+        *(f"  {count:5}  {end}" for end, count in found["ends"].items()),
+        f"  {found['provider'].get('charge', 0):5}  charges, {found['provider'].get('give_back', 0)} given back",
+        f"  {found['parcels']:5}  parcels",
+        *(f"  not settled in {where}: {', '.join(names[:_SHOWN])}" for where, names in run["unsettled"].items()),
+        "",
+    ]
+    for promise in found["promises"]:
+        broken = promise["broken"]
+        verdict = f"{len(broken)} BROKEN" if broken else "kept"
+        lines.append(f"  {promise['held_against']:5}  {verdict:9}  {promise['promise']}")
+        lines += [f"                     {one}" for one in broken[:_SHOWN]]
+    return "\n".join(lines)
+
+
+def kept(found: dict[str, Any]) -> bool:
+    """Whether every promise was held against something and none is broken."""
+    return all(promise["held_against"] and not promise["broken"] for promise in found["promises"])
+
+
+def write(found: dict[str, Any], path: Path) -> None:
+    """Write the JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n")

@@ -1,0 +1,272 @@
+"""The lives that are recorded of each shape: what befalls an order, and which workflows then have a history.
+
+`record.py` plays them on a whole fleet and a real server. Each waits for what it needs before it goes on, so
+that two recordings of the same code make the same commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from fleet import ADDRESS, ELSEWHERE, Behaviour, Fleet, Gate, eventually, fails, hangs, quick_policy
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.service import RPCError
+
+from orderfleet.client import OrderRefused
+from orderfleet.contracts import names
+from orderfleet.contracts.declare import Declaration
+from orderfleet.contracts.errors import (
+    CarrierRefused,
+    CarrierUnavailable,
+    PaymentRefused,
+    ProviderUnavailable,
+    StoreUnavailable,
+)
+from orderfleet.contracts.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.settle import Sweep
+from orderfleet.contracts.shipping import CarrierUpdate
+from orderfleet.contracts.status import OrderStatus, ShipmentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+HASTY = StepPolicy(attempt_timeout="300ms", attempts=2, initial_interval="10ms")
+
+Life = Callable[[Fleet, str], Awaitable[None]]
+LIVES: dict[str, Life] = {}
+"""By name, which is also the order's id."""
+
+
+def life(play: Life) -> Life:
+    """Enter a life under its function's name."""
+    LIVES[play.__name__.replace("_", "-")] = play
+    return play
+
+
+async def _ends(handle: WorkflowHandle[Any, OrderStatus]) -> None:
+    with suppress(WorkflowFailureError):
+        await handle.result()
+
+
+async def _refunded(fleet: Fleet, order_id: str) -> None:
+    """The refund's own workflow is over too, if there is one."""
+    with suppress(RPCError):
+        await fleet.temporal.get_workflow_handle(names.refund_workflow_id(names.default_payment_id(order_id))).result()
+
+
+async def _reviewed(fleet: Fleet, order_id: str, **changes: Any) -> WorkflowHandle[Any, OrderStatus]:
+    """An order that waits for its review, and whose record says so."""
+    handle = await fleet.start(fleet.order(order_id, **changes))
+    await fleet.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    return handle
+
+
+async def _while(gate: Gate, fleet: Fleet, order_id: str, do: Callable[[WorkflowHandle], Awaitable[Any]]) -> None:
+    """Start an order and do something while its gate holds it."""
+    handle = await fleet.start(fleet.order(order_id, review=AUTO))
+    await gate.reached.wait()
+    with suppress(OrderRefused):
+        await do(handle)
+    gate.opened.set()
+    await _ends(handle)
+    await _refunded(fleet, order_id)
+
+
+@life
+async def shipped(fleet: Fleet, order_id: str) -> None:
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+
+
+@life
+async def reviewed(fleet: Fleet, order_id: str) -> None:
+    handle = await _reviewed(fleet, order_id)
+    await fleet.client.approve(order_id)
+    await _ends(handle)
+
+
+@life
+async def approved_by_signal(fleet: Fleet, order_id: str) -> None:
+    handle = await _reviewed(fleet, order_id)
+    await handle.signal("approve_order")
+    await _ends(handle)
+
+
+@life
+async def declared(fleet: Fleet, order_id: str) -> None:
+    handle = await _reviewed(fleet, order_id, generation=1)
+    await fleet.client.declare(order_id, Declaration(generation=2, approved=True, address=ELSEWHERE))
+    await _ends(handle)
+
+
+@life
+async def review_timed_out(fleet: Fleet, order_id: str) -> None:
+    await _ends(await _reviewed(fleet, order_id, review=Review(timeout=timedelta(seconds=2))))
+
+
+@life
+async def approved_by_time(fleet: Fleet, order_id: str) -> None:
+    review = Review(timeout=timedelta(seconds=2), on_timeout=ReviewTimeoutAction.APPROVE)
+    await _ends(await _reviewed(fleet, order_id, review=review))
+
+
+@life
+async def wrong(fleet: Fleet, order_id: str) -> None:
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO, address=ADDRESS.model_copy(update={"city": ""}))))
+
+
+@life
+async def canceled_in_review(fleet: Fleet, order_id: str) -> None:
+    handle = await _reviewed(fleet, order_id)
+    await fleet.client.cancel(order_id, "changed my mind")
+    await _ends(handle)
+
+
+@life
+async def canceled_after_the_charge(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.provider.charging.after.append(gate)
+    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "too dear"))
+
+
+@life
+async def canceled_in_temporal(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.provider.charging.after.append(gate)
+
+    async def cancel(handle: WorkflowHandle) -> None:
+        await handle.cancel()
+        await fleet.client.status(order_id)  # answered by a task that took the cancel
+
+    await _while(gate, fleet, order_id, cancel)
+
+
+@life
+async def canceled_while_dispatched(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.carrier.booking.before.append(gate)
+    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "just in time"))
+
+
+@life
+async def canceled_too_late(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.carrier.booking.after.append(gate)
+    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "too late"))
+
+
+@life
+async def deadline_passed(fleet: Fleet, order_id: str) -> None:
+    await _ends(await _reviewed(fleet, order_id, deadline=timedelta(seconds=2)))
+
+
+@life
+async def address_changed_in_review(fleet: Fleet, order_id: str) -> None:
+    handle = await _reviewed(fleet, order_id)
+    await fleet.client.update_address(order_id, ELSEWHERE)
+    await fleet.until_recorded(order_id, lambda status: status.address == ELSEWHERE)
+    await fleet.client.approve(order_id)
+    await _ends(handle)
+
+
+@life
+async def address_changed_during_the_charge(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.provider.charging.before.append(gate)
+    await _while(gate, fleet, order_id, lambda _: fleet.client.update_address(order_id, ELSEWHERE))
+
+
+@life
+async def address_changed_too_late(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.carrier.booking.before.append(gate)
+    await _while(gate, fleet, order_id, lambda _: fleet.client.update_address(order_id, ELSEWHERE))
+
+
+@life
+async def dispatch_failed_once(fleet: Fleet, order_id: str) -> None:
+    fleet.carrier.booking.before.append(fails(CarrierRefused("van is full")))
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+
+
+@life
+async def dispatch_failed(fleet: Fleet, order_id: str) -> None:
+    fleet.carrier.booking.before += [fails(CarrierUnavailable("closed"))] * 3 + [fails(CarrierRefused("no vans"))]
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    await _refunded(fleet, order_id)
+
+
+@life
+async def dispatch_answer_lost(fleet: Fleet, order_id: str) -> None:
+    fleet.carrier.booking.after += [hangs] * 2
+    policy = quick_policy(fleet.settings, dispatch_carrier=HASTY)
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
+
+
+@life
+async def charge_refused(fleet: Fleet, order_id: str) -> None:
+    fleet.provider.charging.before.append(fails(PaymentRefused("card expired")))
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+
+
+@life
+async def charge_unknown(fleet: Fleet, order_id: str) -> None:
+    fleet.provider.charging.after += [hangs] * 2
+    policy = quick_policy(fleet.settings, charge=HASTY)
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
+
+
+@life
+async def refund_delayed(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.provider.charging.after.append(gate)
+    # More than the attempts of one round: the refund waits on a timer in between.
+    fleet.provider.refunding.before += [fails(ProviderUnavailable("come back later"))] * 4
+    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "too dear"))
+
+
+@life
+async def store_away(fleet: Fleet, order_id: str) -> None:
+    away: list[Behaviour] = [fails(StoreUnavailable("Postgres is away"))]
+    fleet.provider.charging.before += away
+    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+
+
+@life
+async def continued_as_new(fleet: Fleet, order_id: str) -> None:
+    handle = await _reviewed(fleet, order_id, policy=quick_policy(fleet.settings, changes_per_run=2))
+    for street in ("1 Long St", "2 Long St"):
+        await fleet.client.update_address(order_id, ADDRESS.model_copy(update={"street": street}))
+    await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
+    await fleet.client.approve(order_id)
+    await _ends(handle)
+
+
+@life
+async def delivered(fleet: Fleet, order_id: str) -> None:
+    handle = await fleet.start(fleet.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
+    await fleet.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
+    shipment = names.shipment_id(order_id, 1)
+    await handle.signal("carrier_update", CarrierUpdate(shipment_id=shipment, status=ShipmentStatus.DELIVERED))
+    await _ends(handle)
+
+
+@life
+async def ended_from_outside(fleet: Fleet, order_id: str) -> None:
+    gate = Gate()
+    fleet.provider.charging.after.append(gate)
+    handle = await fleet.start(fleet.order(order_id, review=AUTO))
+    await gate.reached.wait()
+    await handle.terminate()
+    sweep: WorkflowHandle[Any, Any] = await fleet.temporal.start_workflow(
+        names.SWEEP_WORKFLOW,
+        Sweep(interval=timedelta(milliseconds=500), policy=fleet.order(order_id).policy),
+        id=f"{names.SWEEP_WORKFLOW_ID}-{order_id}",
+        task_queue=fleet.settings.orders_task_queue,
+    )
+    await fleet.until_recorded(order_id, lambda status: status.ended)
+    await sweep.terminate()
+    gate.opened.set()
+    await asyncio.wait_for(fleet.temporal.get_workflow_handle(names.settle_workflow_id(order_id)).result(), 60)

@@ -1,0 +1,60 @@
+"""Following an Order by the real kubectl."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+from shop import manifest
+
+from orderfleet.cli import watched
+from orderfleet.cli.demo.watch import watching
+from orderfleet.cli.watched import watch_of
+from orderfleet.operator.main import login
+
+
+@asynccontextmanager
+async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterator[str]:
+    """A door to the API server that does something before it lets a watch in; its address."""
+    info = login()
+    connector = aiohttp.TCPConnector(ssl=info.as_ssl_context())
+
+    async def forward(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            await act()
+        headers = {name: request.headers[name] for name in ("Accept",) if name in request.headers}
+        async with session.get(info.server + request.path_qs, headers=headers) as answer:
+            response = web.StreamResponse(
+                status=answer.status, headers={"Content-Type": answer.headers["Content-Type"]}
+            )
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            return response
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", forward)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield "http://{}:{}".format(*runner.addresses[0])
+        finally:
+            await runner.cleanup()
+
+
+async def test_a_change_between_kubectls_first_look_and_its_watch_is_told(shop, monkeypatch):
+    monkeypatch.setattr(watched, "LIFETIME", 600)
+    name = shop.name()
+    await shop.apply(manifest(name))
+    change = ("--subresource=status", "--type=merge", "-p", '{"status":{"step":"receive"}}')
+    async with before_each_watch(lambda: shop.kubectl("patch", "ofo", name, *change)) as server:
+        config = ("--kubeconfig", str(shop.cluster.kubeconfig), "--server", server)
+        command = [str(shop.cluster.program), *config, "--namespace", shop.cluster.namespace, *watch_of(name)]
+        with watching(command) as watch:
+            found = await asyncio.to_thread(watch.until, lambda status: status.get("step") == "receive", 60, list)
+            assert found, watch.trouble

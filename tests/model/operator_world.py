@@ -1,0 +1,184 @@
+"""The world around one reconciler, made up and quick: an API server with one Order, Temporal, the record,
+and a clock that moves when it is told to. What each part is asked is counted; any of them may be away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from declared import SETTINGS
+
+from orderfleet.client import OrderConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable, conflict
+from orderfleet.contracts.declare import Declaration
+from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
+from orderfleet.contracts.names import ENDED_LABEL
+from orderfleet.contracts.order import OrderInput
+from orderfleet.contracts.record import RecordedOrder
+from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.memory import Key, Memory
+from orderfleet.operator.reconcile import MISSING_RECHECK, Reconciler
+
+KEY = Key("shop", "o-1")
+LONG = MISSING_RECHECK - 1
+"""Looks that are asked for after longer than this come again for as long as a workflow is missing."""
+
+
+def merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """RFC 7386."""
+    result = dict(whole)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            result[name] = merged(result.get(name) or {}, value)
+        else:
+            result[name] = value
+    return result
+
+
+class World:
+    """Everything that a reconciler talks to, and the reconciler."""
+
+    def __init__(self, body: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.body: dict[str, Any] | None = body
+        self.told_bodies = [body]
+        """What the watch has told or may still tell, oldest first."""
+        self.record: RecordedOrder | None = None
+        self.told_records: list[RecordedOrder] = []
+        self.away: set[str] = set()
+        self.running: OrderInput | None = None
+        """The workflow of this id that runs."""
+        self.foreign = False
+        """Whether Temporal has somebody else's workflow under the id."""
+        self.declared: Declaration | None = None
+        self.writes: Counter[Write] = Counter()
+        self.told = 0
+        self.now = 1000.0
+        self._loop = loop
+        loop.time = lambda: self.now  # type: ignore[method-assign]
+        self.restart()
+
+    def restart(self) -> None:
+        """An operator that knows nothing."""
+        self.memory = Memory()
+        self.looks: list[float] = []
+        made: Any = Reconciler
+        self._reconciler: Reconciler = made(
+            memory=self.memory,
+            client=self,
+            records=self,
+            kubernetes=self,
+            events=self,
+            settings=SETTINGS,
+            look=lambda _key, after: self.looks.append(self.now + after),
+        )
+        if self.body is not None:
+            self.memory.see(self.body)
+
+    def reconcile(self) -> Exception | None:
+        """One reconcile; what it raised, if that is to be tried again."""
+        try:
+            self._loop.run_until_complete(self._reconciler.reconcile(KEY))
+        except OrderfleetError as error:
+            return error
+        return None
+
+    def tell_all(self) -> None:
+        """The newest news of everything reach the operator."""
+        if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
+            self.memory.forget(KEY, "uid-1")
+        else:
+            self.memory.see(self.body)
+        if self.record is not None:
+            self.memory.remember(self.record)
+
+    def settle(self) -> int:
+        """Reconcile until nothing is due but the search for a missing workflow; how many reconciles it took."""
+        count = 0
+        due: list[float] = [self.now]
+        while due:
+            count += 1
+            assert count < 30, f"no end: {self.body}"
+            self.now = max(self.now, min(due))
+            self.looks.clear()
+            self.tell_all()
+            failed = self.reconcile()
+            assert failed is None, failed
+            due = [look for look in self.looks if look - self.now < LONG]
+        return count
+
+    def change(self, patch: dict[str, Any], *, edit: bool = False) -> None:
+        """Somebody, or the operator, changes the Order in the API server."""
+        assert self.body is not None
+        metadata = self.body["metadata"]
+        raised = {"resourceVersion": str(int(metadata["resourceVersion"]) + 1)}
+        raised |= {"generation": metadata["generation"] + 1} if edit else {}
+        self.body = merged(merged(self.body, patch), {"metadata": raised})
+        self.body["metadata"].setdefault("finalizers", [])
+        self.told_bodies.append(self.body)
+        if "deletionTimestamp" in self.body["metadata"] and not self.body["metadata"]["finalizers"]:
+            self.body = None
+
+    # The API server, as the reconciler calls it.
+
+    async def patch(self, _key: Key, write: Write, patch: dict[str, Any], version: str) -> dict[str, Any]:
+        if "kubernetes" in self.away:
+            raise KubernetesUnavailable("away")
+        if self.body is None:
+            raise ObjectGone("404")
+        if version != self.body["metadata"]["resourceVersion"]:
+            raise ObjectChanged("409")
+        self.writes[write] += 1
+        self.change(patch)
+        return self.told_bodies[-1]
+
+    async def get(self, _key: Key) -> dict[str, Any]:
+        if "kubernetes" in self.away:
+            raise KubernetesUnavailable("away")
+        if self.body is None:
+            raise ObjectGone("404")
+        return self.body
+
+    # Temporal, the record, and the Events.
+
+    def _temporal(self, order: OrderInput | None = None) -> None:
+        if "temporal" in self.away:
+            raise TemporalUnavailable("away")
+        if order is not None and self.foreign:
+            raise OrderConflict("order id is another's")
+        if order is not None and self.running is not None:
+            run = self.running
+            why = conflict(order, owner=run.owner, owner_uid=run.owner_uid, content=run.content_hash)
+            if why is not None:
+                raise OrderConflict(why)
+
+    async def start(self, order: OrderInput) -> Started:
+        self._temporal(order)
+        outcome = StartOutcome.ADOPTED if self.running is not None else StartOutcome.STARTED
+        self.running = self.running or order
+        return _started(outcome)
+
+    async def find(self, order: OrderInput) -> Started:
+        self._temporal(order)
+        if self.running is None:
+            raise OrderNotFound("no workflow")
+        return _started(StartOutcome.ADOPTED)
+
+    async def declare(self, _order_id: str, declaration: Declaration) -> None:
+        self._temporal()
+        if self.running is None:
+            raise OrderNotFound("no workflow")
+        self.declared = declaration
+
+    async def read(self, _order_id: str) -> RecordedOrder | None:
+        if "store" in self.away:
+            raise StoreUnavailable("away")
+        return self.record
+
+    def tell(self, *_: Any) -> None:
+        self.told += 1
+
+
+def _started(outcome: StartOutcome) -> Started:
+    return Started(order_id="o-1", workflow_id="order-o-1", run_id="run-1", outcome=outcome)

@@ -1,0 +1,185 @@
+"""Whatever an Order, its workflow, its record and the parts between them go through, and in whatever order
+the news of it come, the operator settles: a bounded number of reconciles after the last change, then no
+more writes, also when it is started anew or hears old news again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from declared import ELSEWHERE, ENDED, FINALIZER, body, order, record
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from lifecycle_model import MOVES
+from operator_world import World
+
+from orderfleet.contracts.status import PaymentStatus, Step
+
+ENDS = {"shipped", "delivered", "canceled", "failed"}
+BOUND = 12
+"""Reconciles after the last change, and writes to the API server in them: hold, status, a detail later,
+release, and one that somebody else's change has made in vain."""
+
+payments = st.sampled_from([None, *PaymentStatus])
+
+
+class OperatorMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.version = 0
+
+    @initialize(
+        held=st.booleans(),
+        approved=st.booleans(),
+        cancel=st.booleans(),
+        orphan=st.booleans(),
+        before=st.sampled_from(["nothing", "nothing", "foreign workflow", "foreign record", "older", "over HTTP"]),
+    )
+    def begin(self, held, approved, cancel, orphan, before) -> None:
+        policy = {"deletionPolicy": "Orphan"} if orphan else {}
+        self.world = World(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
+        self.world.foreign = before == "foreign workflow"
+        owners = {
+            "foreign record": {"owner": "other/o-1", "owner_uid": "theirs"},
+            "older": {"owner_uid": "older", "declared": 5, "declared_by": "older"},
+            "over HTTP": {"owner": "", "owner_uid": ""},
+        }
+        self.owner = owners.get(before)
+        if self.owner is not None:
+            self.recorded(Step.MANUAL_REVIEW, None, "", **self.owner)
+
+    def recorded(self, step, payment, refused, **more) -> None:
+        self.version += 1
+        self.world.record = record(step, version=self.version, payment=payment, refused=refused, **more)
+        self.world.told_records.append(self.world.record)
+
+    @precondition(lambda self: self.world.body is not None)
+    @rule(
+        change=st.sampled_from(
+            [{"approved": True}, {"cancel": True}, {"address": ELSEWHERE}, {"deletionPolicy": "Orphan"}]
+        )
+    )
+    def edit(self, change) -> None:
+        if "ended" not in self.world.body["status"]:
+            self.world.change({"spec": change}, edit=True)
+
+    @precondition(lambda self: self.world.body is not None)
+    @rule()
+    def somebody_else_writes(self) -> None:
+        self.world.change({"metadata": {"labels": {"team": "blue"}}})
+
+    @precondition(lambda self: self.world.body is not None)
+    @rule(name=st.sampled_from([FINALIZER, ENDED]))
+    def somebody_meddles(self, name) -> None:
+        """Take away the operator's own marks."""
+        if name == FINALIZER:
+            self.world.change({"metadata": {"finalizers": None}})
+        else:
+            self.world.change({"metadata": {"labels": {ENDED: None}}})
+
+    @precondition(lambda self: self.world.body is not None)
+    @rule()
+    def delete(self) -> None:
+        deleted = {"deletionTimestamp": "2026-11-01T00:00:00Z"}
+        self.world.change({"metadata": deleted}, edit="deletionTimestamp" not in self.world.body["metadata"])
+
+    @rule(refused=st.sampled_from(["", "address: the package is being dispatched"]), payment=payments, data=st.data())
+    def workflow_moves(self, refused, payment, data) -> None:
+        world, now = self.world, self.world.record
+        if now is None and world.running is None:
+            return
+        step = str(now.status.step) if now else "receive"
+        following = data.draw(st.sampled_from([step, *MOVES[step].split()])) if now else step
+        heard = world.declared
+        more = dict(self.owner or {})
+        if heard is not None:
+            more |= {"declared": heard.generation, "declared_by": heard.owner_uid}
+        self.recorded(Step(following), payment, refused, canceled=following == "canceled", **more)
+        if following in ENDS:
+            world.running = None
+
+    @rule()
+    def workflow_is_terminated(self) -> None:
+        self.world.running = None
+
+    @rule(part=st.sampled_from(["kubernetes", "temporal", "store"]))
+    def goes_away_or_comes_back(self, part) -> None:
+        self.world.away ^= {part}
+
+    @rule(data=st.data())
+    def watch_tells(self, data) -> None:
+        """Old news too, and again."""
+        self.world.memory.see(data.draw(st.sampled_from(self.world.told_bodies)))
+
+    @precondition(lambda self: self.world.told_records)
+    @rule(data=st.data())
+    def feed_tells(self, data) -> None:
+        self.world.memory.remember(data.draw(st.sampled_from(self.world.told_records)))
+
+    @rule(seconds=st.sampled_from([0.0, 0.3, 10.0]))
+    def reconcile(self, seconds) -> None:
+        self.world.now += seconds
+        self.world.reconcile()
+
+    @rule()
+    def operator_restarts(self) -> None:
+        self.world.restart()
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "world"):
+                self.settles()
+        finally:
+            self.loop.close()
+
+    def settles(self) -> None:
+        world = self.world
+        world.away = set()
+        world.writes.clear()
+        assert world.settle() <= BOUND
+        assert world.writes.total() <= BOUND, world.writes
+
+        world.writes.clear()
+        settled = world.body
+        for told in world.told_bodies[-3:]:
+            if world.body is not None:
+                world.memory.see(told)
+        for told in world.told_records:
+            world.memory.remember(told)
+        world.now += 100
+        world.settle()
+        world.restart()
+        world.settle()
+        world.now += 1000
+        world.settle()
+        assert not world.writes, (world.writes, settled, world.body)
+        if settled is not None:
+            self.shows_how_it_stands(settled)
+
+    def shows_how_it_stands(self, settled) -> None:
+        told = {each["type"]: each for each in settled["status"]["conditions"]}
+        assert [told[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1
+        of, recorded = order(), self.world.record
+        conflicting = told.get("Accepted", {}).get("reason") == "Conflict"
+        assert conflicting or recorded is None or settled["status"]["step"] == recorded.status.step
+        if conflicting or settled["status"].get("ended"):
+            assert FINALIZER not in settled["metadata"]["finalizers"]
+        if settled["status"].get("ended"):
+            assert settled["metadata"]["labels"][ENDED] == "true"
+            assert settled["status"]["observedGeneration"] <= settled["metadata"]["generation"]
+        assert of.order_id == settled["status"]["orderId"]
+
+
+def test_the_operator_settles() -> None:
+    run_state_machine_as_test(
+        OperatorMachine,
+        settings=settings(
+            max_examples=300,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,111 @@
+"""Builds of the workers that really differ, and what Temporal is told of them by its own command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+
+from orderfleet.stack import paths
+from orderfleet.stack.provision.ladder import provide
+from worker_processes import until
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text of one module, and what stands there in another build."""
+
+    module: str
+    before: str
+    after: str
+
+
+def changed(folder: Path, *edits: Edit) -> str:
+    """Copy the package into `folder` and edit it; answer the PYTHONPATH that has it."""
+    root = folder / "workers"
+    package = paths.checkout() / "workers" / "orderfleet"
+    shutil.copytree(package, root / "orderfleet", ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in edits:
+        module = root / "orderfleet" / edit.module
+        text = module.read_text()
+        assert text.count(edit.before) == 1, f"{edit.module} has changed: mend the edit"
+        module.write_text(text.replace(edit.before, edit.after))
+    return str(root)
+
+
+class Deployment:
+    """A Worker Deployment of one test, by the commands of `deploy/docs/upgrades.md`."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self._address = address
+        self._program = provide(["temporal"])["temporal"]
+
+    async def promote(self, build: str) -> None:
+        """Make a build current, as soon as its workers poll."""
+        await self._soon("set-current-version", "--build-id", build, "--yes")
+
+    async def ramp(self, build: str, percentage: int) -> None:
+        """Give a build its share, as soon as its workers poll."""
+        await self._soon("set-ramping-version", "--build-id", build, "--percentage", str(percentage), "--yes")
+
+    async def roll_back(self, build: str) -> None:
+        """Take the share away."""
+        await self._soon("set-ramping-version", "--build-id", build, "--delete", "--yes")
+
+    async def drained(self, build: str) -> None:
+        """Wait until no workflow is pinned to a build any more."""
+        await until(lambda: self._drainage(build), lambda state: state == "drained", 180)
+
+    async def _drainage(self, build: str) -> str:
+        _, text = await self._run("describe-version", "--build-id", build, "--output", "json")
+        return json.loads(text).get("drainageInfo", {}).get("drainageStatus", "")
+
+    async def _soon(self, *arguments: str) -> None:
+        await until(lambda: self._run(*arguments), lambda answer: answer[0] == 0, 120)
+
+    async def _run(self, command: str, *arguments: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            str(self._program),
+            *("worker", "deployment", command, "--deployment-name", self.name, *arguments),
+            *("--address", self._address),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return process.returncode, (out or err).decode()
+
+
+async def builds_of(client: Client, workflow_id: str) -> Counter[str]:
+    """How many workflow tasks each build has done for a workflow."""
+    counted: Counter[str] = Counter()
+    async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
+        if event.HasField("workflow_task_completed_event_attributes"):
+            counted[event.workflow_task_completed_event_attributes.deployment_version.build_id] += 1
+    return counted
+
+
+async def activities_of(client: Client, workflow_id: str) -> list[str]:
+    """The regular activities of a workflow, in order."""
+    return [
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        async for event in client.get_workflow_handle(workflow_id).fetch_history_events()
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
+
+
+async def gathered(coroutines: Any) -> list[Any]:
+    """All results, a few at a time: the machine is shared."""
+    limit = asyncio.Semaphore(8)
+
+    async def one(coroutine: Any) -> Any:
+        async with limit:
+            return await coroutine
+
+    return list(await asyncio.gather(*(one(each) for each in coroutines)))

@@ -1,0 +1,88 @@
+"""Workers as they were before the newest migration, on the schema after it: so it is while an upgrade is rolled out."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from books import Books, wrong
+from orderfleet.client import OrderClient
+from orderfleet.contracts.order import Item, Review
+from orderfleet.contracts.status import Step
+from orderfleet.stack import paths
+from orderfleet.store import Database, OrderReads
+from orderfleet.store.migration_files import default_directory, read
+from worker_processes import WorkerFleet, order, until
+
+pytestmark = pytest.mark.slow
+
+
+def git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=paths.checkout(), capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr.decode()}"
+    return done.stdout
+
+
+def before_the_newest_migration(folder: Path) -> str:
+    """The package of the commit before; answers the PYTHONPATH that has it."""
+    shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
+    assert not shallow, "the checkout has no history to take the code before the migration from: git fetch --unshallow"
+    newest = f"migrations/{read(default_directory())[-1].name}"
+    added = git("log", "--format=%H", "--diff-filter=A", "--", newest).decode().split()
+    # One that isn't committed yet was added after everything.
+    commit = f"{added[-1]}^" if added else "HEAD"
+    with tarfile.open(fileobj=io.BytesIO(git("archive", commit, "workers", "migrations"))) as archive:
+        archive.extractall(folder, filter="data")
+    assert not (folder / newest).exists()
+    return str(folder / "workers")
+
+
+async def test_workers_from_before_the_newest_migration_work_on_its_schema(
+    temporal_address: str, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.db"
+    environment = {
+        "PYTHONPATH": before_the_newest_migration(tmp_path / "before"),
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+    }
+    client = OrderClient(temporal_client, task_queue=task_queues.orders)
+    ids = {name: f"{task_queues.orders}-{name}" for name in ("shipped", "canceled", "refunded")}
+    refused = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(postgres_url, pool_size=2, timeout=timedelta(seconds=10)))
+        reads = OrderReads(database)
+        worker = await WorkerFleet(stack, environment, tmp_path).worker("all")
+        await worker.answers("/readyz", 200)
+        await client.start(order(ids["shipped"], task_queues))
+        await client.start(order(ids["refunded"], task_queues, items=refused))
+        await client.start(order(ids["canceled"], task_queues, review=Review()))
+        await client.cancel(ids["canceled"], "changed my mind")
+
+        async def recorded() -> dict[str, Any]:
+            found = {name: await reads.order(order_id) for name, order_id in ids.items()}
+            return {name: each.status for name, each in found.items() if each and each.status.ended}
+
+        def settled(found: dict[str, Any]) -> bool:
+            money, parcels = Books(ledger).money(), Books(ledger).parcels()
+            return found.keys() == ids.keys() and not any(
+                wrong(ids[name], each, money, parcels) for name, each in found.items()
+            )
+
+        statuses = await until(recorded, settled, 120)
+        ends = {name: status.step for name, status in statuses.items()}
+        assert ends == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}
