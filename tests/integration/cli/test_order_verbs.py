@@ -155,7 +155,13 @@ async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, runn
     assert "there are more; --limit" in table.out
     canceled = (await orderfleet("order", "list", "--step", "canceled", "-o", "json")).document
     assert ([order["order_id"] for order in canceled["orders"]], canceled["more"]) == ([made[0]], False)
-    assert "no such orders" in (await orderfleet("order", "list", "--customer", "nobody@example.com")).out
+    for nobody in (("--customer", "nobody@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):
+        assert "no such orders" in (await orderfleet("order", "list", *nobody)).out
+    since = (await orderfleet("order", "list", "--since", "24h", "-o", "json")).document
+    assert len(since["orders"]) == len(made)
+    wrong = await orderfleet("order", "list", "--since", "yesterday")
+    assert wrong.code == 2
+    assert "write 24h" in wrong.err
 
 
 async def test_unknown_orders_are_named(orderfleet, running):

@@ -106,6 +106,9 @@ def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
     assert "received" in last
 
 
+ALL = {"limit": 5, "step": None, "customer": None, "since": None, "before": None, "watching": True}
+
+
 def test_a_list_is_shown_anew_until_it_is_interrupted(monkeypatch):
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=120, height=40, color_system=None)
@@ -129,10 +132,10 @@ def test_a_list_is_shown_anew_until_it_is_interrupted(monkeypatch):
         listing, "run", lambda call: asyncio.run(call(SimpleNamespace(desk=SimpleNamespace(page=page))))
     )
     with pytest.raises(KeyboardInterrupt):
-        listing.list_orders(limit=5, step=None, customer=None, watching=True, output=Output.TABLE)
+        listing.list_orders(**ALL, output=Output.TABLE)
     assert out.getvalue().index("manual_review") < out.getvalue().index("ordered twice")
 
 
 def test_a_list_can_be_watched_on_a_terminal_only():
     with pytest.raises(Wrong, match="needs a terminal"):
-        listing.list_orders(limit=5, step=None, customer=None, watching=True, output=Output.JSON)
+        listing.list_orders(**ALL, output=Output.JSON)

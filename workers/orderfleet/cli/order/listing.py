@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from orderfleet.cli.exits import Wrong
+from orderfleet.cli.order.moment import moment
 from orderfleet.cli.order.session import TABLE, ask, run
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, step_text, time_text
 from orderfleet.contracts.errors import StoreUnavailable
@@ -31,13 +33,22 @@ def list_orders(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = _DEFAULT,
     step: Annotated[Step | None, typer.Option(help="Only orders at this step.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only orders of this customer.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=moment, metavar="WHEN", help="Only orders started then or later: 24h for so long ago, or a time."
+        ),
+    ] = None,
+    before: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="WHEN", help="Only orders started before then.")
+    ] = None,
     watching: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C, on a terminal.")] = False,
     output: OutputOption = TABLE,
 ) -> None:
     """List orders, the newest first, as the record has them."""
     from orderfleet.contracts.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
-    wanted = OrderFilter(step=step, customer_email=customer)
+    wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
             raise Wrong("--watch of a list needs a terminal; `order watch ID -o json` follows one order")
@@ -46,7 +57,8 @@ def list_orders(
     if output is not Output.TABLE:
         print_document({"orders": found, "more": more}, output)
     elif not found:
-        typer.echo("there are no such orders" if step or customer else "there are no orders; `order start` makes one")
+        filtered = wanted != OrderFilter()
+        typer.echo("there are no such orders" if filtered else "there are no orders; `order start` makes one")
     else:
         console().print(_table(found))
         typer.echo(f"there are more; --limit {limit * 5} shows more of them") if more else None
