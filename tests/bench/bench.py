@@ -24,7 +24,15 @@ import table
 from contenders import start_empty_fleet, start_orderfleet
 from crowded import crowded
 from declared import declared
-from figures import ORDERS_FIGURES, RECORD_FIGURES, WORKERS_FIGURES, Figure, Values
+from figures import (
+    FINISHED_FIGURES,
+    ORDERS_FIGURES,
+    RECORD_FIGURES,
+    WAITING_FIGURES,
+    WORKERS_FIGURES,
+    Figure,
+    Values,
+)
 from measure import Load, one_round, warm_up
 from scaling import scaling, starting
 from stand import stand
@@ -59,6 +67,8 @@ def compare(before: Path, after: Path) -> None:
 def orders(
     alone: Annotated[int, typer.Option(help="Orders one after the other.")] = 20,
     together: Annotated[int, typer.Option(help="Orders at once.")] = 100,
+    finished: Annotated[int, typer.Option(help="Finished Orders present at a start of the operator.")] = 0,
+    waiting: Annotated[int, typer.Option(help="Orders that wait for approval at a start of the operator.")] = 0,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-orders.json"),
 ) -> None:
     """Measure Orders in Kubernetes: how soon they start, how soon their status tells, what they cost."""
@@ -67,9 +77,10 @@ def orders(
         async with stand() as here:
             fleet = start_orderfleet(here.folder, here.client, here.environment())
             await warm_up(fleet, together)
-            return await declared(here, fleet, alone=alone, together=together)
+            return await declared(here, fleet, alone=alone, together=together, finished=finished, waiting=waiting)
 
-    _told("Orders in Kubernetes", ORDERS_FIGURES, asyncio.run(measured()), out)
+    shown = (*ORDERS_FIGURES, *(FINISHED_FIGURES if finished else ()), *(WAITING_FIGURES if waiting else ()))
+    _told("Orders in Kubernetes", shown, asyncio.run(measured()), out)
 
 
 @app.command()

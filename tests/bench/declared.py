@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 import uuid
 from typing import Any
@@ -16,26 +17,38 @@ from contenders import Orderfleet, start_role
 from figures import percentile
 from measure import at_once
 from meters import cpu_seconds, memory_mib
+from multitude import among_finished, among_waiting
 from shop_floor import ShopFloor, floor
 from stand import Stand
 
 from orderfleet.contracts import names
+from orderfleet.stack import processes
 
 
-async def declared(stand: Stand, fleet: Orderfleet, *, alone: int, together: int) -> dict[str, Any]:
-    """Measure `alone` Orders one after the other, and `together` at once beside as many through the client."""
+async def declared(
+    stand: Stand, fleet: Orderfleet, *, alone: int, together: int, finished: int = 0, waiting: int = 0
+) -> dict[str, Any]:
+    """Measure `alone` Orders one after the other, and `together` at once beside as many through the client.
+
+    Then, unless 0, starts of the operator with `finished` and with `waiting` Orders present.
+    """
     cluster = await asyncio.to_thread(stand.kubernetes)
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    operator = start_role(
-        stand.folder, "operator", stand.environment(KUBECONFIG=str(cluster.kubeconfig)), "operator"
-    ).process
+    kubeconfig = str(cluster.kubeconfig)
+    operator = start_role(stand.folder, "operator", stand.environment(KUBECONFIG=kubeconfig), "operator").process
     async with floor(cluster.namespace) as shop:
         await _one(shop, f"first-{uuid.uuid4().hex[:8]}")
         result = await _alone(stand, shop, alone)
         began_cpu = cpu_seconds({"operator": [operator]})["operator"]
         result |= await _together(shop, fleet, together)
         used = cpu_seconds({"operator": [operator]})["operator"] - began_cpu
-        return {**result, "operator_cpu": used * 1000 / together, "operator_memory": memory_mib([operator])}
+        result |= {"operator_cpu": used * 1000 / together, "operator_memory": memory_mib([operator])}
+        await asyncio.to_thread(processes.end, [operator], by=signal.SIGTERM, bound=30)
+        if finished:
+            result |= await among_finished(stand, shop, finished, kubeconfig)
+        if waiting:
+            result |= await among_waiting(stand, shop, waiting, kubeconfig)
+        return result
 
 
 async def _alone(stand: Stand, shop: ShopFloor, count: int) -> dict[str, float]:

@@ -62,6 +62,19 @@ ORDERS_FIGURES = (
     Figure("operator_memory", "memory of the operator", "MiB"),
 )
 
+FINISHED_FIGURES = (
+    Figure("finished_start", "operator's start to a new Order handled, finished ones present", "s", goal=10, stretch=3),
+    Figure("finished_memory", "memory of the operator then", "MiB", goal=250, stretch=120),
+    Figure("finished_cpu", "CPU seconds of the operator's start", "s"),
+)
+WAITING_FIGURES = (
+    Figure("waiting_start", "operator's start to a new Order handled, waiting ones present", "s"),
+    Figure("waiting_memory", "memory of the operator then", "MiB"),
+    Figure("waiting_cpu", "CPU seconds of the operator's start", "s"),
+    Figure("waiting_watched", "memory of the operator that saw them come", "MiB"),
+    Figure("waiting_applied_a_second", "Orders a second until they wait", more_is_better=True),
+)
+
 RECORD_FIGURES = (
     Figure("crowded_rate", "orders' lives a second ÷ in an empty record", more_is_better=True, goal=0.9, stretch=0.97),
     Figure("crowded_buffers", "buffers more than in an empty record, worst statement", goal=2, stretch=2),

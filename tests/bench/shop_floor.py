@@ -10,14 +10,14 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from contenders import ADDRESS, ITEMS
 
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
+from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.operator.main import login
 
 _PATCHES = re.compile(
@@ -37,14 +37,25 @@ class ShopFloor:
         self._released: set[str] = set()
         self._changed = asyncio.Event()
 
-    async def post(self, name: str, review: str = "auto") -> float:
+    async def post_finished(self, name: str) -> None:
+        """Put an Order there as the operator leaves one that ended well."""
+        await self.post(name, labels={ENDED_LABEL: "true"})
+        status = {"step": "shipped", "ended": True, "observedGeneration": 1}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with self._session.patch(
+            f"{self._orders}/{name}/status", json={"status": status}, headers=headers
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def post(self, name: str, review: str = "auto", labels: Mapping[str, str] | None = None) -> float:
         """Declare an Order; return when the API server had accepted it."""
         spec = {
             "items": [{"sku": item.sku, "qty": item.qty, "price": str(item.price)} for item in ITEMS],
             "address": ADDRESS.model_dump(),
             "review": {"mode": review},
         }
-        body = {"apiVersion": f"{CRD_GROUP}/{CRD_VERSION}", "kind": "Order", "metadata": {"name": name}, "spec": spec}
+        metadata = {"name": name, "labels": dict(labels or {})}
+        body = {"apiVersion": f"{CRD_GROUP}/{CRD_VERSION}", "kind": "Order", "metadata": metadata, "spec": spec}
         async with self._session.post(self._orders, json=body) as answer:
             accepted = time.time()
             assert answer.status == 201, await answer.text()
@@ -91,7 +102,7 @@ class ShopFloor:
         step = order.get("status", {}).get("step")
         if step:
             self.seen[metadata["name"]].setdefault(step, now)
-        if "orderfleet.dev/ended" in metadata.get("labels", {}) and not metadata.get("finalizers"):
+        if ENDED_LABEL in metadata.get("labels", {}) and not metadata.get("finalizers"):
             self._released.add(metadata["name"])
         self._changed.set()
 

@@ -50,9 +50,9 @@ def test_a_small_run_measures_every_figure_and_is_compared_with_itself(tmp_path:
 @pytest.mark.timeout(300)
 def test_a_few_orders_in_kubernetes_are_measured(tmp_path: Path) -> None:
     out = tmp_path / "orders.json"
-    told = bench("orders", "--alone", "2", "--together", "3", "--out", str(out))
+    told = bench(*("orders", "--alone", "2", "--together", "3", "--finished", "3", "--waiting", "2", "--out", str(out)))
     measured = json.loads(out.read_text())
-    for figure in figures.ORDERS_FIGURES:
+    for figure in (*figures.ORDERS_FIGURES, *figures.FINISHED_FIGURES, *figures.WAITING_FIGURES):
         assert figure.told in told
         assert measured[figure.name] >= 0
     # How many depends on how soon they are told of: a slow machine coalesces less.

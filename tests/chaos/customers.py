@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 import aiohttp
-from schedule import APISERVER, CUSTOMERS, Act, Side, Wish
+from schedule import Act, Side, Wish
 from stormy_stack import StormyStack
 
 from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
@@ -175,9 +175,8 @@ def _review(wish: Wish) -> dict[str, str]:
 @asynccontextmanager
 async def customers(stack: StormyStack) -> AsyncIterator[Customers]:
     """Customers of a stack, who reach it through lines of their own."""
-    pki = stack.kubeconfig.parent / "pki"
+    pki = stack.parts.kubeconfig.parent / "pki"
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    server = f"https://127.0.0.1:{stack.lines[CUSTOMERS, APISERVER].port}"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0)) as session:
-        yield Customers(stack.api_url, server, session)
+        yield Customers(stack.parts.api_url, stack.parts.apiserver_url, session)

@@ -58,7 +58,7 @@ class Evidence:
 
 async def gather(stack: StormyStack, told: Mapping[str, Told]) -> Evidence:
     """Look everywhere."""
-    ledger = stack.ledger
+    ledger = stack.parts.ledger
     async with Database(stack.database_url, pool_size=8, timeout=timedelta(seconds=30)) as database:
         reads = OrderReads(database)
         ids = await recorded_ids(stack)
@@ -125,7 +125,7 @@ async def resources(stack: StormyStack) -> dict[str, Mapping[str, Any]]:
     """The Orders in Kubernetes, by name."""
 
     def read() -> str:
-        command = [str(stack.kubectl), "--kubeconfig", str(stack.kubeconfig), "--namespace", NAMESPACE]
+        command = [str(stack.parts.kubectl), "--kubeconfig", str(stack.parts.kubeconfig), "--namespace", NAMESPACE]
         cache = ["--cache-dir", str(stack.folder / "kubectl-cache")]
         asked = [*command, *cache, "get", "orders.orderfleet.dev", "-o", "json"]
         return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=120).stdout

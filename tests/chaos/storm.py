@@ -16,7 +16,7 @@ from typing import Any
 
 from customers import Customers, Told, customers
 from evidence import Evidence, gather, recorded_ids, resources, workflows
-from schedule import Fault, Squall, Wish, squalls, wishes
+from schedule import Act, Fault, Squall, Wish, squalls, wishes
 from stormy_stack import StormyStack, stormy_stack
 
 from orderfleet.contracts.names import ENDED_LABEL
@@ -169,28 +169,28 @@ class _Ends:
     def __init__(self, stack: StormyStack) -> None:
         self._stack = stack
         self._changed = asyncio.Condition()
-        self.recorded = 0
         self.going_on: set[str] = set()
+        self.settled: set[str] = set()
 
     async def look(self) -> None:
         while True:
             with suppress(Exception):  # Postgres may be away, and that is no news
                 async with asyncio.timeout(10):
-                    self.recorded = len(await recorded_ids(self._stack))
+                    # In this order: what is recorded in between is not taken for settled.
+                    recorded = set(await recorded_ids(self._stack))
                     going_on = set(await recorded_ids(self._stack, unsettled=True))
                 async with self._changed:
-                    self.going_on = going_on
+                    self.going_on, self.settled = going_on, recorded - going_on
                     self._changed.notify_all()
             await asyncio.sleep(_LOOK_AGAIN)
 
     async def of(self, told: Told) -> None:
-        """Wait until an order has ended, or for long enough."""
-        if told.order_id is None:
+        """Wait until an order has ended, or for long enough; one that is deleted may never be recorded."""
+        if told.order_id is None or any(act is Act.DELETE for act, _outcome, _again in told.changes):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE), self._changed:
-                await self._changed.wait()  # a look that began before may not know it
-                await self._changed.wait_for(lambda: told.order_id not in self.going_on)
+                await self._changed.wait_for(lambda: told.order_id in self.settled)
 
 
 async def _tell(everyone: Customers, ends: _Ends, run: Run, say: Say) -> None:

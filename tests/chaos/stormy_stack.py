@@ -7,7 +7,6 @@ until it stays up, as a supervisor would. It must never start a part that a faul
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import threading
 from collections import Counter
@@ -17,24 +16,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from schedule import API, APISERVER, CUSTOMERS, ETCD, LINES, OPERATOR, PARTS, POSTGRES, TEMPORAL, Fault, Wrong
+from schedule import APISERVER, ETCD, LINES, PARTS, POSTGRES, TEMPORAL, Fault, Wrong
+from stormy_parts import StormyParts
 
 from backing import session
-from line_between import Line
-from orderfleet.stack import apiserver, crd, etcd, postgres, processes, temporal_server
-from orderfleet.stack.assembly import EVERYWHERE
+from orderfleet.stack import crd, postgres, processes, temporal_server
 from orderfleet.stack.errors import PartFailed
 from orderfleet.stack.launch import Part, Running, launch, run_job
-from orderfleet.stack.processes import Command
-from orderfleet.stack.provision.ladder import provide
-from orderfleet.stack.roles import MIGRATE, PRODUCT, ROLES
+from orderfleet.stack.roles import MIGRATE, ROLES
 
-_BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
+_SERVERS = {server for _client, server in LINES}
 _LOOK_AGAIN = 0.5
 _WELL_AGAIN = 180.0
 """Seconds within which every part is ready once nothing is wrong any more."""
-_PURPOSE = {POSTGRES: "sql", TEMPORAL: "grpc", ETCD: "client", APISERVER: "https", API: "ORDERFLEET_API_PORT"}
-"""Which of a server's ports its lines lead to."""
 
 
 class StormyStack:
@@ -47,12 +41,10 @@ class StormyStack:
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
-        self.lines = {between: Line("127.0.0.1", 0) for between in LINES}
+        self.parts = StormyParts(folder, settings)
         self.starts: Counter[str] = Counter()
         self.ended_by_itself: Counter[str] = Counter()
         """Parts that ended although nobody had killed them."""
-        self._settings = settings
-        self._tools = provide(["temporal", "etcd", "kube-apiserver", "kubectl"])
         self._running: dict[str, Running] = {}
         self._kept_down: set[str] = set()
         self._accounted: set[int] = set()
@@ -60,11 +52,6 @@ class StormyStack:
         self._launching: set[asyncio.Future[Running]] = set()
         self._closing = threading.Event()
         self._starting: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in PARTS}
-
-    @property
-    def ledger(self) -> Path:
-        """The books of the simulated provider and carrier."""
-        return self.folder / "ledger.db"
 
     @property
     def database_url(self) -> str:
@@ -76,47 +63,21 @@ class StormyStack:
         """Temporal, without a line between."""
         return temporal_server.address(self._running[TEMPORAL].ports)
 
-    @property
-    def api_url(self) -> str:
-        """The product's HTTP API, through the customers' line."""
-        return f"http://127.0.0.1:{self.lines[CUSTOMERS, API].port}"
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The API server, without a line between."""
-        return apiserver.kubeconfig(self.folder / "kubernetes")
-
-    @property
-    def kubectl(self) -> Path:
-        """The program."""
-        return self._tools["kubectl"]
-
-    def kubeconfig_of(self, who: str) -> Path:
-        """The API server through somebody's line."""
-        content = json.loads(self.kubeconfig.read_text())
-        content["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self.lines[who, APISERVER].port}"
-        path = self.folder / f"kubeconfig-{who}"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(content))
-        return path
-
     async def up(self) -> None:
         """Start every part and wait until it is ready."""
-        for line in self.lines.values():
+        for line in self.parts.lines.values():
             await line.mend()
         await asyncio.gather(*(self._start(name, patient=False) for name in (POSTGRES, TEMPORAL, ETCD)))
         await self._start(APISERVER, patient=False)
-        environment = {**EVERYWHERE, "ORDERFLEET_DATABASE_URL": self.database_url}
-        migrate = Command((*PRODUCT, MIGRATE), self.folder, environment)
-        await asyncio.to_thread(run_job, MIGRATE, migrate, self.folder)
-        await asyncio.to_thread(crd.apply, self._tools["kubectl"], self.kubeconfig, self.folder)
+        await asyncio.to_thread(run_job, MIGRATE, self.parts.migration(self.database_url), self.folder)
+        await asyncio.to_thread(crd.apply, self.parts.kubectl, self.parts.kubeconfig, self.folder)
         await asyncio.gather(*(self._start(role.name, patient=False) for role in ROLES))
 
     async def close(self) -> None:
         """Start nothing any more, and end the lines."""
         self._closing.set()
         await asyncio.gather(*self._launching, return_exceptions=True)
-        for line in self.lines.values():
+        for line in self.parts.lines.values():
             await line.cut()
 
     async def suffer(self, fault: Fault) -> None:
@@ -139,7 +100,7 @@ class StormyStack:
         Raises:
             AssertionError: a part isn't ready in time.
         """
-        for line in self.lines.values():
+        for line in self.parts.lines.values():
             await line.mend()
         end = asyncio.get_running_loop().time() + _WELL_AGAIN
         for name in PARTS:
@@ -153,13 +114,14 @@ class StormyStack:
             (part,) = fault.at
             if fault.wrong is Wrong.KILLED:
                 self._kept_down.add(part)
-                async with self._starting[part]:
+            async with self._starting[part]:  # one that is being started is hit once it runs
+                if fault.wrong is Wrong.KILLED:
                     self._accounted.add(self._running[part].process.pid)
                     await asyncio.to_thread(processes.end, self._found(part), by=signal.SIGKILL, bound=30)
-            else:
-                self._signal(part, signal.SIGSTOP)
+                else:
+                    self._signal(part, signal.SIGSTOP)
             return
-        line = self.lines[fault.at[0], fault.at[1]]
+        line = self.parts.lines[fault.at[0], fault.at[1]]
         if fault.wrong is Wrong.CUT:
             await line.cut()
         elif fault.wrong is Wrong.SILENT:
@@ -173,7 +135,7 @@ class StormyStack:
 
     async def _end(self, fault: Fault) -> None:
         if len(fault.at) == 2:
-            await self.lines[fault.at[0], fault.at[1]].mend()
+            await self.parts.lines[fault.at[0], fault.at[1]].mend()
         elif fault.wrong is Wrong.KILLED:
             self._kept_down.discard(fault.at[0])
         else:
@@ -214,9 +176,8 @@ class StormyStack:
                 if not patient:
                     raise
                 return
-            for (_client, server), line in self.lines.items():
-                if server == name:
-                    line.to = ("127.0.0.1", self._running[name].ports[_PURPOSE[name]])
+            if name in _SERVERS:
+                self.parts.lead_to(name, self._running[name].ports)
 
     def _account_for(self, name: str) -> None:
         pid = self._running[name].process.pid
@@ -239,28 +200,7 @@ class StormyStack:
 
     def _part(self, name: str) -> Part:
         before = self._running.get(name)
-        ports = dict(before.ports) if before else {}
-        port = ports.get(_PURPOSE.get(name, ""), 0)
-        if name == POSTGRES:
-            return postgres.part(self.folder / POSTGRES, port)
-        if name == TEMPORAL:
-            return temporal_server.part(self.folder / TEMPORAL, self._tools[TEMPORAL], port=port, ui_port=None)
-        if name == ETCD:
-            return etcd.part(self.folder / ETCD, self._tools[ETCD], port=port)
-        if name == APISERVER:
-            through = f"http://127.0.0.1:{self.lines[APISERVER, ETCD].port}"
-            return apiserver.part(self.folder / "kubernetes", self._tools[APISERVER], through, port=port)
-        role = next(role for role in ROLES if role.name == name)
-        environment = {
-            **EVERYWHERE,
-            "ORDERFLEET_DATABASE_URL": postgres.database_url({"sql": self.lines[name, POSTGRES].port}),
-            "ORDERFLEET_TEMPORAL_ADDRESS": f"127.0.0.1:{self.lines[name, TEMPORAL].port}",
-            "ORDERFLEET_SIMULATED_LEDGER": str(self.ledger),
-            **self._settings,
-        }
-        if name == OPERATOR:
-            environment["KUBECONFIG"] = str(self.kubeconfig_of(OPERATOR))
-        return role.part(self.folder, environment, {purpose: ports.get(purpose, 0) for purpose in role.ports})
+        return self.parts.part(name, dict(before.ports) if before else {})
 
 
 @asynccontextmanager

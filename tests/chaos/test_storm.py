@@ -26,4 +26,6 @@ async def test_a_storm_over_the_whole_stack_breaks_no_promise(tmp_path: Path) ->
     write(found, tmp_path / "chaos.json")
     print(f"\n{text(found)}")
     assert kept(found), text(found)
+    assert found["promises"][0]["held_against"] == size.orders
+    assert len(evidence.orders) > size.orders / 2, "most orders came as far as the record"
     assert {fault.at[0] for fault in run.suffered if len(fault.at) == 1} == set(PARTS)

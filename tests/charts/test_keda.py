@@ -37,6 +37,22 @@ def test_keda_knows_every_parameter_and_misses_none(helm):
         assert all(isinstance(value, str) for value in each["metadata"].values())
 
 
+def test_keda_scales_each_version_by_its_own_backlog(helm):
+    objects = helm.template("orderfleet", PRODUCT["versions by their backlog"])
+    scaled = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]
+        for each in objects
+        if each["kind"] == "ScaledObject"
+    }
+    workers = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Deployment"}
+    assert len(scaled) == 4
+    for name, told in scaled.items():
+        (container,) = workers[name]["template"]["spec"]["containers"]
+        given = {each["name"]: each.get("value") for each in container["env"]}
+        assert told["workerDeploymentName"] == given["ORDERFLEET_WORKER_DEPLOYMENT"]
+        assert told["workerDeploymentBuildId"] == given["ORDERFLEET_WORKER_BUILD_ID"]
+
+
 def test_keda_is_told_the_name_in_temporals_certificate(helm):
     assert "cloud" in [each["metadata"].get("tlsServerName") for each in triggers(helm)]
 

@@ -80,6 +80,11 @@ PRODUCT: dict[str, dict[str, Any]] = {
         "versioning": {"deployment": "orderfleet", "others": ["0.1.0", "sha256:" + "b" * 64]},
         "workers": {"orders": {"serves": "orders", "autoscaling": {"kind": "hpa"}}},
     },
+    "versions by their backlog": {
+        "image": {"tag": "0.2.0"},
+        "versioning": {"deployment": "orderfleet", "others": ["0.1.0"]},
+        "workerDefaults": {"autoscaling": {"kind": "keda"}},
+    },
     "one worker for all": {
         "workers": {"orders": None, "shipping": None, "both": {"serves": "all", "autoscaling": {"kind": "keda"}}},
         "metrics": {"sdkPort": 0},

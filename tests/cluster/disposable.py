@@ -15,7 +15,7 @@ from orderfleet.stack.provision.ladder import provide
 
 NAMESPACE = "orderfleet-test"
 ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE}
-BASE = "local/orderfleet-base:1"
+BASE, PYTHON = "local/orderfleet-base:1", "python:3.13-slim"
 
 
 def run(*command: object, text: str | None = None, seconds: float = 600) -> str:
@@ -38,7 +38,9 @@ class KindImages:
     """Docker and kind, as on a developer's machine."""
 
     def base(self) -> str:
-        return "python:3.13-slim"
+        # A build alone would leave it in the builder's cache, where it can't be weighed.
+        run("docker", "pull", "--quiet", PYTHON)
+        return PYTHON
 
     def build(self, tag: str, context: Path, *arguments: str) -> None:
         run("docker", "build", "--quiet", "-t", tag, *arguments, context)

@@ -103,6 +103,16 @@ class Load:
         if kind is None:
             assert not self._failure, self._failure
             until(lambda: unfinished(self.cluster), 600, "Orders haven't ended")
+            unshipped = self._unshipped()
+            assert not unshipped, f"{len(unshipped)} of {self.count}\n" + "\n".join(unshipped)
+
+    def _unshipped(self) -> list[str]:
+        """Those of this load that ended otherwise than shipped, with what was said of each."""
+        return [
+            f"{each['metadata']['name']}: {each['status']}"
+            for each in self.cluster.get("orders.orderfleet.dev")
+            if each["metadata"]["name"].startswith(f"{self.name}-") and each["status"].get("step") != "shipped"
+        ]
 
 
 _BOOKS = """

@@ -14,26 +14,30 @@ CREATE FUNCTION public.record_progress(of_order text, progress jsonb, changed bo
     LANGUAGE plpgsql
     AS $$
 declare
-    is_new boolean;
+    given  bigint := (progress ->> 'seq')::bigint;
+    is_new boolean := false;
+    place  tid;
     added  bigint;
 begin
-    update orders set
-        recorded_seq           = (progress ->> 'seq')::bigint,
-        step                   = progress ->> 'step',
-        approved               = (progress ->> 'approved')::boolean,
-        canceled               = (progress ->> 'canceled')::boolean,
-        cancel_reason          = progress ->> 'cancel_reason',
-        dispatch_failed_reason = progress ->> 'dispatch_failed_reason',
-        last_error             = coalesce(progress ->> 'last_error', last_error), -- the last one stays told
-        address                = coalesce(nullif(progress -> 'address', 'null'), address),
-        retries                = retries || (progress -> 'retries'),
-        declared               = progress -> 'declared',
-        completed_at           = (progress ->> 'completed_at')::timestamptz
-    where order_id = of_order and recorded_seq < (progress ->> 'seq')::bigint;
-    is_new := found;
+    if given > 0 then -- events alone have none
+        update orders set
+            recorded_seq           = given,
+            step                   = progress ->> 'step',
+            approved               = (progress ->> 'approved')::boolean,
+            canceled               = (progress ->> 'canceled')::boolean,
+            cancel_reason          = progress ->> 'cancel_reason',
+            dispatch_failed_reason = progress ->> 'dispatch_failed_reason',
+            last_error             = coalesce(progress ->> 'last_error', last_error), -- the last one stays told
+            address                = coalesce(nullif(progress -> 'address', 'null'), address),
+            retries                = retries || (progress -> 'retries'),
+            declared               = progress -> 'declared',
+            completed_at           = (progress ->> 'completed_at')::timestamptz
+        where order_id = of_order and recorded_seq < given;
+        is_new := found;
+    end if;
 
     if not is_new then
-        perform from orders where order_id = of_order for no key update;
+        select ctid into place from orders where order_id = of_order for no key update;
         if not found then
             raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
         end if;
@@ -47,7 +51,7 @@ begin
     get diagnostics added = row_count;
 
     if not is_new and (changed or added > 0) then
-        update orders set version = version where order_id = of_order; -- the trigger raises it
+        update orders set version = version where ctid = place; -- the trigger raises it
     end if;
     return is_new or changed or added > 0;
 end;
@@ -191,8 +195,7 @@ CREATE TABLE public.schema_migrations (
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_order_id_key_key UNIQUE (order_id, key);
 
-ALTER TABLE ONLY public.events
-    ADD CONSTRAINT events_pkey PRIMARY KEY (order_id, id);
+ALTER TABLE ONLY public.events REPLICA IDENTITY USING INDEX events_order_id_key_key;
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (order_id);

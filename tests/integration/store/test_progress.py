@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 
 import asyncpg
 import pytest
 
 from orderfleet.contracts.record import AuditEvent, EventKind
-from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, PaymentStatus, Step
+from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, PaymentStatus, ShipmentStatus, Step
 from orderfleet.store import OrderReads, OrderRecord
-from record_samples import ADDRESS, AT, HOME, event, payment, progress, receive
+from orderfleet.store.statements import statement
+from record_samples import ADDRESS, AT, HOME, event, payment, progress, receive, shipment, until
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +197,43 @@ async def test_failed_attempts_and_progress_with_the_same_events_do_not_deadlock
         ),
     )
     assert len(await reads.events("ord-1")) == 11
+
+
+async def test_a_trail_is_read_without_looking_at_other_orders_events(
+    reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    await sql.execute(
+        "insert into events (order_id, key, kind, step, at)"
+        " select 'ord-1', 'mine-' || n, 'approved', 'charge', now() from generate_series(1, 30) n"
+    )
+    await sql.execute(
+        "set session_replication_role = replica;"
+        "insert into events (order_id, key, kind, step, at)"
+        " select 'old-' || n / 8, n, 'approved', 'charge', now() from generate_series(1, 40000) n; analyze events"
+    )
+    look = "explain (analyze, buffers, format json) " + statement("events")
+    plan = json.loads(await sql.fetchval(look, "ord-1", 0, 10))[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 60  # all events are in more than 400
+    found = await reads.events("ord-1", limit=12)
+    assert [one.id for one in found] == sorted(one.id for one in found)
+    rest = await reads.events("ord-1", after=found[-1].id)
+    assert len(found) + len(rest) == 31
+
+
+async def test_one_who_waited_for_the_order_writes_its_newest_version(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    other = sql.transaction()
+    await other.start()
+    await sql.execute("update orders set step = 'charge'")
+    waiting = asyncio.create_task(record.record_shipment(shipment(ShipmentStatus.PREPARED), [event("s")]))
+
+    async def waits() -> bool:
+        return bool(await sql.fetchval("select count(*) from pg_locks where not granted"))
+
+    await until(waits)
+    await other.commit()
+    await waiting
+    found = await reads.order("ord-1")
+    assert found is not None
+    assert (found.version, found.status.step) == (4, Step.CHARGE)  # received as 2

@@ -105,7 +105,7 @@ class OrderClient:
             OrderNotFound: Temporal knows no such workflow.
             TemporalUnavailable: Temporal did not answer.
         """
-        with translated(order.order_id):
+        async with in_time(order.order_id, self._patience):
             return await self._adopt(order, names.order_workflow_id(order.order_id))
 
     async def _adopt(self, order: OrderInput, workflow_id: str) -> Started:
@@ -139,8 +139,9 @@ class OrderClient:
 
         Raises as `declare`.
         """
-        with translated(order_id), belonging(order_id):
-            await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
+        async with in_time(order_id, self._patience):
+            with belonging(order_id):
+                await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
         return Answer.QUEUED
 
     async def approve(self, order_id: str, *, request_id: str = "") -> Answer:
@@ -172,8 +173,7 @@ class OrderClient:
             OrderNotFound: the workflow does not run (any more).
             TemporalUnavailable: Temporal did not answer.
         """
-        async with in_time(order_id, self._patience):
-            await self.signal(order_id, names.CARRIER_UPDATE, [update])
+        await self.signal(order_id, names.CARRIER_UPDATE, [update])
 
     async def status(self, order_id: str) -> OrderStatus:
         """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.

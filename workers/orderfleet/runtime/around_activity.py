@@ -47,14 +47,16 @@ class _Named(ActivityInboundInterceptor):
         info = activity.info()
         given = input.args[0] if input.args else None
         order_id = given.order_id if isinstance(given, StepInput) else ""
-        trace.get_current_span().set_attributes(
-            {
-                **({ORDER_ID: order_id} if order_id else {}),
-                STEP: info.activity_type,
-                ATTEMPT: info.attempt,
-                "orderfleet.step.local": info.is_local,
-            }
-        )
+        span = trace.get_current_span()
+        if span.is_recording():
+            span.set_attributes(
+                {
+                    **({ORDER_ID: order_id} if order_id else {}),
+                    STEP: info.activity_type,
+                    ATTEMPT: info.attempt,
+                    "orderfleet.step.local": info.is_local,
+                }
+            )
         with structlog.contextvars.bound_contextvars(
             **({"order_id": order_id} if order_id else {}),
             workflow_id=info.workflow_id,

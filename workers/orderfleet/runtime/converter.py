@@ -1,25 +1,30 @@
 """Payloads as pydantic models, with one set of type adapters for the whole process.
 
 `runtime.encryption` makes the data converter of every client and worker from it. The SDK makes a payload converter
-anew for every workflow task and its pydantic one then begins with an empty cache; this one is cheap
-to make because all of its instances share their parts. They hold no state but that cache.
+anew for every workflow task, asks it for one of its context for every payload, and its pydantic one then begins with
+an empty cache; this one costs nothing to make because all of its instances share their parts. They hold no state but
+that cache.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
 
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import CompositePayloadConverter, DataConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter, SerializationContext
 
-_PARTS: Final = tuple(PydanticPayloadConverter().converters.values())
+_PARTS: Final = PydanticPayloadConverter().converters
 
 
 class SharedPydanticConverter(CompositePayloadConverter):
     """Converts as `temporalio.contrib.pydantic` does."""
 
     def __init__(self) -> None:
-        super().__init__(*_PARTS)
+        self.converters = _PARTS
+
+    def with_context(self, context: SerializationContext) -> Self:  # noqa: ARG002 - the SDK's signature
+        """The converter itself: none of its parts asks whose payload it is."""
+        return self
 
 
 DATA_CONVERTER: Final = DataConverter(payload_converter_class=SharedPydanticConverter)

@@ -77,6 +77,8 @@ def build(client: Client, settings: Settings, duty: Duty, runner: WorkflowRunner
         max_concurrent_local_activities=settings.worker_activity_slots,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        # We store nothing outside; with more than one, the SDK makes a task of asyncio for every payload.
+        max_workflow_task_external_storage_concurrency=1,
         graceful_shutdown_timeout=settings.drain_timeout,
         deployment_config=_version(settings, duty),
     )

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import cache
+from types import TracebackType
+from typing import Self
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from prometheus_client import Histogram
 
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.observers import Operation
 from orderfleet.telemetry.catalog import (
     DATABASE_DURATION,
     DATABASE_IN_USE,
@@ -24,24 +28,39 @@ from orderfleet.telemetry.catalog import (
 from orderfleet.telemetry.current import TRACER, exemplar
 
 
-class _Timed:
-    """One statement: first it waits, then it has a connection."""
+class _Operation:
+    """One statement: first it waits, then it has a connection. A class, as it is made seven times an order."""
 
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._holds = False
+
+    def __enter__(self) -> Self:
+        self._span = _span(self._name)
+        self._exemplar = exemplar()
+        self._began = time.perf_counter()
         DATABASE_WAITING.inc()
+        return self
 
     def connected(self) -> None:
         """The wait is over."""
-        DATABASE_WAIT.observe(time.perf_counter() - self.began, exemplar=exemplar())
+        DATABASE_WAIT.observe(time.perf_counter() - self._began, exemplar=self._exemplar)
         DATABASE_WAITING.dec()
         DATABASE_IN_USE.inc()
         self._holds = True
 
-    def end(self) -> None:
-        """Whatever it held is free again."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         (DATABASE_IN_USE if self._holds else DATABASE_WAITING).dec()
+        outcome = "ok" if error is None else _outcome(error)
+        _duration(self._name, outcome).observe(time.perf_counter() - self._began, exemplar=self._exemplar)
+        if self._span is None:
+            return
+        if error is not None:
+            self._span.set_attribute("error.type", type(error).__name__)
+            self._span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        self._span.end()
 
 
 class DatabaseMetrics:
@@ -54,42 +73,27 @@ class DatabaseMetrics:
     def __init__(self, pool_size: int) -> None:
         DATABASE_POOL_SIZE.set(pool_size)
 
-    @contextmanager
-    def operation(self, name: str) -> Iterator[_Timed]:
+    def operation(self, name: str) -> AbstractContextManager[Operation]:
         """Measure one statement."""
-        with _span(name) as span:
-            timed, outcome = _Timed(), "error"
-            try:
-                yield timed
-            except BaseException as error:
-                outcome = _outcome(error)
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-                raise
-            else:
-                outcome = "ok"
-            finally:
-                timed.end()
-                DATABASE_DURATION.labels(operation=name, outcome=outcome).observe(
-                    time.perf_counter() - timed.began, exemplar=exemplar()
-                )
+        return _Operation(name)
 
 
-@contextmanager
-def _span(name: str) -> Iterator[trace.Span]:
-    if not trace.get_current_span().get_span_context().is_valid:
-        # The feed looks each second: that is no trace of its own.
-        yield trace.INVALID_SPAN
-        return
-    attributes = {"db.system.name": "postgresql", "db.operation.name": name}
-    with TRACER.start_as_current_span(
-        f"SQL {name}",
-        kind=SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        yield span
+@cache
+def _duration(name: str, outcome: str) -> Histogram:
+    """The histogram of a statement's outcome; both are few."""
+    return DATABASE_DURATION.labels(operation=name, outcome=outcome)
+
+
+def _span(name: str) -> trace.Span | None:
+    """A span within the current trace, which it doesn't become: nothing is done inside of a statement.
+
+    None outside of any (the feed looks each second: that is no trace of its own), and in one that isn't kept.
+    """
+    if not trace.get_current_span().get_span_context().trace_flags.sampled:
+        return None
+    return TRACER.start_span(
+        f"SQL {name}", kind=SpanKind.CLIENT, attributes={"db.system.name": "postgresql", "db.operation.name": name}
+    )
 
 
 def _outcome(error: BaseException) -> str:

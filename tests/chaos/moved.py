@@ -1,0 +1,54 @@
+"""Promises about money and parcels, by the books of provider and carrier. `promises` lists them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from case import Case, Finding
+
+from books import SHIPPED, wrong_money, wrong_parcels
+from orderfleet.contracts.order import Address
+
+
+def money(case: Case) -> Iterator[Finding]:
+    """Each ended order's charges, by the provider's books and in the record."""
+    books = Counter((entry.kind, entry.payment_id) for entry in case.found.money)
+    for order_id, status in case.statuses.items():
+        yield order_id, "; ".join(wrong_money(status, books))
+
+
+def ledger(case: Case) -> Iterator[Finding]:
+    """Each line of the provider's books."""
+    count = Counter((entry.kind, entry.payment_id) for entry in case.found.money)
+    for entry in case.found.money:
+        order = case.found.orders.get(entry.order_id)
+        if order is None or order.status.payment.id != entry.payment_id:
+            yield entry.payment_id, f"{entry.kind} for {entry.order_id}, whose payment it isn't"
+        elif (entry.amount, entry.currency) != (order.status.payment.amount, order.status.payment.currency):
+            yield entry.payment_id, f"{entry.kind} of {entry.amount}, the order is {order.status.payment.amount}"
+        else:
+            times = count[entry.kind, entry.payment_id]
+            yield entry.payment_id, "" if times == 1 else f"{entry.kind} {times} times"
+
+
+def parcels(case: Case) -> Iterator[Finding]:
+    """Each order's parcels, by the carrier's books and in the record."""
+    parcels = Counter(parcel.order_id for parcel in case.found.parcels if not parcel.voided)
+    for order_id, status in case.statuses.items():
+        yield order_id, "; ".join(wrong_parcels(order_id, status, parcels))
+    for order_id in parcels.keys() - case.found.orders.keys():
+        yield order_id, "a parcel of no known order"
+
+
+def addresses(case: Case) -> Iterator[Finding]:
+    """Where each parcel went, and as what."""
+    for order_id, parcel in case.parcel_of.items():
+        status = case.statuses.get(order_id)
+        if status is None or status.step not in SHIPPED or not status.shipments:
+            continue
+        went = Address.model_validate_json(parcel.address)
+        wrong = [] if went == status.address else [f"went to {went.street}, the order says {status.address.street}"]
+        if status.shipments[-1].tracking_number != parcel.tracking_number:
+            wrong.append(f"is {parcel.tracking_number}, the order says {status.shipments[-1].tracking_number}")
+        yield order_id, "; ".join(wrong)

@@ -1,0 +1,99 @@
+"""The parts of a stack whose every connection goes through a line: what to start, and where its lines lead.
+
+`stormy_stack` starts them. They are the local stack's own parts and roles; only addresses are others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from schedule import API, APISERVER, CUSTOMERS, ETCD, LINES, OPERATOR, POSTGRES, TEMPORAL
+
+from line_between import Line
+from orderfleet.stack import apiserver, etcd, postgres, temporal_server
+from orderfleet.stack.assembly import EVERYWHERE
+from orderfleet.stack.launch import Part, Ports
+from orderfleet.stack.processes import Command
+from orderfleet.stack.provision.ladder import provide
+from orderfleet.stack.roles import API_PORT, MIGRATE, PRODUCT, ROLES
+
+_PURPOSE = {POSTGRES: "sql", TEMPORAL: "grpc", ETCD: "client", APISERVER: "https", API: API_PORT}
+"""Which of a server's ports its lines lead to."""
+
+
+class StormyParts:
+    """The parts and the lines between them.
+
+    Args:
+        folder: of the stack's data.
+        settings: variables of every role, beside those of the stack.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.lines = {between: Line("127.0.0.1", 0) for between in LINES}
+        self.ledger = folder / "ledger.db"
+        """The books of the simulated provider and carrier."""
+        self.kubeconfig = apiserver.kubeconfig(folder / "kubernetes")
+        """The API server, without a line between."""
+        self._folder = folder
+        self._settings = settings
+        self._tools = provide(["temporal", "etcd", "kube-apiserver", "kubectl"])
+        self.kubectl = self._tools["kubectl"]
+
+    def part(self, name: str, before: Ports) -> Part:
+        """How to start a part, on the ports it had before if it had any."""
+        port = before.get(_PURPOSE.get(name, ""), 0)
+        if name == POSTGRES:
+            return postgres.part(self._folder / POSTGRES, port)
+        if name == TEMPORAL:
+            return temporal_server.part(self._folder / TEMPORAL, self._tools[TEMPORAL], port=port, ui_port=None)
+        if name == ETCD:
+            return etcd.part(self._folder / ETCD, self._tools[ETCD], port=port)
+        if name == APISERVER:
+            through = etcd.url({"client": self.lines[APISERVER, ETCD].port})
+            return apiserver.part(self._folder / "kubernetes", self._tools[APISERVER], through, port=port)
+        return self._role(name, before)
+
+    def migration(self, database_url: str) -> Command:
+        """The job that makes the record's schema."""
+        return Command((*PRODUCT, MIGRATE), self._folder, {**EVERYWHERE, "ORDERFLEET_DATABASE_URL": database_url})
+
+    def lead_to(self, name: str, ports: Ports) -> None:
+        """Let a server's lines lead to where it listens now."""
+        for (_client, server), line in self.lines.items():
+            if server == name:
+                line.to = ("127.0.0.1", ports[_PURPOSE[name]])
+
+    def _role(self, name: str, before: Ports) -> Part:
+        role = next(role for role in ROLES if role.name == name)
+        environment = {
+            **EVERYWHERE,
+            "ORDERFLEET_DATABASE_URL": postgres.database_url({"sql": self.lines[name, POSTGRES].port}),
+            "ORDERFLEET_TEMPORAL_ADDRESS": temporal_server.address({"grpc": self.lines[name, TEMPORAL].port}),
+            "ORDERFLEET_SIMULATED_LEDGER": str(self.ledger),
+            **self._settings,
+        }
+        if name == OPERATOR:
+            environment["KUBECONFIG"] = str(self._through_its_line())
+        return role.part(self._folder, environment, {purpose: before.get(purpose, 0) for purpose in role.ports})
+
+    def _through_its_line(self) -> Path:
+        """The operator's kubeconfig."""
+        content = json.loads(self.kubeconfig.read_text())
+        content["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self.lines[OPERATOR, APISERVER].port}"
+        path = self._folder / "kubeconfig-of-the-operator"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(content))
+        return path
+
+    @property
+    def api_url(self) -> str:
+        """The product's HTTP API, through the customers' line."""
+        return f"http://127.0.0.1:{self.lines[CUSTOMERS, API].port}"
+
+    @property
+    def apiserver_url(self) -> str:
+        """The Kubernetes API, through the customers' line."""
+        return f"https://127.0.0.1:{self.lines[CUSTOMERS, APISERVER].port}"

@@ -1,0 +1,46 @@
+"""A chaos run's report says which promise was broken by what, and its JSON says the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from promises import promises
+from report import document, kept, text, write
+from schedule import squalls
+from sound_evidence import CANCELED, parcel, sound
+from storm import Run, Size, environment
+
+from orderfleet.steps.faults import parse_faults
+
+
+def _run() -> Run:
+    faults = [fault for squall in squalls(7, 16, 60) for fault in squall.faults]
+    return Run(Size(orders=60, faults=16, seed=7), suffered=faults)
+
+
+def test_a_kept_promise_is_told_with_its_count() -> None:
+    evidence = sound()
+    found = document(_run(), evidence, promises(evidence))
+    assert kept(found)
+    assert "seed 7: 60 orders, 16 faults" in text(found)
+    assert "5  kept       each accepted order reached an end" in text(found)
+
+
+def test_a_broken_promise_is_told_with_what_broke_it(tmp_path: Path) -> None:
+    evidence = sound()
+    evidence.parcels.append(parcel(CANCELED))  # type: ignore[attr-defined]
+    found = document(_run(), evidence, promises(evidence))
+    write(found, tmp_path / "deep" / "chaos.json")
+    assert not kept(found)
+    assert "1 BROKEN" in text(found)
+    assert f"{CANCELED}: canceled with 1 parcels" in text(found)
+    read = json.loads((tmp_path / "deep" / "chaos.json").read_text())
+    assert read == found
+    assert read["run"]["faults"] == 16
+
+
+def test_the_seed_is_that_of_provider_and_carrier_too() -> None:
+    plan = parse_faults(environment(7)["ORDERFLEET_FAULTS"])
+    assert plan.seed == 7
+    assert {"charge", "dispatch_carrier", "refund"} <= plan.by_step.keys()

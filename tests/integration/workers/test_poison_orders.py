@@ -1,0 +1,109 @@
+"""An order that kills whatever worker process charges it: its attempts bound what it costs the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+
+from orderfleet.adapters import PAYMENT_PROVIDERS
+from orderfleet.client import OrderClient
+from orderfleet.contracts.policy import OrderPolicy, StepPolicy
+from orderfleet.contracts.status import OrderStatus, Step
+from worker_processes import WorkerFleet, order
+
+ATTEMPTS = 3
+DEADLY = """
+import os, signal
+from contextlib import asynccontextmanager
+from pathlib import Path
+from orderfleet.payments.simulated import SimulatedPayments
+
+class Deadly(SimulatedPayments):
+    async def charge(self, payment):
+        charge = await super().charge(payment)
+        if payment.order_id.startswith("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return charge
+
+@asynccontextmanager
+async def make(given):
+    yield Deadly(ledger=Path(os.environ["DEADLY_LEDGER"]))
+"""
+
+
+@pytest.fixture
+def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
+    """The environment of workers whose payment provider dies of a poison order, after it has charged it."""
+    described = tmp_path / "deadly-1.0.dist-info"
+    described.mkdir()
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text(f"[{PAYMENT_PROVIDERS}]\ndeadly = deadly:make\n")
+    return {"PYTHONPATH": str(tmp_path), "ORDERFLEET_PAYMENT_PROVIDER": "deadly", "DEADLY_LEDGER": str(ledger)}
+
+
+@asynccontextmanager
+async def kept_alive(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
+    """Worker processes, each started anew when it dies, as Kubernetes does; yields how the dead ones ended."""
+    ends: list[int] = []
+
+    async def keep() -> None:
+        while True:
+            worker = await fleet.worker("all", **environment)
+            ends.append(await worker.process.wait())
+
+    keepers = [asyncio.create_task(keep()) for _ in range(count)]
+    try:
+        yield ends
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
+
+
+@pytest.mark.slow
+async def test_a_poison_order_costs_its_attempts_and_the_others_go_on(
+    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path, deadly: dict[str, str]
+) -> None:
+    client = OrderClient(temporal_client, task_queue=task_queues.orders)
+
+    def policy(attempts: int) -> OrderPolicy:
+        steps = {"charge", "prepare_package", "dispatch_carrier"}
+        step = StepPolicy(attempt_timeout="3s", initial_interval="100ms", attempts=attempts)
+        return OrderPolicy(shipping_task_queue=task_queues.shipping, **dict.fromkeys(steps, step))
+
+    # An attempt that is under way beside the poison is lost with the worker, and so is one that a busy
+    # machine holds up; which of the two it was is not what this is about.
+    patient = policy(attempts=20)
+
+    async def result(order_id: str) -> OrderStatus:
+        return await temporal_client.get_workflow_handle(f"order-{order_id}", result_type=OrderStatus).result()
+
+    async with asyncio.timeout(200), kept_alive(fleet, 2, **deadly) as ends:
+        await client.start(order("poison-1", task_queues, policy=policy(ATTEMPTS)))
+        for number in range(10):
+            await client.start(order(f"sound-{number}", task_queues, policy=patient))
+        for number in range(10):
+            assert (await result(f"sound-{number}")).step is Step.SHIPPED
+        with pytest.raises(WorkflowFailureError) as failure:
+            await result("poison-1")
+        assert "charge timed out" in str(failure.value.cause)
+        await client.start(order("sound-last", task_queues, policy=patient))
+        assert (await result("sound-last")).step is Step.SHIPPED
+        assert ends == [-signal.SIGKILL] * ATTEMPTS
+
+    with sqlite3.connect(ledger) as books:
+        money = Counter(books.execute("select payment_id, kind from payment_entries").fetchall())
+    poison = {kind: money.pop((payment, kind)) for payment, kind in list(money) if payment == "pay-poison-1"}
+    assert poison == {"charge": 1, "void": 1, "give_back": 1}
+    assert set(money.values()) == {1}
+    assert {kind for _, kind in money} == {"charge"}
+    assert len(money) == 11
