@@ -1,0 +1,49 @@
+"""Which version a worker says it is, and how the workflows of each worker go with versions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from pydantic import ValidationError
+from temporalio.common import VersioningBehavior
+
+from orderfleet import __version__
+from orderfleet.orders import worker as orders
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.worker import Duty, _version
+from orderfleet.shipping import worker as shipping
+
+NONE: Any = cast("Any", None)
+
+
+def duties(settings: Settings) -> tuple[Duty, Duty]:
+    return orders.duty(settings, NONE, NONE, NONE, NONE), shipping.duty(settings, NONE, NONE)
+
+
+def test_orders_go_with_the_version_and_shipments_stay():
+    settings = Settings(worker_deployment="shop", worker_build_id="0.2.0")
+    said = [_version(settings, duty) for duty in duties(settings)]
+    assert all(each and each.use_worker_versioning for each in said)
+    assert [each.default_versioning_behavior for each in said if each] == [
+        VersioningBehavior.AUTO_UPGRADE,
+        VersioningBehavior.PINNED,
+    ]
+    assert {each.version.to_canonical_string() for each in said if each} == {"shop.0.2.0"}
+
+
+def test_a_build_without_an_id_is_the_products_version():
+    settings = Settings(worker_deployment="shop")
+    said = _version(settings, duties(settings)[0])
+    assert said is not None
+    assert said.version.build_id == __version__
+
+
+def test_without_a_deployment_a_worker_has_no_version():
+    assert [_version(Settings(), duty) for duty in duties(Settings())] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["a shop", "shop.orders", "-shop", "s" * 64])
+def test_a_deployment_that_temporal_refuses_is_told(name):
+    with pytest.raises(ValidationError, match="worker_deployment"):
+        Settings(worker_deployment=name)
