@@ -59,6 +59,17 @@ def _event(name: str, kind: EventKind, step: Step) -> Callable[[Any], None]:
     return lambda found: found.events[name].append(RecordedEvent(id=99, kind=kind, step=step, at=NOW))
 
 
+def _events(name: str, *kinds: EventKind) -> Callable[[Any], None]:
+    """Let events follow its validation."""
+    at = {EventKind.CHARGE_STARTED: Step.CHARGE, EventKind.REVIEW_STARTED: Step.MANUAL_REVIEW}
+
+    def spoil(found: Any) -> None:
+        told = [RecordedEvent(id=90, kind=kind, step=at[kind], at=NOW) for kind in kinds]
+        found.events[name][2:2] = told
+
+    return spoil
+
+
 def _shown(name: str, **changes: Any) -> Callable[[Any], None]:
     return lambda found: found.resources[name]["status"].update(changes)
 
@@ -103,6 +114,7 @@ VIOLATIONS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("a charge begun and left", END, _set(CANCELED, paid=PaymentStatus.INIT)),
     ("shipped after its cancel", STEPS, _event(CANCELED, EventKind.SHIPPED, Step.SHIPPED)),
     ("back to the charge", STEPS, _event(SHIPPED, EventKind.CHARGE_STARTED, Step.CHARGE)),
+    ("reviewed after the charge began", STEPS, _events(SHIPPED, EventKind.CHARGE_STARTED, EventKind.REVIEW_STARTED)),
     ("charged twice", MONEY, lambda found: found.money.append(entry("charge", SHIPPED))),
     ("shipped for nothing", MONEY, lambda found: found.money.remove(entry("charge", SHIPPED))),
     ("shipped and given back", MONEY, lambda found: found.money.append(entry("give_back", SHIPPED))),
@@ -184,6 +196,20 @@ def test_an_order_deleted_before_anybody_took_it_up_leaves_no_trace() -> None:
     del found.orders[DELETED], found.events[DELETED], found.workflows[order_workflow_id(DELETED)]
     del found.workflows[refund_workflow_id(f"pay-{DELETED}")]
     found.money[:] = [line for line in found.money if line.order_id != DELETED]
+    assert not [str(judged) for judged in promises(found) if judged.broken]
+
+
+def test_a_review_told_by_a_task_that_was_run_again_is_a_step_back_that_may_be() -> None:
+    found = sound()
+    _events(SHIPPED, EventKind.REVIEW_STARTED, EventKind.CHARGE_STARTED)(found)
+    assert not [str(judged) for judged in promises(found) if judged.broken]
+
+
+def test_an_edit_before_the_operator_took_the_order_up_has_no_event() -> None:
+    found = sound()
+    _untold(DECLARED, EventKind.APPROVED)(found)
+    assert [judged.text for judged in promises(found) if judged.broken]
+    found.told[DECLARED].changes.append((Act.APPROVE, Outcome.QUEUED, False))
     assert not [str(judged) for judged in promises(found) if judged.broken]
 
 

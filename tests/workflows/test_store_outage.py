@@ -76,6 +76,19 @@ async def test_an_outage_is_waited_out(flaky: tuple[Fleet, FlakyRecord], call: s
     assert len(kinds) == len(set(kinds)) == 8
 
 
+async def test_an_ended_order_keeps_its_last_word_while_its_end_is_recorded(flaky: tuple[Fleet, FlakyRecord]) -> None:
+    """Its readers may have been told the end already: the answer alone was lost."""
+    running, record = flaky
+    handle = await running.start(running.order("o-last-word"))
+    await running.until_recorded("o-last-word", lambda status: status.step is Step.MANUAL_REVIEW)
+    record.lost["record"] = 2
+    await handle.signal("cancel_order", "changed my mind")
+    status = await handle.result()
+    assert record.lost["record"] < 2
+    assert (status.step, status.last_error) == (Step.CANCELED, None)
+    assert (await running.recorded("o-last-word")).status.last_error is None
+
+
 async def test_attempts_used_before_the_outage_stay_used(flaky: tuple[Fleet, FlakyRecord]) -> None:
     running, record = flaky
 

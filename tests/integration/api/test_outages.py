@@ -21,6 +21,7 @@ from orderfleet.api.auth.jwt import Jwts
 from orderfleet.api.auth.keys import LIFETIME_SECONDS, Keys
 from orderfleet.api.auth.roles import ClaimedRoles
 from orderfleet.api.services import PATIENCE
+from orderfleet.runtime.visibility import Visibility, VisibilityUnavailable
 from orderfleet.stack import ports
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
@@ -53,6 +54,24 @@ async def test_temporal_away_is_503_for_what_needs_it(api, no_temporal, order_id
         assert answer.headers["retry-after"] == "2"
         assert answer.json()["type"] == "urn:orderfleet:problem:temporal-away"
         assert "127.0.0.1" not in answer.text
+
+
+async def test_a_namespace_that_temporal_does_not_know_is_temporal_away(
+    api, temporal_address, order_id, new_order, running
+):
+    """A server that has just started, or stood still, may not know its namespace for a moment."""
+    nowhere = await Client.connect(temporal_address, namespace="nowhere", data_converter=pydantic_data_converter)
+    async with api(temporal=nowhere) as caller:
+        answers = [
+            await new_order(caller, order_id, expected=503),
+            await caller.post(f"/orders/{order_id}/signals/approve"),
+            await caller.post(f"/orders/{order_id}/cancel"),
+        ]
+    for answer in answers:
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["type"] == "urn:orderfleet:problem:temporal-away"
+    with pytest.raises(VisibilityUnavailable, match="nowhere"):
+        await Visibility(nowhere).is_running(order_id)
 
 
 async def test_record_answers_while_temporal_is_away(api, running, no_temporal, order_id, new_order, until):

@@ -175,10 +175,11 @@ async def test_a_failed_attempt_is_counted_after_the_end_only_while_a_refund_is_
     await record.begin_payment(payment())
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1")
     await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
-    assert await retries_after(PaymentStatus.REFUNDING, "refund") == {"refund": 1}
+    assert await retries_after(PaymentStatus.CHARGED, "refund") == {"refund": 1}
+    assert await retries_after(PaymentStatus.REFUNDING, "void") == {"refund": 1, "void": 1}
     # From here on the order's readers were told that nothing of it will change.
-    assert await retries_after(PaymentStatus.REFUNDED, "record") == {"refund": 1}
-    assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 2
+    assert await retries_after(PaymentStatus.REFUNDED, "record") == {"refund": 1, "void": 1}
+    assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 3
 
 
 async def test_a_failed_attempt_of_an_order_that_is_not_recorded_is_let_go(record: OrderRecord) -> None:

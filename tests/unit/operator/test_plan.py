@@ -99,8 +99,9 @@ def test_ended_order_shows_its_end_and_is_then_released_with_the_label():
     assert planned({**filed, "status": status}, knowledge) == []
 
 
-def test_ended_order_that_owes_a_refund_is_watched_and_not_held():
-    knowledge = known(record(Step.CANCELED, canceled=True, payment=PaymentStatus.REFUNDING))
+@pytest.mark.parametrize("owed", [PaymentStatus.CHARGED, PaymentStatus.REFUNDING])
+def test_ended_order_that_owes_a_refund_is_watched_and_not_held(owed):
+    knowledge = known(record(Step.CANCELED, canceled=True, payment=owed))
     actions = planned(body(), knowledge)
     assert kinds(actions) == ["WriteStatus", "Release"]
     assert actions[1] == Release(ended=False)

@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.client.budget import within
 from orderfleet.contracts.errors import OrderfleetError, PayloadSealed
+from orderfleet.runtime.absent import workflow_absent
 from orderfleet.runtime.credentials import explained
 
 
@@ -46,6 +47,8 @@ _AWAY = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.ABORTED,
         RPCStatusCode.INTERNAL,
+        # Of the namespace: that of a workflow is told apart before.
+        RPCStatusCode.NOT_FOUND,
     }
 )
 
@@ -56,7 +59,7 @@ def translated(order_id: str) -> Iterator[None]:
     try:
         yield
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if workflow_absent(error):
             raise OrderNotFound(f"there is no running workflow for order {order_id!r}") from error
         if error.status in _AWAY:
             raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r}: {error.message}") from error

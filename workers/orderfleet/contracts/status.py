@@ -116,3 +116,13 @@ class OrderStatus(Contract):
     def ended(self) -> bool:
         """Whether the order came to its end."""
         return self.completed_at is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it came to its end and owes nothing back: nothing of it will change any more.
+
+        A refund is owed from the end on, also while it has not begun and the payment still stands charged.
+        """
+        undone = self.step in {Step.CANCELED, Step.FAILED}
+        owed = {PaymentStatus.CHARGED, PaymentStatus.REFUNDING} if undone else {PaymentStatus.REFUNDING}
+        return self.ended and self.payment.status not in owed

@@ -17,7 +17,7 @@ from orderfleet.operator.conditions import ConditionType, Reason
 from orderfleet.operator.known import Known
 from orderfleet.operator.order_input import declaration, order_input
 from orderfleet.operator.resource import DeletionPolicy, OrderResource
-from orderfleet.operator.status import Worth, observed, settled, wanted_status, worth
+from orderfleet.operator.status import Worth, observed, wanted_status, worth
 from orderfleet.runtime.settings import Settings
 
 
@@ -109,7 +109,7 @@ def _follow(order: OrderResource, shown: dict[str, Any], known: Known, now: date
         # Shown is what comes of it: a workflow that is missing would seem to be there in between.
         return [*actions, Declare(order.order_id, declaration(order))]
     actions += _show(order, shown, known, now)
-    if ended and known.record is not None and not settled(known.record) and order.held:
+    if ended and known.record is not None and not known.record.status.settled and order.held:
         # A refund is still owed; following it needs no hold on the Order.
         actions.append(Release(ended=False))
     return actions

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orderfleet.contracts import names
 from orderfleet.contracts.record import RecordedOrder
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.contracts.status import OrderStatus, Step
 from orderfleet.operator.conditions import ConditionType, conditions
 from orderfleet.operator.known import Known
 from orderfleet.operator.resource import OrderResource, OrderState, PaymentState, ShipmentState
@@ -73,11 +73,6 @@ def change(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         elif before != after:
             patch[name] = after
     return patch
-
-
-def settled(record: RecordedOrder) -> bool:
-    """Whether the order has ended and owes nothing: nothing of it will change any more."""
-    return record.status.ended and record.status.payment.status is not PaymentStatus.REFUNDING
 
 
 def observed(order: OrderResource, known: Known) -> int | None:
@@ -146,7 +141,7 @@ def _recorded(record: RecordedOrder) -> OrderState:
         dispatch_failed_reason=status.dispatch_failed_reason,
         last_error=status.last_error,
         retries=dict(status.retries) or None,
-        ended=settled(record) or None,
+        ended=status.settled or None,
         created_at=status.created_at,
         updated_at=status.updated_at,
         completed_at=status.completed_at,

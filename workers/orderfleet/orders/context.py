@@ -126,5 +126,7 @@ class OrderContext:
             raise OrderCanceled(self.state.cancel_requested)
 
     def _trouble(self, text: str) -> None:
+        if self.state.completed_at is not None:
+            return  # an order that has ended keeps its last word, also while its end is recorded
         self.state.last_error = text
         self.state.updated_at = workflow.now()

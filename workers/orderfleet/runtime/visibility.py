@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Final
 
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orderfleet.contracts import names
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.contracts.settle import ClosedWorkflow
+from orderfleet.runtime.absent import workflow_absent
 
 LIMIT: Final = 1000
 """Most workflows one look returns, the oldest first; the next look goes on from there."""
@@ -61,6 +62,6 @@ class Visibility:
         try:
             return (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if workflow_absent(error):
                 return False
             raise VisibilityUnavailable(error.message) from error

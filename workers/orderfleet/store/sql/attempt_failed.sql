@@ -20,7 +20,9 @@ set
     last_error = case when completed_at is null then $4 else last_error end,
     retries = case
         when completed_at is not null and not exists (
-            select from payments where payments.payment_id = orders.payment_id and payments.status = 'REFUNDING'
+            select from payments
+            where payments.payment_id = orders.payment_id
+            and (status = 'REFUNDING' or status = 'CHARGED' and orders.step in ('canceled', 'failed'))
         )
         then retries
         else retries || jsonb_build_object($2::text, greatest(coalesce((retries ->> $2::text)::integer, 0), $3::integer))
