@@ -12,11 +12,14 @@ from orderfleet.contracts.order import Address, OrderInput
 _PLACES: Final = 4
 _MOST: Final = 1_000_000  # pieces of one item, as in the Order resource
 _LARGEST: Final = Decimal(10) ** 10
+LARGEST_ORDER: Final = 1024 * 1024
+"""Bytes of JSON of what is ordered, where to and by whom. Temporal takes 2 MiB in one piece, and ends a workflow
+that hands it more, without undoing anything: the rest is kept free for what travels beside it."""
 
 
 def problems(order: OrderInput) -> list[str]:
     """Everything that is wrong with the order, each naming its field and what to do."""
-    return [*_of_items(order), *of_address(order.address), *_of_currency(order.currency)]
+    return [*_of_items(order), *of_address(order.address), *_of_currency(order.currency), *_of_size(order)]
 
 
 def of_address(address: Address) -> list[str]:
@@ -28,6 +31,14 @@ def of_address(address: Address) -> list[str]:
 def _of_currency(currency: str) -> Iterator[str]:
     if currency not in CURRENCIES:
         yield f"currency: {currency!r} is unknown; use an ISO 4217 code such as USD or EUR"
+
+
+def _of_size(order: OrderInput) -> Iterator[str]:
+    sizes = {name: len(order.model_dump_json(include={name}).encode()) for name in ("items", "address", "customer")}
+    whole = sum(sizes.values())
+    if whole > LARGEST_ORDER:
+        largest = max(sizes, key=sizes.__getitem__)
+        yield f"{largest}: the order has {whole} bytes, above {LARGEST_ORDER}; order less, or in several orders"
 
 
 def _of_items(order: OrderInput) -> Iterator[str]:

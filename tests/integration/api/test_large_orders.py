@@ -1,0 +1,34 @@
+"""Orders of thousands of items: shipped, or refused with the field before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+
+
+def body(order_id: str, count: int) -> dict:
+    items = [{"sku": "w", "qty": 1}] * count
+    return {"order_id": order_id, "items": items, "address": ADDRESS, "review": {"mode": "auto"}}
+
+
+async def test_an_order_of_thousands_of_items_ships(api, running, order_id, until):
+    async with api() as caller:
+        made = await caller.post("/orders", json=body(order_id, 5000))
+        assert made.status_code == 201, made.text
+        shipped = await until(caller, order_id, "shipped")
+    assert shipped["payment"]["amount"] == "5000.00"
+    [parcel] = running.carrier.parcels[f"ship-{order_id}"]
+    assert len(parcel.items) == 5000
+
+
+@pytest.mark.parametrize(("count", "status"), [(33_000, 422), (60_000, 413)])
+async def test_an_order_too_large_for_temporal_is_refused(api, order_id, count, status):
+    async with api() as caller:
+        answer = await caller.post("/orders", json=body(order_id, count))
+        assert answer.status_code == status, answer.text
+        if status == 422:
+            [error] = answer.json()["errors"]
+            assert error["field"] == "items"
+            assert "order less, or in several orders" in error["message"]
+        assert (await caller.get(f"/orders/{order_id}")).status_code == 404
