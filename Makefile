@@ -102,6 +102,7 @@ tools-all:
 bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; needs an idle machine
 	$(BIN)/python tests/bench/bench.py run $(BENCH)
 
+# Among many: make bench-orders BENCH='--together 1000 --finished 10000'; 20,000 waiting ones take most of an hour.
 bench-orders: ready-all ## Orders in Kubernetes: how soon they start and tell, what they cost the operator
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 

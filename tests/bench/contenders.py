@@ -18,6 +18,7 @@ import psutil
 from temporalio.client import Client, WorkflowHandle
 
 from orderfleet.client import OrderClient
+from orderfleet.client.errors import TemporalUnavailable
 from orderfleet.contracts import names
 from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
 from orderfleet.contracts.status import OrderStatus, Step
@@ -91,12 +92,20 @@ class Orderfleet:
         )
 
     async def order(self, order_id: str) -> None:
-        await self._orders.start(self.input(order_id))
+        await self._start(order_id)
         handle: WorkflowHandle[Any, OrderStatus] = self.client.get_workflow_handle(
             names.order_workflow_id(order_id), result_type=OrderStatus
         )
         status = await handle.result()
         assert status.step is Step.SHIPPED, f"{order_id} ended {status.step}"
+
+    async def _start(self, order_id: str) -> None:
+        while True:
+            try:
+                await self._orders.start(self.input(order_id))
+            except TemporalUnavailable:
+                continue  # a thousand at once wait longer than one call does; the same start again is the same order
+            return
 
     def workflows(self, order_id: str) -> list[str]:
         return [names.order_workflow_id(order_id), names.shipment_id(order_id, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import WithSerializationContext, WorkflowSerializationContext
 
 from orderfleet.contracts.order import Address, Item, OrderInput
 from orderfleet.runtime.converter import DATA_CONVERTER, SharedPydanticConverter
@@ -17,6 +18,9 @@ async def test_payloads_are_those_of_the_sdk() -> None:
     assert await DATA_CONVERTER.decode(theirs[:1], [OrderInput]) == [ORDER]
 
 
-def test_converters_share_their_parts() -> None:
+def test_converters_share_their_parts_and_are_their_own_in_every_context() -> None:
     first, second = SharedPydanticConverter(), SharedPydanticConverter()
-    assert list(first.converters.values()) == list(second.converters.values())
+    assert first.converters is second.converters
+    context = WorkflowSerializationContext(namespace="default", workflow_id="order-1")
+    assert not any(isinstance(part, WithSerializationContext) for part in first.converters.values())
+    assert DATA_CONVERTER.with_context(context) is DATA_CONVERTER

@@ -7,6 +7,9 @@ from datetime import timedelta
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
@@ -16,6 +19,7 @@ from orderfleet.contracts.errors import PaymentRefused, ProviderUnavailable, Sto
 from orderfleet.contracts.status import Step
 from orderfleet.telemetry.calls import CallMetrics
 from orderfleet.telemetry.catalog import ORDER_DURATION
+from orderfleet.telemetry.database import DatabaseMetrics
 from orderfleet.telemetry.operator import OperatorMetrics
 from orderfleet.telemetry.record import RecordMetrics
 from orderfleet.telemetry.steps import StepMetrics
@@ -79,6 +83,31 @@ def test_provider_calls_are_counted_by_outcome(error, outcome):
             pass
     name = "orderfleet_provider_call_duration_seconds_count"
     assert samples(name) == samples(name, provider="payments", call="charge", outcome=outcome) == 1
+
+
+def test_statements_are_spans_in_traces_that_are_kept_and_measured_in_all(monkeypatch):
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr("orderfleet.telemetry.database.TRACER", provider.get_tracer("test"))
+    database = DatabaseMetrics(1)
+    with added() as samples:
+        with within_trace(0xDEF, kept=False), database.operation("record") as operation:
+            operation.connected()
+        with database.operation("record") as operation:
+            operation.connected()
+        with within_trace(0xABC, kept=True):
+            with database.operation("record") as operation:
+                operation.connected()
+            with pytest.raises(StoreUnavailable), database.operation("orders"):
+                raise StoreUnavailable("away")
+    name = "orderfleet_database_operation_duration_seconds_count"
+    assert (samples(name, outcome="ok"), samples(name, outcome="unavailable")) == (3, 1)
+    assert samples("orderfleet_database_pool_waiting") == samples("orderfleet_database_pool_in_use") == 0
+    good, failed = spans.get_finished_spans()
+    assert (good.name, good.context.trace_id, good.parent.span_id) == ("SQL record", 0xABC, 1)
+    assert (failed.name, failed.attributes["error.type"]) == ("SQL orders", "StoreUnavailable")
+    assert not failed.status.is_ok
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import time
 import uuid
 from uuid import UUID
@@ -71,6 +73,16 @@ def test_spans_for_a_receiver_that_is_away_are_kept_up_to_a_bound_and_nobody_wai
     assert len(processor._batch_processor._queue) <= QUEUE
     processor._batch_processor._queue.clear()
     provider.shutdown()
+
+
+def test_nothing_of_grpc_is_loaded_before_the_first_span():
+    code = """
+import sys
+from orderfleet.telemetry.export import make_provider
+make_provider("127.0.0.1:1", "test", environment="local", ratio=1)
+assert "grpc" not in sys.modules
+"""
+    subprocess.run((sys.executable, "-c", code), check=True, timeout=60)
 
 
 def test_trouble_is_told_once_a_minute():

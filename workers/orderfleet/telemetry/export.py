@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
@@ -100,11 +99,41 @@ class OncePerMinute(logging.Filter):
         return True
 
 
+class LateExporter(SpanExporter):
+    """Sends to an OTLP receiver over gRPC, which it loads with the first spans, in the thread that sends them.
+
+    A worker would wait for that before its first task otherwise: it is 6 % of the CPU that its imports take.
+
+    Args:
+        endpoint: of the receiver, with a scheme; TLS for https.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._exporter: SpanExporter | None = None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send the spans."""
+        if self._exporter is None:
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+            self._exporter = OTLPSpanExporter(endpoint=self._endpoint, timeout=TIMEOUT)
+        return self._exporter.export(spans)
+
+    def shutdown(self) -> None:
+        """End what was begun."""
+        if self._exporter is not None:
+            self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held here."""
+        return self._exporter is None or self._exporter.force_flush(timeout_millis)
+
+
 def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -> TracerProvider:
     """The provider of a role's spans; it connects in a thread of its own."""
     for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
         logging.getLogger(name).addFilter(OncePerMinute())
-    exporter = OTLPSpanExporter(endpoint=_with_scheme(endpoint), timeout=TIMEOUT)  # TLS for https
     provider = TracerProvider(
         resource=resource(role, environment),
         sampler=ParentBased(KeptShare(ratio)),
@@ -112,7 +141,10 @@ def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -
         shutdown_on_exit=False,
     )
     processor = BatchSpanProcessor(
-        Discreet(exporter), max_queue_size=QUEUE, schedule_delay_millis=DELAY * 1000, max_export_batch_size=512
+        Discreet(LateExporter(_with_scheme(endpoint))),
+        max_queue_size=QUEUE,
+        schedule_delay_millis=DELAY * 1000,
+        max_export_batch_size=512,
     )
     provider.add_span_processor(processor)
     return provider
