@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +39,17 @@ def test_every_object_is_valid(helm, kubernetes):
     kubernetes.kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", input=definition)
 
 
+def established(kubernetes, name):
+    """Wait until a definition is served; `kubectl wait` itself fails while there are no conditions yet."""
+    end = time.monotonic() + 60
+    while True:
+        status = json.loads(kubernetes.kubectl("get", name, "-o", "json"))["status"]
+        if any(each["type"] == "Established" and each["status"] == "True" for each in status.get("conditions") or ()):
+            return
+        assert time.monotonic() < end, status
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_every_object_of_another_products_kind_is_valid(helm, kubernetes):
     for file in files():
@@ -44,8 +57,7 @@ def test_every_object_of_another_products_kind_is_valid(helm, kubernetes):
         # Some come with an empty status, which `wait` can't read until the server has written its own.
         definition.pop("status", None)
         kubernetes.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump(definition))
-        name = f"crd/{definition['metadata']['name']}"
-        kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=50s", name)
+        established(kubernetes, f"crd/{definition['metadata']['name']}")
     objects = [each for each in rendered(helm) if each["kind"] in OPTIONAL_KINDS]
     assert {each["kind"] for each in objects} == OPTIONAL_KINDS
     taken(kubernetes, objects)

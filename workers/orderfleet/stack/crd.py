@@ -7,10 +7,11 @@ never hold a definition of its own.
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from orderfleet.stack import paths
-from orderfleet.stack.errors import StackError
+from orderfleet.stack.errors import PartFailed, StackError
 from orderfleet.stack.launch import run_job
 from orderfleet.stack.processes import Command
 
@@ -35,8 +36,19 @@ def apply(kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Ev
     if not files.is_dir():
         raise StackError(f"{files} is missing; the stack runs from a checkout")
     # Forced: whoever edited a definition by hand on a local server wants the checkout's back.
-    apply_files = ("apply", "--server-side", "--force-conflicts", "-f", str(files))
+    _kubectl(("apply", "--server-side", "--force-conflicts", "-f", str(files)), kubectl, kubeconfig, folder, cancelled)
     wait = ("wait", "--for=condition=Established", f"--timeout={_ESTABLISHED_SECONDS}s", "-f", str(files))
-    for arguments in (apply_files, wait):
-        command = Command((str(kubectl), "--kubeconfig", str(kubeconfig), *arguments), folder)
-        run_job(CRD, command, folder, cancelled)
+    deadline = time.monotonic() + _ESTABLISHED_SECONDS
+    while True:
+        try:
+            return _kubectl(wait, kubectl, kubeconfig, folder, cancelled)
+        except PartFailed:
+            # kubectl fails at once where the server has not written the definition's first conditions yet.
+            if time.monotonic() > deadline:
+                raise
+
+
+def _kubectl(
+    arguments: tuple[str, ...], kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Event | None
+) -> None:
+    run_job(CRD, Command((str(kubectl), "--kubeconfig", str(kubeconfig), *arguments), folder), folder, cancelled)

@@ -1,0 +1,35 @@
+"""The definitions are brought to a server that is not quite there yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from orderfleet.stack import crd
+from orderfleet.stack.errors import PartFailed
+
+
+def kubectl(folder, waits):
+    """A kubectl whose `wait` fails so many times, as the real one does where a definition has no conditions yet."""
+    program = folder / "kubectl"
+    program.write_text(
+        f"""#!/bin/sh
+case "$*" in
+*wait*)
+    echo x >> {folder}/waits
+    [ $(wc -l < {folder}/waits) -gt {waits} ] || {{ echo ".status.conditions accessor error" >&2; exit 1; }};;
+esac
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_definition_without_conditions_is_waited_for(tmp_path):
+    crd.apply(kubectl(tmp_path, waits=2), tmp_path / "kubeconfig", tmp_path)
+    assert (tmp_path / "waits").read_text().count("x") == 3
+
+
+def test_definition_that_is_never_served_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(crd, "_ESTABLISHED_SECONDS", 0)
+    with pytest.raises(PartFailed, match="accessor error"):
+        crd.apply(kubectl(tmp_path, waits=10_000), tmp_path / "kubeconfig", tmp_path)
