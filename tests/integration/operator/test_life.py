@@ -213,10 +213,10 @@ async def test_order_can_be_waited_for_and_looked_at(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
-        await shop.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", f"ofo/{name}", "--timeout=20s")
-        await shop.kubectl("wait", "--for=condition=Accepted", f"ofo/{name}", "--timeout=5s")
+        await shop.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", f"ofo/{name}", "--timeout=50s")
+        await shop.kubectl("wait", "--for=condition=Accepted", f"ofo/{name}", "--timeout=50s")
         await shop.patch(name, approved=True)
-        await shop.kubectl("wait", "--for=condition=Ready", f"orders.orderfleet.dev/{name}", "--timeout=20s")
+        await shop.kubectl("wait", "--for=condition=Ready", f"orders.orderfleet.dev/{name}", "--timeout=50s")
     head, line = (await shop.kubectl("get", "ofo", name)).splitlines()
     assert head.split() == ["NAME", "STEP", "PAYMENT", "TRACKING", "AGE"]
     assert line.split()[:4] == [name, "shipped", "CHARGED", f"track-ship-{name}"]

@@ -49,7 +49,7 @@ async def test_an_order_that_hangs_in_deletion_goes(api, kubernetes):
     held(kubernetes, "release-hangs", FINALIZER)
     kubernetes.kubectl("delete", "ofo", "release-hangs", "--wait=false")
     await release_orders(api, [kubernetes.namespace])
-    kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=10s")
+    kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=50s")
 
 
 async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
