@@ -1,12 +1,13 @@
-"""A fleet on a clock that skips, whose workers can be stopped and started while their orders go on, and
-what is to be read of an order from outside: its trail, its money, its parcels, its histories."""
+"""A fleet on a clock that skips, the store that goes away when it is told to, and the histories of an order."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 from fleet import Fleet, Provider, TestCarrier, fleet
+from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
@@ -78,14 +79,19 @@ class Yard:
             record=self.outage.record,
             provider=self.provider,
             carrier=self.carrier,
-            # Nobody waits for a worker that is gone, and each workflow task replays what was before it.
-            cached_workflows=0,
         )
         self._fleet = await self._working.enter_async_context(made)
 
     async def close(self) -> None:
         """Stop both workers, whatever they hold."""
         await self._working.aclose()
+
+    async def pass_time(self, passed: timedelta) -> None:
+        """Skip; what falls due meanwhile is done on the way, which takes the time it takes."""
+        service = self.environment.client.service_client.test_service
+        asked = SleepRequest()
+        asked.duration.FromTimedelta(passed)
+        await service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
     async def histories(self, status: OrderStatus) -> list[WorkflowHistory]:
         """Every run of the order's workflows."""

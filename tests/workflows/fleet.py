@@ -253,11 +253,9 @@ async def fleet(
     faults: str = "",
     provider: Any = None,
     carrier: Any = None,
-    cached_workflows: int = 1000,
 ) -> AsyncIterator[Fleet]:
     """Run both workers until the context closes, on test doubles unless adapters are given."""
     settings = Settings(
-        worker_cached_workflows=cached_workflows,
         orders_task_queue=orders_queue,
         shipping_task_queue=shipping_queue,
         drain_timeout=timedelta(seconds=1),

@@ -38,7 +38,8 @@ class WorkerSettings(Group):
     )
     worker_activity_slots: int = Field(default=100, ge=1, description="Activities a worker runs at once.")
     worker_workflow_slots: int = Field(default=200, ge=2, description="Workflow tasks a worker handles at once.")
-    worker_cached_workflows: int = Field(default=1000, ge=0, description="Workflows a worker keeps in memory.")
+    # Without a cache the SDK drops local activities that are under way as a workflow is put aside (sdk-rust #1304).
+    worker_cached_workflows: int = Field(default=1000, ge=1, description="Workflows a worker keeps in memory.")
     temporal_metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of the SDK's own Prometheus metrics in a worker; 0 is off."
     )

@@ -1,0 +1,14 @@
+"""Settings of the workers that are refused."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from orderfleet.runtime.settings import Settings
+
+
+def test_a_worker_without_a_cache_is_refused() -> None:
+    """Orders use local activities, which the SDK loses without one."""
+    with pytest.raises(ValidationError, match="worker_cached_workflows"):
+        Settings(worker_cached_workflows=0)
