@@ -39,7 +39,12 @@ PRODUCT = {
     "fullnameOverride": "orderfleet",
     "image": {"repository": "orderfleet", "tag": pictures.PRODUCT.partition(":")[2]},
     # Slow enough that something is always under way when a pod goes.
-    "settings": {"ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db", "ORDERFLEET_SIMULATED_LATENCY": "300ms"},
+    "settings": {
+        "ORDERFLEET_SIMULATED_LEDGER": "/ledger/books.db",
+        "ORDERFLEET_SIMULATED_LATENCY": "300ms",
+        # A loaded machine may keep a provider from its answer three times in a row, which rightly fails an order.
+        "ORDERFLEET_STEP_ATTEMPTS": 10,
+    },
     "encryption": {"keysSecret": "keys", "keyId": "k1"},
     "codec": {"enabled": True},
     "database": {"urlSecret": {"name": "record-runtime"}},
