@@ -142,7 +142,8 @@ class Customers:
         gone = Act.DELETE in {before for before, _outcome, _again in self.told[wish.order_id].changes}
         if status in {200, 202}:
             return Outcome.QUEUED, again
-        if status == 422 or (status == 404 and (gone or (again and act is Act.DELETE))):
+        # A DELETE is asked again by the HTTP library itself, untold, when its connection breaks off at the answer.
+        if status == 422 or (status == 404 and (gone or act is Act.DELETE)):
             return Outcome.REFUSED, again
         self.told[wish.order_id].problems.append(f"{act} was answered {status}: {answer}")
         return Outcome.UNKNOWN, again
