@@ -20,7 +20,6 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(QUICK, max_examples=60, stateful_step_count=12, derandomize=False, print_blob=True)
 
 
 async def play(yard: Yard, how: settings) -> None:
@@ -29,11 +28,6 @@ async def play(yard: Yard, how: settings) -> None:
     await asyncio.to_thread(run_state_machine_as_test, machine, settings=how)
 
 
+@pytest.mark.slow
 async def test_orders_end_as_the_model_says(yard: Yard) -> None:
     await play(yard, QUICK)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-async def test_many_orders_end_as_the_model_says(yard: Yard) -> None:
-    await play(yard, LONG)

@@ -52,6 +52,9 @@ _AWAY = frozenset(
     }
 )
 
+_FULL_RUN = "exceeded workflow execution limit"
+"""What the server says of a run that has taken all the signals it may."""
+
 
 @contextmanager
 def translated(order_id: str) -> Iterator[None]:
@@ -63,6 +66,9 @@ def translated(order_id: str) -> Iterator[None]:
             raise OrderNotFound(f"there is no running workflow for order {order_id!r}") from error
         if error.status in _AWAY:
             raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r}: {error.message}") from error
+        if error.status is RPCStatusCode.INVALID_ARGUMENT and _FULL_RUN in error.message:
+            # A stream of signals without a pause keeps the workflow from continuing as new.
+            raise TemporalUnavailable(f"order {order_id!r} has more changes than it can take; wait a moment") from error
         raise
     except RuntimeError as error:
         # What the SDK raises at the first call of a client that connects when it is needed.

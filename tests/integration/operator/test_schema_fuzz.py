@@ -1,0 +1,127 @@
+"""Random Orders, right and wrong, at the real API server: what it admits the operator can read and start, or the
+order's own validation names the field; what it refuses it refuses with the field. Nothing raises anything else."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+from shop import ADDRESS, manifest
+
+from orderfleet.operator.order_input import declaration, order_input
+from orderfleet.operator.resource import OrderResource
+from orderfleet.orders.validation import problems
+from orderfleet.runtime.settings import Settings
+
+ORDERS = 150
+SEED = 28
+TEXTS = [
+    "",
+    " ",
+    "a",
+    "Zoë",
+    "\u202e",
+    "\x00",
+    "a" * 129,
+    "a" * 400,
+    "☃" * 64,
+    "-",
+    "..",
+    "0",
+    "null",
+    "<b>",
+    "a b",
+    "\n",
+]
+TIMES = [
+    "",
+    "0s",
+    "1ms",
+    "250ms",
+    "1h30m",
+    "24h",
+    "9999999h",
+    "1.5h",
+    "-1s",
+    "1d",
+    "\u0661h",
+    "1h 1m",
+    "00001s",
+    "99999999999h",
+]
+PRICES = [
+    "0",
+    "0.0001",
+    "9999999999.9999",
+    "10000000000",
+    "1e3",
+    "-1",
+    "NaN",
+    "Infinity",
+    "1.",
+    ".5",
+    "1.00000",
+    "\uff11",
+    "",
+]
+NUMBERS = [0, 1, -1, 1000000, 1000001, 2**31, 2**63 - 1, 1.5, 1e20]
+ANYTHING = [None, True, False, [], {}, "x", 7]
+
+
+def mutated(pick: random.Random) -> dict[str, Any]:
+    """A right spec with one to three places changed."""
+    spec: dict[str, Any] = {"items": [{"sku": "tea", "qty": 1, "price": "2.50"}], "address": dict(ADDRESS)}
+    text, time = (lambda: pick.choice(TEXTS)), (lambda: pick.choice(TIMES))
+    changes = [
+        lambda: spec["items"][0].update(sku=text()),
+        lambda: spec["items"][0].update(qty=pick.choice([*NUMBERS, *ANYTHING])),
+        lambda: spec["items"][0].update(price=pick.choice([*PRICES, *ANYTHING])),
+        lambda: spec["items"].append(pick.choice([{"sku": "b", "qty": 2}, {"sku": "b"}, {}, "x", None])),
+        lambda: spec["address"].update({pick.choice(list(ADDRESS)): pick.choice([text(), *ANYTHING])}),
+        lambda: spec.update(orderId=text()),
+        lambda: spec.update(paymentId=text()),
+        lambda: spec.update(currency=pick.choice(["USD", "XXX", "JPY", "usd", "\uff35\uff33\uff24", text()])),
+        lambda: spec.update(customer={"name": text(), "email": pick.choice(["a@b.c", "@", text()])}),
+        lambda: spec.update(review={"mode": pick.choice(["auto", "manual", "x"]), "timeout": time()}),
+        lambda: spec.update(review={"onTimeout": pick.choice(["approve", "cancel", ""]), "timeout": time()}),
+        lambda: spec.update(deadline=time()),
+        lambda: spec.update(delivery={"confirm": pick.choice(ANYTHING), "timeout": time()}),
+        lambda: spec.update(approved=pick.choice(ANYTHING), cancel=pick.choice([True, False])),
+        lambda: spec.update(cancel=True, cancelReason=text()),
+        lambda: spec.update(deletionPolicy=pick.choice(["Cancel", "Orphan", "Keep"])),
+    ]
+    for change in pick.sample(changes, pick.randint(1, 3)):
+        if isinstance(spec["items"][0], dict):
+            change()
+    return spec
+
+
+def documents(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON documents of a text, one after the other, or those of a list of them."""
+    decoder = json.JSONDecoder()
+    while text := text.strip():
+        document, end = decoder.raw_decode(text)
+        yield from document.get("items", [document])
+        text = text[end:]
+
+
+def test_schema_and_operator_agree(kubernetes):
+    pick = random.Random(SEED)
+    made = {f"fuzz-{number}": manifest(f"fuzz-{number}", **mutated(pick)) for number in range(ORDERS)}
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(made.values())})
+    told: subprocess.CompletedProcess[str] = kubernetes._run(
+        ("create", "--validate=false", "--dry-run=server", "-o", "json", "-f", "-"), listed
+    )
+    admitted = {body["metadata"]["name"]: body for body in documents(told.stdout)}
+    assert ORDERS / 10 < len(admitted) < ORDERS * 9 / 10, told.stderr
+    for name, body in admitted.items():
+        order = OrderResource.model_validate(body)
+        assert declaration(order).address == order.spec.address
+        # Currencies are the one thing that a schema does not list.
+        assert {problem.partition(":")[0] for problem in problems(order_input(order, Settings()))} <= {"currency"}, name
+    complaints = [line for line in told.stderr.splitlines() if "fuzz-" in line]
+    assert len(complaints) == ORDERS - len(admitted)
+    assert all("spec." in complaint for complaint in complaints)

@@ -1,0 +1,73 @@
+"""One order that gets 10,000 signals while it waits: none is lost, and no run's history grows without end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
+
+from fleet import ADDRESS, Fleet, fleet
+
+from orderfleet.client import TemporalUnavailable
+from orderfleet.contracts.status import Step
+
+SIGNALS = 10_000
+AT_ONCE = 50
+PER_RUN = 1000
+EVENTS_OF_A_RUN = 50_000
+"""Temporal ends a workflow whose run has more."""
+
+
+@pytest.fixture
+async def running(temporal_client, postgres_url, task_queues) -> AsyncIterator[Fleet]:
+    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+async def test_an_order_takes_ten_thousand_signals_with_a_bounded_history(running: Fleet) -> None:
+    order = running.order("many-1")
+    assert order.policy.changes_per_run == PER_RUN
+    handle = await running.start(order)
+    left = iter(range(SIGNALS))
+
+    async def tell(signal: str, *args: Any) -> None:
+        """As a caller does who is told to wait a moment."""
+        while True:
+            with contextlib.suppress(TemporalUnavailable):
+                await running.client.signal("many-1", signal, args)
+                return
+            await asyncio.sleep(0.5)
+
+    async def send() -> None:
+        for number in left:
+            await tell("update_address", ADDRESS.model_copy(update={"street": f"{number} Long St"}))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(send())
+    last = ADDRESS.model_copy(update={"street": "the last one"})
+    await tell("update_address", last)
+    await tell("approve")
+    async with asyncio.timeout(1200):
+        status = await handle.result()
+    assert (status.step, status.address) == (Step.SHIPPED, last)
+    rows = await running.database.fetch("select count(*) from events where kind = 'address_changed'")
+    assert rows[0][0] == SIGNALS + 1
+
+    lengths, run_id = [], handle.first_execution_run_id
+    while run_id:
+        history = await running.temporal.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
+        lengths.append(len(history.events))
+        run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    assert len(lengths) > 1
+    assert max(lengths) < EVENTS_OF_A_RUN, lengths
+    print(f"\n{SIGNALS} signals: {len(lengths)} runs of at most {max(lengths)} events")
