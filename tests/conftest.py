@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -34,6 +35,11 @@ class TaskQueues:
 
     orders: str
     shipping: str
+
+
+# How long an example takes is the machine's matter: one that stands still would fail any of them.
+settings.register_profile("orderfleet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("orderfleet")
 
 
 def pytest_configure(config: pytest.Config) -> None:
