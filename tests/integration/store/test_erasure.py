@@ -121,12 +121,22 @@ async def test_old_orders_lose_their_trail_batch_by_batch_and_keep_their_id(shop
     assert await shop.events(running), "an order that runs is left alone"
 
 
-async def test_an_order_whose_money_is_not_settled_is_not_pruned(shop: Fleet, postgres_url: str) -> None:
+@pytest.mark.parametrize(
+    ("payment", "step"), [("REFUNDING", "shipped"), ("CHARGED", "canceled"), ("CHARGED", "failed")]
+)
+async def test_an_order_whose_money_is_not_settled_is_neither_pruned_nor_erased(
+    shop: Fleet, postgres_url: str, payment: str, step: str
+) -> None:
+    """A refund is owed from the end on, also before it has begun."""
     order_id = await shipped(shop)
     connection = await asyncpg.connect(postgres_url)
-    await connection.execute("update payments set status = 'REFUNDING' where order_id = $1", order_id)
+    await connection.execute("update payments set status = $2 where order_id = $1", order_id, payment)
+    await connection.execute("update orders set step = $2 where order_id = $1", order_id, step)
     await connection.close()
-    assert [count async for count in prune(postgres_url, datetime.now(UTC) + timedelta(minutes=1))] == []
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    assert await prunable(postgres_url, now) == 0
+    assert [count async for count in prune(postgres_url, now)] == []
+    assert await erase(postgres_url, EMAIL) == Erased((), (order_id,))
     assert await shop.events(order_id)
 
 
