@@ -69,7 +69,7 @@ audit: audit-tools ## known vulnerabilities of what is locked; needs the network
 
 audit-tools: venv
 	@$(BIN)/uv venv --quiet --allow-existing .venv/audit
-	@$(BIN)/uv pip install --quiet --require-hashes --python .venv/audit/bin/python -r $(AUDIT)/requirements.lock
+	@$(BIN)/uv pip install --quiet --system-certs --require-hashes --python .venv/audit/bin/python -r $(AUDIT)/requirements.lock
 
 # The environment and the tools don't need each other, so both are made at the same time.
 ready:
