@@ -1,10 +1,26 @@
+CREATE FUNCTION public.money_owed(of_step text, payment text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select payment in ('INIT', 'REFUNDING') or payment = 'CHARGED' and of_step in ('canceled', 'failed')
+$$;
+
 CREATE FUNCTION public.order_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
+    if tg_op = 'UPDATE' and new.version is null then
+        return old;
+    end if;
     new.version := case tg_op when 'INSERT' then 1 else old.version + 1 end;
     new.changed_xid := pg_current_xact_id();
     new.updated_at := now();
+    new.owes := false;
+    if money_owed(new.step, 'CHARGED') then
+        new.owes := exists (
+            select from payments
+            where payment_id = new.payment_id and order_id = new.order_id and money_owed(new.step, status)
+        );
+    end if;
     perform pg_notify('orderfleet_orders', '');
     return new;
 end;
@@ -119,6 +135,7 @@ CREATE TABLE public.orders (
     deadline_at timestamp with time zone,
     erased_at timestamp with time zone,
     pruned_at timestamp with time zone,
+    owes boolean DEFAULT false NOT NULL,
     CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
 );
 
@@ -134,6 +151,26 @@ CREATE TABLE public.payments (
     CONSTRAINT payments_amount_check CHECK ((amount >= (0)::numeric)),
     CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'CHARGED'::text, 'FAILED'::text, 'VOIDED'::text, 'REFUNDING'::text, 'REFUNDED'::text])))
 );
+
+CREATE VIEW public.owed_payments AS
+ SELECT payments.payment_id,
+    payments.order_id,
+    payments.status,
+    payments.amount,
+    payments.currency,
+    payments.updated_at AS since
+   FROM public.payments
+  WHERE (payments.status = ANY (ARRAY['INIT'::text, 'REFUNDING'::text]))
+UNION ALL
+ SELECT p.payment_id,
+    o.order_id,
+    p.status,
+    p.amount,
+    p.currency,
+    GREATEST(p.updated_at, o.completed_at) AS since
+   FROM (public.orders o
+     JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
+  WHERE (o.owes AND (p.status <> ALL (ARRAY['INIT'::text, 'REFUNDING'::text])) AND public.money_owed(o.step, p.status));
 
 CREATE TABLE public.shipments (
     shipment_id text NOT NULL,
@@ -221,6 +258,8 @@ CREATE INDEX orders_of_customer ON public.orders USING btree (lower(customer_ema
 CREATE INDEX orders_of_customer_and_step ON public.orders USING btree ((((step || ' '::text) || lower(customer_email))), created_at, order_id) WHERE (customer_email <> ''::text);
 
 CREATE INDEX orders_of_step ON public.orders USING btree (step, created_at, order_id);
+
+CREATE INDEX orders_owing ON public.orders USING btree (order_id) WHERE owes;
 
 CREATE INDEX orders_to_prune ON public.orders USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (pruned_at IS NULL));
 

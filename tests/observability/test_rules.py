@@ -168,6 +168,7 @@ CASES = [
     Case("OrderfleetStepFailing", failing("ProviderUnavailable", 25), failing("ProviderUnavailable", 26)),
     Case("OrderfleetOrdersNotMoving", {AT_RECEIVE % "receive": steady(600)}, {AT_RECEIVE % "validate": steady(601)}),
     Case("OrderfleetRefundStuck", age("refunding", 900), age("refunding", 901)),
+    Case("OrderfleetRefundStuck", age("charged", 900), age("charged", 901)),
     Case("OrderfleetPaymentStuck", age("init", 900), age("init", 901)),
     Case("OrderfleetFeedBehind", always(orderfleet_feed_lag_seconds=30), always(orderfleet_feed_lag_seconds=31)),
     Case("OrderfleetOperatorStuck", operator(5, 1), operator(5, 0)),

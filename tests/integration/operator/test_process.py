@@ -113,7 +113,7 @@ async def test_operator_exposes_what_it_does(shop, workers, tmp_path):
     assert 4 <= patches <= samples("orderfleet_operator_reconcile_api_calls_sum")
     assert samples("orderfleet_feed_changes_total") >= 2
     assert samples.labels("orderfleet_open_orders", "step") >= {"manual_review", "charge", "shipping"}
-    assert samples.labels("orderfleet_open_payment_oldest_seconds", "status") == {"init", "refunding"}
+    assert samples.labels("orderfleet_open_payment_oldest_seconds", "status") == {"init", "charged", "refunding"}
     assert samples.labels("orderfleet_queue_backlog", "kind") == {"workflow", "activity"}
     assert 0 <= samples("orderfleet_feed_lag_seconds") < 15
     assert samples("orderfleet_database_operation_duration_seconds_count", operation="orders", outcome="ok") >= 1

@@ -40,6 +40,17 @@ class PaymentStatus(StrEnum):
     REFUNDED = "REFUNDED"
 
 
+def money_owed(step: Step, payment: PaymentStatus | None) -> bool:
+    """Whether something is owed for an order at this step: its payment's outcome, or the rest of a refund.
+
+    A refund is owed from the end on, also while it has not begun and the payment still stands charged. In the
+    record the function of this name (migration 0006) is the same.
+    """
+    if payment is PaymentStatus.CHARGED:
+        return step in {Step.CANCELED, Step.FAILED}
+    return payment in {PaymentStatus.INIT, PaymentStatus.REFUNDING}
+
+
 class ShipmentStatus(StrEnum):
     """Where a shipment stands."""
 
@@ -119,10 +130,5 @@ class OrderStatus(Contract):
 
     @property
     def settled(self) -> bool:
-        """Whether it came to its end and owes nothing back: nothing of it will change any more.
-
-        A refund is owed from the end on, also while it has not begun and the payment still stands charged.
-        """
-        undone = self.step in {Step.CANCELED, Step.FAILED}
-        owed = {PaymentStatus.CHARGED, PaymentStatus.REFUNDING} if undone else {PaymentStatus.REFUNDING}
-        return self.ended and self.payment.status not in owed
+        """Whether it came to its end and nothing is owed for it: nothing of it will change any more."""
+        return self.ended and not money_owed(self.step, self.payment.status)

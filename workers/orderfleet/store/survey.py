@@ -17,7 +17,7 @@ class RecordSurvey:
         self._database = database
 
     async def take(self) -> list[Waiting]:
-        """Unfinished orders by step, those past their deadline, payments in INIT and REFUNDING; one round trip.
+        """Unfinished orders by step, those past their deadline, what is owed by its payment's status; one round trip.
 
         Raises:
             StoreUnavailable: Postgres is away or too slow.

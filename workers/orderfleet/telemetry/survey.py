@@ -20,7 +20,7 @@ from orderfleet.telemetry.catalog import (
 )
 
 _STEPS = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING)
-_STATUSES = (PaymentStatus.INIT, PaymentStatus.REFUNDING)
+_STATUSES = (PaymentStatus.INIT, PaymentStatus.CHARGED, PaymentStatus.REFUNDING)
 
 _SHOWN = (
     *(OPEN_ORDERS, OPEN_ORDER_OLDEST, OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST),

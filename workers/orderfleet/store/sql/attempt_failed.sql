@@ -21,8 +21,8 @@ set
     retries = case
         when completed_at is not null and not exists (
             select from payments
-            where payments.payment_id = orders.payment_id
-            and (status = 'REFUNDING' or status = 'CHARGED' and orders.step in ('canceled', 'failed'))
+            where payments.payment_id = orders.payment_id and payments.order_id = orders.order_id
+                and money_owed(orders.step, payments.status)
         )
         then retries
         else retries || jsonb_build_object($2::text, greatest(coalesce((retries ->> $2::text)::integer, 0), $3::integer))

@@ -4,8 +4,8 @@ with chosen as (
     select order_id from orders
     where completed_at < $1 and pruned_at is null and not exists (
         select from payments
-        where payments.order_id = orders.order_id
-            and (status in ('INIT', 'REFUNDING') or status = 'CHARGED' and orders.step in ('canceled', 'failed'))
+        where payments.payment_id = orders.payment_id and payments.order_id = orders.order_id
+            and money_owed(orders.step, payments.status)
     )
     order by completed_at
     limit $2

@@ -11,7 +11,9 @@ with given as (
     set run_id = case
         when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then excluded.run_id
         else orders.run_id
-    end
+    end,
+    -- No version says that nothing changed; what there is to change comes with a progress that is new.
+    version = case when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then orders.version end
     where orders.first_run_id = excluded.first_run_id
     returning order_id, owner, first_run_id
 )

@@ -30,9 +30,9 @@ OVERDUE_ORDER_OLDEST = gauge(
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
-    "Payments in the record whose result is still owed, counted every 15 s.",
+    "Payments in the record of which something is owed, counted every 15 s; `charged`: a refund that hasn't begun.",
     OPERATOR_ONLY,
-    status=values("init", "refunding"),
+    status=values("init", "charged", "refunding"),
 )
 OPEN_PAYMENT_OLDEST = gauge(
     "orderfleet_open_payment_oldest_seconds",
