@@ -84,6 +84,22 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.tell_events(of_order text, told jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+    added bigint;
+begin
+    insert into events (order_id, key, kind, step, at, detail)
+    select of_order, line ->> 'key', line ->> 'kind', line ->> 'step', (line ->> 'at')::timestamptz, line -> 'detail'
+    from jsonb_array_elements(told) with ordinality as told_line (line, number)
+    order by number
+    on conflict (order_id, key) do nothing;
+    get diagnostics added = row_count;
+    return added;
+end;
+$$;
+
 CREATE TABLE public.events (
     order_id text NOT NULL,
     id bigint NOT NULL,

@@ -5,14 +5,8 @@ with locked as materialized (
     select order_id from orders where order_id = $1 for no key update
 ),
 
-told as (
-    insert into events (order_id, key, kind, step, at, detail)
-    select
-        order_id, $5::jsonb ->> 'key', $5::jsonb ->> 'kind', $5::jsonb ->> 'step',
-        ($5::jsonb ->> 'at')::timestamptz, $5::jsonb -> 'detail'
-    from locked
-    on conflict (order_id, key) do nothing
-    returning order_id
+told as materialized (
+    select order_id, tell_events(order_id, jsonb_build_array($5::jsonb)) as added from locked
 )
 
 update orders
@@ -28,4 +22,4 @@ set
         else retries || jsonb_build_object($2::text, greatest(coalesce((retries ->> $2::text)::integer, 0), $3::integer))
     end
 from told
-where orders.order_id = told.order_id
+where orders.order_id = told.order_id and told.added > 0

@@ -4,13 +4,8 @@ with unfinished as materialized (
     select order_id from orders where order_id = $1 and completed_at is null for no key update
 ),
 
-told as (
-    insert into events (order_id, key, kind, step, at, detail)
-    select
-        order_id, $4::jsonb ->> 'key', $4::jsonb ->> 'kind', $4::jsonb ->> 'step',
-        ($4::jsonb ->> 'at')::timestamptz, $4::jsonb -> 'detail'
-    from unfinished
-    on conflict (order_id, key) do nothing
+told as materialized (
+    select order_id, tell_events(order_id, jsonb_build_array($4::jsonb)) from unfinished
 )
 
 update orders
@@ -19,6 +14,6 @@ set
     last_error = $3,
     completed_at = now(),
     recorded_seq = 9223372036854775807
-from unfinished
-where orders.order_id = unfinished.order_id
+from told
+where orders.order_id = told.order_id
 returning orders.completed_at - orders.created_at as lasted
