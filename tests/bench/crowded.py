@@ -28,12 +28,14 @@ from orderfleet.store.statements import statement
 _FILL = (
     """insert into orders select 'old-' || n, 'order-old-' || n, 'r', 'r', 'shop/old-' || n, '', '', '', '',
        '[]', '{}', 'pay-old-' || n, 1, 'USD', 'shipped', true, false, null, null, null, '{}', '{}', 1, 1,
-       pg_current_xact_id(), now() - n * interval '1 second', now(), now() from generate_series($1::int, $2::int) n""",
+       pg_current_xact_id(), now() - n * interval '1 second', now(), now(), null, null, null, false,
+       date_trunc('month', now() - n * interval '1 second') from generate_series($1::int, $2::int) n""",
     """insert into payments select 'pay-old-' || n, 'old-' || n, 'CHARGED', 1, 'USD', 'ref'
        from generate_series($1::int, $2::int) n""",
     """insert into shipments select 'shipping-old-' || n || '-1', 'old-' || n, 1, 'dispatched', 'c', 't', 1
        from generate_series($1::int, $2::int) n""",
-    """insert into events (order_id, key, kind, step, at) select 'old-' || n, kind, kind, 'shipped', now()
+    """insert into events (order_id, key, kind, step, at, month) select 'old-' || n, kind, kind, 'shipped', now(),
+       date_trunc('month', now() - n * interval '1 second')
        from generate_series($1::int, $2::int) n,
        unnest('{received,validated,approved,charge_started,charged,package_prepared,dispatched,shipped}'::text[]) kind
        order by n""",

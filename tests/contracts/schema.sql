@@ -1,3 +1,60 @@
+CREATE FUNCTION public.add_event_month(of_month date) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    name text := to_char(of_month, '"events_"YYYY_MM');
+begin
+    lock table events in share update exclusive mode; -- one at a time; writers go on
+    if to_regclass(name) is not null then
+        return;
+    end if;
+    execute format('create table %I (like events including all)', name);
+    execute format('alter table %I replica identity using index %I', name, name || '_order_id_key_month_key');
+    perform set_config('orderfleet.erasing', 'on', true);
+    execute format(
+        'with others as (delete from events_without_month where month = %L returning *) insert into %I select * from others',
+        of_month, name
+    );
+    execute format(
+        'alter table events attach partition %I for values from (%L) to (%L)', name, of_month, of_month + interval '1 month'
+    );
+    perform keep_as_told(name);
+end;
+$$;
+
+CREATE FUNCTION public.detach_event_month(of_month date) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    execute format('alter table events detach partition %I', to_char(of_month, '"events_"YYYY_MM'));
+end;
+$$;
+
+CREATE FUNCTION public.drop_event_month(of_month date) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    name text := to_char(of_month, '"events_"YYYY_MM');
+begin
+    execute format(
+        'insert into events select kept.* from %I as kept join orders using (order_id) where pruned_at is null'
+        ' on conflict (order_id, key, month) do nothing', name
+    );
+    execute format('drop table %I', name);
+end;
+$$;
+
+CREATE FUNCTION public.keep_as_told(kept text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    execute format(
+        'create trigger events_append_only before update or delete or truncate on %I'
+        ' for each statement execute function refuse_change()', kept
+    );
+end;
+$$;
+
 CREATE FUNCTION public.money_owed(of_step text, payment text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -11,7 +68,12 @@ begin
     if tg_op = 'UPDATE' and new.version is null then
         return old;
     end if;
-    new.version := case tg_op when 'INSERT' then 1 else old.version + 1 end;
+    if tg_op = 'INSERT' then
+        new.version := 1;
+        new.events_month := date_trunc('month', new.created_at at time zone 'utc');
+    else
+        new.version := old.version + 1;
+    end if;
     new.changed_xid := pg_current_xact_id();
     new.updated_at := now();
     new.owes := false;
@@ -30,10 +92,11 @@ CREATE FUNCTION public.record_progress(of_order text, progress jsonb, changed bo
     LANGUAGE plpgsql
     AS $$
 declare
-    given  bigint := (progress ->> 'seq')::bigint;
-    is_new boolean := false;
-    place  tid;
-    added  bigint;
+    given    bigint := (progress ->> 'seq')::bigint;
+    is_new   boolean := false;
+    place    tid;
+    of_month date;
+    added    bigint;
 begin
     if given > 0 then -- events alone have none
         update orders set
@@ -48,24 +111,19 @@ begin
             retries                = retries || (progress -> 'retries'),
             declared               = progress -> 'declared',
             completed_at           = (progress ->> 'completed_at')::timestamptz
-        where order_id = of_order and recorded_seq < given;
+        where order_id = of_order and recorded_seq < given
+        returning events_month into of_month;
         is_new := found;
     end if;
 
     if not is_new then
-        select ctid into place from orders where order_id = of_order for no key update;
+        select ctid, events_month into place, of_month from orders where order_id = of_order for no key update;
         if not found then
             raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
         end if;
     end if;
 
-    insert into events (order_id, key, kind, step, at, detail)
-    select of_order, told ->> 'key', told ->> 'kind', told ->> 'step', (told ->> 'at')::timestamptz, told -> 'detail'
-    from jsonb_array_elements(progress -> 'events') with ordinality as line (told, number)
-    order by number
-    on conflict (order_id, key) do nothing;
-    get diagnostics added = row_count;
-
+    added := tell_events(of_order, of_month, progress -> 'events');
     if not is_new and (changed or added > 0) then
         update orders set version = version where ctid = place; -- the trigger raises it
     end if;
@@ -85,38 +143,69 @@ end;
 $$;
 
 CREATE FUNCTION public.tell_events(of_order text, told jsonb) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    select tell_events(of_order, events_month, told) from orders where order_id = of_order;
+$$;
+
+CREATE FUNCTION public.tell_events(of_order text, of_month date, told jsonb) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 declare
     added bigint;
 begin
-    insert into events (order_id, key, kind, step, at, detail)
-    select of_order, line ->> 'key', line ->> 'kind', line ->> 'step', (line ->> 'at')::timestamptz, line -> 'detail'
+    insert into events (order_id, key, kind, step, at, detail, month)
+    select
+        of_order, line ->> 'key', line ->> 'kind', line ->> 'step', (line ->> 'at')::timestamptz, line -> 'detail', of_month
     from jsonb_array_elements(told) with ordinality as told_line (line, number)
     order by number
-    on conflict (order_id, key) do nothing;
+    on conflict (order_id, key, month) do nothing;
     get diagnostics added = row_count;
     return added;
 end;
 $$;
 
 CREATE TABLE public.events (
-    order_id text NOT NULL,
-    id bigint NOT NULL,
-    key text NOT NULL,
-    kind text NOT NULL,
-    step text NOT NULL,
-    at timestamp with time zone NOT NULL,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL
-);
+    order_id text CONSTRAINT events_order_id_not_null1 NOT NULL,
+    id bigint CONSTRAINT events_id_not_null1 NOT NULL,
+    key text CONSTRAINT events_key_not_null1 NOT NULL,
+    kind text CONSTRAINT events_kind_not_null1 NOT NULL,
+    step text CONSTRAINT events_step_not_null1 NOT NULL,
+    at timestamp with time zone CONSTRAINT events_at_not_null1 NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT events_detail_not_null1 NOT NULL,
+    month date NOT NULL
+)
+PARTITION BY RANGE (month);
 
-ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.events_id_seq
+CREATE SEQUENCE public.event_ids
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
-    CACHE 1
+    CACHE 1;
+
+ALTER SEQUENCE public.event_ids OWNED BY public.events.id;
+
+CREATE TABLE public.events_before_months (
+    order_id text CONSTRAINT events_order_id_not_null NOT NULL,
+    id bigint DEFAULT NULL CONSTRAINT events_id_not_null NOT NULL,
+    key text CONSTRAINT events_key_not_null NOT NULL,
+    kind text CONSTRAINT events_kind_not_null NOT NULL,
+    step text CONSTRAINT events_step_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT events_at_not_null NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT events_detail_not_null NOT NULL,
+    month date NOT NULL
+);
+
+CREATE TABLE public.events_without_month (
+    order_id text CONSTRAINT events_order_id_not_null1 NOT NULL,
+    id bigint DEFAULT nextval('public.event_ids'::regclass) CONSTRAINT events_id_not_null1 NOT NULL,
+    key text CONSTRAINT events_key_not_null1 NOT NULL,
+    kind text CONSTRAINT events_kind_not_null1 NOT NULL,
+    step text CONSTRAINT events_step_not_null1 NOT NULL,
+    at timestamp with time zone CONSTRAINT events_at_not_null1 NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT events_detail_not_null1 NOT NULL,
+    month date CONSTRAINT events_month_not_null NOT NULL
 );
 
 CREATE TABLE public.orders (
@@ -152,6 +241,7 @@ CREATE TABLE public.orders (
     erased_at timestamp with time zone,
     pruned_at timestamp with time zone,
     owes boolean DEFAULT false NOT NULL,
+    events_month date DEFAULT '-infinity'::date NOT NULL,
     CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
 );
 
@@ -245,10 +335,24 @@ CREATE TABLE public.schema_migrations (
     oldest integer
 );
 
-ALTER TABLE ONLY public.events
-    ADD CONSTRAINT events_order_id_key_key UNIQUE (order_id, key);
+ALTER TABLE ONLY public.events ATTACH PARTITION public.events_before_months FOR VALUES FROM (MINVALUE) TO ('0001-01-01');
 
-ALTER TABLE ONLY public.events REPLICA IDENTITY USING INDEX events_order_id_key_key;
+ALTER TABLE ONLY public.events ATTACH PARTITION public.events_without_month DEFAULT;
+
+ALTER TABLE ONLY public.events ALTER COLUMN id SET DEFAULT nextval('public.event_ids'::regclass);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_order_id_key_month_key UNIQUE (order_id, key, month);
+
+ALTER TABLE ONLY public.events_before_months
+    ADD CONSTRAINT events_before_months_order_id_key_month_key UNIQUE (order_id, key, month);
+
+ALTER TABLE ONLY public.events_before_months REPLICA IDENTITY USING INDEX events_before_months_order_id_key_month_key;
+
+ALTER TABLE ONLY public.events_without_month
+    ADD CONSTRAINT events_without_month_order_id_key_month_key UNIQUE (order_id, key, month);
+
+ALTER TABLE ONLY public.events_without_month REPLICA IDENTITY USING INDEX events_without_month_order_id_key_month_key;
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (order_id);
@@ -283,11 +387,19 @@ CREATE INDEX orders_with_deadline ON public.orders USING btree (deadline_at) WHE
 
 CREATE INDEX payments_owed ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'REFUNDING'::text]));
 
+ALTER INDEX public.events_order_id_key_month_key ATTACH PARTITION public.events_before_months_order_id_key_month_key;
+
+ALTER INDEX public.events_order_id_key_month_key ATTACH PARTITION public.events_without_month_order_id_key_month_key;
+
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events_before_months FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events_without_month FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER orders_changed BEFORE INSERT OR UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION public.order_changed();
 
-ALTER TABLE ONLY public.events
+ALTER TABLE public.events
     ADD CONSTRAINT events_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
 
 ALTER TABLE ONLY public.payments

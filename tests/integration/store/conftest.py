@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
@@ -47,3 +48,12 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
 async def own_url(own_server: OwnServer) -> str:
     await migrate(own_server.url)
     return own_server.url
+
+
+@pytest.fixture
+async def role(sql: asyncpg.Connection, postgres_url: str) -> AsyncIterator[str]:
+    """A role of the test's own, which may log in; roles belong to the whole server."""
+    name = f"run-{uuid.uuid4().hex[:8]}"
+    await sql.execute(f'create role "{name}" login')
+    yield name
+    await sql.execute(f'drop owned by "{name}"; drop role "{name}"')

@@ -11,7 +11,6 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -27,6 +26,7 @@ from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
+from own_postgres import as_role
 
 MARK = "Zaphod"
 EMAIL = f"{MARK}@two.example"
@@ -140,22 +140,15 @@ async def test_an_order_whose_money_is_not_settled_is_neither_pruned_nor_erased(
     assert await shop.events(order_id)
 
 
-async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str) -> None:
-    owner, role = await asyncpg.connect(postgres_url), f"run-{uuid.uuid4().hex[:8]}"
-    await owner.execute(f'create role "{role}" login')
-    try:
-        await grant(postgres_url, role)
-        parts = urlsplit(postgres_url)
-        url = parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
-        with pytest.raises(NotTheOwner, match="log in as the role that migrates"):
-            _ = [count async for count in prune(url, datetime.now(UTC))]
-        runner = await asyncpg.connect(url)
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await runner.execute("set orderfleet.erasing = 'on'; delete from events")
-        await runner.close()
-    finally:
-        await owner.execute(f'drop owned by "{role}"; drop role "{role}"')
-        await owner.close()
+async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role: str) -> None:
+    await grant(postgres_url, role)
+    url = as_role(postgres_url, role)
+    with pytest.raises(NotTheOwner, match="log in as the role that migrates"):
+        _ = [count async for count in prune(url, datetime.now(UTC))]
+    runner = await asyncpg.connect(url)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await runner.execute("set orderfleet.erasing = 'on'; delete from events")
+    await runner.close()
 
 
 async def test_the_owner_changes_no_event_by_accident(shop: Fleet, postgres_url: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,26 +21,9 @@ from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.runtime_role import WrongRole, grant
 from orderfleet.store.survey import RecordSurvey
+from own_postgres import as_role
 
 AUTO = Review(mode=ReviewMode.AUTO)
-
-
-def as_role(url: str, role: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
-
-
-@pytest.fixture
-async def role(postgres_url: str) -> AsyncIterator[str]:
-    """A role of the test's own; roles belong to the whole server."""
-    name = f"run-{uuid.uuid4().hex[:8]}"
-    owner = await asyncpg.connect(postgres_url)
-    await owner.execute(f'create role "{name}" login')
-    try:
-        yield name
-    finally:
-        await owner.execute(f'drop owned by "{name}"; drop role "{name}"')
-        await owner.close()
 
 
 async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(

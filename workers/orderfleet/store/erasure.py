@@ -15,6 +15,7 @@ from typing import Final
 import asyncpg
 
 from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.store import months
 from orderfleet.store.migrate import connected
 from orderfleet.store.statements import statement
 
@@ -70,15 +71,19 @@ async def prunable(database_url: str, before: datetime) -> int:
 async def prune(database_url: str, before: datetime, *, batch: int = BATCH) -> AsyncGenerator[int]:
     """Remove events and shipments of orders that ended before a time, batch by batch; yield the size of each.
 
-    Interrupted anywhere it leaves whole batches behind, and goes on with the next when it is run again.
+    Events of a month whose orders all go are dropped as a whole table. Interrupted anywhere it leaves whole batches
+    behind, and goes on with the next when it is run again.
 
     Raises:
         NotTheOwner: the URL's user may not.
         StoreUnavailable: Postgres did not answer.
     """
     async with _erasing(database_url) as connection:
+        await months.make_ahead(connection)
+        await months.detach_spent(connection, before)
         while rows := await connection.fetch(statement("prune"), before, batch):
             yield len(rows)
+        await months.drop_detached(connection)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 -- Replaces what a customer gave in orders that have ended, and free text in their events, which may repeat it.
 -- The e-mail address becomes empty, so that no list finds the order by it.
 with chosen as (
-    select order_id from orders
+    select order_id, events_month from orders
     where order_id = any($1::text[]) and completed_at is not null and erased_at is null
     order by order_id
     for update
@@ -11,7 +11,8 @@ with chosen as (
         select coalesce(jsonb_object_agg(key, case when key = any($2::text[]) then value else '"erased"' end), '{}')
         from jsonb_each(detail)
     )
-    where order_id in (select order_id from chosen)
+    from chosen
+    where events.order_id = chosen.order_id and events.month = chosen.events_month
 ), parcels as (
     update shipments
     set dispatch_failed_reason = 'erased'

@@ -1,7 +1,7 @@
 -- Removes the trail of the oldest orders that ended before $1, at most $2 of them, and what their customers gave.
 -- One whose money is not settled is left; one that somebody else has a hand on comes with the next batch.
 with chosen as (
-    select order_id from orders
+    select order_id, events_month from orders
     where completed_at < $1 and pruned_at is null and not exists (
         select from payments
         where payments.payment_id = orders.payment_id and payments.order_id = orders.order_id
@@ -11,7 +11,7 @@ with chosen as (
     limit $2
     for update skip locked
 ), told as (
-    delete from events where order_id in (select order_id from chosen)
+    delete from events using chosen where events.order_id = chosen.order_id and events.month = chosen.events_month
 ), parcels as (
     delete from shipments where order_id in (select order_id from chosen)
 )

@@ -1,0 +1,207 @@
+"""The audit trail is kept by month: each order's events in the table of its month, old months gone as whole tables."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts import names
+from orderfleet.contracts.record import EventKind
+from orderfleet.contracts.status import Step
+from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.store.erasure import prune
+from orderfleet.store.migrate import migrate
+from orderfleet.store.migration_files import default_directory
+from orderfleet.store.months import AHEAD
+from own_postgres import as_role
+from record_samples import event, order, progress
+
+JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+async def sell(record: OrderRecord, order_id: str, at: datetime, *, ended: bool = True) -> None:
+    await record.receive(
+        order(order_id, owner=f"shop/{order_id}"),
+        workflow_id=names.order_workflow_id(order_id),
+        run_id="run-1",
+        first_run_id="run-1",
+        started_at=at,
+        progress=progress(1, Step.RECEIVE, "received"),
+    )
+    if ended:
+        await record.record(order_id, progress(2, Step.SHIPPED, "shipped", completed_at=at + timedelta(hours=1)))
+
+
+async def kept(sql: asyncpg.Connection) -> dict[str, list[str]]:
+    """Keys of the events by table, with their orders."""
+    rows = await sql.fetch("select tableoid::regclass::text, order_id || ' ' || key from events order by order_id, id")
+    found: dict[str, list[str]] = {}
+    for table, told in rows:
+        found.setdefault(table, []).append(told)
+    return found
+
+
+async def tables(sql: asyncpg.Connection) -> set[str]:
+    rows = await sql.fetch("select relname from pg_class where relkind = 'r' and relname ~ '^events_2026_0[12]$'")
+    return {row[0] for row in rows}
+
+
+@pytest.fixture
+async def two_months(record: OrderRecord, sql: asyncpg.Connection) -> None:
+    for month in (JANUARY, FEBRUARY):
+        await sql.execute("select add_event_month($1)", month.date().replace(day=1))
+    await sell(record, "jan-1", JANUARY)
+    await sell(record, "jan-2", JANUARY)
+    await sell(record, "feb-1", FEBRUARY)
+
+
+async def pruned(url: str, before: datetime = LATER) -> int:
+    return sum([count async for count in prune(url, before, batch=2)])
+
+
+@pytest.mark.usefixtures("two_months")
+async def test_events_are_in_the_table_of_their_order_s_month(record: OrderRecord, sql: asyncpg.Connection) -> None:
+    """Whenever they are told, and once."""
+    late = event("late", EventKind.ATTEMPT_FAILED, Step.CHARGE)
+    for _ in range(2):
+        await record.attempt_failed("jan-1", "charge", 1, "late", late)
+    assert await kept(sql) == {
+        "events_2026_01": ["jan-1 received", "jan-1 shipped", "jan-1 late", "jan-2 received", "jan-2 shipped"],
+        "events_2026_02": ["feb-1 received", "feb-1 shipped"],
+    }
+
+
+async def test_the_months_to_come_have_tables(sql: asyncpg.Connection) -> None:
+    now = await sql.fetchval("select to_char(now() at time zone 'utc', '\"events_\"YYYY_MM')")
+    months = [row[0] for row in await sql.fetch("select relname from pg_class where relname ~ '^events_\\d+_\\d+$'")]
+    assert (len(months), min(months)) == (AHEAD + 1, now)
+
+
+async def test_a_month_that_gets_its_table_late_loses_nothing(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    await sell(record, "jan-1", JANUARY)
+    await sell(record, "feb-1", FEBRUARY)
+    before = await reads.events("jan-1")
+    assert set(await kept(sql)) == {"events_without_month"}
+    for _ in range(2):
+        await sql.execute("select add_event_month('2026-01-01')")
+    assert await kept(sql) == {
+        "events_2026_01": ["jan-1 received", "jan-1 shipped"],
+        "events_without_month": ["feb-1 received", "feb-1 shipped"],
+    }
+    assert await reads.events("jan-1") == before
+
+
+@pytest.mark.usefixtures("two_months")
+async def test_a_month_whose_orders_all_go_is_dropped_as_a_whole(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+) -> None:
+    await sell(record, "feb-2", FEBRUARY, ended=False)
+    assert await pruned(postgres_url) == 3
+    assert await tables(sql) == {"events_2026_02"}, "an order of February runs"
+    assert await kept(sql) == {"events_2026_02": ["feb-2 received"]}
+    assert not await reads.events("jan-1")
+    await record.record("feb-2", progress(2, Step.CANCELED, "canceled", completed_at=FEBRUARY))
+    assert await pruned(postgres_url) == 1
+    assert await tables(sql) == set()
+
+
+@pytest.mark.usefixtures("two_months")
+async def test_a_month_is_not_over_before_its_last_moment(sql: asyncpg.Connection, postgres_url: str) -> None:
+    """One that all of its orders have left may still get some."""
+    await pruned(postgres_url, datetime(2026, 2, 28, 23, 59, tzinfo=UTC))
+    assert await tables(sql) == {"events_2026_02"}
+    await pruned(postgres_url, datetime(2026, 3, 1, tzinfo=UTC))
+    assert await tables(sql) == set()
+
+
+@pytest.mark.usefixtures("two_months")
+async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+) -> None:
+    await sell(record, "jan-3", JANUARY, ended=False)
+    # As if its order had come while the month was being taken out.
+    await sql.execute("select detach_event_month('2026-01-01')")
+    assert set(await kept(sql)) == {"events_2026_02"}
+    await pruned(postgres_url)
+    assert await tables(sql) == set()
+    await record.record("jan-3", progress(2, Step.CHARGE, "received", "approved"))
+    assert await kept(sql) == {"events_without_month": ["jan-3 received", "jan-3 approved"]}
+    assert len(await reads.events("jan-3")) == 2
+
+
+@pytest.mark.usefixtures("two_months")
+async def test_who_reads_for_long_is_not_waited_for(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+) -> None:
+    """A backup holds a lock on every table for hours; writers would queue up behind one who waits for it."""
+    async with sql.transaction():
+        await sql.fetch("select from events")
+        assert await asyncio.wait_for(pruned(postgres_url), 60) == 3
+        await sell(record, "now-1", datetime.now(UTC))
+    assert await tables(sql) == {"events_2026_01", "events_2026_02"}
+    assert await kept(sql) == {f"events_{datetime.now(UTC):%Y_%m}": ["now-1 received", "now-1 shipped"]}
+    assert await pruned(postgres_url) == 0
+    assert await tables(sql) == set()
+    assert len(await reads.events("now-1")) == 2
+
+
+@pytest.mark.parametrize("table", ["events", "events_2026_01", "events_without_month", "events_before_months"])
+@pytest.mark.usefixtures("two_months")
+async def test_each_table_keeps_what_was_told(sql: asyncpg.Connection, table: str) -> None:
+    for statement in (f"delete from {table}", f"update {table} set kind = 'x'", f"truncate {table}"):
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await sql.execute(statement)
+
+
+@pytest.fixture
+async def before_months(empty_postgres_url: str, tmp_path: Path) -> AsyncIterator[str]:
+    """A database that has the migrations before this one, as the role that runs on it."""
+    for path in default_directory().glob("*.sql"):
+        if path.name < "0008":
+            shutil.copy(path, tmp_path)
+    await migrate(empty_postgres_url, tmp_path)
+    owner, role = await asyncpg.connect(empty_postgres_url), f"run-{uuid.uuid4().hex[:8]}"
+    await owner.execute(
+        f'create role "{role}" login; grant select, insert on events to "{role}";'
+        f'grant select, insert, update on orders, payments, shipments to "{role}"'
+    )
+    yield as_role(empty_postgres_url, role)
+    await owner.execute(f'drop owned by "{role}"; drop role "{role}"')
+    await owner.close()
+
+
+async def test_a_record_from_before_goes_on_under_those_who_use_it(before_months: str, empty_postgres_url: str) -> None:
+    """With their statements prepared, and the rights that they had."""
+    runner = await asyncpg.connect(before_months)
+    sql = await asyncpg.connect(empty_postgres_url)
+    async with Database(before_months, pool_size=1, timeout=timedelta(seconds=30)) as database:
+        record = OrderRecord(database)
+        await sell(record, "old-1", JANUARY, ended=False)
+        trail = await runner.prepare("select id, key from events where order_id = $1 and id > $2 order by id limit $3")
+        assert [row["key"] for row in await trail.fetch("old-1", 0, 9)] == ["received"]
+        assert await migrate(empty_postgres_url)
+        for _ in range(2):
+            await record.record("old-1", progress(2, Step.CHARGE, "received", "approved"))
+            await record.attempt_failed("old-1", "charge", 1, "x", event("x", EventKind.ATTEMPT_FAILED, Step.CHARGE))
+        await record.record("old-1", progress(3, Step.CANCELED, "canceled", completed_at=JANUARY))
+        assert [row["key"] for row in await trail.fetch("old-1", 0, 9)] == ["received", "approved", "x", "canceled"]
+        now = datetime.now(UTC)
+        await sell(record, "new-1", now)
+    assert await kept(sql) == {
+        f"events_{now:%Y_%m}": ["new-1 received", "new-1 shipped"],
+        "events_before_months": [f"old-1 {key}" for key in ("received", "approved", "x", "canceled")],
+    }
+    assert await pruned(empty_postgres_url, now + timedelta(days=1)) == 2
+    assert await kept(sql) == {}
+    await runner.close()
+    await sql.close()
