@@ -155,6 +155,28 @@ async def test_who_reads_for_long_is_not_waited_for(
     assert len(await reads.events("now-1")) == 2
 
 
+@pytest.mark.usefixtures("two_months")
+async def test_old_trails_are_found_without_reading_the_others(
+    record: OrderRecord, sql: asyncpg.Connection, postgres_url: str
+) -> None:
+    """Postgres doesn't foresee how little it has to look at, and would rather read everything."""
+    await sell(record, "jan-3", JANUARY, ended=False)
+    await sql.execute(
+        "set session_replication_role = replica;"
+        "insert into events (order_id, key, kind, step, at, month)"
+        " select 'other-' || n / 8, n, 'approved', 'charge', now(), month"
+        " from generate_series(1, 10000) n, unnest('{2026-01-01,2026-02-01}'::date[]) month;"
+        "set session_replication_role = origin; analyze events"
+    )
+    database = await sql.fetchval("select quote_ident(current_database())")
+    await sql.execute(f"alter database {database} set random_page_cost = 1000")  # so small a trail would be searched
+    read = "select sum(seq_tup_read)::int from pg_stat_user_tables where relname like 'events%'"
+    before = await sql.fetchval(read)
+    assert [count async for count in prune(postgres_url, datetime(2026, 2, 27, tzinfo=UTC))] == [3]
+    await sql.execute("select pg_stat_clear_snapshot()")
+    assert await sql.fetchval(read) == before
+
+
 @pytest.mark.parametrize("table", ["events", "events_2026_01", "events_without_month", "events_before_months"])
 @pytest.mark.usefixtures("two_months")
 async def test_each_table_keeps_what_was_told(sql: asyncpg.Connection, table: str) -> None:

@@ -21,7 +21,7 @@ with chosen as (
 update orders set
     customer_name          = 'erased',
     customer_email         = '',
-    address                = (select jsonb_object_agg(key, '"erased"'::jsonb) from jsonb_each(address)),
+    address                = (select coalesce(jsonb_object_agg(key, '"erased"'::jsonb), '{}') from jsonb_each(address)),
     content_hash           = 'erased', -- a hash of an address can be guessed
     cancel_reason          = case when cancel_reason is not null then 'erased' end,
     dispatch_failed_reason = case when dispatch_failed_reason is not null then 'erased' end,

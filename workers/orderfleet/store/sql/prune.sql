@@ -19,7 +19,7 @@ update orders set
     customer_name          = 'erased',
     customer_email         = '',
     items                  = '[]',
-    address                = (select jsonb_object_agg(key, '"erased"'::jsonb) from jsonb_each(address)),
+    address                = (select coalesce(jsonb_object_agg(key, '"erased"'::jsonb), '{}') from jsonb_each(address)),
     cancel_reason          = case when cancel_reason is not null then 'erased' end,
     dispatch_failed_reason = case when dispatch_failed_reason is not null then 'erased' end,
     last_error             = case when last_error is not null then 'erased' end,
