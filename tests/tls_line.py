@@ -20,6 +20,7 @@ async def tls_line(
     callers: Certificates | None = None,
     postgres: bool = False,
     at: str = "127.0.0.1",
+    port: int = 0,
 ) -> AsyncIterator[str]:
     """Listen with `own` until the context closes; give the `host:port`.
 
@@ -28,6 +29,7 @@ async def tls_line(
         own: with the certificate to show.
         callers: whose authority has to have signed a caller's certificate; None asks for none.
         at: where to listen; the certificates are for 127.0.0.1.
+        port: to listen on; 0 takes a free one.
         postgres: TLS begins as Postgres has it, asked for by a first message; else it is HTTP/2's.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -37,7 +39,7 @@ async def tls_line(
     if callers is not None:
         context.load_verify_locations(callers.file("ca.crt"))
         context.verify_mode = ssl.CERT_REQUIRED
-    host, _, port = address.rpartition(":")
+    host, _, there = address.rpartition(":")
     passing: set[asyncio.Task[None]] = set()
 
     def note(task: asyncio.Task[None]) -> None:
@@ -51,11 +53,11 @@ async def tls_line(
                 writer.write(b"S")
                 await writer.drain()
                 await writer.start_tls(context)
-        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        there_reader, there_writer = await asyncio.open_connection(host, int(there))
         for source, target in ((reader, there_writer), (there_reader, writer)):
             note(asyncio.ensure_future(_pass_on(source, target)))
 
-    server = await asyncio.start_server(connected, at, 0, ssl=None if postgres else context)
+    server = await asyncio.start_server(connected, at, port, ssl=None if postgres else context)
     try:
         yield f"{at}:{server.sockets[0].getsockname()[1]}"
     finally:

@@ -20,7 +20,8 @@ from fleet import eventually, fleet
 
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.status import Step
-from orderfleet.runtime.credentials import WrongCredentials, renewed
+from orderfleet.runtime.credentials import WrongCredentials
+from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect, connect_patiently
 from orderfleet.stack import certificates
@@ -153,7 +154,7 @@ async def test_an_api_key_is_read_again_when_its_file_changes(
     handler, address = gatekeeper
     file = tmp_path / "key"
     file.write_text("first\n")
-    monkeypatch.setattr("orderfleet.runtime.credentials.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.runtime.renewal.LOOK_SECONDS", 0.05)
     settings = Settings(temporal_address=address, temporal_api_key_file=file)
     client = await connect(settings)
 

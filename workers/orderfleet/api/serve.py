@@ -14,8 +14,8 @@ from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
-from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.process import Stop
+from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.temporal import connect as connect_to_temporal
 from orderfleet.store import Feed, OrderReads

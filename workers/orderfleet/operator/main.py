@@ -16,9 +16,9 @@ from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.survey import keep_taking
 from orderfleet.operator.watch import kopf_settings
 from orderfleet.runtime.backlog import Backlog
-from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
+from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect as connect_temporal
 from orderfleet.store import Feed, OrderReads, RecordSurvey, connect

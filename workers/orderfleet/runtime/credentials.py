@@ -1,28 +1,18 @@
 """What Temporal is shown and what it has to show: TLS, the API key, and what is wrong with them.
 
-`temporal` connects with it, and roles keep the API key in step with its file. TLS is configured as
+`temporal` connects with it, and `renewal` asks it again while a role runs. TLS is configured as
 Temporal's own tools have it (`TEMPORAL_TLS_…` or the profile file). A key must never be logged.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-import structlog
-from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import TLSConfig
 
 from orderfleet.contracts.errors import OrderfleetError
 from orderfleet.runtime.settings import Settings
-
-_log = structlog.get_logger()
-
-LOOK_SECONDS: Final = 5.0
-"""Between two looks at the file of the API key."""
 
 _HINTS: Final = {
     "PrivateKeyParseError": "TEMPORAL_TLS_CLIENT_KEY_PATH holds no private key that fits; renew both",
@@ -64,41 +54,6 @@ def explained(text: str) -> str:
     """The SDK's words on a failed connection, with what to do about it where that is known."""
     hint = next((hint for sign, hint in _HINTS.items() if sign in text), None)
     return f"{hint} ({text})" if hint else text
-
-
-@asynccontextmanager
-async def renewed(client: Client, settings: Settings) -> AsyncIterator[None]:
-    """Keep the client's API key as its file says, as long as the context is open.
-
-    A file that turns wrong is told in the log, and the key before it stays in use.
-    """
-    if settings.temporal_api_key_file is None:
-        yield
-        return
-    following = asyncio.create_task(_follow(client, settings))
-    try:
-        yield
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
-
-
-async def _follow(client: Client, settings: Settings) -> None:
-    problem = ""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        try:
-            key = _api_key(settings)
-        except WrongCredentials as error:
-            if str(error) != problem:
-                _log.error("the API key before stays in use", problem=str(error))
-            problem = str(error)
-            continue
-        problem = ""
-        if key != client.api_key:
-            client.api_key = key
-            _log.info("API key of Temporal read again", file=str(settings.temporal_api_key_file))
 
 
 def _api_key(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 from orderfleet.runtime.credentials import connect_config, explained
 from orderfleet.runtime.encryption import data_converter
+from orderfleet.runtime.exchangeable import exchangeable
 from orderfleet.runtime.settings import Settings
 from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
@@ -39,7 +40,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         WrongCredentials: a file that Temporal's settings name can't be used.
     """
     config = connect_config(settings)
-    return await Client.connect(
+    client = await Client.connect(
         settings.temporal_address or config.get("target_host") or "127.0.0.1:7233",
         namespace=settings.temporal_namespace or config.get("namespace") or "default",
         tls=config.get("tls"),
@@ -50,6 +51,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         runtime=runtime,
         lazy=lazy,
     )
+    return exchangeable(client)
 
 
 def _tracing() -> list[Interceptor]:

@@ -26,9 +26,9 @@ from temporalio.worker import (
 
 from orderfleet import __version__
 from orderfleet.runtime.around_activity import ActivityIdentity
-from orderfleet.runtime.credentials import renewed
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
+from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect_patiently, core_runtime
 
@@ -111,7 +111,7 @@ async def serve(settings: Settings, stop: Stop, wires: Sequence[Wire]) -> None:
             return
         client, duties = wiring.result()
         workers = [build(client, settings, duty) for duty in duties]
-        async with renewed(client, settings):
+        async with renewed(client, settings, workers):
             running = [asyncio.ensure_future(worker.run()) for worker in workers]
             problem = None
             _log.info("polling", task_queues=[duty.task_queue for duty in duties])

@@ -1,0 +1,127 @@
+"""Certificates for Temporal are renewed under a worker and a client that run: nothing is started again for it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from temporalio.client import Client
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+
+from fleet import eventually
+
+from orderfleet.client import OrderClient
+from orderfleet.contracts import names
+from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.contracts.status import Step
+from orderfleet.orders import worker as orders_worker
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.renewal import renewed
+from orderfleet.runtime.settings import Environment, Settings
+from orderfleet.runtime.temporal import connect
+from orderfleet.shipping import worker as shipping_worker
+from orderfleet.stack import certificates, ports
+from orderfleet.stack.certificates import Certificates
+from tls_line import tls_line
+
+READ_AGAIN = "certificates for Temporal read again"
+STAYS = "what Temporal was shown before stays in use"
+ROLES = 3
+"""Two workers and a client."""
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
+    """What the roles show and trust; begins as `ours`."""
+    folder = certificates.ensure(tmp_path / "ours").folder
+    shutil.copytree(folder, tmp_path / "shown")
+    for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
+        monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "shown" / file))
+    monkeypatch.setattr("orderfleet.runtime.renewal.LOOK_SECONDS", 0.05)
+    return Certificates(tmp_path / "shown")
+
+
+@asynccontextmanager
+async def roles(address: str, postgres_url: str, queues: Any, folder: Path) -> AsyncIterator[tuple[Client, Settings]]:
+    """The workers as their processes run them, and a client as the API has it."""
+    settings = Settings(
+        environment=Environment.LOCAL,
+        temporal_address=address,
+        database_url=postgres_url,
+        orders_task_queue=queues.orders,
+        shipping_task_queue=queues.shipping,
+        simulated_ledger=folder / "ledger.db",
+        health_host="127.0.0.1",
+    )
+    stop = Stop()
+    async with AsyncExitStack() as stack:
+        client: Client = await connect(settings, lazy=True)
+        await stack.enter_async_context(renewed(client, settings))
+        running = [
+            asyncio.ensure_future(run(settings.model_copy(update={"health_port": ports.choose(0)}), stop))
+            for run in (orders_worker.run, shipping_worker.run)
+        ]
+        try:
+            yield client, settings
+        finally:
+            stop.request("the test is over")
+            await asyncio.wait_for(asyncio.gather(*running), 60)
+
+
+async def ships(client: Client, settings: Settings, order_id: str) -> None:
+    item = Item(sku="pen", qty=1, price="1.00")
+    address = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
+    given = {"items": (item,), "address": address, "review": Review(mode=ReviewMode.AUTO)}
+    order = OrderInput(order_id=order_id, policy=settings.order_policy(), **given)
+    await OrderClient.of(client, settings).start(order)
+    ended = await client.get_workflow_handle(names.order_workflow_id(order_id)).result()
+    assert ended["step"] == Step.SHIPPED
+
+
+def replaced(file: Path, content: bytes) -> None:
+    """As a Secret's file changes: at once."""
+    new = file.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(file)
+
+
+async def test_an_authority_is_exchanged_under_workers_and_clients_that_run(
+    temporal_address: str, postgres_url: str, task_queues: Any, shown: Certificates, tmp_path: Path
+) -> None:
+    ours, theirs = Certificates(tmp_path / "ours"), certificates.ensure(tmp_path / "theirs")
+    both = Certificates(tmp_path / "both")
+    both.folder.mkdir()
+    authorities = b"".join(each.file("ca.crt").read_bytes() for each in (ours, theirs))
+    both.file("ca.crt").write_bytes(authorities)
+    async with AsyncExitStack() as stack:
+        line = await stack.enter_async_context(AsyncExitStack())
+        address = await line.enter_async_context(tls_line(temporal_address, ours, callers=both))
+        using = await stack.enter_async_context(roles(address, postgres_url, task_queues, tmp_path))
+        await ships(*using, f"{task_queues.orders}-before")
+
+        with structlog.testing.capture_logs() as lines:
+
+            async def told(event: str) -> int:
+                return [line["event"] for line in lines].count(event)
+
+            # Half of a renewal is no renewal.
+            replaced(shown.file("admin.crt"), theirs.file("admin.crt").read_bytes())
+            await eventually(lambda: told(STAYS), lambda count: count == ROLES, 60)
+            await ships(*using, f"{task_queues.orders}-meanwhile")
+            replaced(shown.file("ca.crt"), authorities)
+            replaced(shown.file("admin.key"), theirs.file("admin.key").read_bytes())
+            await eventually(lambda: told(READ_AGAIN), lambda count: count == ROLES, 60)
+
+        # From here on nothing of the old authority is any good, on either side.
+        await line.aclose()
+        port = int(address.rpartition(":")[2])
+        await stack.enter_async_context(tls_line(temporal_address, theirs, callers=theirs, port=port))
+        await ships(*using, f"{task_queues.orders}-after")
