@@ -16,7 +16,6 @@ from measure import at_once
 from meters import cpu_seconds, memory_mib
 from stand import Stand
 
-from orderfleet.client import OrderClient
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.status import Step
 
@@ -26,12 +25,11 @@ _PATIENCE = 900
 
 async def waited(stand: Stand, fleet: Orderfleet, *, most: int, orders: int) -> dict[str, Any]:
     """Measure `orders` at 50 at once and some alone with none, a fifth, and `most` orders waiting for a review."""
-    client = OrderClient.of(stand.client, fleet.settings)
     levels: list[dict[str, float]] = []
     for level in (0, most // 5, most):
         present = int(levels[-1]["waiting"]) if levels else 0
         began = _cpu(stand, fleet)
-        seconds = await _fill(stand, fleet, client, present, level)
+        seconds = await _fill(stand, fleet, present, level)
         filled = _cpu(stand, fleet)
         cost = (filled["temporal"] - began["temporal"]) * 1000 / max(1, level - present)
         levels.append(
@@ -51,12 +49,12 @@ async def waited(stand: Stand, fleet: Orderfleet, *, most: int, orders: int) -> 
     }
 
 
-async def _fill(stand: Stand, fleet: Orderfleet, client: OrderClient, present: int, level: int) -> float:
+async def _fill(stand: Stand, fleet: Orderfleet, present: int, level: int) -> float:
     """Start orders that wait until there are `level`; seconds until the record says that all do."""
     run = uuid.uuid4().hex[:8]
 
     async def start(order_id: str) -> None:
-        await client.start(fleet.input(order_id).model_copy(update={"review": Review(mode=ReviewMode.MANUAL)}))
+        await fleet.start(fleet.input(order_id).model_copy(update={"review": Review(mode=ReviewMode.MANUAL)}))
 
     seconds = await at_once(start, [f"waits-{run}-{number}" for number in range(level - present)], _STARTING)
     began = asyncio.get_running_loop().time()
