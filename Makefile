@@ -13,7 +13,7 @@ AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare chaos kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -120,6 +120,11 @@ bench-waiting: ready ## orders among 1,000 and 5,000 that wait for a review
 
 bench-compare: venv ## two runs beside each other: make bench-compare A=one.json B=other.json
 	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)
+
+MEASURED := .orderfleet/bench
+capacity: venv ## put what the benchmarks measured into deploy/docs/capacity.md
+	$(BIN)/python deploy/tools/capacity.py --write --run $(MEASURED).json --orders-run $(MEASURED)-orders.json \
+		--fleet-run $(MEASURED)-fleet.json --waiting-run $(MEASURED)-waiting.json
 
 kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kubectl, helm
 	@deploy/kind/up.sh

@@ -73,7 +73,7 @@ WAITING_FIGURES = (
     Figure("waiting_cpu", "CPU seconds of the operator's start", "s"),
     Figure("waiting_cpu_each", "CPU of the start per waiting Order", "ms"),
     Figure("waiting_memory_each", "memory per waiting Order", "KiB"),
-    Figure("waiting_writes", "writes of the start, its new Order's included"),
+    Figure("waiting_writes_each", "writes of the start per waiting Order"),
     Figure("waiting_new_alone", "CPU of the operator per new Order, none waiting", "ms"),
     Figure("waiting_new", "CPU of the operator per new Order, all waiting", "ms"),
 )

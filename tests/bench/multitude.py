@@ -84,7 +84,7 @@ async def among_waiting(stand: Stand, shop: ShopFloor, count: int, kubeconfig: s
         "waiting_cpu": last["cpu"],
         "waiting_cpu_each": (last["cpu"] - first["cpu"]) * 1000 / count,
         "waiting_memory_each": (last["memory"] - first["memory"]) * 1024 / count,
-        "waiting_writes": last["writes"],
+        "waiting_writes_each": (last["writes"] - first["writes"]) / count,
         "waiting_new_alone": first["cpu_new"],
         "waiting_new": last["cpu_new"],
     }

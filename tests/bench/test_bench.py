@@ -50,12 +50,16 @@ def test_a_small_run_measures_every_figure_and_is_compared_with_itself(tmp_path:
 @pytest.mark.timeout(300)
 def test_a_few_orders_in_kubernetes_are_measured(tmp_path: Path) -> None:
     out = tmp_path / "orders.json"
-    told = bench(*("orders", "--alone", "2", "--together", "3", "--finished", "3", "--waiting", "2", "--out", str(out)))
+    told = bench(
+        *("orders", "--alone", "2", "--together", "3", "--finished", "3", "--waiting", "20", "--out", str(out))
+    )
     measured = json.loads(out.read_text())
     for figure in (*figures.ORDERS_FIGURES, *figures.FINISHED_FIGURES, *figures.WAITING_FIGURES):
         assert figure.told in told
-        assert measured[figure.name] >= 0
-    assert [level["present"] for level in measured["waiting_levels"]] == [0, 0, 2]
+        # A difference between two starts may be anything when there are so few.
+        assert measured[figure.name] >= 0 or figure.name.endswith("_each")
+    assert measured["waiting_writes_each"] < 0.5, "copies aren't as the operator leaves a waiting Order"
+    assert [level["present"] for level in measured["waiting_levels"]] == [0, 5, 20]
     # How many depends on how soon they are told of: a slow machine coalesces less.
     assert measured["writes_approved"] > 1
     assert measured["writes_reviewed"] > 1
