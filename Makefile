@@ -13,7 +13,7 @@ AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-compare chaos kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -102,7 +102,7 @@ tools-all:
 bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; needs an idle machine
 	$(BIN)/python tests/bench/bench.py run $(BENCH)
 
-# Among many: make bench-orders BENCH='--together 1000 --finished 10000'; 20,000 waiting ones take most of an hour.
+# Among many: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
 bench-orders: ready-all ## Orders in Kubernetes: how soon they start and tell, what they cost the operator
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 
@@ -112,8 +112,19 @@ bench-record: ready ## the record with 1,000,000 orders in it beside an empty on
 bench-workers: ready ## two order workers beside one with a slow provider, and how soon a worker starts
 	$(BIN)/python tests/bench/bench.py workers $(BENCH)
 
+bench-fleet: ready ## 1, 2, 4 and 8 order workers against a stub of Temporal, and one worker flat out
+	$(BIN)/python tests/bench/bench.py fleet $(BENCH)
+
+bench-waiting: ready ## orders among 1,000 and 5,000 that wait for a review
+	$(BIN)/python tests/bench/bench.py waiting $(BENCH)
+
 bench-compare: venv ## two runs beside each other: make bench-compare A=one.json B=other.json
 	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)
+
+MEASURED := .orderfleet/bench
+capacity: venv ## put what the benchmarks measured into deploy/docs/capacity.md
+	$(BIN)/python deploy/tools/capacity.py --write --run $(MEASURED).json --orders-run $(MEASURED)-orders.json \
+		--fleet-run $(MEASURED)-fleet.json --waiting-run $(MEASURED)-waiting.json
 
 kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kubectl, helm
 	@deploy/kind/up.sh

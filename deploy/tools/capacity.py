@@ -1,8 +1,8 @@
 """How much of everything a number of orders an hour needs, from what one order was measured to cost.
 
-`python deploy/tools/capacity.py 5000` prints a table; `--run` and `--orders-run` take costs from the JSON of
-`make bench` and `make bench-orders`; `--write` puts the usual table into `deploy/docs/capacity.md`, where the
-formulas are explained. It asks nothing but those files.
+`python deploy/tools/capacity.py 5000` prints a table; `--run` and its like take what was measured from the JSON of
+`make bench` and the others; `--write` keeps that in `measured.json` and puts the usual table, and what was seen at
+rising numbers, into `deploy/docs/capacity.md`, where the formulas are explained. It asks nothing but those files.
 """
 
 from __future__ import annotations
@@ -11,15 +11,41 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+MEASURED: Final = Path(__file__).with_name("measured.json")
 PAGE: Final = Path(__file__).parents[1] / "docs" / "capacity.md"
 USUAL_RATES: Final = (100, 10_000, 1_000_000)
 BEGIN: Final = "<!-- made by deploy/tools/capacity.py -->"
 END: Final = "<!-- end -->"
+LEVELS: Final = {
+    "fleets": {
+        "workers": "order workers",
+        "rate": "orders a second",
+        "cpu": "CPU of the workers per order, ms",
+        "machine": "share of the machine in use",
+    },
+    "operator": {
+        "present": "waiting Orders",
+        "start": "operator's start to a new Order handled, s",
+        "cpu": "CPU of that start, s",
+        "memory": "memory then, MiB",
+        "cpu_new": "CPU per new Order, ms",
+    },
+    "waiting": {
+        "waiting": "waiting orders",
+        "rate": "orders a second",
+        "alone_p50": "one order alone, p50, ms",
+        "cpu_workers": "CPU per order: workers, ms",
+        "cpu_temporal": "CPU per order: Temporal, ms",
+        "memory_workers": "memory of both workers, MiB",
+        "memory_temporal": "memory of Temporal's dev server, MiB",
+    },
+}
+"""What is told of each measurement at rising numbers: value in the JSON, and heading."""
 
 FILL: Final = 0.6
 """Share of a core, or of a shard, that is planned for: the rest is for bursts, retries and restarts."""
@@ -39,21 +65,24 @@ _RETENTION_HOURS: Final = 72
 
 @dataclass(frozen=True)
 class Costs:
-    """What one order costs, approved at creation and with nothing going wrong. CPU in ms."""
+    """What one order costs, approved at creation and with nothing going wrong. CPU in ms.
 
-    orders_worker: float = 27
-    shipping_worker: float = 15
-    temporal: float = 89
-    postgres: float = 5
-    operator: float = 35
-    round_trips: float = 7
+    What has a default was counted, read off a history, or assumed; the rest is in `measured.json`.
+    """
+
+    orders_worker: float
+    shipping_worker: float
+    temporal: float
+    postgres: float
+    operator: float
+    patches: float
+    round_trips: float
     updates: int = 21
     """Of Temporal's state: 2 starts, 7 workflow tasks begun and done, 3 activities done, a child begun and done."""
     orders_tasks: int = 4
     record_kib: float = 6.8
     wal_kib: float = 9.2
     history_kib: float = 14.0
-    patches: float = 4.1
     events: float = 6
     provider_seconds: float = 0.25
     """How long the payment provider takes, and the carrier: not measured, put in your own."""
@@ -112,10 +141,26 @@ def table(rates: tuple[int, ...], costs: Costs) -> str:
     return "\n".join(lines)
 
 
-def written(page: str, made: str) -> str:
-    """The page with the table in its place."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END)[1]}"
+def levels(rows: list[dict[str, float]], told: dict[str, str]) -> str:
+    """A measurement at rising numbers as a Markdown table."""
+    lines = [f"| {' | '.join(told.values())} |", f"|{'---:|' * len(told)}"]
+    cells = [[f"{row[name]:,}" if isinstance(row[name], int) else _number(row[name]) for name in told] for row in rows]
+    lines += [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join(lines)
+
+
+def written(page: str, measured: dict[str, Any]) -> str:
+    """The page with its tables made anew."""
+    made = table(USUAL_RATES, Costs(**measured["costs"]))
+    page = _between(page, BEGIN, made)
+    for name, told in LEVELS.items():
+        page = _between(page, f"<!-- measured: {name} -->", levels(measured[name], told))
+    return page
+
+
+def _between(page: str, begin: str, made: str) -> str:
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{made}\n\n{END}{rest.split(END, 1)[1]}"
 
 
 def _cores(second: float, milliseconds: float) -> float:
@@ -140,20 +185,35 @@ def main(words: list[str]) -> None:
     """Print the table, or write it into the page."""
     parser = argparse.ArgumentParser(description="What a number of orders an hour needs.")
     parser.add_argument("rates", nargs="*", type=int, help="orders an hour")
-    parser.add_argument("--run", type=Path, help="JSON of `make bench`")
-    parser.add_argument("--orders-run", type=Path, help="JSON of `make bench-orders`")
-    parser.add_argument("--write", action="store_true", help="write the usual table into deploy/docs/capacity.md")
+    parser.add_argument("--run", type=_json, help="JSON of `make bench`")
+    parser.add_argument("--orders-run", type=_json, help="JSON of `make bench-orders`, with --waiting")
+    parser.add_argument("--fleet-run", type=_json, help="JSON of `make bench-fleet`")
+    parser.add_argument("--waiting-run", type=_json, help="JSON of `make bench-waiting`")
+    parser.add_argument("--write", action="store_true", help="keep it, and write deploy/docs/capacity.md")
     given = parser.parse_args(words)
-    costs = Costs()
+    measured = json.loads(MEASURED.read_text())
+    costs = Costs(**measured["costs"])
     if given.run:
-        costs = costs.of_run(json.loads(given.run.read_text()))
+        costs = costs.of_run(given.run)
     if given.orders_run:
-        costs = costs.of_orders_run(json.loads(given.orders_run.read_text()))
-    made = table(tuple(given.rates) or USUAL_RATES, costs)
+        costs = costs.of_orders_run(given.orders_run)
+        measured["operator"] = given.orders_run.get("waiting_levels", measured["operator"])
+    if given.fleet_run:
+        measured["fleets"] = given.fleet_run["fleets"]
+    if given.waiting_run:
+        measured["waiting"] = given.waiting_run["waited_levels"]
     if given.write:
-        PAGE.write_text(written(PAGE.read_text(), made))
+        measured["costs"] = {
+            name: round(value, 2) for name, value in asdict(costs).items() if name in measured["costs"]
+        }
+        MEASURED.write_text(f"{json.dumps(measured, indent=1)}\n")
+        PAGE.write_text(written(PAGE.read_text(), measured))
     else:
-        sys.stdout.write(f"{made}\n")
+        sys.stdout.write(f"{table(tuple(given.rates) or USUAL_RATES, costs)}\n")
+
+
+def _json(path: str) -> Any:
+    return json.loads(Path(path).read_text())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make bench`: the yardstick and Orderfleet on one fresh stack, in interleaved rounds; `make bench-compare`.
+"""`make bench`: the yardstick and Orderfleet on one fresh stack, in interleaved rounds; the other `make bench-…`.
 
 The table is for people, the JSON for comparing. Only ratios within one run mean anything on a shared
 machine.
@@ -26,16 +26,20 @@ from crowded import crowded
 from declared import declared
 from figures import (
     FINISHED_FIGURES,
+    FLEET_FIGURES,
     ORDERS_FIGURES,
     RECORD_FIGURES,
+    WAITED_FIGURES,
     WAITING_FIGURES,
     WORKERS_FIGURES,
     Figure,
     Values,
 )
+from many_workers import many_workers
 from measure import Load, one_round, warm_up
 from scaling import scaling, starting
 from stand import stand
+from waited import waited
 
 app = typer.Typer(add_completion=False)
 
@@ -80,7 +84,7 @@ def orders(
             return await declared(here, fleet, alone=alone, together=together, finished=finished, waiting=waiting)
 
     shown = (*ORDERS_FIGURES, *(FINISHED_FIGURES if finished else ()), *(WAITING_FIGURES if waiting else ()))
-    _told("Orders in Kubernetes", shown, asyncio.run(measured()), out)
+    _told("Orders in Kubernetes", shown, asyncio.run(measured()), out, "waiting_levels")
 
 
 @app.command()
@@ -115,9 +119,50 @@ def workers(
     _told("Workers", WORKERS_FIGURES, asyncio.run(measured()), out)
 
 
-def _told(title: str, figures: Iterable[Figure], values: dict[str, Any], out: Path) -> None:
+@app.command()
+def fleet(
+    most: Annotated[int, typer.Option(help="Order workers at most; 1, 2, 4 … of them are measured.")] = 8,
+    orders: Annotated[int, typer.Option(help="Orders for each worker.")] = 60,
+    slots: Annotated[int, typer.Option(help="Activities an order worker runs at once.")] = 2,
+    latency: Annotated[int, typer.Option(help="Milliseconds that the payment provider takes.")] = 500,
+    server: Annotated[int, typer.Option(help="Milliseconds that the stub of Temporal takes to answer.")] = 10,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-fleet.json"),
+) -> None:
+    """Measure many order workers against a stub of Temporal, and one flat out."""
+
+    async def measured() -> dict[str, Any]:
+        async with stand(tracing=False) as here:
+            counts = [2**power for power in range(most.bit_length())]
+            return await many_workers(
+                here, counts=counts, orders=orders, slots=slots, latency_ms=latency, server_ms=server
+            )
+
+    _told("Many workers against a stub of Temporal", FLEET_FIGURES, asyncio.run(measured()), out, "fleets")
+
+
+@app.command()
+def waiting(
+    most: Annotated[int, typer.Option(help="Orders that wait for a review at most.")] = 5000,
+    orders: Annotated[int, typer.Option(help="Orders that are taken to their end among them.")] = 150,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/bench-waiting.json"),
+) -> None:
+    """Measure what waiting orders cost the others."""
+
+    async def measured() -> dict[str, Any]:
+        async with stand() as here:
+            ours = start_orderfleet(here.folder, here.client, here.environment())
+            await warm_up(ours, orders)
+            return await waited(here, ours, most=most, orders=orders)
+
+    _told(f"With {most:,} orders waiting for a review", WAITED_FIGURES, asyncio.run(measured()), out, "waited_levels")
+
+
+def _told(title: str, figures: Iterable[Figure], values: dict[str, Any], out: Path, levels: str = "") -> None:
+    """Write the JSON and show the figures; `levels` names the value that has them at rising numbers."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"commit": _commit(), "cores": os.cpu_count(), **values}, indent=1))
+    if levels in values:
+        table.show_levels(title, values[levels])
     table.show_values(title, figures, values)
     table.console.print(f"written to {out}")
 

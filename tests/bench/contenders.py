@@ -92,17 +92,18 @@ class Orderfleet:
         )
 
     async def order(self, order_id: str) -> None:
-        await self._start(order_id)
+        await self.start(self.input(order_id))
         handle: WorkflowHandle[Any, OrderStatus] = self.client.get_workflow_handle(
             names.order_workflow_id(order_id), result_type=OrderStatus
         )
         status = await handle.result()
         assert status.step is Step.SHIPPED, f"{order_id} ended {status.step}"
 
-    async def _start(self, order_id: str) -> None:
+    async def start(self, order: OrderInput) -> None:
+        """Start an order, however long it takes."""
         while True:
             try:
-                await self._orders.start(self.input(order_id))
+                await self._orders.start(order)
             except TemporalUnavailable:
                 continue  # a thousand at once wait longer than one call does; the same start again is the same order
             return

@@ -68,11 +68,14 @@ FINISHED_FIGURES = (
     Figure("finished_cpu", "CPU seconds of the operator's start", "s"),
 )
 WAITING_FIGURES = (
-    Figure("waiting_start", "operator's start to a new Order handled, waiting ones present", "s"),
+    Figure("waiting_start", "operator's start to a new Order handled, listed after all waiting ones", "s"),
     Figure("waiting_memory", "memory of the operator then", "MiB"),
     Figure("waiting_cpu", "CPU seconds of the operator's start", "s"),
-    Figure("waiting_watched", "memory of the operator that saw them come", "MiB"),
-    Figure("waiting_applied_a_second", "Orders a second until they wait", more_is_better=True),
+    Figure("waiting_cpu_each", "CPU of the start per waiting Order", "ms"),
+    Figure("waiting_memory_each", "memory per waiting Order", "KiB"),
+    Figure("waiting_writes_each", "writes of the start per waiting Order"),
+    Figure("waiting_new_alone", "CPU of the operator per new Order, none waiting", "ms"),
+    Figure("waiting_new", "CPU of the operator per new Order, all waiting", "ms"),
 )
 
 RECORD_FIGURES = (
@@ -82,6 +85,26 @@ RECORD_FIGURES = (
 WORKERS_FIGURES = (
     Figure("two_to_one", "orders per second, 2 order workers ÷ 1", more_is_better=True, goal=1.8, stretch=1.95),
     Figure("start_to_first_task", "worker's start to its first task", "s", goal=2, stretch=1),
+)
+FLEET_FIGURES = (
+    Figure("flat_out", "orders a second of one worker process, flat out", more_is_better=True),
+    Figure("flat_out_cpu", "its CPU per order", "ms"),
+    Figure("fleet_workers", "most workers"),
+    Figure("fleet_one", "orders a second with 1 worker, bound by its slots", more_is_better=True),
+    Figure("fleet_rate", "orders a second with the most workers", more_is_better=True),
+    Figure("fleet_scales", "orders a second and worker ÷ with 1 worker", more_is_better=True),
+    Figure("fleet_cpu", "CPU of the workers per order ÷ with 1 worker"),
+    Figure("fleet_server_one", "1 worker against the real server", more_is_better=True),
+    Figure("fleet_server_two", "2 workers against the real server", more_is_better=True),
+)
+WAITED_FIGURES = (
+    Figure("waited_memory_each", "memory of the workers per waiting order", "KiB"),
+    Figure("waited_temporal_each", "memory of Temporal's dev server per waiting order", "KiB"),
+    Figure("waited_rate", "orders a second ÷ with none waiting", more_is_better=True),
+    Figure("waited_alone", "one order alone, p50 ÷ with none waiting"),
+    Figure("waited_cpu_workers", "CPU of the workers per order ÷ with none waiting"),
+    Figure("waited_cpu_temporal", "CPU of Temporal per order ÷ with none waiting"),
+    Figure("waited_cpu_postgres", "CPU of Postgres per order ÷ with none waiting"),
 )
 
 

@@ -42,6 +42,16 @@ def show_values(title: str, figures: Iterable[Figure], values: dict[str, Any]) -
     console.print(table)
 
 
+def show_levels(title: str, levels: list[dict[str, float]]) -> None:
+    """The same figures at rising numbers: a line for each of them."""
+    table = Table(title=title)
+    for name in levels[0]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for level in levels:
+        table.add_row(*(_number(value) for value in level.values()))
+    console.print(table)
+
+
 def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Two runs: the product's medians, and the ratios, which a busier machine changes less."""
     table = Table(title=f"A: {_title(before)}\nB: {_title(after)}")

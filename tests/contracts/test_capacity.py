@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ capacity = importlib.util.module_from_spec(spec)
 sys.modules["capacity"] = capacity
 spec.loader.exec_module(capacity)
 
+MEASURED = json.loads(capacity.MEASURED.read_text())
+COSTS = capacity.Costs(**MEASURED["costs"])
+
 
 def test_the_table_on_the_page_is_fresh() -> None:
     page = capacity.PAGE.read_text()
-    made = capacity.table(capacity.USUAL_RATES, capacity.Costs())
-    assert capacity.written(page, made) == page, "run deploy/tools/capacity.py --write"
+    assert capacity.written(page, MEASURED) == page, "run deploy/tools/capacity.py --write"
 
 
 def test_the_settings_it_counts_with_are_the_products() -> None:
@@ -34,16 +37,14 @@ def test_the_settings_it_counts_with_are_the_products() -> None:
 
 
 def test_ten_times_the_orders_need_ten_times_the_cores() -> None:
-    few, many = (capacity.needs(rate, capacity.Costs()) for rate in (1_000_000, 10_000_000))
+    few, many = (capacity.needs(rate, COSTS) for rate in (1_000_000, 10_000_000))
     assert float(many["Temporal server, cores"]) == pytest.approx(10 * float(few["Temporal server, cores"]), rel=0.1)
     assert int(many["order workers"]) == pytest.approx(10 * int(few["order workers"]), rel=0.1)
 
 
 def test_a_slow_provider_takes_slots_and_so_workers() -> None:
-    slow = capacity.Costs(provider_seconds=60)
-    assert int(capacity.needs(100_000, slow)["order workers"]) > int(
-        capacity.needs(100_000, capacity.Costs())["order workers"]
-    )
+    slow = replace(COSTS, provider_seconds=60)
+    assert int(capacity.needs(100_000, slow)["order workers"]) > int(capacity.needs(100_000, COSTS)["order workers"])
 
 
 def test_costs_come_from_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +52,21 @@ def test_costs_come_from_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     run, orders = tmp_path / "run.json", tmp_path / "orders.json"
     run.write_text(json.dumps({"rounds": [{"Orderfleet": ours}]}))
     orders.write_text(json.dumps({"operator_cpu": 350.0, "writes_approved": 41.0}))
-    costs = capacity.Costs().of_run(json.loads(run.read_text())).of_orders_run(json.loads(orders.read_text()))
+    costs = COSTS.of_run(json.loads(run.read_text())).of_orders_run(json.loads(orders.read_text()))
     assert costs.orders_worker + costs.shipping_worker == pytest.approx(420)
     capacity.main(["100000", "--run", str(run), "--orders-run", str(orders)])
     assert capsys.readouterr().out == f"{capacity.table((100_000,), costs)}\n"
+
+
+def test_what_was_measured_is_kept_and_written_into_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MEASURED", "PAGE"):
+        copy = tmp_path / getattr(capacity, name).name
+        copy.write_text(getattr(capacity, name).read_text())
+        monkeypatch.setattr(capacity, name, copy)
+    fleet = tmp_path / "fleet.json"
+    fleet.write_text(json.dumps({"fleets": [{"workers": 64, "rate": 640, "cpu": 20, "machine": 0.5}]}))
+    capacity.main(["--fleet-run", str(fleet), "--write"])
+    assert "| 64 | 640 | 20 | 0.5 |" in capacity.PAGE.read_text()
+    kept = json.loads(capacity.MEASURED.read_text())
+    assert kept["fleets"][0]["rate"] == 640
+    assert kept["costs"] == MEASURED["costs"]

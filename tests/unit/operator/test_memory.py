@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+
 from declared import body, record
 
 from orderfleet.operator.memory import Key, Memory
@@ -45,6 +48,23 @@ def test_what_only_others_need_is_not_kept():
     memory = Memory()
     memory.see(told("9"))
     assert "managedFields" not in memory[KEY].body["metadata"]
+
+
+def test_an_order_at_rest_is_as_it_was_seen_and_takes_less_memory():
+    memory, count = Memory(), 200
+    seen = [told("9", name=f"o-{number}") for number in range(count)]
+    news = [json.dumps(one) for one in seen]
+    tracemalloc.start()
+    try:
+        keys = [memory.see(json.loads(one)) for one in news]
+        awake = tracemalloc.get_traced_memory()[0]
+        for key in keys:
+            memory[key].rest()
+        assert tracemalloc.get_traced_memory()[0] < awake / 2
+    finally:
+        tracemalloc.stop()
+    assert (memory[keys[0]].order_id, memory.steps()) == ("o-0", {"none": count})
+    assert memory[keys[0]].body["spec"] == seen[0]["spec"]
 
 
 def test_record_reaches_its_order_once():

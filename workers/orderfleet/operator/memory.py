@@ -6,9 +6,10 @@ for those that ended; all of it can be gathered again, so it is kept nowhere els
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from orderfleet.contracts.record import RecordedOrder
@@ -22,33 +23,53 @@ class Key(NamedTuple):
     name: str
 
 
-@dataclass
 class Entry:
-    """One Order."""
+    """One Order, as the API server told it first.
 
-    body: dict[str, Any]
-    known: Known = field(default_factory=Known)
-    written_at: float = float("-inf")
-    """When its status was last written, by the event loop's clock."""
-    stale_since: float | None = None
-    """Since when its status waits to be written."""
-    waited: bool = False
-    """Whether it waited for a part that is away longer than a moment, or more than once."""
+    The object is kept as text while nobody works on it: tens of thousands that wait are mostly that.
+    """
 
-    @property
-    def uid(self) -> str:
+    _kept: dict[str, Any] | str
+    _version: int
+    order_id: str
+    """The order id that it declares."""
+    step: str
+    """The step that it shows; `none` before its first status."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.known = Known()
+        self.written_at = float("-inf")
+        """When its status was last written, by the event loop's clock."""
+        self.stale_since: float | None = None
+        """Since when its status waits to be written."""
+        self.waited = False
+        """Whether it waited for a part that is away longer than a moment, or more than once."""
+        self.uid = str(body["metadata"]["uid"])
         """Which object of this name it is."""
-        return str(self.body["metadata"]["uid"])
+        self._keep(body)
 
     @property
-    def order_id(self) -> str:
-        """The order id that it declares."""
-        return self.body.get("spec", {}).get("orderId") or str(self.body["metadata"]["name"])
+    def body(self) -> dict[str, Any]:
+        """The object as last seen; to be read only."""
+        kept = json.loads(self._kept) if isinstance(self._kept, str) else self._kept
+        self._kept = kept
+        return kept
+
+    def rest(self) -> None:
+        """Nobody works on it now."""
+        if not isinstance(self._kept, str):
+            self._kept = json.dumps(self._kept, separators=(",", ":"))
 
     def see(self, body: dict[str, Any]) -> None:
         """The object as the API server told it; older news is dropped."""
-        if _version(body) >= _version(self.body):
-            self.body = _slim(body)
+        if _version(body) >= self._version:
+            self._keep(body)
+
+    def _keep(self, body: dict[str, Any]) -> None:
+        self._kept = _slim(body)
+        self._version = _version(body)
+        self.order_id = self._kept["spec"].get("orderId") or str(body["metadata"]["name"])
+        self.step = self._kept["status"].get("step", "none")
 
     def learn(self, **facts: Any) -> None:
         """Know more."""
@@ -72,7 +93,7 @@ class Memory:
 
     def steps(self) -> Counter[str]:
         """How many Orders show which step; `none` before their first status."""
-        return Counter(entry.body["status"].get("step", "none") for entry in self._entries.values())
+        return Counter(entry.step for entry in self._entries.values())
 
     def see(self, body: dict[str, Any]) -> Key:
         """An Order as the watch tells it."""

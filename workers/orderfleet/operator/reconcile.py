@@ -98,6 +98,8 @@ class Reconciler:
             raise
         except ValidationError as error:
             await self._show_unreadable(key, entry, error)
+        finally:
+            entry.rest()
 
     async def _settle(self, key: Key, entry: Entry) -> None:
         entry.learn(away=None, workflow_missing=False)

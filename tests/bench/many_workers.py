@@ -1,0 +1,123 @@
+"""Orders a second of 1, 2, 4 … order workers against a stub of Temporal that is in nobody's way, and of one flat out.
+
+One scenario of `bench`. The workers are the product's own processes over a real, durable Postgres; one and two of them
+are measured against the real server too, with the same slots, so that the stub can be judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from contenders import start_orderfleet, start_role
+from measure import at_once, warm_up
+from meters import cpu_seconds
+from scaling import scaling
+from server_stub import Recording, ServerStub, listening
+from stand import Stand
+
+from orderfleet.contracts import names
+from orderfleet.stack import processes
+
+_FLAT_OUT = 100
+"""Orders under way at once at a worker that is to be as fast as it can."""
+
+
+async def many_workers(
+    stand: Stand, *, counts: Sequence[int], orders: int, slots: int, latency_ms: int, server_ms: int
+) -> dict[str, Any]:
+    """Measure each number of workers with `orders` a worker.
+
+    Args:
+        stand: the stack.
+        counts: how many order workers.
+        orders: orders for each worker.
+        slots: activities that a worker runs at once.
+        latency_ms: what the payment provider takes.
+        server_ms: what the stub takes for each answer.
+    """
+    recording = await _recorded(stand)
+    slow = {"ORDERFLEET_SIMULATED_LATENCY": f"{latency_ms}ms", "ORDERFLEET_WORKER_ACTIVITY_SLOTS": str(slots)}
+    flat_out = await _against_stub(stand, recording, 1, 4 * orders, _FLAT_OUT, {}, server_ms)
+    fleets = [
+        await _against_stub(stand, recording, count, count * orders, 3 * slots * count, slow, server_ms)
+        for count in counts
+    ]
+    real = await scaling(stand, rounds=1, orders=2 * orders, slots=slots, latency_ms=latency_ms)
+    one, most = fleets[0], fleets[-1]
+    return {
+        "slots": slots,
+        "latency_ms": latency_ms,
+        "server_ms": server_ms,
+        "fleets": fleets,
+        "flat_out": flat_out["rate"],
+        "flat_out_cpu": flat_out["cpu"],
+        "fleet_workers": most["workers"],
+        "fleet_one": one["rate"],
+        "fleet_rate": most["rate"],
+        "fleet_scales": most["rate"] * one["workers"] / (one["rate"] * most["workers"]),
+        "fleet_cpu": most["cpu"] / one["cpu"],
+        "fleet_server_one": real["one_worker"],
+        "fleet_server_two": real["two_workers"],
+    }
+
+
+async def _recorded(stand: Stand) -> Recording:
+    """One order's history, made by a real server and the product's workers."""
+    unique = uuid.uuid4().hex[:6]
+    environment = stand.environment(ORDERS_TASK_QUEUE=f"orders-{unique}", SHIPPING_TASK_QUEUE=f"shipping-{unique}")
+    fleet = start_orderfleet(stand.folder, stand.client, environment, name=f"recorded-{unique}")
+    await warm_up(fleet, 10)
+    order_id = _name()
+    await fleet.order(order_id)
+    handle = stand.client.get_workflow_handle(names.order_workflow_id(order_id))
+    history = await handle.fetch_history()
+    await asyncio.to_thread(processes.end, fleet.workers, by=signal.SIGTERM, bound=30)
+    return Recording.of(order_id, history)
+
+
+async def _against_stub(
+    stand: Stand,
+    recording: Recording,
+    count: int,
+    orders: int,
+    at_a_time: int,
+    told: dict[str, str],
+    server_ms: int,
+) -> dict[str, float]:
+    queue = f"stub-{uuid.uuid4().hex[:6]}"
+    stub = ServerStub(recording, queue, server_ms / 1000)
+    async with listening(stub) as address:
+        environment = stand.environment(ORDERFLEET_TEMPORAL_ADDRESS=address, ORDERS_TASK_QUEUE=queue, **told)
+        workers = [
+            (
+                await asyncio.to_thread(start_role, stand.folder, "orders-worker", environment, f"{queue}-{number}")
+            ).process
+            for number in range(count)
+        ]
+        try:
+            await at_once(stub.order, [_name() for _ in range(5 * count)], at_a_time)
+            parts = {"workers": workers, "postgres": [stand.postgres]}
+            before, own = cpu_seconds(parts), time.process_time()
+            seconds = await at_once(stub.order, [_name() for _ in range(orders)], at_a_time)
+            own, used = time.process_time() - own, cpu_seconds(parts)
+        finally:
+            await asyncio.to_thread(processes.end, workers, by=signal.SIGTERM, bound=30)
+    busy = own + sum(used[name] - before[name] for name in parts)
+    return {
+        "workers": count,
+        "rate": orders / seconds,
+        "cpu": (used["workers"] - before["workers"]) * 1000 / orders,
+        "cpu_postgres": (used["postgres"] - before["postgres"]) * 1000 / orders,
+        "cpu_stub": own * 1000 / orders,
+        "machine": busy / seconds / (os.cpu_count() or 1),
+    }
+
+
+def _name() -> str:
+    return f"play-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,88 @@
+"""What orders that wait for a review cost the others: memory of the parts, an order's time and CPU, at rising numbers.
+
+One scenario of `bench`, with real workflows: every waiting order is one that the workers took there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import asyncpg
+from contenders import Orderfleet
+from figures import percentile
+from measure import at_once
+from meters import cpu_seconds, memory_mib
+from stand import Stand
+
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.status import Step
+
+_STARTING = 40
+_PATIENCE = 900
+
+
+async def waited(stand: Stand, fleet: Orderfleet, *, most: int, orders: int) -> dict[str, Any]:
+    """Measure `orders` at 50 at once and some alone with none, a fifth, and `most` orders waiting for a review."""
+    levels: list[dict[str, float]] = []
+    for level in (0, most // 5, most):
+        present = int(levels[-1]["waiting"]) if levels else 0
+        began = _cpu(stand, fleet)
+        seconds = await _fill(stand, fleet, present, level)
+        filled = _cpu(stand, fleet)
+        cost = (filled["temporal"] - began["temporal"]) * 1000 / max(1, level - present)
+        levels.append(
+            {"waiting": level, "to_wait": seconds, "cpu_to_wait": cost, **await _measured(stand, fleet, orders)}
+        )
+    none, last = levels[0], levels[-1]
+    return {
+        "waited_orders": most,
+        "waited_levels": levels,
+        "waited_memory_each": (last["memory_workers"] - none["memory_workers"]) * 1024 / most,
+        "waited_temporal_each": (last["memory_temporal"] - none["memory_temporal"]) * 1024 / most,
+        "waited_rate": last["rate"] / none["rate"],
+        "waited_alone": last["alone_p50"] / none["alone_p50"],
+        "waited_cpu_workers": last["cpu_workers"] / none["cpu_workers"],
+        "waited_cpu_temporal": last["cpu_temporal"] / none["cpu_temporal"],
+        "waited_cpu_postgres": last["cpu_postgres"] / none["cpu_postgres"],
+    }
+
+
+async def _fill(stand: Stand, fleet: Orderfleet, present: int, level: int) -> float:
+    """Start orders that wait until there are `level`; seconds until the record says that all do."""
+    run = uuid.uuid4().hex[:8]
+
+    async def start(order_id: str) -> None:
+        await fleet.start(fleet.input(order_id).model_copy(update={"review": Review(mode=ReviewMode.MANUAL)}))
+
+    seconds = await at_once(start, [f"waits-{run}-{number}" for number in range(level - present)], _STARTING)
+    began = asyncio.get_running_loop().time()
+    connection = await asyncpg.connect(stand.database_url)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            question = "select count(*) from orders where step = $1"
+            while await connection.fetchval(question, Step.MANUAL_REVIEW) < level:  # noqa: ASYNC110 - others do it
+                await asyncio.sleep(0.2)
+    finally:
+        await connection.close()
+    return seconds + asyncio.get_running_loop().time() - began
+
+
+async def _measured(stand: Stand, fleet: Orderfleet, orders: int) -> dict[str, float]:
+    run = uuid.uuid4().hex[:8]
+    before = _cpu(stand, fleet)
+    seconds = await at_once(fleet.order, [f"b-{run}-{number}" for number in range(orders)], 50)
+    after = _cpu(stand, fleet)
+    alone = [await at_once(fleet.order, [f"a-{run}-{number}"], 1) * 1000 for number in range(max(1, orders // 5))]
+    return {
+        "rate": orders / seconds,
+        "alone_p50": percentile(alone, 50),
+        **{f"cpu_{name}": (after[name] - before[name]) * 1000 / orders for name in before},
+        "memory_workers": memory_mib(fleet.workers),
+        "memory_temporal": memory_mib([stand.temporal]),
+    }
+
+
+def _cpu(stand: Stand, fleet: Orderfleet) -> dict[str, float]:
+    return cpu_seconds({"workers": fleet.workers, "temporal": [stand.temporal], "postgres": [stand.postgres]})
