@@ -23,6 +23,8 @@ AT_ONCE = 50
 PER_RUN = 1000
 EVENTS_OF_A_RUN = 50_000
 """Temporal ends a workflow whose run has more."""
+CARRIED = 512 * 1024
+"""Bytes of JSON that a run hands to the next one stay below this, however long the stream."""
 
 
 @pytest.fixture
@@ -63,11 +65,13 @@ async def test_an_order_takes_ten_thousand_signals_with_a_bounded_history(runnin
     rows = await running.database.fetch("select count(*) from events where kind = 'address_changed'")
     assert rows[0][0] == SIGNALS + 1
 
-    lengths, run_id = [], handle.first_execution_run_id
+    lengths, carried, run_id = [], [], handle.first_execution_run_id
     while run_id:
         history = await running.temporal.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
         lengths.append(len(history.events))
+        carried.append(history.events[0].workflow_execution_started_event_attributes.input.ByteSize())
         run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
     assert len(lengths) > 1
     assert max(lengths) < EVENTS_OF_A_RUN, lengths
-    print(f"\n{SIGNALS} signals: {len(lengths)} runs of at most {max(lengths)} events")
+    assert max(carried) < CARRIED, carried
+    print(f"\n{SIGNALS} signals: {len(lengths)} runs of at most {max(lengths)} events, {max(carried)} bytes carried")

@@ -17,7 +17,7 @@ class Declaration(Contract):
     """The declared state at one generation of the Order."""
 
     generation: int = Field(ge=1)
-    owner_uid: str = ""
+    owner_uid: str = Field(default="", max_length=256)
     """Which Order: one deleted and applied again is another object and counts its generations anew."""
     approved: bool = False
     cancel: bool = False

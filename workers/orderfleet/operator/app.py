@@ -123,7 +123,7 @@ class Operator:
                 await asyncio.sleep(_RETRY)
             _log.info("watching Orders", namespaces=namespaces or "all")
             self._problem = None
-            why = await watch(self, namespaces, stop)
+            why = await watch(self, namespaces, stop, self._settings.operator_watch_silence)
             _log.error("the watch of Orders ended, watching again", why=why)
             self._problem = "the watch of Orders ended"
             await asyncio.sleep(_RETRY)

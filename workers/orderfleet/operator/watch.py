@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Final
 
 import kopf
@@ -63,17 +64,21 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def watch(inbox: Inbox, namespaces: list[str], stop: Stop) -> str:
+async def watch(inbox: Inbox, namespaces: list[str], stop: Stop, silence: timedelta) -> str:
     """Tell the inbox of all Orders that have not ended, and of every change of them, until canceled.
+
+    A connection that says nothing for as long as `silence` is given up, and the watch goes on over another.
 
     The API server must know Orders already. Should kopf end by itself, it is told why: the caller
     watches again, and everything is listed anew.
     """
     # It would tell of every event of every Order.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    settings = kopf_settings()
+    settings.watching.inactivity_timeout = silence.total_seconds()
     tasks = await kopf.spawn_tasks(
         registry=registry(inbox),
-        settings=kopf_settings(),
+        settings=settings,
         namespaces=namespaces,
         clusterwide=not namespaces,
     )

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
 
 from orderfleet.orders import lifecycle
 from orderfleet.orders.context import OrderContext
+from orderfleet.orders.raw import cut
 from orderfleet.orders.shipment import ShipmentPhase
 from orderfleet.orders.validation import of_address
 
@@ -51,7 +52,7 @@ class Changes:
     async def cancel(self, reason: str) -> str | None:
         """Cancel the order unless its package is on its way; canceled again, nothing changes."""
         self._ctx.changes += 1
-        state = self._ctx.state
+        state, reason = self._ctx.state, cut(reason)
         if state.cancel_requested is not None:
             return None
         refusal = lifecycle.refuses_change(state.step)

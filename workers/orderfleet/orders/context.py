@@ -43,7 +43,7 @@ class OrderContext:
     def __init__(self, order: OrderInput, state: OrderState) -> None:
         self.order = order
         self.state = state
-        self.journal = Journal(state)
+        self.journal = Journal(order, state)
         self.steps = StepRunner(order.policy.outage, self._trouble)
         self.changes = 0
         """Signals and updates that this run has taken."""
@@ -92,8 +92,9 @@ class OrderContext:
         """
         while not done():
             # Before recording: under a stream of signals there is always something to record, and the
-            # state takes along what no record carries yet.
-            if self._may_continue_as_new():
+            # state takes along what no record carries yet. Such a stream also keeps Temporal from taking
+            # that decision: what has gathered meanwhile is told.
+            if self._may_continue_as_new() and not self.journal.many:
                 workflow.continue_as_new(args=[self.order, self.state])
             if self.journal.dirty:
                 await self.record()

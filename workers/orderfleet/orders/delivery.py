@@ -11,11 +11,13 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from orderfleet.contracts import names
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
     from orderfleet.contracts.status import ShipmentStatus, Step
 
 from orderfleet.orders.context import OrderContext
+from orderfleet.orders.raw import cut
 
 MOST_HEARD: Final = 100
 """Words of the carrier that an order keeps: one that tells without end must not fill its history."""
@@ -27,14 +29,20 @@ _KINDS: Final = {
 
 
 def told(ctx: OrderContext, update: CarrierUpdate) -> None:
-    """The carrier told of a shipment: that it is delivered counts once, anything before it is noted once."""
+    """The carrier told of a shipment: that it is delivered counts once, anything before it is noted once.
+
+    Of a shipment that the order can't have, nothing is kept.
+    """
     state = ctx.state
-    if update.shipment_id in state.delivered:
+    attempts = range(1, ctx.policy.shipping_attempts + 1)
+    if update.shipment_id in state.delivered or not any(
+        update.shipment_id == names.shipment_id(ctx.order.order_id, attempt) for attempt in attempts
+    ):
         return
     if update.status is ShipmentStatus.DELIVERED:
         state.delivered.append(update.shipment_id)
         if update.detail:
-            state.delivered_detail[update.shipment_id] = update.detail
+            state.delivered_detail[update.shipment_id] = cut(update.detail)
     elif update.parcel in _KINDS and any(shipment.id == update.shipment_id for shipment in state.shipments):
         _note(ctx, update, update.parcel)
 
@@ -52,7 +60,7 @@ def _note(ctx: OrderContext, update: CarrierUpdate, parcel: ParcelState) -> None
 
 
 def _with(detail: str | None) -> dict[str, str]:
-    return {"detail": detail} if detail else {}
+    return {"detail": cut(detail)} if detail else {}
 
 
 async def confirm(ctx: OrderContext) -> None:

@@ -10,6 +10,9 @@ the workflow's time in microseconds, which only rises, through a lost task, a re
 continue-as-new alike; and an event that an order has once has its kind for a key. An event that it
 may have again is known by its run, its count and its content: told again by the task that is run
 again, it stands once.
+
+What waits for a record is bounded in bytes, however many signals come and however long the store is
+away: it travels in one piece, and Temporal ends a workflow whose piece is too large.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from orderfleet.contracts.order import OrderInput
     from orderfleet.contracts.record import AuditEvent, EventKind, Progress
     from orderfleet.contracts.status import Step
     from orderfleet.orders.state import OrderState
@@ -40,6 +45,12 @@ _ONCE = frozenset(EventKind) - {
 }
 """Events that an order has at most once."""
 
+MOST_TOGETHER: Final = 1792 * 1024
+"""Bytes of JSON of an order and its events that wait for a record. Beyond, a line of the trail stands for all of its
+kind that come until then: Temporal takes 2 MiB in one piece, and the rest of the state travels along."""
+MANY_WAITING: Final = 64 * 1024
+"""Bytes that are told before a run continues as new, which a stream of signals can hold off for as long as it lasts."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -52,9 +63,18 @@ class Draft:
 class Journal:
     """The order's audit trail as its workflow writes it."""
 
-    def __init__(self, state: OrderState) -> None:
+    def __init__(self, order: OrderInput, state: OrderState) -> None:
+        self._order = order
         self._state = state
         self._stale = False
+        self._waiting = sum(map(_bytes, state.pending))
+        self._merged: dict[EventKind, int] = {}
+        """Where in `pending` the line is that stands for all of its kind."""
+
+    @property
+    def many(self) -> bool:
+        """Whether so much waits for a record that it is better told than carried."""
+        return self._waiting >= MANY_WAITING
 
     @property
     def dirty(self) -> bool:
@@ -64,7 +84,7 @@ class Journal:
     def note(self, kind: EventKind, **detail: Any) -> None:
         """Something happened now."""
         self._state.updated_at = workflow.now()
-        self._state.pending.append(self._event(kind, self._state.step, self._state.updated_at, detail))
+        self._keep(self._event(kind, self._state.step, self._state.updated_at, detail))
 
     def event(self, kind: EventKind, step: Step, **detail: Any) -> AuditEvent:
         """An event for a record that is not the order's own, under the order's numbering."""
@@ -80,7 +100,7 @@ class Journal:
         state = self._state
         step = then or state.step
         happened = tuple(state.pending)
-        state.pending.clear()
+        self._begin_anew()
         self._stale = False
         state.seq = max(state.seq + 1, _microseconds(workflow.now()))
         expected = tuple(self._event(kind, step, workflow.now(), detail) for kind, detail in expect)
@@ -111,8 +131,34 @@ class Journal:
 
     def take_back(self, draft: Draft) -> None:
         """The draft may not be recorded: what happened waits for the next one."""
-        self._state.pending[:0] = draft.happened
+        waiting = tuple(self._state.pending)
+        self._begin_anew()
+        for event in (*draft.happened, *waiting):
+            self._keep(event)
         self._stale = True
+
+    @cached_property
+    def _room(self) -> int:
+        return MOST_TOGETHER - len(self._order.model_dump_json().encode())
+
+    def _begin_anew(self) -> None:
+        self._state.pending.clear()
+        self._merged.clear()
+        self._waiting = 0
+
+    def _keep(self, event: AuditEvent) -> None:
+        pending, place = self._state.pending, self._merged.get(event.kind)
+        size, times = _bytes(event), event.detail.get("times", 1)
+        if place is not None:
+            before = pending[place]
+            detail = {**event.detail, "times": before.detail["times"] + times}
+            pending[place] = event.model_copy(update={"key": before.key, "detail": detail})
+        elif self._waiting + size <= MANY_WAITING or self._waiting + size <= self._room or event.kind in _ONCE:
+            pending.append(event)
+            self._waiting += size
+        else:
+            self._merged[event.kind] = len(pending)
+            pending.append(event.model_copy(update={"detail": {**event.detail, "times": times}}))
 
     def _event(self, kind: EventKind, step: Step, at: datetime, detail: dict[str, Any]) -> AuditEvent:
         self._state.event_count += 1
@@ -123,6 +169,10 @@ class Journal:
         """The same when a lost task is run again and comes to the same, another after a reset."""
         told = sha256(json.dumps(detail, sort_keys=True, default=str).encode()).hexdigest()[:8]
         return f"{kind}-{workflow.info().run_id[:8]}-{self._state.event_count}-{told}"
+
+
+def _bytes(event: AuditEvent) -> int:
+    return len(event.model_dump_json().encode())
 
 
 def _microseconds(time: datetime) -> int:

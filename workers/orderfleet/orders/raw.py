@@ -6,7 +6,7 @@ the workflow would fail its task for ever; read here, it is refused and named.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio import workflow
 
@@ -15,15 +15,20 @@ with workflow.unsafe.imports_passed_through():
 
 Model = TypeVar("Model", bound=BaseModel)
 
+LONGEST: Final = 1000
+"""Characters that are kept of what somebody wrote; a signal may have 2 MiB, which then travel with the order."""
+
 
 def read(model: type[Model], value: Any) -> Model | str:
     """Read what a client sent; a string says which fields are wrong."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        return "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or model.__name__}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
+        return cut(
+            "; ".join(
+                f"{'.'.join(str(part) for part in problem['loc']) or model.__name__}: {problem['msg']}"
+                for problem in error.errors(include_url=False, include_input=False)
+            )
         )
 
 
@@ -32,3 +37,8 @@ def reason_of(value: Any, otherwise: str = "canceled") -> str:
     if isinstance(value, dict):
         value = value.get("reason")
     return value if isinstance(value, str) and value else otherwise
+
+
+def cut(text: str) -> str:
+    """The beginning of what somebody wrote."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

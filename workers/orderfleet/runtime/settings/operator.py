@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import Field
 
+from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.runtime.settings.base import Group
 
 
@@ -14,3 +17,9 @@ class OperatorSettings(Group):
         default="", description="Namespaces the operator watches, comma-separated; empty is all."
     )
     operator_concurrency: int = Field(default=20, ge=1, description="Orders the operator handles at once.")
+    operator_watch_silence: Duration = Field(
+        default=parse_duration("30s"),
+        gt=timedelta(0),
+        description="Longest that the operator waits for a word of the API server before it watches anew: how long"
+        " it may be deaf on a connection that died unheard. A quiet cluster costs one request each time.",
+    )

@@ -1,0 +1,55 @@
+"""Connections that died and say nothing of it: the operator hears again over others, within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import SecretStr
+from shop import condition, ended, eventually, manifest, step
+
+from line_between import line_to
+
+SILENCE = 4
+"""Seconds after which the operator watches anew."""
+HEARS_WITHIN = 40
+"""Seconds: far more than the bound for a busy machine, far less than the 70 that kopf waits by itself."""
+
+
+async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
+    shop, workers, kubernetes, tmp_path, monkeypatch
+) -> None:
+    config = json.loads(kubernetes.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    async with line_to("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
+        cluster["server"] = f"https://127.0.0.1:{api.port}"
+        through = tmp_path / "kubeconfig"
+        through.write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(through))
+        async with shop.operator(operator_watch_silence=timedelta(seconds=SILENCE)) as operator:
+            before, after = shop.name(), shop.name()
+            await shop.apply(manifest(before))
+            await shop.until(before, lambda order: step(order) == "manual_review")
+            api.half_open()
+            await api.mend()  # what was connected stays half-open
+            await shop.apply(manifest(after))  # kubectl has a line of its own
+            await eventually(lambda: after in {key.name for key in operator.memory}, seconds=HEARS_WITHIN)
+
+
+async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers, postgres_url) -> None:
+    parts = urlsplit(postgres_url)
+    async with line_to("127.0.0.1", parts.port or 5432) as postgres:
+        user = f"{parts.username}@" if parts.username else ""
+        url = SecretStr(urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{postgres.port}")))
+        async with shop.operator(database_url=url):
+            name = shop.name()
+            await shop.apply(manifest(name))
+            await shop.until(name, lambda order: step(order) == "manual_review")
+            postgres.half_open()
+            await postgres.mend()
+            await workers.client.approve(name)
+            await asyncio.wait_for(workers.handle(name).result(), 60)
+            done = await shop.until(name, ended, seconds=HEARS_WITHIN)
+    assert condition(done, "Ready") == ("True", "Shipped")

@@ -1,0 +1,64 @@
+"""News that comes while an order is charged: the record takes it, and never goes back for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fleet import ELSEWHERE, Gate, fleet
+
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.record import Progress
+from orderfleet.contracts.status import Step
+from orderfleet.store import Database, OrderReads, OrderRecord
+
+
+class Overtaken(OrderRecord):
+    """A record in which what is drafted during the charge arrives after the charge itself."""
+
+    charging: Gate
+    drafted: Gate
+    steps: list[Step]
+    reads: OrderReads
+
+    async def record(self, order_id: str, progress: Progress) -> None:
+        during = self.charging.reached.is_set() and progress.step is Step.CHARGE
+        if during:
+            await self.drafted()
+        await super().record(order_id, progress)
+        if during:
+            found = await self.reads.order(order_id)
+            assert found is not None
+            self.steps.append(found.status.step)
+
+    async def finish_payment(self, *args: Any, **options: Any) -> Any:
+        done = await super().finish_payment(*args, **options)
+        self.drafted.opened.set()
+        return done
+
+
+@pytest.mark.parametrize("change", ["update_address", "cancel_order"])
+async def test_a_record_drafted_during_the_charge_takes_no_order_back_to_it(
+    temporal_client, postgres_url, task_queues, change: str
+) -> None:
+    charging, drafted, steps = Gate(), Gate(), []
+
+    def record(database: Database) -> Overtaken:
+        made = Overtaken(database)
+        made.charging, made.drafted, made.steps, made.reads = charging, drafted, steps, OrderReads(database)
+        return made
+
+    queues = (task_queues.orders, task_queues.shipping)
+    async with asyncio.timeout(120), fleet(temporal_client, postgres_url, *queues, record=record) as running:
+        running.provider.charging.before.append(charging)
+        handle = await running.start(running.order("late-1", review=Review(mode=ReviewMode.AUTO)))
+        await charging.reached.wait()
+        await handle.signal(change, ELSEWHERE if change == "update_address" else "too dear")
+        await drafted.reached.wait()
+        charging.opened.set()
+        ended = await handle.result()
+        recorded = (await running.recorded("late-1")).status
+    assert steps
+    assert set(steps) == {Step.SHIPPING}
+    assert (recorded.step, recorded.address) == (ended.step, ended.address)
