@@ -13,7 +13,7 @@ AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -135,6 +135,10 @@ kind-down: ## take the kind cluster and its registry away
 # Another storm: make chaos CHAOS="--orders 4000 --faults 400 --seed 7"
 chaos: ready ## orders while every part is killed, frozen and cut off, and whether every promise was kept; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
+
+# A longer look: make soak SOAK="--minutes 240"; a shorter one tells of larger leaks only.
+soak: ready ## each role's memory, threads, files and connections under a steady load, and whether they stay level; 60 min
+	$(BIN)/python tests/soak/soak.py $(SOAK)
 
 # CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'

@@ -63,6 +63,10 @@ class StormyStack:
         """Temporal, without a line between."""
         return temporal_server.address(self._running[TEMPORAL].ports)
 
+    def running(self, name: str) -> Running:
+        """A part as it was last started."""
+        return self._running[name]
+
     async def up(self) -> None:
         """Start every part and wait until it is ready."""
         for line in self.parts.lines.values():

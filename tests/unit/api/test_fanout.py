@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,4 +48,21 @@ async def test_a_watcher_that_does_not_read_holds_the_latest_state_and_holds_nob
         assert latest is not None
         assert latest.version == CHANGES
         assert await mailbox.take(0) is None
+    await fanout.close()
+
+
+async def test_watchers_that_were_never_served_leave_nothing_behind() -> None:
+    """As of an order that there isn't, or by a caller who hung up at once."""
+    feed: Any = Feed()
+    fanout = Fanout(feed)
+    for number in range(100):
+        await fanout.subscribe(f"o-{number}")
+    stays, other = await fanout.subscribe("o-1"), await fanout.subscribe("o-1")
+    del other
+    gc.collect()
+    assert [list(there) for there in fanout._mailboxes.values()] == [[stays]]
+    fanout.unsubscribe("o-1", stays)
+    del stays
+    gc.collect()
+    assert not fanout._mailboxes
     await fanout.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import structlog
 
@@ -30,6 +30,8 @@ class Mailbox:
         self._latest: RecordedOrder | None = None
         self._closed = False
         self._news = asyncio.Event()
+        self.beside: WeakSet[Mailbox] = WeakSet([self])
+        """The mailboxes of the same order, kept for as long as one of them is."""
 
     def put(self, order: RecordedOrder) -> None:
         """Leave a state, in place of one that was not read."""
@@ -69,8 +71,8 @@ class Fanout:
 
     def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
-        # Weak, so that a watcher which went away before it was served leaves nothing behind.
-        self._mailboxes: dict[str, WeakSet[Mailbox]] = {}
+        # Weak twice, so that a watcher which went away before it was served leaves nothing behind, nor does its order.
+        self._mailboxes: WeakValueDictionary[str, WeakSet[Mailbox]] = WeakValueDictionary()
         self._following: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -91,16 +93,15 @@ class Fanout:
                 await self._feed.started()
         except TimeoutError:
             raise StoreUnavailable("the change feed has not begun yet") from None
-        self._mailboxes.setdefault(order_id, WeakSet()).add(mailbox)
+        mailbox.beside = self._mailboxes.setdefault(order_id, mailbox.beside)
+        mailbox.beside.add(mailbox)
         return mailbox
 
     def unsubscribe(self, order_id: str, mailbox: Mailbox) -> None:
         """Forget the mailbox."""
-        there = self._mailboxes.get(order_id)
-        if there is not None:
-            there.discard(mailbox)
-            if not there:
-                del self._mailboxes[order_id]
+        mailbox.beside.discard(mailbox)
+        if not mailbox.beside:
+            self._mailboxes.pop(order_id, None)
 
     async def close(self) -> None:
         """End every watcher's stream and the feed."""
@@ -123,6 +124,6 @@ class Fanout:
             self._end_all()
 
     def _end_all(self) -> None:
-        for there in self._mailboxes.values():
+        for there in list(self._mailboxes.values()):
             for mailbox in list(there):
                 mailbox.close()

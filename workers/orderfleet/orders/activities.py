@@ -7,7 +7,7 @@ has the same effect once.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from temporalio import activity
 
@@ -94,7 +94,7 @@ class OrderActivities:
             raise
         async with clock.asking_the_store():
             await self._store.finish_payment(
-                payment, PaymentStatus.CHARGED, charge.reference, progress=_happening_now(step.done)
+                payment, PaymentStatus.CHARGED, charge.reference, progress=_happening(step.done, clock.now())
             )
         return PaymentResult(attempt=_attempt(), status=PaymentStatus.CHARGED, reference=charge.reference)
 
@@ -119,9 +119,10 @@ class OrderActivities:
     @activity.defn(name="refund")
     async def refund(self, step: RefundInput) -> PaymentResult:
         """Give the whole charge back; two round trips."""
+        clock = AttemptClock()
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.owed])
         await self._provider.refund(step.payment)
-        done = step.done.model_copy(update={"at": datetime.now(UTC)})
+        done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
         return PaymentResult(attempt=_attempt(), status=PaymentStatus.REFUNDED)
 
@@ -134,7 +135,6 @@ def _done() -> StepResult:
     return StepResult(attempt=_attempt())
 
 
-def _happening_now(progress: Progress) -> Progress:
+def _happening(progress: Progress, now: datetime) -> Progress:
     """The events of a step drafted before an outage happened when the step did."""
-    now = datetime.now(UTC)
     return progress.model_copy(update={"events": tuple(e.model_copy(update={"at": now}) for e in progress.events)})

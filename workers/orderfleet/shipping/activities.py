@@ -6,8 +6,6 @@ record and the carrier only. Each is idempotent.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from temporalio import activity
 
 from orderfleet.contracts import names
@@ -22,6 +20,7 @@ from orderfleet.contracts.steps import (
     VoidBookingResult,
 )
 from orderfleet.ports import Carrier, ShipmentStore
+from orderfleet.steps.bounds import AttemptClock
 
 
 class ShippingActivities:
@@ -40,6 +39,7 @@ class ShippingActivities:
     @activity.defn(name="dispatch_carrier")
     async def dispatch_carrier(self, step: DispatchInput) -> DispatchResult:
         """Hand the parcel to the carrier under the order's booking key; one round trip."""
+        clock = AttemptClock()
         booking = await self._carrier.book(names.booking_key(step.order_id), step.parcel)
         attempt = activity.info().attempt
         detail = {**step.dispatched.detail, "carrier": booking.carrier, "tracking_number": booking.tracking_number}
@@ -52,7 +52,7 @@ class ShippingActivities:
                     "attempts": attempt,
                 }
             ),
-            [step.dispatched.model_copy(update={"at": datetime.now(UTC), "detail": detail})],
+            [step.dispatched.model_copy(update={"at": clock.now(), "detail": detail})],
         )
         return DispatchResult(attempt=attempt, booking=booking)
 

@@ -1,7 +1,7 @@
-"""Activity side: what is left of an attempt, so that a store that hangs counts as an outage.
+"""Activity side: what is left of an attempt, so that a store that hangs counts as an outage, and what time it is.
 
 Activities that ask the store after somebody slow call it. An attempt that ran into its own time-out
-would be used up; one that gives the store up just before is not.
+would be used up; one that gives the store up just before is not. It must never go by the wall clock.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Final
 
 from temporalio import activity
@@ -26,8 +27,14 @@ class AttemptClock:
     """Runs from the moment it is made, at the beginning of an activity."""
 
     def __init__(self) -> None:
-        bound = activity.info().start_to_close_timeout
-        self._end = None if bound is None else time.monotonic() + bound.total_seconds() - _MARGIN
+        info, self._began = activity.info(), time.monotonic()
+        self._started = info.started_time
+        bound = info.start_to_close_timeout
+        self._end = None if bound is None else self._began + bound.total_seconds() - _MARGIN
+
+    def now(self) -> datetime:
+        """The time by Temporal's clock, as workflows have it: this machine's own may be off, or jump."""
+        return self._started + timedelta(seconds=time.monotonic() - self._began)
 
     @asynccontextmanager
     async def asking_the_store(self) -> AsyncIterator[None]:

@@ -1,0 +1,65 @@
+"""What a soak found: each gauge of each role with its trend, and the same as a table. `soak` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gauges import GAUGES
+from steadiness import Sample, Slope, Trend, Verdict, trend
+
+_HOUR = 3600
+_THOUSAND = 1000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One gauge of one role."""
+
+    role: str
+    gauge: str
+    trend: Trend
+    per_thousand: Slope
+    """The slope by 1,000 orders in place of a second."""
+
+
+def findings(
+    samples: Mapping[str, Mapping[str, Sequence[Sample]]], orders: Sequence[tuple[float, int]], warm_up: float
+) -> list[Finding]:
+    """Judge everything that was read after `warm_up` seconds.
+
+    Raises:
+        ValueError: there are too few samples, or no order was done with.
+    """
+    late = [(at, count) for at, count in orders if at >= warm_up]
+    if len(late) < 2 or late[-1][1] == late[0][1]:
+        raise ValueError("no order was done with after the warm-up; let it last longer")
+    a_second = (late[-1][1] - late[0][1]) / (late[-1][0] - late[0][0])
+    found = []
+    for role, by_gauge in samples.items():
+        for gauge in GAUGES:
+            judged = trend([sample for sample in by_gauge[gauge.name] if sample[0] >= warm_up], gauge.notable)
+            slope = judged.slope
+            scale = _THOUSAND / a_second
+            by_orders = Slope(slope.value * scale, slope.low * scale, slope.high * scale)
+            found.append(Finding(role, gauge.name, judged, by_orders))
+    return found
+
+
+def text(found: Sequence[Finding], done: Mapping[str, int], minutes: float) -> str:
+    """The table, and what the load was."""
+    lines = [f"{'':16} {'':22} {'start':>8} {'end':>8}   {'an hour':>24}   {'1,000 orders':>24}"]
+    for one in found:
+        values = f"{one.trend.start:8.1f} {one.trend.end:8.1f}   {_told(one.trend.slope, _HOUR):>24}"
+        lines.append(f"{one.role:16} {one.gauge:22} {values}   {_told(one.per_thousand, 1):>24}   {one.trend.verdict}")
+    load = ", ".join(f"{count} {name}" for name, count in sorted(done.items(), key=lambda item: -item[1]))
+    return "\n".join([*lines, "", f"judged over {minutes:.0f} min; slopes with their 95 % interval", f"load: {load}"])
+
+
+def level(found: Sequence[Finding]) -> bool:
+    """Whether nothing grows."""
+    return all(one.trend.verdict is not Verdict.GROWS for one in found)
+
+
+def _told(slope: Slope, scale: float) -> str:
+    return f"{slope.value * scale:+.2f} ({slope.low * scale:+.2f} to {slope.high * scale:+.2f})"

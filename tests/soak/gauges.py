@@ -1,0 +1,77 @@
+"""What each role holds at one moment, read from outside: memory, threads, files, connections, series of metrics.
+
+`soaking` takes a sample every few seconds. It asks the product for nothing but its metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import psutil
+
+_MEBIBYTE = 2**20
+_CONNECTIONS = "select application_name, count(*) from pg_stat_activity where datname = current_database() group by 1"
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """One measured thing. `notable` is what it may rise by over a whole soak without a word."""
+
+    name: str
+    notable: float
+
+
+# What no other process shares is what a leak would add to; the other counts are whole things.
+MEMORY = Gauge("memory, MiB", 2.0)
+THREADS = Gauge("threads", 2.0)
+FILES = Gauge("open files", 4.0)
+CONNECTIONS = Gauge("Postgres connections", 2.0)
+SERIES = Gauge("series of metrics", 20.0)
+GAUGES = (MEMORY, THREADS, FILES, CONNECTIONS, SERIES)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One role's process, and where it is asked."""
+
+    process: psutil.Process
+    application: str
+    """How Postgres shows its connections."""
+    metrics: str
+    """Where its metrics are scraped."""
+
+
+async def read(role: Measured, database_url: str) -> dict[str, float]:
+    """Every gauge of a role, by name.
+
+    Raises:
+        psutil.NoSuchProcess: the role has ended.
+    """
+    inside = await asyncio.to_thread(_inside, role)
+    return {**inside, CONNECTIONS.name: await _connections(role, database_url)}
+
+
+def _inside(role: Measured) -> dict[str, float]:
+    with role.process.oneshot():
+        memory = role.process.memory_full_info().uss / _MEBIBYTE
+        threads, files = role.process.num_threads(), role.process.num_fds()
+    with urllib.request.urlopen(role.metrics, timeout=60) as answer:
+        series = sum(1 for _ in _series(answer.read().decode()))
+    return {MEMORY.name: memory, THREADS.name: threads, FILES.name: files, SERIES.name: series}
+
+
+def _series(text: str) -> Iterator[str]:
+    return (told for told in text.splitlines() if told and not told.startswith("#"))
+
+
+async def _connections(role: Measured, database_url: str) -> float:
+    connection = await asyncpg.connect(database_url, timeout=30)
+    try:
+        found = dict(await connection.fetch(_CONNECTIONS))
+    finally:
+        await connection.close()
+    return float(found.get(role.application, 0))

@@ -1,0 +1,46 @@
+"""`make soak`: each role of the local stack under a steady load, and whether what it holds stays level.
+
+Ends with 1 when something grew that neither came to rest nor is too little to note.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
+
+from findings import findings, level, text
+from soaking import Plan, soak
+
+_WARM_UP = 0.25
+"""Part of the time that isn't judged: imports, caches, pools and pollers settle."""
+
+
+def main(
+    minutes: Annotated[float, typer.Option(min=4, help="How long, with a quarter of it to warm up.")] = 60,
+    per_second: Annotated[float, typer.Option(min=0.1, help="Orders a second; fewer than the machine could take.")] = 1,
+    seed: Annotated[int, typer.Option(help="Which orders.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/soak.json"),
+) -> None:
+    """Soak the stack and judge it."""
+    plan = Plan(minutes=minutes, per_second=per_second, seed=seed)
+    soaked = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
+    found = findings(soaked.samples, soaked.orders, minutes * 60 * _WARM_UP)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    document = {**asdict(soaked), "findings": [asdict(one) for one in found]}
+    out.write_text(json.dumps(document) + "\n")
+    print(f"\n{text(found, soaked.done, minutes * (1 - _WARM_UP))}\n\nwritten to {out}")
+    raise typer.Exit(0 if level(found) else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

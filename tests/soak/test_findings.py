@@ -1,0 +1,51 @@
+"""A soak's findings name the role that leaks and what of it, by the hour and by the order."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from findings import findings, level, text
+from gauges import FILES, GAUGES, MEMORY
+from steadiness import Verdict
+
+_SECONDS = range(0, 1200, 5)
+_ORDERS = [(float(at), 3 * at) for at in _SECONDS]
+
+
+def _read(**growing: float) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Two roles, of which the API grows by so much a second."""
+    steady = {gauge.name: [(float(at), 50.0) for at in _SECONDS] for gauge in GAUGES}
+    grows = {name: [(float(at), 50 + rise * at) for at in _SECONDS] for name, rise in growing.items()}
+    return {"operator": steady, "api": {**steady, **grows}}
+
+
+def test_what_stays_level_is_told_so() -> None:
+    found = findings(_read(), _ORDERS, warm_up=300)
+    assert level(found)
+    assert {(one.role, one.gauge) for one in found} == {(role, gauge.name) for role in _read() for gauge in GAUGES}
+
+
+def test_a_leak_is_told_by_role_hour_and_order() -> None:
+    found = findings(_read(**{MEMORY.name: 0.01}), _ORDERS, warm_up=300)
+    assert not level(found)
+    (leak,) = (one for one in found if one.trend.verdict is Verdict.GROWS)
+    assert (leak.role, leak.gauge) == ("api", MEMORY.name)
+    assert leak.per_thousand.value == pytest.approx(0.01 * 1000 / 3)
+    told = text(found, {"orders": 3600}, 15)
+    assert any(line.split()[0] == "api" and "+36.00" in line and "GROWS" in line for line in told.splitlines())
+
+
+def test_the_warm_up_is_not_judged() -> None:
+    read = _read()
+    read["api"][FILES.name] = [(float(at), min(at, 250.0)) for at in _SECONDS]
+    assert level(findings(read, _ORDERS, warm_up=300))
+
+
+def test_a_soak_without_orders_shows_nothing() -> None:
+    with pytest.raises(ValueError, match="no order"):
+        findings(_read(), [(float(at), 7) for at in _SECONDS], warm_up=300)
