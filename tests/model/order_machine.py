@@ -101,6 +101,8 @@ class OrderMachine(RuleBasedStateMachine):
         yard = self.yard
         yard.outage.away = yard.outage.answers_lost = 0
         self.order_id = yard.name_order()
+        if gated == "book" and yard.skips:
+            gated = None
         self.gate, self.gated = Gate(), gated is not None
         self.generation = 0
         self.seen = "receive"
