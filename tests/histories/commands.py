@@ -14,6 +14,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from shapes import Recorded
 from temporalio.client import WorkflowHistory
+from temporalio.converter import DataConverter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 
 from orderfleet.orders import worker as orders_worker
@@ -39,10 +40,12 @@ class Played:
         return "\n\n".join(blocks) + "\n"
 
 
-async def play(runs: Sequence[Recorded], workflows: Sequence[type]) -> Played:
+async def play(
+    runs: Sequence[Recorded], workflows: Sequence[type], converter: DataConverter = DATA_CONVERTER
+) -> Played:
     """Play each run to the workflows' present code."""
     runner = _Listening()
-    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER, workflow_runner=runner)
+    replayer = Replayer(workflows=workflows, data_converter=converter, workflow_runner=runner)
     played = Played()
 
     async def histories() -> AsyncIterator[WorkflowHistory]:

@@ -11,6 +11,7 @@ import asyncio
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -19,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 from commands import WORKFLOWS, play
 from fleet import Fleet, fleet
 from lives import LIVES
-from shapes import COMMANDS, FOLDER, recorded, shapes, write
+from shapes import COMMANDS, FOLDER, SEALED, recorded, sealing, shapes, write
 from temporalio.client import Client, WorkflowHistory
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from backing import session
@@ -31,10 +33,15 @@ PATIENCE = 60
 """Seconds a life may take."""
 
 
-async def _record(shape: Path) -> None:
+SEALED_LIVES = ("shipped", "dispatch-failed", "address-changed-during-the-charge")
+"""Enough to have every kind of payload that goes encrypted: inputs, results, signals, updates, failures, markers."""
+
+
+async def _record(shape: Path, converter: DataConverter = DATA_CONVERTER, lives: Collection[str] = LIVES) -> None:
     with session() as backing, backing.database(migrated=True) as url:
-        client = await Client.connect(backing.temporal_address(), data_converter=DATA_CONVERTER)
-        for name, play_life in LIVES.items():
+        client = await Client.connect(backing.temporal_address(), data_converter=converter)
+        for name in lives:
+            play_life = LIVES[name]
             async with fleet(client, url, names.ORDERS_TASK_QUEUE, names.SHIPPING_TASK_QUEUE) as made:
                 await asyncio.wait_for(play_life(made, name), PATIENCE)
             runs = await _histories(made, name)
@@ -68,9 +75,9 @@ async def _histories(made: Fleet, order_id: str) -> dict[str, WorkflowHistory]:
     return found
 
 
-async def _write_commands(shape: Path) -> None:
+async def _write_commands(shape: Path, converter: DataConverter = DATA_CONVERTER) -> None:
     """Write what the present code does with a shape's histories."""
-    played = await play(recorded(shape), WORKFLOWS)
+    played = await play(recorded(shape), WORKFLOWS, converter)
     if played.refused:
         raise SystemExit("\n".join(f"{name}: {why}" for name, why in played.refused.items()))
     (shape / COMMANDS).write_text(played.text(), encoding="utf-8")
@@ -83,6 +90,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.commands:
         asyncio.run(_write_commands(shapes()[-1]))
+        if (shapes()[-1] / SEALED).is_dir():
+            asyncio.run(_write_commands(shapes()[-1] / SEALED, sealing()))
         return
     number = len(shapes()) + 1
     if not given.shape or not re.fullmatch(rf"{number:04d}-[a-z0-9-]+", given.shape):
@@ -92,6 +101,9 @@ def main() -> None:
     try:
         asyncio.run(_record(shape))
         asyncio.run(_write_commands(shape))
+        (shape / SEALED).mkdir()
+        asyncio.run(_record(shape / SEALED, sealing(), SEALED_LIVES))
+        asyncio.run(_write_commands(shape / SEALED, sealing()))
     except BaseException:
         shutil.rmtree(shape)
         raise

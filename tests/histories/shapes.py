@@ -1,4 +1,5 @@
-"""The recorded histories as files: `tests/histories/<shape>/<life>.<workflow>.json`, an event a line.
+"""The recorded histories as files: `tests/histories/<shape>/<life>.<workflow>.json`, an event a line; a few lives
+with encrypted payloads in `<shape>/sealed`, by a key that is no secret.
 
 A shape is what the workflows of one release do. Its files are recorded once by `record.py` and never changed:
 there are orders out there that have such a history. `test_replay.py` reads all shapes.
@@ -13,10 +14,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from temporalio.client import WorkflowHistory
+from temporalio.converter import DataConverter
+
+from orderfleet.runtime.encryption.converter import data_converter
+from orderfleet.runtime.settings import Settings
 
 FOLDER: Final = Path(__file__).parent
 COMMANDS: Final = "commands.txt"
 """The file of a shape's fingerprint."""
+SEALED: Final = "sealed"
+"""The folder in a shape's of histories with encrypted payloads."""
+KEYS: Final = FOLDER / "keys"
+KEY_ID: Final = "for-tests-only"
 _SHAPE: Final = re.compile(r"\d{4}-[a-z0-9-]+")
 
 
@@ -37,6 +46,11 @@ class Recorded:
 def shapes() -> list[Path]:
     """The folders, oldest first."""
     return sorted(path for path in FOLDER.iterdir() if path.is_dir() and _SHAPE.fullmatch(path.name))
+
+
+def sealing() -> DataConverter:
+    """The product's converter with the key of these tests."""
+    return data_converter(Settings(encryption_keys_dir=KEYS, encryption_key_id=KEY_ID))
 
 
 def recorded(shape: Path) -> list[Recorded]:

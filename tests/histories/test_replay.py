@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 from commands import WORKFLOWS, Played, play
-from shapes import recorded, shapes
+from shapes import SEALED, recorded, sealing, shapes
 from temporalio import workflow
 from verdicts import acts_otherwise, cannot_replay, unrecorded
 
 from orderfleet.contracts import names
 from orderfleet.contracts.shipping import ShippingInput, ShippingResult
+from orderfleet.runtime.encryption.codec import ENCODING
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.stack import paths
 
@@ -25,6 +28,18 @@ DO = ('workflow.patched("', "python tests/histories/record.py NNNN-what-changed"
 async def test_every_recorded_history_is_replayed_to_the_same_commands(shape: Path) -> None:
     played = await play(recorded(shape), WORKFLOWS)
     for problem in (cannot_replay(shape, played), acts_otherwise(shape, played)):
+        assert problem is None, problem
+
+
+@pytest.mark.parametrize("shape", [each for each in shapes() if (each / SEALED).is_dir()], ids=lambda path: path.name)
+async def test_histories_with_encrypted_payloads_are_replayed_too(shape: Path) -> None:
+    sealed = shape / SEALED
+    written = "".join(path.read_text() for path in sealed.glob("*.json"))
+    contents = [base64.b64decode(each) for each in re.findall(r'"data":"([^"]*)"', written)]
+    assert base64.b64encode(ENCODING).decode() in written
+    assert not [each for each in contents if b"Springfield" in each or b"no vans" in each]
+    played = await play(recorded(sealed), WORKFLOWS, sealing())
+    for problem in (cannot_replay(sealed, played), acts_otherwise(sealed, played)):
         assert problem is None, problem
 
 

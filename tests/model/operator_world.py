@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from declared import SETTINGS
@@ -22,6 +23,12 @@ from orderfleet.operator.reconcile import MISSING_RECHECK, Reconciler
 KEY = Key("shop", "o-1")
 LONG = MISSING_RECHECK - 1
 """Looks that are asked for after longer than this come again for as long as a workflow is missing."""
+
+_AWAY: dict[str, type[OrderfleetError]] = {
+    "kubernetes": KubernetesUnavailable,
+    "temporal": TemporalUnavailable,
+    "store": StoreUnavailable,
+}
 
 
 def merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +54,10 @@ class World:
         self.record: RecordedOrder | None = None
         self.told_records: list[RecordedOrder] = []
         self.away: set[str] = set()
+        self.answers_lost: set[str] = set()
+        """Parts that do what they are asked next, and whose answer never comes."""
+        self.meanwhile: Callable[[], None] | None = None
+        """What happens in the midst of the next call of any part."""
         self.running: OrderInput | None = None
         """The workflow of this id that runs."""
         self.foreign = False
@@ -87,7 +98,7 @@ class World:
     def tell_all(self) -> None:
         """The newest news of everything reach the operator."""
         if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
-            self.memory.forget(KEY, "uid-1")
+            self.memory.forget(KEY, self.told_bodies[-1]["metadata"]["uid"])
         else:
             self.memory.see(self.body)
         if self.record is not None:
@@ -120,22 +131,41 @@ class World:
         if "deletionTimestamp" in self.body["metadata"] and not self.body["metadata"]["finalizers"]:
             self.body = None
 
+    def apply(self, body: dict[str, Any]) -> None:
+        """Somebody creates the Order again after it is gone."""
+        version = int(self.told_bodies[-1]["metadata"]["resourceVersion"]) + 1
+        self.body = merged(body, {"metadata": {"resourceVersion": str(version)}})
+        # The watch told that the one before is gone before it tells of this one.
+        self.told_bodies = [self.body]
+        self.memory.see(self.body)
+
+    def _called(self, part: str) -> None:
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            happens()
+        if part in self.away:
+            raise _AWAY[part]("away")
+
+    def _answers(self, part: str) -> None:
+        if part in self.answers_lost:
+            self.answers_lost.remove(part)
+            raise _AWAY[part]("the answer was lost")
+
     # The API server, as the reconciler calls it.
 
     async def patch(self, _key: Key, write: Write, patch: dict[str, Any], version: str) -> dict[str, Any]:
-        if "kubernetes" in self.away:
-            raise KubernetesUnavailable("away")
+        self._called("kubernetes")
         if self.body is None:
             raise ObjectGone("404")
         if version != self.body["metadata"]["resourceVersion"]:
             raise ObjectChanged("409")
         self.writes[write] += 1
         self.change(patch)
+        self._answers("kubernetes")
         return self.told_bodies[-1]
 
     async def get(self, _key: Key) -> dict[str, Any]:
-        if "kubernetes" in self.away:
-            raise KubernetesUnavailable("away")
+        self._called("kubernetes")
         if self.body is None:
             raise ObjectGone("404")
         return self.body
@@ -143,8 +173,7 @@ class World:
     # Temporal, the record, and the Events.
 
     def _temporal(self, order: OrderInput | None = None) -> None:
-        if "temporal" in self.away:
-            raise TemporalUnavailable("away")
+        self._called("temporal")
         if order is not None and self.foreign:
             raise OrderConflict("order id is another's")
         if order is not None and self.running is not None:
@@ -157,6 +186,7 @@ class World:
         self._temporal(order)
         outcome = StartOutcome.ADOPTED if self.running is not None else StartOutcome.STARTED
         self.running = self.running or order
+        self._answers("temporal")
         return _started(outcome)
 
     async def find(self, order: OrderInput) -> Started:
@@ -170,10 +200,10 @@ class World:
         if self.running is None:
             raise OrderNotFound("no workflow")
         self.declared = declaration
+        self._answers("temporal")
 
     async def read(self, _order_id: str) -> RecordedOrder | None:
-        if "store" in self.away:
-            raise StoreUnavailable("away")
+        self._called("store")
         return self.record
 
     def tell(self, *_: Any) -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from declared import ELSEWHERE, ENDED, FINALIZER, body, order, record
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from lifecycle_model import MOVES
 from operator_world import World
+from seeds import seeds, told
 
 from orderfleet.contracts.status import PaymentStatus, Step
 
@@ -20,7 +22,20 @@ BOUND = 12
 """Reconciles after the last change, and writes to the API server in them: hold, status, a detail later,
 release, and one that somebody else's change has made in vain."""
 
+OTHERS = "somebody.else/hold"
+
 payments = st.sampled_from([None, *PaymentStatus])
+changes = st.sampled_from(
+    [
+        {"approved": True},
+        {"cancel": True},
+        {"address": ELSEWHERE},
+        {"deletionPolicy": "Orphan"},
+        # As a newer API server might take it.
+        {"deletionPolicy": "Someday"},
+    ]
+)
+parts = st.sampled_from(["kubernetes", "temporal", "store"])
 
 
 class OperatorMachine(RuleBasedStateMachine):
@@ -28,16 +43,19 @@ class OperatorMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.version = 0
+        self.objects = 1
 
     @initialize(
         held=st.booleans(),
+        held_by_others=st.booleans(),
         approved=st.booleans(),
         cancel=st.booleans(),
         orphan=st.booleans(),
         before=st.sampled_from(["nothing", "nothing", "foreign workflow", "foreign record", "older", "over HTTP"]),
     )
-    def begin(self, held, approved, cancel, orphan, before) -> None:
+    def begin(self, held, held_by_others, approved, cancel, orphan, before) -> None:
         policy = {"deletionPolicy": "Orphan"} if orphan else {}
+        policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if held_by_others else {}
         self.world = World(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
         self.world.foreign = before == "foreign workflow"
         owners = {
@@ -54,15 +72,39 @@ class OperatorMachine(RuleBasedStateMachine):
         self.world.record = record(step, version=self.version, payment=payment, refused=refused, **more)
         self.world.told_records.append(self.world.record)
 
-    @precondition(lambda self: self.world.body is not None)
-    @rule(
-        change=st.sampled_from(
-            [{"approved": True}, {"cancel": True}, {"address": ELSEWHERE}, {"deletionPolicy": "Orphan"}]
-        )
-    )
+    @rule(change=changes)
     def edit(self, change) -> None:
-        if "ended" not in self.world.body["status"]:
-            self.world.change({"spec": change}, edit=True)
+        world = self.world
+        if world.body is not None and "ended" not in world.body["status"]:
+            world.change({"spec": change}, edit=True)
+
+    @rule(change=st.one_of(changes, st.sampled_from(["delete", "somebody else"])), told=st.booleans())
+    def reconcile_in_the_midst_of_an_edit(self, change, told) -> None:
+        """The news of it may come before the answer of the call that it came between."""
+
+        def happens() -> None:
+            if self.world.body is None:
+                return
+            if change == "delete":
+                self.delete()
+            elif change == "somebody else":
+                self.somebody_else_writes()
+            else:
+                self.edit(change)
+            if told and self.world.body is not None:
+                self.world.memory.see(self.world.body)
+
+        self.world.meanwhile = happens
+        self.world.reconcile()
+        self.world.meanwhile = None
+
+    @precondition(lambda self: self.world.body is None)
+    @rule(same=st.booleans(), data=st.data())
+    def apply_again(self, same, data) -> None:
+        """Another object under the old name, with the same order in it or another."""
+        self.objects += 1
+        more = {} if same else {"items": [{"sku": "b", "qty": 1}]}
+        self.world.apply(body(uid=f"uid-{self.objects}", held=data.draw(st.booleans()), **more))
 
     @precondition(lambda self: self.world.body is not None)
     @rule()
@@ -70,11 +112,12 @@ class OperatorMachine(RuleBasedStateMachine):
         self.world.change({"metadata": {"labels": {"team": "blue"}}})
 
     @precondition(lambda self: self.world.body is not None)
-    @rule(name=st.sampled_from([FINALIZER, ENDED]))
+    @rule(name=st.sampled_from([FINALIZER, ENDED, OTHERS]))
     def somebody_meddles(self, name) -> None:
-        """Take away the operator's own marks."""
-        if name == FINALIZER:
-            self.world.change({"metadata": {"finalizers": None}})
+        """Take away the operator's own marks, or another's."""
+        if name in {FINALIZER, OTHERS}:
+            others = [each for each in self.world.body["metadata"]["finalizers"] if each != name]
+            self.world.change({"metadata": {"finalizers": others or None}})
         else:
             self.world.change({"metadata": {"labels": {ENDED: None}}})
 
@@ -103,9 +146,13 @@ class OperatorMachine(RuleBasedStateMachine):
     def workflow_is_terminated(self) -> None:
         self.world.running = None
 
-    @rule(part=st.sampled_from(["kubernetes", "temporal", "store"]))
+    @rule(part=parts)
     def goes_away_or_comes_back(self, part) -> None:
         self.world.away ^= {part}
+
+    @rule(part=st.sampled_from(["kubernetes", "temporal"]))
+    def next_answer_is_lost(self, part) -> None:
+        self.world.answers_lost.add(part)
 
     @rule(data=st.data())
     def watch_tells(self, data) -> None:
@@ -135,18 +182,18 @@ class OperatorMachine(RuleBasedStateMachine):
 
     def settles(self) -> None:
         world = self.world
-        world.away = set()
+        world.away, world.answers_lost = set(), set()
         world.writes.clear()
         assert world.settle() <= BOUND
         assert world.writes.total() <= BOUND, world.writes
 
         world.writes.clear()
         settled = world.body
-        for told in world.told_bodies[-3:]:
+        for news in world.told_bodies[-3:]:
             if world.body is not None:
-                world.memory.see(told)
-        for told in world.told_records:
-            world.memory.remember(told)
+                world.memory.see(news)
+        for news in world.told_records:
+            world.memory.remember(news)
         world.now += 100
         world.settle()
         world.restart()
@@ -158,10 +205,19 @@ class OperatorMachine(RuleBasedStateMachine):
             self.shows_how_it_stands(settled)
 
     def shows_how_it_stands(self, settled) -> None:
-        told = {each["type"]: each for each in settled["status"]["conditions"]}
-        assert [told[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1
+        if "deletionTimestamp" in settled["metadata"]:
+            # Only others hold it, or it was meant for a newer operator.
+            assert (
+                FINALIZER not in settled["metadata"]["finalizers"] or settled["spec"].get("deletionPolicy") == "Someday"
+            )
+            return
+        shown = {each["type"]: each for each in settled["status"]["conditions"]}
+        assert [shown[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1
         of, recorded = order(), self.world.record
-        conflicting = told.get("Accepted", {}).get("reason") == "Conflict"
+        if settled["spec"].get("deletionPolicy") == "Someday" and not settled["status"].get("ended"):
+            assert shown["Stalled"]["status"] == "True", shown
+            return
+        conflicting = shown.get("Accepted", {}).get("reason") == "Conflict"
         assert conflicting or recorded is None or settled["status"]["step"] == recorded.status.step
         if conflicting or settled["status"].get("ended"):
             assert FINALIZER not in settled["metadata"]["finalizers"]
@@ -171,15 +227,25 @@ class OperatorMachine(RuleBasedStateMachine):
         assert of.order_id == settled["status"]["orderId"]
 
 
+QUICK = settings(
+    max_examples=200,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+ANEW = settings(QUICK, derandomize=False, max_examples=50, stateful_step_count=40)
+SECONDS = 15.0
+
+
 def test_the_operator_settles() -> None:
-    run_state_machine_as_test(
-        OperatorMachine,
-        settings=settings(
-            max_examples=300,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(OperatorMachine, settings=QUICK)
+
+
+@pytest.mark.slow
+def test_the_operator_settles_after_other_news_in_each_run(pytestconfig: pytest.Config) -> None:
+    for number in seeds(pytestconfig, SECONDS):
+        played = seed(number)(type("Operator", (OperatorMachine,), {}))
+        with told(number):
+            run_state_machine_as_test(played, settings=ANEW)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from order_machine import OrderMachine
+from restless_machine import RestlessOrderMachine
+from seeds import seeds, told
 from yard import Yard
 
 QUICK = settings(
@@ -20,14 +22,33 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+OTHERS = settings(QUICK, derandomize=False, max_examples=4, stateful_step_count=12)
+SECONDS = 25.0
+"""How long other lives are played in each run of the slow tests; the last ones begun are played to their end."""
 
 
-async def play(yard: Yard, how: settings) -> None:
+async def play(yard: Yard, machine: type[OrderMachine], how: settings, number: int | None = None) -> None:
     """Hypothesis drives from a thread of its own; the workers live on this loop."""
-    machine = type("Order", (OrderMachine,), {"yard": yard, "loop": asyncio.get_running_loop()})
-    await asyncio.to_thread(run_state_machine_as_test, machine, settings=how)
+    played = type("Order", (machine,), {"yard": yard, "loop": asyncio.get_running_loop()})
+    if number is not None:
+        seed(number)(played)
+    await asyncio.to_thread(run_state_machine_as_test, played, settings=how)
 
 
 @pytest.mark.slow
-async def test_orders_end_as_the_model_says(yard: Yard) -> None:
-    await play(yard, QUICK)
+async def test_orders_end_as_the_model_says(skipping_yard: Yard) -> None:
+    await play(skipping_yard, OrderMachine, QUICK)
+
+
+@pytest.mark.slow
+async def test_orders_whose_workers_restart_end_as_the_model_says(yard: Yard) -> None:
+    await play(yard, RestlessOrderMachine, QUICK)
+
+
+@pytest.mark.slow
+async def test_other_orders_whose_workers_restart_end_as_the_model_says(
+    yard: Yard, pytestconfig: pytest.Config
+) -> None:
+    for number in seeds(pytestconfig, SECONDS):
+        with told(number):
+            await play(yard, RestlessOrderMachine, OTHERS, number)

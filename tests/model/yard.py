@@ -1,14 +1,17 @@
-"""A fleet on a clock that skips, the store that goes away when it is told to, and the histories of an order."""
+"""A fleet on a clock that skips or on a real server, the store that goes away when it is told to, and the
+histories of an order."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 from fleet import Fleet, Provider, TestCarrier, fleet
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.testservice.v1 import SleepRequest
-from temporalio.client import WorkflowHistory
+from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -54,13 +57,25 @@ class Outage:
 
 
 class Yard:
-    """The workers, the world around them, and the server's clock."""
+    """The workers on a real server, the world around them, and a clock that can only be waited for.
 
-    def __init__(self, environment: WorkflowEnvironment, database_url: str) -> None:
-        self.environment = environment
+    Args:
+        client: of the server.
+        database_url: of the record.
+        orders_queue, shipping_queue: that no other yard of this server has.
+    """
+
+    hour = timedelta(milliseconds=100)
+    """What an hour of an order is here."""
+    skips = False
+    continues_as_new = True
+
+    def __init__(self, client: Client, database_url: str, orders_queue: str, shipping_queue: str) -> None:
+        self.client = client
         self.provider, self.carrier, self.outage = Provider(), TestCarrier(), Outage()
         self.orders = 0
         self._database_url = database_url
+        self._queues = orders_queue, shipping_queue
         self._working = AsyncExitStack()
         self._fleet: Fleet | None = None
 
@@ -69,13 +84,17 @@ class Yard:
         assert self._fleet is not None
         return self._fleet
 
+    def name_order(self) -> str:
+        """An order id that is not used yet on this server."""
+        self.orders += 1
+        return f"{self._queues[0]}-{self.orders}"
+
     async def open(self) -> None:
-        """Start both workers."""
+        """Start both workers, which know nothing of any workflow."""
         made = fleet(
-            self.environment.client,
+            self.client,
             self._database_url,
-            "orders-tq",
-            "shipping-tq",
+            *self._queues,
             record=self.outage.record,
             provider=self.provider,
             carrier=self.carrier,
@@ -87,27 +106,28 @@ class Yard:
         await self._working.aclose()
 
     async def pass_time(self, passed: timedelta) -> None:
-        """Skip; what falls due meanwhile is done on the way, which takes the time it takes."""
-        service = self.environment.client.service_client.test_service
-        asked = SleepRequest()
-        asked.duration.FromTimedelta(passed)
-        await service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
+        """Wait."""
+        await asyncio.sleep(passed.total_seconds())
 
     async def histories(self, status: OrderStatus) -> list[WorkflowHistory]:
         """Every run of the order's workflows."""
         found, run = [], self.fleet.handle(status.order_id)
         run_id: str | None = status.run_id
         while run_id:
-            handle = self.environment.client.get_workflow_handle(run.id, run_id=run_id)
+            handle = self.client.get_workflow_handle(run.id, run_id=run_id)
             found.append(await handle.fetch_history())
             run_id = found[-1].events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
         for workflow_id in [*(shipment.id for shipment in status.shipments), f"refund-{status.payment.id}"]:
             try:
-                found.append(await self.environment.client.get_workflow_handle(workflow_id).fetch_history())
+                found.append(await self.client.get_workflow_handle(workflow_id).fetch_history())
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
         return found
+
+    def misled(self, histories: list[WorkflowHistory]) -> bool:
+        """Whether the server told the workers something else than what it did."""
+        return False
 
     async def replay(self, histories: list[WorkflowHistory]) -> None:
         """Run the workflows' code over their histories again; raises where it decides otherwise."""
@@ -118,3 +138,31 @@ class Yard:
         )
         for history in histories:
             await replayer.replay_workflow(history)
+
+
+class SkippingYard(Yard):
+    """The same on a server of its own whose clock skips."""
+
+    hour = timedelta(hours=1)
+    skips = True
+    continues_as_new = False
+    """An update that is done as its run continues as new is an internal error to that server, and stops its clock."""
+
+    def __init__(self, environment: WorkflowEnvironment, database_url: str) -> None:
+        super().__init__(environment.client, database_url, "orders-tq", "shipping-tq")
+
+    async def pass_time(self, passed: timedelta) -> None:
+        """Skip; what falls due meanwhile is done on the way, which takes the time it takes."""
+        asked = SleepRequest()
+        asked.duration.FromTimedelta(passed)
+        service = self.client.service_client.test_service
+        await service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
+
+    def misled(self, histories: list[WorkflowHistory]) -> bool:
+        """Ends that this server refuses come out wrong now and then: see `test_skipping_server`."""
+        return any(_end_was_refused(history) for history in histories)
+
+
+def _end_was_refused(history: WorkflowHistory) -> bool:
+    refused = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    return any(event.workflow_task_failed_event_attributes.cause == refused for event in history.events)
