@@ -6,14 +6,13 @@ import asyncio
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
+from kept_alive import kept_alive
 from orderfleet.adapters import PAYMENT_PROVIDERS
 from orderfleet.client import OrderClient
 from orderfleet.contracts.policy import OrderPolicy, StepPolicy
@@ -49,24 +48,6 @@ def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1.0\n")
     (described / "entry_points.txt").write_text(f"[{PAYMENT_PROVIDERS}]\ndeadly = deadly:make\n")
     return {"PYTHONPATH": str(tmp_path), "ORDERFLEET_PAYMENT_PROVIDER": "deadly", "DEADLY_LEDGER": str(ledger)}
-
-
-@asynccontextmanager
-async def kept_alive(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
-    """Worker processes, each started anew when it dies, as Kubernetes does; yields how the dead ones ended."""
-    ends: list[int] = []
-
-    async def keep() -> None:
-        while True:
-            worker = await fleet.worker("all", **environment)
-            ends.append(await worker.process.wait())
-
-    keepers = [asyncio.create_task(keep()) for _ in range(count)]
-    try:
-        yield ends
-    finally:
-        for keeper in keepers:
-            keeper.cancel()
 
 
 @pytest.mark.slow

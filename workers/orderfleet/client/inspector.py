@@ -31,6 +31,9 @@ class WorkflowView(Contract):
     closed_at: datetime | None = None
     history_length: int
     """Events of this run."""
+    task_attempt: int = 0
+    """Which attempt a worker makes to decide what comes next; 0 while nothing is to decide. One that grows: the code
+    breaks or hangs at this order, or kills its worker; the history and the workers' logs say which."""
     earlier_runs: tuple[str, ...] = ()
     """Ids of the runs that this one continues, oldest first, as far as Temporal still has them."""
     owner: str = ""
@@ -76,6 +79,7 @@ class OrderInspector:
             started_at=description.start_time,
             closed_at=description.close_time,
             history_length=description.history_length,
+            task_attempt=description.raw_description.pending_workflow_task.attempt,
             earlier_runs=earlier,
             owner=str(memo.get(names.MEMO_OWNER, "")),
             waits_for=tuple(children),

@@ -22,8 +22,9 @@ from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
 
 _log = structlog.get_logger()
-_FIRST_WAIT: Final = 0.2
-_LONGEST_WAIT: Final = 10.0
+FIRST_WAIT: Final = 0.2
+LONGEST_WAIT: Final = 10.0
+"""Seconds between two tries of who waits for Temporal, doubling from the first."""
 
 
 async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: bool = False) -> Client:
@@ -62,14 +63,14 @@ def _tracing() -> list[Interceptor]:
 
 async def connect_patiently(settings: Settings, *, runtime: Runtime | None = None) -> Client:
     """Connect, waiting as long as it takes; a worker may start before Temporal does."""
-    wait = _FIRST_WAIT
+    wait = FIRST_WAIT
     while True:
         try:
             return await connect(settings, runtime=runtime)
         except RuntimeError as error:
             _log.warning("Temporal is away, trying again", wait_seconds=wait, error=explained(str(error)))
         await asyncio.sleep(wait)
-        wait = min(wait * 2, _LONGEST_WAIT)
+        wait = min(wait * 2, LONGEST_WAIT)
 
 
 def core_runtime(settings: Settings) -> Runtime:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError
 from temporalio.worker import (
     Interceptor,
     PollerBehaviorAutoscaling,
@@ -30,7 +31,7 @@ from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect_patiently, core_runtime
+from orderfleet.runtime.temporal import FIRST_WAIT, LONGEST_WAIT, connect_patiently, core_runtime
 
 _log = structlog.get_logger()
 
@@ -124,7 +125,19 @@ async def serve(settings: Settings, stop: Stop, wires: Sequence[Wire]) -> None:
 
 async def _wired(settings: Settings, wires: Sequence[Wire]) -> tuple[Client, list[Duty]]:
     client = await connect_patiently(settings, runtime=core_runtime(settings))
-    return client, [await wire(client) for wire in wires]
+    return client, [await _patiently(wire, client) for wire in wires]
+
+
+async def _patiently(wire: Wire, client: Client) -> Duty:
+    """Wire a duty, waiting as long as it takes: a Temporal that has just started may not know its namespace yet."""
+    wait = FIRST_WAIT
+    while True:
+        try:
+            return await wire(client)
+        except RPCError as error:
+            _log.warning("Temporal can't be asked yet, trying again", wait_seconds=wait, error=str(error))
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT)
 
 
 async def _first(work: asyncio.Future[Any], stop: Stop) -> None:

@@ -82,6 +82,8 @@ def _head(sides: Sides) -> list[tuple[str, object]]:
         rows.append(("workflow", f"{workflow.workflow_id}  {workflow.state}  {workflow.history_length} events"))
         earlier = len(workflow.earlier_runs)
         rows.append(("run", f"{workflow.run_id}  number {earlier + 1}" if earlier else workflow.run_id))
+        if workflow.task_attempt > 1:
+            rows.append(("stands still", f"try {workflow.task_attempt} of its workflow task; see its history"))
         rows.append(("waits for", ", ".join(workflow.waits_for)))
     if sides.kubernetes is not None:
         order = sides.kubernetes

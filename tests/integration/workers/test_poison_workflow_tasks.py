@@ -1,0 +1,87 @@
+"""Orders that spoil a workflow task: they kill, hang or break the worker that decides for them.
+
+Others go on, people can see which order it is, and once the worker is repaired it goes on as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from kept_alive import kept_alive
+from orderfleet.client.inspector import OrderInspector
+from orderfleet.contracts import names
+from orderfleet.contracts.policy import OrderPolicy, StepPolicy
+from orderfleet.contracts.status import OrderStatus, Step
+from worker_processes import WorkerFleet, order, until
+
+SPOILED = """
+import os, signal, time
+from pathlib import Path
+from orderfleet.orders import activities, intake
+
+sound = activities.problems, intake.validate
+
+def problems(order):
+    if order.order_id == "kills" and Path(os.environ["POISON"]).exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sound[0](order)
+
+async def validate(ctx):
+    if ctx.order.order_id == "raises" and Path(os.environ["POISON"]).exists():
+        raise KeyError("a bug in the workflow's code")
+    while ctx.order.order_id == "hangs" and Path(os.environ["POISON"]).exists():
+        time.sleep(0.1)
+    await sound[1](ctx)
+
+activities.problems, intake.validate = problems, validate
+"""
+SOUND = 3
+
+
+@pytest.fixture
+def spoiled(tmp_path: Path) -> dict[str, str]:
+    """The environment of workers whose code can't take some orders, as long as a file is there."""
+    (tmp_path / "sitecustomize.py").write_text(SPOILED)
+    (tmp_path / "poison").touch()
+    return {"PYTHONPATH": str(tmp_path), "POISON": str(tmp_path / "poison")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("poison", ["kills", "raises", "hangs"])
+async def test_an_order_that_spoils_its_workflow_task_is_seen_and_goes_on_once_that_is_mended(
+    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, spoiled: dict[str, str], poison: str, tmp_path: Path
+) -> None:
+    # An attempt that is under way beside the poison is lost with the worker.
+    steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
+    policy = OrderPolicy(shipping_task_queue=task_queues.shipping, **steps)
+
+    async def start(order_id: str) -> Any:
+        return await temporal_client.start_workflow(
+            names.ORDER_WORKFLOW,
+            order(order_id, task_queues, policy=policy),
+            id=names.order_workflow_id(order_id),
+            task_queue=task_queues.orders,
+            result_type=OrderStatus,
+            task_timeout=timedelta(seconds=5),
+        )
+
+    inspector = OrderInspector(temporal_client)
+    async with asyncio.timeout(380), kept_alive(fleet, 2, **spoiled) as ends:
+        spoils = await start(poison)
+        seen = await until(lambda: inspector.workflow(poison), lambda view: view.task_attempt > 1, seconds=120)
+        assert seen.state == "running"
+        for handle in [await start(f"sound-{number}") for number in range(SOUND)]:
+            assert (await handle.result()).step is Step.SHIPPED
+        assert set(ends) <= {-signal.SIGKILL}
+        assert bool(ends) == (poison == "kills")
+        (tmp_path / "poison").unlink()
+        assert (await spoils.result()).step is Step.SHIPPED
+    assert (await inspector.workflow(poison)).task_attempt == 0
