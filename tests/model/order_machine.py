@@ -298,8 +298,15 @@ class OrderMachine(RuleBasedStateMachine):
         assert all(leads("receive", step) and leads(step, end) for step in steps), f"{steps}, and ended {end}"
         assert leads(self.seen, end)
         live = await self.live()
-        assert (live.step, live.cancel_reason, live.shipments) == (status.step, status.cancel_reason, status.shipments)
+        told, wanted = said(live), said(status)
+        assert told == wanted, f"the workflow says {told}, the record {wanted}"
         await yard.replay(histories)
+
+
+def said(status: OrderStatus) -> tuple[Any, ...]:
+    """What a query and the record agree on; attempts before an outage stand in one of them only."""
+    shipments = [shipment.model_copy(update={"attempts": 0}) for shipment in status.shipments]
+    return status.step, status.cancel_reason, shipments
 
 
 def elsewhere(street: str) -> Address:

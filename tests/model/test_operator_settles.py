@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from declared import ELSEWHERE, ENDED, FINALIZER, body, order, record
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from lifecycle_model import MOVES
 from operator_world import World
-from seeds import seeds, told
 
 from orderfleet.contracts.status import PaymentStatus, Step
 
@@ -235,17 +233,7 @@ QUICK = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-ANEW = settings(QUICK, derandomize=False, max_examples=50, stateful_step_count=40)
-SECONDS = 15.0
 
 
 def test_the_operator_settles() -> None:
     run_state_machine_as_test(OperatorMachine, settings=QUICK)
-
-
-@pytest.mark.slow
-def test_the_operator_settles_after_other_news_in_each_run(pytestconfig: pytest.Config) -> None:
-    for number in seeds(pytestconfig, SECONDS):
-        played = seed(number)(type("Operator", (OperatorMachine,), {}))
-        with told(number):
-            run_state_machine_as_test(played, settings=ANEW)
