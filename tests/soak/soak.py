@@ -18,7 +18,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 
-from findings import findings, level, text
+from findings import findings, level, pace, text
 from soaking import Plan, soak
 
 _WARM_UP = 0.25
@@ -34,11 +34,12 @@ def main(
     """Soak the stack and judge it."""
     plan = Plan(minutes=minutes, per_second=per_second, seed=seed)
     soaked = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
-    found = findings(soaked.samples, soaked.orders, minutes * 60 * _WARM_UP)
+    warm_up = minutes * 60 * _WARM_UP
+    found = findings(soaked.samples, soaked.orders, warm_up)
     out.parent.mkdir(parents=True, exist_ok=True)
     document = {**asdict(soaked), "findings": [asdict(one) for one in found]}
     out.write_text(json.dumps(document) + "\n")
-    print(f"\n{text(found, soaked.done, minutes * (1 - _WARM_UP))}\n\nwritten to {out}")
+    print(f"\n{text(found, soaked.done, pace(soaked.orders, warm_up))}\n\nwritten to {out}")
     raise typer.Exit(0 if level(found) else 1)
 
 
