@@ -62,7 +62,7 @@ def text(found: Sequence[Finding], done: Mapping[str, int], halves: tuple[float,
         values = f"{one.trend.start:8.1f} {one.trend.end:8.1f}   {_told(one.trend.slope, _HOUR):>24}"
         lines.append(f"{one.role:16} {one.gauge:22} {values}   {_told(one.per_thousand, 1):>24}   {one.trend.verdict}")
     load = ", ".join(f"{count} {name}" for name, count in sorted(done.items(), key=lambda item: -item[1]))
-    uneven = "" if max(halves) < min(halves) * _EVEN else "; too uneven to tell a leak by, let fewer come a second"
+    uneven = "" if max(halves) < min(halves) * _EVEN else "; too uneven to tell a leak by"
     steady = f"{halves[0]:.0f} orders a minute in the first half, {halves[1]:.0f} in the second{uneven}"
     return "\n".join([*lines, "", "slopes with their 95 % interval", steady, f"load: {load}"])
 

@@ -27,12 +27,12 @@ _WARM_UP = 0.25
 
 def main(
     minutes: Annotated[float, typer.Option(min=4, help="How long, with a quarter of it to warm up.")] = 60,
-    per_second: Annotated[float, typer.Option(min=0.1, help="Orders a second; fewer than the machine could take.")] = 1,
+    under_way: Annotated[int, typer.Option(min=1, help="Orders under way, always.")] = 40,
     seed: Annotated[int, typer.Option(help="Which orders.")] = 1,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/soak.json"),
 ) -> None:
     """Soak the stack and judge it."""
-    plan = Plan(minutes=minutes, per_second=per_second, seed=seed)
+    plan = Plan(minutes=minutes, under_way=under_way, seed=seed)
     soaked = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
     warm_up = minutes * 60 * _WARM_UP
     found = findings(soaked.samples, soaked.orders, warm_up)
