@@ -28,8 +28,7 @@ class SmallDisk:
         """Leave no room."""
         with self._filler.open("ab") as file:
             while left := self.free:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), left)
-                file.truncate(os.fstat(file.fileno()).st_size)
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, left)
 
     def make_room(self) -> None:
         """Give back what was filled."""

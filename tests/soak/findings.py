@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from gauges import GAUGES
 from steadiness import Sample, Slope, Trend, Verdict, trend
 
-_HOUR = 3600
+_MINUTE, _HOUR = 60, 3600
 _THOUSAND = 1000
+_EVEN = 1.5
+"""Times as many orders in one half as in the other."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,23 @@ def findings(
     return found
 
 
-def text(found: Sequence[Finding], done: Mapping[str, int], minutes: float) -> str:
+def pace(orders: Sequence[tuple[float, int]], warm_up: float) -> tuple[float, float]:
+    """Orders a minute in the first and in the second half of what is judged."""
+    late = [(at, count) for at, count in orders if at >= warm_up]
+    (begin, none), (middle, some), (end, every) = late[0], late[len(late) // 2], late[-1]
+    return (some - none) / (middle - begin) * _MINUTE, (every - some) / (end - middle) * _MINUTE
+
+
+def text(found: Sequence[Finding], done: Mapping[str, int], halves: tuple[float, float]) -> str:
     """The table, and what the load was."""
     lines = [f"{'':16} {'':22} {'start':>8} {'end':>8}   {'an hour':>24}   {'1,000 orders':>24}"]
     for one in found:
         values = f"{one.trend.start:8.1f} {one.trend.end:8.1f}   {_told(one.trend.slope, _HOUR):>24}"
         lines.append(f"{one.role:16} {one.gauge:22} {values}   {_told(one.per_thousand, 1):>24}   {one.trend.verdict}")
     load = ", ".join(f"{count} {name}" for name, count in sorted(done.items(), key=lambda item: -item[1]))
-    return "\n".join([*lines, "", f"judged over {minutes:.0f} min; slopes with their 95 % interval", f"load: {load}"])
+    uneven = "" if max(halves) < min(halves) * _EVEN else "; too uneven to tell a leak by"
+    steady = f"{halves[0]:.0f} orders a minute in the first half, {halves[1]:.0f} in the second{uneven}"
+    return "\n".join([*lines, "", "slopes with their 95 % interval", steady, f"load: {load}"])
 
 
 def level(found: Sequence[Finding]) -> bool:

@@ -1,4 +1,4 @@
-"""The steady load of a soak: orders of every kind at an even pace, and watchers of them that come and go.
+"""The steady load of a soak: always as many orders under way, of every kind, and watchers that come and go.
 
 `soaking` opens it for as long as the soak lasts. Orders and what is done to them are a storm's, without the
 weather; every Order in Kubernetes is deleted once it has had time to end. Nothing is judged here.
@@ -18,8 +18,8 @@ from customers import Customers, customers
 from schedule import Act, Side, Wish, wishes
 from stormy_stack import StormyStack
 
-_AT_ONCE = 300
-"""Shoppers in the shop, at most: a stack that can't keep up gets a slower load, not a longer queue."""
+_APART = 0.5
+"""Seconds from one who comes to the next, at least; they would do everything at the same time otherwise."""
 _MANY = 1000
 _DELETED_AFTER = 25.0
 """Seconds; a review that nobody decides takes 20."""
@@ -43,15 +43,18 @@ class Shoppers:
         self.done: Counter[str] = Counter()
         """What was done how often; `orders` are those whose shopper has left."""
 
-    async def come(self, seed: int, per_second: float) -> None:
-        """Let one come after the other, until canceled."""
-        places = asyncio.Semaphore(_AT_ONCE)
+    async def come(self, seed: int, under_way: int) -> None:
+        """Let as many order, one more for each that leaves, until canceled.
+
+        What a role holds goes by the orders under way: at a fixed pace a slow machine would have ever more of them.
+        """
+        places = asyncio.Semaphore(under_way)
         async with asyncio.TaskGroup() as group:
             for wish in _wishes(seed):
                 await places.acquire()
                 shopper = group.create_task(self._shop(wish))
                 shopper.add_done_callback(lambda _: places.release())
-                await asyncio.sleep(1 / per_second)
+                await asyncio.sleep(_APART)
 
     async def _shop(self, wish: Wish) -> None:
         dice = random.Random(wish.order_id)

@@ -18,7 +18,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 
-from findings import findings, level, text
+from findings import findings, level, pace, text
 from soaking import Plan, soak
 
 _WARM_UP = 0.25
@@ -27,18 +27,19 @@ _WARM_UP = 0.25
 
 def main(
     minutes: Annotated[float, typer.Option(min=4, help="How long, with a quarter of it to warm up.")] = 60,
-    per_second: Annotated[float, typer.Option(min=0.1, help="Orders a second; fewer than the machine could take.")] = 1,
+    under_way: Annotated[int, typer.Option(min=1, help="Orders under way, always.")] = 40,
     seed: Annotated[int, typer.Option(help="Which orders.")] = 1,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/soak.json"),
 ) -> None:
     """Soak the stack and judge it."""
-    plan = Plan(minutes=minutes, per_second=per_second, seed=seed)
+    plan = Plan(minutes=minutes, under_way=under_way, seed=seed)
     soaked = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
-    found = findings(soaked.samples, soaked.orders, minutes * 60 * _WARM_UP)
+    warm_up = minutes * 60 * _WARM_UP
+    found = findings(soaked.samples, soaked.orders, warm_up)
     out.parent.mkdir(parents=True, exist_ok=True)
     document = {**asdict(soaked), "findings": [asdict(one) for one in found]}
     out.write_text(json.dumps(document) + "\n")
-    print(f"\n{text(found, soaked.done, minutes * (1 - _WARM_UP))}\n\nwritten to {out}")
+    print(f"\n{text(found, soaked.done, pace(soaked.orders, warm_up))}\n\nwritten to {out}")
     raise typer.Exit(0 if level(found) else 1)
 
 

@@ -33,7 +33,7 @@ class Plan:
     """How long, and how much of everything."""
 
     minutes: float
-    per_second: float
+    under_way: int
     seed: int
     every: float = 5.0
     """Seconds from one sample to the next."""
@@ -60,7 +60,7 @@ async def soak(plan: Plan, say: Say) -> Soaked:
     async with stormy_stack(environment(plan.seed)) as stack, shoppers(stack) as crowd:
         say(f"the stack is ready, in {stack.folder}")
         soaked = Soaked(plan)
-        coming = asyncio.create_task(crowd.come(plan.seed, plan.per_second))
+        coming = asyncio.create_task(crowd.come(plan.seed, plan.under_way))
         try:
             await _read(stack, crowd, soaked, coming, say)
         finally:

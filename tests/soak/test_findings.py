@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from findings import findings, level, text
+from findings import findings, level, pace, text
 from gauges import FILES, GAUGES, MEMORY
 from steadiness import Verdict
 
@@ -36,7 +36,7 @@ def test_a_leak_is_told_by_role_hour_and_order() -> None:
     (leak,) = (one for one in found if one.trend.verdict is Verdict.GROWS)
     assert (leak.role, leak.gauge) == ("api", MEMORY.name)
     assert leak.per_thousand.value == pytest.approx(0.01 * 1000 / 3)
-    told = text(found, {"orders": 3600}, 15)
+    told = text(found, {"orders": 3600}, (180, 180))
     assert any(line.split()[0] == "api" and "+36.00" in line and "GROWS" in line for line in told.splitlines())
 
 
@@ -49,3 +49,11 @@ def test_the_warm_up_is_not_judged() -> None:
 def test_a_soak_without_orders_shows_nothing() -> None:
     with pytest.raises(ValueError, match="no order"):
         findings(_read(), [(float(at), 7) for at in _SECONDS], warm_up=300)
+
+
+def test_an_uneven_load_is_told() -> None:
+    found = findings(_read(), _ORDERS, warm_up=300)
+    assert pace(_ORDERS, warm_up=300) == pytest.approx((180, 180))
+    assert "uneven" not in text(found, {}, pace(_ORDERS, warm_up=300))
+    slow_at_first = [(at, count if at < 750 else 3 * count - 4500) for at, count in _ORDERS]
+    assert "uneven" in text(found, {}, pace(slow_at_first, warm_up=300))

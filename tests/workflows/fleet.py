@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.client import OrderClient
@@ -253,6 +253,7 @@ async def fleet(
     faults: str = "",
     provider: Any = None,
     carrier: Any = None,
+    runner: Callable[[], WorkflowRunner] = SandboxedWorkflowRunner,
 ) -> AsyncIterator[Fleet]:
     """Run both workers until the context closes, on test doubles unless adapters are given."""
     settings = Settings(
@@ -269,9 +270,9 @@ async def fleet(
                 temporal,
                 settings,
                 orders_worker.duty(settings, told, provider, Orphans(database), Visibility(temporal)),
-                SandboxedWorkflowRunner(),
+                runner(),
             ),
-            build(temporal, settings, shipping_worker.duty(settings, told, carrier), SandboxedWorkflowRunner()),
+            build(temporal, settings, shipping_worker.duty(settings, told, carrier), runner()),
         ]
         for worker in workers:
             # A busy machine may stand still for the SDK's two seconds. That is no deadlock, and a worker
