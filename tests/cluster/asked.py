@@ -28,3 +28,17 @@ async def try_it():
 asyncio.run(try_it())
 """
 """Prints who a pod is to Postgres, and how the deletion of the audit trail is refused."""
+
+PROMOTE_NONE: Final = """
+import asyncio, os, sys
+from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
+from temporalio.client import Client
+async def do_it():
+    client = await Client.connect(os.environ["ORDERFLEET_TEMPORAL_ADDRESS"])
+    wanted = SetWorkerDeploymentCurrentVersionRequest(
+        namespace="default", deployment_name=sys.argv[1], version="__unversioned__", ignore_missing_task_queues=True
+    )
+    await client.workflow_service.set_worker_deployment_current_version(wanted)
+asyncio.run(do_it())
+"""
+"""Gives the orders to workers without a version: `--unversioned` of Temporal's command line 1.5.1 is refused."""

@@ -57,8 +57,12 @@ PRODUCT = {
     "release": {"deadlineSeconds": 420},
     "test": {"deadlineSeconds": 300},
 }
+_DRAINED_SOON = {
+    f"matching.wv.VersionDrainageStatus{name}": '"2s"' for name in ("VisibilityGracePeriod", "RefreshInterval")
+}
+"""What a Temporal server is told so that it looks more often than every three minutes."""
 BACKING = {
-    "temporal": {"image": pictures.TEMPORAL},
+    "temporal": {"image": pictures.TEMPORAL, "dynamicConfig": _DRAINED_SOON},
     "postgres": {"image": pictures.POSTGRES},
     **{part: {"enabled": False} for part in ("prometheus", "grafana", "traces", "collector")},
 }

@@ -13,6 +13,7 @@ from orderfleet.stack.provision.ladder import provide
 
 PRODUCT, NEXT = "orderfleet:cluster-test", "orderfleet:cluster-test-next"
 AFTER_NEXT, LAST = "orderfleet:cluster-test-after-next", "orderfleet:cluster-test-last"
+BAD = "orderfleet:cluster-test-bad"
 TEMPORAL, POSTGRES = "orderfleet-test/temporal:1", "orderfleet-test/postgres:1"
 METRICS_SERVER = "orderfleet-test/metrics-server:1"
 
@@ -49,6 +50,11 @@ USER 0
 COPY {migration} /app/migrations/
 USER 65532:65532
 """
+_BAD = """\
+FROM {before}
+COPY workflow.py /app/workers/orderfleet/orders/workflow.py
+"""
+_BREAKS = "        ctx = self._ctx\n        if ctx.order.deadline"
 
 
 def product(images: Images, base: str) -> None:
@@ -79,6 +85,18 @@ def later_versions(images: Images, folder: Path) -> None:
         (context / "Dockerfile").write_text(_LATER.format(before=before, migration=migration))
         images.build(tag, context)
         before = tag
+
+
+def bad_version(images: Images, folder: Path) -> None:
+    """A version whose order workflow fails with its first task."""
+    folder.mkdir()
+    code = (paths.checkout() / "workers/orderfleet/orders/workflow.py").read_text()
+    assert code.count(_BREAKS) == 1, "the workflow has changed: mend the edit"
+    (folder / "workflow.py").write_text(
+        code.replace(_BREAKS, f"        raise RuntimeError('a bad version')\n{_BREAKS}")
+    )
+    (folder / "Dockerfile").write_text(_BAD.format(before=NEXT))
+    images.build(BAD, folder)
 
 
 def of_one_program(images: Images, base: str, name: str, tag: str, folder: Path) -> None:

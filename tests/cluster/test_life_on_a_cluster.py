@@ -14,12 +14,14 @@ from asked import API, DATABASE
 from disposable import NAMESPACE, until
 from installation import BACKING, PREPARED, ROLES, TOKEN, images_that_run, install, upgrade, upgrade_to, write
 from orders import AUTO, ENDS, TEN_KINDS, Load, books, ends, order, settle_up, unfinished
+from versions import Versions, build, workers_images
 
 
 def test_images_are_built_and_loaded(cluster, timetable):
     base = cluster.images.base()
     pictures.product(cluster.images, base)
     pictures.later_versions(cluster.images, cluster.folder / "later")
+    pictures.bad_version(cluster.images, cluster.folder / "bad")
     pictures.postgres(cluster.images, base, cluster.folder / "postgres")
     programs = {"temporal": pictures.TEMPORAL, "metrics-server": pictures.METRICS_SERVER}
     for name, tag in programs.items():
@@ -27,7 +29,7 @@ def test_images_are_built_and_loaded(cluster, timetable):
     own = pictures.megabytes(pictures.PRODUCT) - pictures.megabytes(base)
     assert own < 180
     timetable.note(f"{own:.0f} MB of our own")
-    versions = (pictures.PRODUCT, pictures.NEXT, pictures.AFTER_NEXT, pictures.LAST)
+    versions = (pictures.PRODUCT, pictures.NEXT, pictures.AFTER_NEXT, pictures.LAST, pictures.BAD)
     cluster.images.load(*versions, pictures.POSTGRES, *programs.values())
 
 
@@ -193,6 +195,60 @@ def test_scaled_down_workers_lose_nothing(cluster, timetable):
         load.at_least(load.count + 10)
     settle_up(cluster)
     timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_two_versions_of_the_workers_side_by_side_under_load(cluster, timetable):
+    versions = Versions(cluster)
+    versions.deploy(pictures.PRODUCT)
+    versions.promote(pictures.PRODUCT)
+    cluster.apply(order("goes-over"))
+    cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/goes-over", "--timeout=240s")
+    versions.deploy(pictures.NEXT, pictures.PRODUCT)
+    with Load(cluster, "versions") as load:
+        load.at_least(10)
+        versions.promote(pictures.NEXT)
+        cluster.kubectl("patch", "ofo", "goes-over", "--type=merge", "-p", '{"spec": {"approved": true}}')
+        load.at_least(load.count + 10)
+    settle_up(cluster)
+    # An order goes with the version; a shipment ends on the one that it began with.
+    old, new = build(pictures.PRODUCT), build(pictures.NEXT)
+    done = versions.builds_of(["order-goes-over"])["order-goes-over"]
+    assert (done[0], done[-1]) == (old, new)
+    shipments = versions.builds_of([f"shipping-versions-{number}-1" for number in range(load.count)])
+    assert {len(set(builds)) for builds in shipments.values()} == {1}
+    assert {builds[0] for builds in shipments.values()} == {old, new}
+    timetable.note(f"{load.count} Orders meanwhile")
+
+
+def test_a_version_that_is_drained_goes(cluster):
+    versions = Versions(cluster)
+    versions.drained(pictures.PRODUCT)
+    versions.deploy(pictures.NEXT)
+    assert workers_images(cluster) == {pictures.NEXT}
+
+
+def test_a_bad_version_is_rolled_back_with_its_share_only(cluster, timetable):
+    versions = Versions(cluster)
+    versions.deploy(pictures.BAD, pictures.NEXT)
+    versions.ramp(pictures.BAD, 50)
+    names = [f"share-{number}" for number in range(12)]
+    cluster.apply(*(order(name, **AUTO) for name in names))
+    cluster.kubectl("wait", "--for=jsonpath={.status.workflowId}", *(f"ofo/{name}" for name in names), "--timeout=240s")
+    hit: list[str] = []
+    until(
+        lambda: [] if hit.extend(versions.failing([f"order-{name}" for name in names])) or hit else names, 240, "unhurt"
+    )
+    versions.roll_back(pictures.BAD)
+    until(lambda: unfinished(cluster), 400, "Orders haven't ended")
+    assert {end for name, end in ends(cluster.get("orders.orderfleet.dev")).items() if name in names} == {
+        ("shipped", "Ready")
+    }
+    assert len(set(hit)) < len(names)
+    settle_up(cluster)
+    # Without versions again, as the steps that follow are.
+    versions.promote_none()
+    upgrade_to(cluster, pictures.NEXT)
+    timetable.note(f"{len(set(hit))} of {len(names)} Orders stood still meanwhile")
 
 
 def test_a_rollback_to_a_release_that_was_left_behind_is_refused(cluster):

@@ -24,6 +24,7 @@ class CountingProxy:
         self._target = (host, port)
         self._connections: set[asyncio.Task[None]] = set()
         self.round_trips = 0
+        self.prepared: set[bytes] = set()
         self.port = 0
 
     async def serve(self) -> asyncio.Server:
@@ -47,7 +48,10 @@ class CountingProxy:
             while True:
                 head = await client.readexactly(5)
                 self.round_trips += head[0] in _WAITS_FOR_ANSWER
-                sink.write(head + await client.readexactly(int.from_bytes(head[1:]) - 4))
+                body = await client.readexactly(int.from_bytes(head[1:]) - 4)
+                if head[:1] == b"P":
+                    self.prepared.add(body.partition(b"\0")[0])
+                sink.write(head + body)
         sink.close()
         await back
         await sink.wait_closed()
@@ -103,3 +107,14 @@ async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingPr
         await call()
         counts[name] = (proxy.round_trips - before) / 2
     assert counts == dict.fromkeys(calls, 1)
+
+
+async def test_without_prepared_statements_none_has_a_name_on_the_wire(postgres_url: str, proxy: CountingProxy) -> None:
+    """So that a pooler may give each call another connection; a flush between its two parts keeps it meanwhile."""
+    through = postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{proxy.port}/") + "?sslmode=disable"
+    async with Database(through, pool_size=1, timeout=timedelta(seconds=10), prepared=False) as database:
+        record = OrderRecord(database)
+        await receive(record)
+        before = proxy.round_trips
+        await record.record("ord-1", progress(2, Step.CHARGE))
+    assert (proxy.prepared, proxy.round_trips - before) == ({b""}, 2)

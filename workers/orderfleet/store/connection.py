@@ -19,5 +19,7 @@ def connect(settings: Settings, role: str) -> Database:
         pool_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         application_name=f"orderfleet {role}",
+        listen_url=listen.get_secret_value() if (listen := settings.database_listen_url) else None,
+        prepared=settings.database_prepared_statements,
         observer=DatabaseMetrics(settings.database_pool_size),
     )

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -21,6 +21,9 @@ from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.observers import DatabaseObserver, Unwatched
 from orderfleet.store.errors import told, translated
 from orderfleet.store.statements import name_of
+
+_STATEMENTS: Final = 200
+"""Kept prepared on a connection: all there are."""
 
 
 async def _nothing_to_reset(_: object) -> None:
@@ -36,6 +39,8 @@ class Database:
         timeout: bound of a whole call: the wait for a connection and the statement together.
         application_name: how Postgres shows these connections.
         observer: stands around each statement.
+        listen_url: where `listen` connects, past a pooler; by default `url`.
+        prepared: whether statements are prepared once a connection; else anew with every call, by no name.
     """
 
     def __init__(
@@ -46,13 +51,16 @@ class Database:
         timeout: timedelta,
         application_name: str = "orderfleet",
         observer: DatabaseObserver | None = None,
+        listen_url: str | None = None,
+        prepared: bool = True,
     ) -> None:
         self._url = url
+        self._listen_url = listen_url or url
         self._observer = observer or Unwatched()
         self._pool_size = pool_size
         self._timeout = timeout.total_seconds()
         self._connect_args: dict[str, Any] = {
-            "statement_cache_size": 200,
+            "statement_cache_size": _STATEMENTS if prepared else 0,
             # A statement is prepared once a connection, not again every five minutes.
             "max_cached_statement_lifetime": 0,
             "server_settings": {
@@ -94,7 +102,9 @@ class Database:
         """
         with translated():
             async with self._bound():
-                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(self._url, **self._connect_args)
+                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+                    self._listen_url, **self._connect_args
+                )
                 connection.add_termination_listener(lambda _: wake())
                 try:
                     await connection.add_listener(channel, lambda *_: wake())

@@ -41,6 +41,16 @@ class ConnectionSettings(Group):
         validation_alias=names("DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the record. `postgresql+asyncpg://` is read too.",
     )
+    database_listen_url: DatabaseUrl | None = Field(
+        default=None,
+        description="Where operator and API wait for changes, which takes a connection of their own: past a pooler that"
+        " lends connections by transaction. Unset: the same Postgres as the rest.",
+    )
+    database_prepared_statements: bool = Field(
+        default=True,
+        description="Whether a statement is prepared once a connection. `false` for a pooler that lends connections by"
+        " transaction and doesn't keep them (PgBouncer without `max_prepared_statements`): two round trips a call.",
+    )
     database_runtime_role: RoleName | None = Field(
         default=None,
         description="Role of Postgres that workers, operator and API log in as, where another one migrates:"
