@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from contenders import start_sink
+from contenders import settings_of, start_sink
 from temporalio.client import Client
 
 from backing import Kubernetes, session
-from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.runtime.temporal import connect
 from orderfleet.stack import postgres, processes, temporal_server
 from orderfleet.stack.launch import launch
 from orderfleet.stack.provision.ladder import provide
 from orderfleet.store.migrate import migrate
+from orderfleet.telemetry.tracing import sending
 
 _DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
@@ -35,26 +36,19 @@ class Stand:
     postgres: psutil.Process
     temporal_address: str
     database_url: str
-    endpoint: str
-    """Where traces go; empty for none."""
     plain: Client
-    """Without a data converter of ours, as the yardstick's."""
+    """Without anything of ours, as the yardstick's."""
     client: Client
-    """With the product's data converter."""
+    """As the product's own, so that each order begins a trace as any other does."""
     kubernetes: Callable[[], Kubernetes]
     """Starts an API server that knows Orders; returns it with a namespace."""
 
+    told: dict[str, str]
+    """What every process of Orderfleet is told."""
+
     def environment(self, **more: str) -> dict[str, str]:
-        """What Orderfleet's processes are told."""
-        return {
-            "ORDERFLEET_ENVIRONMENT": "local",
-            "ORDERFLEET_TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
-            "ORDERFLEET_TEMPORAL_ADDRESS": self.temporal_address,
-            "ORDERFLEET_DATABASE_URL": self.database_url,
-            "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-            "ORDERFLEET_OTLP_ENDPOINT": self.endpoint,
-            **more,
-        }
+        """What one of Orderfleet's processes is told, and `more`."""
+        return {**self.told, **more}
 
 
 @asynccontextmanager
@@ -68,18 +62,27 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
             server = launch(temporal_server.part(folder / "temporal", tools["temporal"], port=0, ui_port=None), folder)
             address, url = temporal_server.address(server.ports), postgres.database_url(database.ports)
             await migrate(url)
-            endpoint = start_sink(folder) if tracing else ""
-            yield Stand(
-                folder=folder,
-                temporal=server.process,
-                postgres=database.process,
-                temporal_address=address,
-                database_url=url,
-                endpoint=endpoint,
-                plain=await Client.connect(address),
-                client=await Client.connect(address, data_converter=DATA_CONVERTER),
-                kubernetes=backing.kubernetes,
-            )
+            told = {
+                "ORDERFLEET_ENVIRONMENT": "local",
+                "ORDERFLEET_TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
+                "ORDERFLEET_TEMPORAL_ADDRESS": address,
+                "ORDERFLEET_DATABASE_URL": url,
+                "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+                "ORDERFLEET_OTLP_ENDPOINT": start_sink(folder) if tracing else "",
+            }
+            own = settings_of(told)
+            with sending(own.otlp_endpoint, "bench", environment=own.environment, ratio=own.trace_ratio):
+                yield Stand(
+                    folder=folder,
+                    temporal=server.process,
+                    postgres=database.process,
+                    temporal_address=address,
+                    database_url=url,
+                    plain=await Client.connect(address),
+                    client=await connect(own),
+                    told=told,
+                    kubernetes=backing.kubernetes,
+                )
         finally:
             await asyncio.to_thread(backing.stop)
             processes.let_go()

@@ -25,7 +25,7 @@ class LedgerBusy(Exception):
 
 
 class LedgerFile:
-    """Transactions on one SQLite database, in a thread.
+    """Transactions on one SQLite database, those of a file in a thread.
 
     Args:
         path: of the file, made when it is missing; None keeps everything in memory.
@@ -46,6 +46,8 @@ class LedgerFile:
         Raises:
             LedgerBusy: the file could not be had in time.
         """
+        if self._path is None:
+            return self.run_now(work)  # nothing to wait for: a thread would cost more than the work
         return await asyncio.to_thread(self.run_now, work)
 
     def run_now(self, work: Callable[[sqlite3.Connection], Result]) -> Result:

@@ -7,6 +7,8 @@ from temporalio.converter import WithSerializationContext, WorkflowSerialization
 
 from orderfleet.contracts.order import Address, Item, OrderInput
 from orderfleet.runtime.converter import DATA_CONVERTER, SharedPydanticConverter
+from orderfleet.runtime.encryption import data_converter
+from orderfleet.runtime.settings import Settings
 
 ORDER = OrderInput(order_id="o-1", items=(Item(sku="a", qty=2, price="9.99"),), address=Address(street="1 Main St"))
 
@@ -24,3 +26,9 @@ def test_converters_share_their_parts_and_are_their_own_in_every_context() -> No
     context = WorkflowSerializationContext(namespace="default", workflow_id="order-1")
     assert not any(isinstance(part, WithSerializationContext) for part in first.converters.values())
     assert DATA_CONVERTER.with_context(context) is DATA_CONVERTER
+    # What `runtime.encryption` makes of it is so too.
+    sealing = data_converter(Settings())
+    assert sealing.with_context(context) is sealing
+    assert not any(
+        isinstance(part, WithSerializationContext) for part in (sealing.payload_codec, sealing.failure_converter)
+    )

@@ -27,5 +27,13 @@ class SharedPydanticConverter(CompositePayloadConverter):
         return self
 
 
-DATA_CONVERTER: Final = DataConverter(payload_converter_class=SharedPydanticConverter)
+class SameInEveryContext(DataConverter):
+    """A data converter of which no part asks whose payload it is: the SDK asks for one of a context per payload."""
+
+    def with_context(self, context: SerializationContext) -> Self:  # noqa: ARG002 - the SDK's signature
+        """The converter itself."""
+        return self
+
+
+DATA_CONVERTER: Final = SameInEveryContext(payload_converter_class=SharedPydanticConverter)
 """The product's data converter before encryption; payloads are those of `pydantic_data_converter`."""

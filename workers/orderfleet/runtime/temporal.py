@@ -56,9 +56,9 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
 
 
 def _tracing() -> list[Interceptor]:
-    from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415 - loads OpenTelemetry's SDK
+    from orderfleet.telemetry.temporal_spans import TemporalSpans  # noqa: PLC0415 - loads OpenTelemetry's SDK
 
-    return [RawStarts(), TracingInterceptor()]
+    return [RawStarts(), TemporalSpans()]
 
 
 async def connect_patiently(settings: Settings, *, runtime: Runtime | None = None) -> Client:

@@ -1,0 +1,84 @@
+"""Our spans of activities tell what those of Temporal's SDK tell, and hand the trace on as it does."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.opentelemetry import TracingInterceptor
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
+
+from orderfleet.telemetry.temporal_spans import TemporalSpans
+
+HEADER = "_tracer-data"
+CARRIED = Payload(
+    metadata={"encoding": b"json/plain"},
+    data=b'{"traceparent":"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"}',
+)
+OUTCOMES = [
+    None,
+    ValueError("wrong"),
+    ApplicationError("final", non_retryable=True),
+    ApplicationError("no alarm", category=ApplicationErrorCategory.BENIGN),
+]
+
+
+class Body(ActivityInboundInterceptor):
+    """The innermost: fails as it is told, and notes in which span it ran."""
+
+    def __init__(self, outcome: Exception | None) -> None:
+        self._outcome = outcome
+        self.ran_in = 0
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        self.ran_in = trace.get_current_span().get_span_context().span_id
+        if self._outcome is not None:
+            raise self._outcome
+
+
+async def attempted(root: TracingInterceptor, headers: dict[str, Payload], outcome: Exception | None) -> ReadableSpan:
+    exporter, provider, body = InMemorySpanExporter(), TracerProvider(), Body(outcome)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    root.tracer = provider.get_tracer("test")
+    call = ExecuteActivityInput(fn=lambda: None, args=[], executor=None, headers=headers)
+    with nullcontext() if outcome is None else pytest.raises(type(outcome), match=str(outcome)):
+        await ActivityEnvironment().run(root.intercept_activity(body).execute_activity, call)
+    (span,) = exporter.get_finished_spans()
+    assert body.ran_in == span.get_span_context().span_id
+    assert not trace.get_current_span().get_span_context().is_valid
+    return span
+
+
+def told(span: ReadableSpan) -> tuple[object, ...]:
+    events = [
+        (
+            event.name,
+            {name: value for name, value in (event.attributes or {}).items() if name != "exception.stacktrace"},
+        )
+        for event in span.events
+    ]
+    status = span.status
+    return span.name, span.kind, span.attributes, span.parent, status.status_code, status.description, events
+
+
+@pytest.mark.parametrize("headers", [{HEADER: CARRIED}, {}], ids=["traced", "untraced"])
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["done", "failed", "final", "benign"])
+async def test_an_attempt_is_told_as_by_the_sdk(headers: dict[str, Payload], outcome: Exception | None) -> None:
+    ours = await attempted(TemporalSpans(), headers, outcome)
+    theirs = await attempted(TracingInterceptor(), headers, outcome)
+    assert told(ours) == told(theirs)
+
+
+def test_a_trace_is_handed_on_as_by_the_sdk() -> None:
+    here = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with trace.use_span(NonRecordingSpan(here)):
+        assert TemporalSpans()._context_to_headers({}) == TracingInterceptor()._context_to_headers({})
