@@ -24,6 +24,9 @@ from stand import Stand
 from orderfleet.contracts import names
 from orderfleet.stack import processes
 
+_NEW = 60
+"""New Orders, at most, whose cost is measured among waiting ones."""
+
 
 async def declared(
     stand: Stand, fleet: Orderfleet, *, alone: int, together: int, finished: int = 0, waiting: int = 0
@@ -47,7 +50,7 @@ async def declared(
         if finished:
             result |= await among_finished(stand, shop, finished, kubeconfig)
         if waiting:
-            result |= await among_waiting(stand, shop, waiting, kubeconfig)
+            result |= await among_waiting(stand, shop, waiting, kubeconfig, new=min(together, _NEW))
         return result
 
 

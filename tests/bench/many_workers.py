@@ -17,8 +17,9 @@ from typing import Any
 from contenders import start_orderfleet, start_role
 from measure import at_once, warm_up
 from meters import cpu_seconds
+from recorded_order import Recording
 from scaling import scaling
-from server_stub import Recording, ServerStub, listening
+from server_stub import ServerStub, listening
 from stand import Stand
 
 from orderfleet.contracts import names

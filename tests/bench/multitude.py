@@ -27,8 +27,6 @@ from orderfleet.contracts.names import ENDED_LABEL, order_workflow_id
 from orderfleet.stack import processes
 
 _AT_ONCE = 20
-_NEW = 60
-"""New Orders whose cost is measured among the others."""
 _QUIET = 0.05
 """Share of a core below which an operator has nothing to do."""
 
@@ -62,10 +60,10 @@ async def among_finished(stand: Stand, shop: ShopFloor, count: int, kubeconfig: 
     return {"finished_orders": count} | {f"finished_{name}": value for name, value in found.items()}
 
 
-async def among_waiting(stand: Stand, shop: ShopFloor, count: int, kubeconfig: str) -> dict[str, Any]:
+async def among_waiting(stand: Stand, shop: ShopFloor, count: int, kubeconfig: str, *, new: int) -> dict[str, Any]:
     """Starts of the operator with none, a quarter and all of so many Orders present that wait for approval.
 
-    At each of them new Orders are taken to their end, and cost what they cost.
+    At each of them `new` Orders are taken to their end, and cost what they cost.
     """
     original = await _waits(stand, shop, kubeconfig)
     levels: list[dict[str, float]] = []
@@ -74,7 +72,7 @@ async def among_waiting(stand: Stand, shop: ShopFloor, count: int, kubeconfig: s
         began = time.perf_counter()
         await _copied(stand, shop, original, level - present)
         placing, present = time.perf_counter() - began, level
-        levels.append({"present": level, "placing": placing, **await _among(stand, shop, kubeconfig)})
+        levels.append({"present": level, "placing": placing, **await _among(stand, shop, kubeconfig, new)})
     first, last = levels[0], levels[-1]
     return {
         "waiting_orders": count,
@@ -90,20 +88,20 @@ async def among_waiting(stand: Stand, shop: ShopFloor, count: int, kubeconfig: s
     }
 
 
-async def _among(stand: Stand, shop: ShopFloor, kubeconfig: str) -> dict[str, float]:
+async def _among(stand: Stand, shop: ShopFloor, kubeconfig: str, new: int) -> dict[str, float]:
     """A start of the operator among what is there, then what new Orders cost it."""
     patched = await shop.patches()
     operator, found = await _started(stand, shop, kubeconfig)
     try:
         found["writes"] = await shop.patches() - patched
         run = uuid.uuid4().hex[:8]
-        names = [f"among-{run}-{number}" for number in range(_NEW)]
+        names = [f"among-{run}-{number}" for number in range(new)]
         began = _cpu(operator)
         await _each(shop.post, names)
         for name in names:
             await shop.until_released(name)
         await _quiet(operator)
-        return {**found, "cpu_new": (_cpu(operator) - began) * 1000 / _NEW}
+        return {**found, "cpu_new": (_cpu(operator) - began) * 1000 / new}
     finally:
         await _end(operator)
 
