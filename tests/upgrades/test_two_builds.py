@@ -39,6 +39,7 @@ async def test_new_orders_ramp_to_the_new_build_and_the_old_one_drains(shop: Sho
     waiting = await shop.start("waiting", 4, review=Review())
     await shop.work("two", PYTHONPATH=changed(tmp_path / "two", TELLS_BEFORE_THE_CHARGE, PREPARES_TWICE))
     await shop.deployment.ramp("two", RAMP)
+    await shop.until_ramping("two")
 
     ramped = await shop.start("ramped", ORDERS)
     statuses = await shop.end(ramped)
@@ -84,6 +85,7 @@ async def test_a_bad_build_is_rolled_back_with_its_share_and_no_order_is_lost(sh
     await shop.deployment.promote("good")
     bad = await shop.work("bad", PYTHONPATH=changed(tmp_path / "bad", FAILS))
     await shop.deployment.ramp("bad", RAMP)
+    probes = await shop.until_ramping("bad")
 
     ids = await shop.start("ramped", ORDERS)
     await until(lambda: shop.stuck_or_ended(ids), lambda found: found == ORDERS, 180)
@@ -92,7 +94,7 @@ async def test_a_bad_build_is_rolled_back_with_its_share_and_no_order_is_lost(sh
     bad.process.send_signal(signal.SIGTERM)
     assert await bad.ends() == 0
 
-    statuses = await shop.end(ids)
+    statuses = await shop.end([*ids, *probes])
     assert {status.step for status in statuses} == {Step.SHIPPED}
     assert shop.wrong(statuses) == []
     assert set().union(*(await shop.builds(ids)).values()) == {"good"}

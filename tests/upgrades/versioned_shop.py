@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from builds import Deployment, Edit, activities_of, builds_of, gathered
@@ -55,6 +56,17 @@ class Shop:
         # Not by the product's client, which gives up on a busy machine.
         queue, workflow_id = self._queues.orders, names.order_workflow_id(given.order_id)
         await self.temporal.start_workflow(names.ORDER_WORKFLOW, given, id=workflow_id, task_queue=queue)
+
+    async def until_ramping(self, build: str) -> list[str]:
+        """Start orders one by one until one begins on the build: a server that was told of a ramp needs a moment."""
+        ids: list[str] = []
+        while len(ids) < 100:
+            last = await self.start(f"probe-{len(ids)}", 1)
+            ids += last
+            await until(partial(self.stuck_or_ended, last), bool, 120)
+            if not await self.ended(last) or build in set().union(*(await self.builds(last)).values()):
+                return ids
+        raise AssertionError(f"none of {len(ids)} orders began on {build!r}")
 
     async def approve(self, ids: list[str]) -> None:
         await gathered(self._handle(order_id).signal(names.APPROVE) for order_id in ids)

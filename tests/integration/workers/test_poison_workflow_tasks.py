@@ -29,14 +29,14 @@ from orderfleet.orders import activities, intake
 sound = activities.problems, intake.validate
 
 def problems(order):
-    if order.order_id == "kills" and Path(os.environ["POISON"]).exists():
+    if order.order_id.startswith("kills") and Path(os.environ["POISON"]).exists():
         os.kill(os.getpid(), signal.SIGKILL)
     return sound[0](order)
 
 async def validate(ctx):
-    if ctx.order.order_id == "raises" and Path(os.environ["POISON"]).exists():
+    if ctx.order.order_id.startswith("raises") and Path(os.environ["POISON"]).exists():
         raise KeyError("a bug in the workflow's code")
-    while ctx.order.order_id == "hangs" and Path(os.environ["POISON"]).exists():
+    while ctx.order.order_id.startswith("hangs") and Path(os.environ["POISON"]).exists():
         time.sleep(0.1)
     await sound[1](ctx)
 
@@ -73,15 +73,15 @@ async def test_an_order_that_spoils_its_workflow_task_is_seen_and_goes_on_once_t
             task_timeout=timedelta(seconds=5),
         )
 
-    inspector = OrderInspector(temporal_client)
+    inspector, poisoned = OrderInspector(temporal_client), f"{poison}-{task_queues.orders}"
     async with asyncio.timeout(380), kept_alive(fleet, 2, **spoiled) as ends:
-        spoils = await start(poison)
-        seen = await until(lambda: inspector.workflow(poison), lambda view: view.task_attempt > 1, seconds=120)
+        spoils = await start(poisoned)
+        seen = await until(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"
-        for handle in [await start(f"sound-{number}") for number in range(SOUND)]:
+        for handle in [await start(f"sound-{number}-{poisoned}") for number in range(SOUND)]:
             assert (await handle.result()).step is Step.SHIPPED
         assert set(ends) <= {-signal.SIGKILL}
         assert bool(ends) == (poison == "kills")
         (tmp_path / "poison").unlink()
         assert (await spoils.result()).step is Step.SHIPPED
-    assert (await inspector.workflow(poison)).task_attempt == 0
+    assert (await inspector.workflow(poisoned)).task_attempt == 0
