@@ -80,7 +80,7 @@ def later_versions(images: Images, folder: Path) -> None:
         number += 1
         context = folder / tag.partition(":")[2]
         context.mkdir(parents=True)
-        migration = f"{number:04d}_of_{tag.rpartition('-')[2]}.sql"
+        migration = f"{number:04d}_{context.name.replace('-', '_')}.sql"
         (context / migration).write_text(sql)
         (context / "Dockerfile").write_text(_LATER.format(before=before, migration=migration))
         images.build(tag, context)
