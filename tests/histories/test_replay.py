@@ -103,7 +103,7 @@ async def test_steps_in_another_order_are_told_with_what_to_do() -> None:
         assert "shipped.shipping-1" in problem
     told = acts_otherwise(NEWEST, played)
     assert told is not None
-    assert "-  schedule activity prepare_package\n" in told
+    assert "-  schedule local activity prepare_package\n" in told
 
 
 async def test_a_patched_change_goes_on_with_old_orders_and_has_to_be_recorded() -> None:
