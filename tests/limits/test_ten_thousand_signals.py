@@ -40,13 +40,16 @@ async def test_an_order_takes_ten_thousand_signals_with_a_bounded_history(runnin
     assert order.policy.changes_per_run == PER_RUN
     handle = await running.start(order)
     left = iter(range(SIGNALS))
+    again = 0
 
     async def tell(signal: str, *args: Any) -> None:
-        """As a caller does who is told to wait a moment."""
+        """As a caller does who is told to wait a moment, and can't know whether the first call was taken all the same."""
+        nonlocal again
         while True:
             with contextlib.suppress(TemporalUnavailable):
                 await running.client.signal("many-1", signal, args)
                 return
+            again += 1
             await asyncio.sleep(0.5)
 
     async def send() -> None:
@@ -63,7 +66,7 @@ async def test_an_order_takes_ten_thousand_signals_with_a_bounded_history(runnin
         status = await handle.result()
     assert (status.step, status.address) == (Step.SHIPPED, last)
     rows = await running.database.fetch("select count(*) from events where kind = 'address_changed'")
-    assert rows[0][0] == SIGNALS + 1
+    assert SIGNALS + 1 <= rows[0][0] <= SIGNALS + 1 + again
 
     lengths, carried, run_id = [], [], handle.first_execution_run_id
     while run_id:

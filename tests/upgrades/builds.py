@@ -114,12 +114,15 @@ async def builds_of(client: Client, workflow_id: str) -> Counter[str]:
 
 
 async def activities_of(client: Client, workflow_id: str) -> list[str]:
-    """The regular activities of a workflow, in order."""
-    return [
-        event.activity_task_scheduled_event_attributes.activity_type.name
-        async for event in client.get_workflow_handle(workflow_id).fetch_history_events()
-        if event.HasField("activity_task_scheduled_event_attributes")
-    ]
+    """The activities of a workflow, in order: regular ones as they were scheduled, local ones as they ended."""
+    found = []
+    async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
+        if event.HasField("activity_task_scheduled_event_attributes"):
+            found.append(event.activity_task_scheduled_event_attributes.activity_type.name)
+        marker = event.marker_recorded_event_attributes
+        if marker.marker_name == "core_local_activity":
+            found.append(json.loads(marker.details["data"].payloads[0].data)["activity_type"])
+    return found
 
 
 async def gathered(coroutines: Any) -> list[Any]:
