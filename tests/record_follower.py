@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 
@@ -36,17 +36,17 @@ class Follower:
                 self.news.clear()
                 await self.news.wait()
 
-    async def follow(self, feed: Feed) -> None:
-        async with aclosing(feed.follow()) as batches:
+    async def follow(self, feed: Feed, wanted: Callable[[str], bool] | None) -> None:
+        async with aclosing(feed.follow(wanted)) as batches:
             async for batch in batches:
                 self.batches.append(list(batch))
                 self.news.set()
 
 
 @asynccontextmanager
-async def following(feed: Feed) -> AsyncIterator[Follower]:
+async def following(feed: Feed, wanted: Callable[[str], bool] | None = None) -> AsyncIterator[Follower]:
     follower = Follower()
-    task = asyncio.create_task(follower.follow(feed))
+    task = asyncio.create_task(follower.follow(feed, wanted))
     try:
         async with asyncio.timeout(60):
             await feed.started()

@@ -84,6 +84,8 @@ class Costs:
     wal_kib: float = 9.2
     history_kib: float = 14.0
     events: float = 6
+    heard: float = 0.01
+    """Of an operator, for each change of an order that is another operator's; an order changes with each commit."""
     provider_seconds: float = 0.25
     """How long the payment provider takes, and the carrier: not measured, put in your own."""
 
@@ -111,7 +113,7 @@ def needs(rate: int, costs: Costs) -> dict[str, str]:
     second = rate / 3600
     orders = _processes(second, costs.orders_worker, costs.provider_seconds)
     shipping = _processes(second, costs.shipping_worker, costs.provider_seconds)
-    operators = max(1, math.ceil(_cores(second, costs.operator)))
+    operators = _operators(second, costs)
     return {
         "orders a second": _number(second),
         "order workers": str(orders),
@@ -170,6 +172,15 @@ def _cores(second: float, milliseconds: float) -> float:
 def _processes(second: float, milliseconds: float, provider_seconds: float) -> int:
     """One fills one core at most, and holds a slot while a provider is asked; two, so that one may fail."""
     return max(2, math.ceil(_cores(second, milliseconds)), math.ceil(second * provider_seconds / SLOTS / FILL))
+
+
+def _operators(second: float, costs: Costs) -> int:
+    """One fills one core at most, of which each spends a part on hearing of all orders."""
+    left = FILL - second * costs.round_trips * costs.heard / 1000
+    if left <= 0:
+        msg = "the operators' cores are full of news of each other's orders: split the orders over several records"
+        raise ValueError(msg)
+    return max(1, math.ceil(second * costs.operator / 1000 / left))
 
 
 def _shards(updates: float) -> int:

@@ -22,6 +22,7 @@ from orderfleet.stack import paths
 CHARTS = paths.checkout() / "charts"
 BEGIN, END = "<!-- values: begin; `make chart-docs` makes it anew -->", "<!-- values: end -->"
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w-]+):")
+_NAME = "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"
 _COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
 
 SET_BY_VALUES = {
@@ -40,6 +41,7 @@ SET_BY_VALUES = {
     "ORDERFLEET_WORKER_WORKFLOW_SLOTS": "workerDefaults.slots.workflows",
     "ORDERFLEET_TEMPORAL_METRICS_PORT": "metrics.sdkPort",
     "ORDERFLEET_OPERATOR_NAMESPACES": "operator.namespaces",
+    "ORDERFLEET_OPERATOR_SELECTOR": "operator.shards",
     "ORDERFLEET_OPERATOR_CONCURRENCY": "operator.concurrency",
     "ORDERFLEET_ENCRYPTION_KEYS_DIR": "encryption.keysSecret",
     "ORDERFLEET_ENCRYPTION_KEY_ID": "encryption.keyId",
@@ -120,6 +122,9 @@ def _choices() -> dict[str, dict[str, Any]]:
     away = {"type": ["integer", "string", "null"]}
     url = {"type": "string", "pattern": r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$"}
     timeout = {"type": "string", "pattern": r"^(\d+(h|m|s|ms))*$"}
+    part_of_label = "[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+    label = {"type": "string", "pattern": f"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{part_of_label}$"}
+    shard = {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": f"^{part_of_label}$"}}
     return {
         "settings": {"type": "object", "propertyNames": {"enum": settings_allowed()}, "additionalProperties": scalar},
         "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
@@ -132,6 +137,18 @@ def _choices() -> dict[str, dict[str, Any]]:
         "workerDefaults.slots.workflows": {"type": "integer", "minimum": 2},
         "workerDefaults.maxUnavailable": away,
         "api.maxUnavailable": away,
+        "operator.shards": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "label": label,
+                "operators": {
+                    "type": "object",
+                    "propertyNames": {"pattern": _NAME},
+                    "additionalProperties": shard,
+                },
+            },
+        },
         "api.auth.mode": {"enum": ["", *ApiAuth]},
         "api.auth.jwt.jwksUrl": {"type": "string", "pattern": "^(https?://.*)?$"},
         **{f"providers.{part}.url": url for part in ("payment", "carrier")},
@@ -151,7 +168,7 @@ def schema(chart: str) -> dict[str, Any]:
         worker["properties"]["serves"] = {"enum": ["orders", "shipping", "all"]}
         root["properties"]["workers"] = {
             "type": "object",
-            "propertyNames": {"pattern": "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"},
+            "propertyNames": {"pattern": _NAME},
             "additionalProperties": {"oneOf": [{"type": "null"}, {**worker, "required": ["serves"]}]},
         }
     root["properties"]["global"] = {"type": "object"}

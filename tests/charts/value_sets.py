@@ -32,7 +32,10 @@ PRODUCT: dict[str, dict[str, Any]] = {
                 "nodeSelector": {"disk": "ssd"},
             },
         },
-        "operator": {"namespaces": ["shop", "outlet"]},
+        "operator": {
+            "namespaces": ["shop", "outlet"],
+            "shards": {"label": "region", "operators": {"eu": ["fr", "de"], "us": ["us"]}},
+        },
         "providers": {
             "payment": {
                 "adapter": "http",

@@ -70,3 +70,10 @@ def test_what_was_measured_is_kept_and_written_into_the_page(tmp_path: Path, mon
     kept = json.loads(capacity.MEASURED.read_text())
     assert kept["fleets"][0]["rate"] == 640
     assert kept["costs"] == MEASURED["costs"]
+
+
+def test_operators_that_share_the_orders_all_hear_of_each() -> None:
+    deaf = replace(COSTS, heard=0)
+    assert int(capacity.needs(1_000_000, COSTS)["operators"]) >= int(capacity.needs(1_000_000, deaf)["operators"]) > 1
+    with pytest.raises(ValueError, match="split the orders over several records"):
+        capacity.needs(100_000_000, COSTS)

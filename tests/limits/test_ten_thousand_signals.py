@@ -43,7 +43,7 @@ async def test_an_order_takes_ten_thousand_signals_with_a_bounded_history(runnin
     again = 0
 
     async def tell(signal: str, *args: Any) -> None:
-        """As a caller does who is told to wait a moment, and can't know whether the first call was taken all the same."""
+        """As a caller does who is told to wait, and can't know whether the first call was taken."""
         nonlocal again
         while True:
             with contextlib.suppress(TemporalUnavailable):

@@ -103,12 +103,13 @@ def over(counters: Callable[[float], Counters], *phases: tuple[float, int]) -> S
     return {name: rising(*((counters(bad)[name], samples) for bad, samples in phases)) for name in counters(0)}
 
 
-def operator(depth: float, looks: float) -> Series:
+def operator(depth: float, looks: float, instance: str = "one") -> Series:
+    here = f'instance="{instance}"'
     return {
-        'orderfleet_build_info{role="operator"}': steady(1),
-        "orderfleet_operator_queue_depth": steady(depth),
-        'orderfleet_operator_reconciles_total{result="ok"}': rising_by(looks),
-        'orderfleet_operator_reconciles_total{result="error"}': rising_by(7),
+        f'orderfleet_build_info{{{here},role="operator"}}': steady(1),
+        f"orderfleet_operator_queue_depth{{{here}}}": steady(depth),
+        f'orderfleet_operator_reconciles_total{{{here},result="ok"}}': rising_by(looks),
+        f'orderfleet_operator_reconciles_total{{{here},result="error"}}': rising_by(7),
     }
 
 
@@ -198,6 +199,7 @@ CASES = [
 OTHERS = [
     Case("OrderfleetNoPollers", pollers(1, 1), {}),
     Case("OrderfleetOperatorStuck", operator(0, 0), {}),
+    Case("OrderfleetOperatorStuck", operator(5, 1) | operator(5, 1, "two"), operator(5, 1) | operator(5, 0, "two")),
     Case("OrderfleetStepFailing", failing("PaymentRefused", 90), failing("StoreUnavailable", 90)),
     Case(
         "OrderfleetOrdersNotMoving",

@@ -68,7 +68,7 @@ class FeedObserver(Protocol):
         """So many changed orders are read or waiting, and the follower hasn't been told of them; 0 is none."""
 
     def told(self, rows: int) -> None:
-        """The follower took so many."""
+        """The follower took so many, or didn't want them."""
 
 
 class _Operation:

@@ -6,7 +6,7 @@ Errors are those of `contracts.errors`; an adapter lets no other escape for a fa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -174,5 +174,8 @@ class ChangeFeed(Protocol):
     def behind(self) -> timedelta | None:
         """How long ago the follower had been told everything; None before the beginning."""
 
-    def follow(self) -> AsyncIterator[Sequence[RecordedOrder]]:
-        """Batches of changed orders from now on; ends only when the iterator is closed."""
+    def follow(self, wanted: Callable[[str], bool] | None = None) -> AsyncIterator[Sequence[RecordedOrder]]:
+        """Batches of changed orders from now on; ends only when the iterator is closed.
+
+        Of the others, whose owner isn't `wanted` at the moment of the news, nothing is told.
+        """

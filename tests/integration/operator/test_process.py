@@ -26,7 +26,7 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def process(shop, log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def process(shop, log: Path, selector: str = "") -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """An operator process and the address of its health port."""
     settings, port = shop.settings, _free_port()
     environment = {
@@ -37,6 +37,7 @@ async def process(shop, log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Pro
         "ORDERFLEET_ORDERS_TASK_QUEUE": settings.orders_task_queue,
         "ORDERFLEET_SHIPPING_TASK_QUEUE": settings.shipping_task_queue,
         "ORDERFLEET_OPERATOR_NAMESPACES": settings.operator_namespaces,
+        "ORDERFLEET_OPERATOR_SELECTOR": selector,
         "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
         "ORDERFLEET_HEALTH_PORT": str(port),
     }

@@ -12,7 +12,7 @@ from orderfleet.cli.release import app
 from orderfleet.contracts.names import FINALIZER
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.main import login
-from orderfleet.operator.release import release_orders, stop_operator
+from orderfleet.operator.release import release_orders, stop_operators
 
 THEIRS = "example.com/theirs"
 
@@ -61,11 +61,15 @@ async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
 
 
 async def test_the_operator_is_stopped_before(api, kubernetes):
-    kubernetes.kubectl("create", "deployment", "operator", "--image=none", "--replicas=1")
-    await stop_operator(api, kubernetes.namespace, "operator", "app=operator")
-    deployment = json.loads(kubernetes.kubectl("get", "deployment", "operator", "-o", "json"))
-    assert deployment["spec"]["replicas"] == 0
-    await stop_operator(api, kubernetes.namespace, "not-there", "app=operator")
+    names = ["operator", "eu-operator"]
+    for name in names:
+        kubernetes.kubectl("create", "deployment", name, "--image=none", "--replicas=1")
+    deployments = [(kubernetes.namespace, name) for name in ("not-there", *names)]
+    await stop_operators(api, deployments, "app in (operator,eu-operator)")
+    for name in names:
+        deployment = json.loads(kubernetes.kubectl("get", "deployment", name, "-o", "json"))
+        assert deployment["spec"]["replicas"] == 0
+    await stop_operators(api, deployments[:1], "app=operator")
 
 
 def test_the_command_stops_the_operator_and_says_how_many(kubernetes, monkeypatch):

@@ -10,8 +10,11 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from orderfleet.contracts.record import RecordedOrder
 from orderfleet.contracts.status import Step
 from orderfleet.store import Database, Feed, OrderRecord
+from orderfleet.store import feed as feeding
+from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
 from record_follower import LONG, following, touch
 from record_samples import order, progress, receive, until
@@ -37,6 +40,28 @@ async def test_what_was_before_the_beginning_is_not_told(database: Database, rec
         await follower.until_told("ord-2", 2)
     assert {one.order_id for one in follower.told} == {"ord-2"}
     assert follower.told[-1].owner == "shop/ord-1"
+
+
+async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
+    database: Database, record: OrderRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(row: asyncpg.Record) -> RecordedOrder:
+        read.append(row["order_id"])
+        return recorded_order(row)
+
+    monkeypatch.setattr(feeding, "recorded_order", noted)
+    wanted = {"shop/ord-2"}
+    async with following(Feed(database, poll=LONG), wanted.__contains__) as follower:
+        await receive(record, order("ord-1", owner="shop/ord-1"))
+        await receive(record, order("ord-2", owner="shop/ord-2"))
+        await follower.until_told("ord-2", 2)
+        wanted.add("shop/ord-1")
+        await record.record("ord-1", progress(2, Step.CHARGE))
+        await follower.until_told("ord-1", 3)
+    assert follower.versions("ord-1") == [3]
+    assert read == [one.order_id for one in follower.told]
 
 
 async def test_a_transaction_that_began_earlier_and_commits_later_is_told(

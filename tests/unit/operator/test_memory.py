@@ -76,6 +76,14 @@ def test_record_reaches_its_order_once():
     assert memory[KEY].known.record.version == 2
 
 
+def test_it_owns_the_orders_that_it_watches():
+    memory = Memory()
+    memory.see(told("9"))
+    assert [memory.owns(owner) for owner in ("shop/o-1", "shop/o-2", "outlet/o-1", "o-1", "")] == [True] + [False] * 4
+    memory.forget(KEY, "uid-1")
+    assert not memory.owns("shop/o-1")
+
+
 def test_record_of_an_unwatched_order_is_passed_over():
     memory = Memory()
     assert memory.remember(record()) is None

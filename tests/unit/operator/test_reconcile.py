@@ -17,6 +17,7 @@ from orderfleet.operator.memory import Key, Memory
 from orderfleet.operator.reconcile import Reconciler
 from orderfleet.operator.resource import OrderResource
 from orderfleet.operator.status import change, wanted_status
+from orderfleet.runtime.settings import Settings
 
 KEY = Key("shop", "o-1")
 
@@ -93,7 +94,7 @@ class Story:
 class Desk:
     """A reconciler with everything around it made up."""
 
-    def __init__(self, order: dict[str, Any], answer: Any = None) -> None:
+    def __init__(self, order: dict[str, Any], answer: Any = None, settings: Settings = SETTINGS) -> None:
         self.memory = Memory()
         self.memory.see(order)
         self.api, self.temporal, self.story = Api(order), Temporal(), Story()
@@ -104,7 +105,7 @@ class Desk:
             records=Record(answer),  # type: ignore[arg-type]
             kubernetes=self.api,  # type: ignore[arg-type]
             events=self.story,  # type: ignore[arg-type]
-            settings=SETTINGS,
+            settings=settings,
             look=lambda _key, after: self.looks.append(after),
         )
         self.reconcile = lambda: made.reconcile(KEY)
@@ -152,6 +153,14 @@ async def test_changed_order_that_is_gone_by_now_is_forgotten():
     desk.api.errors = [ObjectChanged("409"), ObjectGone("404")]
     await desk.reconcile()
     assert len(desk.memory) == 0
+
+
+async def test_changed_order_that_is_another_operators_by_now_is_let_go():
+    desk = Desk(body(held=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"}))
+    desk.api.order = {**desk.api.order, "metadata": {**desk.api.order["metadata"], "labels": {"shard": "b"}}}
+    desk.api.errors = [ObjectChanged("409")]
+    await desk.reconcile()
+    assert (len(desk.memory), desk.looks, len(desk.api.writes)) == (0, [], 1)
 
 
 async def test_conflict_at_the_start_is_shown_and_lets_go():

@@ -25,7 +25,7 @@ class Feed:
     def behind(self) -> timedelta | None:
         return None
 
-    def follow(self) -> AsyncIterator[Sequence[RecordedOrder]]:
+    def follow(self, wanted: object = None) -> AsyncIterator[Sequence[RecordedOrder]]:
         raise NotImplementedError
 
 

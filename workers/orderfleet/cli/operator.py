@@ -12,7 +12,8 @@ app = typer.Typer(add_completion=False)
 
 @app.command(
     epilog="Examples:\n\n  $ KUBECONFIG=~/.kube/config orderfleet operator\n\n"
-    "  $ ORDERFLEET_OPERATOR_NAMESPACES=shop,outlet orderfleet operator"
+    "  $ ORDERFLEET_OPERATOR_NAMESPACES=shop,outlet orderfleet operator\n\n"
+    "  $ ORDERFLEET_OPERATOR_SELECTOR='shard in (a,b)' orderfleet operator"
 )
 def operator() -> None:
     """Run the operator until SIGTERM.

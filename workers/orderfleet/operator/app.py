@@ -41,7 +41,7 @@ class Operator:
     """The operator of one process.
 
     Args:
-        settings: namespaces, concurrency, defaults of orders.
+        settings: namespaces, labels of its Orders, concurrency, defaults of orders.
         client: the door into Temporal.
         reader: the read side of the record.
         feed: the record's changes.
@@ -91,7 +91,7 @@ class Operator:
         self.queue.add(self.memory.see(body))
 
     def gone(self, body: dict[str, Any]) -> None:
-        """The watch tells of an Order that is deleted or has ended."""
+        """The watch tells of an Order that is deleted, has ended, or is another operator's now."""
         self.memory.forget(key_of(body), body["metadata"]["uid"])
 
     async def run(self, stop: Stop) -> None:
@@ -121,9 +121,10 @@ class Operator:
                 _log.warning("waiting for the API server", problem=problem)
                 self._problem = problem
                 await asyncio.sleep(_RETRY)
-            _log.info("watching Orders", namespaces=namespaces or "all")
+            selector = self._settings.operator_selector
+            _log.info("watching Orders", namespaces=namespaces or "all", labels=selector or "all")
             self._problem = None
-            why = await watch(self, namespaces, stop, self._settings.operator_watch_silence)
+            why = await watch(self, namespaces, selector, stop, self._settings.operator_watch_silence)
             _log.error("the watch of Orders ended, watching again", why=why)
             self._problem = "the watch of Orders ended"
             await asyncio.sleep(_RETRY)

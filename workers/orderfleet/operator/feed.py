@@ -12,8 +12,11 @@ from orderfleet.ports import ChangeFeed
 
 
 async def follow(feed: ChangeFeed, memory: Memory, look: Callable[[Key], None]) -> None:
-    """Follow the feed until canceled; orders without a watched Order are passed over."""
-    async for batch in feed.follow():
+    """Follow the feed until canceled; orders without a watched Order are passed over.
+
+    That is most of them where operators share the Orders, or orders come over HTTP: the feed doesn't even read them.
+    """
+    async for batch in feed.follow(memory.owns):
         for record in batch:
             key = memory.remember(record)
             if key is not None:

@@ -20,7 +20,7 @@ class Inbox(Protocol):
         """An Order is there, new or changed or listed again."""
 
     def gone(self, body: dict[str, Any]) -> None:
-        """An Order is deleted, or got the label of those that ended."""
+        """An Order is deleted, or got the label of those that ended, or labels that make it another operator's."""
 
 
 def registry(inbox: Inbox) -> kopf.OperatorRegistry:

@@ -106,15 +106,18 @@ class Memory:
         return key
 
     def forget(self, key: Key, uid: str) -> None:
-        """The Order is gone, or has ended and is watched no more."""
+        """The Order is gone, or has ended, or is another operator's, and is watched no more."""
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
             del self._entries[key]
 
+    def owns(self, owner: str) -> bool:
+        """Whether the owner of a recorded order, as the record names it, is an Order that is watched."""
+        return _key_of_owner(owner) in self._entries
+
     def remember(self, record: RecordedOrder) -> Key | None:
         """What the record tells of an order; its Order, if it is watched and the news is new."""
-        namespace, _, name = record.owner.partition("/")
-        key = Key(namespace, name)
+        key = _key_of_owner(record.owner)
         entry = self._entries.get(key)
         if entry is None or entry.order_id != record.order_id:
             return None
@@ -128,6 +131,11 @@ class Memory:
 def key_of(body: dict[str, Any]) -> Key:
     """The Order's key."""
     return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _key_of_owner(owner: str) -> Key:
+    namespace, _, name = owner.partition("/")
+    return Key(namespace, name)
 
 
 def _version(body: dict[str, Any]) -> int:

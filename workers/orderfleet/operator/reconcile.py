@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from orderfleet.client import OrderClient, OrderConflict, OrderNotFound, StartOutcome, TemporalUnavailable
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.label_selector import LabelSelector
 from orderfleet.contracts.names import ENDED_LABEL, FINALIZER
 from orderfleet.contracts.order import OrderInput
 from orderfleet.operator import plan as planned
@@ -53,7 +54,7 @@ class Reconciler:
         records: the record, for Orders the feed has not told of.
         kubernetes: where status, finalizer and label are written.
         events: told of every status written.
-        settings: the defaults of orders that start.
+        settings: the labels of its Orders, the defaults of orders that start.
         look: has an Order looked at again, after so many seconds.
     """
 
@@ -74,6 +75,7 @@ class Reconciler:
         self._kubernetes = kubernetes
         self._events = events
         self._settings = settings
+        self._own = LabelSelector.read(settings.operator_selector)
         self._look = look
 
     async def reconcile(self, key: Key) -> None:
@@ -208,6 +210,10 @@ class Reconciler:
         except ObjectGone:
             self._memory.forget(key, entry.uid)
         else:
+            if not self._own.matches(body["metadata"].get("labels", {})):
+                # The watch says so too, but it may be deaf, and what it misses as it lists anew it never says.
+                self._memory.forget(key, entry.uid)
+                return
             if body["metadata"]["uid"] == entry.uid:
                 entry.see(body)
             self._look(key, 0.0)

@@ -7,6 +7,7 @@ that runs goes on, and an operator that is installed again takes its Order up ag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from orderfleet.contracts.names import FINALIZER
@@ -16,20 +17,24 @@ from orderfleet.operator.memory import key_of
 _GAP: Final = 0.5
 
 
-async def stop_operator(kubernetes: Kubernetes, namespace: str, deployment: str, selector: str) -> None:
-    """Scale the operator to nothing and wait until its pods are gone: it would take its finalizer back.
+async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, str]], selector: str) -> None:
+    """Scale the operators to nothing and wait until their pods are gone: they would take their finalizer back.
+
+    A Deployment is its namespace and its name; the pods are sought in the namespaces of those that are there.
 
     Raises:
         OrderfleetError: the API server can't be asked, or refuses.
     """
-    try:
-        await kubernetes.stop_deployment(namespace, deployment)
-    except ObjectGone:
-        return
-    while True:
-        if not await kubernetes.pods(namespace, selector):
-            return
-        await asyncio.sleep(_GAP)
+    stopped = set()
+    for namespace, name in deployments:
+        with contextlib.suppress(ObjectGone):
+            await kubernetes.stop_deployment(namespace, name)
+            stopped.add(namespace)
+    for namespace in stopped:
+        while True:
+            if not await kubernetes.pods(namespace, selector):
+                break
+            await asyncio.sleep(_GAP)
 
 
 async def release_orders(kubernetes: Kubernetes, namespaces: list[str]) -> int:

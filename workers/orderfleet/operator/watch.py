@@ -45,14 +45,15 @@ class _NothingRemembered(kopf.DiffBaseStorage):
         pass
 
 
-def kopf_settings() -> kopf.OperatorSettings:
-    """How kopf is to behave."""
+def kopf_settings(selector: str = "") -> kopf.OperatorSettings:
+    """How kopf is to behave; it asks for the Orders that the selector means, and have not ended."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
     # The one resource is known; namespaces are named exactly. So neither needs to be watched.
     settings.scanning.disabled = True
-    settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = f"!{ENDED_LABEL}"
+    labels = f"!{ENDED_LABEL},{selector}" if selector else f"!{ENDED_LABEL}"
+    settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = labels
     settings.watching.chunk_size = CHUNK
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 60
@@ -64,8 +65,10 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def watch(inbox: Inbox, namespaces: list[str], stop: Stop, silence: timedelta) -> str:
-    """Tell the inbox of all Orders that have not ended, and of every change of them, until canceled.
+async def watch(inbox: Inbox, namespaces: list[str], selector: str, stop: Stop, silence: timedelta) -> str:
+    """Tell the inbox of all Orders that are meant and have not ended, and of every change of them, until canceled.
+
+    An Order whose labels change so that it isn't meant any more is told as gone.
 
     A connection that says nothing for as long as `silence` is given up, and the watch goes on over another.
 
@@ -74,7 +77,7 @@ async def watch(inbox: Inbox, namespaces: list[str], stop: Stop, silence: timede
     """
     # It would tell of every event of every Order.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    settings = kopf_settings()
+    settings = kopf_settings(selector)
     settings.watching.inactivity_timeout = silence.total_seconds()
     tasks = await kopf.spawn_tasks(
         registry=registry(inbox),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
@@ -79,10 +79,13 @@ class Feed:
             return None
         return timedelta(seconds=asyncio.get_running_loop().time() - self._current_at)
 
-    async def follow(self) -> AsyncGenerator[Sequence[RecordedOrder], None]:
+    async def follow(
+        self, wanted: Callable[[str], bool] | None = None
+    ) -> AsyncGenerator[Sequence[RecordedOrder], None]:
         """Batches of changed orders from now on, or from where an earlier `follow` stopped.
 
-        A batch counts as told when the next one is asked for; an order may be told more than once.
+        A batch counts as told when the next one is asked for; an order may be told more than once. What `wanted`
+        doesn't want, asked by the order's owner, is passed over before it is read: it costs a row and no more.
         """
         gap = _FIRST_GAP
         while True:
@@ -92,7 +95,7 @@ class Feed:
                         # Cleared before the look: a change committed during it wakes the next one.
                         woken.clear()
                         looked_at = asyncio.get_running_loop().time()
-                        async with aclosing(self._round(connection)) as batches:
+                        async with aclosing(self._round(connection, wanted)) as batches:
                             async for batch in batches:
                                 yield batch
                         self._current_at = looked_at
@@ -121,7 +124,7 @@ class Feed:
             connection.terminate()
 
     async def _round(
-        self, connection: asyncpg.Connection[asyncpg.Record]
+        self, connection: asyncpg.Connection[asyncpg.Record], wanted: Callable[[str], bool] | None
     ) -> AsyncGenerator[Sequence[RecordedOrder], None]:
         """Everything that changed since the last round, in batches."""
         assert self._seen is not None
@@ -135,8 +138,10 @@ class Feed:
             found = [row for row in rows if row["order_id"] is not None]
             last = len(found) < self._batch
             self._observer.behind(len(found) + (0 if last else await self._waiting(connection, found[-1])))
+            told = [recorded_order(row) for row in found if wanted is None or wanted(row["owner"])]
+            if told:
+                yield told
             if found:
-                yield [recorded_order(row) for row in found]
                 self._observer.told(len(found))
             if last:
                 break

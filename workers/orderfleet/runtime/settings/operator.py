@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from orderfleet.contracts.duration import Duration, parse_duration
+from orderfleet.contracts.label_selector import LabelSelector
 from orderfleet.runtime.settings.base import Group
 
 
@@ -16,6 +17,11 @@ class OperatorSettings(Group):
     operator_namespaces: str = Field(
         default="", description="Namespaces the operator watches, comma-separated; empty is all."
     )
+    operator_selector: str = Field(
+        default="",
+        description="Labels of the Orders that this operator takes, as in `kubectl get -l`: `shard=a`,"
+        " `shard notin (a,b)`; empty is all. Several operators share the Orders so; each Order must be meant by one.",
+    )
     operator_concurrency: int = Field(default=20, ge=1, description="Orders the operator handles at once.")
     operator_watch_silence: Duration = Field(
         default=parse_duration("30s"),
@@ -23,3 +29,8 @@ class OperatorSettings(Group):
         description="Longest that the operator waits for a word of the API server before it watches anew: how long"
         " it may be deaf on a connection that died unheard. A quiet cluster costs one request each time.",
     )
+
+    @field_validator("operator_selector")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        return str(LabelSelector.read(text))

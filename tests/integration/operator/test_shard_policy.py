@@ -1,0 +1,49 @@
+"""The sample admission policy labels new Orders, so that operators can share them and nobody sets labels by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+import yaml
+from shop import manifest
+
+from orderfleet.stack import paths
+
+LABEL = "orderfleet.dev/shard"
+
+
+@pytest.fixture
+def policy(kubernetes) -> Any:
+    """The sample, for the test's namespace alone."""
+    made = list(yaml.safe_load_all((paths.checkout() / "deploy/samples/admission/shard-by-name.yaml").read_text()))
+    own, binding = f"shard-by-name-{kubernetes.namespace}", made[1]["spec"]
+    for each in made:
+        each["metadata"]["name"] = own
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": kubernetes.namespace}}
+    binding.update(policyName=own, matchResources={"namespaceSelector": namespace})
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    kubernetes.kubectl("apply", "-f", "-", input=text)
+    yield
+    kubernetes.kubectl("delete", "-f", "-", input=text)
+
+
+async def test_a_new_order_without_a_shard_gets_the_last_character_of_its_name(policy, shop):
+    def labels(order: dict[str, Any]) -> dict[str, str]:
+        # Only asked: nothing is made.
+        answer = shop.cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(order))
+        return dict(json.loads(answer)["metadata"].get("labels", {}))
+
+    async with asyncio.timeout(60):
+        # The API server takes a policy up a moment after it is made.
+        while labels(manifest("ord-17")) != {LABEL: "7"}:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+    with_others, with_one, unnamed = manifest("ord-x"), manifest("ord-8"), manifest("")
+    with_others["metadata"]["labels"] = {"region": "eu"}
+    with_one["metadata"]["labels"] = {LABEL: "mine"}
+    unnamed["metadata"] = {"generateName": "ord-"}
+    assert labels(with_others) == {"region": "eu", LABEL: "x"}
+    assert labels(with_one) == {LABEL: "mine"}
+    assert set(labels(unnamed)) <= {LABEL}

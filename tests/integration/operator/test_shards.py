@@ -1,0 +1,137 @@
+"""Operators that share the Orders of a namespace by labels: each Order is one's, and others' cost nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from shop import condition, ended, eventually, manifest, step
+from test_process import process, until_ready
+
+UNTAKEN = "custom-columns=NAME:.metadata.name,STEP:.status.step"
+A, REST = "shard in (a)", "shard notin (a)"
+
+
+def of_shard(shard: str, name: str, **spec: Any) -> dict[str, Any]:
+    made = manifest(name, **spec)
+    made["metadata"]["labels"] = {"shard": shard}
+    return made
+
+
+def in_review(order: dict[str, Any]) -> bool:
+    return step(order) == "manual_review"
+
+
+async def move(shop, name: str, shard: str) -> None:
+    await shop.kubectl("label", "ofo", name, f"shard={shard}", "--overwrite")
+
+
+def names(operator) -> set[str]:
+    return {key.name for key in operator.memory}
+
+
+async def test_each_takes_its_own_and_the_rest_takes_what_has_no_shard(shop, workers):
+    own, other, unlabelled = shop.name("own"), shop.name("other"), shop.name("unlabelled")
+    async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
+        told: set[str] = set()
+        seen = a.seen
+        a.seen = lambda body: (told.add(body["metadata"]["name"]), seen(body))
+        await shop.apply(of_shard("a", own), of_shard("c", other), manifest(unlabelled))
+        for name in (own, other, unlabelled):
+            await shop.until(name, in_review)
+        assert (names(a), names(rest)) == ({own}, {other, unlabelled})
+        for name in (own, other, unlabelled):
+            await shop.patch(name, approved=True)
+            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+        # The API server never told it of the others.
+        assert told == {own}
+    assert workers.provider.charges == {f"pay-{name}": 1 for name in (own, other, unlabelled)}
+
+
+async def test_an_order_under_way_that_changes_its_shard_goes_on_with_the_other(shop, workers):
+    name = shop.name()
+    async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
+        await shop.apply(of_shard("a", name))
+        before = await shop.until(name, in_review)
+        await move(shop, name, "b")
+        await eventually(lambda: (names(a), names(rest)) == (set(), {name}))
+        await shop.patch(name, approved=True)
+        done = await shop.until(name, ended)
+    assert condition(done, "Ready") == ("True", "Shipped")
+    assert done["status"]["runId"] == before["status"]["runId"]
+    assert (await shop.reasons(name)).count("Started") == 1
+    assert workers.provider.charges == {f"pay-{name}": 1}
+
+
+async def test_an_order_that_keeps_changing_its_shard_is_shipped_once(shop, workers):
+    orders = [shop.name() for _ in range(4)]
+    async with shop.operator(operator_selector=A), shop.operator(operator_selector=REST):
+        await shop.apply(*(of_shard("a", name, approved=True) for name in orders))
+        for shard in ("b", "a", "b"):
+            await asyncio.gather(*(move(shop, name, shard) for name in orders))
+        for name in orders:
+            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+    assert workers.provider.charges == {f"pay-{name}": 1 for name in orders}
+    for name in orders:
+        assert (await shop.reasons(name)).count("Shipped") == 1
+
+
+async def test_an_order_deleted_after_it_changed_its_shard_is_canceled_and_goes(shop, workers):
+    name = shop.name()
+    async with shop.operator(operator_selector=A), shop.operator(operator_selector=REST):
+        await shop.apply(of_shard("a", name))
+        await shop.until(name, in_review)
+        await move(shop, name, "b")
+        await shop.delete(name)
+        await shop.until_gone(name)
+    assert (await asyncio.wait_for(workers.handle(name).result(), 60)).canceled
+
+
+async def test_an_operator_that_didnt_hear_of_the_change_lets_go_at_its_next_write(shop, workers):
+    name = shop.name()
+    async with shop.operator(operator_selector=A) as deaf, shop.operator(operator_selector=REST):
+        await shop.apply(of_shard("a", name))
+        await shop.until(name, in_review)
+        deaf.gone = lambda _body: None
+        await move(shop, name, "b")
+        await shop.patch(name, approved=True)
+        await eventually(lambda: not names(deaf))
+        assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+    assert workers.provider.charges == {f"pay-{name}": 1}
+
+
+@pytest.mark.slow
+async def test_a_shard_whose_operator_is_away_holds_up_no_other(shop, workers, tmp_path):
+    first, others, second = shop.name("first"), [shop.name("other") for _ in range(2)], shop.name("second")
+    async with AsyncExitStack() as running:
+        a, url_a = await running.enter_async_context(process(shop, tmp_path / "a.log", A))
+        _, url_rest = await running.enter_async_context(process(shop, tmp_path / "rest.log", REST))
+        await asyncio.gather(until_ready(url_a), until_ready(url_rest))
+        await shop.apply(of_shard("a", first), manifest(others[0], approved=True))
+        await shop.until(first, in_review)
+        await shop.until(others[0], ended)
+        a.kill()
+        await a.wait()
+        await shop.patch(first, approved=True)
+        await shop.apply(of_shard("a", second, approved=True), of_shard("b", others[1], approved=True))
+        assert condition(await shop.until(others[1], ended), "Ready") == ("True", "Shipped")
+        waits = [await shop.get(name) for name in (first, second)]
+        assert [step(order) for order in waits] == ["manual_review", None]
+        # As the documents say: what no operator has taken up has no step.
+        listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", UNTAKEN)
+        assert [line.split()[0] for line in listed.splitlines() if line.endswith("<none>")] == [second]
+        await running.enter_async_context(process(shop, tmp_path / "a.log", A))
+        for name in (first, second):
+            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+    assert workers.provider.charges == {f"pay-{name}": 1 for name in (first, second, *others)}
+
+
+async def test_a_selector_that_cant_be_read_ends_the_process_and_names_the_setting(shop, tmp_path):
+    log = tmp_path / "operator.log"
+    async with process(shop, log, "shard in a") as (operator, _):
+        assert await asyncio.wait_for(operator.wait(), 60) == 2
+    (said,) = log.read_text().splitlines()
+    assert "ORDERFLEET_OPERATOR_SELECTOR" in said
+    assert "'shard in a' is not a label selector: write KEY" in said
