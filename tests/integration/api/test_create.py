@@ -37,9 +37,10 @@ async def test_order_is_made_approved_and_shipped(api, running, order_id, until)
     assert running.provider.charges[f"pay-{order_id}"] == 1
 
 
-async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until):
+@pytest.mark.parametrize("terms", [{"review": {"mode": "auto"}}, {"approved": True}])
+async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until, terms):
     async with api() as caller:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, "review": {"mode": "auto"}}
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **terms}
         made = await caller.post("/orders", json=body)
         assert "needs no approval" in made.json()["message"]
         await until(caller, order_id, "shipped")

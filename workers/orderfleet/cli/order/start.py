@@ -67,11 +67,13 @@ def _print_started(started: Started, order: OrderInput, output: Output, *, strea
     if output is not Output.TABLE:
         print_document({**started.model_dump(mode="json"), "payment_id": order.payment_id}, output, stream=stream)
         return
+    new = started.outcome == "started"
+    waits = new and order.review.mode == "manual" and not order.approved
     rows = (
         ("order", started.order_id),
         ("payment", order.payment_id),
         ("workflow", started.workflow_id),
-        ("", "started" if started.outcome == "started" else "was started before, by the same request"),
-        ("next", f"orderfleet order approve {started.order_id}" if order.review.mode == "manual" else None),
+        ("", "started" if new else "was started before, by the same request"),
+        ("next", f"orderfleet order {'approve' if waits else 'status'} {started.order_id}"),
     )
     console().print(rows_table(rows))
