@@ -52,7 +52,10 @@ FILL: Final = 0.6
 SLOTS: Final = 100
 """Activities that a worker runs at once (`ORDERFLEET_WORKER_ACTIVITY_SLOTS`)."""
 POOL: Final = 10
-"""Connections that a process holds at most (`ORDERFLEET_DATABASE_POOL_SIZE`)."""
+"""Connections that a process holds at most (`ORDERFLEET_DATABASE_POOL_SIZE`), beside the one by which operator and
+API hear of changes."""
+API_PODS: Final = 2
+"""As the chart has them."""
 UPDATES_PER_SHARD: Final = 30
 """Updates a second that a history shard is planned for: one at a time at 5 ms each, filled by 0.6, and some
 shards are hit four times as often as the mean."""
@@ -128,7 +131,7 @@ def needs(rate: int, costs: Costs) -> dict[str, str]:
         "Postgres, commits a second": _number(second * costs.round_trips),
         "Postgres, WAL MiB a second": _number(second * costs.wal_kib / 1024),
         "Postgres, GiB a month": _number(rate * _MONTH_HOURS * costs.record_kib / 2**20),
-        "Postgres, connections at most": str((orders + shipping + operators) * POOL),
+        "Postgres, connections at most": str((orders + shipping) * POOL + (operators + API_PODS) * (POOL + 1)),
         "operators": str(operators),
         "API server, writes a second": _number(second * (1 + costs.patches + costs.events)),
     }

@@ -33,6 +33,9 @@ async def test_a_wrong_order_fails_at_once_and_names_the_field(running: Fleet) -
         ({"order_id": "w 2"}, "order_id"),
         ({"order_id": "w-2", "items": [{"sku": "a", "qty": "many"}]}, "items.0.qty"),
         ({"order_id": "w-2", "review": {"timeout": "soon"}}, "review.timeout"),
+        # Reckoned with, each of these would keep the workflow from ever taking another step.
+        ({"order_id": "w-2", "review": {"timeout": "80000000h"}}, "review.timeout"),
+        ({"order_id": "w-2", "items": [{"sku": "a", "qty": 2, "price": "9e999999"}]}, "items.0.price"),
         ("w-2", "OrderInput"),
     ],
 )

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.errors import WrongSetting
 from orderfleet.ports import Carrier, PaymentProvider
 from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.settings.base import variable
@@ -44,15 +44,15 @@ CarrierFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextMana
 """Called once at the start of a worker; what it makes is entered before the worker polls, left once it has drained."""
 
 
-class BadAdapter(OrderfleetError):
+class BadAdapter(WrongSetting):
     """A package's adapter can't be used; the message says which and why."""
 
 
-class NotChosen(OrderfleetError):
+class NotChosen(WrongSetting):
     """Outside a local stack nobody said which adapter to use."""
 
 
-class UnknownAdapter(OrderfleetError):
+class UnknownAdapter(WrongSetting):
     """No adapter has that name; the message lists those there are."""
 
 

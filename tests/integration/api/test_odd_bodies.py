@@ -6,6 +6,7 @@ import pytest
 
 ADDRESS = '{"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}'
 ORDER = '{"items": [{"sku": %s, "qty": %s, "price": %s}], "address": ' + ADDRESS + "}"
+TEA = ('"tea"', "1", "1")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,12 @@ ORDER = '{"items": [{"sku": %s, "qty": %s, "price": %s}], "address": ' + ADDRESS
         (ORDER % ('"tea"', "1", "NaN"), 422),
         (ORDER % ('"tea"', "1", '"Infinity"'), 422),
         (ORDER % ('"tea"', "1", "1e30"), 422),
+        (ORDER % ('"tea"', "1", '"9e999999"'), 422),
+        (ORDER % ('"tea"', "1", '"1e-999999"'), 422),
+        (ORDER % ('"tea"', "1", '"1e999999999999999999"'), 422),
         (ORDER % ('"tea"', "1" + "0" * 400, "1"), 422),
+        (f'{{"deadline": "99999999999h", {ORDER[1:] % TEA}', 422),
+        (f'{{"review": {{"timeout": 1e300}}, {ORDER[1:] % TEA}', 422),
         (ORDER % ('"tea"', "-1", "1"), 422),
         (ORDER % ('"tea\\u0000"', "1", "1"), 201),
         (ORDER % ('"\\u2603"', "1", '"0.0001"'), 201),

@@ -11,6 +11,7 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.contracts import names
+from orderfleet.contracts.duration import LONGEST
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.contracts.survey import Waiting, WaitKind
 from orderfleet.runtime.backlog import Backlog
@@ -68,7 +69,7 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
 
 async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderRecord, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
-    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": timedelta.max, "late-but-shipped": gone}
+    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": LONGEST, "late-but-shipped": gone}
     for order_id, deadline in terms.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
         await receive(record, order(order_id, deadline=deadline), progress(1, step))

@@ -66,6 +66,6 @@ def test_an_unknown_name_ends_the_worker_with_those_there_are(
         check=False,
         timeout=60,
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr

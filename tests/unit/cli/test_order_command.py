@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from orderfleet.cli import connection
 from orderfleet.client import Answer, OrderEnded, OrderNotFound, Source, SourcedStatus, Started, StartOutcome
@@ -108,6 +109,18 @@ def test_start_makes_and_prints_the_ids(orderfleet, desk, samples):
     assert order.order_id.startswith("ord-")
     assert f"pay-{order.order_id}" in result.out
     assert f"orderfleet order approve {order.order_id}" in result.out
+
+
+@pytest.mark.parametrize("terms", [{"approved": True}, {"review": {"mode": "auto"}}])
+def test_start_asks_for_no_approval_where_none_is_needed(orderfleet, desk, tmp_path, terms):
+    manifest = yaml.safe_load(MANIFEST.read_text())
+    manifest["spec"].update(terms)
+    file = tmp_path / "order.yaml"
+    file.write_text(yaml.safe_dump(manifest))
+    result = orderfleet("order", "start", "-f", str(file))
+    assert result.code == 0
+    assert "approve" not in result.out
+    assert "orderfleet order status demo-1" in result.out
 
 
 def test_start_with_ids_prints_json_for_programs(orderfleet, desk, samples):

@@ -35,6 +35,18 @@ def test_numbers_are_seconds_in_text_and_json() -> None:
     assert adapter.dump_json(timedelta(minutes=90)) == b'"1h30m"'
 
 
+@pytest.mark.parametrize("text", ["8766001h", "99999999999999999h", f"{'9' * 400}h"])
+def test_what_is_too_long_to_reckon_with_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is too long: write 8766000h or less"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("seconds", [31_557_600_001, 1e300, "1" * 400])
+def test_so_are_numbers(seconds: float | str) -> None:
+    with pytest.raises(ValidationError):
+        adapter.validate_python(seconds)
+
+
 def test_models_say_what_is_wrong_with_a_duration() -> None:
     with pytest.raises(ValidationError, match="is not a duration"):
         adapter.validate_python("soon")

@@ -31,6 +31,12 @@ def test_amounts_are_exact(lines: list[tuple[int, Decimal]]) -> None:
     assert again.amount == total(items) == sum((qty * price for qty, price in lines), Decimal(0))
 
 
+@pytest.mark.parametrize("price", ["9e999999", "1e-999999", "1e999999999999999999", "-1e31"])
+def test_a_price_that_no_amount_can_be_reckoned_from_is_refused(price: str) -> None:
+    with pytest.raises(ValidationError, match=r"price\n.*is out of range"):
+        Item(sku="a", qty=1, price=price)
+
+
 def test_an_item_without_a_price_counts_one() -> None:
     assert total((Item(sku="a", qty=3),)) == Decimal("3.00")
 

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from orderfleet.observers import Unwatched
+from orderfleet.steps.around import WrongFaults, around_steps
 from orderfleet.steps.faults import FLAKY, STEPS, Fault, parse_faults
 
 
@@ -57,3 +59,8 @@ def test_only_the_first_attempts_misbehave_if_so_asked() -> None:
 def test_wrong_text_is_refused_and_told(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         parse_faults(text)
+
+
+def test_wrong_text_is_a_wrong_setting_of_the_worker() -> None:
+    with pytest.raises(WrongFaults, match="ORDERFLEET_FAULTS: 'chrage' is not a step"):
+        around_steps(Unwatched(), "chrage:error=1")

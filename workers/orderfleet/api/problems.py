@@ -26,6 +26,7 @@ from orderfleet.client import (
     ShipmentNotFound,
     TemporalUnavailable,
 )
+from orderfleet.contracts.complaints import complaint
 from orderfleet.contracts.errors import OrderfleetError, PayloadSealed, StoreUnavailable
 
 _log = structlog.get_logger()
@@ -219,5 +220,6 @@ def _path(location: tuple[str | int, ...]) -> str:
 def _message(problem: dict[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         return "is not a field here; /docs lists them"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    if problem["type"] == "model_attributes_type" and problem["loc"] == ("body",):
+        return "has to be a JSON object; send it with Content-Type: application/json"
+    return complaint(problem)

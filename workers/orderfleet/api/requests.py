@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars, unbind_contextvars
 
+from orderfleet.api.measured import PROBES
 from orderfleet.telemetry.current import trace_id
 
 _log = structlog.get_logger()
@@ -24,7 +25,6 @@ HEADER: Final = "X-Request-ID"
 _SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestLog:
@@ -60,7 +60,7 @@ class RequestLog:
             try:
                 await self._app(scope, receive, answered)
             finally:
-                told = _log.debug if scope["path"] in _PROBES else _log.info
+                told = _log.debug if scope["path"] in PROBES else _log.info
                 told(
                     "request",
                     method=scope["method"],

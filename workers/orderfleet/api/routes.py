@@ -85,13 +85,13 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"
     if started.outcome is StartOutcome.ADOPTED:
         response.headers["Idempotency-Replayed"] = "true"
-    waits = "it waits for approval" if given.review.mode is ReviewMode.MANUAL else "it needs no approval"
+    waits = given.review.mode is ReviewMode.MANUAL and not given.approved
     return Created(
         order_id=order_id,
         workflow_id=started.workflow_id,
         run_id=started.run_id,
         payment_id=given.payment_id,
-        message=f"order {order_id} is started; {waits}",
+        message=f"order {order_id} is started; {'it waits for approval' if waits else 'it needs no approval'}",
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from orderfleet.api.app import create_app
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.listening import listen, make_server
 from orderfleet.api.readiness import Readiness
+from orderfleet.api.server import serve
 from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
+from orderfleet.runtime.listening import listen
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Environment, Settings
@@ -47,16 +46,11 @@ async def run(settings: Settings, stop: Stop) -> None:
         carrier = CarrierDesk(client, desk, patience=PATIENCE)
         fanout = Fanout(Feed(database))
         app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
-        server = make_server(app, settings)
         if access.people is None and settings.environment is not Environment.LOCAL:
             _log.warning("ORDERFLEET_API_AUTH is none: whoever reaches the API may change every order")
-        _log.info("serving", address=settings.api_host, port=listener.getsockname()[1])
-        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        readiness.drain()
-        await fanout.close()
-        server.should_exit = True
-        await serving
-        _log.info("drained")
+
+        async def draining() -> None:
+            readiness.drain()
+            await fanout.close()
+
+        await serve(app, listener, stop, settings, draining=draining)

@@ -5,11 +5,11 @@ The choice of an authentication is checked where it is made, in `auth.choice`.
 
 from __future__ import annotations
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.errors import WrongSetting
 from orderfleet.runtime.settings import Environment, Settings
 
 
-class UnsafeSettings(OrderfleetError):
+class UnsafeSettings(WrongSetting):
     """What the API must not start with: settings that are dangerous together, or lead nowhere."""
 
 

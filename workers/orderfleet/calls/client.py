@@ -20,7 +20,7 @@ from orderfleet.calls.answers import LONGEST_ANSWER, Answer, checked, cut, mappi
 from orderfleet.calls.trust import Trust
 from orderfleet.contracts.base import Contract
 from orderfleet.contracts.duration import format_duration
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.errors import WrongSetting
 
 _IDLE: Final = 4.0
 """Seconds an idle connection is kept: shorter than the 5 s of common servers, so that none closes it under a call."""
@@ -31,7 +31,7 @@ _COME_BACK: Final = frozenset({401, 408, 409, 425, 429})
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
-class NoToken(OrderfleetError):
+class NoToken(WrongSetting):
     """A file that the settings name, of the token or of authorities, is missing or wrong."""
 
 

@@ -47,11 +47,12 @@ def variables(field: str) -> list[str]:
 
 
 def _line(problem: Any) -> str:
+    from orderfleet.contracts.complaints import complaint  # noqa: PLC0415
     from orderfleet.runtime.settings import Settings  # noqa: PLC0415
 
-    message = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
-        return message  # of several settings together: it names them and says what to do
+        # Of several settings together: it names them and says what to do.
+        return str(problem["msg"]).removeprefix("Value error, ")
     named = str(problem["loc"][0])
     names = next((names for field in Settings.model_fields if named in (field, *(names := variables(field)))), [named])
-    return f"{' or '.join(names)}: {message[:1].lower()}{message[1:]}; correct it or leave it unset"
+    return f"{' or '.join(names)}: {complaint(problem)}; correct it or leave it unset"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Final, NoReturn
 
-from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
+from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable, WrongSetting
 
 
 class Exit(IntEnum):
@@ -54,9 +54,7 @@ class Failed(OrderfleetError):
 def explain(error: OrderfleetError) -> tuple[Exit, str]:
     """The exit status for an error and what to tell the user."""
     # Whoever raised one of these has loaded them; `--help` has not.
-    from orderfleet.adapters import NotChosen  # noqa: PLC0415
     from orderfleet.api.intake import Unprocessable  # noqa: PLC0415
-    from orderfleet.api.startup import UnsafeSettings  # noqa: PLC0415
     from orderfleet.client.errors import (  # noqa: PLC0415
         OrderConflict,
         OrderEnded,
@@ -64,8 +62,6 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         OrderRefused,
         TemporalUnavailable,
     )
-    from orderfleet.runtime.credentials import WrongCredentials  # noqa: PLC0415
-    from orderfleet.runtime.encryption import WrongKeys  # noqa: PLC0415
     from orderfleet.stack.errors import Busy, NoSuchPart, NotUp  # noqa: PLC0415
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
@@ -84,7 +80,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     }
     if isinstance(error, Unprocessable):
         return Exit.WRONG, "\n".join(error.problems)
-    if isinstance(error, Wrong | UnsafeSettings | NotChosen | WrongCredentials | WrongKeys):
+    if isinstance(error, Wrong | WrongSetting):
         return Exit.WRONG, str(error)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):

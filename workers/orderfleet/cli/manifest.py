@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from orderfleet.api.models import NewOrder
 from orderfleet.cli.exits import Wrong
+from orderfleet.contracts.complaints import complaint
 from orderfleet.contracts.names import CRD_GROUP, CRD_VERSION
 
 _NAMES: Final = {"orderId": "order_id", "paymentId": "payment_id"}
@@ -67,5 +68,4 @@ def _path(location: tuple[int | str, ...]) -> str:
 def _message(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return "is not a field of an Order; `kubectl explain orders.orderfleet.dev.spec` lists them"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    return complaint(problem)

@@ -14,7 +14,8 @@ import typer
 from orderfleet.cli import progress
 from orderfleet.cli.configuration import read_settings
 from orderfleet.cli.exits import Exit
-from orderfleet.contracts.duration import format_duration, parse_duration
+from orderfleet.cli.times import length
+from orderfleet.contracts.duration import format_duration
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.store import migrate as runner
 from orderfleet.store import runtime_role as rights
@@ -27,17 +28,10 @@ EPILOG: Final = (
 )
 
 
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def migrate(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; say what is to be applied.")] = False,
     wait: Annotated[
-        timedelta, typer.Option(parser=_duration, metavar="DURATION", help="How long Postgres may take to come up.")
+        timedelta, typer.Option(parser=length, metavar="DURATION", help="How long Postgres may take to come up.")
     ] = "60s",  # type: ignore[assignment]  # typer parses the default as it does the option
     accept_newer: Annotated[
         bool,

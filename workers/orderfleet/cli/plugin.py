@@ -47,7 +47,11 @@ class Target:
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl; its complaint ends the plugin."""
         command = ["kubectl", *self.options, *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's kubectl
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's kubectl
+        except FileNotFoundError:
+            sys.stderr.write("order: kubectl isn't on the PATH; put it there\n")
+            raise typer.Exit(Exit.FAILED) from None
         if result.returncode != 0:
             sys.stderr.write(result.stderr)
             raise typer.Exit(Exit.FAILED)

@@ -11,7 +11,8 @@ import typer
 
 from orderfleet.cli.configuration import read_settings
 from orderfleet.cli.exits import Wrong
-from orderfleet.contracts.duration import format_duration, parse_duration
+from orderfleet.cli.times import length
+from orderfleet.contracts.duration import format_duration
 
 EPILOG: Final = (
     "Examples:\n\n  $ orderfleet prune --older-than 2160h\n\n  $ orderfleet prune --older-than 2160h --check\n\n"
@@ -20,18 +21,11 @@ EPILOG: Final = (
 )
 
 
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def prune(
     older_than: Annotated[
         timedelta | None,
         typer.Option(
-            parser=_duration, metavar="DURATION", help="Since the order's end, instead of ORDERFLEET_PRUNE_AFTER."
+            parser=length, metavar="DURATION", help="Since the order's end, instead of ORDERFLEET_PRUNE_AFTER."
         ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; say how many there are.")] = False,
@@ -41,7 +35,7 @@ def prune(
     An order's id, owner, state and payment stay, so that the id is never used again and the books are whole.
     """
     settings = read_settings()
-    age = older_than or settings.prune_after
+    age = settings.prune_after if older_than is None else older_than
     if age is None:
         raise Wrong("say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER")
     before = datetime.now(UTC) - age

@@ -6,7 +6,7 @@ older worker must be able to read what a newer one wrote.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -17,8 +17,11 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-OrderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+ORDER_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+PAYMENT_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$"
+
+OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
 """1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
 
-PaymentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+PaymentId = Annotated[str, StringConstraints(pattern=PAYMENT_ID)]
 """1 to 200 letters, digits, dots, underscores, colons or dashes."""

@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 _UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
+
+LONGEST: Final = timedelta(hours=8_766_000)
+"""1,000 years. A moment so far ahead is still one; a workflow that reckons beyond the year 9999 would stand still."""
+_LONGEST = LONGEST.total_seconds() * 1_000_000
 
 
 # An order carries some thirty durations, of which few differ, and is read and written at every step.
@@ -27,12 +31,16 @@ def parse_duration(text: str) -> timedelta:
     """Read `1h30m`, `250ms`, `0s`.
 
     Raises:
-        ValueError: the text is not a duration; the message shows the notation.
+        ValueError: the text is not a duration, or one that is too long; the message shows the notation.
     """
     if not _WHOLE.fullmatch(text):
         msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
         raise ValueError(msg)
-    return timedelta(microseconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    microseconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if microseconds > _LONGEST:
+        msg = f"{text!r} is too long: write {format_duration(LONGEST)} or less"
+        raise ValueError(msg)
+    return timedelta(microseconds=microseconds)
 
 
 @_remembered
@@ -59,6 +67,7 @@ def _of_text(text: str) -> float | timedelta:
 
 Duration = Annotated[
     timedelta,
+    Field(le=LONGEST),
     BeforeValidator(_read),
     PlainSerializer(format_duration, return_type=str),
 ]

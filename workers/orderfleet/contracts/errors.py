@@ -14,6 +14,10 @@ class OrderfleetError(Exception):
     """Base of all errors that Orderfleet raises on purpose."""
 
 
+class WrongSetting(OrderfleetError):
+    """A setting, or a file that one names, can't be used: the process ends as it starts; the message says which."""
+
+
 class Unavailable(OrderfleetError):
     """Somebody outside did not answer, or asked to come back later. Retried.
 

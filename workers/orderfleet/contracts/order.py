@@ -18,7 +18,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from orderfleet.contracts.base import Contract, OrderId, PaymentId
 from orderfleet.contracts.duration import Duration, parse_duration
-from orderfleet.contracts.money import DEFAULT_PRICE, Money
+from orderfleet.contracts.money import DEFAULT_PRICE, Price
 from orderfleet.contracts.names import default_payment_id
 from orderfleet.contracts.policy import OrderPolicy
 
@@ -28,7 +28,7 @@ class Item(Contract):
 
     sku: str = Field(description="What it is, by its number in the shop.", examples=["tea-100"])
     qty: int = Field(description="How many pieces; at least 1.", examples=[2])
-    price: Money | None = Field(
+    price: Price | None = Field(
         default=None,
         description="Of one piece, with at most four decimals, best as a string; left out it counts 1.00 unless"
         " prices are required.",

@@ -11,7 +11,7 @@ from typing import Final
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import TLSConfig
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.errors import WrongSetting
 from orderfleet.runtime.settings import Settings
 
 _HINTS: Final = {
@@ -24,7 +24,7 @@ _HINTS: Final = {
 }
 
 
-class WrongCredentials(OrderfleetError):
+class WrongCredentials(WrongSetting):
     """A file that Temporal's settings name can't be used; the message says which and what to do."""
 
 

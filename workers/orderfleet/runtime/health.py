@@ -14,6 +14,8 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from orderfleet.runtime.listening import listen
+
 Readiness = Callable[[], str | None]
 """Why the role is not ready, or None when it is."""
 
@@ -25,6 +27,9 @@ class HealthServer:
         host: address to listen on.
         port: 0 picks a free one.
         not_ready: asked at each `/readyz`.
+
+    Raises:
+        PortTaken: as the context is entered: it can't listen there.
     """
 
     def __init__(self, host: str, port: int, not_ready: Readiness) -> None:
@@ -38,8 +43,9 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
     async def __aenter__(self) -> Self:
+        listener = listen(self._host, self._port, "HEALTH")
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await web.SockSite(self._runner, listener).start()
         return self
 
     async def __aexit__(

@@ -197,12 +197,7 @@ class OrderRecord:
 
 
 def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:
-    if order.deadline is None:
-        return None
-    try:
-        return started_at + order.deadline
-    except OverflowError:
-        return None  # in more years than a date can say
+    return None if order.deadline is None else started_at + order.deadline
 
 
 def _payment_taken(payment: PaymentIntent) -> PaymentTaken:

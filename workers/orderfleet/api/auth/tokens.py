@@ -96,7 +96,7 @@ def _read(file: Path) -> list[tuple[bytes, Caller]]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         tokens = _TOKENS.validate_python(content)
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongTokensFile(f"{file}: can't be read: {error}") from None
+        raise WrongTokensFile(f"{file}: can't be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError:
         raise WrongTokensFile(f"{file}: is not YAML; write a list of name, role and token") from None
     except ValidationError as error:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import structlog
-
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.codec.app import CodecServices, create_codec_app
-from orderfleet.api.listening import listen, make_server
+from orderfleet.api.server import serve
 from orderfleet.api.startup import UnsafeSettings
 from orderfleet.runtime.encryption import EncryptionCodec, Keys
+from orderfleet.runtime.listening import listen
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import ApiAuth, Environment, Settings
-
-_log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: Stop) -> None:
@@ -34,12 +29,4 @@ async def run(settings: Settings, stop: Stop) -> None:
     codec = EncryptionCodec(Keys(settings.encryption_keys_dir, settings.encryption_key_id))
     app = create_codec_app(CodecServices(access, codec), settings.codec_origin_list())
     listener = listen(settings.codec_host, settings.codec_port, "CODEC")
-    server = make_server(app, settings)
-    _log.info("serving", address=settings.codec_host, port=listener.getsockname()[1])
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    server.should_exit = True
-    await serving
-    _log.info("drained")
+    await serve(app, listener, stop, settings)

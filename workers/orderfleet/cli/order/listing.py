@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from orderfleet.cli.exits import Wrong
-from orderfleet.cli.order.moment import moment
 from orderfleet.cli.order.session import TABLE, ask, run
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, step_text, time_text
+from orderfleet.cli.times import moment
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.status import Step
 

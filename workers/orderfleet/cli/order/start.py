@@ -50,6 +50,7 @@ def _requested(order_id: str | None, payment_id: str | None, file: Path | None) 
 
     from orderfleet.api.models import NewOrder  # noqa: PLC0415
     from orderfleet.cli.manifest import read_manifests  # noqa: PLC0415
+    from orderfleet.contracts.complaints import complaint  # noqa: PLC0415
 
     orders = read_manifests(file) if file else [NewOrder()]
     given = {"order_id": order_id, "payment_id": payment_id}
@@ -60,18 +61,20 @@ def _requested(order_id: str | None, payment_id: str | None, file: Path | None) 
         return [NewOrder.model_validate({**order.model_dump(exclude_unset=True), **named}) for order in orders]
     except ValidationError as error:
         wrong = error.errors()[0]
-        raise typer.BadParameter(f"{wrong['loc'][0]}: {wrong['msg']}") from None
+        raise typer.BadParameter(f"{wrong['loc'][0]}: {complaint(wrong)}") from None
 
 
 def _print_started(started: Started, order: OrderInput, output: Output, *, stream: bool) -> None:
     if output is not Output.TABLE:
         print_document({**started.model_dump(mode="json"), "payment_id": order.payment_id}, output, stream=stream)
         return
+    new = started.outcome == "started"
+    waits = new and order.review.mode == "manual" and not order.approved
     rows = (
         ("order", started.order_id),
         ("payment", order.payment_id),
         ("workflow", started.workflow_id),
-        ("", "started" if started.outcome == "started" else "was started before, by the same request"),
-        ("next", f"orderfleet order approve {started.order_id}" if order.review.mode == "manual" else None),
+        ("", "started" if new else "was started before, by the same request"),
+        ("next", f"orderfleet order {'approve' if waits else 'status'} {started.order_id}"),
     )
     console().print(rows_table(rows))

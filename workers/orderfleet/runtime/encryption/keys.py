@@ -15,14 +15,14 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from orderfleet.contracts.errors import OrderfleetError, PayloadSealed
+from orderfleet.contracts.errors import PayloadSealed, WrongSetting
 
 LENGTH: Final = 32
 """Bytes of a key: AES-256."""
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class WrongKeys(OrderfleetError):
+class WrongKeys(WrongSetting):
     """The key to encrypt with can't be read; the message names the file and what to do."""
 
 

@@ -1,4 +1,4 @@
-"""Moments as options take them."""
+"""Moments and lengths of time as options take them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from orderfleet.cli.order.moment import moment
+from orderfleet.cli.times import length, moment
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,13 @@ def test_a_duration_is_so_long_ago():
 def test_what_is_no_moment_is_refused_with_the_notation(text):
     with pytest.raises(typer.BadParameter, match="write 24h"):
         moment(text)
+
+
+def test_a_length_is_read():
+    assert length("1h30m") == timedelta(minutes=90)
+
+
+@pytest.mark.parametrize(("text", "told"), [("long", "write 24h"), ("99999999999999h", "too long")])
+def test_what_is_no_length_is_refused_and_told(text, told):
+    with pytest.raises(typer.BadParameter, match=told):
+        length(text)
