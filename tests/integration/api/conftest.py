@@ -16,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import Fleet, eventually, fleet
