@@ -43,6 +43,8 @@ class Kubernetes:
     program: Path
     kubeconfig: Path
     namespace: str
+    store: str
+    """Address of the etcd that it keeps its objects in."""
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess
         """Run kubectl in the test's namespace; return what it printed, fail when it fails."""
@@ -94,7 +96,7 @@ class Backing:
         """Return the API server with a new namespace."""
         server = self._once("kubernetes", self._start_kubernetes)
         namespace = f"test-{uuid.uuid4().hex[:12]}"
-        scope = Kubernetes(Path(server["kubectl"]), Path(server["kubeconfig"]), namespace)
+        scope = Kubernetes(Path(server["kubectl"]), Path(server["kubeconfig"]), namespace, server["store"])
         scope.kubectl("create", "namespace", namespace)
         return scope
 
@@ -162,7 +164,11 @@ class Backing:
         server = apiserver.part(folder, tools["kube-apiserver"], etcd.url(store.ports), port=0, more_flags=flags)
         launch(server, self.folder)
         crd.apply(tools["kubectl"], apiserver.kubeconfig(folder), self.folder)
-        return {"kubectl": str(tools["kubectl"]), "kubeconfig": str(apiserver.kubeconfig(folder))}
+        return {
+            "kubectl": str(tools["kubectl"]),
+            "kubeconfig": str(apiserver.kubeconfig(folder)),
+            "store": etcd.url(store.ports),
+        }
 
     def _database_url(self, name: str) -> str:
         port = json.loads((self.folder / "postgres.json").read_text())["port"]

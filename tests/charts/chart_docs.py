@@ -27,6 +27,7 @@ _COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
 
 SET_BY_VALUES = {
     "ORDERFLEET_DATABASE_URL": "database.urlSecret",
+    "ORDERFLEET_DATABASE_LISTEN_URL": "database.listenSecret",
     "ORDERFLEET_DATABASE_RUNTIME_ROLE": "migration.runtimeRole",
     "ORDERFLEET_PRUNE_AFTER": "prune.olderThan",
     "ORDERFLEET_CODEC_ORIGINS": "codec.origins",

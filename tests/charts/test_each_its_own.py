@@ -63,6 +63,12 @@ def test_what_runs_never_has_the_owners_login(everything, which):
     assert environment(there)["ORDERFLEET_LOG_LEVEL"] == "debug"
 
 
+@pytest.mark.parametrize("which", [*OWNERS, *ROLES])
+def test_only_who_waits_for_changes_is_told_where(everything, which):
+    waits = which in {"Deployment operator", "Deployment api"}
+    assert ("record-itself" in secrets(pod(everything, which))) is waits
+
+
 def test_only_the_migration_names_the_role_that_runs(everything):
     named = {
         which

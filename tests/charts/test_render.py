@@ -63,7 +63,7 @@ def test_every_variable_is_a_setting_and_every_value_is_read(helm, values, monke
             ours = {variable for variable in given if variable.startswith(PREFIX)}
             assert ours <= known, name
             assert not ours & FIXED, name
-            for variable in ours - {"ORDERFLEET_DATABASE_URL"}:
+            for variable in ours - {"ORDERFLEET_DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"}:
                 monkeypatch.setenv(variable, given[variable])
             Settings()
 
@@ -212,6 +212,7 @@ def test_secrets_are_named_and_never_made(helm):
     by_reference = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
     assert by_reference == {
         "ORDERFLEET_DATABASE_URL": {"name": "orderfleet-database", "key": "url"},
+        "ORDERFLEET_DATABASE_LISTEN_URL": {"name": "record-itself", "key": "url"},
     }
 
 
@@ -229,6 +230,9 @@ def test_secrets_are_named_and_never_made(helm):
         ({"drainSeconds": "20s"}, "drainSeconds"),
         ({"image": {"tag": 1.5}}, "tag"),
         ({"settings": {"ORDERFLEET_API_AUTH": "none"}}, "API_AUTH"),
+        # Addresses hold passwords; settings can be read in the release and in every pod.
+        ({"settings": {"ORDERFLEET_DATABASE_URL": "postgresql://…"}}, "DATABASE_URL"),
+        ({"settings": {"ORDERFLEET_DATABASE_LISTEN_URL": "postgresql://…"}}, "DATABASE_LISTEN_URL"),
         ({"api": {"auth": {"mode": "token"}}}, "mode"),
         ({"providers": {"payment": {"adapter": "http", "url": "pay.example"}}}, "url"),
         ({"providers": {"carrier": {"timeout": "2"}}}, "timeout"),

@@ -16,7 +16,10 @@ PRODUCT: dict[str, dict[str, Any]] = {
     "everything": {
         "image": {"repository": "registry.example/orderfleet", "digest": "sha256:" + "a" * 64},
         "imagePullSecrets": [{"name": "registry"}],
-        "database": {"tls": {"secret": "postgres-tls", "clientCertificate": True}},
+        "database": {
+            "listenSecret": "record-itself",
+            "tls": {"secret": "postgres-tls", "clientCertificate": True},
+        },
         "encryption": {"keysSecret": "orderfleet-encryption", "keyId": "k2"},
         "temporal": {
             "address": "cloud.example:7233",

@@ -58,8 +58,9 @@ class World:
         """Parts that do what they are asked next, and whose answer never comes."""
         self.meanwhile: Callable[[], None] | None = None
         """What happens in the midst of the next call of any part."""
-        self.running: OrderInput | None = None
-        """The workflow of this id that runs."""
+        self.started: OrderInput | None = None
+        """What the workflow of this id was started with, running or not: an id is taken once (REJECT_DUPLICATE)."""
+        self.runs = False
         self.foreign = False
         """Whether Temporal has somebody else's workflow under the id."""
         self.declared: Declaration | None = None
@@ -176,28 +177,29 @@ class World:
         self._called("temporal")
         if order is not None and self.foreign:
             raise OrderConflict("order id is another's")
-        if order is not None and self.running is not None:
-            run = self.running
-            why = conflict(order, owner=run.owner, owner_uid=run.owner_uid, content=run.content_hash)
+        if order is not None and self.started is not None:
+            first = self.started
+            why = conflict(order, owner=first.owner, owner_uid=first.owner_uid, content=first.content_hash)
             if why is not None:
                 raise OrderConflict(why)
 
     async def start(self, order: OrderInput) -> Started:
         self._temporal(order)
-        outcome = StartOutcome.ADOPTED if self.running is not None else StartOutcome.STARTED
-        self.running = self.running or order
+        outcome = StartOutcome.ADOPTED if self.started is not None else StartOutcome.STARTED
+        if self.started is None:
+            self.started, self.runs = order, True
         self._answers("temporal")
         return _started(outcome)
 
     async def find(self, order: OrderInput) -> Started:
         self._temporal(order)
-        if self.running is None:
+        if self.started is None:
             raise OrderNotFound("no workflow")
         return _started(StartOutcome.ADOPTED)
 
     async def declare(self, _order_id: str, declaration: Declaration) -> None:
         self._temporal()
-        if self.running is None:
+        if not self.runs:
             raise OrderNotFound("no workflow")
         self.declared = declaration
         self._answers("temporal")

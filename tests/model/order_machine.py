@@ -304,8 +304,11 @@ class OrderMachine(RuleBasedStateMachine):
 
 
 def said(status: OrderStatus) -> tuple[Any, ...]:
-    """What a query and the record agree on; attempts before an outage stand in one of them only."""
-    shipments = [shipment.model_copy(update={"attempts": 0}) for shipment in status.shipments]
+    """What a query and the record agree on; the workflow may not know how often a carrier was asked before a cancel."""
+    shipments = [
+        shipment.model_copy(update={"attempts": 0}) if shipment.status is ShipmentStatus.CANCELED else shipment
+        for shipment in status.shipments
+    ]
     return status.step, status.cancel_reason, shipments
 
 

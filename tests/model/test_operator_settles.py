@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from declared import ELSEWHERE, ENDED, FINALIZER, body, order, record
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from lifecycle_model import MOVES
 from operator_world import World
+from seeds import seeds, told
 
 from orderfleet.contracts.status import PaymentStatus, Step
 
@@ -29,8 +31,9 @@ changes = st.sampled_from(
         {"cancel": True},
         {"address": ELSEWHERE},
         {"deletionPolicy": "Orphan"},
-        # As a newer API server might take it.
+        # As a newer API server might take it, or an older one have stored it.
         {"deletionPolicy": "Someday"},
+        {"items": "nonsense"},
     ]
 )
 parts = st.sampled_from(["kubernetes", "temporal", "store"])
@@ -128,7 +131,7 @@ class OperatorMachine(RuleBasedStateMachine):
     @rule(refused=st.sampled_from(["", "address: the package is being dispatched"]), payment=payments, data=st.data())
     def workflow_moves(self, refused, payment, data) -> None:
         world, now = self.world, self.world.record
-        if now is None and world.running is None:
+        if now is None and not world.runs:
             return
         step = str(now.status.step) if now else "receive"
         following = data.draw(st.sampled_from([step, *MOVES[step].split()])) if now else step
@@ -138,11 +141,11 @@ class OperatorMachine(RuleBasedStateMachine):
             more |= {"declared": heard.generation, "declared_by": heard.owner_uid}
         self.recorded(Step(following), payment, refused, canceled=following == "canceled", **more)
         if following in ENDS:
-            world.running = None
+            world.runs = False
 
     @rule()
     def workflow_is_terminated(self) -> None:
-        self.world.running = None
+        self.world.runs = False
 
     @rule(part=parts)
     def goes_away_or_comes_back(self, part) -> None:
@@ -204,15 +207,15 @@ class OperatorMachine(RuleBasedStateMachine):
 
     def shows_how_it_stands(self, settled) -> None:
         if "deletionTimestamp" in settled["metadata"]:
-            # Only others hold it, or it was meant for a newer operator.
-            assert (
-                FINALIZER not in settled["metadata"]["finalizers"] or settled["spec"].get("deletionPolicy") == "Someday"
-            )
+            # Only others hold it, or what is to become of its order was meant for a newer operator.
+            held = FINALIZER in settled["metadata"]["finalizers"]
+            assert not held or settled["spec"].get("deletionPolicy") == "Someday"
             return
         shown = {each["type"]: each for each in settled["status"]["conditions"]}
         assert [shown[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1
         of, recorded = order(), self.world.record
-        if settled["spec"].get("deletionPolicy") == "Someday" and not settled["status"].get("ended"):
+        unreadable = settled["spec"].get("deletionPolicy") == "Someday" or settled["spec"]["items"] == "nonsense"
+        if unreadable and not settled["status"].get("ended"):
             assert shown["Stalled"]["status"] == "True", shown
             return
         conflicting = shown.get("Accepted", {}).get("reason") == "Conflict"
@@ -233,7 +236,26 @@ QUICK = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+ANEW = settings(QUICK, derandomize=False, max_examples=50, stateful_step_count=40)
+SECONDS, MANY_SECONDS = 3.0, 30.0
+"""How long other lives are played in each run, and in each of the slow tests."""
 
 
 def test_the_operator_settles() -> None:
     run_state_machine_as_test(OperatorMachine, settings=QUICK)
+
+
+def test_the_operator_settles_after_other_news_in_each_run(pytestconfig: pytest.Config) -> None:
+    play_anew(pytestconfig, SECONDS)
+
+
+@pytest.mark.slow
+def test_the_operator_settles_after_much_other_news(pytestconfig: pytest.Config) -> None:
+    play_anew(pytestconfig, MANY_SECONDS)
+
+
+def play_anew(config: pytest.Config, seconds: float) -> None:
+    for number in seeds(config, seconds):
+        played = seed(number)(type("Operator", (OperatorMachine,), {}))
+        with told(number):
+            run_state_machine_as_test(played, settings=ANEW)

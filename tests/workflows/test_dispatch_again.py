@@ -30,6 +30,13 @@ async def test_a_dispatch_that_failed_goes_with_the_next_shipment(running: Fleet
     assert running.provider.balance("pay-r-1") == 1
 
 
+async def test_attempts_of_a_shipment_that_was_refused_are_all_counted(running: Fleet) -> None:
+    running.carrier.booking.before += [fails(CarrierUnavailable("come back later")), fails(CarrierRefused("no van"))]
+    status = await (await running.start(running.order("r-7", review=AUTO))).result()
+    assert [shipment.attempts for shipment in status.shipments] == [2, 1]
+    assert (await running.recorded("r-7")).status.shipments == status.shipments
+
+
 async def test_an_address_between_two_shipments_is_where_the_package_goes(running: Fleet) -> None:
     between = Gate()
     running.carrier.booking.before.append(fails(CarrierRefused("no such street")))

@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet, fails, fleet
 from temporalio.client import Client
 
-from orderfleet.contracts.errors import ProviderUnavailable, StoreUnavailable
+from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.status import Step
 from orderfleet.store import OrderRecord
@@ -101,3 +101,50 @@ async def test_attempts_used_before_the_outage_stay_used(flaky: tuple[Fleet, Fla
     with pytest.raises(Exception, match="Workflow execution failed"):
         await handle.result()
     assert len(running.provider.charging.before) == 10 - 3
+
+
+@pytest.mark.parametrize("when", ["away", "lost"])
+@pytest.mark.parametrize("then", ["booked", "refused"])
+async def test_attempts_before_an_outage_count_wherever_they_are_read(
+    flaky: tuple[Fleet, FlakyRecord], when: str, then: str
+) -> None:
+    """The second attempt books, and the record is away or its answer is lost; the next one is the second again."""
+    running, record = flaky
+    order_id = f"o-counted-{when}-{then}"
+
+    async def busy_then_an_outage() -> None:
+        getattr(record, when)["record_shipment"] = 1
+        raise CarrierUnavailable("no van")
+
+    running.carrier.booking.before += [busy_then_an_outage]
+    if then == "refused":
+        running.carrier.booking.before += [_goes_on, fails(CarrierRefused("who are you?"))]
+    status = await (await running.start(running.order(order_id, review=AUTO))).result()
+    recorded = (await running.recorded(order_id)).status
+    assert status.step is recorded.step is Step.SHIPPED
+    assert [shipment.attempts for shipment in status.shipments] == [2]
+    assert recorded.shipments == status.shipments
+    told = [event.detail["attempt"] for event in await running.events(order_id) if event.kind == "attempt_failed"]
+    assert told == [1]
+    if then == "booked":
+        assert status.retries == recorded.retries == {"dispatch_carrier": 1}
+
+
+async def test_failures_after_an_outage_are_counted_on(flaky: tuple[Fleet, FlakyRecord]) -> None:
+    running, record = flaky
+
+    async def busy_then_an_outage() -> None:
+        record.away["record_shipment"] = 1
+        raise CarrierUnavailable("no van")
+
+    busy = fails(CarrierUnavailable("still no van"))
+    running.carrier.booking.before += [busy_then_an_outage, _goes_on, busy]
+    status = await (await running.start(running.order("o-counted-on", review=AUTO))).result()
+    assert [shipment.attempts for shipment in status.shipments] == [3]
+    assert (await running.recorded("o-counted-on")).status.shipments == status.shipments
+    told = [event.detail["attempt"] for event in await running.events("o-counted-on") if event.kind == "attempt_failed"]
+    assert told == [1, 2]
+
+
+async def _goes_on() -> None:
+    """Let a call do its work."""

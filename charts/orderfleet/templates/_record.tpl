@@ -21,6 +21,17 @@
 {{- end }}
 {{- end -}}
 
+{{/* Where operator and API wait for changes. Context: the root. */}}
+{{- define "orderfleet.listen.env" -}}
+{{- with .Values.database.listenSecret }}
+- name: ORDERFLEET_DATABASE_LISTEN_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: url
+{{- end }}
+{{- end -}}
+
 {{/* Context of both: the Secret's name, or nothing. */}}
 {{- define "orderfleet.record.mounts" -}}
 {{- if . }}

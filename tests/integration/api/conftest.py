@@ -7,7 +7,7 @@ import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import Fleet, eventually, fleet
@@ -28,6 +29,7 @@ from orderfleet.api.services import Services
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
 from orderfleet.runtime.settings import Settings
 from orderfleet.store import Database, Feed, OrderReads
+from worker_processes import WorkerFleet
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -114,6 +116,24 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
                 await fanout.close()
 
     return made
+
+
+@pytest.fixture
+async def process(temporal_address, postgres_url, task_queues, tmp_path):
+    """The address of `orderfleet api` as a pod runs it, once it is ready."""
+    environment = {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERFLEET_ORDERS_TASK_QUEUE": task_queues.orders,
+        "ORDERFLEET_SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+    }
+    async with AsyncExitStack() as stack:
+        api = await WorkerFleet(stack, environment, tmp_path).api()
+        await api.answers("/readyz", 200)
+        yield f"http://127.0.0.1:{api.port}"
 
 
 @pytest.fixture

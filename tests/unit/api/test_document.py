@@ -88,6 +88,21 @@ def test_every_reference_leads_somewhere(app):
     assert "HTTPValidationError" not in schemas
 
 
+def test_every_link_names_an_operation_and_its_parameters(operations):
+    known = {operation["operationId"]: operation for _, operation in operations}
+    linked = set()
+    for name, operation in operations:
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                target = known[link["operationId"]]
+                assert link["parameters"].keys() <= {each["name"] for each in target["parameters"]}, name
+                required = {each["name"] for each in target["parameters"] if each["required"]}
+                assert required <= link["parameters"].keys(), name
+                linked.add(name)
+    answers = {name for name, operation in operations if "/orders" in name and "/updates" not in name}
+    assert answers - linked == {"get /orders/{order_id}/watch"}
+
+
 async def test_documentation_page_loads_nothing_from_elsewhere(app):
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         page = (await caller.get("/docs")).text

@@ -7,7 +7,7 @@ from datetime import timedelta
 from declared import ELSEWHERE, SETTINGS, order
 
 from orderfleet.contracts.order import ReviewMode, ReviewTimeoutAction
-from orderfleet.operator.order_input import content, declaration, order_input, unmet
+from orderfleet.operator.order_input import content, declaration, farewell, order_input, unmet
 from orderfleet.runtime.settings import Settings
 
 
@@ -80,8 +80,8 @@ def test_declaration_carries_all_that_may_change():
     assert told.address.street == "2 Side St"
 
 
-def test_declaration_of_a_deleted_order_is_its_cancel():
-    told = declaration(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
+def test_a_deleted_order_declares_its_cancel():
+    told = farewell(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
     assert (told.cancel, told.approved, told.address) == (True, False, None)
 
 

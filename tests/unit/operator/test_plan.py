@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 from declared import ELSEWHERE, ENDED, body, kinds, known, order, planned, record, started
 
+from orderfleet.client import Claim
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.operator.conditions import Reason
 from orderfleet.operator.known import Known, Part
-from orderfleet.operator.plan import Declare, Find, Hold, Release, Start, WriteStatus
+from orderfleet.operator.order_input import DELETED as DELETED_REASON
+from orderfleet.operator.plan import Declare, Find, Hold, ReadRecord, Release, Start, WriteStatus, plan_unread
+from orderfleet.operator.resource import LeavingOrder
 
 DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
 
@@ -164,6 +167,76 @@ def test_deleted_order_of_an_unknown_start_is_sought_and_never_started():
     assert isinstance(find, Find)
     assert planned(body(**DELETED), known(workflow_sought=True)) == [Release(ended=False)]
     assert kinds(planned(body(**DELETED), known(workflow=started()))) == ["Declare"]
+
+
+def left(knowledge, *, status=None, held=True, **spec):
+    """The plan for a deleted Order whose items are another version's."""
+    told = body(held=held, status=status, **DELETED, **spec)
+    told["spec"]["items"] = "nonsense"
+    return plan_unread(LeavingOrder.model_validate(told), knowledge)
+
+
+STARTED = {"workflowId": "order-o-1", "conditions": "of another version"}
+
+
+def test_unreadable_order_that_was_never_started_is_sought_and_let_go():
+    assert left(Known()) == [ReadRecord("o-1")]
+    assert left(known()) == [Find(Claim("o-1", "shop/o-1", "uid-1", ""))]
+    assert left(known(workflow_sought=True)) == [Release(ended=False)]
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "status"),
+    [
+        (Known(), STARTED),
+        (known(record()), None),
+        (known(workflow=started()), None),
+        # Taken over from the Order of this name before it, as its status says.
+        (known(record(owner_uid="older")), STARTED),
+    ],
+)
+def test_unreadable_order_that_was_started_is_canceled_before_it_goes(knowledge, status):
+    (declared,) = left(knowledge, status=status)
+    assert isinstance(declared, Declare)
+    told = declared.declaration
+    assert (declared.order_id, told.owner_uid, told.cancel, told.cancel_reason) == (
+        "o-1",
+        "uid-1",
+        True,
+        DELETED_REASON,
+    )
+    assert left(replace(knowledge, told_generation=2), status=status) == [Release(ended=False)]
+
+
+@pytest.mark.parametrize(
+    "knowledge",
+    [
+        known(record(owner="other/o-1", owner_uid="theirs")),
+        # Perhaps of the Order of this name before it: its content would tell.
+        known(record(owner_uid="older")),
+        known(taken="another's"),
+        known(record(Step.SHIPPED)),
+        known(record(), workflow_missing=True),
+    ],
+)
+def test_unreadable_order_lets_go_where_nothing_of_its_own_runs(knowledge):
+    assert left(knowledge) == [Release(ended=False)]
+
+
+def test_unreadable_order_says_what_its_deletion_means():
+    assert left(Known(), deletionPolicy="Orphan", status=STARTED) == [Release(ended=False)]
+    (declared,) = left(Known(), cancelReason="we moved", status=STARTED)
+    assert declared.declaration.cancel_reason == "we moved"
+
+
+def test_deletion_policy_of_a_newer_operator_is_waited_for_once_the_order_was_started():
+    assert left(Known(), deletionPolicy="Someday", status=STARTED) is None
+    assert left(known(workflow_sought=True), deletionPolicy="Someday") == [Release(ended=False)]
+
+
+def test_unreadable_order_that_ended_is_filed():
+    assert left(Known(), status={**STARTED, "ended": True}) == [Release(ended=True)]
+    assert left(Known(), status={**STARTED, "ended": True}, held=False) == []
 
 
 def test_deleted_order_that_is_not_held_needs_nothing():

@@ -246,6 +246,41 @@ async def test_unreadable_order_says_so():
     assert desk.api.writes == [Write.STATUS]
 
 
+def unreadable_and_deleted(**changes):
+    told = body(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, **changes)
+    told["spec"]["items"] = "nonsense"
+    return told
+
+
+async def test_unreadable_order_that_is_deleted_is_canceled_and_goes():
+    desk = Desk(unreadable_and_deleted(), record())
+    await desk.reconcile()
+    assert [(told.generation, told.cancel) for told in desk.temporal.declared] == [(2, True)]
+    assert desk.api.writes == [Write.RELEASE]
+    assert len(desk.memory) == 0
+
+
+async def test_unreadable_order_that_is_deleted_waits_for_temporal_without_a_word():
+    desk = Desk(unreadable_and_deleted(), record())
+    desk.temporal.error = TemporalUnavailable("away")
+    for _ in range(3):
+        with pytest.raises(TemporalUnavailable):
+            await desk.reconcile()
+    assert desk.api.writes == []
+    desk.temporal.error = None
+    await desk.reconcile()
+    assert desk.api.writes == [Write.RELEASE]
+
+
+async def test_deletion_policy_that_is_not_known_is_told():
+    desk = Desk(unreadable_and_deleted(deletionPolicy="Someday"), record())
+    await desk.reconcile()
+    await desk.reconcile()
+    assert desk.temporal.declared == []
+    assert desk.api.writes == [Write.STATUS]
+    assert desk.reason(ConditionType.STALLED) == "Unreadable"
+
+
 async def test_details_wait_for_company():
     answer = record(last_error="timed out")
     desk = Desk(settled(record()), answer)

@@ -13,6 +13,7 @@ from orderfleet import __version__
 from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
 from orderfleet.api.body import BodyLimit
 from orderfleet.api.budgeted import BudgetedRequests
+from orderfleet.api.links import linked
 from orderfleet.api.measured import MeasureRequests
 from orderfleet.api.requests import RequestLog
 from orderfleet.api.services import Services
@@ -79,4 +80,5 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     _, schemas = models_json_schema([(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schemas["$defs"])
+    linked(document)
     return document

@@ -12,7 +12,7 @@ from orderfleet.client.errors import (
     TemporalUnavailable,
 )
 from orderfleet.client.inspector import OrderInspector, WorkflowView
-from orderfleet.client.ownership import conflict
+from orderfleet.client.ownership import Claim, conflict
 from orderfleet.client.pending import PendingActivity, PendingState
 from orderfleet.client.results import Answer, Heard, Started, StartOutcome
 from orderfleet.client.runs import RunHistory
@@ -20,6 +20,7 @@ from orderfleet.client.runs import RunHistory
 __all__ = [
     "Answer",
     "CarrierDesk",
+    "Claim",
     "Heard",
     "OrderClient",
     "OrderConflict",

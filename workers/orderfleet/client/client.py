@@ -18,7 +18,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from orderfleet.client.budget import ANSWER_TIMEOUT, RPC_TIMEOUT
 from orderfleet.client.change import change
 from orderfleet.client.errors import OrderConflict, in_time, translated
-from orderfleet.client.ownership import conflict, memo
+from orderfleet.client.ownership import Claim, conflict, memo
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children, with_pending
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
@@ -97,7 +97,7 @@ class OrderClient:
             outcome=StartOutcome.STARTED,
         )
 
-    async def find(self, order: OrderInput) -> Started:
+    async def find(self, order: Claim) -> Started:
         """Find the order's workflow without starting it, running or ended.
 
         Raises:
@@ -108,7 +108,7 @@ class OrderClient:
         async with in_time(order.order_id, self._patience):
             return await self._adopt(order, names.order_workflow_id(order.order_id))
 
-    async def _adopt(self, order: OrderInput, workflow_id: str) -> Started:
+    async def _adopt(self, order: OrderInput | Claim, workflow_id: str) -> Started:
         description = await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
         known = await description.memo()
         owner, uid, content = (

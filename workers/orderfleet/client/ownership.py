@@ -5,8 +5,21 @@ Client and desk compare with it, one with Temporal's memo, the other with the re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from orderfleet.contracts import names
 from orderfleet.contracts.order import OrderInput
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who says that an order id is theirs: what has to be known of an order to find it."""
+
+    order_id: str
+    owner: str
+    owner_uid: str
+    content_hash: str
+    """Empty where the content isn't known: then nobody else's order is the same."""
 
 
 def memo(order: OrderInput) -> dict[str, str]:
@@ -18,7 +31,7 @@ def memo(order: OrderInput) -> dict[str, str]:
     }
 
 
-def conflict(order: OrderInput, *, owner: str, owner_uid: str, content: str) -> str | None:
+def conflict(order: OrderInput | Claim, *, owner: str, owner_uid: str, content: str) -> str | None:
     """Why `order` is not the one already known by its id; None when it is the same.
 
     The same Order object (by UID) is always the same. Another object of the same name, or another

@@ -20,13 +20,16 @@ class StepInput(Contract):
     """What every step is given."""
 
     order_id: str
+    earlier_attempts: int = 0
+    """Attempts that failed before an outage of the store; the step is scheduled anew after it, and Temporal counts
+    anew."""
 
 
 class StepResult(Contract):
     """What every step answers."""
 
     attempt: int = 1
-    """The attempt that succeeded, from 1."""
+    """The attempt that succeeded, from 1, with those before an outage."""
 
 
 class ReceiveInput(StepInput):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from orderfleet.client import Claim
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.order import Customer, OrderInput, content_hash
-from orderfleet.operator.resource import MUTABLE, DeliverySpec, OrderResource, ReviewSpec
+from orderfleet.operator.resource import MUTABLE, DeliverySpec, LeavingOrder, OrderResource, ReviewSpec
 from orderfleet.runtime.settings import Settings
 
 DELETED = "the Order was deleted"
@@ -59,16 +60,25 @@ def content(order: OrderResource) -> str:
     return content_hash(order.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(MUTABLE)))
 
 
+def claim(order: LeavingOrder) -> Claim:
+    """Who the Order is to those who know its order; without its content where that can't be read."""
+    content_hash = content(order) if isinstance(order, OrderResource) else ""
+    return Claim(order.order_id, order.owner, order.metadata.uid, content_hash)
+
+
+def farewell(order: LeavingOrder) -> Declaration:
+    """What an Order that is deleted asks of the running order."""
+    return Declaration(
+        generation=order.metadata.generation,
+        owner_uid=order.metadata.uid,
+        cancel=True,
+        cancel_reason=order.spec.cancel_reason or DELETED,
+    )
+
+
 def declaration(order: OrderResource) -> Declaration:
     """What the Order asks of the running order now."""
     spec, metadata = order.spec, order.metadata
-    if order.deleting:
-        return Declaration(
-            generation=metadata.generation,
-            owner_uid=metadata.uid,
-            cancel=True,
-            cancel_reason=spec.cancel_reason or DELETED,
-        )
     return Declaration(
         generation=metadata.generation,
         owner_uid=metadata.uid,

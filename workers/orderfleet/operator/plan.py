@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from orderfleet.client import conflict
+from orderfleet.client import Claim, conflict
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.order import OrderInput
 from orderfleet.operator.conditions import ConditionType, Reason
 from orderfleet.operator.known import Known
-from orderfleet.operator.order_input import declaration, order_input
-from orderfleet.operator.resource import DeletionPolicy, OrderResource
+from orderfleet.operator.order_input import claim, declaration, farewell, order_input
+from orderfleet.operator.resource import DeletionPolicy, LeavingOrder, OrderResource
 from orderfleet.operator.status import Worth, observed, wanted_status, worth
 from orderfleet.runtime.settings import Settings
 
@@ -44,7 +44,7 @@ class Start:
 class Find:
     """Find out whether the order's own workflow was ever started."""
 
-    order: OrderInput
+    claim: Claim
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Se
     """
     if order.status.ended:
         return [Release(ended=True)] if order.held or not order.filed else []
-    known = replace(known, taken=known.taken or _taken(order, known, settings))
+    known = replace(known, taken=known.taken or _taken(order, known))
     if order.deleting:
-        return _leave(order, known, settings)
+        return _leave(order, known)
     if known.taken is not None:
         return _keep_off(order, shown, known, now)
     if not known.record_read:
@@ -97,6 +97,21 @@ def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Se
         start = Start(order_input(order, settings))
         return [start] if order.held else [Hold(), start]
     return _follow(order, shown, known, now)
+
+
+def plan_unread(order: LeavingOrder, known: Known) -> list[Action] | None:
+    """The next actions for a deleted Order of which no more can be read: what it started is canceled, then it goes.
+
+    Whether another Order's order is the same as this one's, its content would tell: it is left alone, unless the
+    status says that this one goes on with it. None waits for somebody who knows its deletion policy.
+    """
+    if order.status.ended:
+        return [Release(ended=True)] if order.held else []
+    if order.status.workflow_id is None:
+        known = replace(known, taken=known.taken or _other(order, known))
+    actions = _leave(order, known)
+    unknown = order.spec.deletion_policy not in set(DeletionPolicy)
+    return None if unknown and any(isinstance(action, Declare) for action in actions) else actions
 
 
 def _follow(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
@@ -129,24 +144,24 @@ def _keep_off(order: OrderResource, shown: dict[str, Any], known: Known, now: da
     return actions
 
 
-def _leave(order: OrderResource, known: Known, settings: Settings) -> list[Action]:
+def _leave(order: LeavingOrder, known: Known) -> list[Action]:
     """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
     if not order.held:
         return []
     gone = known.workflow_missing or (known.record is not None and known.record.status.ended)
-    if known.taken is not None or gone or order.spec.deletion_policy is DeletionPolicy.ORPHAN:
+    if known.taken is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [Release(ended=False)]
     if known.record is None and known.workflow is None and order.status.workflow_id is None:
         # The operator may have gone between the start and the status that tells of it.
         if not known.record_read:
             return [ReadRecord(order.order_id)]
-        return [Release(ended=False)] if known.workflow_sought else [Find(order_input(order, settings))]
+        return [Release(ended=False)] if known.workflow_sought else [Find(claim(order))]
     if known.told_generation < order.metadata.generation:
-        return [Declare(order.order_id, declaration(order))]
+        return [Declare(order.order_id, farewell(order))]
     return [Release(ended=False)]
 
 
-def _taken(order: OrderResource, known: Known, settings: Settings) -> str | None:
+def _taken(order: OrderResource, known: Known) -> str | None:
     """Why the order id is another order's, by the record or by what was found before.
 
     An order id is used once, so a conflict never goes away.
@@ -154,15 +169,15 @@ def _taken(order: OrderResource, known: Known, settings: Settings) -> str | None
     accepted = order.status.condition(ConditionType.ACCEPTED)
     if accepted is not None and accepted.reason == Reason.CONFLICT:
         return accepted.message
+    return _other(order, known)
+
+
+def _other(order: LeavingOrder, known: Known) -> str | None:
+    """Why the record under its order id is another order's."""
     record = known.record
     if record is None or record.owner_uid == order.metadata.uid:
         return None
-    return conflict(
-        order_input(order, settings),
-        owner=record.owner,
-        owner_uid=record.owner_uid,
-        content=record.content_hash,
-    )
+    return conflict(claim(order), owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
 
 
 def _told(order: OrderResource, known: Known) -> int:

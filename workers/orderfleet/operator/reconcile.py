@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from orderfleet.client import OrderClient, OrderConflict, OrderNotFound, StartOutcome, TemporalUnavailable
+from orderfleet.client import Claim, OrderClient, OrderConflict, OrderNotFound, StartOutcome, TemporalUnavailable
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.label_selector import LabelSelector
@@ -25,7 +26,7 @@ from orderfleet.operator.known import Part
 from orderfleet.operator.kubernetes import Kubernetes, ObjectChanged, ObjectGone, Write
 from orderfleet.operator.memory import Entry, Key, Memory
 from orderfleet.operator.records import Records
-from orderfleet.operator.resource import OrderResource
+from orderfleet.operator.resource import LeavingOrder, OrderResource
 from orderfleet.operator.status import BEGINNING, Worth, change, unreadable_status, wanted_status
 from orderfleet.runtime.settings import Settings
 
@@ -106,13 +107,23 @@ class Reconciler:
     async def _settle(self, key: Key, entry: Entry) -> None:
         entry.learn(away=None, workflow_missing=False)
         for _ in range(_ROUNDS):
-            order = OrderResource.model_validate(entry.body)
-            actions = planned.plan(order, entry.body["status"], entry.known, self._settings, datetime.now(UTC))
+            actions = self._plan(entry)
             # Not `any`: every action of a plan is to be done.
             if True not in [await self._do(key, entry, action) for action in actions]:
                 entry.waited = False
                 return
         raise RuntimeError(f"the plan for {key} has no end")
+
+    def _plan(self, entry: Entry) -> list[planned.Action]:
+        try:
+            order = OrderResource.model_validate(entry.body)
+            return planned.plan(order, entry.body["status"], entry.known, self._settings, datetime.now(UTC))
+        except ValidationError:
+            leaving = LeavingOrder.model_validate(entry.body)
+            actions = planned.plan_unread(leaving, entry.known) if leaving.deleting else None
+            if actions is None:
+                raise
+            return actions
 
     async def _do(self, key: Key, entry: Entry, action: planned.Action) -> bool:
         """Execute an action; whether the plan is to be made anew."""
@@ -124,8 +135,8 @@ class Reconciler:
                 await self._patch(key, entry, Write.HOLD, {"metadata": {"finalizers": finalizers}})
             case planned.Start(order):
                 await self._start(entry, order)
-            case planned.Find(order):
-                await self._find(entry, order)
+            case planned.Find(claim):
+                await self._find(entry, claim)
             case planned.Declare(order_id, declaration):
                 await self._declare(key, entry, order_id, declaration)
             case planned.WriteStatus(status, value):
@@ -148,9 +159,9 @@ class Reconciler:
         new = started.outcome is StartOutcome.STARTED
         entry.learn(workflow=started, started_generation=order.generation if new else 0)
 
-    async def _find(self, entry: Entry, order: OrderInput) -> None:
+    async def _find(self, entry: Entry, claim: Claim) -> None:
         try:
-            entry.learn(workflow=await self._client.find(order))
+            entry.learn(workflow=await self._client.find(claim))
         except OrderConflict as error:
             entry.learn(taken=str(error))
         except OrderNotFound:
@@ -224,9 +235,11 @@ class Reconciler:
             entry.waited = True
             return
         entry.learn(away=part)
-        order = OrderResource.model_validate(entry.body)
-        if not order.deleting and order.status.ended is None:
-            await self._show(key, entry, wanted_status(order, entry.known, datetime.now(UTC)))
+        # One that can't be read is told so when it is planned for.
+        with suppress(ValidationError):
+            order = OrderResource.model_validate(entry.body)
+            if not order.deleting and order.status.ended is None:
+                await self._show(key, entry, wanted_status(order, entry.known, datetime.now(UTC)))
 
     async def _show_unreadable(self, key: Key, entry: Entry, error: ValidationError) -> None:
         problem = "; ".join(f"{'.'.join(map(str, told['loc']))}: {told['msg']}" for told in error.errors())

@@ -49,10 +49,18 @@ class DeliverySpec(Camel):
     timeout: Duration | None = None
 
 
-class OrderSpec(Camel):
-    """What is declared."""
+class LeavingSpec(Camel):
+    """What is read of the spec of an Order that is deleted."""
 
     order_id: str | None = None
+    cancel_reason: str = ""
+    deletion_policy: str = DeletionPolicy.CANCEL
+    """One that isn't a `DeletionPolicy` is a newer operator's."""
+
+
+class OrderSpec(LeavingSpec):
+    """What is declared."""
+
     items: tuple[Item, ...]
     address: Address
     customer: Customer | None = None
@@ -63,7 +71,6 @@ class OrderSpec(Camel):
     delivery: DeliverySpec | None = None
     approved: bool = False
     cancel: bool = False
-    cancel_reason: str = ""
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
 
 
@@ -102,12 +109,19 @@ class ShipmentState(Camel):
     dispatch_failed_reason: str | None = None
 
 
-class OrderState(Camel):
+class LeavingState(Camel):
+    """What is read of the status of an Order that is deleted."""
+
+    workflow_id: str | None = None
+    """Set once its order was started or taken over, and never for an order that is another's."""
+    ended: bool | None = None
+
+
+class OrderState(LeavingState):
     """The status subresource."""
 
     observed_generation: int | None = None
     order_id: str | None = None
-    workflow_id: str | None = None
     run_id: str | None = None
     step: Step | None = None
     approved: bool | None = None
@@ -120,7 +134,6 @@ class OrderState(Camel):
     last_error: str | None = None
     retries: dict[str, int] | None = None
     conditions: tuple[Condition, ...] = ()
-    ended: bool | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     completed_at: datetime | None = None
@@ -147,12 +160,12 @@ class Metadata(Camel):
     deletion_timestamp: str | None = None
 
 
-class OrderResource(Camel):
-    """An Order."""
+class LeavingOrder(Camel):
+    """An Order as far as it has to be read once it is deleted: its other fields may be another version's."""
 
     metadata: Metadata
-    spec: OrderSpec
-    status: OrderState = OrderState()
+    spec: LeavingSpec
+    status: LeavingState = LeavingState()
 
     @property
     def order_id(self) -> str:
@@ -178,3 +191,10 @@ class OrderResource(Camel):
     def filed(self) -> bool:
         """Whether it carries the label of ended Orders."""
         return ENDED_LABEL in self.metadata.labels
+
+
+class OrderResource(LeavingOrder):
+    """An Order."""
+
+    spec: OrderSpec
+    status: OrderState = OrderState()

@@ -21,6 +21,7 @@ from orderfleet.contracts.steps import (
     ReceiveInput,
     RecordInput,
     RefundInput,
+    StepInput,
     StepResult,
     ValidateInput,
     VoidInput,
@@ -28,7 +29,7 @@ from orderfleet.contracts.steps import (
 )
 from orderfleet.orders.validation import problems
 from orderfleet.ports import OrderStore, PaymentProvider
-from orderfleet.steps.bounds import AttemptClock
+from orderfleet.steps.bounds import AttemptClock, attempt_of
 
 
 class OrderActivities:
@@ -50,7 +51,7 @@ class OrderActivities:
             started_at=step.started_at,
             progress=step.progress,
         )
-        return _done()
+        return _done(step)
 
     @activity.defn(name="validate")
     async def validate(self, step: ValidateInput) -> StepResult:
@@ -59,13 +60,13 @@ class OrderActivities:
         if wrong:
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)
-        return _done()
+        return _done(step)
 
     @activity.defn(name="record")
     async def record(self, step: RecordInput) -> StepResult:
         """Record progress; one round trip."""
         await self._store.record(step.order_id, step.progress)
-        return _done()
+        return _done(step)
 
     @activity.defn(name="charge")
     async def charge(self, step: ChargeInput) -> PaymentResult:
@@ -80,7 +81,7 @@ class OrderActivities:
         if known.status is PaymentStatus.CHARGED:
             # The charge was recorded and its answer lost on the way.
             await self._store.record(step.order_id, step.done)
-            return PaymentResult(attempt=_attempt(), status=known.status, reference=known.reference)
+            return PaymentResult(attempt=attempt_of(step), status=known.status, reference=known.reference)
         if known.status is PaymentStatus.FAILED:
             raise PaymentRefused(f"payment {payment.payment_id} was refused before")
         if known.status is not PaymentStatus.INIT:
@@ -96,7 +97,7 @@ class OrderActivities:
             await self._store.finish_payment(
                 payment, PaymentStatus.CHARGED, charge.reference, progress=_happening(step.done, clock.now())
             )
-        return PaymentResult(attempt=_attempt(), status=PaymentStatus.CHARGED, reference=charge.reference)
+        return PaymentResult(attempt=attempt_of(step), status=PaymentStatus.CHARGED, reference=charge.reference)
 
     @activity.defn(name="void_payment")
     async def void_payment(self, step: VoidInput) -> VoidResult:
@@ -105,7 +106,7 @@ class OrderActivities:
             # Ours before the provider is asked: another order's payment is not ours to give back.
             await self._store.begin_payment(step.payment)
         except PaymentTaken:
-            return VoidResult(attempt=_attempt(), outcome=VoidOutcome.NEVER_CHARGED, status=None)
+            return VoidResult(attempt=attempt_of(step), outcome=VoidOutcome.NEVER_CHARGED, status=None)
         outcome = await self._provider.void(step.payment)
         status = await self._store.finish_payment(
             step.payment, PaymentStatus.VOIDED, None, progress=step.progress, events=step.events
@@ -114,7 +115,7 @@ class OrderActivities:
             # The charge was recorded, but its answer never reached the workflow.
             await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None)
             status = await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None)
-        return VoidResult(attempt=_attempt(), outcome=outcome, status=status)
+        return VoidResult(attempt=attempt_of(step), outcome=outcome, status=status)
 
     @activity.defn(name="refund")
     async def refund(self, step: RefundInput) -> PaymentResult:
@@ -124,15 +125,11 @@ class OrderActivities:
         await self._provider.refund(step.payment)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
-        return PaymentResult(attempt=_attempt(), status=PaymentStatus.REFUNDED)
+        return PaymentResult(attempt=attempt_of(step), status=PaymentStatus.REFUNDED)
 
 
-def _attempt() -> int:
-    return activity.info().attempt
-
-
-def _done() -> StepResult:
-    return StepResult(attempt=_attempt())
+def _done(step: StepInput) -> StepResult:
+    return StepResult(attempt=attempt_of(step))
 
 
 def _happening(progress: Progress, now: datetime) -> Progress:

@@ -16,10 +16,10 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts.order import Address
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, Step
+    from orderfleet.contracts.words import cut
 
 from orderfleet.orders import lifecycle
 from orderfleet.orders.context import OrderContext
-from orderfleet.orders.raw import cut
 from orderfleet.orders.shipment import ShipmentPhase
 from orderfleet.orders.validation import of_address
 

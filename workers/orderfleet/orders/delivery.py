@@ -15,9 +15,9 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
     from orderfleet.contracts.status import ShipmentStatus, Step
+    from orderfleet.contracts.words import cut
 
 from orderfleet.orders.context import OrderContext
-from orderfleet.orders.raw import cut
 
 MOST_HEARD: Final = 100
 """Words of the carrier that an order keeps: one that tells without end must not fill its history."""

@@ -6,17 +6,16 @@ the workflow would fail its task for ever; read here, it is refused and named.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
 
-Model = TypeVar("Model", bound=BaseModel)
+    from orderfleet.contracts.words import cut
 
-LONGEST: Final = 1000
-"""Characters that are kept of what somebody wrote; a signal may have 2 MiB, which then travel with the order."""
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(model: type[Model], value: Any) -> Model | str:
@@ -37,8 +36,3 @@ def reason_of(value: Any, otherwise: str = "canceled") -> str:
     if isinstance(value, dict):
         value = value.get("reason")
     return value if isinstance(value, str) and value else otherwise
-
-
-def cut(text: str) -> str:
-    """The beginning of what somebody wrote."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -23,6 +23,7 @@ from orderfleet.contracts.errors import (
     Unavailable,
 )
 from orderfleet.contracts.steps import StepInput
+from orderfleet.contracts.words import cut
 from orderfleet.telemetry.order_trace import ORDER_ID
 
 _log = structlog.get_logger()
@@ -73,8 +74,10 @@ class _Named(ActivityInboundInterceptor):
 def _tell(error: Exception) -> None:
     """One line for a failure that was thought of, a traceback for one that wasn't."""
     expected = isinstance(error, OrderfleetError | ApplicationError)
-    text = str(error)
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, ApplicationError):
+        kind, text = error.type or kind, error.message
     if isinstance(error, _OUTSIDE) or isinstance(error.__cause__, _OUTSIDE):
         # Behind the colon stand their own words, which may name a customer; the audit trail keeps them.
         text = text.partition(": ")[0]
-    _log.warning("attempt failed", error=f"{type(error).__name__}: {text}", exc_info=None if expected else error)
+    _log.warning("attempt failed", error=f"{kind}: {cut(text)}", exc_info=None if expected else error)

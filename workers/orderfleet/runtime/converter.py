@@ -13,6 +13,8 @@ from typing import Final, Self
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import CompositePayloadConverter, DataConverter, SerializationContext
 
+from orderfleet.runtime.failures import BoundedFailureConverter
+
 _PARTS: Final = PydanticPayloadConverter().converters
 
 
@@ -35,5 +37,7 @@ class SameInEveryContext(DataConverter):
         return self
 
 
-DATA_CONVERTER: Final = SameInEveryContext(payload_converter_class=SharedPydanticConverter)
+DATA_CONVERTER: Final = SameInEveryContext(
+    payload_converter_class=SharedPydanticConverter, failure_converter_class=BoundedFailureConverter
+)
 """The product's data converter before encryption; payloads are those of `pydantic_data_converter`."""

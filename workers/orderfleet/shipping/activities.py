@@ -20,7 +20,7 @@ from orderfleet.contracts.steps import (
     VoidBookingResult,
 )
 from orderfleet.ports import Carrier, ShipmentStore
-from orderfleet.steps.bounds import AttemptClock
+from orderfleet.steps.bounds import AttemptClock, attempt_of
 
 
 class ShippingActivities:
@@ -34,14 +34,14 @@ class ShippingActivities:
     async def prepare_package(self, step: PrepareInput) -> StepResult:
         """Prepare the package for its address and record it; one round trip."""
         await self._store.record_shipment(step.shipment, step.events)
-        return StepResult(attempt=activity.info().attempt)
+        return StepResult(attempt=attempt_of(step))
 
     @activity.defn(name="dispatch_carrier")
     async def dispatch_carrier(self, step: DispatchInput) -> DispatchResult:
         """Hand the parcel to the carrier under the order's booking key; one round trip."""
         clock = AttemptClock()
         booking = await self._carrier.book(names.booking_key(step.order_id), step.parcel)
-        attempt = activity.info().attempt
+        attempt = attempt_of(step)
         detail = {**step.dispatched.detail, "carrier": booking.carrier, "tracking_number": booking.tracking_number}
         await self._store.record_shipment(
             step.shipment.model_copy(
@@ -60,10 +60,10 @@ class ShippingActivities:
     async def record_shipment(self, step: RecordShipmentInput) -> StepResult:
         """Record how a shipment stands; one round trip."""
         await self._store.record_shipment(step.shipment, step.events)
-        return StepResult(attempt=activity.info().attempt)
+        return StepResult(attempt=attempt_of(step))
 
     @activity.defn(name="void_booking")
     async def void_booking(self, step: VoidBookingInput) -> VoidBookingResult:
         """Take the booking back unless its parcel is on its way; no round trip to the record."""
         state, booking = await self._carrier.void_booking(names.booking_key(step.order_id), step.shipment_attempt)
-        return VoidBookingResult(attempt=activity.info().attempt, state=state, booking=booking)
+        return VoidBookingResult(attempt=attempt_of(step), state=state, booking=booking)

@@ -90,7 +90,7 @@ class ShippingWorkflow:
             if self._cancel_reason is not None:
                 return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
             if self._dispatching:
-                self._attempts = 1 if failed.final else given.policy.dispatch_carrier.attempts
+                self._attempts = failed.attempts
             why = str(failed)
         except (ActivityError, asyncio.CancelledError):
             if self._cancel_reason is None:

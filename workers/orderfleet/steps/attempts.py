@@ -19,6 +19,7 @@ from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUn
 from orderfleet.contracts.record import AuditEvent, EventKind
 from orderfleet.contracts.status import Step
 from orderfleet.contracts.steps import StepInput
+from orderfleet.contracts.words import cut
 from orderfleet.ports import AttemptLog
 from orderfleet.steps.retry_after import requested_gap
 
@@ -77,30 +78,31 @@ class _Attempt(ActivityInboundInterceptor):
                 str(error), activity.info().attempt, type=STORE_UNAVAILABLE, non_retryable=True
             ) from error
         except Exception as error:
-            final = _final(error)
+            final, attempt = _final(error), activity.info().attempt
             if final is None or activity.info().activity_type in _OWED:
-                await self._tell(input, activity.info().attempt, f"{type(error).__name__}: {error}")
+                await self._tell(input, attempt, cut(f"{type(error).__name__}: {error}"))
             if final is None:
                 delay = requested_gap(error, activity.info())
                 if delay is not None:
                     raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
-            elif final != type(error).__name__:
-                raise ApplicationError(str(error), type=final, non_retryable=True) from error
+            elif final != type(error).__name__ or attempt > 1:
+                raise ApplicationError(str(error), attempt, type=final, non_retryable=True) from error
             raise
 
     async def _tell(self, call: ExecuteActivityInput, attempt: int, text: str) -> None:
-        info = activity.info()
-        if not call.args or not isinstance(call.args[0], StepInput):
+        info, step = activity.info(), call.args[0] if call.args else None
+        if not isinstance(step, StepInput):
             return
+        count = step.earlier_attempts + attempt
         event = AuditEvent(
             key=f"{info.workflow_run_id or ''}/{info.activity_id}/{attempt}",
             kind=EventKind.ATTEMPT_FAILED,
             step=_STEP_OF.get(info.activity_type, Step.SHIPPING),
             at=info.started_time,
-            detail={"activity": info.activity_type, "attempt": attempt, "error": text},
+            detail={"activity": info.activity_type, "attempt": count, "error": text},
         )
         with contextlib.suppress(StoreUnavailable):
-            await self._log.attempt_failed(call.args[0].order_id, info.activity_type, attempt, text, event)
+            await self._log.attempt_failed(step.order_id, info.activity_type, count, text, event)
 
 
 def _final(error: Exception) -> str | None:

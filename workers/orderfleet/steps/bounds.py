@@ -1,4 +1,4 @@
-"""Activity side: what is left of an attempt, so that a store that hangs counts as an outage, and what time it is.
+"""Activity side: which attempt it is, what is left of it, so that a store that hangs is an outage, and what time it is.
 
 Activities that ask the store after somebody slow call it. An attempt that ran into its own time-out
 would be used up; one that gives the store up just before is not. It must never go by the wall clock.
@@ -17,10 +17,16 @@ from temporalio import activity
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
+from orderfleet.contracts.steps import StepInput
 
 _MARGIN: Final = ANSWER_MARGIN.total_seconds()
 _LEAST: Final = LEAST_FOR_THE_STORE.total_seconds()
 """With fewer seconds left it is the provider that used the attempt up, and it counts."""
+
+
+def attempt_of(step: StepInput) -> int:
+    """Which attempt of the step this is, from 1, with those before an outage."""
+    return step.earlier_attempts + activity.info().attempt
 
 
 class AttemptClock:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts.errors import FINAL_ERRORS, PAYLOAD_SEALED, STORE_UNAVAILABLE
     from orderfleet.contracts.policy import LOCAL_ATTEMPT_TIMEOUT, OutagePolicy, StepPolicy
     from orderfleet.contracts.steps import StepInput
+    from orderfleet.contracts.words import cut
 
 Input = TypeVar("Input", bound=StepInput)
 Result = TypeVar("Result")
@@ -52,11 +53,14 @@ class StepFailed(Exception):
         failure: as Temporal told it. A regular activity's is wrapped, a local one's is not.
     """
 
+    attempts = 1
+    """How many attempts were made, with those before an outage."""
+
     def __init__(self, failure: FailureError) -> None:
         self.cause = cause = _cause(failure)
         self.type = (cause.type or "") if isinstance(cause, ApplicationError) else type(cause).__name__
         """Class name of what the activity raised; `TimeoutError` for a time-out."""
-        super().__init__(_told(failure, cause))
+        super().__init__(cut(_told(failure, cause)))
 
     @property
     def final(self) -> bool:
@@ -92,7 +96,7 @@ class StepRunner:
             try:
                 return await workflow.execute_activity(  # type: ignore[no-any-return]
                     activity.call,
-                    arg,
+                    arg.model_copy(update={"earlier_attempts": used}) if used else arg,
                     result_type=activity.result,
                     task_queue=activity.task_queue,
                     start_to_close_timeout=policy.attempt_timeout,
@@ -102,8 +106,9 @@ class StepRunner:
             except ActivityError as error:
                 failed = _failed(error)
                 if not failed.outage:
+                    failed.attempts = used + _attempt(failed) if failed.final else policy.attempts
                     raise failed from error
-                used = min(used + _attempts_before(failed), policy.attempts - 1)
+                used = min(used + _attempt(failed) - 1, policy.attempts - 1)
                 self._on_trouble(str(failed))
             await workflow.sleep(gap)
         raise AssertionError("gaps never end")
@@ -186,7 +191,7 @@ def _told(failure: FailureError, cause: BaseException) -> str:
     return str(cause)
 
 
-def _attempts_before(outage: StepFailed) -> int:
-    """How many attempts failed before the one that found the store away."""
-    details = outage.cause.details if isinstance(outage.cause, ApplicationError) else ()
-    return max(int(details[0]) - 1, 0) if details else 0
+def _attempt(failed: StepFailed) -> int:
+    """Which attempt it was that ended the activity, by Temporal's count; the first unless it said so."""
+    details = failed.cause.details if isinstance(failed.cause, ApplicationError) else ()
+    return details[0] if details and isinstance(details[0], int) else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from temporalio.exceptions import ApplicationError
+
 from orderfleet.contracts import errors
 from orderfleet.telemetry.catalog import (
     REVIEW_WAIT,
@@ -44,11 +46,9 @@ class StepMetrics:
 
 def kind_of(error: BaseException) -> str:
     """The class of one of the product's own errors: a bounded number of names."""
-    cause = error.__cause__
-    # An outage is told to Temporal under another class, with the error itself as its cause.
-    if isinstance(cause, errors.StoreUnavailable):
-        return errors.STORE_UNAVAILABLE
-    return type(error).__name__ if isinstance(error, errors.OrderfleetError) else OTHER
+    # What Temporal has to be told more of goes under another class, with the error itself as its cause.
+    own = error.__cause__ if isinstance(error, ApplicationError) else error
+    return type(own).__name__ if isinstance(own, errors.OrderfleetError) else OTHER
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from temporalio.converter import (
-    DataConverter,
-    DefaultFailureConverter,
-    DefaultFailureConverterWithEncodedAttributes,
-)
+from temporalio.converter import DataConverter
 
 from orderfleet.runtime.converter import DATA_CONVERTER
 from orderfleet.runtime.encryption.codec import EncryptionCodec
 from orderfleet.runtime.encryption.keys import Keys
+from orderfleet.runtime.failures import BoundedFailureConverter, SealedFailureConverter
 from orderfleet.runtime.settings import Settings
 
 
@@ -29,7 +26,5 @@ def data_converter(settings: Settings) -> DataConverter:
     return dataclasses.replace(
         DATA_CONVERTER,
         payload_codec=EncryptionCodec(keys),
-        failure_converter_class=(
-            DefaultFailureConverterWithEncodedAttributes if keys.active else DefaultFailureConverter
-        ),
+        failure_converter_class=SealedFailureConverter if keys.active else BoundedFailureConverter,
     )

@@ -1,0 +1,74 @@
+"""Orders whose spec the operator can't read, as an older CRD may have let them be stored: deleted, they go."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import httpx
+import pytest
+from shop import condition, manifest, step
+from test_deletion import recorded
+
+from orderfleet.contracts.status import Step
+from orderfleet.operator.order_input import DELETED
+
+
+@pytest.fixture
+def store_otherwise(shop):
+    """Change the items of an Order where the API server keeps it, behind its schema's back."""
+
+    async def change(name: str) -> None:
+        key = base64.b64encode(f"/registry/orderfleet.dev/orders/{shop.cluster.namespace}/{name}".encode()).decode()
+        async with httpx.AsyncClient(base_url=shop.cluster.store, timeout=30) as store:
+            (found,) = (await store.post("/v3/kv/range", json={"key": key})).raise_for_status().json()["kvs"]
+            order = json.loads(base64.b64decode(found["value"]))
+            order["spec"]["items"] = [{"sku": "widget", "count": "two"}]
+            value = base64.b64encode(json.dumps(order).encode()).decode()
+            (await store.post("/v3/kv/put", json={"key": key, "value": value})).raise_for_status()
+        await shop.until(name, lambda order: "qty" not in order["spec"]["items"][0])
+
+    return change
+
+
+async def test_a_started_order_that_became_unreadable_is_canceled_and_goes(shop, workers, store_otherwise):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "manual_review")
+    await store_otherwise(name)
+    async with shop.operator():
+        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "Unreadable"))
+        await shop.delete(name)
+        await shop.until_gone(name)
+        status = await recorded(workers, name, lambda status: status.ended)
+    assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
+
+
+async def test_an_unreadable_order_that_was_never_started_is_let_go(shop, temporal_client, store_otherwise):
+    name = shop.name()
+    held = manifest(name)
+    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(held)
+    await store_otherwise(name)
+    async with shop.operator():
+        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "Unreadable"))
+        await shop.delete(name)
+        await shop.until_gone(name)
+    assert [each async for each in temporal_client.list_workflows(f"WorkflowId = 'order-{name}'")] == []
+
+
+async def test_an_unreadable_order_never_cancels_another_of_its_id(shop, workers, store_otherwise):
+    first, second = shop.name("first"), shop.name("second")
+    async with shop.operator():
+        await shop.apply(manifest(first))
+        await shop.until(first, lambda order: step(order) == "manual_review")
+    other = manifest(second, orderId=first)
+    other["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(other)
+    await store_otherwise(second)
+    async with shop.operator():
+        await shop.delete(second)
+        await shop.until_gone(second)
+        await workers.client.approve(first)
+        assert (await recorded(workers, first, lambda status: status.ended)).step is Step.SHIPPED

@@ -1,0 +1,71 @@
+"""Failures on their way to Temporal: whatever an adapter raised, a bounded message travels, and its kind stays."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+
+import pytest
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
+
+from orderfleet.contracts.errors import CarrierRefused, ProviderUnavailable
+from orderfleet.contracts.words import LONGEST, cut
+from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.runtime.encryption import data_converter
+from orderfleet.runtime.settings import Settings
+
+ENDLESS = "the bank says no: " + "x" * 3_000_000
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    """The error as it is caught, with where it came from."""
+    with pytest.raises(type(error)) as caught:
+        raise error from cause
+    return caught.value
+
+
+async def converted(error: Exception, converter: DataConverter) -> Failure:
+    failure = Failure()
+    await converter.encode_failure(error, failure)
+    return failure
+
+
+@pytest.fixture
+def sealing(tmp_path) -> DataConverter:
+    (tmp_path / "one").write_bytes(base64.b64encode(bytes(32)))
+    return data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="one"))
+
+
+async def test_a_message_without_end_is_cut_and_so_is_what_it_came_from() -> None:
+    failure = await converted(raised(CarrierRefused(ENDLESS), ValueError(ENDLESS)), DATA_CONVERTER)
+    assert failure.message == cut(ENDLESS)
+    assert failure.application_failure_info.type == "CarrierRefused"
+    assert failure.cause.message == cut(ENDLESS)
+    assert failure.cause.application_failure_info.type == "ValueError"
+    assert "raised" in failure.stack_trace
+    assert failure.ByteSize() < 16 * LONGEST
+
+
+async def test_what_temporal_is_told_beside_the_message_stays() -> None:
+    error = ApplicationError(ENDLESS, 2, type="ProviderUnavailable", next_retry_delay=timedelta(seconds=7))
+    failure = await converted(raised(error), DATA_CONVERTER)
+    info = failure.application_failure_info
+    assert (info.type, info.non_retryable, info.next_retry_delay.seconds) == ("ProviderUnavailable", False, 7)
+    assert await DATA_CONVERTER.decode(info.details.payloads) == [2]
+    assert failure.message == cut(ENDLESS)
+
+
+async def test_a_short_message_goes_as_it_is() -> None:
+    theirs = await converted(ProviderUnavailable("503"), DataConverter.default)
+    assert await converted(ProviderUnavailable("503"), DATA_CONVERTER) == theirs
+
+
+async def test_what_is_encrypted_is_cut_too(sealing: DataConverter) -> None:
+    failure = await converted(raised(CarrierRefused(ENDLESS)), sealing)
+    assert failure.message == "Encoded failure"
+    assert failure.ByteSize() < 16 * LONGEST
+    told = await sealing.decode_failure(failure)
+    assert isinstance(told, ApplicationError)
+    assert (told.message, told.type) == (cut(ENDLESS), "CarrierRefused")
