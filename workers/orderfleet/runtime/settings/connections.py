@@ -29,8 +29,14 @@ def _role(value: str) -> str:
     return value
 
 
+def _postgres(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("write postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE")
+    return value
+
+
 RoleName = Annotated[str, AfterValidator(_role)]
-DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn), AfterValidator(_postgres)]
 
 
 class ConnectionSettings(Group):
