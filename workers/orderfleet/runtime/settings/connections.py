@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -13,6 +15,8 @@ from orderfleet.runtime.settings.base import Group, names
 
 _LONGEST_NAME: Final = 63
 """Bytes of a name in Postgres (NAMEDATALEN - 1)."""
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")
+"""Of one or several: a name, an address of either kind or the folder of a socket, and a port."""
 
 
 def _plain_dsn(value: Any) -> Any:
@@ -30,8 +34,15 @@ def _role(value: str) -> str:
 
 
 def _postgres(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("write postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE")
+    try:
+        parts = urlsplit(value.get_secret_value())
+        good = parts.scheme in {"postgresql", "postgres"}
+        good = good and all(map(_HOST.fullmatch, parts.netloc.rpartition("@")[2].split(",")))
+    except ValueError:
+        # Its words show a part of the address, which may be that of the password.
+        good = False
+    if not good:
+        raise ValueError("write postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE, with %40 for an @ in the password")
     return value
 
 
