@@ -38,3 +38,9 @@ def test_others_are_refused_without_a_word_of_them(url: str, field: str) -> None
     (problem,) = caught.value.errors(include_input=False)
     assert "write postgresql://USER" in problem["msg"]
     assert "secret" not in problem["msg"]
+
+
+def test_an_address_of_temporal_has_no_scheme() -> None:
+    assert Settings(temporal_address="temporal:7233").temporal_address == "temporal:7233"
+    with pytest.raises(ValidationError, match="write HOST:PORT, without a scheme"):
+        Settings(temporal_address="https://temporal:7233")

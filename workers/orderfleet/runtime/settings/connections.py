@@ -46,6 +46,12 @@ def _postgres(value: SecretStr) -> SecretStr:
     return value
 
 
+def _host_and_port(value: str) -> str:
+    if "://" in value:
+        raise ValueError("write HOST:PORT, without a scheme; TLS is turned on by TEMPORAL_TLS")
+    return value
+
+
 RoleName = Annotated[str, AfterValidator(_role)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn), AfterValidator(_postgres)]
 
@@ -84,7 +90,7 @@ class ConnectionSettings(Group):
         gt=timedelta(0),
         description="Longest wait for a connection, and for a statement. Keep it below the steps' attempt time-outs.",
     )
-    temporal_address: str | None = Field(
+    temporal_address: Annotated[str, AfterValidator(_host_and_port)] | None = Field(
         default=None,
         validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
         description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide,"
