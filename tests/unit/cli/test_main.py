@@ -91,16 +91,18 @@ def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_va
     monkeypatch.setenv("LOG_LEVEL", "loud")
     monkeypatch.setenv("ORDERFLEET_REVIEW_TIMEOUT", "3 days")
     monkeypatch.setenv("ORDERFLEET_DATABASE_POOL_SIZE", "-7")
+    monkeypatch.setenv("ORDERFLEET_DATABASE_URL", "mysql://secret@there")
     result = orderfleet(*command.split())
     assert result.code == 2
     lines = result.err.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(line.startswith("orderfleet: ") and line.endswith("correct it or leave it unset") for line in lines)
     assert any("ORDERFLEET_API_PORT or API_PORT: " in line for line in lines)
     assert any("ORDERFLEET_LOG_LEVEL or LOG_LEVEL: " in line for line in lines)
     assert any("'3 days' is not a duration: write 24h" in line for line in lines)
     assert "eighty" not in result.err
     assert "loud" not in result.err
+    assert "secret" not in result.err
 
 
 @pytest.mark.parametrize(

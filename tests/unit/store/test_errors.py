@@ -23,6 +23,7 @@ from orderfleet.store.errors import translated
         asyncpg.DiskFullError("no space left"),
         asyncpg.InvalidPasswordError("password authentication failed"),
         asyncpg.UndefinedTableError('relation "orders" does not exist'),
+        asyncpg.exceptions.ClientConfigurationError("`sslmode` parameter must be one of: disable, allow, prefer"),
     ],
 )
 def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:

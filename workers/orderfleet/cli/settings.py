@@ -33,7 +33,7 @@ def settings(
         try:
             write.write_text(settings_table.write(write.read_text()))
         except (OSError, ValueError) as error:
-            raise Failed(f"{write}: {error}") from None
+            raise Failed(f"{write}: {getattr(error, 'strerror', None) or error}") from None
     else:
         found = list(settings_table.effective(read_settings()))
         if output is Output.TABLE:

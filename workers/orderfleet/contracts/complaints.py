@@ -1,6 +1,6 @@
 """What is wrong with one field, in our words: pydantic's own speak of Python, and don't say what to do.
 
-The API, the command line and the operator call it. It never repeats what was given, which may be a secret.
+The API and the command line call it. Of what was given it repeats a duration alone: the rest may be a secret.
 """
 
 from __future__ import annotations

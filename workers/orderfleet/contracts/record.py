@@ -37,7 +37,6 @@ class EventKind(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     CHANGE_REFUSED = "change_refused"
     DECLARED = "declared"
-    SHIPPING_STARTED = "shipping_started"
     PACKAGE_PREPARED = "package_prepared"
     DISPATCHED = "dispatched"
     DISPATCH_FAILED = "dispatch_failed"

@@ -17,7 +17,8 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from orderfleet.runtime.credentials import connect_config, explained
 from orderfleet.runtime.encryption import data_converter
 from orderfleet.runtime.exchangeable import exchangeable
-from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.listening import PortTaken
+from orderfleet.runtime.settings import PREFIX, Settings
 from orderfleet.telemetry.raw_starts import RawStarts
 from orderfleet.telemetry.sdk import prometheus
 
@@ -74,8 +75,17 @@ async def connect_patiently(settings: Settings, *, runtime: Runtime | None = Non
 
 
 def core_runtime(settings: Settings) -> Runtime:
-    """The SDK's runtime of a worker, with its own Prometheus port when one is set."""
+    """The SDK's runtime of a worker, with its own Prometheus port when one is set.
+
+    Raises:
+        PortTaken: the port can't be listened on.
+    """
     if not settings.temporal_metrics_port:
         return Runtime.default()
     address = f"{settings.health_host}:{settings.temporal_metrics_port}"
-    return Runtime(telemetry=TelemetryConfig(metrics=prometheus(address)))
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=prometheus(address)))
+    except ValueError as error:
+        raise PortTaken(
+            f"can't listen on {address}: {error}; set {PREFIX}HEALTH_HOST or {PREFIX}TEMPORAL_METRICS_PORT"
+        ) from None

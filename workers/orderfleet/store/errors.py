@@ -56,6 +56,8 @@ def translated() -> Iterator[None]:
             "a file that ORDERFLEET_DATABASE_URL names isn't there: see `sslrootcert`, `sslcert`, `sslkey`, and the"
             " host where that is a socket"
         ) from error
+    except asyncpg.exceptions.ClientConfigurationError as error:
+        raise StoreUnavailable(f"ORDERFLEET_DATABASE_URL can't be used: {told(error)}") from error
     except _AWAY as error:
         raise StoreUnavailable(f"Postgres did not answer: {told(error)}") from error
     except _NOT_READY as error:

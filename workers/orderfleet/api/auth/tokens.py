@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 
 from orderfleet.api.auth.access import Caller, Role, Unauthenticated
 from orderfleet.api.startup import UnsafeSettings
+from orderfleet.contracts.complaints import complaint
 
 _log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ def _read(file: Path) -> list[tuple[bytes, Caller]]:
         # Without what was given: it is a secret.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise WrongTokensFile(f"{file}: {where}: {first['msg']}; write a list of name, role and token") from None
+        raise WrongTokensFile(f"{file}: {where}: {complaint(first)}; write a list of name, role and token") from None
     return [(_digest(one.token.get_secret_value()), Caller(one.name, frozenset({one.role}))) for one in tokens]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -13,6 +15,8 @@ from orderfleet.runtime.settings.base import Group, names
 
 _LONGEST_NAME: Final = 63
 """Bytes of a name in Postgres (NAMEDATALEN - 1)."""
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")
+"""Of one or several: a name, an address of either kind or the folder of a socket, and a port."""
 
 
 def _plain_dsn(value: Any) -> Any:
@@ -29,8 +33,27 @@ def _role(value: str) -> str:
     return value
 
 
+def _postgres(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        good = parts.scheme in {"postgresql", "postgres"}
+        good = good and all(map(_HOST.fullmatch, parts.netloc.rpartition("@")[2].split(",")))
+    except ValueError:
+        # Its words show a part of the address, which may be that of the password.
+        good = False
+    if not good:
+        raise ValueError("write postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE, with %40 for an @ in the password")
+    return value
+
+
+def _host_and_port(value: str) -> str:
+    if "://" in value:
+        raise ValueError("write HOST:PORT, without a scheme; TLS is turned on by TEMPORAL_TLS")
+    return value
+
+
 RoleName = Annotated[str, AfterValidator(_role)]
-DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_plain_dsn), AfterValidator(_postgres)]
 
 
 class ConnectionSettings(Group):
@@ -67,7 +90,7 @@ class ConnectionSettings(Group):
         gt=timedelta(0),
         description="Longest wait for a connection, and for a statement. Keep it below the steps' attempt time-outs.",
     )
-    temporal_address: str | None = Field(
+    temporal_address: Annotated[str, AfterValidator(_host_and_port)] | None = Field(
         default=None,
         validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
         description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file decide,"

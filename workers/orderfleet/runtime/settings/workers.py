@@ -16,11 +16,13 @@ class WorkerSettings(Group):
 
     orders_task_queue: str = Field(
         default=ORDERS_TASK_QUEUE,
+        min_length=1,
         validation_alias=names("ORDERS_TASK_QUEUE", "ORDERS_TASK_QUEUE", "ORDER_TASK_QUEUE"),
         description="Task queue of the order workers.",
     )
     shipping_task_queue: str = Field(
         default=SHIPPING_TASK_QUEUE,
+        min_length=1,
         validation_alias=names("SHIPPING_TASK_QUEUE", "SHIPPING_TASK_QUEUE"),
         description="Task queue of the shipping workers.",
     )

@@ -6,7 +6,7 @@ files must name the same ones. It must never do any work itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 KUBERNETES = "1.36.3"
@@ -81,10 +81,6 @@ class Tool:
     recipe: GoBuild | MavenFetch
     on_path: OnPath | None = None
     release: Release | None = None
-
-    def with_release(self, release: Release | None) -> Tool:
-        """Return the same tool, fetched from elsewhere."""
-        return replace(self, release=release)
 
 
 _KUBERNETES_RELEASE = "https://dl.k8s.io/release/v{version}/bin/{os}/{arch}/"
