@@ -43,7 +43,9 @@ class Ends:
         """Look into the record until canceled; `ends` runs it."""
         while True:
             for row in await connection.fetch(_ENDED, list(self._awaited)):
-                self._awaited[row["order_id"]].set()
+                # Whoever waited may have given up meanwhile.
+                if ended := self._awaited.get(row["order_id"]):
+                    ended.set()
             await asyncio.sleep(_LOOK_AGAIN)
 
 
@@ -58,4 +60,5 @@ async def ends(database_url: str) -> AsyncIterator[Ends]:
             yield made
         finally:
             looking.cancel()
+            await asyncio.wait([looking])
             await connection.close()
