@@ -39,7 +39,7 @@ def findings(
     a_second = (late[-1][1] - late[0][1]) / (late[-1][0] - late[0][0])
     found = []
     for role, by_gauge in samples.items():
-        for gauge in GAUGES:
+        for gauge in (gauge for gauge in GAUGES if gauge.name in by_gauge):
             judged = trend([sample for sample in by_gauge[gauge.name] if sample[0] >= warm_up], gauge.notable)
             slope = judged.slope
             scale = _THOUSAND / a_second

@@ -31,7 +31,10 @@ THREADS = Gauge("threads", 2.0)
 FILES = Gauge("open files", 4.0)
 CONNECTIONS = Gauge("Postgres connections", 2.0)
 SERIES = Gauge("series of metrics", 20.0)
-GAUGES = (MEMORY, THREADS, FILES, CONNECTIONS, SERIES)
+# What of the load a worker holds; memory that rises with it is no leak.
+WORKFLOWS = Gauge("workflows in memory", 10.0)
+GAUGES = (MEMORY, THREADS, FILES, CONNECTIONS, SERIES, WORKFLOWS)
+_CACHED = "temporal_sticky_cache_size{"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Measured:
     """How Postgres shows its connections."""
     metrics: str
     """Where its metrics are scraped."""
+    sdk_metrics: str | None = None
+    """Where those of Temporal's SDK are; only workers have them."""
 
 
 async def read(role: Measured, database_url: str) -> dict[str, float]:
@@ -59,12 +64,17 @@ def _inside(role: Measured) -> dict[str, float]:
     with role.process.oneshot():
         memory = role.process.memory_full_info().uss / _MEBIBYTE
         threads, files = role.process.num_threads(), role.process.num_fds()
-    with urllib.request.urlopen(role.metrics, timeout=60) as answer:
-        series = sum(1 for _ in _series(answer.read().decode()))
-    return {MEMORY.name: memory, THREADS.name: threads, FILES.name: files, SERIES.name: series}
+    found: dict[str, float] = {MEMORY.name: memory, THREADS.name: threads, FILES.name: files}
+    found[SERIES.name] = sum(1 for _ in _series(role.metrics))
+    if role.sdk_metrics is not None:
+        cached = (line for line in _series(role.sdk_metrics) if line.startswith(_CACHED))
+        found[WORKFLOWS.name] = sum(float(line.rpartition(" ")[2]) for line in cached)
+    return found
 
 
-def _series(text: str) -> Iterator[str]:
+def _series(url: str) -> Iterator[str]:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        text = answer.read().decode()
     return (told for told in text.splitlines() if told and not told.startswith("#"))
 
 

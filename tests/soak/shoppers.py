@@ -1,7 +1,8 @@
 """The steady load of a soak: always as many orders under way, of every kind, and watchers that come and go.
 
 `soaking` opens it for as long as the soak lasts. Orders and what is done to them are a storm's, without the
-weather; every Order in Kubernetes is deleted once it has had time to end. Nothing is judged here.
+weather; every Order in Kubernetes is deleted once it has had time to end. The next order comes when one has ended, so
+that a slow machine has no more of them under way than a fast one. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from dataclasses import replace
 
 import aiohttp
 from customers import Customers, customers
+from ends import Ends, ends
 from schedule import Act, Side, Wish, wishes
 from stormy_stack import StormyStack
 
-_APART = 0.5
+_APART = 0.1
 """Seconds from one who comes to the next, at least; they would do everything at the same time otherwise."""
 _MANY = 1000
 _DELETED_AFTER = 25.0
@@ -32,22 +34,21 @@ class Shoppers:
 
     Args:
         everyone: who order, and do what their wishes say.
+        ends: of their orders.
         api: address of the HTTP API.
         session: for those who watch.
     """
 
-    def __init__(self, everyone: Customers, api: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, everyone: Customers, ends: Ends, api: str, session: aiohttp.ClientSession) -> None:
         self._everyone = everyone
+        self._ends = ends
         self._api = api
         self._session = session
         self.done: Counter[str] = Counter()
-        """What was done how often; `orders` are those whose shopper has left."""
+        """What was done how often; `orders` are those that have ended."""
 
     async def come(self, seed: int, under_way: int) -> None:
-        """Let as many order, one more for each that leaves, until canceled.
-
-        What a role holds goes by the orders under way: at a fixed pace a slow machine would have ever more of them.
-        """
+        """Let as many order, one more for each whose order has ended, until canceled."""
         places = asyncio.Semaphore(under_way)
         async with asyncio.TaskGroup() as group:
             for wish in _wishes(seed):
@@ -66,7 +67,8 @@ class Shoppers:
         self.done.update(str(act) for act, _outcome, _again in told.changes)
         # What one customer was told is a storm's evidence; here it would be the one thing that grows.
         del self._everyone.told[wish.order_id]
-        self.done["orders"] += 1
+        if told.order_id is not None:
+            self.done["orders" if await self._ends.of(told.order_id) else "without an end"] += 1
 
     async def _look_around(self, wish: Wish, dice: random.Random) -> None:
         path = f"/orders/{wish.order_id}"
@@ -118,5 +120,9 @@ def _wishes(seed: int) -> Iterator[Wish]:
 @asynccontextmanager
 async def shoppers(stack: StormyStack) -> AsyncIterator[Shoppers]:
     """Shoppers of a stack."""
-    async with customers(stack) as everyone, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield Shoppers(everyone, stack.parts.api_url, session)
+    async with (
+        customers(stack) as everyone,
+        ends(stack.database_url) as their_ends,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        yield Shoppers(everyone, their_ends, stack.parts.api_url, session)
