@@ -10,7 +10,7 @@ from typing import Any
 
 from declared import SETTINGS
 
-from orderfleet.client import OrderConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable, conflict
+from orderfleet.client import Claim, OrderConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable, conflict
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
 from orderfleet.contracts.names import ENDED_LABEL
@@ -173,7 +173,7 @@ class World:
 
     # Temporal, the record, and the Events.
 
-    def _temporal(self, order: OrderInput | None = None) -> None:
+    def _temporal(self, order: OrderInput | Claim | None = None) -> None:
         self._called("temporal")
         if order is not None and self.foreign:
             raise OrderConflict("order id is another's")
@@ -191,8 +191,8 @@ class World:
         self._answers("temporal")
         return _started(outcome)
 
-    async def find(self, order: OrderInput) -> Started:
-        self._temporal(order)
+    async def find(self, claim: Claim) -> Started:
+        self._temporal(claim)
         if self.started is None:
             raise OrderNotFound("no workflow")
         return _started(StartOutcome.ADOPTED)

@@ -97,7 +97,7 @@ class OrderClient:
             outcome=StartOutcome.STARTED,
         )
 
-    async def find(self, order: Claim) -> Started:
+    async def find(self, claim: Claim) -> Started:
         """Find the order's workflow without starting it, running or ended.
 
         Raises:
@@ -105,8 +105,8 @@ class OrderClient:
             OrderNotFound: Temporal knows no such workflow.
             TemporalUnavailable: Temporal did not answer.
         """
-        async with in_time(order.order_id, self._patience):
-            return await self._adopt(order, names.order_workflow_id(order.order_id))
+        async with in_time(claim.order_id, self._patience):
+            return await self._adopt(claim, names.order_workflow_id(claim.order_id))
 
     async def _adopt(self, order: OrderInput | Claim, workflow_id: str) -> Started:
         description = await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
