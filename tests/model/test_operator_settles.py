@@ -184,8 +184,8 @@ class OperatorMachine(RuleBasedStateMachine):
     def settles(self) -> None:
         world = self.world
         world.away, world.answers_lost = set(), set()
-        if world.record is None:
-            # Nothing tells of a workflow that ended before it was recorded: the operator asks as it starts.
+        if not world.runs:
+            # Of a workflow that ended undone the sweep tells, which this world has not; or an operator that starts.
             world.restart()
         world.writes.clear()
         assert world.settle() <= BOUND
