@@ -64,8 +64,10 @@ sbom: audit-tools ## what the image contains, as a CycloneDX file made from the 
 		--output-reproducible --of JSON -o dist/orderfleet.cdx.json
 	@echo "sbom: dist/orderfleet.cdx.json"
 
+# Where there is a service of the kind of osv.dev: make audit OSV=https://osv.example.com/v1/query
 audit: audit-tools ## known vulnerabilities of what is locked; needs the network: the package index's database of them
-	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock \
+		$(if $(OSV),--vulnerability-service osv --osv-url $(OSV))
 
 audit-tools: venv
 	@$(BIN)/uv venv --quiet --allow-existing .venv/audit
