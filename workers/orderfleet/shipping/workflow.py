@@ -13,13 +13,10 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.common import WorkflowIDReusePolicy
-    from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
-    from temporalio.workflow import ParentClosePolicy
+    from temporalio.exceptions import ActivityError
 
     from orderfleet.contracts import names
     from orderfleet.contracts.record import AuditEvent, EventKind
-    from orderfleet.contracts.refund import RefundOrder
     from orderfleet.contracts.shipping import (
         AddressChange,
         BookingState,
@@ -43,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.shipping.activities import ShippingActivities
 
+from orderfleet.shipping.parent import Parent
 from orderfleet.steps.running import Activity, StepFailed, StepRunner
 
 _PREPARE = Activity(ShippingActivities.prepare_package, StepResult)
@@ -58,6 +56,7 @@ class ShippingWorkflow:
     @workflow.init
     def __init__(self, given: ShippingInput) -> None:
         self._given = given
+        self._order = Parent(given)
         self._address = given.address
         self._cancel_reason: str | None = None
         self._dispatching = False
@@ -96,7 +95,10 @@ class ShippingWorkflow:
             if self._cancel_reason is None:
                 raise
             return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
-        await self._tell_order(names.DISPATCH_FAILED, DispatchFailed(shipment_id=given.shipment_id, reason=why))
+        told = DispatchFailed(shipment_id=given.shipment_id, reason=why)
+        if not await self._order.tell(names.DISPATCH_FAILED, told) and await self._ask_carrier() is None:
+            # The order was ended from outside: nobody else takes the booking back and owes the refund.
+            await self._order.owe_refund("dispatch failed")
         return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, why)
 
     async def _prepare(self, given: ShippingInput) -> None:
@@ -185,35 +187,7 @@ class ShippingWorkflow:
         answer = ShipmentAnswer(
             shipment_id=self._given.shipment_id, request=request, taken=refusal is None, reason=refusal or ""
         )
-        await self._tell_order(names.SHIPMENT_ANSWER, answer)
-
-    async def _tell_order(self, signal: str, told: Any) -> None:
-        """Signal the order; when its workflow is gone, see to it that nothing is left owed."""
-        order = workflow.get_external_workflow_handle(self._given.order_workflow_id)
-        try:
-            await order.signal(signal, told)
-        except ApplicationError:
-            if signal == names.DISPATCH_FAILED:
-                await self._undo_for_the_order()
-
-    async def _undo_for_the_order(self) -> None:
-        """The order was ended from outside: take the booking back and owe the refund in its place."""
-        if await self._ask_carrier() is not None:
-            return
-        given = self._given
-        try:
-            await workflow.start_child_workflow(
-                names.REFUND_WORKFLOW,
-                RefundOrder(
-                    order_id=given.order_id, payment=given.payment, reason="dispatch failed", policy=given.policy
-                ),
-                id=names.refund_workflow_id(given.payment.payment_id),
-                task_queue=given.orders_task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                parent_close_policy=ParentClosePolicy.ABANDON,
-            )
-        except WorkflowAlreadyStartedError:
-            return
+        await self._order.tell(names.SHIPMENT_ANSWER, answer)
 
     async def _end(self, status: ShipmentStatus, kind: EventKind, why: str) -> ShippingResult:
         arg = RecordShipmentInput(
