@@ -1,7 +1,7 @@
 """Brings one Order to how it should be: makes the plan, executes it, learns, and plans again.
 
-The queue calls it, for one Order at most once at a time. It decides nothing itself but when a status
-is written: at once, or together with what comes next.
+The queue calls it, for one Order at most once at a time. It decides nothing itself: `plan` says what is to be
+done, `pace` when a status is written.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.label_selector import LabelSelector
 from orderfleet.contracts.names import ENDED_LABEL, FINALIZER
 from orderfleet.contracts.order import OrderInput
+from orderfleet.operator import pace
 from orderfleet.operator import plan as planned
 from orderfleet.operator.events import Events
 from orderfleet.operator.known import Part
@@ -27,17 +28,9 @@ from orderfleet.operator.kubernetes import Kubernetes, ObjectChanged, ObjectGone
 from orderfleet.operator.memory import Entry, Key, Memory
 from orderfleet.operator.records import Records
 from orderfleet.operator.resource import LeavingOrder, OrderResource
-from orderfleet.operator.status import BEGINNING, Worth, change, unreadable_status, wanted_status
+from orderfleet.operator.status import Worth, change, unreadable_status, wanted_status
 from orderfleet.runtime.settings import Settings
 
-BURST_GAP: Final = 0.1
-"""Seconds between two writes of one status, so that steps which pass at once are one write."""
-FIRST_HOLD: Final = 0.7
-"""Seconds that the first status waits for the record to tell more than the beginning."""
-SOON_HOLD: Final = 0.7
-"""Seconds that a detail waits for company."""
-LATER_HOLD: Final = 5.0
-"""Seconds that the state of a shipment waits for company."""
 A_MOMENT: Final = 1.0
 """Seconds that a part may be silent before an Order says that it waits for it."""
 MISSING_RECHECK: Final = 30.0
@@ -190,14 +183,7 @@ class Reconciler:
         """Write a status when it is due; until then it waits, and what changes meanwhile goes with it."""
         now = asyncio.get_running_loop().time()
         since = entry.stale_since = now if entry.stale_since is None else entry.stale_since
-        if value is not Worth.AT_ONCE:
-            due = since + (LATER_HOLD if value is Worth.LATER else SOON_HOLD)
-        elif status.get("step") in BEGINNING and "step" not in entry.body["status"]:
-            due = since + FIRST_HOLD
-        elif status.get("ended"):
-            due = now
-        else:
-            due = entry.written_at + BURST_GAP
+        due = pace.due(status, entry.body["status"], value, since=since, written_at=entry.written_at)
         if now < due:
             self._look(key, due - now)
             return False
