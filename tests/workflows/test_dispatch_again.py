@@ -12,7 +12,7 @@ from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.policy import StepPolicy
 from orderfleet.contracts.shipping import DispatchFailed
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.contracts.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
@@ -77,7 +77,7 @@ async def test_a_deadline_after_the_charge_refunds(running: Fleet) -> None:
 
 
 async def test_a_failure_told_again_counts_once(running: Fleet) -> None:
-    """The shipment's own word counts; a repetition, or one of another shipment, changes nothing."""
+    """The shipment's own word counts; a repetition, one of another shipment, or one after its end, changes nothing."""
     running.carrier.booking.always = fails(CarrierRefused("no such street"))
     between = Gate()
     running.carrier.voiding.before.append(between)
@@ -85,11 +85,13 @@ async def test_a_failure_told_again_counts_once(running: Fleet) -> None:
     await between.reached.wait()
     await handle.signal("dispatch_failed", DispatchFailed(shipment_id="shipping-r-5-1", reason="no such street"))
     await handle.signal("dispatch_failed", DispatchFailed(shipment_id="shipping-other-1", reason="something else"))
+    await handle.signal("dispatch_failed", DispatchFailed(shipment_id="shipping-r-5-1", reason="something later"))
     between.opened.set()
     await eventually(lambda: running.recorded("r-5"), lambda order: order.status.completed_at is not None)
     status = (await running.recorded("r-5")).status
     assert (status.step, status.dispatch_failed_reason) == (Step.FAILED, "no such street")
-    assert len(status.shipments) == 2
+    assert [each.dispatch_failed_reason for each in status.shipments] == ["no such street"] * 2
+    assert (await handle.query("status", result_type=OrderStatus)).shipments == status.shipments
     assert running.provider.balance("pay-r-5") == 0
 
 

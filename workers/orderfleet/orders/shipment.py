@@ -143,9 +143,9 @@ class ShipmentPhase:
         self._answers[answer.request] = answer
 
     def dispatch_failed(self, told: DispatchFailed) -> None:
-        """The shipment told early that its dispatch failed; told again it counts once."""
+        """The shipment told early that its dispatch failed; told again, or once it has ended, it changes nothing."""
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
-        if last is not None and last.id == told.shipment_id and last.dispatch_failed_reason != told.reason:
+        if last is not None and last.id == told.shipment_id and last.status is ShipmentStatus.PREPARING:
             self._update(dispatch_failed_reason=told.reason)
             self._ctx.state.dispatch_failed_reason = told.reason
 
