@@ -257,6 +257,9 @@ class OrderMachine(RuleBasedStateMachine):
             while True:
                 with contextlib.suppress(TemporalUnavailable):
                     return await self.yard.fleet.client.status(self.order_id)
+                order = await self.yard.fleet.reads.order(self.order_id)
+                if order and order.status.ended and self.yard.misled(await self.yard.histories(order.status)):
+                    return order.status  # no worker can play it again, so none can answer
 
     async def open_gate(self) -> None:
         self.gate.opened.set()
