@@ -7,11 +7,11 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Path, Request
 from pydantic import StringConstraints
 
-from orderfleet.contracts.base import ORDER_ID, OrderId
+from orderfleet.contracts.base import WORKFLOW_ID, OrderId
 
 IdOfOrder = Annotated[OrderId, Path(description="The order's id.", examples=["ord-1"])]
 
-WorkflowId = Annotated[str, StringConstraints(pattern=f"^order-{ORDER_ID.removeprefix('^')}")]
+WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID)]
 """Id of an order's workflow: `order-` and the order id."""
 
 IdempotencyKey = Annotated[
