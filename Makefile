@@ -124,7 +124,7 @@ bench-compare: venv ## two runs beside each other: make bench-compare A=one.json
 	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)
 
 MEASURED := .orderfleet/bench
-capacity: venv ## put what the benchmarks measured into deploy/docs/capacity.md
+capacity: venv ## put what the benchmarks measured into deploy/docs/performance.md
 	$(BIN)/python deploy/tools/capacity.py --write --run $(MEASURED).json --orders-run $(MEASURED)-orders.json \
 		--fleet-run $(MEASURED)-fleet.json --waiting-run $(MEASURED)-waiting.json
 

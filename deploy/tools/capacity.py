@@ -1,8 +1,8 @@
-"""How much of everything a number of orders an hour needs, from what one order was measured to cost.
+"""What a number of orders an hour needs, from the measured cost of one order.
 
-`python deploy/tools/capacity.py 5000` prints a table; `--run` and its like take what was measured from the JSON of
-`make bench` and the others; `--write` keeps that in `measured.json` and puts the usual table, and what was seen at
-rising numbers, into `deploy/docs/capacity.md`, where the formulas are explained. It asks nothing but those files.
+`python deploy/tools/capacity.py 5000` prints a table. `--run` and similar options read the JSON of `make bench` and the
+other benchmarks. `--write` stores these figures in `measured.json` and renews the tables of
+`deploy/docs/performance.md`, which explains the formulas.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any, Final
 
 MEASURED: Final = Path(__file__).with_name("measured.json")
-PAGE: Final = Path(__file__).parents[1] / "docs" / "capacity.md"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 USUAL_RATES: Final = (100, 10_000, 1_000_000)
 BEGIN: Final = "<!-- made by deploy/tools/capacity.py -->"
 END: Final = "<!-- end -->"
@@ -45,15 +45,15 @@ LEVELS: Final = {
         "memory_temporal": "memory of Temporal's dev server, MiB",
     },
 }
-"""What is told of each measurement at rising numbers: value in the JSON, and heading."""
+"""Columns of each table of rising numbers: key in the JSON, and heading."""
 
 FILL: Final = 0.6
 """Share of a core, or of a shard, that is planned for: the rest is for bursts, retries and restarts."""
 SLOTS: Final = 100
 """Activities that a worker runs at once (`ORDERFLEET_WORKER_ACTIVITY_SLOTS`)."""
 POOL: Final = 10
-"""Connections that a process holds at most (`ORDERFLEET_DATABASE_POOL_SIZE`), beside the one by which operator and
-API hear of changes."""
+"""Connections that a process holds at most (`ORDERFLEET_DATABASE_POOL_SIZE`), beside the one on which operator and
+API wait for changes."""
 API_PODS: Final = 2
 """As the chart has them."""
 UPDATES_PER_SHARD: Final = 30
@@ -88,7 +88,7 @@ class Costs:
     history_kib: float = 14.0
     events: float = 6
     heard: float = 0.01
-    """Of an operator, for each change of an order that is another operator's; an order changes with each commit."""
+    """Of an operator, for each change of another operator's order; an order changes with each commit."""
     provider_seconds: float = 0.25
     """How long the payment provider takes, and the carrier: not measured, put in your own."""
 
@@ -146,20 +146,20 @@ def table(rates: tuple[int, ...], costs: Costs) -> str:
     return "\n".join(lines)
 
 
-def levels(rows: list[dict[str, float]], told: dict[str, str]) -> str:
+def levels(rows: list[dict[str, float]], columns: dict[str, str]) -> str:
     """A measurement at rising numbers as a Markdown table."""
-    lines = [f"| {' | '.join(told.values())} |", f"|{'---:|' * len(told)}"]
-    cells = [[f"{row[name]:,}" if isinstance(row[name], int) else _number(row[name]) for name in told] for row in rows]
+    lines = [f"| {' | '.join(columns.values())} |", f"|{'---:|' * len(columns)}"]
+    cells = [[f"{row[key]:,}" if isinstance(row[key], int) else _number(row[key]) for key in columns] for row in rows]
     lines += [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join(lines)
 
 
 def written(page: str, measured: dict[str, Any]) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables renewed."""
     made = table(USUAL_RATES, Costs(**measured["costs"]))
     page = _between(page, BEGIN, made)
-    for name, told in LEVELS.items():
-        page = _between(page, f"<!-- measured: {name} -->", levels(measured[name], told))
+    for name, columns in LEVELS.items():
+        page = _between(page, f"<!-- measured: {name} -->", levels(measured[name], columns))
     return page
 
 
@@ -178,10 +178,10 @@ def _processes(second: float, milliseconds: float, provider_seconds: float) -> i
 
 
 def _operators(second: float, costs: Costs) -> int:
-    """One fills one core at most, of which each spends a part on hearing of all orders."""
+    """One fills one core at most, of which each spends a part on the changes of all orders."""
     left = FILL - second * costs.round_trips * costs.heard / 1000
     if left <= 0:
-        msg = "the operators' cores are full of news of each other's orders: split the orders over several records"
+        msg = "operators spend all of a core on each other's changes: split the orders over several databases"
         raise ValueError(msg)
     return max(1, math.ceil(second * costs.operator / 1000 / left))
 
@@ -203,7 +203,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--orders-run", type=_json, help="JSON of `make bench-orders`, with --waiting")
     parser.add_argument("--fleet-run", type=_json, help="JSON of `make bench-fleet`")
     parser.add_argument("--waiting-run", type=_json, help="JSON of `make bench-waiting`")
-    parser.add_argument("--write", action="store_true", help="keep it, and write deploy/docs/capacity.md")
+    parser.add_argument("--write", action="store_true", help="store the figures and renew deploy/docs/performance.md")
     given = parser.parse_args(words)
     measured = json.loads(MEASURED.read_text())
     costs = Costs(**measured["costs"])

@@ -1,4 +1,4 @@
-"""The capacity page shows what its script makes, and the script follows what was measured."""
+"""The performance page shows the tables of its script, and the script follows the measurements."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ def test_what_was_measured_is_kept_and_written_into_the_page(tmp_path: Path, mon
 def test_operators_that_share_the_orders_all_hear_of_each() -> None:
     deaf = replace(COSTS, heard=0)
     assert int(capacity.needs(1_000_000, COSTS)["operators"]) >= int(capacity.needs(1_000_000, deaf)["operators"]) > 1
-    with pytest.raises(ValueError, match="split the orders over several records"):
+    with pytest.raises(ValueError, match="split the orders over several databases"):
         capacity.needs(100_000_000, COSTS)

@@ -13,8 +13,9 @@ from orderfleet.cli.settings_table import markdown, told, write
 from orderfleet.runtime.settings import PREFIX, Settings
 from orderfleet.stack import paths, processes, roles
 
-README = paths.checkout() / "README.md"
-DOCUMENTS = [README, *sorted((paths.checkout() / "deploy" / "docs").rglob("*.md"))]
+DOCS = paths.checkout() / "deploy" / "docs"
+PAGE = DOCS / "settings.md"
+DOCUMENTS = [paths.checkout() / "README.md", *sorted(DOCS.rglob("*.md"))]
 OF_THE_STACK = {paths.CACHE_VARIABLE, paths.STATE_VARIABLE, API_URL}
 """Variables that no process of the product reads."""
 
@@ -26,9 +27,9 @@ def nothing_set(monkeypatch):
             monkeypatch.delenv(name, raising=False)
 
 
-def test_table_in_the_readme_is_fresh():
-    text = README.read_text()
-    assert write(text) == text, "renew it: .venv/bin/orderfleet settings --write README.md"
+def test_settings_page_shows_the_table_of_the_settings():
+    text = PAGE.read_text()
+    assert write(text) == text, "renew it: .venv/bin/orderfleet settings --write deploy/docs/settings.md"
 
 
 def test_every_setting_is_described():

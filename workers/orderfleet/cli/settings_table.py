@@ -16,7 +16,7 @@ from orderfleet.cli.configuration import variables
 from orderfleet.contracts.duration import format_duration
 from orderfleet.runtime.settings import Settings
 
-BEGIN: Final = "<!-- settings: begin; `orderfleet settings --write README.md` makes it anew -->"
+BEGIN: Final = "<!-- settings: begin; `orderfleet settings --write deploy/docs/settings.md` renews it -->"
 END: Final = "<!-- settings: end -->"
 
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@?#]*):[^@/?#]*(?=@)|((?:^|[?&])password=)[^&]*")
