@@ -1,4 +1,4 @@
-"""Runs a role and starts it anew when a file of its code changes; the entry point of the `dev` image.
+"""Runs a role and restarts it when a file of its code changes; the entry point of the `dev` image.
 
 Tilt copies changed files into the running container. It must never be in the product's image.
 """

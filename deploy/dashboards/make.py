@@ -17,7 +17,7 @@ PAGES = (ORDERS, RETRIES, WORKERS, OPERATOR)
 
 def generated() -> dict[str, str]:
     """The files by name."""
-    return {f"{told.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(page(told)) + "\n" for told in PAGES}
+    return {f"{each.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(page(each)) + "\n" for each in PAGES}
 
 
 if __name__ == "__main__":

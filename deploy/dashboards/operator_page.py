@@ -8,7 +8,7 @@ from queries import errors, per, quantiles, rate
 PAGE = Page(
     "orderfleet-operator-api",
     "Orderfleet: operator and API",
-    "Whether Orders in Kubernetes are kept up with, and how the API answers.",
+    "Whether the operator keeps up with Orders, and how the API answers.",
     [
         Row(
             "Operator",
@@ -22,14 +22,14 @@ PAGE = Page(
                 Panel(
                     "Reconciles by result",
                     "ops",
-                    "Looks at an Order, a second.",
+                    "Reconciliations per second.",
                     [Query(rate("orderfleet_operator_reconciles_total", "result"), "{{result}}")],
                     "OrderfleetOperatorStuck",
                 ),
                 Panel(
                     "Time per reconcile",
                     "s",
-                    "One look at an Order.",
+                    "One reconciliation of an Order.",
                     quantiles("orderfleet_operator_reconcile_duration_seconds"),
                 ),
                 Panel(
@@ -49,30 +49,30 @@ PAGE = Page(
                 Panel(
                     "API server calls",
                     "ops",
-                    "By verb and status, a second.",
+                    "By verb and status, per second.",
                     [Query(rate("orderfleet_operator_api_calls_total", "verb", "status"), "{{verb}} {{status}}")],
                 ),
                 Panel(
                     "Queue",
                     "short",
-                    "Orders that wait to be looked at, or are.",
+                    "Orders that wait to be reconciled, or are being reconciled.",
                     [Query("max(orderfleet_operator_queue_depth)", "Orders")],
                     "OrderfleetOperatorStuck",
                 ),
                 Panel(
                     "Change feed, seconds behind",
                     "s",
-                    "How long ago the operator had been told everything.",
+                    "Time since the operator had read every change.",
                     [Query("max(orderfleet_feed_lag_seconds)", "lag")],
                     "OrderfleetFeedBehind",
                 ),
                 Panel(
                     "Change feed, rows",
                     "short",
-                    "Changed orders that wait to be told, and those told a second.",
+                    "Changed orders that wait to be read, and those read per second.",
                     [
                         Query("max(orderfleet_feed_lag_rows)", "waiting"),
-                        Query(rate("orderfleet_feed_changes_total"), "told a second"),
+                        Query(rate("orderfleet_feed_changes_total"), "read per second"),
                     ],
                     "OrderfleetFeedBehind",
                 ),
@@ -84,7 +84,7 @@ PAGE = Page(
                 Panel(
                     "Requests by route",
                     "reqps",
-                    "Requests a second.",
+                    "Requests per second.",
                     [
                         Query(
                             rate("orderfleet_api_request_duration_seconds_count", "method", "route"),
@@ -95,14 +95,14 @@ PAGE = Page(
                 Panel(
                     "Errors",
                     "percentunit",
-                    "Share of the answers of the last hour that were 5xx. 0.1 % of a month's may.",
+                    "Share of the answers of the last hour that were 5xx. The budget of a month is 0.1 %.",
                     [Query(errors("1h"), "of all answers")],
                     "OrderfleetApiErrorBudgetBurns",
                 ),
                 Panel(
                     "Answers by status",
                     "reqps",
-                    "Answers a second.",
+                    "Answers per second.",
                     [Query(rate("orderfleet_api_request_duration_seconds_count", "status"), "{{status}}")],
                     "OrderfleetApiErrorBudgetBurns",
                 ),

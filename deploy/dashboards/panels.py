@@ -65,12 +65,12 @@ class Page:
     rows: Sequence[Row]
 
 
-def page(told: Page) -> Dashboard:
+def page(content: Page) -> Dashboard:
     """The dashboard as Grafana reads it."""
     made = (
-        dashboard.Dashboard(told.title)
-        .uid(told.uid)
-        .description(told.description)
+        dashboard.Dashboard(content.title)
+        .uid(content.uid)
+        .description(content.description)
         .tags(["orderfleet"])
         .refresh("30s")
         .time("now-3h", "now")
@@ -87,12 +87,12 @@ def page(told: Page) -> Dashboard:
             .expr(DEPLOYED)
         )
     )
-    asked = " ".join(query.expr for row in told.rows for panel in row.panels for query in panel.queries)
+    asked = " ".join(query.expr for row in content.rows for panel in row.panels for query in panel.queries)
     for name, (label, values) in VARIABLES.items():
         # One that changes nothing would mislead.
         if f"${name}" in asked:
             made = made.with_variable(_variable(name, label, values))
-    for row in told.rows:
+    for row in content.rows:
         made = made.with_row(dashboard.Row(row.title))
         for panel in row.panels:
             made = made.with_panel(_panel(panel))
@@ -112,9 +112,9 @@ def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
     )
 
 
-def _panel(told: Panel) -> stat.Panel | timeseries.Panel:
+def _panel(content: Panel) -> stat.Panel | timeseries.Panel:
     made: stat.Panel | timeseries.Panel
-    if told.number:
+    if content.number:
         made = stat.Panel().span(6).height(5).reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     else:
         made = (
@@ -132,12 +132,12 @@ def _panel(told: Panel) -> stat.Panel | timeseries.Panel:
             )
             .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
         )
-    made = made.title(told.title).description(told.description).unit(told.unit).datasource(SOURCE)
-    if told.runbook:
+    made = made.title(content.title).description(content.description).unit(content.unit).datasource(SOURCE)
+    if content.runbook:
         made = made.links(
-            [dashboard.DashboardLink("Runbook").url(f"${{runbooks}}/{told.runbook}.md").target_blank(True)]
+            [dashboard.DashboardLink("Runbook").url(f"${{runbooks}}/{content.runbook}.md").target_blank(True)]
         )
-    for letter, query in zip("ABCDEF", told.queries, strict=False):
+    for letter, query in zip("ABCDEF", content.queries, strict=False):
         asked = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend)
-        made = made.with_target(asked if told.number else asked.exemplar(True))
+        made = made.with_target(asked if content.number else asked.exemplar(True))
     return made

@@ -8,7 +8,7 @@ from queries import quantiles, rate
 PAGE = Page(
     "orderfleet-retries",
     "Orderfleet: retries and latency",
-    "How long each step takes, how often it is tried again, and why.",
+    "How long each step takes, how often it is retried, and why.",
     [
         Row(
             "Retries",
@@ -16,27 +16,27 @@ PAGE = Page(
                 Panel(
                     "Attempts by step",
                     "ops",
-                    "Attempts begun, a second.",
+                    "Attempts begun, per second.",
                     [Query(rate("orderfleet_step_attempts_total", "step", "kind"), "{{step}} {{kind}}")],
                 ),
                 Panel(
                     "Retries by step",
                     "ops",
-                    "Attempts beyond the first, a second.",
+                    "Attempts beyond the first, per second.",
                     [Query(rate("orderfleet_step_retries_total", "step"), "{{step}}")],
                     "OrderfleetStepFailing",
                 ),
                 Panel(
                     "Failures by kind of error",
                     "ops",
-                    "Attempts that raised, a second.",
+                    "Attempts that raised, per second.",
                     [Query(rate("orderfleet_step_failures_total", "step", "error"), "{{step}} {{error}}")],
                     "OrderfleetStepFailing",
                 ),
                 Panel(
-                    "Time-outs by step",
+                    "Timeouts by step",
                     "ops",
-                    "Attempts that their time-out overtook, a second.",
+                    "Attempts that ran into their timeout, per second.",
                     [Query(rate("orderfleet_step_timeouts_total", "step"), "{{step}}")],
                     "OrderfleetStepFailing",
                 ),
@@ -48,7 +48,7 @@ PAGE = Page(
                 Panel(
                     "Time per attempt",
                     "s",
-                    "By step, whatever came of it.",
+                    "By step, for every outcome.",
                     quantiles("orderfleet_step_duration_seconds", "step"),
                 ),
                 Panel(
@@ -60,7 +60,7 @@ PAGE = Page(
                 Panel(
                     "Calls by outcome",
                     "ops",
-                    "Calls to the payment provider and the carrier, a second.",
+                    "Calls to the payment provider and the carrier, per second.",
                     [
                         Query(
                             rate("orderfleet_provider_call_duration_seconds_count", "provider", "call", "outcome"),
@@ -71,13 +71,13 @@ PAGE = Page(
                 Panel(
                     "Statements",
                     "s",
-                    "Time per statement of the record, the wait for a connection included.",
+                    "Time per statement of the order store, including the wait for a connection.",
                     quantiles("orderfleet_database_operation_duration_seconds", "operation"),
                 ),
                 Panel(
                     "Statements by outcome",
                     "ops",
-                    "Statements, a second.",
+                    "Statements per second.",
                     [Query(rate("orderfleet_database_operation_duration_seconds_count", "outcome"), "{{outcome}}")],
                 ),
                 Panel(

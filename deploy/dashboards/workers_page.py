@@ -71,7 +71,7 @@ PAGE = Page(
                 Panel(
                     "Slots used",
                     "short",
-                    "Tasks that workers have in hand.",
+                    "Tasks that workers are running.",
                     [
                         Query(
                             f"sum by (task_queue, worker_type) (temporal_worker_task_slots_used{{{QUEUE}}})",
@@ -83,7 +83,7 @@ PAGE = Page(
                 Panel(
                     "Slots available",
                     "short",
-                    "Tasks that workers could take more.",
+                    "Further tasks that workers could run.",
                     [
                         Query(
                             f"sum by (task_queue, worker_type) (temporal_worker_task_slots_available{{{QUEUE}}})",
@@ -101,13 +101,13 @@ PAGE = Page(
                 Panel(
                     "Workflow task time",
                     "s",
-                    "Time a workflow task takes; the replay of an order that was not in the cache comes on top.",
+                    "Time a workflow task takes, without the replay of an order that was not in the cache.",
                     quantiles("temporal_workflow_task_execution_latency_seconds", "task_queue", where=QUEUE),
                 ),
                 Panel(
                     "Workflow tasks that fail",
                     "ops",
-                    "By type and reason, a second. A workflow whose task fails stands still.",
+                    "By type and reason, per second. A workflow whose task fails is blocked.",
                     [
                         Query(
                             rate(
@@ -125,7 +125,7 @@ PAGE = Page(
                 Panel(
                     "Workflows completed",
                     "ops",
-                    "By type, a second.",
+                    "By type, per second.",
                     [
                         Query(
                             rate("temporal_workflow_completed_total", "workflow_type", where=QUEUE),
@@ -136,7 +136,7 @@ PAGE = Page(
                 Panel(
                     "Calls to Temporal",
                     "ops",
-                    "By operation, a second.",
+                    "By operation, per second.",
                     [
                         Query(
                             rate("temporal_request_total", "operation", where='namespace=~"$namespace"'),
@@ -146,9 +146,9 @@ PAGE = Page(
                     "OrderfleetResourceExhausted",
                 ),
                 Panel(
-                    "Calls refused for a limit",
+                    "Calls rejected by a limit",
                     "ops",
-                    "By operation, a second, as the Temporal server counts them where its own metrics are scraped.",
+                    "By operation, per second, as the Temporal server counts them where its own metrics are scraped.",
                     [
                         Query(
                             rate("service_errors_resource_exhausted", "operation", where='namespace=~"$namespace"')
@@ -166,7 +166,7 @@ PAGE = Page(
                 Panel(
                     "CPU",
                     "percentunit",
-                    "Of one core, by process.",
+                    "Share of one core, by process.",
                     [
                         Query(
                             f"rate(process_cpu_seconds_total[$__rate_interval]) {VERSIONED}", "{{instance}} {{version}}"

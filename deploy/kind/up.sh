@@ -17,7 +17,7 @@ h() { helm --kube-context "$context" --namespace "$namespace" "$@"; }
 
 kind get clusters 2>/dev/null | grep -qx $cluster || kind create cluster --config kind-config.yaml
 
-# `localhost` inside a node isn't this machine: the node is told where the registry is.
+# `localhost` inside a node is not this machine: configure the address of the registry in the node.
 for node in $(kind get nodes --name $cluster); do
   folder="/etc/containerd/certs.d/localhost:$port"
   docker exec "$node" mkdir -p "$folder"

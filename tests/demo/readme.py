@@ -1,4 +1,4 @@
-"""The commands of the README: which are run by a test, and which are not and why."""
+"""The code blocks of documents, and the commands that no test runs, each with its reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 RUN = "sh run"
 NOT_RUN = {
     "make test": "it runs this test",
-    "make kind": "it needs docker and kind; tests/charts holds what it uses against the charts",
 }
 """Commands of blocks that no test runs, each with its reason."""
 
