@@ -7,7 +7,7 @@ ALONE  := $(MAKE) --no-print-directory
 SLOWER := chaos cluster observability
 # More workers than cores: many tests wait for a time-out or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
-# What fails is run once more, alone, and told as flaky if it passes then (decision 0036).
+# What fails is run once more, alone, and told as flaky if it passes then (deploy/docs/testing.md).
 AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 
 AUDIT  := deploy/tools/audit

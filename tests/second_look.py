@@ -1,7 +1,7 @@
 """Runs a suite, and those of its tests that failed once more, alone: `make test-all` calls it.
 
 A test that passes then is told as flaky, with what it said first: it is to be mended, and doesn't hold up
-a change that has nothing to do with it (decision 0036). `make test` and the chaos runs never look twice.
+a change that has nothing to do with it (deploy/docs/testing.md). `make test` and the chaos runs never look twice.
 """
 
 from __future__ import annotations

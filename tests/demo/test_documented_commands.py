@@ -42,7 +42,7 @@ def test_command_of_a_page_is_run_or_listed_as_not_run():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_documented_commands_in_their_order_succeed():
     # The README's last block stops the stack, so the other pages run before it.
     *started, stopped = run_blocks(README)
@@ -57,7 +57,7 @@ def test_documented_commands_in_their_order_succeed():
             env=environment,
             capture_output=True,
             text=True,
-            timeout=220,
+            timeout=340,
             check=False,
         )
     output = f"{result.stdout}\n{result.stderr}"

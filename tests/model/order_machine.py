@@ -1,7 +1,7 @@
 """The machine that hypothesis drives: one order, and everything that people, providers, the store and
 the clock do to it, in any order. `lifecycle_model` says what may come of it.
 
-What the time-skipping server can't do is left to `restless_machine` and a real server (decision 0028).
+What the time-skipping server can't do is left to `restless_machine` and a real server (deploy/docs/testing.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a real server does right and the time-skipping one wrong: why the model goes further on a real one (0028).
+"""What a real server does right and the time-skipping one wrong: why the model goes further on a real one (testing.md).
 
 If the time-skipping server of a later version no longer fails here, the model may go further on it.
 """
