@@ -95,7 +95,7 @@ PAGE = Page(
                 Panel(
                     "Errors",
                     "percentunit",
-                    "Share of the answers of the last hour that were 5xx. The budget of a month is 0.1 %.",
+                    "Share of the answers of the last hour that were 5xx. A month's budget is 0.1 %.",
                     [Query(errors("1h"), "of all answers")],
                     "OrderfleetApiErrorBudgetBurns",
                 ),

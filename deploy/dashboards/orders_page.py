@@ -83,7 +83,7 @@ PAGE = Page(
                 Panel(
                     "Failed or shipped late",
                     "percentunit",
-                    "Share of the orders that ended in the last hour, canceled ones left out. The budget of a month is 1 %.",
+                    "Share of the orders that ended in the last hour, without canceled ones. A month's budget is 1 %.",
                     [Query(late("1h"), "of those that ended")],
                     "OrderfleetShippingBudgetBurns",
                 ),

@@ -22,7 +22,7 @@ _OUTPUT: Final = Output.TABLE
 def settings(
     output: OutputOption = _OUTPUT,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the documentation of all settings.")] = False,
-    write: Annotated[Path | None, typer.Option(help="Renew the documentation in this file, such as deploy/docs/settings.md.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Renew the table in this file: deploy/docs/settings.md.")] = None,
 ) -> None:
     """Print every setting as a process started here would have it, without passwords."""
     from orderfleet.cli import settings_table  # noqa: PLC0415 - `--help` doesn't need the settings
