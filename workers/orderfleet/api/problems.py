@@ -218,8 +218,6 @@ def _path(location: tuple[str | int, ...]) -> str:
 
 
 def _message(problem: dict[str, Any]) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "is not a field here; /docs lists them"
     if problem["type"] == "model_attributes_type" and problem["loc"] == ("body",):
         return "has to be a JSON object; send it with Content-Type: application/json"
     return complaint(problem)

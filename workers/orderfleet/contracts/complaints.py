@@ -22,6 +22,10 @@ _PATTERNS: Final = {
 
 _SAID: Final = {
     "missing": "is missing; give it",
+    # A name that isn't known has a problem of its own (`contracts.strict`): this one is known, under another name.
+    "extra_forbidden": "says what another field says too; give one of them",
+    "bool_type": "is neither true nor false",
+    "int_parsing": "is not a whole number; write it as a number, such as 2",
     "time_delta_type": f"is not a duration; {_DURATION}",
     "time_delta_parsing": f"is not a duration; {_DURATION}",
     "decimal_type": "is not a decimal number; write it as text, such as 4.50",
