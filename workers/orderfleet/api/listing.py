@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orderfleet.api.answers import STATUS_EXAMPLE, example
 from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.intake import Unprocessable
 from orderfleet.api.problems import documented
 from orderfleet.api.services import Given
@@ -18,7 +19,7 @@ from orderfleet.contracts.listing import Moment, OrderFilter, Place
 from orderfleet.contracts.status import OrderStatus, Step
 from orderfleet.contracts.strict import StrictModel
 
-router = APIRouter(prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
+router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
 
 class Wanted(StrictModel):

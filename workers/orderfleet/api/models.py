@@ -76,7 +76,9 @@ class ReviewTerms(Body):
 class DeliveryTerms(Body):
     """Terms of the delivery; what is left out comes from the settings."""
 
-    confirm: StrictBool | None = Field(default=None, description="End the order only when the carrier confirms delivery.")
+    confirm: StrictBool | None = Field(
+        default=None, description="End the order only when the carrier confirms delivery."
+    )
     timeout: Bound | None = Field(default=None, description="How long to wait for the confirmation.")
 
 

@@ -45,7 +45,7 @@ def read_manifests(file: Path) -> list[NewOrder]:
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        documents = [document for document in yaml.load_all(text, Loader=_StrictLoader) if document is not None]  # noqa: S506 - it is a safe one
+        documents = [document for document in yaml.load_all(text, Loader=_StrictLoader) if document is not None]
     except (OSError, UnicodeDecodeError) as error:
         raise Wrong(f"can't read {file}: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:

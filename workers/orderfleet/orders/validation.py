@@ -29,7 +29,12 @@ def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
     """
     if order.policy.require_prices is not None:
         require_prices = order.policy.require_prices
-    return [*_of_items(order, require_prices=require_prices), *of_address(order.address), *_of_currency(order.currency), *_of_size(order)]
+    return [
+        *_of_items(order, require_prices=require_prices),
+        *of_address(order.address),
+        *_of_currency(order.currency),
+        *_of_size(order),
+    ]
 
 
 def of_address(address: Address) -> list[str]:
