@@ -84,6 +84,25 @@ def test_everything_wrong_is_told_at_once():
     ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "required"),
+    [
+        ({}, True),
+        ({"sample_orders": True}, False),
+        ({"sample_orders": True, "require_prices": True}, True),
+        ({"require_prices": False}, False),
+    ],
+)
+def test_price_is_required_unless_samples_are_on_or_the_setting_says_otherwise(settings, required):
+    given = Settings(**settings)
+    assert given.order_policy().require_prices is required
+    if required:
+        with pytest.raises(Unprocessable, match=r"items\[0\].price: is missing"):
+            made(given, items=[{"sku": "widget", "qty": 2}])
+    else:
+        assert made(given, items=[{"sku": "widget", "qty": 2}]).amount == 2
+
+
 def test_missing_fields_are_named_once_each():
     with pytest.raises(Unprocessable) as caught:
         to_input(NewOrder(), "ord-1", Settings())

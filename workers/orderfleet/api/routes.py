@@ -12,7 +12,7 @@ from orderfleet.api.auth.access import Role, needs
 from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.intake import order_id_for, to_input
 from orderfleet.api.models import NewOrder, OrderTerms, StartOrder
-from orderfleet.api.parameters import IdempotencyKey, IdOfOrder
+from orderfleet.api.parameters import IdempotencyKey, IdOfOrder, NewOrderId
 from orderfleet.api.problems import documented
 from orderfleet.api.services import Given, Services
 from orderfleet.client import SourcedStatus, StartOutcome
@@ -63,7 +63,7 @@ async def create(
     dependencies=_OPERATE,
 )
 async def start(
-    order_id: IdOfOrder,
+    order_id: NewOrderId,
     services: Given,
     response: Response,
     request: Request,
