@@ -61,7 +61,7 @@ async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(sh
             code, out, err = await order(shop, "approve", named)
             assert (code, err) == (0, ""), named
             assert out.startswith(f"order {name}: approved"), named
-    code, _, err = await order(shop, "approve", "order-nobody")
+    code, _, err = await order(shop, "approve", "order-unknown")
     assert code == 1
     assert "not found" in err
 

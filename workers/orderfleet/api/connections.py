@@ -1,7 +1,7 @@
 """Bounds of connections below ASGI: how many there are, and how long a request's head may take to arrive.
 
 `server` gives the protocol to uvicorn, which bounds neither: its `limit_concurrency` answers 503 to requests while
-it goes on accepting connections, and a client that sends half a head keeps its connection for ever.
+it still accepts connections, and a client that sends half a head keeps its connection for ever.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class _BoundedProtocol(H11Protocol):
         self._end(HEAD_TIMEOUT, detail)
 
     def _end(self, kind: Kind, detail: str) -> None:
-        """Close the connection; the client is told why unless an answer went before in this exchange."""
+        """Close the connection, with an answer that says why unless one went before in this exchange."""
         if self.transport.is_closing():
             return
         if self.conn.our_state is h11.IDLE:

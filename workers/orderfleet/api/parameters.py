@@ -12,7 +12,7 @@ from orderfleet.api.services import Given
 from orderfleet.contracts.base import ORDER_NAME, WORKFLOW_ID, OrderId
 from orderfleet.contracts.names import may_be_workflow_id
 
-NewOrderId = Annotated[OrderId, Path(description="The order's id; used once, ever.", examples=["ord-1"])]
+NewOrderId = Annotated[OrderId, Path(description="The order's id; an id is used only once.", examples=["ord-1"])]
 """In the path of a start, where it is never read as a workflow's id."""
 
 _NAME: Final = "The order's id, or its workflow's: `order-` and the order id. An order id is looked for first."

@@ -45,7 +45,7 @@ class StrictModel(BaseModel):
 
 
 def read_json(body: bytes) -> Any:
-    """Parse JSON of somebody else's.
+    """Parse JSON that a client sent.
 
     Raises:
         JSONDecodeError: it is not JSON.

@@ -33,7 +33,7 @@ from orderfleet.steps.bounds import AttemptClock, attempt_of
 
 
 class OrderActivities:
-    """The activities, over the record and the payment provider.
+    """The activities, over the order store and the payment provider.
 
     Args:
         store: the order store.

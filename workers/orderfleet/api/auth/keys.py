@@ -1,6 +1,6 @@
 """The public keys of an identity provider (JWKS, RFC 7517), fetched when needed and kept. `jwt` asks.
 
-While the provider is away, or answers what is no set of keys, the keys it gave before stay good.
+While the provider is unavailable, or answers with something else, the keys of its last good answer stay valid.
 
 PyJWT reads a key; the fetch is ours, because PyJWT's `PyJWKClient` blocks the event loop, follows redirects and
 reads answers of any length, and joserfc and Authlib fetch nothing.
@@ -37,7 +37,7 @@ _PART: Final = 0.5
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
 ALGORITHMS: Final = frozenset({*_RSA, *_OF_CURVE.values()})
-"""Asymmetric only: with the others, whoever can check a token can make one."""
+"""Asymmetric only: a symmetric key that checks tokens makes them too."""
 
 
 class _Key(NamedTuple):
@@ -168,6 +168,6 @@ def _algorithms(entry: Mapping[str, Any]) -> frozenset[str]:
         case "EC" | "OKP" if of_curve is not None:
             possible = frozenset({of_curve})
         case _:
-            # A symmetric key in there is no public key: whoever can read it could sign.
+            # A symmetric key is no public key: every reader of the document could sign with it.
             return frozenset()
     return possible & {entry["alg"]} if isinstance(entry.get("alg"), str) else possible
