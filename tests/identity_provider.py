@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import jwt
@@ -21,6 +21,10 @@ class IdentityProvider:
     def __init__(self) -> None:
         self.keys = {"one": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
         self.fetched = 0
+        self.more: dict[str, dict[str, object]] = {}
+        """Members of a key's JWK beside those it has, by the key's name."""
+        self.answer: Callable[[], Awaitable[web.Response]] | None = None
+        """What is answered in place of the keys."""
         self.away = False
 
     @property
@@ -31,12 +35,14 @@ class IdentityProvider:
         self.fetched += 1
         if self.away:
             raise web.HTTPServiceUnavailable
+        if self.answer is not None:
+            return await self.answer()
         keys = [self._public(name, key) for name, key in self.keys.items()]
         return web.json_response({"keys": [*keys, {"kty": "oct", "kid": "shared", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}]})
 
     def _public(self, name, key):
         algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
-        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name}
+        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name, **self.more.get(name, {})}
 
     def token(self, key: str = "one", *, algorithm: str = "RS256", headers=None, without=(), **claims) -> str:
         whole = {

@@ -23,9 +23,11 @@ ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701
 class WorkerProcess:
     """One `orderfleet worker` process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: Path) -> None:
         self.process = process
         self.port = port
+        """The API's own port; of other roles the health port."""
+        self.health_port = health_port
         self.log = log
 
     def get(self, path: str) -> tuple[int, str]:
@@ -87,17 +89,24 @@ class WorkerFleet:
     ) -> AsyncIterator[WorkerProcess]:
         self._count += 1
         port = port or ports.choose(0)
+        health_port = port if listens == "ORDERFLEET_HEALTH_PORT" else ports.choose(0)
         log = self._folder / f"{'-'.join(command)}-{self._count}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "orderfleet", *command),
-                env={**os.environ, **self._environment, **environment, listens: str(port)},
+                env={
+                    **os.environ,
+                    **self._environment,
+                    **environment,
+                    "ORDERFLEET_HEALTH_PORT": str(health_port),
+                    listens: str(port),
+                },
                 stdout=output,
                 stderr=output,
             )
         try:
-            yield WorkerProcess(process, port, log)
+            yield WorkerProcess(process, port, health_port, log)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)

@@ -153,3 +153,20 @@ def test_notes_say_how_to_reach_the_codec_server(helm):
 def test_none_of_it_is_there_until_it_is_wanted(helm):
     names = {each["metadata"]["name"] for each in helm.template("orderfleet")}
     assert not [name for name in names if name.endswith(("-codec", "-prune"))]
+
+
+def test_the_api_shows_its_metrics_on_the_health_port_alone(everything):
+    (container,) = pod(everything, "Deployment api")["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert ports == {"api": Settings().api_port, "http": Settings().health_port}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "http"
+    by = {each["kind"]: each.get("spec") for each in everything if each["metadata"]["name"] == "shop-orderfleet-api"}
+    (service,) = by["Service"]["ports"]
+    assert service["targetPort"] == "api"
+    (path,) = by["Ingress"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"]["port"] == {"name": service["name"]}
+    assert by["HTTPRoute"]["rules"][0]["backendRefs"][0]["port"] == service["port"]
+    assert [each["port"] for each in by["NetworkPolicy"]["ingress"][0]["ports"]] == ["api"]
+    (monitor,) = [each["spec"] for each in everything if each["kind"] == "PodMonitor"]
+    assert "api" not in [each["port"] for each in monitor["podMetricsEndpoints"]]

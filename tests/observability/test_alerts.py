@@ -117,7 +117,9 @@ async def test_faults_are_told_until_they_are_mended(
         operator, api = await fleet.operator(), await fleet.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
         for process in (operator, api):
             await process.answers("/readyz", 200)
-        prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port, api.port]}, hurried(task_queues))
+        prometheus = scraping(
+            {"sdk": [sdk], "orderfleet": [health, operator.port, api.health_port]}, hurried(task_queues)
+        )
         await until(lambda: asyncio.to_thread(prometheus.ready), bool, PATIENCE)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
         scene = Scene(prometheus, client, task_queues, policy)

@@ -94,7 +94,7 @@ async def test_no_panel_is_empty_and_no_metric_unseen(
             await process.answers("/readyz", 200)
         prometheus: Prometheus = scraping(
             {
-                "orderfleet": [process.port for process in (*workers, operator, api)],
+                "orderfleet": [process.health_port for process in (*workers, operator, api)],
                 "temporal-sdk": [int(port) for port in sdk.values()],
             }
         )

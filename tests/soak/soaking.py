@@ -16,7 +16,7 @@ from storm import environment
 from stormy_stack import StormyStack, stormy_stack
 
 from orderfleet.stack import ports
-from orderfleet.stack.roles import ROLES, SDK_METRICS_PORT
+from orderfleet.stack.roles import HEALTH_PORT, ROLES, SDK_METRICS_PORT
 
 Say = Callable[[str], None]
 _TELL = 60.0
@@ -90,8 +90,9 @@ async def _read(stack: StormyStack, crowd: Shoppers, soaked: Soaked, coming: asy
 
 
 def _measured(stack: StormyStack, name: str) -> gauges.Measured:
-    role = next(role for role in ROLES if role.name == name)
     running = stack.running(name)
     sdk = running.ports.get(SDK_METRICS_PORT)
     sdk_metrics = f"http://{ports.HOST}:{sdk}/metrics" if sdk else None
-    return gauges.Measured(running.process, _SHOWN[name], f"{role.url(running.ports)}/metrics", sdk_metrics)
+    return gauges.Measured(
+        running.process, _SHOWN[name], f"http://{ports.HOST}:{running.ports[HEALTH_PORT]}/metrics", sdk_metrics
+    )

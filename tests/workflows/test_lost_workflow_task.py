@@ -35,7 +35,7 @@ async def test_the_story_told_last_is_the_one_that_stands(
             "OrderWorkflow",
             {
                 "order_id": "lost-1",
-                "items": [{"sku": "widget", "qty": 1}],
+                "items": [{"sku": "widget", "qty": 1, "price": "1.00"}],
                 "address": {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
                 "review": Review(mode=ReviewMode.AUTO),
             },

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from fleet import Fleet, fails, fleet
+from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, fleet
 from temporalio.client import Client, WorkflowFailureError
 
+from orderfleet.client import OrderRefused
+from orderfleet.contracts import names
 from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
 from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.shipping import DispatchFailed, ShipmentAnswer, ShipmentCancel
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.contracts.words import LONGEST
 from orderfleet.runtime.converter import DATA_CONVERTER
@@ -57,3 +60,41 @@ async def test_a_carrier_without_end_fails_the_shipment(own: Fleet) -> None:
     assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [LONGEST] * 2
     for workflow_id in ("order-o-long-carrier", *(shipment.id for shipment in status.shipments)):
         assert await length_of_history(own, workflow_id) < 200_000
+
+
+async def test_forged_reasons_of_a_shipment_are_cut(running: Fleet) -> None:
+    """Any client of Temporal may send the signals that a shipment sends."""
+    reason = "x" * 1_000_000
+    gate = Gate()
+    running.carrier.booking.before.append(gate)
+    handle = await running.start(running.order("o-forged", review=AUTO))
+    await gate.reached.wait()
+    failed = DispatchFailed(shipment_id="shipping-o-forged-1", reason=reason)
+    await handle.signal(names.DISPATCH_FAILED, failed)
+    status = await eventually(lambda: running.client.status("o-forged"), lambda found: found.dispatch_failed_reason)
+    assert len(status.dispatch_failed_reason or "") == LONGEST
+    assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [LONGEST]
+
+    # Forged before the question: the order finds it there, and waits for no other.
+    answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, taken=False, reason=reason)
+    await handle.signal(names.SHIPMENT_ANSWER, answer)
+    with pytest.raises(OrderRefused) as refused:
+        await running.client.update_address("o-forged", ELSEWHERE)
+    assert len(str(refused.value)) == LONGEST
+    gate.opened.set()
+    await handle.result()
+    assert max(len(str(event.detail)) for event in await running.events("o-forged")) < LONGEST + 200
+
+
+async def test_forged_reason_of_a_cancel_to_a_shipment_is_cut(running: Fleet) -> None:
+    gate = Gate()
+    running.carrier.booking.before.append(gate)
+    running.carrier.held_back.add("ship-o-forged-cancel")
+    handle = await running.start(running.order("o-forged-cancel", review=AUTO))
+    await gate.reached.wait()
+    shipment = running.temporal.get_workflow_handle("shipping-o-forged-cancel-1")
+    await shipment.signal(names.CANCEL_SHIPMENT, ShipmentCancel(request=1, reason="x" * 1_000_000))
+    gate.opened.set()
+    status = await handle.result()
+    assert status.step is Step.CANCELED
+    assert len(status.cancel_reason or "") == LONGEST

@@ -15,7 +15,7 @@ AUTO = Review(mode=ReviewMode.AUTO)
 
 
 async def test_a_wrong_order_fails_at_once_and_names_the_field(running: Fleet) -> None:
-    handle = await running.start(running.order("w-1", review=AUTO, items=(Item(sku="a", qty=0),)))
+    handle = await running.start(running.order("w-1", review=AUTO, items=(Item(sku="a", qty=0, price="1.00"),)))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert "items[0].qty: 0 is below 1" in str(failure.value.cause)
@@ -46,6 +46,19 @@ async def test_unreadable_input_fails_and_names_the_field(running: Fleet, given:
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert field in str(failure.value.cause)
+
+
+async def test_raw_start_with_a_misspelt_price_fails_and_charges_nothing(running: Fleet) -> None:
+    given = running.order("w-5", review=AUTO).model_dump(mode="json")
+    given["items"] = [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]
+    del given["policy"]
+    handle = await running.temporal.start_workflow(
+        "OrderWorkflow", given, id="order-w-5", task_queue=running.settings.orders_task_queue
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "items[0].price: is missing" in str(failure.value.cause)
+    assert not running.provider.charges
 
 
 async def test_an_order_id_is_used_once_ever(running: Fleet) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from orderfleet.contracts.errors import WrongSetting
+from orderfleet.contracts.words import error_message
 from orderfleet.ports import Carrier, PaymentProvider
 from orderfleet.runtime.settings import Environment, Settings
 from orderfleet.runtime.settings.base import variable
@@ -125,7 +126,7 @@ def _registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | Non
     try:
         factory = found[0].load()
     except Exception as error:  # a user's module may raise anything as it is imported
-        raise BadAdapter(f"{name!r} of {_source(found[0])} can't be imported: {error!r}") from error
+        raise BadAdapter(f"{name!r} of {_source(found[0])} can't be imported: {error_message(error)}") from error
     if not callable(factory):
         raise BadAdapter(f"{name!r} of {_source(found[0])} is {found[0].value}, which is no function")
     return factory  # type: ignore[no-any-return]

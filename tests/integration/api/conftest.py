@@ -87,6 +87,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         listening: bool = False,
         patience: timedelta = UNHURRIED,
         access: Access = OPEN,
+        heartbeat_seconds: float = 0.2,
         **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
         given = Settings(
@@ -102,7 +103,16 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             carrier = CarrierDesk(client, desk, patience=patience)
             fanout = Fanout(Feed(database))
             app = create_app(
-                Services(given, desk, carrier, Readiness({}), fanout, access, patience=patience, heartbeat_seconds=0.2)
+                Services(
+                    given,
+                    desk,
+                    carrier,
+                    Readiness({}),
+                    fanout,
+                    access,
+                    patience=patience,
+                    heartbeat_seconds=heartbeat_seconds,
+                )
             )
             try:
                 if listening:

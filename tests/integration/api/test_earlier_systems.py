@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from streams import watching
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
@@ -36,7 +37,7 @@ async def test_start_with_a_payment_id_and_what_else_there_is(api, running, orde
         (None, ["items", "address"]),
         ({"payment_id": "pay-1"}, ["items", "address"]),
         ({"payment_id": "pay-1", "address": ADDRESS}, ["items"]),
-        ({"payment_id": "pay-1", "items": ITEMS}, ["address"]),
+        ({"payment_id": "pay-1", "items": ITEMS}, ["address", "items[0].price"]),
     ],
 )
 async def test_start_without_samples_names_what_is_missing(api, order_id, body, missing):
@@ -44,6 +45,18 @@ async def test_start_without_samples_names_what_is_missing(api, order_id, body, 
         answer = await caller.post(f"/orders/{order_id}/start", json=body)
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == missing
+
+
+async def test_bodies_of_earlier_systems_are_taken_without_a_price_where_samples_are_on(api, order_id):
+    flat = {"customer_name": "Ada", "customer_email": "ada@example.com", "shipping_address": ELSEWHERE_LINE1}
+    async with api(**SAMPLES) as caller:
+        whole = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, **flat})
+        assert whole.status_code == 201, whole.text
+        assert whole.json()["payment_id"] == f"pay-{order_id}"
+        strict = {**SAMPLES, "require_prices": True}
+    async with api(**strict) as caller:
+        refused = await caller.post("/orders", json={"items": ITEMS, **flat})
+    assert [error["field"] for error in refused.json()["errors"]] == ["items[0].price"]
 
 
 async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, new_order, until):
@@ -63,6 +76,44 @@ async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, ne
     told = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
     assert told <= status.keys()
     assert status["address"] == ELSEWHERE
+
+
+async def test_every_route_of_an_order_takes_its_workflow_id(api, running, order_id, new_order, until):
+    name = f"order-{order_id}"
+    async with api(listening=True) as caller:
+        await new_order(caller, order_id)
+        await until(caller, order_id, "manual_review")
+        for path in ("", "/status", "/events"):
+            answer = await caller.get(f"/orders/{name}{path}")
+            assert (answer.status_code, answer.json()["order_id"]) == (200, order_id), path
+        async with watching(caller, name) as stream:
+            assert (await stream.next())[1]["order_id"] == order_id
+        shipment = await caller.post(
+            f"/orders/{name}/shipments/shipping-{order_id}-1/updates", json={"status": "booked"}
+        )
+        assert shipment.json()["type"].endswith("shipment-not-found"), shipment.text
+        for path in ("signals/update-address", "signals/address", "signals/approve"):
+            body = {} if path.endswith("approve") else {"json": ELSEWHERE}
+            answer = await caller.post(f"/orders/{name}/{path}", **body)
+            assert (answer.status_code, answer.json()["order_id"]) == (200, order_id), answer.text
+        await until(caller, order_id, "shipped")
+        for path in ("cancel", "signals/cancel", "signals/cancel-payment"):
+            answer = await caller.post(f"/orders/{name}/{path}")
+            assert answer.status_code == 409, answer.text
+            assert f"order '{order_id}'" in answer.json()["detail"]
+
+
+async def test_order_whose_id_begins_like_a_workflow_id_is_reached_by_it(api, running, order_id, new_order, until):
+    own = f"order-{order_id}"
+    async with api() as caller:
+        await new_order(caller, order_id)
+        made = await new_order(caller, own)
+        assert (made.json()["order_id"], made.json()["workflow_id"]) == (own, f"order-{own}")
+        await until(caller, own, "manual_review")
+        canceled = await caller.post(f"/orders/{own}/cancel")
+        assert canceled.json()["order_id"] == own
+        assert (await until(caller, f"order-{own}", "canceled"))["order_id"] == own
+        assert (await until(caller, order_id, "manual_review"))["order_id"] == order_id
 
 
 @pytest.mark.parametrize(

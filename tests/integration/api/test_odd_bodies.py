@@ -14,6 +14,11 @@ TEA = ('"tea"', "1", "1")
     [
         ("[" * 100_000, 400),
         ('{"items": ' * 20_000, 400),
+        ("[" * 950 + "]" * 950, 400),
+        ('{"items": [' + "[" * 950 + "]" * 950 + "]}", 400),
+        ('{"a": ' * 950 + "1" + "}" * 950, 400),
+        ('{"order_id": "a", "order_id": "b"}', 400),
+        ('{"items": [{"sku": "a", "qty": 1, "qty": 2}]}', 400),
         ("1" * 10_000, 400),
         (b"\xff\xfe", 400),
         ("null", 422),
@@ -41,6 +46,7 @@ async def test_odd_body_is_refused_or_taken(api, body, status):
         answer = await caller.post("/orders", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status, answer.text
     if status >= 400:
+        assert answer.json()["type"] == f"urn:orderfleet:problem:{'malformed' if status == 400 else 'invalid'}"
         assert answer.headers["content-type"] == "application/problem+json"
 
 

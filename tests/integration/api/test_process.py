@@ -27,7 +27,16 @@ async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess
     given = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
     found = await asyncio.create_subprocess_exec(
         *PROGRAM,
-        env={name: value for name, value in {**given, "ORDERFLEET_API_AUTH": "none", **environment}.items() if value},
+        env={
+            name: value
+            for name, value in {
+                **given,
+                "ORDERFLEET_API_AUTH": "none",
+                "ORDERFLEET_HEALTH_PORT": "0",
+                **environment,
+            }.items()
+            if value
+        },
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -39,10 +48,11 @@ async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess
         await found.communicate()
 
 
-async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, postgres_url):
-    port = ports.choose(0)
-    url = f"http://127.0.0.1:{port}"
+async def test_ready_serves_metrics_on_the_health_port_alone_and_drains_on_sigterm(temporal_address, postgres_url):
+    port, health_port = ports.choose(0), ports.choose(0)
+    url, health_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}"
     settings = {
+        "ORDERFLEET_HEALTH_PORT": str(health_port),
         "ORDERFLEET_API_HOST": "127.0.0.1",
         "ORDERFLEET_API_PORT": str(port),
         "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
@@ -51,8 +61,9 @@ async def test_ready_serves_metrics_and_drains_on_sigterm(temporal_address, post
     async with process(**settings) as api, httpx.AsyncClient(base_url=url) as caller:
         await eventually(lambda: _status(caller, "/readyz"), lambda status: status == 200)
         assert (await caller.get("/healthz")).text == "ok\n"
-        metrics = await caller.get("/metrics")
-        assert "process_cpu_seconds_total" in metrics.text
+        assert (await caller.get("/metrics")).status_code == 404
+        assert "process_cpu_seconds_total" in (await caller.get(f"{health_url}/metrics")).text
+        assert (await caller.get(f"{health_url}/readyz")).text == "ready\n"
         assert "orderfleet" in (await caller.get("/openapi.json")).text.lower()
         await caller.get("/orders/no-such-order", headers={"X-Request-ID": "asked-by-a-test"})
         api.send_signal(signal.SIGTERM)
@@ -79,7 +90,7 @@ async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, pos
         await eventually(lambda: _status(caller, "/readyz"), lambda status: status == 200)
         async with caller.stream("GET", "/orders/ord-1/watch") as answer:
             lines = answer.aiter_lines()
-            assert (await anext(lines)).startswith("id: ")
+            assert await anext(lines) == "event: status"
             api.send_signal(signal.SIGTERM)
             rest = [line async for line in lines]
         assert "event: end" not in rest

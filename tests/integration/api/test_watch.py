@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import asyncpg
 import httpx
 import pytest
+from fleet import eventually
 from streams import Stream, watching
 
+from identity_provider import AUDIENCE, ISSUER, identity_provider
+from orderfleet.api.auth import jwt as by_jwt
+from orderfleet.api.auth.access import Access
+from orderfleet.api.auth.jwt import Jwts
+from orderfleet.api.auth.keys import Keys
+from orderfleet.api.auth.roles import ClaimedRoles
+from orderfleet.api.auth.tokens import TokensFile
 from orderfleet.api.fanout import Fanout
 from orderfleet.contracts.status import Step
 from orderfleet.store import Database, OrderRecord
@@ -126,6 +137,76 @@ async def test_a_watcher_that_goes_away_leaves_nothing_behind(api, record, monke
         async with watching(caller, "ord-1") as stream:
             await stream.next()
         await asyncio.wait_for(gone.wait(), 60)
+
+
+TOKENS = {name: f"{name}-token-of-the-tests" for name in ("ada", "bob")}
+
+
+def tokens_file(path, *names):
+    path.write_text(json.dumps([{"name": name, "role": "read", "token": TOKENS[name]} for name in names]))
+    return path
+
+
+def authorized(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("change", [None, Step.CHARGE])
+async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, change):
+    await receive(record)
+    file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
+    async with api(listening=True, access=Access(TokensFile(file))) as caller:
+        async with (
+            watching(caller, "ord-1", **authorized(TOKENS["ada"])) as revoked,
+            watching(caller, "ord-1", **authorized(TOKENS["bob"])) as kept,
+        ):
+            await revoked.next()
+            await kept.next()
+            tokens_file(file, "bob")
+            if change is not None:
+                await record.record("ord-1", progress(2, change))
+            assert await revoked.closed()
+            await record.record("ord-1", progress(3, Step.SHIPPING))
+            assert await kept.until("shipping")
+        assert (await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))).status_code == 401
+
+
+async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
+    monkeypatch.setattr(by_jwt, "LEEWAY_SECONDS", 0)
+    await receive(record)
+    async with identity_provider() as provider:
+        known = Jwts(Keys(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
+        async with api(listening=True, access=Access(known), heartbeat_seconds=3600) as caller:
+            expires_at = int(time.time()) + 3
+            async with watching(caller, "ord-1", **authorized(provider.token(exp=expires_at))) as stream:
+                await stream.next()
+                assert await stream.closed()
+    assert expires_at <= time.time() < expires_at + 30
+
+
+async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, record, tmp_path):
+    await receive(record)
+    file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
+    async with api(listening=True, access=Access(TokensFile(file)), api_streams_per_caller=2) as caller:
+        async with AsyncExitStack() as stack:
+            for _ in range(2):
+                await stack.enter_async_context(watching(caller, "ord-1", **authorized(TOKENS["ada"])))
+            refused = await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))
+            assert refused.status_code == 429
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["retry-after"]
+            assert refused.json()["type"] == "urn:orderfleet:problem:too-many-streams"
+            async with watching(caller, "ord-1", **authorized(TOKENS["bob"])) as other:
+                await other.next()
+
+        async def status() -> int:
+            async with caller.stream("GET", "/orders/ord-1/watch", headers=authorized(TOKENS["ada"])) as answer:
+                return answer.status_code
+
+        await eventually(status, lambda found: found == 200)
+        for _ in range(5):
+            unknown = await caller.get("/orders/unknown/watch", headers=authorized(TOKENS["ada"]))
+            assert unknown.status_code == 404, "a stream that was refused still counts"
 
 
 async def test_an_unknown_order_can_not_be_watched(api, order_id):

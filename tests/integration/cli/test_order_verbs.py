@@ -37,6 +37,28 @@ async def test_an_order_from_its_start_to_its_end(orderfleet, running, order_id)
     assert yaml.safe_load((await orderfleet("order", "status", order_id, "-o", "yaml")).out)["step"] == "shipped"
 
 
+async def test_every_verb_takes_the_orders_workflow_id(orderfleet, running, order_id):
+    name = f"order-{order_id}"
+    assert (await orderfleet("order", "start", order_id)).code == 0
+    await reviewed(running, order_id)
+    for verb in ("status", "query", "describe"):
+        found = await orderfleet("order", verb, name, "-o", "json")
+        assert (found.code, found.document["order_id"]) == (0, order_id), found.err
+    history = await orderfleet("order", "history", name, "-o", "json")
+    assert {line["workflow_id"] for line in history.document} == {name}
+    assert (await orderfleet("order", "events", name)).code == 0
+    moved = await orderfleet("order", "update-address", name, "--street", "2 Side St")
+    assert (moved.code, moved.out) == (0, f"order {order_id} is going to the new address\n")
+    watching = asyncio.create_task(orderfleet("order", "watch", name))
+    sent = await orderfleet("order", "signal", name, "approve", "-o", "json")
+    assert (sent.code, sent.document["order_id"]) == (0, order_id), sent.err
+    assert (await watching).code == 0
+    for verb in ("approve", "cancel"):
+        late = await orderfleet("order", verb, name)
+        assert late.code == 4
+        assert f"order '{order_id}' has ended" in late.err
+
+
 async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
     await orderfleet("order", "start", order_id)
     await reviewed(running, order_id)

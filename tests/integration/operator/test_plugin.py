@@ -49,6 +49,23 @@ async def test_address_and_approval_then_watch_and_events(shop, workers):
     assert "Shipped" in out
 
 
+async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(shop, workers):
+    plain, other = shop.name(), shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(plain))
+        await shop.apply(manifest(other, orderId=f"own-{other}"))
+        await shop.apply(manifest(f"order-{other}"))
+        for name in (plain, other, f"order-{other}"):
+            await shop.until(name, lambda order: step(order) == "manual_review")
+        for named, name in ((f"order-{plain}", plain), (f"order-own-{other}", other), (f"order-{other}",) * 2):
+            code, out, err = await order(shop, "approve", named)
+            assert (code, err) == (0, ""), named
+            assert out.startswith(f"order {name}: approved"), named
+    code, _, err = await order(shop, "approve", "order-unknown")
+    assert code == 1
+    assert "not found" in err
+
+
 async def test_a_refusal_says_why(shop, workers):
     gate = Gate()
     workers.carrier.booking.after.append(gate)

@@ -77,12 +77,28 @@ def create(cluster, name="order", **spec):
         ({"cancelReason": "x"}, "spec.cancelReason", "needs cancel set to true as well"),
         ({"deletionPolicy": "Keep"}, "spec.deletionPolicy", 'supported values: "Cancel", "Orphan"'),
         ({"colour": "blue"}, "spec.colour", "unknown field"),
+        (
+            {"items": [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]},
+            "spec.items[0].unit_price",
+            "unknown field",
+        ),
+        ({"address": {**ADDRESS, "postcode": "1"}}, "spec.address.postcode", "unknown field"),
+        ({"review": {"tiemout": "1h"}}, "spec.review.tiemout", "unknown field"),
     ],
 )
 def test_garbage_is_refused(cluster, spec, field, advice):
     complaint = create(cluster, **spec)
     assert field in complaint
     assert advice in complaint
+
+
+def test_apply_refuses_a_misspelt_field_and_a_key_given_twice(cluster):
+    misspelt = json.dumps(manifest("misspelt", items=[{"sku": "tv", "qty": 1, "unit_price": "499.00"}]))
+    complaint = cluster.refused("apply", "-f", "-", input=misspelt)
+    assert 'unknown field "spec.items[0].unit_price"' in complaint
+    twice = json.dumps(manifest("twice", items=[{"sku": "tv", "qty": 1, "price": "1"}]))
+    complaint = cluster.refused("apply", "-f", "-", input=twice.replace('"qty": 1', '"qty": 1, "qty": 2'))
+    assert "qty" in complaint
 
 
 def test_name_that_is_too_long_for_an_order_id_needs_one(cluster):

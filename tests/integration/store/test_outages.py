@@ -28,7 +28,7 @@ async def test_nothing_connects_before_it_is_asked() -> None:
 
 async def test_a_server_that_is_away_is_an_outage() -> None:
     async with opened(NOWHERE) as database:
-        with pytest.raises(StoreUnavailable, match="Postgres did not answer: ConnectionRefusedError"):
+        with pytest.raises(StoreUnavailable, match=r"Postgres did not answer: .*ConnectionRefusedError"):
             await OrderReads(database).order("ord-1")
 
 
@@ -149,7 +149,7 @@ async def test_a_database_without_the_migrations_is_waited_for(empty_postgres_ur
 
 async def test_a_database_that_does_not_exist_is_an_outage(postgres_url: str) -> None:
     async with opened(postgres_url + "-no") as database:
-        with pytest.raises(StoreUnavailable, match="Postgres refused: InvalidCatalogNameError"):
+        with pytest.raises(StoreUnavailable, match=r"Postgres refused: .*InvalidCatalogNameError"):
             await OrderReads(database).order("ord-1")
 
 

@@ -56,7 +56,7 @@ async def test_exemplars_of_a_real_scrape_are_traces_that_were_sent(fleet: Worke
 
     # The end of the order is the last to be counted.
     told = await until(of_worker, lambda found: set(found) >= OF_WORKERS, 60)
-    asked = await asyncio.to_thread(exemplars, api.port)
+    asked = await asyncio.to_thread(exemplars, api.health_port)
     assert set(asked) >= OF_API
     (trace,) = told["orderfleet_order_duration_seconds_bucket"]
     for name in OF_WORKERS:

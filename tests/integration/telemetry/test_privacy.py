@@ -95,7 +95,7 @@ async def test_no_log_metric_span_or_event_shows_a_customer_or_a_secret(
 
     pages = {
         str(port): await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
-        for port in (worker.port, api.port, operator.port, sdk)
+        for port in (worker.port, api.health_port, operator.port, sdk)
     }
     events = {"events in Kubernetes": await shop.kubectl("get", "events", "-o", "json")}
     for process in (worker, api, operator):

@@ -80,7 +80,7 @@ def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
     ("entry", "module", "told"),
     [
         ("mine = shop_f:make", "raise RuntimeError('no licence')", r"'mine' of shop_f can't be imported: .*no licence"),
-        ("mine = shop_f:absent", MODULE, "'mine' of shop_f can't be imported: AttributeError"),
+        ("mine = shop_f:absent", MODULE, "'mine' of shop_f can't be imported: .*AttributeError"),
         ("mine = shop_f:nothing", MODULE, "'mine' of shop_f is shop_f:nothing, which is no function"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -11,20 +12,22 @@ from datetime import timedelta
 import httpx
 import jwt
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api.app import create_app
-from orderfleet.api.auth.access import Access
+from orderfleet.api.auth.access import Access, KeysUnavailable
 from orderfleet.api.auth.choice import access_of
 from orderfleet.api.auth.jwt import Jwts
-from orderfleet.api.auth.keys import LEAST_GAP_SECONDS, LIFETIME_SECONDS, Keys
+from orderfleet.api.auth.keys import LARGEST_ANSWER, LEAST_GAP_SECONDS, LIFETIME_SECONDS, Keys
 from orderfleet.api.auth.roles import ClaimedRoles
 from orderfleet.api.auth.tokens import TokensFile, WrongTokensFile
 from orderfleet.api.readiness import Readiness
 from orderfleet.api.services import Services
 from orderfleet.api.startup import UnsafeSettings
 from orderfleet.client import OrderNotFound
+from orderfleet.client.budget import Budget, spending
 from orderfleet.runtime.settings import Settings
 
 UNHURRIED = timedelta(seconds=60)
@@ -110,7 +113,7 @@ async def test_who_is_not_known_learns_nothing_about_the_request(file):
 
 async def test_probes_and_documentation_need_no_token(file):
     async with api(Access(TokensFile(file))) as caller:
-        for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
+        for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
             assert (await caller.get(path)).status_code == 200, path
 
 
@@ -295,6 +298,93 @@ async def test_keys_are_fetched_once_and_again_for_a_new_one(provider, by_jwt, c
     clock.now += LEAST_GAP_SECONDS
     assert (await ask(by_jwt, "read", provider.token("two", algorithm="ES256"))).status_code == 404
     assert provider.fetched == 2
+
+
+async def endless() -> web.Response:
+    return web.Response(body=b" " * LARGEST_ANSWER + b'{"keys": []}', content_type="application/json")
+
+
+def answers(document: str, status: int = 200, **headers: str):
+    async def answer() -> web.Response:
+        return web.Response(text=document, status=status, headers=headers, content_type="application/json")
+
+    return answer
+
+
+WRONG_DOCUMENTS = {
+    "null": answers("null"),
+    "list": answers("[]"),
+    "no-keys": answers("{}"),
+    "null-keys": answers('{"keys": null}'),
+    "null-key": answers('{"keys": [null, 7, {}, {"kty": null}, {"kty": ["RSA"]}, {"kty": "RSA", "n": 7}]}'),
+    "empty": answers('{"keys": []}'),
+    "no-json": answers("<html>"),
+    "nested": answers("[" * 100_000),
+    "too-long": endless,
+}
+
+
+@pytest.mark.parametrize("answer", WRONG_DOCUMENTS.values(), ids=WRONG_DOCUMENTS.keys())
+async def test_document_that_is_no_set_of_keys_is_503_and_keeps_the_keys_before(provider, by_jwt, clock, answer):
+    provider.answer = answer
+    first = await ask(by_jwt, "read", provider.token())
+    assert (first.status_code, first.json()["type"]) == (503, "urn:orderfleet:problem:keys-away")
+    provider.answer = None
+    clock.now += LEAST_GAP_SECONDS
+    assert (await ask(by_jwt, "read", provider.token())).status_code == 404
+    provider.answer = answer
+    clock.now += LIFETIME_SECONDS
+    assert (await ask(by_jwt, "read", provider.token())).status_code == 404
+    assert provider.fetched == 3
+
+
+async def test_redirect_of_the_keys_is_not_followed(provider, by_jwt):
+    provider.answer = answers("", status=302, Location=provider.url)
+    assert (await ask(by_jwt, "read", provider.token())).status_code == 503
+    assert provider.fetched == 1
+
+
+@pytest.mark.parametrize(
+    ("members", "algorithm", "status"),
+    [
+        ({}, "RS256", 404),
+        ({}, "RS512", 404),
+        ({}, "PS256", 404),
+        ({"use": "sig", "alg": "RS512"}, "RS512", 404),
+        ({"alg": "RS512"}, "RS256", 401),
+        ({"key_ops": ["verify"]}, "RS256", 404),
+        ({"use": "enc"}, "RS256", 401),
+        ({"key_ops": ["encrypt"]}, "RS256", 401),
+        ({"alg": "RSA-OAEP"}, "RS256", 401),
+    ],
+    ids=str,
+)
+async def test_key_is_used_for_what_it_is_for(provider, by_jwt, members, algorithm, status):
+    provider.keys["other"] = ec.generate_private_key(ec.SECP256R1())
+    provider.more["one"] = members
+    assert (await ask(by_jwt, "read", provider.token("other", algorithm="ES256"))).status_code == 404
+    assert (await ask(by_jwt, "read", provider.token(algorithm=algorithm))).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("curve", "algorithm"), [(ec.SECP256R1(), "ES256"), (ec.SECP384R1(), "ES384"), (ec.SECP521R1(), "ES512")]
+)
+async def test_key_of_a_curve_checks_its_algorithm(provider, by_jwt, curve, algorithm):
+    provider.keys["curve"] = ec.generate_private_key(curve)
+    assert (await ask(by_jwt, "read", provider.token("curve", algorithm=algorithm))).status_code == 404
+
+
+async def test_provider_that_hangs_holds_no_caller_beyond_its_budget(provider, clock):
+    async def hang() -> web.Response:
+        await asyncio.Event().wait()
+
+    provider.answer = hang
+    keys = Keys(provider.url, clock=clock)
+    with spending(Budget(0.4)), pytest.raises(KeysUnavailable):
+        await keys.key("one", "RS256")
+    assert keys._fetching is not None
+    keys._fetching.cancel()
+    await asyncio.gather(keys._fetching, return_exceptions=True)
 
 
 async def test_made_up_keys_are_not_asked_for_again_and_again(provider, by_jwt):

@@ -39,6 +39,7 @@ STATUS = SourcedStatus(
     completed_at=AT,
     source=Source.WORKFLOW,
 )
+HEAD = "apiVersion: orderfleet.dev/v1alpha1\nkind: Order\n"
 MANIFEST = paths.checkout() / "deploy" / "samples" / "order.yaml"
 
 
@@ -178,10 +179,17 @@ def test_manifests_are_read_from_standard_input(orderfleet, desk, monkeypatch):
         ("kind: Order", "expected apiVersion: orderfleet.dev/v1alpha1 and kind: Order"),
         ("[]", "expected apiVersion"),
         ("apiVersion: orderfleet.dev/v1alpha1\nkind: Order", "spec: is missing"),
+        (f"{HEAD}spec:\n  items: [{{sku: a, qty: x}}]", "spec.items[0].qty: is not a whole number"),
+        (f"{HEAD}spec:\n  colour: red", "spec.colour: is not known; `kubectl explain"),
+        (f"{HEAD}spec:\n  paymentID: p", "spec.paymentID: is not known; did you mean paymentId?"),
         (
-            "apiVersion: orderfleet.dev/v1alpha1\nkind: Order\nspec:\n  colour: red\n  items: [{sku: a, qty: x}]",
-            "spec.items[0].qty: input should be a valid integer",
+            f"{HEAD}spec:\n  items: [{{sku: a, qty: 1, unit_price: '499.00'}}]",
+            "spec.items[0].unit_price: is not known; did you mean price?",
         ),
+        (f"{HEAD}spec:\n  address: {{stret: x}}", "spec.address.stret: is not known; did you mean street?"),
+        (f"{HEAD}spec:\n  items: [{{sku: a, qty: 1, qty: 2}}]", "the key 'qty' is given twice"),
+        (f"{HEAD}spec: {{}}\nspce: {{}}", "spce: is not known"),
+        (f"{HEAD}spec: " + "[" * 2000, "nested too deep"),
     ],
 )
 def test_wrong_manifest_names_the_place(orderfleet, desk, tmp_path, text, told):

@@ -6,10 +6,12 @@ import asyncio
 import time
 
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from orderfleet.client.budget import Budget, spending
 from orderfleet.client.change import change
-from orderfleet.client.errors import TemporalUnavailable
+from orderfleet.client.errors import OrderRefused, TemporalUnavailable
 from orderfleet.client.results import Answer
 
 PATIENCE = 20.0
@@ -37,6 +39,16 @@ class Handle:
 async def changed(handle: Handle) -> Answer:
     with spending(Budget(BUDGET)):
         return await change(handle, "o-1", "approve", [], "r-1", patience=PATIENCE)
+
+
+async def test_refusal_is_the_workflows_message_without_a_class_name():
+    class Refusing(Handle):
+        async def execute_update(self, *_args, **_kwargs):
+            raise WorkflowUpdateFailedError(ApplicationError("the package is already dispatched", type="ChangeRefused"))
+
+    with pytest.raises(OrderRefused) as caught:
+        await changed(Refusing())
+    assert str(caught.value) == "the package is already dispatched"
 
 
 async def test_temporal_that_dies_between_two_looks_is_away_within_the_budget():

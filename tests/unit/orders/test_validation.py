@@ -12,9 +12,12 @@ ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701
 
 
 def order(**changes: Any) -> OrderInput:
-    return OrderInput(
-        **{"order_id": "a", "items": (Item(sku="w", qty=1, price="1.00"),), "address": ADDRESS, **changes}
-    )
+    given: dict[str, Any] = {
+        "items": (Item(sku="w", qty=1, price="1.00"),),
+        "address": ADDRESS,
+        "policy": OrderPolicy(require_prices=False),
+    }
+    return OrderInput(order_id="a", **{**given, **changes})
 
 
 def test_a_right_order_has_no_problems() -> None:
@@ -45,6 +48,12 @@ def test_a_right_order_has_no_problems() -> None:
 def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> None:
     [problem] = problems(order(**changes))
     assert problem.startswith(field)
+
+
+@pytest.mark.parametrize("worker_requires", [True, False])
+def test_missing_price_without_a_policy_is_what_the_worker_says(worker_requires: bool) -> None:
+    raw = order(items=(Item(sku="w", qty=1),), policy=OrderPolicy())
+    assert bool(problems(raw, require_prices=worker_requires)) is worker_requires
 
 
 def test_all_problems_are_told_at_once() -> None:

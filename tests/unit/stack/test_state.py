@@ -17,6 +17,8 @@ def test_state_is_read_as_it_was_written(tmp_path):
     part = PartState(7, 1.5, {"grpc": 7233, "ui": 8233, "metrics": 9}, "temporal.log")
     role = PartState(8, 2.5, {"ORDERFLEET_TEMPORAL_METRICS_PORT": 10}, "w.log", "http://127.0.0.1:11")
     written = StackState(tmp_path, complete=True).with_part("temporal", part).with_part("worker", role)
+    api = PartState(9, 3.5, {"ORDERFLEET_API_PORT": 12, "ORDERFLEET_HEALTH_PORT": 13}, "a.log", "http://127.0.0.1:12")
+    written = written.with_part("api", api)
     state.save(written)
     read = stack.load(tmp_path)
     assert read == written
@@ -25,9 +27,11 @@ def test_state_is_read_as_it_was_written(tmp_path):
         "temporal": "http://127.0.0.1:9/metrics",
         "worker": "http://127.0.0.1:11/metrics",
         "worker-sdk": "http://127.0.0.1:10/metrics",
+        "api": "http://127.0.0.1:13/metrics",
     }
-    with pytest.raises(stack.StackError, match="no api"):
-        _ = read.api_url
+    assert read.api_url == "http://127.0.0.1:12"
+    with pytest.raises(stack.StackError, match="no postgres"):
+        _ = read.database_url
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"parts": {"x": {"unknown": 1}}, "complete": true}'])

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
 from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
-from orderfleet.api.body import BodyLimit
+from orderfleet.api.body import BodyBounds
 from orderfleet.api.budgeted import BudgetedRequests
 from orderfleet.api.links import linked
 from orderfleet.api.measured import MeasureRequests
@@ -30,7 +30,7 @@ _TAGS: Final = [
     {"name": "changes", "description": "Change an order that runs (role `operate`)."},
     {"name": "by workflow id", "description": "The same for callers that keep workflow ids: `order-` and the id."},
     {"name": "carrier", "description": "What the carrier tells of parcels (role `carrier`)."},
-    {"name": "probes", "description": "For Kubernetes and Prometheus; nobody needs a token."},
+    {"name": "probes", "description": "For load balancers; they need no token."},
 ]
 
 
@@ -43,6 +43,8 @@ def create_app(services: Services) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         redoc_url=None,
+        # A redirect to the path without its last slash would lead to whichever host the caller named.
+        redirect_slashes=False,
         # Its own spans and logs keep queries and messages of errors, and with them what callers wrote.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -50,7 +52,8 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     # The last one added is the outermost: what it refuses is logged too.
     app.add_middleware(BudgetedRequests, patience=services.patience)
-    app.add_middleware(BodyLimit, limit=services.settings.api_body_limit)
+    settings = services.settings
+    app.add_middleware(BodyBounds, limit=settings.api_body_limit, timeout=settings.api_read_timeout)
     app.add_middleware(RequestLog)
     app.add_middleware(MeasureRequests)
     app.add_middleware(TraceRequests)

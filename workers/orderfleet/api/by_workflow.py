@@ -11,6 +11,7 @@ from structlog.contextvars import bind_contextvars
 from orderfleet.api import outcomes
 from orderfleet.api.answers import STATUS_EXAMPLE, Changed, example
 from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.models import Body, Cancel, NewAddress
 from orderfleet.api.parameters import RequestId, WorkflowId
 from orderfleet.api.problems import documented
@@ -18,7 +19,7 @@ from orderfleet.api.services import Given
 from orderfleet.client import SourcedStatus
 from orderfleet.contracts.names import order_id_of
 
-router = APIRouter(tags=["by workflow id"])
+router = APIRouter(route_class=GuardedRoute, tags=["by workflow id"])
 
 _READ: Final = [needs(Role.READ)]
 _OPERATE: Final = [needs(Role.OPERATE)]

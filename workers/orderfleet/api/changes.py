@@ -13,12 +13,17 @@ from fastapi import APIRouter, Body, Response
 from orderfleet.api import outcomes
 from orderfleet.api.answers import Changed
 from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.models import Cancel, NewAddress
 from orderfleet.api.parameters import IdOfOrder, RequestId
 from orderfleet.api.services import Given
 
 router = APIRouter(
-    prefix="/orders/{order_id}", tags=["changes"], dependencies=[needs(Role.OPERATE)], responses=outcomes.RESPONSES
+    prefix="/orders/{order_id}",
+    tags=["changes"],
+    dependencies=[needs(Role.OPERATE)],
+    responses=outcomes.RESPONSES,
+    route_class=GuardedRoute,
 )
 
 _ANOTHER_NAME: Final = "The same as `signals/update-address`."

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from orderfleet.api.models import NewOrder, OrderTerms
 from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.contracts.money import DEFAULT_PRICE
 from orderfleet.contracts.order import Address, Item, OrderInput, content_hash
 from orderfleet.orders.validation import problems
 from orderfleet.runtime.settings import Settings
 
-SAMPLE_ITEMS: Final = (Item(sku="sample-tea", qty=1),)
+SAMPLE_ITEMS: Final = (Item(sku="sample-tea", qty=1, price=DEFAULT_PRICE),)
 SAMPLE_ADDRESS: Final = Address(street="1 Sample Street", city="Springfield", state="Oregon", zip="97477", country="US")
 
 

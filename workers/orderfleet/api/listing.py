@@ -7,23 +7,23 @@ import binascii
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from orderfleet.api.answers import STATUS_EXAMPLE, example
 from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.intake import Unprocessable
 from orderfleet.api.problems import documented
 from orderfleet.api.services import Given
 from orderfleet.contracts.listing import Moment, OrderFilter, Place
 from orderfleet.contracts.status import OrderStatus, Step
+from orderfleet.contracts.strict import StrictModel
 
-router = APIRouter(prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
+router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
 
-class Wanted(BaseModel):
+class Wanted(StrictModel):
     """Which orders, and which page of them; an unknown parameter is refused, because it would filter nothing."""
-
-    model_config = ConfigDict(extra="forbid")
 
     step: Step | None = Field(default=None, description="Only orders at this step.")
     customer_email: str | None = Field(

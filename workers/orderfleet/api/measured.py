@@ -14,8 +14,8 @@ from orderfleet.telemetry.catalog import API_DURATION
 from orderfleet.telemetry.current import exemplar
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Paths that Kubernetes and Prometheus ask: a 503 of theirs is no error of the API."""
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Paths that load balancers ask: a 503 of theirs is no error of the API."""
 _NO_ROUTE: Final = "none"
 _BROKEN: Final = 500
 

@@ -11,11 +11,12 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, JsonValue, StrictBool, WithJsonSchema, model_validator
 
 from orderfleet.contracts.base import OrderId, PaymentId
 from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.contracts.order import Address, Customer, Item, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.strict import StrictModel
 
 NOTHING: Final = parse_duration("0s")
 
@@ -33,10 +34,8 @@ _LONDON: Final[dict[str, JsonValue]] = {
 _LEEDS: Final = {"street": "1 New Road", "city": "Leeds", "state": "England", "zip": "LS1 1AA", "country": "GB"}
 
 
-class Body(BaseModel):
+class Body(StrictModel):
     """A request body; an unknown field is refused, because it is most often a misspelt one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +47,18 @@ class Body(BaseModel):
             msg = "half a surrogate pair (\\ud800 to \\udfff) is no character; leave it out"
             raise ValueError(msg) from None
         return data
+
+
+class ItemTerms(Item, StrictModel):
+    """One line of the order."""
+
+
+class AddressTerms(Address, StrictModel):
+    """Where the package goes. `line1` is read as `street`."""
+
+
+class CustomerTerms(Customer, StrictModel):
+    """Who ordered; both fields may be empty."""
 
 
 class ReviewTerms(Body):
@@ -65,20 +76,22 @@ class ReviewTerms(Body):
 class DeliveryTerms(Body):
     """Terms of the delivery; what is left out comes from the settings."""
 
-    confirm: bool | None = Field(default=None, description="End the order only when the carrier confirms delivery.")
+    confirm: StrictBool | None = Field(
+        default=None, description="End the order only when the carrier confirms delivery."
+    )
     timeout: Bound | None = Field(default=None, description="How long to wait for the confirmation.")
 
 
 class OrderTerms(Body):
     """What is ordered, by whom, where it goes and on which terms."""
 
-    items: tuple[Item, ...] | None = Field(default=None, description="What is ordered.")
-    address: Address | None = Field(
+    items: tuple[ItemTerms, ...] | None = Field(default=None, description="What is ordered.")
+    address: AddressTerms | None = Field(
         default=None,
         validation_alias=AliasChoices("address", "shipping_address"),
         description="Where the package goes; `shipping_address` is read too, and `line1` for `street`.",
     )
-    customer: Customer | None = Field(default=None, description="Who ordered.")
+    customer: CustomerTerms | None = Field(default=None, description="Who ordered.")
     customer_name: str | None = Field(default=None, description="The same as `customer.name`.")
     customer_email: str | None = Field(default=None, description="The same as `customer.email`.")
     payment_id: PaymentId | None = Field(default=None, description="Left out: `pay-` and the order id.")
@@ -88,7 +101,7 @@ class OrderTerms(Body):
         default=None, description="From the start of the order; then it is canceled and undone."
     )
     delivery: DeliveryTerms | None = Field(default=None)
-    approved: bool | None = Field(default=None, description="Approved from the start.")
+    approved: StrictBool | None = Field(default=None, description="Approved from the start.")
 
     def customer_told(self) -> Customer:
         """Who ordered, from whichever of the fields say it."""
@@ -141,7 +154,7 @@ class Cancel(Body):
 class NewAddress(Body):
     """Where the package shall go instead; the address itself is read too."""
 
-    address: Address = Field(
+    address: AddressTerms = Field(
         validation_alias=AliasChoices("address", "new_address"),
         examples=[_LEEDS],
     )
@@ -151,5 +164,6 @@ class NewAddress(Body):
     def _address_itself(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and not data.keys() & {"address", "new_address"}:
             named = cls.model_fields.keys() & data.keys()
-            return {"address": data, **{name: data[name] for name in named}}
+            address = {name: value for name, value in data.items() if name not in named}
+            return {"address": address, **{name: data[name] for name in named}}
         return data

@@ -23,7 +23,7 @@ from orderfleet.orders.validation import of_address
 RESPONSES: Final = {
     **example(CHANGED_EXAMPLE, description="The workflow took it."),
     **example(QUEUED_EXAMPLE, status=202, description="Queued: handled when a worker runs.", model=Changed),
-    **documented(400, 401, 403, 404, 409, 413, 422, 503, refusal="the package is already dispatched"),
+    **documented(400, 401, 403, 404, 408, 409, 413, 422, 503, refusal="the package is already dispatched"),
 }
 """What a route that changes an order answers."""
 

@@ -6,10 +6,32 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 from pydantic import StringConstraints
+from structlog.contextvars import bind_contextvars
 
-from orderfleet.contracts.base import WORKFLOW_ID, OrderId
+from orderfleet.api.services import Given
+from orderfleet.contracts.base import ORDER_NAME, WORKFLOW_ID, OrderId
+from orderfleet.contracts.names import may_be_workflow_id
 
-IdOfOrder = Annotated[OrderId, Path(description="The order's id.", examples=["ord-1"])]
+NewOrderId = Annotated[OrderId, Path(description="The order's id; an id is used only once.", examples=["ord-1"])]
+"""In the path of a start, where it is never read as a workflow's id."""
+
+_NAME: Final = "The order's id, or its workflow's: `order-` and the order id. An order id is looked for first."
+OrderName = Annotated[
+    str, StringConstraints(pattern=ORDER_NAME), Path(alias="order_id", description=_NAME, examples=["ord-1"])
+]
+
+
+async def _order_id(name: OrderName, services: Given) -> str:
+    if not may_be_workflow_id(name):
+        return name
+    order_id = await services.desk.order_id_of(name)
+    # The request's line in the log has the order's id, whichever the path has.
+    bind_contextvars(order_id=order_id)
+    return order_id
+
+
+IdOfOrder = Annotated[str, Depends(_order_id)]
+"""Id of the order that the path names by its id or its workflow's."""
 
 WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID)]
 """Id of an order's workflow: `order-` and the order id."""

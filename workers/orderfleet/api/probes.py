@@ -1,11 +1,9 @@
-"""`/healthz`, `/readyz`, `/metrics`: what Kubernetes and Prometheus ask."""
+"""`/healthz` and `/readyz` on the API's own port, for load balancers; `/metrics` is on the health port alone."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import REGISTRY
-from prometheus_client.exposition import choose_encoder
 
 from orderfleet.api.services import Given
 
@@ -30,10 +28,3 @@ async def readyz(services: Given) -> Response:
     """Ready once Temporal and the record have answered, until it drains."""
     problem = await services.readiness.problem()
     return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)
-
-
-@router.get("/metrics", summary="Prometheus metrics", responses={200: {"description": "The metrics."}})
-async def metrics(request: Request) -> Response:
-    """Expose the metrics of this process."""
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encode(REGISTRY), headers={"Content-Type": content_type})

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from orderfleet.api.auth.access import Forbidden, KeysUnavailable, Unauthenticated
 from orderfleet.api.intake import Unprocessable
+from orderfleet.api.streams import TooManyStreams
 from orderfleet.client import (
     OrderConflict,
     OrderEnded,
@@ -65,6 +66,10 @@ class Kind(NamedTuple):
 
 _INVALID: Final = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "Invalid request")
 _MALFORMED: Final = Kind(HTTPStatus.BAD_REQUEST, "malformed", "Malformed request")
+_TOO_SLOW: Final = Kind(HTTPStatus.REQUEST_TIMEOUT, "body-timeout", "Body too slow")
+HEAD_TIMEOUT: Final = Kind(HTTPStatus.REQUEST_TIMEOUT, "request-timeout", "Request too slow")
+BUSY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many connections")
+_TOO_MANY_STREAMS: Final = Kind(HTTPStatus.TOO_MANY_REQUESTS, "too-many-streams", "Too many streams")
 _TOO_LARGE: Final = Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "Body too large")
 _UNAUTHENTICATED: Final = Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who calls is not known")
 _FORBIDDEN: Final = Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not for this caller")
@@ -73,6 +78,9 @@ _TAKEN: Final = Kind(HTTPStatus.CONFLICT, "order-id-taken", "Order id taken")
 _REFUSED: Final = Kind(HTTPStatus.CONFLICT, "refused", "The order refused the change")
 _TEMPORAL_AWAY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "temporal-away", "Temporal is away")
 _INTERNAL: Final = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
+
+_OF_BODIES: Final = {kind.status: kind for kind in (_MALFORMED, _TOO_SLOW, _TOO_LARGE)}
+"""What `body` and `guarded` raise as errors of HTTP, because FastAPI makes 400 of any other error in a body."""
 
 _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     Unprocessable: _INVALID,
@@ -86,8 +94,12 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,
     PayloadSealed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "sealed", "No key for this payload"),
+    TooManyStreams: _TOO_MANY_STREAMS,
     StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-away", "The record is away"),
 }
+
+_LATER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Errors after which the same request may go through later."""
 
 _AWAY: Final = "Temporal, Postgres or the identity provider is away; make the same request again."
 
@@ -96,9 +108,11 @@ _EXAMPLES: Final[dict[int, tuple[Kind, str]]] = {
     401: (_UNAUTHENTICATED, "the token is missing; send it as `Authorization: Bearer TOKEN`"),
     403: (_FORBIDDEN, "'support' doesn't have the role operate; ask for a token that has it"),
     404: (_NOT_FOUND, "there is no order 'ord-1'"),
+    408: (_TOO_SLOW, "the body did not arrive within 10 s; send it faster"),
     409: (_TAKEN, "order id 'ord-1' was used before with another content; choose another order id"),
     413: (_TOO_LARGE, "the body is above 1048576 bytes; send a smaller one"),
     422: (_INVALID, "items[0].qty: 0 is below 1; order at least one"),
+    429: (_TOO_MANY_STREAMS, "100 streams are open for this caller; close one of them first"),
     503: (_TEMPORAL_AWAY, "Temporal is away; make the same request again"),
 }
 
@@ -109,11 +123,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
-
-
-def too_large(request: Request, limit: int) -> JSONResponse:
-    """The answer to a body above `limit` bytes that nobody read."""
-    return _answer(request, _TOO_LARGE, too_large_detail(limit))
 
 
 def too_large_detail(limit: int) -> str:
@@ -141,13 +150,18 @@ def _description(kind: Kind, detail: str) -> dict[str, Any]:
         "description": _AWAY if kind is _TEMPORAL_AWAY else kind.title,
         "content": {MEDIA_TYPE: content},
     }
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if kind.status in _LATER:
         seconds = {"description": "Seconds to wait before the same request again.", "schema": {"type": "integer"}}
         described["headers"] = {"Retry-After": seconds}
     if kind in {_UNAUTHENTICATED, _FORBIDDEN}:
         challenge = {"description": "What is missing (RFC 6750).", "schema": {"type": "string"}}
         described["headers"] = {"WWW-Authenticate": challenge}
     return described
+
+
+def without_request(kind: Kind, detail: str) -> dict[str, Any]:
+    """The problem of a connection whose request never came."""
+    return {"type": _PREFIX + kind.name, "title": kind.title, "status": int(kind.status), "detail": detail}
 
 
 def _problem(kind: Kind, detail: str, path: str, errors: list[FieldProblem]) -> dict[str, Any]:
@@ -158,7 +172,7 @@ def _problem(kind: Kind, detail: str, path: str, errors: list[FieldProblem]) -> 
 
 
 def _answer(request: Request, kind: Kind, detail: str, errors: list[FieldProblem] | None = None) -> JSONResponse:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status in _LATER else None
     content = _problem(kind, detail, request.url.path, errors or [])
     return JSONResponse(content, status_code=kind.status, media_type=MEDIA_TYPE, headers=headers)
 
@@ -188,8 +202,11 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE and isinstance(error, HTTPException):
-        return _answer(request, _TOO_LARGE, str(error.detail))
+    kind = _OF_BODIES.get(status)
+    if kind is not None and isinstance(error, HTTPException):
+        answer = _answer(request, kind, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
     kind = Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
     answer = _answer(request, kind, f"{request.method} {request.url.path}: {status.phrase}; /docs lists the routes")
     if isinstance(error, HTTPException) and error.headers:
@@ -218,8 +235,6 @@ def _path(location: tuple[str | int, ...]) -> str:
 
 
 def _message(problem: dict[str, Any]) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "is not a field here; /docs lists them"
     if problem["type"] == "model_attributes_type" and problem["loc"] == ("body",):
         return "has to be a JSON object; send it with Content-Type: application/json"
     return complaint(problem)

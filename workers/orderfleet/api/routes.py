@@ -9,16 +9,17 @@ from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.answers import CREATED_EXAMPLE, EVENTS_EXAMPLE, STATUS_EXAMPLE, Created, Events, example
 from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.intake import order_id_for, to_input
 from orderfleet.api.models import NewOrder, OrderTerms, StartOrder
-from orderfleet.api.parameters import IdempotencyKey, IdOfOrder
+from orderfleet.api.parameters import IdempotencyKey, IdOfOrder, NewOrderId
 from orderfleet.api.problems import documented
 from orderfleet.api.services import Given, Services
 from orderfleet.client import SourcedStatus, StartOutcome
 from orderfleet.contracts.order import ReviewMode
 from orderfleet.telemetry.order_trace import begun_trace
 
-router = APIRouter(prefix="/orders", tags=["orders"])
+router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"])
 
 _READ: Final = [needs(Role.READ)]
 _OPERATE: Final = [needs(Role.OPERATE)]
@@ -35,7 +36,7 @@ _REPLAYED: Final[dict[str, Any]] = {
 
 _STARTED: Final = {
     **example(CREATED_EXAMPLE, status=201, description="Started.", **_REPLAYED),
-    **documented(400, 401, 403, 409, 413, 422, 503),
+    **documented(400, 401, 403, 408, 409, 413, 422, 503),
 }
 _STATUS: Final = {**example(STATUS_EXAMPLE, description="Where it stands."), **documented(401, 403, 404, 422, 503)}
 _EVENTS: Final = {**example(EVENTS_EXAMPLE, description="Events, oldest first."), **documented(401, 403, 404, 422, 503)}
@@ -62,7 +63,7 @@ async def create(
     dependencies=_OPERATE,
 )
 async def start(
-    order_id: IdOfOrder,
+    order_id: NewOrderId,
     services: Given,
     response: Response,
     request: Request,

@@ -12,6 +12,7 @@ from orderfleet.api.server import serve
 from orderfleet.api.services import PATIENCE, Services
 from orderfleet.api.startup import refuse_unsafe
 from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
+from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.listening import listen
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.renewal import renewed
@@ -53,4 +54,5 @@ async def run(settings: Settings, stop: Stop) -> None:
             readiness.drain()
             await fanout.close()
 
-        await serve(app, listener, stop, settings, draining=draining)
+        async with HealthServer(settings.health_host, settings.health_port, readiness.problem):
+            await serve(app, listener, stop, settings, draining=draining)

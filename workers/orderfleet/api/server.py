@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from orderfleet.api.connections import BoundedConfig
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
 
@@ -47,8 +48,10 @@ async def serve(
         draining: called once it is to stop, while requests are still open.
     """
     server = _Server(
-        uvicorn.Config(
+        BoundedConfig(
             app,
+            connections=settings.api_connections,
+            read_timeout=settings.api_read_timeout,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -11,6 +12,7 @@ from fastapi import Depends, Request
 from orderfleet.api.auth.access import Access
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.readiness import Readiness
+from orderfleet.api.streams import StreamSlots
 from orderfleet.client import CarrierDesk, OrderDesk
 from orderfleet.runtime.settings import Settings
 
@@ -31,7 +33,12 @@ class Services:
     patience: timedelta = PATIENCE
     """The budget of each request."""
     heartbeat_seconds: float = 10.0
-    """Between two comments on a stream while nothing happens, so that nobody between takes it for dead."""
+    """Between two comments on a stream while nothing happens, so that no proxy takes it for dead."""
+
+    @cached_property
+    def streams(self) -> StreamSlots:
+        """The open streams of this process."""
+        return StreamSlots(self.settings.api_streams_per_caller)
 
 
 def _of_app(request: Request) -> Services:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from orderfleet.api.answers import example
 from orderfleet.api.auth.access import Role, needs
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.models import Body
 from orderfleet.api.parameters import IdOfOrder
 from orderfleet.api.problems import documented
@@ -20,7 +21,12 @@ from orderfleet.client import Heard
 from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
 from orderfleet.contracts.status import ShipmentStatus
 
-router = APIRouter(prefix="/orders/{order_id}/shipments", tags=["carrier"], dependencies=[needs(Role.CARRIER)])
+router = APIRouter(
+    route_class=GuardedRoute,
+    prefix="/orders/{order_id}/shipments",
+    tags=["carrier"],
+    dependencies=[needs(Role.CARRIER)],
+)
 
 
 _NEVER_WENT: Final = "shipment 'shipping-ord-1-1' is canceled: its package never went out"
@@ -61,7 +67,7 @@ IdOfShipment = Annotated[
     summary="The carrier's word on a shipment",
     responses={
         **example({"order_id": "ord-1", "shipment_id": "shipping-ord-1-1", "result": "taken"}, description="Heard."),
-        **documented(400, 401, 403, 404, 409, 413, 422, 503, refusal=_NEVER_WENT),
+        **documented(400, 401, 403, 404, 408, 409, 413, 422, 503, refusal=_NEVER_WENT),
     },
 )
 async def update(order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierWord, services: Given) -> Told:

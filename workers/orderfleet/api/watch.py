@@ -6,25 +6,30 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import format_sse_event
 
 from orderfleet.api.answers import STATUS_EXAMPLE
-from orderfleet.api.auth.access import Role, needs
-from orderfleet.api.fanout import Fanout, Mailbox
+from orderfleet.api.auth.access import Admission, Admitted, Role, needs
+from orderfleet.api.fanout import Mailbox
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.parameters import IdOfOrder
 from orderfleet.api.problems import documented
-from orderfleet.api.services import Given
+from orderfleet.api.services import Given, Services
+from orderfleet.api.streams import StreamSlot
 from orderfleet.client import Seen, Source, SourcedStatus
 from orderfleet.contracts.record import RecordedOrder
 
-router = APIRouter(prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
+router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
+_MARGIN: Final = 0.05
+"""Seconds after a token's expiry at which it is checked, so that no rounding makes it valid still."""
 _MEDIA_TYPE: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _EVENT: Final = {
     "type": "object",
-    "description": "One event, on the wire as the lines `id: …`, `event: …`, `data: …` and an empty one.",
+    "description": "One event, on the wire as the lines `event: …`, `data: …`, `id: …` and an empty one.",
     "required": ["event", "data"],
     "properties": {
         "id": {"type": "string", "description": "Rises with each change of the order."},
@@ -40,7 +45,7 @@ _EXAMPLE: Final = {
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The events.", "content": {_MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
     204: {"description": "The order has ended and `Last-Event-ID` is its last state: don't come again."},
-    **documented(401, 403, 404, 422, 503),
+    **documented(401, 403, 404, 422, 429, 503),
 }
 
 
@@ -48,6 +53,8 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 async def watch(
     order_id: IdOfOrder,
     services: Given,
+    request: Request,
+    admission: Admitted,
     last_event_id: Annotated[
         str | None,
         Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers that connect again."),
@@ -55,43 +62,61 @@ async def watch(
 ) -> Response:
     """The present state first, then each change as an event `status`; an event `end` after the order's end.
 
-    After a lost connection the present state is told again. A comment keeps a quiet stream alive.
+    After a lost connection the present state is sent again. A comment keeps a quiet stream alive. The stream ends
+    without an event `end` when the token expires or is revoked, and when the process drains.
     """
     fanout = services.fanout
-    # Before the look at the present state, so that no change falls between the two.
-    mailbox = await fanout.subscribe(order_id)
-    seen = await services.desk.seen(order_id)
+    slot = services.streams.take(_caller(request, admission))
+    try:
+        # Before the look at the present state, so that no change falls between the two.
+        mailbox = await fanout.subscribe(order_id)
+        seen = await services.desk.seen(order_id)
+    except BaseException:
+        services.streams.release(slot)
+        raise
     if seen.status.ended and last_event_id == str(seen.version):
+        services.streams.release(slot)
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    events = _events(fanout, order_id, mailbox, seen, services.heartbeat_seconds)
+    events = _events(services, order_id, mailbox, seen, admission, slot)
     return StreamingResponse(events, media_type=_MEDIA_TYPE, headers=_HEADERS)
 
 
+def _caller(request: Request, admission: Admission) -> str:
+    """Whose streams are counted together: those of one token's name, of one address where tokens aren't needed."""
+    if admission.caller is not None:
+        return admission.caller.name
+    return request.client.host if request.client else ""
+
+
 async def _events(
-    fanout: Fanout, order_id: str, mailbox: Mailbox, seen: Seen, heartbeat_seconds: float
-) -> AsyncIterator[str]:
+    services: Services, order_id: str, mailbox: Mailbox, seen: Seen, admission: Admission, slot: StreamSlot
+) -> AsyncIterator[bytes]:
     try:
         yield _event(seen)
         while not seen.status.ended:
             try:
-                order = await mailbox.take(heartbeat_seconds)
+                order = await mailbox.take(min(services.heartbeat_seconds, admission.seconds_left() + _MARGIN))
             except EOFError:
                 # This process drains; the client finds another.
                 return
+            if not await admission.still_valid():
+                yield format_sse_event(comment="the token is no longer valid")
+                return
             if order is None:
-                yield ": still here\n\n"
+                yield format_sse_event(comment="no change")
             elif order.version > seen.version:
                 # The feed may tell again what was seen.
                 seen = _seen(order)
                 yield _event(seen)
-        yield "event: end\ndata: {}\n\n"
+        yield format_sse_event(event="end", data_str="{}")
     finally:
-        fanout.unsubscribe(order_id, mailbox)
+        services.fanout.unsubscribe(order_id, mailbox)
+        services.streams.release(slot)
 
 
 def _seen(order: RecordedOrder) -> Seen:
     return Seen(order.version, SourcedStatus(**order.status.model_dump(), source=Source.RECORD))
 
 
-def _event(seen: Seen) -> str:
-    return f"id: {seen.version}\nevent: status\ndata: {seen.status.model_dump_json()}\n\n"
+def _event(seen: Seen) -> bytes:
+    return format_sse_event(event="status", data_str=seen.status.model_dump_json(), id=str(seen.version))

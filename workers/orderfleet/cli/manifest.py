@@ -11,15 +11,30 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
+from yaml.constructor import ConstructorError
 
 from orderfleet.api.models import NewOrder
 from orderfleet.cli.exits import Wrong
 from orderfleet.contracts.complaints import complaint
 from orderfleet.contracts.names import CRD_GROUP, CRD_VERSION
+from orderfleet.contracts.strict import UNKNOWN_FIELD
 
 _NAMES: Final = {"orderId": "order_id", "paymentId": "payment_id"}
+_THEIRS: Final = {ours: name for name, ours in _NAMES.items()} | {"on_timeout": "onTimeout"}
+_OF_DOCUMENT: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _OF_KUBERNETES: Final = frozenset({"deletionPolicy"})
 """Fields that say something about the Kubernetes object only."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice, as kubectl does; YAML alone takes the last value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ConstructorError(problem=f"the key {twice!r} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_manifests(file: Path) -> list[NewOrder]:
@@ -30,11 +45,13 @@ def read_manifests(file: Path) -> list[NewOrder]:
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+        documents = [document for document in yaml.load_all(text, Loader=_StrictLoader) if document is not None]
     except (OSError, UnicodeDecodeError) as error:
         raise Wrong(f"can't read {file}: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:
         raise Wrong(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise Wrong(f"{file} is nested too deep") from None
     if not documents:
         raise Wrong(f"{file} is empty; give an Order, such as deploy/samples/order.yaml")
     return [_order(file, document) for document in documents]
@@ -44,6 +61,9 @@ def _order(file: Path, document: Any) -> NewOrder:
     kind = (document.get("apiVersion"), document.get("kind")) if isinstance(document, dict) else None
     if kind != (f"{CRD_GROUP}/{CRD_VERSION}", "Order"):
         raise Wrong(f"{file}: expected apiVersion: {CRD_GROUP}/{CRD_VERSION} and kind: Order")
+    for name in document:
+        if name not in _OF_DOCUMENT:
+            raise Wrong(f"{file}: {name}: is not known; an Order has {', '.join(_OF_DOCUMENT)}")
     spec = document.get("spec")
     if not isinstance(spec, dict):
         raise Wrong(f"{file}: spec: is missing; give items and address")
@@ -60,12 +80,13 @@ def _order(file: Path, document: Any) -> NewOrder:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    theirs = {ours: name for name, ours in _NAMES.items()}
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{theirs.get(part, part)}" for part in location)
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_THEIRS.get(part, part)}" for part in location)
     return path.removeprefix(".")
 
 
 def _message(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "is not a field of an Order; `kubectl explain orders.orderfleet.dev.spec` lists them"
+    if problem["type"] == UNKNOWN_FIELD:
+        nearest = problem["ctx"]["nearest"]
+        did_you_mean = f"did you mean {_THEIRS.get(nearest, nearest)}?" if nearest else ""
+        return f"is not known; {did_you_mean or '`kubectl explain orders.orderfleet.dev.spec` lists the fields'}"
     return complaint(problem)

@@ -20,7 +20,7 @@ import typer
 
 from orderfleet.cli.exits import Exit
 from orderfleet.cli.watched import RESOURCE, Told, told_by, watch_of
-from orderfleet.contracts.names import CRD_GROUP
+from orderfleet.contracts.names import CRD_GROUP, may_be_workflow_id, order_id_of
 
 _POLL: Final = 0.2
 
@@ -86,11 +86,22 @@ class Target:
 
 
 def _target(name: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> Target:
+    """The Order of this name, else the one whose order's workflow has this id. Other names cost no request."""
     given = {"--namespace": namespace, "--context": context, "--kubeconfig": kubeconfig}
-    return Target(name, tuple(part for flag, value in given.items() if value for part in (flag, value)))
+    target = Target(name, tuple(part for flag, value in given.items() if value for part in (flag, value)))
+    if not may_be_workflow_id(name) or target.kubectl("get", RESOURCE, name, "--ignore-not-found", "-o", "name"):
+        return target
+    order_id = order_id_of(name)
+    for line in target.kubectl("get", RESOURCE, "-o", f"jsonpath={_NAMES_AND_IDS}").splitlines():
+        found, _, own_id = line.partition(" ")
+        if (own_id or found) == order_id:
+            return Target(found, target.options)
+    return target
 
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The Order's name.")]
+_NAMES_AND_IDS: Final = '{range .items[*]}{.metadata.name} {.spec.orderId}{"\\n"}{end}'
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The Order's name, or its order's workflow id: order-ID.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="As for kubectl.")]
 Context = Annotated[str | None, typer.Option(help="As for kubectl.")]
 Kubeconfig = Annotated[str | None, typer.Option(help="As for kubectl.")]
@@ -157,7 +168,7 @@ def watch(name: Name, namespace: Namespace = None, context: Context = None, kube
 def events(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """List the Events of an Order, the oldest first."""
     target = _target(name, namespace, context, kubeconfig)
-    typer.echo(target.kubectl("events", "--for", f"order.{CRD_GROUP}/{name}"), nl=False)
+    typer.echo(target.kubectl("events", "--for", f"order.{CRD_GROUP}/{target.name}"), nl=False)
 
 
 def _change(target: Target, spec: Mapping[str, Any], done: str, wait: float) -> None:

@@ -19,6 +19,7 @@ from orderfleet.client.budget import ANSWER_TIMEOUT, RPC_TIMEOUT, within
 from orderfleet.client.errors import OrderRefused, in_time
 from orderfleet.client.results import Answer
 from orderfleet.contracts.order import content_hash
+from orderfleet.contracts.words import error_message
 
 SUSPICIOUS: Final = timedelta(milliseconds=500)
 """After so long without an answer, Temporal is asked whether it is there at all."""
@@ -53,7 +54,7 @@ async def change(
         async with asyncio.timeout(max(unanswered_at - time.monotonic(), 0)):
             await asked
     except WorkflowUpdateFailedError as error:
-        raise OrderRefused(str(error.cause)) from error
+        raise OrderRefused(error_message(error.cause)) from error
     except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
         async with in_time(order_id, patience):
             await handle.signal(name, args=args, rpc_timeout=RPC_TIMEOUT)

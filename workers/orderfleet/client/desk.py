@@ -7,6 +7,7 @@ forgotten, and decides whether an order id was used.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -27,6 +28,8 @@ from orderfleet.client.errors import (
 from orderfleet.client.hedge import hedged
 from orderfleet.client.ownership import conflict
 from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.contracts import names
+from orderfleet.contracts.base import ORDER_ID
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.order import Address, OrderInput
@@ -72,6 +75,39 @@ class OrderDesk:
         self._client = client
         self._reader = reader
         self._patience = patience.total_seconds()
+
+    async def order_id_of(self, name: str) -> str:
+        """The id of the order that `name` means: an order id, or the id of an order's workflow.
+
+        A name is an order id if there is such an order, so that one whose own id begins with `order-` is reached by
+        it. Otherwise `order-` and an id means the order of that id. Only names that begin so cost a look-up.
+
+        Raises:
+            TemporalUnavailable: Temporal did not answer whether there is an order of that very id.
+            StoreUnavailable: the order store did not, and Temporal has no such order, or no longer.
+        """
+        if not names.may_be_workflow_id(name):
+            return name
+        order_id = names.order_id_of(name)
+        if re.fullmatch(ORDER_ID, order_id) is None or await self._exists(name):
+            return name
+        return order_id
+
+    async def _exists(self, order_id: str) -> bool:
+        away: StoreUnavailable | None = None
+        try:
+            if await self._record(order_id) is not None:
+                return True
+        except StoreUnavailable as error:
+            away = error
+        try:
+            async with in_time(order_id, self._patience):
+                await self._client.pending(order_id)
+        except OrderNotFound:
+            if away is not None:
+                raise away from None
+            return False
+        return True
 
     async def start(self, order: OrderInput) -> Started:
         """Start the order, or find that the same request did.

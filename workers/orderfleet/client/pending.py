@@ -103,6 +103,5 @@ def _read(workflow_id: str, info: PendingActivityInfo) -> PendingActivity:
 
 
 def _told(failure: Failure) -> str:
-    """A failure in one line: Temporal's own message of a time-out says which."""
-    kind = failure.application_failure_info.type if failure.HasField("application_failure_info") else ""
-    return f"{kind}: {failure.message}" if kind else failure.message
+    """A failure in one line: its message, or its type where it has none."""
+    return failure.message or failure.application_failure_info.type

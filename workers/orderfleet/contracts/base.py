@@ -21,6 +21,9 @@ ORDER_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 PAYMENT_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$"
 WORKFLOW_ID: Final = f"^order-{ORDER_ID.removeprefix('^')}"
 
+ORDER_NAME: Final = f"^(order-)?{ORDER_ID.removeprefix('^')}"
+"""An order id, or an order workflow's id."""
+
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
 """1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orderfleet.contracts.base import ORDER_ID, PAYMENT_ID, WORKFLOW_ID
+from orderfleet.contracts.base import ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID
 from orderfleet.contracts.duration import LONGEST, format_duration
 
 _DURATION: Final = "write 24h, 1h30m, 3s or 250ms"
@@ -16,12 +16,17 @@ _ID: Final = "letters, digits, dots, underscores or dashes, the first of them a 
 
 _PATTERNS: Final = {
     ORDER_ID: f"has to be 1 to 128 {_ID}",
+    ORDER_NAME: f"has to be 1 to 128 {_ID}; or `order-` and these",
     PAYMENT_ID: f"has to be 1 to 200 {_ID}; colons may follow too",
     WORKFLOW_ID: "has to be an order workflow's id: `order-` and the order id",
 }
 
 _SAID: Final = {
     "missing": "is missing; give it",
+    # A name that isn't known has a problem of its own (`contracts.strict`): this one is known, under another name.
+    "extra_forbidden": "says what another field says too; give one of them",
+    "bool_type": "is neither true nor false",
+    "int_parsing": "is not a whole number; write it as a number, such as 2",
     "time_delta_type": f"is not a duration; {_DURATION}",
     "time_delta_parsing": f"is not a duration; {_DURATION}",
     "decimal_type": "is not a decimal number; write it as text, such as 4.50",

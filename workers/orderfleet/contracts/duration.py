@@ -56,6 +56,9 @@ def format_duration(value: timedelta) -> str:
 
 
 def _read(value: Any) -> Any:
+    if isinstance(value, bool):
+        msg = "is not a duration; write 24h, 1h30m, 3s or 250ms"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a problem of this one
     # A number of seconds, or a timedelta, pydantic reads itself.
     return _of_text(value) if isinstance(value, str) else value
 

@@ -35,6 +35,9 @@ CURRENCIES: Final = frozenset(
 
 
 def _read(value: Any) -> Any:
+    if isinstance(value, bool):
+        msg = "is not a decimal number; write it as text, such as 4.50"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a problem of this one
     # A JSON number has been through a binary float on its way; its shortest text is what was meant.
     return repr(value) if isinstance(value, float) else value
 

@@ -41,9 +41,17 @@ FINALIZER: Final = "orderfleet.dev/order"
 ENDED_LABEL: Final = "orderfleet.dev/ended"
 
 
+_ORDER_PREFIX: Final = "order-"
+
+
 def order_workflow_id(order_id: str) -> str:
     """Id of the order's workflow; one order id, one workflow, ever."""
-    return f"order-{order_id}"
+    return f"{_ORDER_PREFIX}{order_id}"
+
+
+def may_be_workflow_id(name: str) -> bool:
+    """Whether a name given for an order may be its workflow's id; an order id may begin like one too."""
+    return name.startswith(_ORDER_PREFIX) and len(name) > len(_ORDER_PREFIX)
 
 
 def order_id_of(workflow_id: str) -> str:
@@ -52,11 +60,10 @@ def order_id_of(workflow_id: str) -> str:
     Raises:
         ValueError: the id is not an order workflow's.
     """
-    prefix, _, order_id = workflow_id.partition("-")
-    if prefix != "order" or not order_id:
+    if not may_be_workflow_id(workflow_id):
         msg = f"{workflow_id!r} is not an order workflow id: expected order-ORDER_ID"
         raise ValueError(msg)
-    return order_id
+    return workflow_id.removeprefix(_ORDER_PREFIX)
 
 
 def shipment_id(order_id: str, attempt: int) -> str:

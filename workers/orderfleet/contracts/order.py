@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from orderfleet.contracts.base import Contract, OrderId, PaymentId
 from orderfleet.contracts.duration import Duration, parse_duration
@@ -23,15 +23,26 @@ from orderfleet.contracts.names import default_payment_id
 from orderfleet.contracts.policy import OrderPolicy
 
 
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        msg = "is not a whole number; write it as a number, such as 2"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a problem of this one
+    return value
+
+
+Quantity = Annotated[int, BeforeValidator(_no_truth_value)]
+"""A number of pieces; Python counts `true` as 1, JSON doesn't."""
+
+
 class Item(Contract):
     """One line of the order."""
 
     sku: str = Field(description="What it is, by its number in the shop.", examples=["tea-100"])
-    qty: int = Field(description="How many pieces; at least 1.", examples=[2])
+    qty: Quantity = Field(description="How many pieces; at least 1.", examples=[2])
     price: Price | None = Field(
         default=None,
-        description="Of one piece, with at most four decimals, best as a string; left out it counts 1.00 unless"
-        " prices are required.",
+        description="Of one piece, with at most four decimals, best as a string; left out it is"
+        " an error, and counts 1.00 only where prices are not required (ORDERFLEET_REQUIRE_PRICES).",
         examples=["4.50"],
     )
 

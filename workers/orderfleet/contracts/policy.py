@@ -71,6 +71,7 @@ class OrderPolicy(Contract):
     shipping_task_queue: str = SHIPPING_TASK_QUEUE
     shipping_attempts: int = Field(default=2, ge=1)
     """Child workflows started for one order before its dispatch has failed for good."""
-    require_prices: bool = False
+    require_prices: bool | None = None
+    """Whether an item without a price is an error. None, as in a raw start: the validating worker's setting decides."""
     changes_per_run: int = Field(default=1000, ge=1)
     """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""

@@ -33,11 +33,18 @@ from orderfleet.steps.bounds import AttemptClock, attempt_of
 
 
 class OrderActivities:
-    """The activities, over the record and the payment provider."""
+    """The activities, over the order store and the payment provider.
 
-    def __init__(self, store: OrderStore, provider: PaymentProvider) -> None:
+    Args:
+        store: the order store.
+        provider: of payments.
+        require_prices: whether an item needs a price in an order whose policy doesn't say, as of a raw start.
+    """
+
+    def __init__(self, store: OrderStore, provider: PaymentProvider, *, require_prices: bool = True) -> None:
         self._store = store
         self._provider = provider
+        self._require_prices = require_prices
 
     @activity.defn(name="receive")
     async def receive(self, step: ReceiveInput) -> StepResult:
@@ -56,7 +63,7 @@ class OrderActivities:
     @activity.defn(name="validate")
     async def validate(self, step: ValidateInput) -> StepResult:
         """Check the order and record that it is right; one round trip."""
-        wrong = problems(step.order)
+        wrong = problems(step.order, require_prices=self._require_prices)
         if wrong:
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)

@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.contracts.status import ShipmentStatus, ShipmentView
     from orderfleet.contracts.steps import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
+    from orderfleet.contracts.words import cut, error_message
 
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.payment import intent
@@ -140,14 +141,16 @@ class ShipmentPhase:
 
     def answered(self, answer: ShipmentAnswer) -> None:
         """The shipment answered."""
-        self._answers[answer.request] = answer
+        # Any client may send this signal, so the reason is as long as its sender likes.
+        self._answers[answer.request] = answer.model_copy(update={"reason": cut(answer.reason)})
 
     def dispatch_failed(self, told: DispatchFailed) -> None:
         """The shipment told early that its dispatch failed; told again, or once it has ended, it changes nothing."""
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
         if last is not None and last.id == told.shipment_id and last.status is ShipmentStatus.PREPARING:
-            self._update(dispatch_failed_reason=told.reason)
-            self._ctx.state.dispatch_failed_reason = told.reason
+            reason = cut(told.reason)
+            self._update(dispatch_failed_reason=reason)
+            self._ctx.state.dispatch_failed_reason = reason
 
     async def _ask(self, signal: str, question: Callable[[int], Contract], *, when_over: str | None) -> str | None:
         """Ask whichever shipment is under way, until one answers or none is left to ask: then `when_over`."""
@@ -202,7 +205,7 @@ class ShipmentPhase:
         except ChildWorkflowError as error:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
             # It could not tell of it itself.
-            reason = f"the shipment's workflow ended: {error.cause or error}"
+            reason = cut(f"the shipment's workflow ended: {error_message(error.cause or error)}")
             ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
             result = ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
         self._child = None

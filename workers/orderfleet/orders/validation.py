@@ -20,9 +20,21 @@ LARGEST_ADDRESS: Final = 64 * 1024
 """Bytes of JSON of another address, which travels beside the order."""
 
 
-def problems(order: OrderInput) -> list[str]:
-    """Everything that is wrong with the order, each naming its field and what to do."""
-    return [*_of_items(order), *of_address(order.address), *_of_currency(order.currency), *_of_size(order)]
+def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
+    """Everything that is wrong with the order, each naming its field and what to do.
+
+    Args:
+        order: the whole input of its workflow.
+        require_prices: whether an item needs a price where the order's own policy doesn't say.
+    """
+    if order.policy.require_prices is not None:
+        require_prices = order.policy.require_prices
+    return [
+        *_of_items(order, require_prices=require_prices),
+        *of_address(order.address),
+        *_of_currency(order.currency),
+        *_of_size(order),
+    ]
 
 
 def of_address(address: Address) -> list[str]:
@@ -47,7 +59,7 @@ def _of_size(order: OrderInput) -> Iterator[str]:
         yield f"{largest}: the order has {whole} bytes, above {LARGEST_ORDER}; order less, or in several orders"
 
 
-def _of_items(order: OrderInput) -> Iterator[str]:
+def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:
     if not order.items:
         yield "items: there are none; add at least one"
     for index, item in enumerate(order.items):
@@ -59,8 +71,8 @@ def _of_items(order: OrderInput) -> Iterator[str]:
         if item.qty > _MOST:
             yield f"{where}.qty: is above {_MOST}; order less, or in several items"
         if item.price is None:
-            if order.policy.require_prices:
-                yield f"{where}.price: is missing; prices are required here"
+            if require_prices:
+                yield f"{where}.price: is missing; give it, as text such as 4.50"
         elif not item.price.is_finite() or item.price < 0:
             yield f"{where}.price: {item.price} is not a price; use 0 or more"
         elif item.price >= _LARGEST or _places(item.price) > _PLACES:

@@ -40,7 +40,8 @@ def duty(
     settings: Settings, record: OrderRecord, provider: PaymentProvider, orphans: OrphanStore, closed: ClosedWorkflows
 ) -> Duty:
     """What the order worker serves."""
-    orders, upkeep = OrderActivities(record, provider), UpkeepActivities(orphans, closed)
+    orders = OrderActivities(record, provider, require_prices=settings.prices_required())
+    upkeep = UpkeepActivities(orphans, closed)
     return Duty(
         task_queue=settings.orders_task_queue,
         workflows=WORKFLOWS,

@@ -1,4 +1,4 @@
-"""The health port of workers and operator: `/healthz`, `/readyz`, `/metrics`.
+"""The health port of workers, operator and API: `/healthz`, `/readyz`, `/metrics`.
 
 It is served by the role's own event loop: a loop that no longer moves does not answer, and
 Kubernetes restarts the pod.
@@ -6,7 +6,7 @@ Kubernetes restarts the pod.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +16,8 @@ from prometheus_client.exposition import choose_encoder
 
 from orderfleet.runtime.listening import listen
 
-Readiness = Callable[[], str | None]
-"""Why the role is not ready, or None when it is."""
+Readiness = Callable[[], Awaitable[str | None] | str | None]
+"""Why the role is not ready, or None when it is; at once, or after asking others."""
 
 
 class HealthServer:
@@ -63,7 +63,8 @@ class HealthServer:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        problem = self._not_ready()
+        asked = self._not_ready()
+        problem = asked if asked is None or isinstance(asked, str) else await asked
         if problem is not None:
             return web.Response(status=503, text=f"{problem}\n")
         return web.Response(text="ready\n")

@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
         VoidBookingInput,
         VoidBookingResult,
     )
+    from orderfleet.contracts.words import cut
     from orderfleet.shipping.activities import ShippingActivities
 
 from orderfleet.shipping.parent import Parent
@@ -163,7 +164,7 @@ class ShippingWorkflow:
         if refusal is None and self._dispatching:
             refusal = await self._ask_carrier()
         if refusal is None:
-            self._cancel_reason = self._cancel_reason or cancel.reason
+            self._cancel_reason = self._cancel_reason or cut(cancel.reason)
             if self._dispatch_under_way is not None:
                 # It can't book any more: its further attempts would only keep the order waiting.
                 self._dispatch_under_way.cancel()

@@ -31,8 +31,9 @@ _SECONDS_TO_GET_READY = 60.0
 class Role:
     """One process of the product.
 
-    `ports` are the wanted ports by the environment variable that tells them; the one named
-    `serves` answers `/readyz` and `/metrics`. `needs` are names of parts and jobs.
+    `ports` are the wanted ports by the environment variable that sets them; the one named
+    `serves` is the role's address and answers `/readyz`. The health port answers `/metrics`. `needs` are names of
+    parts and jobs.
     """
 
     name: str
@@ -88,7 +89,7 @@ ROLES: tuple[Role, ...] = (
         name="api",
         arguments=(*PRODUCT, "api"),
         needs=_RECORD_AND_TEMPORAL,
-        ports={API_PORT: 8000},
+        ports={API_PORT: 8000, HEALTH_PORT: 8013},
         serves=API_PORT,
     ),
 )

@@ -81,7 +81,7 @@ class StackState:
             for purpose, port in part.ports.items():
                 if purpose == "ORDERFLEET_TEMPORAL_METRICS_PORT":
                     pages[f"{name}-sdk"] = f"http://{ports.HOST}:{port}/metrics"
-                elif purpose == "metrics":
+                elif purpose in {"metrics", "ORDERFLEET_HEALTH_PORT"}:
                     pages[name] = f"http://{ports.HOST}:{port}/metrics"
         return pages
 

@@ -19,7 +19,7 @@ from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUn
 from orderfleet.contracts.record import AuditEvent, EventKind
 from orderfleet.contracts.status import Step
 from orderfleet.contracts.steps import StepInput
-from orderfleet.contracts.words import cut
+from orderfleet.contracts.words import cut, error_message
 from orderfleet.ports import AttemptLog
 from orderfleet.steps.retry_after import requested_gap
 
@@ -80,7 +80,7 @@ class _Attempt(ActivityInboundInterceptor):
         except Exception as error:
             final, attempt = _final(error), activity.info().attempt
             if final is None or activity.info().activity_type in _OWED:
-                await self._tell(input, attempt, cut(f"{type(error).__name__}: {error}"))
+                await self._tell(input, attempt, cut(error_message(error)))
             if final is None:
                 delay = requested_gap(error, activity.info())
                 if delay is not None:

@@ -83,5 +83,5 @@ def is_away(error: BaseException) -> bool:
 
 def told(error: BaseException) -> str:
     """The error in one line, also when it has no text of its own."""
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    kind, text = type(error).__name__, str(error).strip().partition("\n")[0]
+    return f"{text} ({kind})" if text else kind

@@ -10,7 +10,7 @@ _HEAD: Final = """# Metrics
 
 Made by `python -m orderfleet.telemetry`; what each says is declared in
 `workers/orderfleet/telemetry/catalog/`. A histogram `x` is scraped as `x_bucket`, `x_sum` and `x_count`.
-Workers and operator serve `/metrics` on the health port, the API on its own; a process exposes the metrics
+Every role serves `/metrics` on its health port; a process exposes the metrics
 of its role only. Asked for OpenMetrics, histograms and counters carry the trace id of the last traced
 observation as an exemplar.
 

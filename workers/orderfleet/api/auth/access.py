@@ -5,7 +5,9 @@ It must never tell a caller more than whether a token is missing, wrong, or of a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, Protocol
@@ -36,6 +38,8 @@ class Caller:
 
     name: str
     roles: frozenset[Role]
+    expires_at: float | None = None
+    """Seconds since 1970, after which the token is refused; None for a token that doesn't expire."""
 
     def may(self, role: Role) -> bool:
         """Whether one of the caller's roles includes this one."""
@@ -119,13 +123,77 @@ _BEARER: Final = HTTPBearer(
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
+@dataclass(frozen=True)
+class Admission:
+    """A caller that was let in, and what it takes to check it again while its request lasts."""
+
+    access: Access
+    role: Role
+    token: str | None
+    caller: Caller | None
+
+    async def still_valid(self) -> bool:
+        """Whether the caller would be let in now: tokens expire and are revoked while a stream is open."""
+        try:
+            await self.access.check(self.role, self.token)
+        except KeysUnavailable:
+            # An outage of the identity provider revokes nothing.
+            return True
+        except (Unauthenticated, Forbidden):
+            return False
+        return True
+
+    def seconds_left(self) -> float:
+        """Until the token expires; infinite for one that doesn't."""
+        if self.caller is None or self.caller.expires_at is None:
+            return math.inf
+        return max(self.caller.expires_at - time.time(), 0.0)
+
+
+async def admit(request: Request, role: Role) -> None:
+    """Let the caller in and keep the admission in the request's state.
+
+    Raises:
+        Unauthenticated: no token, or a wrong one.
+        Forbidden: the token's roles don't include `role`.
+        KeysUnavailable: the token can't be checked now.
+    """
+    access: Access = request.app.state.services.access
+    credentials = await _BEARER(request)
+    token = credentials.credentials if credentials else None
+    caller = await access.check(role, token)
+    request.state.admission = Admission(access, role, token, caller)
+    request.state.caller = caller.name if caller else None
+
+
+class _Need:
+    """What a route needs of its caller; `GuardedRoute` has checked it when FastAPI comes here."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, request: Request, _credentials: Credentials) -> None:
+        admission: Admission | None = getattr(request.state, "admission", None)
+        if admission is None or admission.role is not self.role:
+            msg = f"{request.url.path} has no GuardedRoute; give its router `route_class=GuardedRoute`"
+            raise RuntimeError(msg)
+
+
 def needs(role: Role) -> Any:
-    """What a router depends on so that its routes are only for callers with `role`."""
+    """What a router with `GuardedRoute` depends on so that its routes are only for callers with `role`."""
+    return Depends(_Need(role))
 
-    async def check(request: Request, credentials: Credentials) -> None:
-        access: Access = request.app.state.services.access
-        caller = await access.check(role, credentials.credentials if credentials else None)
-        request.state.caller = caller.name if caller else None
 
-    checked: Callable[..., Awaitable[None]] = check
-    return Depends(checked)
+def role_of(dependencies: Iterable[Any]) -> Role | None:
+    """The role that a route with these dependencies needs; None for one that is open to all."""
+    found = [each.dependency.role for each in dependencies if isinstance(each.dependency, _Need)]
+    return found[-1] if found else None
+
+
+def _admission(request: Request) -> Admission:
+    admission: Admission = request.state.admission
+    return admission
+
+
+Admitted = Annotated[Admission, Depends(_admission)]
+"""A route's parameter: who was let in."""

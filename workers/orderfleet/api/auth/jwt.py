@@ -7,11 +7,9 @@ from typing import Final
 import jwt
 
 from orderfleet.api.auth.access import Caller, Unauthenticated
-from orderfleet.api.auth.keys import Keys
+from orderfleet.api.auth.keys import ALGORITHMS, Keys
 from orderfleet.api.auth.roles import ClaimedRoles
 
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Asymmetric only: with the others, whoever can check a token can make one."""
 LEEWAY_SECONDS: Final = 30
 """How far the provider's clock may be off."""
 
@@ -41,12 +39,13 @@ class Jwts:
         """
         try:
             header = jwt.get_unverified_header(token)
-            if header.get("alg") not in ALGORITHMS:
+            algorithm = header.get("alg")
+            if algorithm not in ALGORITHMS:
                 raise Unauthenticated("the token is signed in a way that is not accepted")
             claims = jwt.decode(
                 token,
-                await self._keys.key(header.get("kid")),
-                algorithms=list(ALGORITHMS),
+                await self._keys.key(header.get("kid"), algorithm),
+                algorithms=[algorithm],
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=LEEWAY_SECONDS,
@@ -54,4 +53,4 @@ class Jwts:
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated(f"the token is not valid: {error}") from None
-        return Caller(str(claims["sub"]), self._roles.of(claims))
+        return Caller(str(claims["sub"]), self._roles.of(claims), expires_at=float(claims["exp"]) + LEEWAY_SECONDS)

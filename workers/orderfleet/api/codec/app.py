@@ -7,6 +7,7 @@ or stand in an error.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -17,7 +18,8 @@ from temporalio.api.common.v1 import Payload, Payloads
 from orderfleet import __version__
 from orderfleet.api import problems
 from orderfleet.api.auth.access import Access, Role, needs
-from orderfleet.api.body import BodyLimit
+from orderfleet.api.body import BodyBounds
+from orderfleet.api.guarded import GuardedRoute
 from orderfleet.api.intake import Unprocessable
 from orderfleet.api.requests import RequestLog
 from orderfleet.runtime.encryption import EncryptionCodec
@@ -41,8 +43,8 @@ def _of_app(request: Request) -> EncryptionCodec:
 
 Given = Annotated[EncryptionCodec, Depends(_of_app)]
 
-_seeing = APIRouter(dependencies=[needs(Role.READ)])
-_changing = APIRouter(dependencies=[needs(Role.OPERATE)])
+_seeing = APIRouter(route_class=GuardedRoute, dependencies=[needs(Role.READ)])
+_changing = APIRouter(route_class=GuardedRoute, dependencies=[needs(Role.OPERATE)])
 _probes = APIRouter()
 
 
@@ -64,12 +66,15 @@ async def healthz() -> Response:
     return Response("ok\n", media_type="text/plain")
 
 
-def create_codec_app(services: CodecServices, origins: list[str]) -> FastAPI:
+def create_codec_app(
+    services: CodecServices, origins: list[str], *, read_timeout: timedelta = timedelta(seconds=10)
+) -> FastAPI:
     """The application.
 
     Args:
         services: what it needs.
         origins: of the Web UIs whose pages may call it, as `https://temporal.example.com`.
+        read_timeout: how long a body may take to arrive.
     """
     app = FastAPI(
         title="Orderfleet codec server",
@@ -77,11 +82,12 @@ def create_codec_app(services: CodecServices, origins: list[str]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=LONGEST_BODY)
+    app.add_middleware(BodyBounds, limit=LONGEST_BODY, timeout=read_timeout)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,

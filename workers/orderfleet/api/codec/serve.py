@@ -27,6 +27,8 @@ async def run(settings: Settings, stop: Stop) -> None:
         raise UnsafeSettings("ORDERFLEET_API_AUTH is none: the codec server would show every order; use tokens or jwt")
     access = access_of(settings)
     codec = EncryptionCodec(Keys(settings.encryption_keys_dir, settings.encryption_key_id))
-    app = create_codec_app(CodecServices(access, codec), settings.codec_origin_list())
+    app = create_codec_app(
+        CodecServices(access, codec), settings.codec_origin_list(), read_timeout=settings.api_read_timeout
+    )
     listener = listen(settings.codec_host, settings.codec_port, "CODEC")
     await serve(app, listener, stop, settings)

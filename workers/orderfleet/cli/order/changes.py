@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orderfleet.cli.order.session import NO_REASON, TABLE, City, Country, OrderId, State, Street, Zip, ask
+from orderfleet.cli.order.session import NO_REASON, TABLE, City, Country, OrderId, State, Street, Zip, ask, named
 from orderfleet.cli.show import Output, OutputOption, print_document
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Let an order go on to the charge."""
-    _change(order_id, output, "approved", lambda there: there.desk.approve(order_id))
+    _change(order_id, output, "approved", lambda there, order: there.desk.approve(order))
 
 
 def cancel(
@@ -26,7 +26,7 @@ def cancel(
     output: OutputOption = TABLE,
 ) -> None:
     """Cancel an order and undo it: what was charged is refunded. Refused once it is dispatched."""
-    _change(order_id, output, "canceled", lambda there: there.desk.cancel(order_id, reason))
+    _change(order_id, output, "canceled", lambda there, order: there.desk.cancel(order, reason))
 
 
 def update_address(
@@ -45,15 +45,19 @@ def update_address(
     if not parts:
         raise typer.BadParameter("nothing to change; give --street, --city, --state, --zip or --country")
 
-    async def change(there: Reach) -> Answer:
-        current = (await there.desk.live(order_id)).address
-        return await there.desk.update_address(order_id, current.model_copy(update=parts))
+    async def change(there: Reach, order: str) -> Answer:
+        current = (await there.desk.live(order)).address
+        return await there.desk.update_address(order, current.model_copy(update=parts))
 
     _change(order_id, output, "going to the new address", change)
 
 
-def _change(order_id: str, output: Output, outcome: str, send: Callable[[Reach], Awaitable[Answer]]) -> None:
-    answer = ask(send, f"waiting for what order {order_id} answers")
+def _change(name: str, output: Output, outcome: str, send: Callable[[Reach, str], Awaitable[Answer]]) -> None:
+    async def change(there: Reach) -> tuple[str, Answer]:
+        order = await named(there, name)
+        return order, await send(there, order)
+
+    order_id, answer = ask(change, f"waiting for what order {name} answers")
     if output is not Output.TABLE:
         print_document({"order_id": order_id, "result": str(answer)}, output)
     elif answer == "taken":

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orderfleet.cli import connection
-from orderfleet.cli.order.session import TABLE, OrderId, ask
+from orderfleet.cli.order.session import TABLE, OrderId, ask, named
 from orderfleet.cli.show import Output, OutputOption, console, print_document
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ async def _look(there: Reach, order_id: str, settings: Settings) -> Sides:
     """
     from orderfleet.cli.order.sides import Sides  # noqa: PLC0415 - `--help` needs none of these
 
+    order_id = await named(there, order_id)
     unknown: dict[str, str] = {}
     record, workflow = await asyncio.gather(_record(there, order_id, unknown), _workflow(there, order_id, unknown))
     live = await _live(there, order_id, unknown) if workflow else None

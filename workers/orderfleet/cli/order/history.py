@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orderfleet.cli.exits import Failed
-from orderfleet.cli.order.session import TABLE, OrderId, ask
+from orderfleet.cli.order.session import TABLE, OrderId, ask, named
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, time_text
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ async def _read(there: Reach, order_id: str) -> list[RunHistory]:
     """
     from orderfleet.client import OrderNotFound  # noqa: PLC0415 - `--help` doesn't need it
 
+    order_id = await named(there, order_id)
     try:
         return await there.inspector.history(order_id)
     except OrderNotFound:

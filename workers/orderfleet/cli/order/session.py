@@ -13,12 +13,15 @@ import typer
 from orderfleet.cli import connection, loop, progress
 from orderfleet.cli.order.completion import order_ids
 from orderfleet.cli.show import Output
+from orderfleet.contracts.names import may_be_workflow_id
 
 if TYPE_CHECKING:
     from orderfleet.cli.connection import Reach
     from orderfleet.runtime.settings import Settings
 
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order's id.", autocompletion=order_ids)]
+OrderId = Annotated[
+    str, typer.Argument(metavar="ID", help="The order's id, or its workflow's: order-ID.", autocompletion=order_ids)
+]
 Street = Annotated[str | None, typer.Option(help="Of the new address.")]
 City = Annotated[str | None, typer.Option(help="Of the new address.")]
 State = Annotated[str | None, typer.Option(help="Of the new address.")]
@@ -34,6 +37,11 @@ _T = TypeVar("_T")
 def example(*lines: str) -> str:
     """The examples below a command's help."""
     return "Examples:\n\n" + "\n\n".join(f"  $ orderfleet order {line}" for line in lines)
+
+
+async def named(there: Reach, name: str) -> str:
+    """The id of the order that was named by its id or its workflow's; see `OrderDesk.order_id_of`."""
+    return await there.desk.order_id_of(name) if may_be_workflow_id(name) else name
 
 
 def ask(

@@ -15,7 +15,7 @@ import typer
 
 from orderfleet.cli.exits import Wrong
 from orderfleet.cli.order.completion import order_ids
-from orderfleet.cli.order.session import NO_REASON, TABLE, City, Country, State, Street, Zip, ask
+from orderfleet.cli.order.session import NO_REASON, TABLE, City, Country, State, Street, Zip, ask, named
 from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, step_text, time_text
 
 if TYPE_CHECKING:
@@ -68,19 +68,21 @@ def signal(
     parts = dict(zip(_PARTS, (street, city, state, zip_code, country), strict=True))
     if asking and what is Signal.UPDATE_ADDRESS and not any(parts.values()):
         parts = _which_address(ask(lambda there: _address(there, chosen)))
-    ask(lambda there: _send(there, chosen, what, reason or NO_REASON, parts))
+    chosen = ask(lambda there: _send(there, chosen, what, reason or NO_REASON, parts))
     if output is Output.TABLE:
         typer.echo(f"order {chosen} was sent {what}; `orderfleet order events {chosen}` shows what became of it")
     else:
         print_document({"order_id": chosen, "signal": str(what), "result": "sent"}, output)
 
 
-async def _send(there: Reach, order_id: str, which: Signal, reason: str, parts: dict[str, str | None]) -> None:
+async def _send(there: Reach, name: str, which: Signal, reason: str, parts: dict[str, str | None]) -> str:
+    """Send the signal; returns the order's id."""
     from orderfleet.contracts import names  # noqa: PLC0415 - `--help` doesn't need it
 
     given = {name: value for name, value in parts.items() if value is not None}
     if which is Signal.UPDATE_ADDRESS and not given:
         raise Wrong("nothing to change; give --street, --city, --state, --zip or --country")
+    order_id = await named(there, name)
     arguments: dict[Signal, tuple[str, list[Any]]] = {
         Signal.APPROVE: (names.APPROVE, []),
         Signal.CANCEL: (names.CANCEL_ORDER, [reason]),
@@ -89,8 +91,9 @@ async def _send(there: Reach, order_id: str, which: Signal, reason: str, parts: 
     if which is Signal.UPDATE_ADDRESS:
         address = (await _address(there, order_id)).model_copy(update=given)
         arguments[which] = (names.UPDATE_ADDRESS, [address])
-    name, values = arguments[which]
-    await there.desk.signal(order_id, name, values)
+    signal_name, values = arguments[which]
+    await there.desk.signal(order_id, signal_name, values)
+    return order_id
 
 
 async def _running(there: Reach) -> list[OrderStatus]:
@@ -101,8 +104,8 @@ async def _running(there: Reach) -> list[OrderStatus]:
     return [order for order in page.orders if not order.ended][:_OFFERED]
 
 
-async def _address(there: Reach, order_id: str) -> Address:
-    return (await there.desk.live(order_id)).address
+async def _address(there: Reach, name: str) -> Address:
+    return (await there.desk.live(await named(there, name))).address
 
 
 def _which_order(running: Sequence[OrderStatus]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from orderfleet.cli.order.session import TABLE, OrderId, run
+from orderfleet.cli.order.session import TABLE, OrderId, named, run
 from orderfleet.cli.show import Output, OutputOption, console, events_table, print_document, status_table, time_text
 from orderfleet.contracts.errors import StoreUnavailable
 
@@ -50,6 +50,7 @@ async def _states(there: Reach, order_id: str) -> AsyncIterator[SourcedStatus | 
     """
     from orderfleet.client import TemporalUnavailable  # noqa: PLC0415 - `--help` doesn't need it
 
+    order_id = await named(there, order_id)
     before: SourcedStatus | str = ""
     while True:
         try:
@@ -112,7 +113,7 @@ async def _live(there: Reach, order_id: str) -> None:
                 live.update(_below(shown, Text(now, "yellow")), refresh=True)
                 continue
             with suppress(StoreUnavailable):
-                trail = await there.desk.events(order_id)
+                trail = await there.desk.events(now.order_id)
             shown = _below(status_table(now), events_table(trail[-_LAST_EVENTS:]))
             live.update(shown, refresh=True)
 

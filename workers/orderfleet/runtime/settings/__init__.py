@@ -66,5 +66,5 @@ class Settings(
             outage=self.outage(),
             shipping_task_queue=self.shipping_task_queue,
             shipping_attempts=self.shipping_attempts,
-            require_prices=self.require_prices,
+            require_prices=self.prices_required(),
         )

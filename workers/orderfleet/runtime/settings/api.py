@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
 
+from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.runtime.settings.base import Group, names
 
 
@@ -57,6 +59,20 @@ class ApiSettings(Group):
         default="",
         description="What the provider's roles are here: `orders-admin=operate,orders-support=read`; no others count"
         " then. Empty: the provider calls them `read`, `operate`, `carrier`.",
+    )
+    api_read_timeout: Duration = Field(
+        default=parse_duration("10s"),
+        gt=timedelta(0),
+        description="Longest time that a request's head, and then its body, may take to arrive.",
+    )
+    api_connections: int = Field(
+        default=800,
+        ge=1,
+        description="Connections that the API, or the codec server, has open at once at most. Keep it below the"
+        " process' limit of open files (`ulimit -n`).",
+    )
+    api_streams_per_caller: int = Field(
+        default=100, ge=1, description="Streams (`/orders/{id}/watch`) that a caller has open at once at most."
     )
     api_body_limit: int = Field(
         default=1024 * 1024, ge=1024, description="Longest body of a request to the API, in bytes."

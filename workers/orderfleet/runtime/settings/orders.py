@@ -34,10 +34,18 @@ class OrderSettings(Group):
     delivery_timeout: Duration = Field(
         default=parse_duration("336h"), gt=timedelta(0), description="Default of an order's `delivery.timeout`."
     )
-    require_prices: bool = Field(default=False, description="Refuse an order with an item that has no price.")
+    require_prices: bool | None = Field(
+        default=None,
+        description="Refuse an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`,"
+        " and `false` where `ORDERFLEET_SAMPLE_ORDERS` is on.",
+    )
     sample_orders: bool = Field(
         default=False, description="Stand in a sample item and address for what a request leaves out. Local only."
     )
+
+    def prices_required(self) -> bool:
+        """Whether an item without a price is an error."""
+        return not self.sample_orders if self.require_prices is None else self.require_prices
 
     def review(self) -> Review:
         """Review terms of an order that names none."""

@@ -43,7 +43,10 @@ class ProcessSettings(Group):
     )
     health_host: str = Field(default="0.0.0.0", description="Address of the health port.")  # noqa: S104 - a pod is probed from outside
     health_port: int = Field(
-        default=8080, ge=0, le=65535, description="Port of `/healthz`, `/readyz`, `/metrics` in workers and operator."
+        default=8080,
+        ge=0,
+        le=65535,
+        description="Port of `/healthz`, `/readyz`, `/metrics` in workers, operator and API.",
     )
     drain_timeout: Duration = Field(
         default=parse_duration("20s"),

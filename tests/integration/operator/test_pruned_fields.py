@@ -1,0 +1,20 @@
+"""A client that doesn't ask for strict validation: the API server prunes a misspelt field, and nothing is charged."""
+
+from __future__ import annotations
+
+import json
+
+from shop import ended, manifest, step
+
+
+async def test_order_whose_misspelt_price_was_pruned_fails_and_charges_nothing(shop, workers):
+    name = shop.name()
+    items = [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]
+    text = json.dumps(manifest(name, items=items, review={"mode": "auto"}))
+    await shop.kubectl("create", "--validate=ignore", "-f", "-", input=text)
+    assert "unit_price" not in (await shop.get(name))["spec"]["items"][0]
+    async with shop.operator():
+        order = await shop.until(name, ended)
+    assert step(order) == "failed"
+    assert "items[0].price: is missing" in order["status"]["lastError"]
+    assert not workers.provider.charges

@@ -1,0 +1,208 @@
+"""Clients on real sockets that have no token, or that are slow: they are answered or let go, and others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from orderfleet.api.app import create_app
+from orderfleet.api.auth.access import Access
+from orderfleet.api.auth.tokens import TokensFile
+from orderfleet.api.readiness import Readiness
+from orderfleet.api.server import serve
+from orderfleet.api.services import Services
+from orderfleet.client import OrderNotFound
+from orderfleet.runtime.listening import listen
+from orderfleet.runtime.process import Stop
+from orderfleet.runtime.settings import Settings
+
+TOKEN = "operator-token-of-the-tests"
+AUTHORIZED = f"Authorization: Bearer {TOKEN}\r\n"
+JSON = "Content-Type: application/json\r\n"
+QUICK, UNHURRIED = "400ms", "60s"
+SECONDS = 30
+
+
+class Desk:
+    """Knows no order, so 404 says that a request was read to its end."""
+
+    def __getattr__(self, name):
+        async def ask(order_id, *args, **kwargs):
+            raise OrderNotFound(f"there is no order {order_id!r}")
+
+        return ask
+
+
+@pytest.fixture
+def access(tmp_path):
+    path = tmp_path / "tokens.yaml"
+    path.write_text(json.dumps([{"name": "operator", "role": "operate", "token": TOKEN}]))
+    return Access(TokensFile(path))
+
+
+@asynccontextmanager
+async def api(access: Access, read_timeout: str = UNHURRIED, connections: int = 100) -> AsyncIterator[int]:
+    """The port of an API that is served as a pod serves it."""
+    settings = Settings(api_read_timeout=read_timeout, api_connections=connections, drain_timeout="1s")
+    listener = listen("127.0.0.1", 0, "API")
+    stop = Stop()
+    app = create_app(Services(settings, Desk(), Desk(), Readiness({}), None, access))
+    serving = asyncio.create_task(serve(app, listener, stop, settings))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        stop.request("the test is over")
+        await serving
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, port: int, sent: str = "") -> AsyncIterator[Client]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(sent.encode())
+            yield cls(reader, writer)
+        finally:
+            writer.close()
+
+    def send(self, text: str) -> None:
+        self._writer.write(text.encode())
+
+    async def answer(self) -> tuple[int, dict[str, str], dict]:
+        """Status, headers and problem document of the next answer."""
+        async with asyncio.timeout(SECONDS):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+            body = await self._reader.readexactly(int(headers["content-length"]))
+        assert headers["content-type"] == "application/problem+json"
+        return int(head[0].split()[1]), headers, json.loads(body)
+
+    async def closed(self) -> bool:
+        async with asyncio.timeout(SECONDS):
+            try:
+                return await self._reader.read() == b""
+            except ConnectionResetError:
+                return True
+
+
+def post(more: str = "", body: str = "", length: int | None = None) -> str:
+    length = len(body) if length is None else length
+    return f"POST /orders/ord-1/cancel HTTP/1.1\r\nHost: api\r\n{JSON}{more}Content-Length: {length}\r\n\r\n{body}"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [post(length=1000), post(length=10**9), post(body="not JSON"), post(body='{"reason": 1}')],
+    ids=["never-sent", "too-long", "no-json", "wrong"],
+)
+async def test_request_without_a_token_is_401_before_its_body_is_read(access, request_):
+    async with api(access) as port, Client.of(port, request_) as client:
+        status, headers, problem = await client.answer()
+    assert (status, problem["type"]) == (401, "urn:orderfleet:problem:unauthenticated")
+    assert headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_token_of_another_role_is_403_before_the_body_is_read(access):
+    carrier = f"POST /orders/ord-1/shipments/shipping-ord-1-1/updates HTTP/1.1\r\nHost: api\r\n{JSON}{AUTHORIZED}"
+    async with api(access) as port, Client.of(port, f"{carrier}Content-Length: 1000\r\n\r\n") as client:
+        assert (await client.answer())[0] == 403
+
+
+async def test_body_that_does_not_arrive_in_time_is_408_and_ends_the_connection(access):
+    async with api(access, QUICK) as port, Client.of(port, post(AUTHORIZED, length=1000)) as client:
+        feeding = asyncio.create_task(trickle(client))
+        status, headers, problem = await client.answer()
+        feeding.cancel()
+        assert (status, problem["type"]) == (408, "urn:orderfleet:problem:body-timeout")
+        assert headers["connection"] == "close"
+        assert await client.closed()
+
+
+async def trickle(client: Client) -> None:
+    """Send a byte again and again, so that the connection is never idle."""
+    while True:
+        client.send(" ")
+        await asyncio.sleep(0.05)
+
+
+async def test_head_that_does_not_arrive_in_time_is_408(access):
+    async with api(access, QUICK) as port, Client.of(port, "GET /orders/ord-1 HTTP/1.1\r\n") as client:
+        status, _, problem = await client.answer()
+        assert (status, problem["type"]) == (408, "urn:orderfleet:problem:request-timeout")
+        assert await client.closed()
+
+
+async def test_connection_that_sends_nothing_is_closed(access):
+    async with api(access, QUICK) as port, Client.of(port) as client:
+        assert (await client.answer())[0] == 408
+        assert await client.closed()
+
+
+async def test_rest_of_an_unread_body_holds_no_connection(access):
+    async with api(access, QUICK) as port, Client.of(port, post(length=10**6)) as client:
+        assert (await client.answer())[0] == 401
+        feeding = asyncio.create_task(trickle(client))
+        assert await client.closed()
+        feeding.cancel()
+
+
+async def test_slow_request_after_others_on_the_same_connection_is_let_go(access):
+    async with api(access, QUICK) as port, Client.of(port) as client:
+        for _ in range(2):
+            client.send(f"GET /orders/ord-1 HTTP/1.1\r\nHost: api\r\n{AUTHORIZED}\r\n")
+            assert (await client.answer())[0] == 404
+        client.send("GET /orders/ord-1")
+        assert (await client.answer())[0] == 408
+
+
+async def test_connections_above_the_limit_are_503_and_others_are_served_once_slow_ones_are_let_go(access):
+    limit = 5
+    async with api(access, "1s", connections=limit) as port, AsyncExitStack() as stack:
+        for _ in range(limit):
+            await stack.enter_async_context(Client.of(port, "GET /slow HTTP/1.1\r\n"))
+        async with Client.of(port) as client:
+            status, headers, problem = await client.answer()
+            assert (status, problem["type"]) == (503, "urn:orderfleet:problem:busy")
+            assert headers["retry-after"]
+            assert await client.closed()
+        assert await served(port)
+
+
+async def served(port: int) -> bool:
+    """Ask until there is room."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        async with Client.of(port, f"GET /orders/ord-1 HTTP/1.1\r\nHost: api\r\n{AUTHORIZED}\r\n") as client:
+            status, *_ = await client.answer()
+        if status == 404:
+            return True
+        assert status == 503
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_path_with_a_slash_at_its_end_redirects_nowhere(access):
+    get = f"GET /orders/ HTTP/1.1\r\nHost: evil.example\r\n{AUTHORIZED}\r\n"
+    async with api(access) as port, Client.of(port, get) as client:
+        status, headers, _ = await client.answer()
+    assert status == 404
+    assert "location" not in headers
+
+
+async def test_body_that_arrives_in_parts_is_read(access):
+    async with api(access) as port, Client.of(port, post(AUTHORIZED, length=2)) as client:
+        client.send("{")
+        await asyncio.sleep(0.1)
+        client.send("}")
+        assert (await client.answer())[0] == 404

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+from temporalio.exceptions import ApplicationError, TerminatedError
+
+from orderfleet.contracts.errors import PaymentRefused, ProviderUnavailable
+from orderfleet.contracts.words import error_message
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PaymentRefused("account closed"), "account closed"),
+        (ProviderUnavailable("later"), "later"),
+        (
+            ApplicationError("the package is already dispatched", type="ChangeRefused"),
+            "the package is already dispatched",
+        ),
+        (ApplicationError("", type="ChangeRefused"), "ApplicationError"),
+        (TerminatedError("terminated"), "terminated"),
+        (KeyError("sku"), "'sku' (KeyError)"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_error_message_never_begins_with_a_class_name_where_there_is_a_message(error, message):
+    assert error_message(error) == message

@@ -1,0 +1,109 @@
+"""Objects that people write: a field that is not known, or a key given twice, is an error and never ignored.
+
+Bodies of the API and manifests of the command line are read with it. What processes write to each other is a
+`Contract`, which ignores unknown fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+UNKNOWN_FIELD: Final = "unknown_field"
+"""Type of the problem (`ValidationError.errors()`); its context has the `nearest` known field, or an empty text."""
+
+DEEPEST: Final = 32
+"""Levels of objects and lists in one another. Bodies need 4; the validation recurses, and so has to be bounded."""
+
+
+class DuplicateKey(ValueError):
+    """An object gives a key twice: readers differ in which of the values they take."""
+
+
+class TooDeep(ValueError):
+    """Objects and lists are nested deeper than `DEEPEST` levels."""
+
+
+class StrictModel(BaseModel):
+    """A frozen model that names each unknown field, with the known one that it is most like."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_fields(cls, data: Any) -> Any:
+        known = _known_names(cls)
+        unknown = [str(name) for name in data if name not in known] if isinstance(data, Mapping) else []
+        if unknown:
+            raise ValidationError.from_exception_data(cls.__name__, [_unknown(name, known) for name in unknown])
+        return data
+
+
+def read_json(body: bytes) -> Any:
+    """Parse JSON that a client sent.
+
+    Raises:
+        JSONDecodeError: it is not JSON.
+        DuplicateKey: an object gives a key twice.
+        TooDeep: it is nested too deep.
+    """
+    try:
+        value = json.loads(body, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        raise TooDeep(_too_deep()) from None
+    check_depth(value)
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Check that objects and lists are nested at most `DEEPEST` levels.
+
+    Raises:
+        TooDeep: they are nested deeper.
+    """
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise TooDeep(_too_deep())
+
+
+def _too_deep() -> str:
+    return f"is nested deeper than {DEEPEST} levels"
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DuplicateKey(f"gives the key {twice!r} twice; give it once")
+    return found
+
+
+def _known_names(model: type[BaseModel]) -> list[str]:
+    """The names that a model reads: of its fields and their aliases."""
+    names = list(model.model_fields)
+    for field in model.model_fields.values():
+        alias = field.validation_alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        names += [choice for choice in choices if isinstance(choice, str)]
+    return names
+
+
+def _unknown(name: str, known: list[str]) -> InitErrorDetails:
+    nearest = next(iter(difflib.get_close_matches(name.lower(), known, n=1)), "")
+    message = "is not known; did you mean {nearest}?" if nearest else "is not known; leave it out"
+    return InitErrorDetails(
+        type=PydanticCustomError(UNKNOWN_FIELD, message, {"nearest": nearest}), loc=(name,), input=None
+    )
