@@ -13,7 +13,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.exceptions import ApplicationError, ChildWorkflowError
+    from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.contracts import names
@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.contracts.status import ShipmentStatus, ShipmentView
     from orderfleet.contracts.steps import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
+    from orderfleet.contracts.words import cut
 
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.payment import intent
@@ -140,14 +141,18 @@ class ShipmentPhase:
 
     def answered(self, answer: ShipmentAnswer) -> None:
         """The shipment answered."""
-        self._answers[answer.request] = answer
+        last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
+        # Any client can send one: a number that was not given out yet must not answer a later request.
+        if last is not None and answer.shipment_id == last.id and 0 < answer.request <= self._requests:
+            self._answers[answer.request] = answer.model_copy(update={"reason": cut(answer.reason)})
 
     def dispatch_failed(self, told: DispatchFailed) -> None:
         """The shipment told early that its dispatch failed; told again, or once it has ended, it changes nothing."""
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
         if last is not None and last.id == told.shipment_id and last.status is ShipmentStatus.PREPARING:
-            self._update(dispatch_failed_reason=told.reason)
-            self._ctx.state.dispatch_failed_reason = told.reason
+            reason = cut(told.reason)
+            self._update(dispatch_failed_reason=reason)
+            self._ctx.state.dispatch_failed_reason = reason
 
     async def _ask(self, signal: str, question: Callable[[int], Contract], *, when_over: str | None) -> str | None:
         """Ask whichever shipment is under way, until one answers or none is left to ask: then `when_over`."""
@@ -189,22 +194,27 @@ class ShipmentPhase:
             orders_task_queue=workflow.info().task_queue,
             policy=ctx.policy,
         )
-        self._child = await workflow.start_child_workflow(
-            names.SHIPPING_WORKFLOW,
-            arg,
-            id=shipment_id,
-            task_queue=ctx.policy.shipping_task_queue,
-            result_type=ShippingResult,
-            parent_close_policy=ParentClosePolicy.ABANDON,
-        )
         try:
+            self._child = await workflow.start_child_workflow(
+                names.SHIPPING_WORKFLOW,
+                arg,
+                id=shipment_id,
+                task_queue=ctx.policy.shipping_task_queue,
+                result_type=ShippingResult,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+            )
             result = await ctx.meanwhile(self._child)
+            if not isinstance(result, ShippingResult):
+                result = self._failed(shipment_id, "the shipment's workflow ended with a result that can't be read")
         except ChildWorkflowError as error:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
             # It could not tell of it itself.
-            reason = f"the shipment's workflow ended: {error.cause or error}"
-            ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
-            result = ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
+            result = self._failed(shipment_id, f"the shipment's workflow ended: {error.cause or error}")
+        except WorkflowAlreadyStartedError:
+            # Raised further, it would fail a charged order that nobody refunds.
+            result = self._failed(
+                shipment_id, f"another workflow runs as {shipment_id}, which this order did not start"
+            )
         self._child = None
         self._update(
             status=result.status,
@@ -216,6 +226,12 @@ class ShipmentPhase:
         for step, count in result.retries.items():
             ctx.state.count_retries(step, count + 1)
         return result
+
+    def _failed(self, shipment_id: str, reason: str) -> ShippingResult:
+        """The result of a shipment that gave none."""
+        reason = cut(reason)
+        self._ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
+        return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
 
     def _update(self, **changes: Any) -> None:
         shipments = self._ctx.state.shipments
