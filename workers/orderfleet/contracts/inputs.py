@@ -32,14 +32,20 @@ class Unreadable:
     """Whether the payload is encrypted and no key opens it."""
 
 
+def check_readable(*values: Any) -> None:
+    """Raise `InputRejected` with the reason of the first value that could not be converted, if there is one."""
+    for value in values:
+        if isinstance(value, Unreadable):
+            raise InputRejected(value.reason)
+
+
 def read(model: type[Model], value: Any) -> Model:
     """Read one value as `model`.
 
     Raises:
         InputRejected: the value is none; the message names the fields.
     """
-    if isinstance(value, Unreadable):
-        raise InputRejected(value.reason)
+    check_readable(value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -65,11 +71,9 @@ def read_none(args: Sequence[Any]) -> None:
     Raises:
         InputRejected: there is a value that means something.
     """
-    for value in args:
-        if isinstance(value, Unreadable):
-            raise InputRejected(value.reason)
-        if value is not None and value != {}:
-            raise InputRejected(f"takes no argument; {len(args)} were given")
+    check_readable(*args)
+    if any(value is not None and value != {} for value in args):
+        raise InputRejected(f"takes no argument; {len(args)} were given")
 
 
 def read_reason(args: Sequence[Any], default: str) -> str:
@@ -80,9 +84,8 @@ def read_reason(args: Sequence[Any], default: str) -> str:
     """
     if len(args) > 1:
         raise InputRejected(f"takes at most one argument, the reason; {len(args)} were given")
+    check_readable(*args)
     value = args[0] if args else None
-    if isinstance(value, Unreadable):
-        raise InputRejected(value.reason)
     if isinstance(value, Mapping):
         value = value.get("reason")
     if value is None or value == "":
@@ -95,8 +98,5 @@ def read_reason(args: Sequence[Any], default: str) -> str:
 def explain(error: ValidationError, name: str) -> str:
     """The problems of a validation error in one line, each behind its field; `name` stands for the whole value."""
     problems = error.errors(include_url=False, include_input=False)
-    return cut(
-        "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or name}: {complaint(problem)}" for problem in problems
-        )
-    )
+    fields = (".".join(str(part) for part in problem["loc"]) or name for problem in problems)
+    return cut("; ".join(f"{field}: {complaint(problem)}" for field, problem in zip(fields, problems, strict=True)))

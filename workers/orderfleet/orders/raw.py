@@ -12,7 +12,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts import names
-    from orderfleet.contracts.inputs import InputRejected, Unreadable, read
+    from orderfleet.contracts.inputs import InputRejected, check_readable, read
     from orderfleet.contracts.order import OrderInput
 
 from orderfleet.orders.state import OrderState
@@ -35,9 +35,7 @@ def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, Or
     if len(args) not in {1, len(_EARLIER)}:
         raise InputRejected(f"{TAKES}; {len(args)} were given")
     try:
-        for value in args:
-            if isinstance(value, Unreadable):
-                raise InputRejected(value.reason)
+        check_readable(*args)
         order = read(OrderInput, args[0] if len(args) == 1 else dict(zip(_EARLIER, args, strict=True)))
     except InputRejected as rejected:
         raise InputRejected(f"{rejected}. {TAKES}") from None

@@ -203,8 +203,10 @@ class ShipmentPhase:
                 result_type=ShippingResult,
                 parent_close_policy=ParentClosePolicy.ABANDON,
             )
-            result = await ctx.meanwhile(self._child)
-            if not isinstance(result, ShippingResult):
+            answered: Any = await ctx.meanwhile(self._child)
+            if isinstance(answered, ShippingResult):
+                result = answered
+            else:
                 result = self._failed(shipment_id, "the shipment's workflow ended with a result that can't be read")
         except ChildWorkflowError as error:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
@@ -212,9 +214,7 @@ class ShipmentPhase:
             result = self._failed(shipment_id, f"the shipment's workflow ended: {error.cause or error}")
         except WorkflowAlreadyStartedError:
             # Raised further, it would fail a charged order that nobody refunds.
-            result = self._failed(
-                shipment_id, f"another workflow runs as {shipment_id}, which this order did not start"
-            )
+            result = self._failed(shipment_id, f"{shipment_id} is a workflow that this order did not start")
         self._child = None
         self._update(
             status=result.status,

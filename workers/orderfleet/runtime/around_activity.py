@@ -86,9 +86,8 @@ def _check(name: str, given: ExecuteActivityInput) -> None:
         PayloadSealed: no key opens it. What activities are given is ours, so the keys are not all there yet.
     """
     expected = _parameters(given.fn)
-    problem = (
-        "" if len(given.args) == len(expected) else f"takes {len(expected)} arguments; {len(given.args)} were given"
-    )
+    count = len(given.args)
+    problem = "" if count == len(expected) else f"takes {len(expected)} arguments; {count} were given"
     for value, kind in zip(given.args, expected, strict=False):
         if isinstance(value, Unreadable):
             if value.encrypted:

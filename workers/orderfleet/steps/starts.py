@@ -1,4 +1,4 @@
-"""Workflow side: reads what a workflow is started with. Every workflow but the order's calls it; that one has its own."""
+"""Workflow side: reads what a workflow is started with. The order workflow alone has a reader of its own."""
 
 from __future__ import annotations
 
