@@ -157,11 +157,8 @@ def _leave(order: LeavingOrder, known: Known) -> list[Action]:
     """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
     if not order.held:
         return []
-    gone = (
-        known.workflow_missing
-        or known.workflow_closed is not None
-        or (known.record is not None and known.record.status.ended)
-    )
+    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
+    gone = known.workflow_missing or ended
     if known.taken is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [Release(ended=False)]
     if known.record is None and known.workflow is None and order.status.workflow_id is None:
