@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -25,10 +26,8 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 @pytest.mark.parametrize("model", [Address, Declaration, OrderInput, ShippingInput])
 def test_any_value_is_read_or_rejected(model: type[BaseModel], value: Any) -> None:
-    try:
+    with suppress(InputRejected):
         assert isinstance(read(model, value), model)
-    except InputRejected as rejected:
-        assert str(rejected)
 
 
 def test_an_error_of_a_validator_is_a_rejection() -> None:
@@ -75,22 +74,22 @@ def test_an_argument_where_none_is_taken_is_rejected(value: Any) -> None:
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ([], "default"),
-        ([None], "default"),
-        ([""], "default"),
+        ([], "none"),
+        ([None], "none"),
+        ([""], "none"),
         (["a"], "a"),
         ([{"reason": "a"}], "a"),
-        ([{}], "default"),
+        ([{}], "none"),
     ],
 )
 def test_a_reason_is_a_text_or_an_object_or_left_out(args: list[Any], reason: str) -> None:
-    assert read_reason(args, "default") == reason
+    assert read_reason(args, "none") == reason
 
 
 @pytest.mark.parametrize("args", [[7], [b"a"], [["a"]], [{"reason": 7}], ["a", "b"]])
 def test_another_reason_is_rejected(args: list[Any]) -> None:
     with pytest.raises(InputRejected, match="reason"):
-        read_reason(args, "default")
+        read_reason(args, "none")
 
 
 @pytest.mark.parametrize(
