@@ -46,7 +46,7 @@ ENCODINGS = (
     b"binary/null",
     b"binary/plain",
     b"binary/protobuf",
-    b"binary/unheard-of",
+    b"binary/unknown",
     b"\xff\xfe",
     UNOPENED,
 )

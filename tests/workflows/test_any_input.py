@@ -178,7 +178,7 @@ async def each_of(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
 def arguments(shop: Shop) -> list[list[Payload]]:
     """Argument lists: each payload alone, and numbers of arguments that nothing takes."""
     plain = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
-    nonsense = Payload(metadata={"encoding": b"binary/unheard-of"})
+    nonsense = Payload(metadata={"encoding": b"binary/unknown"})
     return [*([each] for _, each in shop.sent), [], [plain, nonsense], [nonsense, plain], [plain] * 3, [plain] * 5]
 
 
@@ -217,8 +217,10 @@ def sweeps(payload: Payload) -> bool:
 @pytest.mark.timeout(600)
 async def test_any_input_of_every_handler_leaves_the_workflow_going(shop: Shop, workflow: str) -> None:
     given, workflow_id = STARTS[workflow](shop)
-    told = await shop.fleet.temporal.start_workflow(workflow, given, id=workflow_id, task_queue=queue(shop, workflow))
-    metadata = await told.query(METADATA, result_type=WorkflowMetadata)
+    running = await shop.fleet.temporal.start_workflow(
+        workflow, given, id=workflow_id, task_queue=queue(shop, workflow)
+    )
+    metadata = await running.query(METADATA, result_type=WorkflowMetadata)
     definition = metadata.definition
     for signal in definition.signal_definitions:
         await try_handler(shop, workflow, lambda handle, args, name=signal.name: handle.signal(name, args=args))
@@ -227,7 +229,7 @@ async def test_any_input_of_every_handler_leaves_the_workflow_going(shop: Shop, 
     for query in definition.query_definitions:
         if not query.name.startswith("__"):
             await try_handler(shop, workflow, lambda handle, args, name=query.name: handle.query(name, args=args))
-    await told.terminate()
+    await running.terminate()
 
 
 async def try_handler(
@@ -416,7 +418,7 @@ async def test_a_charge_that_a_client_completes_with_nonsense_is_voided(shop: Sh
     outside = shop.raw.get_async_activity_handle(
         workflow_id=handle.id, run_id=described.run_id, activity_id=pending.activity_id
     )
-    await outside.complete(Payload(metadata={"encoding": b"binary/unheard-of"}))
+    await outside.complete(Payload(metadata={"encoding": b"binary/unknown"}))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert "charge was completed with a result that can't be read" in str(failure.value.cause)
@@ -427,7 +429,7 @@ async def test_a_charge_that_a_client_completes_with_nonsense_is_voided(shop: Sh
 
 async def test_a_charged_order_whose_shipment_id_is_taken_is_refunded(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
-    await shop.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="nobody-polls")
+    await shop.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="no-worker-polls")
     policy = running.order(order_id).policy.model_copy(update={"shipping_attempts": 1})
     handle = await running.start(running.order(order_id, review=AUTO, policy=policy))
     shop.started.append(handle)
@@ -437,3 +439,28 @@ async def test_a_charged_order_whose_shipment_id_is_taken_is_refunded(shop: Shop
     assert status.step is Step.FAILED
     assert running.provider.balance(f"pay-{order_id}") == 0
     await shop.no_task_failed()
+
+
+async def test_an_encrypted_signal_where_no_keys_are_set_is_recorded_as_refused(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    write_key(tmp_path)
+    caller = await connect(
+        Settings(temporal_address=temporal_address, encryption_keys_dir=tmp_path, encryption_key_id=KEY)
+    )
+    keyless = await connect(Settings(temporal_address=temporal_address))
+    async with fleet(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        order_id = f"keyless-{task_queues.orders}"
+        await running.start(running.order(order_id))
+        await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+        handle = caller.get_workflow_handle(names.order_workflow_id(order_id))
+        await handle.signal(names.CANCEL_ORDER, "a secret reason")
+        events = await eventually(
+            lambda: running.events(order_id),
+            lambda events: any(event.kind == "change_refused" for event in events),
+        )
+        (refused,) = [event for event in events if event.kind == "change_refused"]
+        assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in refused.detail["reason"]
+        shop = Shop(running, keyless, [], started=[running.handle(order_id)])
+        await shop.no_task_failed()
+        assert (await running.client.status(order_id)).step is Step.MANUAL_REVIEW

@@ -66,7 +66,7 @@ async def test_an_order_that_waits_for_a_worker_goes_on_receiving(shop, workers_
     async with shop.operator():
         await shop.apply(manifest(name, review={"mode": "auto"}))
         await shop.until(name, lambda order: step(order) == "receive")
-        # Asked for several times meanwhile.
+        # The operator checks its workflow several times before a worker runs.
         await shop.patch(name, approved=True)
         async with workers_later():
             done = await shop.until(name, ended)

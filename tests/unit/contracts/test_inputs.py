@@ -1,4 +1,4 @@
-"""Arguments that somebody sent: read, or rejected with the reason, and never anything else."""
+"""Arguments of a client: read, or rejected with the reason, and never anything else."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ async def test_a_value_of_another_type_says_which_field_and_not_what_was_sent() 
     assert "secret" not in broken.reason
 
 
-@pytest.mark.parametrize("encoding", [b"binary/unheard-of", b"\xff\xfe", b""])
+@pytest.mark.parametrize("encoding", [b"binary/unknown", b"\xff\xfe", b""])
 async def test_an_unknown_encoding_is_named(encoding: bytes) -> None:
     (broken,) = await for_worker(DATA_CONVERTER).decode([Payload(metadata={"encoding": encoding})])
     assert isinstance(broken, Unreadable)

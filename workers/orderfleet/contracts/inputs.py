@@ -1,4 +1,4 @@
-"""Reads what somebody outside sent: arguments of a start, a signal, an update or a query, whatever they are.
+"""Reads what a client sends: arguments of a start, a signal, an update or a query, whatever they are.
 
 Workflows and activities call it. Temporal delivers the bytes that a client sent, and a handler that raises while it
 reads them fails its workflow task until its code changes. So a handler takes `*args: Any`, and everything that can go
@@ -25,7 +25,7 @@ class InputRejected(Exception):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands in for a payload that could not be converted to a value."""
+    """The value of a payload that could not be converted."""
 
     reason: str
     encrypted: bool = False
@@ -50,7 +50,7 @@ def read(model: type[Model], value: Any) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         raise InputRejected(explain(error, model.__name__)) from None
-    except Exception as error:  # noqa: BLE001 - a validator may stumble over a value that nobody thought of
+    except Exception as error:  # noqa: BLE001 - a validator may raise anything for a value that it does not expect
         raise InputRejected(f"{model.__name__}: can't be read ({type(error).__name__})") from None
 
 

@@ -213,7 +213,7 @@ class ShipmentPhase:
             # It could not tell of it itself.
             result = self._failed(shipment_id, f"the shipment's workflow ended: {error.cause or error}")
         except WorkflowAlreadyStartedError:
-            # Raised further, it would fail a charged order that nobody refunds.
+            # Raised further, it would fail a charged order without a refund.
             result = self._failed(shipment_id, f"{shipment_id} is a workflow that this order did not start")
         self._child = None
         self._update(

@@ -35,8 +35,8 @@ class EncryptionCodec(PayloadCodec):
 
     Args:
         keys: to do it with.
-        of_worker: mark a payload that no key will open, instead of raising. Whoever may signal a workflow may send
-            one, and what a codec raises fails the workflow task.
+        of_worker: mark a payload that no key will open, instead of raising. Every client that may signal a
+            workflow may send one, and what a codec raises fails the workflow task.
     """
 
     def __init__(self, keys: Keys, *, of_worker: bool = False) -> None:
