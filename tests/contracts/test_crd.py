@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import typing
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from orderfleet.contracts import names
 from orderfleet.contracts.base import OrderId, PaymentId
-from orderfleet.contracts.duration import parse_duration
+from orderfleet.contracts.duration import LONGEST, SHORTEST, PositiveDuration, format_duration, parse_duration
 from orderfleet.contracts.money import CURRENCIES, PRICE_PATTERN
 from orderfleet.contracts.status import OrderStatus, ShipmentView
 from orderfleet.operator.resource import (
@@ -128,7 +127,21 @@ def test_patterns_are_the_contracts_patterns():
 
 @given(st.from_regex(_pattern(SPEC["properties"]["deadline"]), fullmatch=True).filter(lambda text: len(text) <= 16))
 def test_every_accepted_duration_can_be_read(text):
-    assert parse_duration(text) >= timedelta(0)
+    if re.search("[1-9]", text) and parse_duration(text) <= LONGEST:
+        assert SHORTEST <= TypeAdapter(PositiveDuration).validate_python(text) <= LONGEST
+
+
+def test_the_range_of_a_duration_is_that_of_the_contracts():
+    (rule,) = _rules(SPEC["properties"]["deadline"])
+    assert f"self.matches('[1-9]') && duration(self) <= duration('{format_duration(LONGEST)}')" in rule["rule"]
+    assert f"at most {format_duration(LONGEST)}" in rule["message"]
+
+
+@pytest.mark.parametrize("text", ["0.4us", "1.5us", "0.0001ms", "0.0000004s", "1ms0.1us", "0.25us"])
+def test_what_is_finer_than_a_microsecond_is_refused_everywhere(text):
+    assert not re.fullmatch(_pattern(SPEC["properties"]["deadline"]), text)
+    with pytest.raises(ValueError, match="is finer than a microsecond"):
+        parse_duration(text)
 
 
 def test_all_durations_have_the_same_rule():

@@ -58,7 +58,9 @@ def recorded(shape: Path) -> list[Recorded]:
     found = []
     for path in sorted(shape.glob("*.json")):
         events = [json.loads(line.rstrip(",")) for line in path.read_text(encoding="utf-8").splitlines()[1:-1]]
-        history = WorkflowHistory.from_json(path.stem, {"events": events})
+        # A workflow refuses a start under another id than its own.
+        workflow_id = events[0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+        history = WorkflowHistory.from_json(workflow_id, {"events": events})
         found.append(Recorded(shape.name, path.stem, history))
     return found
 

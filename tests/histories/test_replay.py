@@ -6,6 +6,7 @@ import base64
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import WORKFLOWS, Played, play
@@ -66,23 +67,23 @@ class Changed(ShippingWorkflow):
 @workflow.defn(name=names.SHIPPING_WORKFLOW)
 class Unpatched(Changed):
     @workflow.init
-    def __init__(self, given: ShippingInput) -> None:
-        super().__init__(given)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
 
     @workflow.run
-    async def run(self, given: ShippingInput) -> ShippingResult:
-        return await super().run(given)
+    async def run(self, *args: Any) -> ShippingResult:
+        return await super().run(*args)
 
 
 @workflow.defn(name=names.SHIPPING_WORKFLOW)
 class Patched(Changed):
     @workflow.init
-    def __init__(self, given: ShippingInput) -> None:
-        super().__init__(given)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
 
     @workflow.run
-    async def run(self, given: ShippingInput) -> ShippingResult:
-        return await super().run(given)
+    async def run(self, *args: Any) -> ShippingResult:
+        return await super().run(*args)
 
     async def _ship(self, given: ShippingInput) -> ShippingResult:
         if workflow.patched("dispatch-first"):

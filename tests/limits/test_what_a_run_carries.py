@@ -73,6 +73,8 @@ async def in_review(signals: Sequence[tuple[str, Any]], order: OrderInput) -> Wo
     started.workflow_task_timeout.FromSeconds(10)
     started.task_queue.CopyFrom(TaskQueue(name="replay"))
     started.input.CopyFrom(await payloads(order, waiting))
+    started.continued_execution_run_id = "22222222-2222-2222-2222-222222222222"
+    started.attempt = 1
     started.original_execution_run_id = started.first_execution_run_id = "11111111-1111-1111-1111-111111111111"
     for name, content in signals:
         signaled = happens(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)

@@ -35,9 +35,9 @@ def test_numbers_are_seconds_in_text_and_json() -> None:
     assert adapter.dump_json(timedelta(minutes=90)) == b'"1h30m"'
 
 
-@pytest.mark.parametrize("text", ["8766001h", "99999999999999999h", f"{'9' * 400}h"])
+@pytest.mark.parametrize("text", ["1000000h", "99999999999999999h", f"{'9' * 400}h"])
 def test_what_is_too_long_to_reckon_with_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is too long: write 8766000h or less"):
+    with pytest.raises(ValueError, match="is too long: write 999999h or less"):
         parse_duration(text)
 
 

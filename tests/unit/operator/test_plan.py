@@ -5,14 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from declared import ELSEWHERE, ENDED, body, kinds, known, order, planned, record, started
+from declared import ELSEWHERE, ENDED, NOW, body, kinds, known, order, planned, record, started
 
-from orderfleet.client import Claim
+from orderfleet.client import Claim, Closed
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.operator.conditions import Reason
 from orderfleet.operator.known import Known, Part
 from orderfleet.operator.order_input import DELETED as DELETED_REASON
-from orderfleet.operator.plan import Declare, Find, Hold, ReadRecord, Release, Start, WriteStatus, plan_unread
+from orderfleet.operator.plan import (
+    CheckWorkflow,
+    Declare,
+    Find,
+    Hold,
+    ReadRecord,
+    Release,
+    Start,
+    WriteStatus,
+    plan_unread,
+)
 from orderfleet.operator.resource import LeavingOrder
 
 DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
@@ -256,3 +266,33 @@ def test_waiting_for_a_part_is_shown():
 def test_order_without_its_own_id_is_named_by_its_order():
     assert order(orderId="X_1").order_id == "X_1"
     assert order().order_id == "o-1"
+
+
+def closed(how="failed", reason="review.timeout: has to be above zero"):
+    return Closed(how=how, reason=reason, at=NOW)
+
+
+def test_workflow_of_an_order_without_a_row_is_checked_once_that_is_due():
+    knowledge = known(workflow=started(), started_generation=1, workflow_unchecked=True)
+    assert planned(body(), knowledge) == [CheckWorkflow("o-1")]
+    assert "CheckWorkflow" not in kinds(planned(body(), replace(knowledge, record=record())))
+
+
+def test_order_whose_start_is_refused_shows_why_and_ends():
+    knowledge = known(workflow=started(), started_generation=1, workflow_closed=closed())
+    status = shown(body(), knowledge)
+    assert (status["step"], status["ended"], status["observedGeneration"]) == ("failed", True, 1)
+    assert status["lastError"].endswith("before the order was recorded: review.timeout: has to be above zero")
+    stalled = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
+    assert (stalled["Stalled"], stalled["Accepted"]) == (("True", "Failed"), ("False", "Failed"))
+    assert kinds(planned({**body(), "status": status}, knowledge)) == ["Release"]
+
+
+def test_edit_of_an_order_whose_workflow_ended_unrecorded_is_not_declared():
+    knowledge = known(workflow=started(), started_generation=1, workflow_closed=closed("terminated", ""))
+    assert "Declare" not in kinds(planned(body(generation=2, approved=True), knowledge))
+
+
+def test_deleted_order_whose_workflow_ended_unrecorded_is_let_go():
+    knowledge = known(workflow=started(), workflow_closed=closed("terminated", ""))
+    assert kinds(planned(body(**DELETED), knowledge)) == ["Release"]

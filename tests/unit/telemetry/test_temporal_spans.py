@@ -82,3 +82,13 @@ def test_a_trace_is_handed_on_as_by_the_sdk() -> None:
     here = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     with trace.use_span(NonRecordingSpan(here)):
         assert TemporalSpans()._context_to_headers({}) == TracingInterceptor()._context_to_headers({})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"7", b"null", b'["traceparent"]', b'{"traceparent": 7}', b'{"traceparent": "\\ud800"}', b"{", b"\xff"],
+)
+async def test_an_attempt_with_a_header_that_is_no_object_of_texts_runs_in_a_trace_of_its_own(data: bytes) -> None:
+    header = Payload(metadata={"encoding": b"json/plain"}, data=data)
+    span = await attempted(TemporalSpans(), {HEADER: header}, None)
+    assert span.parent is None

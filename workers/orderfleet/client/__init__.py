@@ -14,13 +14,14 @@ from orderfleet.client.errors import (
 from orderfleet.client.inspector import OrderInspector, WorkflowView
 from orderfleet.client.ownership import Claim, conflict
 from orderfleet.client.pending import PendingActivity, PendingState
-from orderfleet.client.results import Answer, Heard, Started, StartOutcome
+from orderfleet.client.results import Answer, Closed, Heard, Started, StartOutcome
 from orderfleet.client.runs import RunHistory
 
 __all__ = [
     "Answer",
     "CarrierDesk",
     "Claim",
+    "Closed",
     "Heard",
     "OrderClient",
     "OrderConflict",

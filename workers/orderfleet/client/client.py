@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from orderfleet.client.budget import ANSWER_TIMEOUT, RPC_TIMEOUT
 from orderfleet.client.change import change
 from orderfleet.client.errors import OrderConflict, in_time, translated
 from orderfleet.client.ownership import Claim, conflict, memo
 from orderfleet.client.pending import PendingActivity, pending_activities, pending_children, with_pending
-from orderfleet.client.results import Answer, Started, StartOutcome
+from orderfleet.client.results import Answer, Closed, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.declare import Declaration
 from orderfleet.contracts.order import Address, OrderInput
@@ -123,6 +123,28 @@ class OrderClient:
             run_id=description.run_id,
             outcome=StartOutcome.ADOPTED,
         )
+
+    async def closed(self, order_id: str) -> Closed | None:
+        """How the order's workflow ended; None while it runs.
+
+        Raises:
+            OrderNotFound: Temporal knows no such workflow.
+            TemporalUnavailable: Temporal did not answer.
+        """
+        handle = self._handle(order_id)
+        async with in_time(order_id, self._patience):
+            description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            if description.close_time is None or description.status is None:
+                return None
+            reason = ""
+            if description.status is WorkflowExecutionStatus.FAILED:
+                try:
+                    await handle.result(rpc_timeout=RPC_TIMEOUT)
+                except WorkflowFailureError as failure:
+                    cause = failure.cause
+                    reason = cause.message if isinstance(cause, FailureError) else str(cause)
+            how = description.status.name.lower().replace("_", " ")
+            return Closed(how=how, reason=reason, at=description.close_time)
 
     async def declare(self, order_id: str, declaration: Declaration) -> None:
         """Tell the workflow the declared state; durable also while no worker runs.

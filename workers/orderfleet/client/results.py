@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from orderfleet.contracts.base import Contract
@@ -21,6 +22,16 @@ class Started(Contract):
     workflow_id: str
     run_id: str
     outcome: StartOutcome
+
+
+class Closed(Contract):
+    """How the workflow of an order ended."""
+
+    how: str
+    """`completed`, `failed`, `canceled`, `terminated`, `timed out`."""
+    reason: str = ""
+    """The message of its failure; empty for one that ended otherwise."""
+    at: datetime
 
 
 class Answer(StrEnum):

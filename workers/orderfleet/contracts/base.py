@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Contract(BaseModel):
@@ -23,6 +23,8 @@ WORKFLOW_ID: Final = f"^order-{ORDER_ID.removeprefix('^')}"
 
 ORDER_NAME: Final = f"^(order-)?{ORDER_ID.removeprefix('^')}"
 """An order id, or an order workflow's id."""
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""What Kubernetes, protobuf and a `bigint` hold."""
 
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
 """1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from orderfleet.contracts.base import Contract
+from orderfleet.contracts.base import Contract, Int64
 from orderfleet.contracts.order import Address
 
 
 class Declaration(Contract):
     """The declared state at one generation of the Order."""
 
-    generation: int = Field(ge=1)
+    generation: Int64 = Field(ge=1)
     owner_uid: str = Field(default="", max_length=256)
     """Which Order: one deleted and applied again is another object and counts its generations anew."""
     approved: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -18,9 +19,12 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
 
-LONGEST: Final = timedelta(hours=8_766_000)
-"""1,000 years. A moment so far ahead is still one; a workflow that reckons beyond the year 9999 would stand still."""
-_LONGEST = LONGEST.total_seconds() * 1_000_000
+LONGEST: Final = timedelta(hours=999_999)
+"""114 years, the most that six digits of hours say. A date that far ahead is still one; a workflow that computes one
+beyond the year 9999 could not continue."""
+SHORTEST: Final = timedelta(microseconds=1)
+"""What a `timedelta` can hold. A finer text is refused: rounded to zero, it would be another value."""
+_LONGEST = LONGEST // SHORTEST
 
 
 # An order carries some thirty durations, of which few differ, and is read and written at every step.
@@ -31,16 +35,19 @@ def parse_duration(text: str) -> timedelta:
     """Read `1h30m`, `250ms`, `0s`.
 
     Raises:
-        ValueError: the text is not a duration, or one that is too long; the message shows the notation.
+        ValueError: the text is not a duration, or one that is too long or too fine; the message shows the notation.
     """
     if not _WHOLE.fullmatch(text):
         msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
         raise ValueError(msg)
-    microseconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
     if microseconds > _LONGEST:
         msg = f"{text!r} is too long: write {format_duration(LONGEST)} or less"
         raise ValueError(msg)
-    return timedelta(microseconds=microseconds)
+    if microseconds != int(microseconds):
+        msg = f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms"
+        raise ValueError(msg)
+    return timedelta(microseconds=int(microseconds))
 
 
 @_remembered
@@ -75,3 +82,6 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
 ]
 """A `timedelta` read from and written in Kubernetes' notation."""
+
+PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
+"""A `Duration` above zero: from `SHORTEST` to `LONGEST`."""

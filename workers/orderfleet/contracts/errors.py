@@ -35,6 +35,10 @@ class InvalidOrder(OrderfleetError):
     """The order is wrong; the message names the field and what to do. Never retried."""
 
 
+class InvalidInput(OrderfleetError):
+    """A workflow or an activity was started with what it can't read; the message says what it takes. Never retried."""
+
+
 class OrderTaken(OrderfleetError):
     """The order id belongs to an order that was recorded before. Never retried."""
 
@@ -82,10 +86,15 @@ class PayloadSealed(OrderfleetError):
     """A payload is encrypted with a key that isn't at hand. Waited out by the workflow; uses up no attempt."""
 
 
+class PayloadNotOurs(PayloadSealed):
+    """A payload is marked as encrypted and no key will open it: there are no keys, or its tag doesn't match."""
+
+
 FINAL_ERRORS: Final = tuple(
     error.__name__
     for error in (
         InvalidOrder,
+        InvalidInput,
         OrderTaken,
         PaymentTaken,
         PaymentRefused,
@@ -98,4 +107,5 @@ FINAL_ERRORS: Final = tuple(
 """Error types that no further attempt can mend."""
 
 STORE_UNAVAILABLE: Final = StoreUnavailable.__name__
+INVALID_INPUT: Final = InvalidInput.__name__
 PAYLOAD_SEALED: Final = PayloadSealed.__name__

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from orderfleet.contracts.base import Contract, OrderId, PaymentId
-from orderfleet.contracts.duration import Duration, parse_duration
+from orderfleet.contracts.base import Contract, Int64, OrderId, PaymentId
+from orderfleet.contracts.duration import PositiveDuration, parse_duration
 from orderfleet.contracts.money import DEFAULT_PRICE, Price
 from orderfleet.contracts.names import default_payment_id
 from orderfleet.contracts.policy import OrderPolicy
@@ -82,7 +82,7 @@ class Review(Contract):
     """Terms of the review."""
 
     mode: ReviewMode = ReviewMode.MANUAL
-    timeout: Duration = Field(default=parse_duration("24h"), gt=parse_duration("0s"))
+    timeout: PositiveDuration = parse_duration("24h")
     on_timeout: ReviewTimeoutAction = ReviewTimeoutAction.CANCEL
 
 
@@ -90,7 +90,7 @@ class Delivery(Contract):
     """Whether the order ends when it is shipped, or when the carrier confirms delivery."""
 
     confirm: bool = False
-    timeout: Duration = Field(default=parse_duration("336h"), gt=parse_duration("0s"))
+    timeout: PositiveDuration = parse_duration("336h")
     """How long to wait for the confirmation."""
 
 
@@ -105,12 +105,12 @@ class OrderInput(Contract):
     """Made from the order id when left out."""
     currency: str = "USD"
     review: Review = Review()
-    deadline: Duration | None = Field(default=None, gt=parse_duration("0s"))
+    deadline: PositiveDuration | None = None
     """Counted from the start of the order; then it is canceled and undone."""
     delivery: Delivery = Delivery()
     approved: bool = False
     """Approved from the start, as a manifest may declare it."""
-    generation: int = 0
+    generation: Int64 = 0
     """`metadata.generation` of the Order this input was made from; 0 without one."""
     owner: str = ""
     """`namespace/name` of the Order; empty when the order was not declared in Kubernetes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from orderfleet.contracts.base import Contract
+from orderfleet.contracts.base import Contract, OrderId, PaymentId
 from orderfleet.contracts.money import Money
 from orderfleet.contracts.status import PaymentStatus
 
@@ -12,8 +12,8 @@ from orderfleet.contracts.status import PaymentStatus
 class PaymentIntent(Contract):
     """A charge to be made; the payment id is the provider's idempotency key."""
 
-    payment_id: str
-    order_id: str
+    payment_id: PaymentId
+    order_id: OrderId
     amount: Money
     currency: str
 

@@ -8,17 +8,27 @@ offers each of them as a setting.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from orderfleet.contracts.base import Contract
-from orderfleet.contracts.duration import Duration
+from orderfleet.contracts.duration import PositiveDuration
 from orderfleet.contracts.names import SHIPPING_TASK_QUEUE
 
 
 def _seconds(count: float) -> timedelta:
     return timedelta(seconds=count)
+
+
+Attempts = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Attempts of a step. Temporal's retry policy holds 32 bits; a command with more fails the workflow task."""
+Backoff = Annotated[float, Field(ge=1, le=1000)]
+"""Factor from one gap to the next; infinity is none that JSON can say."""
+ShippingAttempts = Annotated[int, Field(ge=1, le=100)]
+"""Shipments of one order. Each is a child workflow, and all of them stand in one history."""
+TaskQueue = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\s]{0,199}$")]
+"""Name of a task queue. Temporal refuses one that is empty, too long or begins with `/_sys/`."""
 
 
 class StepPolicy(Contract):
@@ -27,13 +37,13 @@ class StepPolicy(Contract):
     The attempts count business and provider failures; the store being away does not count.
     """
 
-    attempt_timeout: Duration = Field(default=_seconds(3), gt=timedelta(0))
+    attempt_timeout: PositiveDuration = _seconds(3)
     """One attempt, start to close."""
-    attempts: int = Field(default=3, ge=1)
-    initial_interval: Duration = Field(default=_seconds(1), gt=timedelta(0))
-    backoff: float = Field(default=2.0, ge=1)
-    maximum_interval: Duration = Field(default=_seconds(30), gt=timedelta(0))
-    total_timeout: Duration = Field(default=_seconds(3600), gt=timedelta(0))
+    attempts: Attempts = 3
+    initial_interval: PositiveDuration = _seconds(1)
+    backoff: Backoff = 2.0
+    maximum_interval: PositiveDuration = _seconds(30)
+    total_timeout: PositiveDuration = _seconds(3600)
     """The whole step, schedule to close, over all attempts."""
 
 
@@ -50,8 +60,8 @@ LEAST_FOR_THE_STORE: Final = _seconds(0.2)
 class OutagePolicy(Contract):
     """Gaps between tries without limit, doubling; durable timers."""
 
-    first: Duration = Field(default=_seconds(1), gt=timedelta(0))
-    longest: Duration = Field(default=_seconds(60), gt=timedelta(0))
+    first: PositiveDuration = _seconds(1)
+    longest: PositiveDuration = _seconds(60)
 
 
 class OrderPolicy(Contract):
@@ -68,10 +78,10 @@ class OrderPolicy(Contract):
     """Attempts of one round; a refund and a void are tried again, round after round, until done."""
     owed: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
     """Gaps between the rounds of what is owed."""
-    shipping_task_queue: str = SHIPPING_TASK_QUEUE
-    shipping_attempts: int = Field(default=2, ge=1)
+    shipping_task_queue: TaskQueue = SHIPPING_TASK_QUEUE
+    shipping_attempts: ShippingAttempts = 2
     """Child workflows started for one order before its dispatch has failed for good."""
     require_prices: bool | None = None
     """Whether an item without a price is an error. None, as in a raw start: the validating worker's setting decides."""
-    changes_per_run: int = Field(default=1000, ge=1)
+    changes_per_run: int = Field(default=1000, ge=1, le=10_000)
     """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orderfleet.contracts.base import Contract
+from orderfleet.contracts.base import Contract, OrderId
 from orderfleet.contracts.payment import PaymentIntent
 from orderfleet.contracts.policy import OrderPolicy
 
@@ -10,7 +10,7 @@ from orderfleet.contracts.policy import OrderPolicy
 class RefundOrder(Contract):
     """Input of `RefundWorkflow`."""
 
-    order_id: str
+    order_id: OrderId
     payment: PaymentIntent
     reason: str
     policy: OrderPolicy

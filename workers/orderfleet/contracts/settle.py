@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from orderfleet.contracts.base import Contract
-from orderfleet.contracts.duration import Duration
+from orderfleet.contracts.base import Contract, OrderId
+from orderfleet.contracts.duration import PositiveDuration
 from orderfleet.contracts.payment import PaymentIntent
 from orderfleet.contracts.policy import OrderPolicy
 from orderfleet.contracts.steps import StepInput
@@ -27,7 +27,7 @@ class Sweep(Contract):
 
     since: datetime | None = None
     """Closed since then; None at the very first run."""
-    interval: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    interval: PositiveDuration = timedelta(seconds=30)
     policy: OrderPolicy = OrderPolicy()
 
 
@@ -46,9 +46,9 @@ class SweepResult(Contract):
 class Orphan(Contract):
     """An order that the record has as unfinished and whose workflow is gone."""
 
-    order_id: str
+    order_id: OrderId
     payment: PaymentIntent
-    shipments: int
+    shipments: int = Field(ge=0, le=1000)
     """How many shipments it began."""
     how: str
     """How its workflow ended."""

@@ -6,27 +6,27 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orderfleet.contracts.base import Contract
+from orderfleet.contracts.base import WORKFLOW_ID, Contract, Int64, OrderId
 from orderfleet.contracts.order import Address, Customer, Item
 from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.policy import OrderPolicy
+from orderfleet.contracts.policy import OrderPolicy, TaskQueue
 from orderfleet.contracts.status import ShipmentStatus
 
 
 class ShippingInput(Contract):
     """Input of `ShippingWorkflow`; its workflow id is the shipment id."""
 
-    order_id: str
-    order_workflow_id: str
+    order_id: OrderId
+    order_workflow_id: str = Field(pattern=WORKFLOW_ID)
     shipment_id: str
-    attempt: int
+    attempt: int = Field(ge=1, le=1000)
     """Which shipment of the order this is, from 1."""
     items: tuple[Item, ...]
     address: Address
     customer: Customer
     payment: PaymentIntent
     """What to give back should the order's own workflow be gone."""
-    orders_task_queue: str
+    orders_task_queue: TaskQueue
     policy: OrderPolicy
 
 
@@ -48,7 +48,7 @@ class ShippingResult(Contract):
 class AddressChange(Contract):
     """The order asks its shipment to go elsewhere."""
 
-    request: int
+    request: Int64
     """Number of the request; the answer carries it."""
     address: Address
 
@@ -56,7 +56,7 @@ class AddressChange(Contract):
 class ShipmentCancel(Contract):
     """The order asks its shipment not to go."""
 
-    request: int
+    request: Int64
     reason: str
 
 
@@ -64,7 +64,7 @@ class ShipmentAnswer(Contract):
     """What the shipment answers to either."""
 
     shipment_id: str
-    request: int
+    request: Int64
     taken: bool
     reason: str = ""
     """Why it was refused."""

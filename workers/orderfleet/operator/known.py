@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orderfleet.client import Started
+from orderfleet.client import Closed, Started
 from orderfleet.contracts.record import RecordedOrder
 
 
@@ -33,6 +33,10 @@ class Known:
     """The last generation that Temporal took as a declaration; durable from then on."""
     workflow_missing: bool = False
     """Whether a declaration found no running workflow."""
+    workflow_unchecked: bool = False
+    """Whether the database has had no such order for so long that Temporal is to be asked what became of it."""
+    workflow_closed: Closed | None = None
+    """How the workflow ended without having recorded the order; then nothing will."""
     taken: str | None = None
     """Why the order id is another order's."""
     away: Part | None = None

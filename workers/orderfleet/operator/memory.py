@@ -44,6 +44,8 @@ class Entry:
         """Since when its status waits to be written."""
         self.waited = False
         """Whether it waited for a part that is away longer than a moment, or more than once."""
+        self.check_at: float | None = None
+        """When its workflow is to be asked for, by the event loop's clock: the database may never have the order."""
         self.uid = str(body["metadata"]["uid"])
         """Which object of this name it is."""
         self._keep(body)

@@ -10,7 +10,7 @@ from typing import Any
 
 from orderfleet.client import Claim
 from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.order import Customer, OrderInput, content_hash
+from orderfleet.contracts.order import Customer, Delivery, OrderInput, Review, content_hash
 from orderfleet.operator.resource import MUTABLE, DeliverySpec, LeavingOrder, OrderResource, ReviewSpec
 from orderfleet.runtime.settings import Settings
 
@@ -25,8 +25,8 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
     given = {
         "payment_id": spec.payment_id,
         "currency": spec.currency,
-        "review": settings.review().model_copy(update=_named(review)),
-        "delivery": settings.delivery().model_copy(update=_named(delivery)),
+        "review": Review(**{**dict(settings.review()), **_named(review)}),
+        "delivery": Delivery(**{**dict(settings.delivery()), **_named(delivery)}),
         "deadline": spec.deadline or settings.order_deadline,
     }
     return OrderInput(

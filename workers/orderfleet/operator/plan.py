@@ -48,6 +48,13 @@ class Find:
 
 
 @dataclass(frozen=True)
+class CheckWorkflow:
+    """Find out whether the workflow that has recorded nothing still runs."""
+
+    order_id: str
+
+
+@dataclass(frozen=True)
 class Declare:
     """Tell the workflow what the Order declares now."""
 
@@ -71,7 +78,7 @@ class Release:
     ended: bool
 
 
-Action: TypeAlias = ReadRecord | Hold | Start | Find | Declare | WriteStatus | Release
+Action: TypeAlias = ReadRecord | Hold | Start | Find | CheckWorkflow | Declare | WriteStatus | Release
 
 
 def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Settings, now: datetime) -> list[Action]:
@@ -116,7 +123,9 @@ def plan_unread(order: LeavingOrder, known: Known) -> list[Action] | None:
 
 def _follow(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
     """The order is its own: tell it what changed, show where it stands."""
-    ended = known.record is not None and known.record.status.ended
+    if known.record is None and known.workflow_unchecked:
+        return [CheckWorkflow(order.order_id)]
+    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
     actions: list[Action] = []
     if not ended and not order.held:
         actions.append(Hold())
@@ -148,7 +157,8 @@ def _leave(order: LeavingOrder, known: Known) -> list[Action]:
     """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
     if not order.held:
         return []
-    gone = known.workflow_missing or (known.record is not None and known.record.status.ended)
+    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
+    gone = known.workflow_missing or ended
     if known.taken is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [Release(ended=False)]
     if known.record is None and known.workflow is None and order.status.workflow_id is None:

@@ -35,6 +35,12 @@ A_MOMENT: Final = 1.0
 """Seconds that a part may be silent before an Order says that it waits for it."""
 MISSING_RECHECK: Final = 30.0
 """Seconds after which a workflow that was not found is sought again."""
+UNRECORDED_CHECK: Final = 5.0
+"""Seconds without a row of a started order after which Temporal is asked whether its workflow still runs."""
+UNRECORDED_RECHECK: Final = 60.0
+"""Seconds after which it is asked again, while the workflow runs."""
+LATE_RECEIPT: Final = 30.0
+"""Seconds after the end of a workflow in which an activity of it may still record the order."""
 _ROUNDS: Final = 12
 """More plans in a row than an Order can need."""
 
@@ -99,13 +105,29 @@ class Reconciler:
 
     async def _settle(self, key: Key, entry: Entry) -> None:
         entry.learn(away=None, workflow_missing=False)
+        if entry.check_at is not None and asyncio.get_running_loop().time() >= entry.check_at:
+            entry.check_at = None
+            entry.learn(workflow_unchecked=True)
         for _ in range(_ROUNDS):
             actions = self._plan(entry)
             # Not `any`: every action of a plan is to be done.
             if True not in [await self._do(key, entry, action) for action in actions]:
                 entry.waited = False
+                self._await_record(key, entry)
                 return
         raise RuntimeError(f"the plan for {key} has no end")
+
+    def _await_record(self, key: Key, entry: Entry) -> None:
+        """Have the workflow of an order without a row asked for in a while: it may have ended without making one."""
+        known = entry.known
+        if known.record is not None or known.workflow is None or known.workflow_closed is not None:
+            entry.check_at = None
+            return
+        now = asyncio.get_running_loop().time()
+        if entry.check_at is None:
+            entry.check_at = now + UNRECORDED_CHECK
+        if entry.check_at > now:
+            self._look(key, entry.check_at - now)
 
     def _plan(self, entry: Entry) -> list[planned.Action]:
         try:
@@ -130,6 +152,8 @@ class Reconciler:
                 await self._start(entry, order)
             case planned.Find(claim):
                 await self._find(entry, claim)
+            case planned.CheckWorkflow(order_id):
+                await self._check_workflow(key, entry, order_id)
             case planned.Declare(order_id, declaration):
                 await self._declare(key, entry, order_id, declaration)
             case planned.WriteStatus(status, value):
@@ -159,6 +183,28 @@ class Reconciler:
             entry.learn(taken=str(error))
         except OrderNotFound:
             entry.learn(workflow_sought=True)
+
+    async def _check_workflow(self, key: Key, entry: Entry, order_id: str) -> None:
+        now = asyncio.get_running_loop().time()
+        try:
+            closed = await self._client.closed(order_id)
+        except OrderNotFound:
+            # Asked for again at every look until then, so that what is shown does not go to and fro.
+            entry.learn(workflow_unchecked=False, workflow_missing=True, record_read=False)
+            entry.check_at = now
+            self._look(key, MISSING_RECHECK)
+            return
+        if closed is not None:
+            await self._read(entry, order_id)
+        entry.learn(workflow_unchecked=False)
+        if entry.known.record is not None:
+            return
+        if closed is None:
+            entry.check_at = now + UNRECORDED_RECHECK
+        elif closed.how == "failed" or (datetime.now(UTC) - closed.at).total_seconds() >= LATE_RECEIPT:
+            entry.learn(workflow_closed=closed)
+        else:
+            entry.check_at = now + LATE_RECEIPT
 
     async def _declare(self, key: Key, entry: Entry, order_id: str, declaration: Declaration) -> None:
         try:

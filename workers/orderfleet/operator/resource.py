@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orderfleet.contracts.duration import Duration
+from orderfleet.contracts.duration import PositiveDuration
 from orderfleet.contracts.names import ENDED_LABEL, FINALIZER
 from orderfleet.contracts.order import Address, Customer, Item, ReviewMode, ReviewTimeoutAction
 from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
@@ -38,7 +38,7 @@ class ReviewSpec(Camel):
     """Terms of the review; what is left out is a setting."""
 
     mode: ReviewMode | None = None
-    timeout: Duration | None = None
+    timeout: PositiveDuration | None = None
     on_timeout: ReviewTimeoutAction | None = None
 
 
@@ -46,7 +46,7 @@ class DeliverySpec(Camel):
     """Terms of the delivery; what is left out is a setting."""
 
     confirm: bool | None = None
-    timeout: Duration | None = None
+    timeout: PositiveDuration | None = None
 
 
 class LeavingSpec(Camel):
@@ -67,7 +67,7 @@ class OrderSpec(LeavingSpec):
     payment_id: str | None = None
     currency: str | None = None
     review: ReviewSpec | None = None
-    deadline: Duration | None = None
+    deadline: PositiveDuration | None = None
     delivery: DeliverySpec | None = None
     approved: bool = False
     cancel: bool = False

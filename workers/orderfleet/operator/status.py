@@ -18,7 +18,7 @@ from orderfleet.contracts.status import OrderStatus, Step
 from orderfleet.operator.conditions import ConditionType, conditions
 from orderfleet.operator.known import Known
 from orderfleet.operator.resource import OrderResource, OrderState, PaymentState, ShipmentState
-from orderfleet.operator.verdicts import unread, verdicts
+from orderfleet.operator.verdicts import unread, unrecorded, verdicts
 
 _AT_ONCE: Final = ("observedGeneration", "step", "canceled", "ended")
 _LATER: Final = ("shipments", "trackingNumber")
@@ -78,7 +78,7 @@ def change(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 def observed(order: OrderResource, known: Known) -> int | None:
     """The last generation of the spec that was taken or refused."""
     record = known.record
-    if known.taken is not None or (record is not None and record.status.ended):
+    if known.taken is not None or known.workflow_closed is not None or (record is not None and record.status.ended):
         return order.metadata.generation
     heard = [order.status.observed_generation or 0, known.started_generation]
     if record is not None and record.status.declared.owner_uid == order.metadata.uid:
@@ -112,10 +112,14 @@ def _state(known: Known, order: OrderResource) -> OrderState:
     if known.record is not None:
         return _recorded(known.record)
     if known.workflow is not None:
+        closed = known.workflow_closed
         return OrderState(
             workflow_id=known.workflow.workflow_id,
             run_id=known.workflow.run_id,
-            step=Step.RECEIVE,
+            step=Step.RECEIVE if closed is None else Step.FAILED,
+            last_error=None if closed is None else unrecorded(closed),
+            ended=None if closed is None else True,
+            completed_at=None if closed is None else closed.at,
         )
     # Nothing new is known: what was written before stays.
     return order.status

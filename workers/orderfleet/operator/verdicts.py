@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from orderfleet.client import Closed
 from orderfleet.contracts.record import RecordedOrder
 from orderfleet.contracts.status import DeclarationOutcome, OrderStatus, PaymentStatus, Step
 from orderfleet.operator.conditions import ConditionType, Reason, Verdict
@@ -50,6 +51,11 @@ def verdicts(order: OrderResource, known: Known) -> Iterator[Verdict]:
         yield from _stalled(Reason.CONFLICT, known.taken)
         return
     record = known.record
+    if record is None and known.workflow_closed is not None:
+        why = unrecorded(known.workflow_closed)
+        yield Verdict(ConditionType.ACCEPTED, False, Reason.FAILED, why)
+        yield from _stalled(Reason.FAILED, why)
+        return
     if record is not None or known.workflow is not None:
         adopted = record is not None and record.owner_uid != order.metadata.uid
         how = (Reason.ADOPTED, "goes on with the order that the Order of this name had started before")
@@ -58,6 +64,13 @@ def verdicts(order: OrderResource, known: Known) -> Iterator[Verdict]:
         yield from _progress(record.status)
         yield from _spec_applied(order, record)
     yield from _whole(order, known)
+
+
+def unrecorded(closed: Closed) -> str:
+    """What became of an order whose workflow ended before it recorded anything."""
+    if closed.how == "failed":
+        return f"its workflow failed before the order was recorded: {closed.reason}"
+    return f"its workflow was {closed.how} before the order was recorded"
 
 
 def _whole(order: OrderResource, known: Known) -> Iterator[Verdict]:

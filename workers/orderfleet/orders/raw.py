@@ -1,38 +1,66 @@
-"""Reads what raw Temporal clients send: plain objects, strings, nothing. The order workflow's handlers call it.
+"""Reads the arguments of a start of the order workflow, from our own client and from raw ones.
 
-A handler that was given a typed argument could not be reached by what does not fit the type, and
-the workflow would fail its task for ever; read here, it is refused and named.
+The order workflow calls it. Our client sends one object; a client of an earlier system sends four arguments.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel, ValidationError
+    from orderfleet.contracts import names
+    from orderfleet.contracts.inputs import InputRejected, check_readable, read
+    from orderfleet.contracts.order import OrderInput
 
-    from orderfleet.contracts.words import cut
+from orderfleet.orders.state import OrderState
 
-Model = TypeVar("Model", bound=BaseModel)
+_EARLIER: Final = ("order_id", "payment_id", "items", "address")
+"""What the four arguments of an earlier system are."""
+_CONTINUED: Final = 2
+"""Arguments of a run that continues another: the order and its state."""
+TAKES: Final = f"{names.ORDER_WORKFLOW} takes one object, the order, or four arguments: {', '.join(_EARLIER)}"
 
 
-def read(model: type[Model], value: Any) -> Model | str:
-    """Read what a client sent; a string says which fields are wrong."""
+def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, OrderState]:
+    """The order that a client starts, and its first state.
+
+    Raises:
+        InputRejected: the arguments are no order, or the order is not the one that the workflow id names.
+    """
+    if info.cron_schedule:
+        raise InputRejected("cron schedule: an order is handled once; start it without one")
+    if len(args) not in {1, len(_EARLIER)}:
+        raise InputRejected(f"{TAKES}; {len(args)} were given")
     try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        return cut(
-            "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc']) or model.__name__}: {problem['msg']}"
-                for problem in error.errors(include_url=False, include_input=False)
-            )
-        )
+        check_readable(*args)
+        order = read(OrderInput, args[0] if len(args) == 1 else dict(zip(_EARLIER, args, strict=True)))
+    except InputRejected as rejected:
+        raise InputRejected(f"{rejected}. {TAKES}") from None
+    expected = names.order_workflow_id(order.order_id)
+    if info.workflow_id != expected:
+        # The database, the API and the operator find the workflow of an order by this id alone.
+        raise InputRejected(f"workflow id: is {info.workflow_id!r}; start order {order.order_id!r} as {expected!r}")
+    return order, OrderState.new(order, info.start_time)
 
 
-def reason_of(value: Any, otherwise: str = "canceled") -> str:
-    """The reason of a cancel: a plain string, an object with `reason`, or left out."""
-    if isinstance(value, dict):
-        value = value.get("reason")
-    return value if isinstance(value, str) and value else otherwise
+def read_continued(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, OrderState]:
+    """The order and the state that the run before this one hands on.
+
+    Raises:
+        InputRejected: the run is a retry of a start that a client made, and that start can't be used.
+        RuntimeError: this build can't read what the run before wrote. The workflow task fails, and the order waits for
+            a build that can: refused, it would be lost in the middle of its life.
+    """
+    if info.cron_schedule or (info.attempt > 1 and len(args) != _CONTINUED):
+        # The server itself starts another run, with the arguments of the first one.
+        return read_order(args, info)
+    try:
+        order, state = args
+        return read(OrderInput, order), read(OrderState, state)
+    except (InputRejected, ValueError) as error:
+        if info.attempt > 1:
+            raise InputRejected(str(error)) from None
+        raise RuntimeError(f"the state of the run before can't be read: {error}") from error

@@ -7,6 +7,8 @@ alerts watch its age.
 
 from __future__ import annotations
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -18,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.steps.running import Activity, StepRunner
+from orderfleet.steps.starts import read_start
 
 _REFUND = Activity(OrderActivities.refund, PaymentResult)
 
@@ -26,14 +29,18 @@ _REFUND = Activity(OrderActivities.refund, PaymentResult)
 class RefundWorkflow:
     """Gives one payment back."""
 
-    @workflow.init
-    def __init__(self, owed: RefundOrder) -> None:
+    def __init__(self) -> None:
         self._last_error: str | None = None
-        self._steps = StepRunner(owed.policy.outage, self._trouble)
 
     @workflow.run
-    async def run(self, owed: RefundOrder) -> PaymentResult:
-        """Try until the provider has given the money back."""
+    async def run(self, *args: Any) -> PaymentResult:
+        """Try until the provider has given the money back.
+
+        Raises:
+            ApplicationError: its start is refused; the message says why.
+        """
+        owed = read_start(RefundOrder, args, lambda owed: names.refund_workflow_id(owed.payment.payment_id))
+        steps = StepRunner(owed.policy.outage, self._trouble)
         detail = {"payment": owed.payment.payment_id, "amount": str(owed.payment.amount), "reason": owed.reason}
         arg = RefundInput(
             order_id=owed.order_id,
@@ -41,10 +48,10 @@ class RefundWorkflow:
             owed=_event("refund-owed", EventKind.REFUND_OWED, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )
-        return await self._steps.run_until_done(_REFUND, arg, owed.policy.refund, owed.policy.owed)
+        return await steps.run_until_done(_REFUND, arg, owed.policy.refund, owed.policy.owed)
 
     @workflow.query
-    def last_error(self) -> str | None:
+    def last_error(self, *_args: Any) -> str | None:
         """Why the refund is not done yet."""
         return self._last_error
 

@@ -7,6 +7,8 @@ recorded. Each of these is owed, and tried until it is done.
 
 from __future__ import annotations
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -27,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.upkeep import UpkeepActivities
 
 from orderfleet.steps.running import Activity, StepRunner
+from orderfleet.steps.starts import read_start
 
 _VOID = Activity(OrderActivities.void_payment, VoidResult)
 _RECORD = Activity(UpkeepActivities.settle_record, StepResult)
@@ -36,17 +39,20 @@ _RECORD = Activity(UpkeepActivities.settle_record, StepResult)
 class SettleWorkflow:
     """Settles one order."""
 
-    @workflow.init
-    def __init__(self, settlement: Settlement) -> None:
-        self._orphan = settlement.orphan
-        self._policy = settlement.policy
+    def __init__(self) -> None:
         self._last_error: str | None = None
-        self._steps = StepRunner(settlement.policy.outage, self._trouble)
 
     @workflow.run
-    async def run(self, settlement: Settlement) -> None:
-        """Settle it; the order ends shipped or failed."""
-        orphan = settlement.orphan
+    async def run(self, *args: Any) -> None:
+        """Settle it; the order ends shipped or failed.
+
+        Raises:
+            ApplicationError: its start is refused; the message says why.
+        """
+        settlement = read_start(Settlement, args, lambda given: names.settle_workflow_id(given.orphan.order_id))
+        orphan = self._orphan = settlement.orphan
+        self._policy = settlement.policy
+        self._steps = StepRunner(settlement.policy.outage, self._trouble)
         booking = await self._take_back_booking()
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
@@ -56,7 +62,7 @@ class SettleWorkflow:
         await self._steps.run_until_done(_RECORD, end, self._policy.record, self._policy.owed)
 
     @workflow.query
-    def last_error(self) -> str | None:
+    def last_error(self, *_args: Any) -> str | None:
         """Why it is not settled yet."""
         return self._last_error
 

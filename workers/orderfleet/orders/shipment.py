@@ -13,7 +13,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.exceptions import ApplicationError, ChildWorkflowError
+    from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.contracts import names
@@ -141,8 +141,10 @@ class ShipmentPhase:
 
     def answered(self, answer: ShipmentAnswer) -> None:
         """The shipment answered."""
-        # Any client may send this signal, so the reason is as long as its sender likes.
-        self._answers[answer.request] = answer.model_copy(update={"reason": cut(answer.reason)})
+        last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
+        # Any client can send one: a number that was not given out yet must not answer a later request.
+        if last is not None and answer.shipment_id == last.id and 0 < answer.request <= self._requests:
+            self._answers[answer.request] = answer.model_copy(update={"reason": cut(answer.reason)})
 
     def dispatch_failed(self, told: DispatchFailed) -> None:
         """The shipment told early that its dispatch failed; told again, or once it has ended, it changes nothing."""
@@ -192,22 +194,28 @@ class ShipmentPhase:
             orders_task_queue=workflow.info().task_queue,
             policy=ctx.policy,
         )
-        self._child = await workflow.start_child_workflow(
-            names.SHIPPING_WORKFLOW,
-            arg,
-            id=shipment_id,
-            task_queue=ctx.policy.shipping_task_queue,
-            result_type=ShippingResult,
-            parent_close_policy=ParentClosePolicy.ABANDON,
-        )
         try:
-            result = await ctx.meanwhile(self._child)
+            self._child = await workflow.start_child_workflow(
+                names.SHIPPING_WORKFLOW,
+                arg,
+                id=shipment_id,
+                task_queue=ctx.policy.shipping_task_queue,
+                result_type=ShippingResult,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+            )
+            answered: Any = await ctx.meanwhile(self._child)
+            if isinstance(answered, ShippingResult):
+                result = answered
+            else:
+                result = self._failed(shipment_id, "the shipment's workflow ended with a result that can't be read")
         except ChildWorkflowError as error:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
             # It could not tell of it itself.
-            reason = cut(f"the shipment's workflow ended: {error_message(error.cause or error)}")
-            ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
-            result = ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
+            failure = error_message(error.cause or error)
+            result = self._failed(shipment_id, cut(f"the shipment's workflow ended: {failure}"))
+        except WorkflowAlreadyStartedError:
+            # Raised further, it would fail a charged order without a refund.
+            result = self._failed(shipment_id, f"{shipment_id} is a workflow that this order did not start")
         self._child = None
         self._update(
             status=result.status,
@@ -219,6 +227,12 @@ class ShipmentPhase:
         for step, count in result.retries.items():
             ctx.state.count_retries(step, count + 1)
         return result
+
+    def _failed(self, shipment_id: str, reason: str) -> ShippingResult:
+        """The result of a shipment that gave none."""
+        reason = cut(reason)
+        self._ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
+        return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
 
     def _update(self, **changes: Any) -> None:
         shipments = self._ctx.state.shipments

@@ -7,7 +7,7 @@ query a look, never one per order; each order that it finds is settled by a work
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio import workflow
 
@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.upkeep import UpkeepActivities
 
 from orderfleet.steps.running import Activity, StepRunner
+from orderfleet.steps.starts import read_start
 
 _FIND = Activity(UpkeepActivities.find_orphans, SweepResult)
 
@@ -36,8 +37,9 @@ class SweepWorkflow:
     """The sweep."""
 
     @workflow.run
-    async def run(self, sweep: Sweep) -> None:
+    async def run(self, *args: Any) -> None:
         """Look until the run's history is long, then continue as new."""
+        sweep = read_start(Sweep, args)
         steps = StepRunner(sweep.policy.outage, lambda _: None)
         since = sweep.since or workflow.now() - FIRST_LOOK_BACK
         for _ in range(LOOKS_PER_RUN):

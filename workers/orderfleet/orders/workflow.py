@@ -7,60 +7,71 @@ done when the order can't go on. It touches no I/O: the activities do.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import BaseModel
     from temporalio.exceptions import ApplicationError
 
     from orderfleet.contracts import names
     from orderfleet.contracts.declare import Declaration
-    from orderfleet.contracts.errors import InvalidOrder
+    from orderfleet.contracts.inputs import InputRejected, read_none, read_one, read_reason
     from orderfleet.contracts.order import Address, OrderInput
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.shipping import CarrierUpdate, DispatchFailed, ShipmentAnswer
     from orderfleet.contracts.status import OrderStatus, Step
+    from orderfleet.contracts.words import cut
 
 from orderfleet.orders import delivery, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.raw import read, reason_of
+from orderfleet.orders.raw import read_continued, read_order
 from orderfleet.orders.shipment import ShipmentPhase, shipped_detail
 from orderfleet.orders.state import OrderState
 from orderfleet.orders.validation import of_address
+from orderfleet.steps.starts import refused_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
 CHANGE_REFUSED = "ChangeRefused"
 """Error type of an update that was refused."""
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 @workflow.defn(name=names.ORDER_WORKFLOW)
 class OrderWorkflow:
-    """One order. Input: an `OrderInput`, also as the plain object of a raw client."""
+    """One order. Input: an `OrderInput`, also as the plain object of a raw client, or four arguments (`orders.raw`).
+
+    Each handler takes whatever a client sends and reads it through `_read` or `_reason`, or refuses the update.
+    """
 
     @workflow.init
-    def __init__(self, order: Any, carried: OrderState | None = None) -> None:
-        parsed = read(OrderInput, order)
-        self._unreadable = parsed if isinstance(parsed, str) else None
-        if isinstance(parsed, str):
-            parsed = OrderInput(order_id="unreadable")
-        self._ctx = OrderContext(parsed, carried or OrderState.new(parsed, workflow.info().start_time))
+    def __init__(self, *args: Any) -> None:
+        info = workflow.info()
+        self._refused: str | None = None
+        """Why this start is refused; then nothing else of this object is an order's."""
+        try:
+            order, state = read_order(args, info) if info.continued_run_id is None else read_continued(args, info)
+        except InputRejected as rejected:
+            self._refused, order = str(rejected), OrderInput(order_id="refused")
+            state = OrderState.new(order, info.start_time)
+        self._ctx = OrderContext(order, state)
         self._shipment = ShipmentPhase(self._ctx)
         self._changes = Changes(self._ctx, self._shipment)
 
     @workflow.run
-    async def run(self, order: Any, carried: OrderState | None = None) -> OrderStatus:  # noqa: ARG002 - read in __init__
+    async def run(self, *args: Any) -> OrderStatus:  # noqa: ARG002 - read in __init__
         """Walk the order to its end and answer how it ended.
 
-        `carried` is the state of a run that continued as new; a client never gives it.
-
         Raises:
-            ApplicationError: the order failed; the message says why.
+            ApplicationError: the order failed, or its start is refused; the message says why.
         """
-        if self._unreadable is not None:
-            raise ApplicationError(self._unreadable, type=InvalidOrder.__name__, non_retryable=True)
+        if self._refused is not None:
+            raise refused_start(self._refused)
         # Temporal's own cancel reaches this coroutine only: the flow, and all it undoes, is shielded.
         flow = asyncio.create_task(self._flow())
         while True:
@@ -149,94 +160,129 @@ class OrderWorkflow:
             await self._changes.cancel("deadline passed")
 
     @workflow.query(name=names.STATUS_QUERY)
-    def status(self) -> OrderStatus:
+    def status(self, *_args: Any) -> OrderStatus:
         """Where the order stands."""
+        if self._refused is not None:
+            raise refused_start(self._refused)
         info = workflow.info()
         return self._ctx.state.view(self._ctx.order, info.workflow_id, info.first_execution_run_id)
 
     @workflow.signal(name=names.APPROVE)
-    def approve(self) -> None:
+    def approve(self, *args: Any) -> None:
         """Approve the order."""
-        self._changes.approve("signal")
+        self._approve(args, "signal")
 
     @workflow.signal(name="approve_order")
-    def approve_order(self) -> None:
+    def approve_order(self, *args: Any) -> None:
         """The same, under the name older clients use."""
-        self._changes.approve("signal")
+        self._approve(args, "signal")
 
     @workflow.signal(name=names.CANCEL_ORDER)
-    async def cancel_order(self, reason: Any = None) -> None:
+    async def cancel_order(self, *args: Any) -> None:
         """Cancel the order; the reason is a plain string, an object with `reason`, or left out."""
-        await self._changes.cancel(reason_of(reason))
+        await self._cancel(args, "canceled")
 
     @workflow.signal(name=names.CANCEL_PAYMENT)
-    async def cancel_payment(self, reason: Any = None) -> None:
+    async def cancel_payment(self, *args: Any) -> None:
         """Cancel the payment, and so the order: not charged, or refunded."""
-        await self._changes.cancel(reason_of(reason, "payment canceled"))
+        await self._cancel(args, "payment canceled")
 
     @workflow.signal(name=names.UPDATE_ADDRESS)
-    async def update_address(self, address: Any) -> None:
+    async def update_address(self, *args: Any) -> None:
         """Send the package elsewhere; the last address wins."""
-        parsed = read(Address, address)
-        if isinstance(parsed, str):
-            self._ctx.journal.note(EventKind.CHANGE_REFUSED, change="address", reason=parsed)
-        else:
-            await self._changes.change_address(parsed)
+        address = self._read(Address, args, "address")
+        if address is not None:
+            await self._changes.change_address(address)
 
     @workflow.signal(name=names.DECLARE)
-    async def declare(self, declaration: Any) -> None:
+    async def declare(self, *args: Any) -> None:
         """Take the declared state of the Order."""
-        parsed = read(Declaration, declaration)
-        if isinstance(parsed, str):
-            self._ctx.journal.note(EventKind.CHANGE_REFUSED, change="declare", reason=parsed)
-        else:
-            await self._changes.declare(parsed)
+        declaration = self._read(Declaration, args, names.DECLARE)
+        if declaration is not None:
+            await self._changes.declare(declaration)
 
     @workflow.signal(name=names.CARRIER_UPDATE)
-    def carrier_update(self, update: Any) -> None:
+    def carrier_update(self, *args: Any) -> None:
         """The carrier's word on a shipment."""
-        self._ctx.changes += 1
-        parsed = read(CarrierUpdate, update)
-        if isinstance(parsed, str):
-            self._ctx.journal.note(EventKind.CHANGE_REFUSED, change="carrier_update", reason=parsed)
-        else:
-            delivery.told(self._ctx, parsed)
+        update = self._read(CarrierUpdate, args, names.CARRIER_UPDATE)
+        if update is not None:
+            self._ctx.changes += 1
+            delivery.told(self._ctx, update)
 
     @workflow.signal(name=names.SHIPMENT_ANSWER)
-    def shipment_answer(self, answer: ShipmentAnswer) -> None:
+    def shipment_answer(self, *args: Any) -> None:
         """The shipment answers what it was asked."""
-        self._shipment.answered(answer)
+        answer = self._read(ShipmentAnswer, args, names.SHIPMENT_ANSWER)
+        if answer is not None:
+            self._shipment.answered(answer)
 
     @workflow.signal(name=names.DISPATCH_FAILED)
-    def dispatch_failed(self, told: DispatchFailed) -> None:
+    def dispatch_failed(self, *args: Any) -> None:
         """The shipment tells that its dispatch failed."""
-        self._shipment.dispatch_failed(told)
+        failed = self._read(DispatchFailed, args, names.DISPATCH_FAILED)
+        if failed is not None:
+            self._shipment.dispatch_failed(failed)
 
     @workflow.update(name=names.APPROVE)
-    def approve_update(self) -> None:
+    def approve_update(self, *args: Any) -> None:
         """Approve the order, or say why not."""
-        _answer(self._changes.approve("update"))
+        _answer(self._approve(args, "update"))
 
     @workflow.update(name=names.CANCEL_ORDER)
-    async def cancel_update(self, reason: Any = None) -> None:
+    async def cancel_update(self, *args: Any) -> None:
         """Cancel the order, or say why not."""
-        _answer(await self._changes.cancel(reason_of(reason)))
+        _answer(await self._cancel(args, "canceled"))
 
     @workflow.update(name=names.CANCEL_PAYMENT)
-    async def cancel_payment_update(self, reason: Any = None) -> None:
+    async def cancel_payment_update(self, *args: Any) -> None:
         """Cancel the payment and the order, or say why not."""
-        _answer(await self._changes.cancel(reason_of(reason, "payment canceled")))
+        _answer(await self._cancel(args, "payment canceled"))
 
     @workflow.update(name=names.UPDATE_ADDRESS)
-    async def update_address_update(self, address: Any) -> None:
+    async def update_address_update(self, *args: Any) -> None:
         """Send the package elsewhere, or say why not."""
-        _answer(await self._changes.change_address(Address.model_validate(address)))
+        try:
+            address = read_one(Address, args)
+        except InputRejected as rejected:
+            _answer(self._reject("address", rejected))
+        else:
+            _answer(await self._changes.change_address(address))
 
     @update_address_update.validator
-    def _check_address(self, address: Any) -> None:
+    def _check_address(self, *args: Any) -> None:
         """Refuse what is no address before it enters the history."""
-        parsed = read(Address, address)
-        _answer(parsed if isinstance(parsed, str) else "; ".join(of_address(parsed)) or None)
+        try:
+            _answer("; ".join(of_address(read_one(Address, args))) or None)
+        except InputRejected as rejected:
+            _answer(str(rejected))
+
+    def _approve(self, args: Sequence[Any], by: str) -> str | None:
+        try:
+            read_none(args)
+        except InputRejected as rejected:
+            return self._reject("approve", rejected)
+        return self._changes.approve(by)
+
+    async def _cancel(self, args: Sequence[Any], default: str) -> str | None:
+        try:
+            reason = read_reason(args, default)
+        except InputRejected as rejected:
+            return self._reject("cancel", rejected)
+        return await self._changes.cancel(reason)
+
+    def _read(self, model: type[Model], args: Sequence[Any], change: str) -> Model | None:
+        """What a signal carries; None for one that can't be read, which is recorded."""
+        try:
+            return read_one(model, args)
+        except InputRejected as rejected:
+            self._reject(change, rejected)
+            return None
+
+    def _reject(self, change: str, rejected: InputRejected) -> str:
+        self._ctx.changes += 1
+        reason = cut(str(rejected))
+        self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)
+        return reason
 
 
 def _answer(refusal: str | None) -> None:

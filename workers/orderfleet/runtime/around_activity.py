@@ -6,7 +6,10 @@ never what an order contains.
 
 from __future__ import annotations
 
-from typing import Any, Final
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, get_type_hints
 
 import structlog
 from opentelemetry import trace
@@ -15,13 +18,16 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from orderfleet.contracts.errors import (
+    INVALID_INPUT,
     CarrierRefused,
     OrderfleetError,
+    PayloadSealed,
     PaymentRefused,
     PaymentVoided,
     RequestTurnedAway,
     Unavailable,
 )
+from orderfleet.contracts.inputs import Unreadable
 from orderfleet.contracts.steps import StepInput
 from orderfleet.contracts.words import cut
 from orderfleet.telemetry.order_trace import ORDER_ID
@@ -65,10 +71,39 @@ class _Named(ActivityInboundInterceptor):
             attempt=info.attempt,
         ):
             try:
+                _check(info.activity_type, input)
                 return await super().execute_activity(input)
             except Exception as error:
                 _tell(error)
                 raise
+
+
+def _check(name: str, given: ExecuteActivityInput) -> None:
+    """Refuse what the activity can't be called with, before it has done anything.
+
+    Raises:
+        ApplicationError: it would fail at every further attempt as well; the message names the activity.
+        PayloadSealed: no key opens it. What activities are given is ours, so the keys are not all there yet.
+    """
+    expected = _parameters(given.fn)
+    count = len(given.args)
+    problem = "" if count == len(expected) else f"takes {len(expected)} arguments; {count} were given"
+    for value, kind in zip(given.args, expected, strict=False):
+        if isinstance(value, Unreadable):
+            if value.encrypted:
+                raise PayloadSealed(value.reason)
+            problem = problem or value.reason
+        elif isinstance(kind, type) and not isinstance(value, kind):
+            problem = problem or f"takes an object of type {kind.__name__}"
+    if problem:
+        raise ApplicationError(cut(f"activity {name}: {problem}"), type=INVALID_INPUT, non_retryable=True)
+
+
+@lru_cache(maxsize=256)
+def _parameters(activity_fn: Callable[..., Any]) -> tuple[Any, ...]:
+    """The types of an activity's parameters; `object` for one without."""
+    hints = get_type_hints(activity_fn)
+    return tuple(hints.get(parameter, object) for parameter in inspect.signature(activity_fn).parameters)
 
 
 def _tell(error: Exception) -> None:

@@ -8,11 +8,17 @@ that cache.
 
 from __future__ import annotations
 
-from typing import Final, Self
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, Final, Self
 
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import CompositePayloadConverter, DataConverter, SerializationContext
 
+from orderfleet.contracts.inputs import Unreadable, explain
+from orderfleet.contracts.words import cut
 from orderfleet.runtime.failures import BoundedFailureConverter
 
 _PARTS: Final = PydanticPayloadConverter().converters
@@ -27,6 +33,43 @@ class SharedPydanticConverter(CompositePayloadConverter):
     def with_context(self, context: SerializationContext) -> Self:  # noqa: ARG002 - the SDK's signature
         """The converter itself: none of its parts asks whose payload it is."""
         return self
+
+
+UNOPENED: Final = b"binary/unopened"
+"""Encoding of what the codec of a worker puts in place of a payload that no key opens; the data is the reason."""
+
+
+class WorkerPayloadConverter(SharedPydanticConverter):
+    """Converts as `SharedPydanticConverter`, and never raises: what can't be converted is an `Unreadable`.
+
+    For workers. A payload may come from any client of Temporal, and a conversion that raises fails the workflow task,
+    or drops the signal.
+    """
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """Convert each payload to a value or an `Unreadable`."""
+        try:
+            return super().from_payloads(payloads, type_hints)
+        except Exception:  # noqa: BLE001 - whatever it is, one of them is at fault
+            hints = (type_hints or [])[: len(payloads)]
+            return [self._read(payload, hint) for payload, hint in zip_longest(payloads, hints)]
+
+    def _read(self, payload: Payload, hint: type | None) -> Any:
+        encoding = payload.metadata.get("encoding", b"")
+        if encoding == UNOPENED:
+            return Unreadable(cut(payload.data.decode("utf-8", "replace")), encrypted=True)
+        name = encoding.decode("ascii", "backslashreplace")[:_LONGEST_NAME]
+        if encoding not in self.converters:
+            return Unreadable(f"the payload has the unknown encoding {name!r}; send json/plain")
+        try:
+            return super().from_payloads([payload], None if hint is None else [hint])[0]
+        except ValidationError as error:
+            return Unreadable(explain(error, getattr(hint, "__name__", "the payload")))
+        except Exception as error:  # noqa: BLE001 - each encoding has a parser of its own, with errors of its own
+            return Unreadable(f"the payload can't be read as {name} ({type(error).__name__})")
+
+
+_LONGEST_NAME: Final = 64
 
 
 class SameInEveryContext(DataConverter):

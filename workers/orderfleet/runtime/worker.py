@@ -27,6 +27,7 @@ from temporalio.worker import (
 
 from orderfleet import __version__
 from orderfleet.runtime.around_activity import ActivityIdentity
+from orderfleet.runtime.encryption import for_worker
 from orderfleet.runtime.health import HealthServer
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.renewal import renewed
@@ -65,8 +66,10 @@ def build(client: Client, settings: Settings, duty: Duty, runner: WorkflowRunner
         runner: of workflow code. The default has no sandbox, which would load the workflows' modules
             again for every run; tests give the sandbox, so that what it forbids is found there.
     """
+    config = client.config()
+    config["data_converter"] = for_worker(client.data_converter)
     return Worker(
-        client,
+        Client(**config),
         task_queue=duty.task_queue,
         workflows=duty.workflows,
         activities=duty.activities,

@@ -8,14 +8,17 @@ carrier. It answers its order by signal; its result is what counts.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.exceptions import ActivityError
+    from pydantic import BaseModel
+    from temporalio.exceptions import ActivityError, ApplicationError
 
     from orderfleet.contracts import names
+    from orderfleet.contracts.inputs import InputRejected, read_one
     from orderfleet.contracts.record import AuditEvent, EventKind
     from orderfleet.contracts.shipping import (
         AddressChange,
@@ -43,11 +46,17 @@ with workflow.unsafe.imports_passed_through():
 
 from orderfleet.shipping.parent import Parent
 from orderfleet.steps.running import Activity, StepFailed, StepRunner
+from orderfleet.steps.starts import read_start
 
 _PREPARE = Activity(ShippingActivities.prepare_package, StepResult)
 _DISPATCH = Activity(ShippingActivities.dispatch_carrier, DispatchResult)
 _RECORD = Activity(ShippingActivities.record_shipment, StepResult)
 _VOID = Activity(ShippingActivities.void_booking, VoidBookingResult)
+
+_MOST_REJECTED: Final = 100
+"""Rejected signals that a shipment records: a client that sends without end must not fill its history."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @workflow.defn(name=names.SHIPPING_WORKFLOW)
@@ -55,7 +64,17 @@ class ShippingWorkflow:
     """One shipment."""
 
     @workflow.init
-    def __init__(self, given: ShippingInput) -> None:
+    def __init__(self, *args: Any) -> None:
+        self._refused: ApplicationError | None = None
+        self._rejected: list[AuditEvent] = []
+        """Signals that could not be read; recorded with the end."""
+        self._event_count = 0
+        try:
+            given = read_start(ShippingInput, args, lambda given: given.shipment_id)
+        except ApplicationError as refused:
+            # Only `run` can fail the workflow. Signals may come before it.
+            self._refused = refused
+            return
         self._given = given
         self._order = Parent(given)
         self._address = given.address
@@ -67,15 +86,22 @@ class ShippingWorkflow:
         self._last_error: str | None = None
         self._retries: dict[str, int] = {}
         self._attempts = 0
-        self._event_count = 0
         self._steps = StepRunner(given.policy.outage, self._trouble)
 
     @workflow.run
-    async def run(self, given: ShippingInput) -> ShippingResult:
-        """Ship, and answer how it ended."""
-        result = await self._ship(given)
+    async def run(self, *args: Any) -> ShippingResult:  # noqa: ARG002 - read in __init__
+        """Ship, and answer how it ended.
+
+        Raises:
+            ApplicationError: its start is refused; the message says why.
+        """
+        if self._refused is not None:
+            raise self._refused
+        result = await self._ship(self._given)
         self._over = True
         await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._rejected:
+            await self._record_rejected(result)
         return result
 
     async def _ship(self, given: ShippingInput) -> ShippingResult:
@@ -148,8 +174,11 @@ class ShippingWorkflow:
         )
 
     @workflow.signal(name=names.CHANGE_ADDRESS)
-    async def change_address(self, change: AddressChange) -> None:
+    async def change_address(self, *args: Any) -> None:
         """The order wants the package to go elsewhere."""
+        change = self._read(AddressChange, args, names.CHANGE_ADDRESS)
+        if change is None:
+            return
         refusal = self._too_late()
         if refusal is None and self._dispatching:
             refusal = "the package is being dispatched"
@@ -158,8 +187,11 @@ class ShippingWorkflow:
         await self._answer(change.request, refusal)
 
     @workflow.signal(name=names.CANCEL_SHIPMENT)
-    async def cancel_shipment(self, cancel: ShipmentCancel) -> None:
+    async def cancel_shipment(self, *args: Any) -> None:
         """The order does not want the package to go."""
+        cancel = self._read(ShipmentCancel, args, names.CANCEL_SHIPMENT)
+        if cancel is None:
+            return
         refusal = self._too_late()
         if refusal is None and self._dispatching:
             refusal = await self._ask_carrier()
@@ -169,6 +201,26 @@ class ShippingWorkflow:
                 # It can't book any more: its further attempts would only keep the order waiting.
                 self._dispatch_under_way.cancel()
         await self._answer(cancel.request, refusal)
+
+    def _read(self, model: type[Model], args: Sequence[Any], change: str) -> Model | None:
+        """What a signal carries; None for one that can't be read, which is recorded, or of a start that is refused."""
+        try:
+            value = read_one(model, args)
+        except InputRejected as rejected:
+            if self._refused is None and len(self._rejected) < _MOST_REJECTED:
+                self._rejected.append(self._event(EventKind.CHANGE_REFUSED, change=change, reason=str(rejected)))
+            return None
+        return value if self._refused is None else None
+
+    async def _record_rejected(self, result: ShippingResult) -> None:
+        """Record the signals that could not be read, beside the shipment as it ended."""
+        failed = result.reason if result.status is ShipmentStatus.FAILED else None
+        shipment = self._record(result.status, failed).model_copy(
+            update={"carrier": result.carrier, "tracking_number": result.tracking_number}
+        )
+        arg = RecordShipmentInput(order_id=self._given.order_id, shipment=shipment, events=tuple(self._rejected))
+        policy = self._given.policy
+        await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
 
     async def _ask_carrier(self) -> str | None:
         """Take the booking back while it is being made: only the carrier knows whether it left."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -94,7 +94,7 @@ class StepRunner:
         used = 0
         for gap in gaps(self._outage):
             try:
-                return await workflow.execute_activity(  # type: ignore[no-any-return]
+                result = await workflow.execute_activity(
                     activity.call,
                     arg.model_copy(update={"earlier_attempts": used}) if used else arg,
                     result_type=activity.result,
@@ -103,12 +103,13 @@ class StepRunner:
                     schedule_to_close_timeout=policy.total_timeout,
                     retry_policy=_retry(policy, policy.attempts - used),
                 )
+                return _checked(activity, result)
             except ActivityError as error:
                 failed = _failed(error)
                 if not failed.outage:
-                    failed.attempts = used + _attempt(failed) if failed.final else policy.attempts
+                    failed.attempts = used + _attempt(failed, policy.attempts) if failed.final else policy.attempts
                     raise failed from error
-                used = min(used + _attempt(failed) - 1, policy.attempts - 1)
+                used = min(used + _attempt(failed, policy.attempts) - 1, policy.attempts - 1)
                 self._on_trouble(str(failed))
             await workflow.sleep(gap)
         raise AssertionError("gaps never end")
@@ -123,13 +124,14 @@ class StepRunner:
             StepFailed: it did not succeed.
         """
         try:
-            return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+            result = await workflow.execute_local_activity(
                 activity.call,
                 arg,
                 result_type=activity.result,
                 schedule_to_close_timeout=LOCAL_ATTEMPT_TIMEOUT,
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
+            return _checked(activity, result)
         except FailureError as error:
             failed = _failed(error)
             if failed.final:
@@ -155,6 +157,22 @@ def gaps(policy: OutagePolicy) -> Iterator[timedelta]:
     while True:
         yield gap
         gap = min(gap * 2, policy.longest)
+
+
+def _checked(activity: Activity[Any, Result], result: Any) -> Result:
+    """The result, if it is one.
+
+    Raises:
+        StepFailed: any client can complete an activity by its id, with whatever it likes. What the step did is unknown.
+    """
+    if isinstance(result, activity.result):
+        return result
+    name = activity.call if isinstance(activity.call, str) else activity.call.__name__
+    raise StepFailed(ApplicationError(f"{name} was completed with a result that can't be read", type=UNREADABLE_RESULT))
+
+
+UNREADABLE_RESULT: Final = "UnreadableResult"
+"""Type of a step's failure whose result is no result of it."""
 
 
 def _retry(policy: StepPolicy, attempts: int) -> RetryPolicy:
@@ -191,7 +209,9 @@ def _told(failure: FailureError, cause: BaseException) -> str:
     return str(cause)
 
 
-def _attempt(failed: StepFailed) -> int:
+def _attempt(failed: StepFailed, most: int) -> int:
     """Which attempt it was that ended the activity, by Temporal's count; the first unless it said so."""
     details = failed.cause.details if isinstance(failed.cause, ApplicationError) else ()
-    return details[0] if details and isinstance(details[0], int) else 1
+    said = details[0] if details and isinstance(details[0], int) else 1
+    # Any client can fail an activity by its id, with whatever details it likes.
+    return said if 1 <= said <= most else 1

@@ -6,6 +6,7 @@ each of its parts in turn. Nothing of ours reads baggage, and a header is JSON: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry import context as ambient
@@ -13,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity
+from temporalio.api.common.v1 import Payload
 from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflowInboundInterceptor
 from temporalio.converter import CompositePayloadConverter, JSONPlainPayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -24,7 +26,28 @@ from temporalio.worker import (
 )
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
-_JSON: Final = CompositePayloadConverter(JSONPlainPayloadConverter())
+
+
+class _TraceHeader(CompositePayloadConverter):
+    """The header that carries a trace: an object of texts. Any client may send any other one, which carries none."""
+
+    def __init__(self) -> None:
+        super().__init__(JSONPlainPayloadConverter())
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        try:
+            carriers = super().from_payloads(payloads, type_hints)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it; a trace is not worth a failed workflow task
+            return [{} for _ in payloads]
+        return [
+            {name: value for name, value in carrier.items() if isinstance(value, str)}
+            if isinstance(carrier, dict)
+            else {}
+            for carrier in carriers
+        ]
+
+
+_HEADER: Final = _TraceHeader()
 
 
 class TemporalSpans(TracingInterceptor):
@@ -32,7 +55,7 @@ class TemporalSpans(TracingInterceptor):
 
     def __init__(self) -> None:
         super().__init__()
-        self.text_map_propagator, self.payload_converter = _PROPAGATOR, _JSON
+        self.text_map_propagator, self.payload_converter = _PROPAGATOR, _HEADER
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
         """Wrap the activity."""
@@ -47,7 +70,7 @@ class TemporalSpans(TracingInterceptor):
 class _OfWorkflow(TracingWorkflowInboundInterceptor):
     def __init__(self, next: WorkflowInboundInterceptor) -> None:  # noqa: A002 - temporalio's name
         super().__init__(next)
-        self.text_map_propagator, self.payload_converter = _PROPAGATOR, _JSON
+        self.text_map_propagator, self.payload_converter = _PROPAGATOR, _HEADER
 
 
 class _OfActivity(ActivityInboundInterceptor):
@@ -60,7 +83,7 @@ class _OfActivity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         info = activity.info()
         header = input.headers.get(self._root.header_key)
-        context = _PROPAGATOR.extract(_JSON.from_payloads([header])[0]) if header else None
+        context = _PROPAGATOR.extract(_HEADER.from_payloads([header])[0]) if header else None
         span = self._root.tracer.start_span(
             f"RunActivity:{info.activity_type}",
             context,

@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
-from orderfleet.contracts.errors import PayloadSealed
+from orderfleet.contracts.errors import PayloadNotOurs, PayloadSealed
+from orderfleet.runtime.converter import UNOPENED
 from orderfleet.runtime.encryption.keys import Keys
 
 ENCODING: Final = b"binary/encrypted"
@@ -34,10 +35,17 @@ class EncryptionCodec(PayloadCodec):
 
     Args:
         keys: to do it with.
+        of_worker: mark a payload that no key will open, instead of raising. Every client that may signal a
+            workflow may send one, and what a codec raises fails the workflow task.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, *, of_worker: bool = False) -> None:
         self._keys = keys
+        self._of_worker = of_worker
+
+    def for_worker(self) -> EncryptionCodec:
+        """The codec of a worker, with the same keys."""
+        return EncryptionCodec(self._keys, of_worker=True)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt each payload, metadata included."""
@@ -50,11 +58,20 @@ class EncryptionCodec(PayloadCodec):
         """Decrypt each payload that is encrypted; the others are as they were.
 
         Raises:
-            PayloadSealed: the key isn't at hand, or isn't the one.
+            PayloadNotOurs: no key will open it; a worker's codec marks the payload instead.
+            PayloadSealed: the key isn't there, or its file can't be read.
         """
         return [
-            self._opened(payload) if payload.metadata.get("encoding") == ENCODING else payload for payload in payloads
+            self._decoded(payload) if payload.metadata.get("encoding") == ENCODING else payload for payload in payloads
         ]
+
+    def _decoded(self, payload: Payload) -> Payload:
+        try:
+            return self._opened(payload)
+        except PayloadNotOurs as error:
+            if not self._of_worker:
+                raise
+            return Payload(metadata={"encoding": UNOPENED}, data=str(error).encode())
 
     def _opened(self, payload: Payload) -> Payload:
         named = payload.metadata.get(KEY_ID, b"")
@@ -65,8 +82,8 @@ class EncryptionCodec(PayloadCodec):
                 with suppress(InvalidTag, DecodeError, ValueError):
                     return Payload.FromString(cipher.decrypt(nonce, sealed, _BOUND + named))
         except PayloadSealed as error:
-            raise PayloadSealed(f"the payload is encrypted with the key {key_id!r}: {error}") from None
-        raise PayloadSealed(
+            raise type(error)(f"the payload is encrypted with the key {key_id!r}: {error}") from None
+        raise PayloadNotOurs(
             f"the key {key_id!r} at hand doesn't open the payload: it was encrypted with another one of that id;"
             " put that one back, and give a new key a new id"
         )

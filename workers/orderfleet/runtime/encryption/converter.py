@@ -9,7 +9,7 @@ import dataclasses
 
 from temporalio.converter import DataConverter
 
-from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.runtime.converter import DATA_CONVERTER, WorkerPayloadConverter
 from orderfleet.runtime.encryption.codec import EncryptionCodec
 from orderfleet.runtime.encryption.keys import Keys
 from orderfleet.runtime.failures import BoundedFailureConverter, SealedFailureConverter
@@ -27,4 +27,17 @@ def data_converter(settings: Settings) -> DataConverter:
         DATA_CONVERTER,
         payload_codec=EncryptionCodec(keys),
         failure_converter_class=SealedFailureConverter if keys.active else BoundedFailureConverter,
+    )
+
+
+def for_worker(converter: DataConverter) -> DataConverter:
+    """The converter of a worker: one that hands on what it can't read as an `Unreadable`, where a client's raises.
+
+    A payload whose key is missing still raises: it is a matter of the installation, not of what was sent.
+    """
+    codec = converter.payload_codec
+    return dataclasses.replace(
+        converter,
+        payload_converter_class=WorkerPayloadConverter,
+        payload_codec=codec.for_worker() if isinstance(codec, EncryptionCodec) else codec,
     )

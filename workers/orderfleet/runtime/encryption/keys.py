@@ -15,7 +15,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from orderfleet.contracts.errors import PayloadSealed, WrongSetting
+from orderfleet.contracts.errors import PayloadNotOurs, PayloadSealed, WrongSetting
 
 LENGTH: Final = 32
 """Bytes of a key: AES-256."""
@@ -51,7 +51,8 @@ class Keys:
         """The key of this id; then, for a caller that the first didn't serve, the one in a file that changed.
 
         Raises:
-            PayloadSealed: there is none (any more).
+            PayloadNotOurs: there are no keys at all, or no key has such an id.
+            PayloadSealed: it is missing, or its file can't be read.
         """
         known = self._read.get(key_id)
         if known is not None:
@@ -63,12 +64,12 @@ class Keys:
 
     def _from_file(self, key_id: str) -> bytes:
         if self._folder is None:
-            raise PayloadSealed(
+            raise PayloadNotOurs(
                 f"there are no keys; set ORDERFLEET_ENCRYPTION_KEYS_DIR to a folder that has {key_id!r}"
             )
         # An id may come from a payload that anybody wrote.
         if not _ID.fullmatch(key_id):
-            raise PayloadSealed("its id is not one of a key; ids have letters, digits, dots, dashes and underscores")
+            raise PayloadNotOurs("its id is not one of a key; ids have letters, digits, dots, dashes and underscores")
         file = self._folder / key_id
         try:
             key = base64.b64decode(file.read_bytes().strip(), validate=True)

@@ -7,18 +7,18 @@ from datetime import timedelta
 from pydantic import Field
 
 from orderfleet.contracts.duration import Duration, parse_duration
-from orderfleet.contracts.policy import OutagePolicy, StepPolicy
+from orderfleet.contracts.policy import Attempts, Backoff, OutagePolicy, ShippingAttempts, StepPolicy
 from orderfleet.runtime.settings.base import Group
 
 
 class StepSettings(Group):
     """Settings of the steps, and the policies they make."""
 
-    step_attempts: int = Field(default=3, ge=1, description="Attempts of each step.")
+    step_attempts: Attempts = Field(default=3, description="Attempts of each step.")
     step_initial_interval: Duration = Field(
         default=parse_duration("1s"), gt=timedelta(0), description="Gap after the first failed attempt."
     )
-    step_backoff: float = Field(default=2.0, ge=1, description="Factor from one gap to the next.")
+    step_backoff: Backoff = Field(default=2.0, description="Factor from one gap to the next.")
     step_maximum_interval: Duration = Field(
         default=parse_duration("30s"), gt=timedelta(0), description="Longest gap between attempts."
     )
@@ -48,7 +48,9 @@ class StepSettings(Group):
         gt=timedelta(0),
         description="One attempt to give money back, or to void a charge.",
     )
-    shipping_attempts: int = Field(default=2, ge=1, description="Shipments tried before dispatch failed for good.")
+    shipping_attempts: ShippingAttempts = Field(
+        default=2, description="Shipments tried before dispatch failed for good."
+    )
     outage_first_wait: Duration = Field(
         default=parse_duration("1s"), gt=timedelta(0), description="First wait while Postgres is away."
     )

@@ -8,21 +8,20 @@ from pydantic import Field
 
 from orderfleet.contracts.duration import Duration, parse_duration
 from orderfleet.contracts.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
+from orderfleet.contracts.policy import TaskQueue
 from orderfleet.runtime.settings.base import Group, names
 
 
 class WorkerSettings(Group):
     """Settings of order and shipping workers."""
 
-    orders_task_queue: str = Field(
+    orders_task_queue: TaskQueue = Field(
         default=ORDERS_TASK_QUEUE,
-        min_length=1,
         validation_alias=names("ORDERS_TASK_QUEUE", "ORDERS_TASK_QUEUE", "ORDER_TASK_QUEUE"),
         description="Task queue of the order workers.",
     )
-    shipping_task_queue: str = Field(
+    shipping_task_queue: TaskQueue = Field(
         default=SHIPPING_TASK_QUEUE,
-        min_length=1,
         validation_alias=names("SHIPPING_TASK_QUEUE", "SHIPPING_TASK_QUEUE"),
         description="Task queue of the shipping workers.",
     )

@@ -1,0 +1,79 @@
+"""Orders whose workflow ended before it recorded anything: the Order says how, and is let go."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import pytest
+from fleet import fleet
+from shop import condition, ended, manifest, step
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from orderfleet.contracts import names
+
+
+@workflow.defn(name=names.ORDER_WORKFLOW)
+class Refusing:
+    """Refuses every start, as a build does that can't read what the operator sends."""
+
+    @workflow.run
+    async def run(self, *_args: Any) -> NoReturn:
+        raise ApplicationError("review.timeout: has to be above zero", type="InvalidInput", non_retryable=True)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orderfleet.operator.reconcile.UNRECORDED_CHECK", 0.5)
+    monkeypatch.setattr("orderfleet.operator.reconcile.UNRECORDED_RECHECK", 0.5)
+    monkeypatch.setattr("orderfleet.operator.reconcile.LATE_RECEIPT", 1.0)
+
+
+async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal_client):
+    name = shop.name()
+    worker = Worker(
+        temporal_client,
+        task_queue=shop.settings.orders_task_queue,
+        workflows=[Refusing],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with worker, shop.operator():
+        await shop.apply(manifest(name))
+        done = await shop.until(name, ended)
+    assert (step(done), done["status"]["ended"]) == ("failed", True)
+    assert condition(done, "Stalled") == ("True", "Failed")
+    assert condition(done, "Accepted") == ("False", "Failed")
+    assert done["status"]["observedGeneration"] == 1
+    assert done["status"]["lastError"] == (
+        "its workflow failed before the order was recorded: review.timeout: has to be above zero"
+    )
+
+
+async def test_an_order_whose_workflow_is_terminated_before_it_is_recorded_ends_as_failed(shop, temporal_client):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name))
+        await shop.until(name, lambda order: step(order) == "receive")
+        await temporal_client.get_workflow_handle(names.order_workflow_id(name)).terminate()
+        done = await shop.until(name, ended)
+    assert condition(done, "Stalled") == ("True", "Failed")
+    assert done["status"]["lastError"] == "its workflow was terminated before the order was recorded"
+
+
+async def test_an_order_that_waits_for_a_worker_goes_on_receiving(shop, workers_later):
+    name = shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(name, review={"mode": "auto"}))
+        await shop.until(name, lambda order: step(order) == "receive")
+        # The operator checks its workflow several times before a worker runs.
+        await shop.patch(name, approved=True)
+        async with workers_later():
+            done = await shop.until(name, ended)
+    assert step(done) == "shipped"
+
+
+@pytest.fixture
+def workers_later(temporal_client, postgres_url, task_queues):
+    """Both workers, once they are wanted."""
+    return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)

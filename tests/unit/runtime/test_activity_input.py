@@ -1,0 +1,60 @@
+"""An activity with an input that it can't take fails once, and the failure names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
+
+from orderfleet.contracts.errors import INVALID_INPUT, PayloadSealed
+from orderfleet.contracts.inputs import Unreadable
+from orderfleet.contracts.steps import StepInput
+from orderfleet.runtime.around_activity import ActivityIdentity
+
+
+async def step(_given: StepInput) -> None:
+    """An activity."""
+
+
+class Body(ActivityInboundInterceptor):
+    def __init__(self) -> None:
+        self.ran = False
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        self.ran = True
+
+
+async def execute(args: list[Any]) -> bool:
+    body = Body()
+    call = ExecuteActivityInput(fn=step, args=args, executor=None, headers={})
+    await ActivityEnvironment().run(ActivityIdentity().intercept_activity(body).execute_activity, call)
+    return body.ran
+
+
+async def test_an_activity_with_its_input_runs() -> None:
+    assert await execute([StepInput(order_id="o-1")])
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        ([], "takes 1 arguments; 0 were given"),
+        ([StepInput(order_id="o-1")] * 2, "takes 1 arguments; 2 were given"),
+        ([None], "takes an object of type StepInput"),
+        ([{"order_id": "o-1"}], "takes an object of type StepInput"),
+        ([Unreadable("order_id: is missing; give it")], "order_id: is missing; give it"),
+    ],
+)
+async def test_an_activity_with_another_input_fails_for_good(args: list[Any], problem: str) -> None:
+    with pytest.raises(ApplicationError) as failure:
+        await execute(args)
+    assert failure.value.message == f"activity unknown: {problem}"
+    assert (failure.value.type, failure.value.non_retryable) == (INVALID_INPUT, True)
+
+
+async def test_an_activity_whose_input_no_key_opens_is_tried_again() -> None:
+    with pytest.raises(PayloadSealed, match="no key"):
+        await execute([Unreadable("there is no key", encrypted=True)])

@@ -1,0 +1,466 @@
+"""No input fails a workflow task: starts, signals, updates and queries of every workflow, with payloads of every kind.
+
+The handlers are those that each workflow says it has, so that a new one is tried too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet import Fleet, Gate, eventually, fleet, hangs
+from raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.contracts import names
+from orderfleet.contracts.errors import INVALID_INPUT
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.payment import PaymentIntent
+from orderfleet.contracts.refund import RefundOrder
+from orderfleet.contracts.settle import Orphan, Settlement, Sweep
+from orderfleet.contracts.shipping import ShippingInput
+from orderfleet.contracts.status import Step
+from orderfleet.orders import worker as orders_worker
+from orderfleet.runtime.settings import Settings
+from orderfleet.runtime.temporal import connect
+from orderfleet.shipping import worker as shipping_worker
+
+AUTO = Review(mode=ReviewMode.AUTO)
+TOGETHER = 5
+"""Calls that are made side by side; the server takes ten updates of one workflow."""
+SIGNALED_MEANWHILE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+METADATA = "__temporal_workflow_metadata"
+
+
+@dataclass
+class Shop:
+    """A fleet that encrypts and traces, and a client that knows nothing of either."""
+
+    fleet: Fleet
+    raw: Client
+    sent: list[tuple[str, Payload]]
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+    started: list[WorkflowHandle[Any, Any]] = field(default_factory=list)
+
+    def new_id(self) -> str:
+        return f"any-{self.fleet.settings.orders_task_queue}-{next(self.numbers)}"
+
+    async def no_task_failed(self) -> None:
+        """Check the history of everything that was started."""
+        for handle in self.started:
+            failures = [
+                event.workflow_task_failed_event_attributes
+                async for event in handle.fetch_history_events()
+                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+            ]
+            # The server itself has a task made again when a signal comes beside the end of a workflow.
+            failed = [each.failure.message for each in failures if each.cause != SIGNALED_MEANWHILE]
+            assert not failed, (handle.id, failed[:3])
+
+
+@pytest.fixture
+async def shop(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> AsyncIterator[Shop]:
+    key = write_key(tmp_path)
+    temporal = await connect(
+        Settings(
+            temporal_address=temporal_address,
+            encryption_keys_dir=tmp_path,
+            encryption_key_id=KEY,
+            otlp_endpoint="127.0.0.1:1",
+        )
+    )
+    raw = await raw_client(temporal_address)
+    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        yield Shop(running, raw, list(payloads(key)))
+
+
+def order_start(shop: Shop) -> tuple[Any, str]:
+    order = shop.fleet.order(shop.new_id())
+    return order, names.order_workflow_id(order.order_id)
+
+
+def shipping_start(shop: Shop) -> tuple[Any, str]:
+    order = shop.fleet.order(shop.new_id())
+    shipment = names.shipment_id(order.order_id, 1)
+    shop.fleet.carrier.booking.always = hangs
+    given = ShippingInput(
+        order_id=order.order_id,
+        order_workflow_id=names.order_workflow_id(order.order_id),
+        shipment_id=shipment,
+        attempt=1,
+        items=order.items,
+        address=order.address,
+        customer=order.customer,
+        payment=payment(order.order_id),
+        orders_task_queue=shop.fleet.settings.orders_task_queue,
+        policy=order.policy,
+    )
+    return given, shipment
+
+
+def payment(order_id: str) -> PaymentIntent:
+    return PaymentIntent(payment_id=f"pay-{order_id}", order_id=order_id, amount="1.00", currency="USD")
+
+
+def refund_start(shop: Shop) -> tuple[Any, str]:
+    order = shop.fleet.order(shop.new_id())
+    shop.fleet.provider.refunding.always = hangs
+    given = RefundOrder(order_id=order.order_id, payment=payment(order.order_id), reason="test", policy=order.policy)
+    return given, names.refund_workflow_id(given.payment.payment_id)
+
+
+def settle_start(shop: Shop) -> tuple[Any, str]:
+    order = shop.fleet.order(shop.new_id())
+    shop.fleet.carrier.voiding.always = hangs
+    orphan = Orphan(order_id=order.order_id, payment=payment(order.order_id), shipments=0, how="terminated")
+    return Settlement(orphan=orphan, policy=order.policy), names.settle_workflow_id(order.order_id)
+
+
+def sweep_start(shop: Shop) -> tuple[Any, str]:
+    return Sweep(policy=shop.fleet.order(shop.new_id()).policy), f"sweep-{shop.new_id()}"
+
+
+STARTS: dict[str, Callable[[Shop], tuple[Any, str]]] = {
+    names.ORDER_WORKFLOW: order_start,
+    names.SHIPPING_WORKFLOW: shipping_start,
+    names.REFUND_WORKFLOW: refund_start,
+    names.SETTLE_WORKFLOW: settle_start,
+    names.SWEEP_WORKFLOW: sweep_start,
+}
+"""A start of each workflow that waits then for something, and its id."""
+
+ON_SHIPPING = {each.__name__ for each in shipping_worker.WORKFLOWS}
+WORKFLOWS = [each.__name__ for each in (*orders_worker.WORKFLOWS, *shipping_worker.WORKFLOWS)]
+
+
+def queue(shop: Shop, workflow: str) -> str:
+    settings = shop.fleet.settings
+    return settings.shipping_task_queue if workflow in ON_SHIPPING else settings.orders_task_queue
+
+
+async def start(shop: Shop, workflow: str) -> WorkflowHandle[Any, Any]:
+    """Start a workflow as the product does; the handle sends payloads as they are."""
+    given, workflow_id = STARTS[workflow](shop)
+    await shop.fleet.temporal.start_workflow(workflow, given, id=workflow_id, task_queue=queue(shop, workflow))
+    handle = shop.raw.get_workflow_handle(workflow_id)
+    shop.started.append(handle)
+    return handle
+
+
+async def each_of(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Make the calls, some of them side by side."""
+    gate = asyncio.Semaphore(TOGETHER)
+
+    async def one(call: Callable[[], Awaitable[None]]) -> None:
+        async with gate:
+            await call()
+
+    await asyncio.gather(*(one(call) for call in calls))
+
+
+def arguments(shop: Shop) -> list[list[Payload]]:
+    """Argument lists: each payload alone, and numbers of arguments that nothing takes."""
+    plain = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
+    nonsense = Payload(metadata={"encoding": b"binary/unknown"})
+    return [*([each] for _, each in shop.sent), [], [plain, nonsense], [nonsense, plain], [plain] * 3, [plain] * 5]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+async def test_a_start_with_any_input_fails_the_workflow_with_what_it_takes(shop: Shop, workflow: str) -> None:
+    async def one(args: list[Payload]) -> None:
+        _, workflow_id = STARTS[workflow](shop)
+        handle = await shop.raw.start_workflow(
+            workflow, args=args, id=workflow_id, task_queue=queue(shop, workflow), result_type=None
+        )
+        shop.started.append(handle)
+        try:
+            async with asyncio.timeout(60):
+                await handle.result()
+        except WorkflowFailureError as failure:
+            cause = failure.cause
+            assert isinstance(cause, ApplicationError)
+            assert cause.type == INVALID_INPUT, cause
+        except TimeoutError:
+            await shop.no_task_failed()
+            raise
+
+    # An empty object is a start of the sweep, and of nothing else.
+    sent = [
+        args for args in arguments(shop) if workflow != names.SWEEP_WORKFLOW or len(args) != 1 or not sweeps(args[0])
+    ]
+    await each_of([lambda args=args: one(args) for args in sent])
+    await shop.no_task_failed()
+
+
+def sweeps(payload: Payload) -> bool:
+    return payload.data.startswith(b"{") and payload.metadata["encoding"] == b"json/plain"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+@pytest.mark.timeout(600)
+async def test_any_input_of_every_handler_leaves_the_workflow_going(shop: Shop, workflow: str) -> None:
+    given, workflow_id = STARTS[workflow](shop)
+    running = await shop.fleet.temporal.start_workflow(
+        workflow, given, id=workflow_id, task_queue=queue(shop, workflow)
+    )
+    metadata = await running.query(METADATA, result_type=WorkflowMetadata)
+    definition = metadata.definition
+    for signal in definition.signal_definitions:
+        await try_handler(shop, workflow, lambda handle, args, name=signal.name: handle.signal(name, args=args))
+    for update in definition.update_definitions:
+        await try_handler(shop, workflow, lambda handle, args, name=update.name: handle.execute_update(name, args=args))
+    for query in definition.query_definitions:
+        if not query.name.startswith("__"):
+            await try_handler(shop, workflow, lambda handle, args, name=query.name: handle.query(name, args=args))
+    await running.terminate()
+
+
+async def try_handler(
+    shop: Shop, workflow: str, call: Callable[[WorkflowHandle[Any, Any], list[Payload]], Awaitable[Any]]
+) -> None:
+    """Send everything to one handler; a workflow that ends over it, as a canceled order does, is replaced."""
+    handle = await start(shop, workflow)
+    replaced = asyncio.Lock()
+
+    async def one(args: list[Payload]) -> None:
+        nonlocal handle
+        used = handle
+        try:
+            await call(used, args)
+        except (WorkflowUpdateFailedError, WorkflowQueryFailedError):
+            pass  # the caller learns why
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            async with replaced:
+                if handle is used:
+                    handle = await start(shop, workflow)
+
+    await each_of([lambda args=args: one(args) for args in arguments(shop)])
+    # A query is answered once the worker has taken what came before it.
+    async with asyncio.timeout(60):
+        await handle.query(METADATA)
+    await shop.no_task_failed()
+    with suppress(RPCError):
+        await handle.terminate()
+    shop.started.clear()
+
+
+async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(shop: Shop) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    await running.start(running.order(order_id))
+    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    raw = shop.raw.get_workflow_handle(names.order_workflow_id(order_id))
+    surrogate = Payload(metadata={"encoding": b"json/plain"}, data=b'{"reason": "\\ud800"}')
+    changes = {
+        names.APPROVE: "approve",
+        names.CANCEL_ORDER: "cancel",
+        names.CANCEL_PAYMENT: "cancel",
+        names.UPDATE_ADDRESS: "address",
+        names.DECLARE: "declare",
+        names.CARRIER_UPDATE: "carrier_update",
+        names.SHIPMENT_ANSWER: "shipment_answer",
+        names.DISPATCH_FAILED: "dispatch_failed",
+    }
+    for signal in changes:
+        await raw.signal(signal, args=[surrogate])
+    events = await eventually(
+        lambda: running.events(order_id),
+        lambda events: sum(event.kind == "change_refused" for event in events) == len(changes),
+    )
+    refused = [event.detail for event in events if event.kind == "change_refused"]
+    assert [each["change"] for each in refused] == list(changes.values())
+    assert all("hex escape" in each["reason"] for each in refused)
+    status = await running.client.status(order_id)
+    assert (status.step, status.approved) == (Step.MANUAL_REVIEW, False)
+
+
+async def test_a_signal_that_a_shipment_can_not_read_is_recorded_with_its_end(shop: Shop) -> None:
+    running, order_id, gate = shop.fleet, shop.new_id(), Gate()
+    running.carrier.booking.before.append(gate)
+    handle = await running.start(running.order(order_id, review=AUTO))
+    await gate.reached.wait()
+    raw = shop.raw.get_workflow_handle(names.shipment_id(order_id, 1))
+    await raw.signal(names.CHANGE_ADDRESS, args=[Payload(metadata={"encoding": b"binary/null"})])
+    await raw.signal(names.CANCEL_SHIPMENT, args=[])
+    await raw.query(METADATA)
+    gate.opened.set()
+    assert (await handle.result()).step is Step.SHIPPED
+    refused = [event.detail for event in await running.events(order_id) if event.kind == "change_refused"]
+    assert [each["change"] for each in refused] == [names.CHANGE_ADDRESS, names.CANCEL_SHIPMENT]
+
+
+async def test_four_arguments_of_an_earlier_system_start_an_order(shop: Shop) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    address = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+    handle = await running.temporal.start_workflow(
+        names.ORDER_WORKFLOW,
+        args=[order_id, f"pmt-{order_id}", [{"sku": "widget", "qty": 2}], address],
+        id=names.order_workflow_id(order_id),
+        task_queue=running.settings.orders_task_queue,
+    )
+    status = await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    assert (status.payment.id, str(status.payment.amount), status.address.street) == (
+        f"pmt-{order_id}",
+        "2.00",
+        "1 Main St",
+    )
+    await handle.terminate()
+
+
+async def test_an_order_under_another_workflow_id_is_refused_and_not_recorded(shop: Shop) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    handle = await running.temporal.start_workflow(
+        names.ORDER_WORKFLOW,
+        running.order(order_id, review=AUTO),
+        id=f"mine-{order_id}",
+        task_queue=running.settings.orders_task_queue,
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    cause = failure.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert (cause.type, cause.non_retryable) == (INVALID_INPUT, True)
+    assert f"start order {order_id!r} as 'order-{order_id}'" in cause.message
+    assert await running.reads.order(order_id) is None
+    assert not running.provider.charges
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"charge": {"attempts": 2**31}}, "policy.charge.attempts"),
+        ({"refund": {"backoff": float("inf")}}, "policy.refund.backoff"),
+        ({"record": {"attempt_timeout": "0.4us"}}, "policy.record.attempt_timeout"),
+        ({"shipping_task_queue": "/_sys/queue"}, "policy.shipping_task_queue"),
+        ({"shipping_task_queue": ""}, "policy.shipping_task_queue"),
+        ({"shipping_attempts": 10**9}, "policy.shipping_attempts"),
+    ],
+)
+async def test_a_policy_that_temporal_would_not_take_is_refused_at_the_start(
+    shop: Shop, change: dict[str, Any], field: str
+) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    order = running.order(order_id, review=AUTO).model_dump(mode="json")
+    order["policy"] |= {
+        name: {**order["policy"][name], **value} if isinstance(value, dict) else value for name, value in change.items()
+    }
+    if field.endswith("backoff"):
+        order["policy"]["refund"]["backoff"] = 1e300
+    handle = await running.temporal.start_workflow(
+        names.ORDER_WORKFLOW,
+        order,
+        id=names.order_workflow_id(order_id),
+        task_queue=running.settings.orders_task_queue,
+    )
+    shop.started.append(handle)
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert field in str(failure.value.cause)
+    await shop.no_task_failed()
+
+
+HEADERS = {
+    "no object": b'["traceparent"]',
+    "a number": b"7",
+    "ill-typed": b'{"traceparent": 7, "tracestate": ["a=b"]}',
+    "no trace": b'{"traceparent": "nonsense", "tracestate": "=;,=="}',
+    "truncated": b'{"traceparent": ',
+    "half a surrogate": b'{"traceparent": "\\ud800", "tracestate": "\\udfff"}',
+    "nested": b"[" * 5_000 + b"]" * 5_000,
+}
+
+
+@pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS.keys())
+async def test_a_trace_header_that_carries_no_trace_is_ignored(shop: Shop, temporal_address: str, data: bytes) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    client = await raw_client(
+        temporal_address, {TRACE_HEADER: Payload(metadata={"encoding": b"json/plain"}, data=data)}
+    )
+    order = Payload(metadata={"encoding": b"json/plain"}, data=running.order(order_id).model_dump_json().encode())
+    handle = await client.start_workflow(
+        names.ORDER_WORKFLOW, order, id=names.order_workflow_id(order_id), task_queue=running.settings.orders_task_queue
+    )
+    shop.started.append(handle)
+    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    await handle.query(names.STATUS_QUERY)
+    await handle.signal(names.CARRIER_UPDATE, args=[])
+    await handle.execute_update(names.APPROVE)
+    async with asyncio.timeout(60):
+        await handle.result()
+    await shop.no_task_failed()
+
+
+async def test_a_charge_that_a_client_completes_with_nonsense_is_voided(shop: Shop) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    running.provider.charging.before.append(hangs)
+    handle = await running.start(running.order(order_id, review=AUTO))
+    shop.started.append(handle)
+    described = await eventually(handle.describe, lambda found: found.raw_description.pending_activities)
+    (pending,) = described.raw_description.pending_activities
+    outside = shop.raw.get_async_activity_handle(
+        workflow_id=handle.id, run_id=described.run_id, activity_id=pending.activity_id
+    )
+    await outside.complete(Payload(metadata={"encoding": b"binary/unknown"}))
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "charge was completed with a result that can't be read" in str(failure.value.cause)
+    status = (await running.recorded(order_id)).status
+    assert (status.step, status.payment.status) == (Step.FAILED, "VOIDED")
+    await shop.no_task_failed()
+
+
+async def test_a_charged_order_whose_shipment_id_is_taken_is_refunded(shop: Shop) -> None:
+    running, order_id = shop.fleet, shop.new_id()
+    await shop.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="no-worker-polls")
+    policy = running.order(order_id).policy.model_copy(update={"shipping_attempts": 1})
+    handle = await running.start(running.order(order_id, review=AUTO, policy=policy))
+    shop.started.append(handle)
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    status = (await running.recorded(order_id)).status
+    assert status.step is Step.FAILED
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    await shop.no_task_failed()
+
+
+async def test_an_encrypted_signal_where_no_keys_are_set_is_recorded_as_refused(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> None:
+    write_key(tmp_path)
+    caller = await connect(
+        Settings(temporal_address=temporal_address, encryption_keys_dir=tmp_path, encryption_key_id=KEY)
+    )
+    keyless = await connect(Settings(temporal_address=temporal_address))
+    async with fleet(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        order_id = f"keyless-{task_queues.orders}"
+        await running.start(running.order(order_id))
+        await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+        handle = caller.get_workflow_handle(names.order_workflow_id(order_id))
+        await handle.signal(names.CANCEL_ORDER, "a secret reason")
+        events = await eventually(
+            lambda: running.events(order_id),
+            lambda events: any(event.kind == "change_refused" for event in events),
+        )
+        (refused,) = [event for event in events if event.kind == "change_refused"]
+        assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in refused.detail["reason"]
+        shop = Shop(running, keyless, [], started=[running.handle(order_id)])
+        await shop.no_task_failed()
+        assert (await running.client.status(order_id)).step is Step.MANUAL_REVIEW
