@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
 from orderfleet.orders import delivery, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.raw import read, reason_of
+from orderfleet.orders.raw import read, read_order, reason_of
 from orderfleet.orders.shipment import ShipmentPhase, shipped_detail
 from orderfleet.orders.state import OrderState
 from orderfleet.orders.validation import of_address
@@ -42,11 +42,10 @@ class OrderWorkflow:
 
     @workflow.init
     def __init__(self, order: Any, carried: OrderState | None = None) -> None:
-        parsed = read(OrderInput, order)
-        self._unreadable = parsed if isinstance(parsed, str) else None
-        if isinstance(parsed, str):
-            parsed = OrderInput(order_id="unreadable")
-        self._ctx = OrderContext(parsed, carried or OrderState.new(parsed, workflow.info().start_time))
+        found = read_order(order)
+        self._unreadable = found if isinstance(found, str) else None
+        parsed, too_long = (OrderInput(order_id="unreadable"), None) if isinstance(found, str) else found
+        self._ctx = OrderContext(parsed, carried or OrderState.new(parsed, workflow.info().start_time), too_long)
         self._shipment = ShipmentPhase(self._ctx)
         self._changes = Changes(self._ctx, self._shipment)
 

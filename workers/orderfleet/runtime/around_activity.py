@@ -17,6 +17,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from orderfleet.contracts.errors import (
     CarrierRefused,
     OrderfleetError,
+    PaymentOutcomeUnknown,
     PaymentRefused,
     PaymentVoided,
     RequestTurnedAway,
@@ -31,7 +32,14 @@ _log = structlog.get_logger()
 ATTEMPT: Final = "orderfleet.step.attempt"
 STEP: Final = "orderfleet.step.name"
 
-_OUTSIDE: Final = (Unavailable, PaymentRefused, PaymentVoided, RequestTurnedAway, CarrierRefused)
+_OUTSIDE: Final = (
+    Unavailable,
+    PaymentRefused,
+    PaymentVoided,
+    PaymentOutcomeUnknown,
+    RequestTurnedAway,
+    CarrierRefused,
+)
 """Errors that quote the payment provider or the carrier."""
 
 
