@@ -181,7 +181,6 @@ class OrderRecord:
             StoreRejected: Postgres rejects something that the shipment holds.
             StoreUnavailable: Postgres is away or too slow.
         """
-
         try:
             await self._write_shipment(shipment, events)
         except StoreRejected as error:
