@@ -108,18 +108,18 @@ async def test_address_that_is_too_long_is_refused_by_signal_and_update(running:
     handle = await running.start(running.order("w-6"))
     await running.until_recorded("w-6", lambda status: status.step is Step.MANUAL_REVIEW)
     long = {**ADDRESS.model_dump(), "city": "x" * 257}
-    with pytest.raises(WorkflowUpdateFailedError) as refused:
+    with pytest.raises(WorkflowUpdateFailedError) as failure:
         await handle.execute_update("update_address", long)
-    assert "city: String should have at most 256 characters" in str(refused.value.cause)
+    assert "city: String should have at most 256 characters" in str(failure.value.cause)
     await handle.signal("update_address", long)
     await handle.signal("declare", {"generation": 2, "address": long})
     await handle.signal("cancel_order", "x" * 5000)
     status = await handle.result()
     assert status.address == ADDRESS
     assert status.cancel_reason == "x" * 999 + "…"
-    told = [event.detail for event in await running.events("w-6") if event.kind == "change_refused"]
-    assert [each["change"] for each in told] == ["address", "declare"]
-    assert all("city: String should have at most 256 characters" in each["reason"] for each in told)
+    refused = [event.detail for event in await running.events("w-6") if event.kind == "change_refused"]
+    assert [each["change"] for each in refused] == ["address", "declare"]
+    assert all("city: String should have at most 256 characters" in each["reason"] for each in refused)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Values that Postgres rejects: the order is told so, and a text never keeps it from being recorded."""
+"""Values that Postgres rejects are a final error, and a rejected text keeps no order from being recorded."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ async def test_a_rejected_progress_is_recorded_with_the_reason_in_place_of_its_t
     record: OrderRecord, reads: OrderReads
 ) -> None:
     await receive(record)
-    told = progress(2, Step.CANCELED, canceled=True, cancel_reason=POISON, last_error="harmless")
+    canceled = progress(2, Step.CANCELED, canceled=True, cancel_reason=POISON, last_error="harmless")
     events = (event("a", EventKind.CANCEL_REQUESTED, reason=POISON), event("b", EventKind.CANCELED, reason=POISON))
-    await record.record("ord-1", told.model_copy(update={"events": events}))
+    await record.record("ord-1", canceled.model_copy(update={"events": events}))
     found = await reads.order("ord-1")
     assert found is not None
     assert (found.status.step, found.status.canceled) == (Step.CANCELED, True)

@@ -99,7 +99,7 @@ class OrderActivities:
             await self._store.record(step.order_id, step.done)
             return PaymentResult(attempt=attempt_of(step), status=known.status, reference=known.reference)
         if known.status is PaymentStatus.FAILED:
-            # The attempt that recorded this was the first; a later one may have asked the provider meanwhile.
+            # The attempt that recorded this was the first; a later one may have asked the provider too.
             raise PaymentOutcomeUnknown(f"payment {payment.payment_id} was refused before")
         if known.status is not PaymentStatus.INIT:
             raise PaymentVoided(f"payment {payment.payment_id} is {known.status}; it can't be charged")

@@ -38,7 +38,7 @@ class AlreadyShipped(Exception):
 
 
 class OrderContext:
-    """One order under way.
+    """One order in progress.
 
     Args:
         order: its input, without the ends of texts that are too long.

@@ -72,7 +72,7 @@ def translated() -> Iterator[None]:
     except _NOT_MIGRATED as error:
         raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {told(error)}") from error
     except _REJECTED as error:
-        # Postgres and its driver quote the value behind a colon; it may be somebody's address.
+        # Postgres and its driver quote the value behind a colon; it may be a customer's address.
         why = told(error).split(": ")
         raise StoreRejected(f"Postgres rejects the values: {': '.join(why[:2])}") from error
 

@@ -184,7 +184,7 @@ class OrderRecord:
         try:
             await self._write_shipment(shipment, events)
         except StoreRejected as error:
-            texts = {"carrier": None, "tracking_number": None}
+            texts: dict[str, str | None] = {"carrier": None, "tracking_number": None}
             if shipment.dispatch_failed_reason is not None:
                 texts["dispatch_failed_reason"] = str(error)
             await self._write_shipment(shipment.model_copy(update=texts), events_without_texts(events, str(error)))
