@@ -278,6 +278,11 @@ UNION ALL
      JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
   WHERE (o.owes AND (p.status <> ALL (ARRAY['INIT'::text, 'REFUNDING'::text])) AND public.money_owed(o.step, p.status));
 
+CREATE TABLE public.payment_ids (
+    payment_id text NOT NULL,
+    order_id text NOT NULL
+);
+
 CREATE TABLE public.shipments (
     shipment_id text NOT NULL,
     order_id text NOT NULL,
@@ -357,6 +362,9 @@ ALTER TABLE ONLY public.events_without_month REPLICA IDENTITY USING INDEX events
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (order_id);
 
+ALTER TABLE ONLY public.payment_ids
+    ADD CONSTRAINT payment_ids_pkey PRIMARY KEY (payment_id);
+
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_pkey PRIMARY KEY (payment_id);
 
@@ -401,6 +409,9 @@ CREATE TRIGGER orders_changed BEFORE INSERT OR UPDATE ON public.orders FOR EACH 
 
 ALTER TABLE public.events
     ADD CONSTRAINT events_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.payment_ids
+    ADD CONSTRAINT payment_ids_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
 
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
 from orderfleet.contracts import names
-from orderfleet.contracts.base import OrderId, PaymentId
+from orderfleet.contracts.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
 from orderfleet.contracts.duration import LONGEST, SHORTEST, PositiveDuration, format_duration, parse_duration
 from orderfleet.contracts.money import CURRENCIES, PRICE_PATTERN
 from orderfleet.contracts.status import OrderStatus, ShipmentView
+from orderfleet.contracts.words import LONGEST as LONGEST_TEXT
 from orderfleet.operator.resource import (
     MUTABLE,
     OrderResource,
@@ -123,6 +124,40 @@ def test_patterns_are_the_contracts_patterns():
     assert _pattern(properties["paymentId"]) == own(PaymentId)
     assert _pattern(properties["items"]["items"]["properties"]["price"]) == PRICE_PATTERN
     assert all(re.fullmatch(_pattern(properties["currency"]), code) for code in CURRENCIES)
+
+
+def _lengths(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterator[tuple[str, int | None, int | None]]:
+    """Each text with a longest length in the schema or in the model, as both have it."""
+    definitions = TypeAdapter(kind).json_schema(by_alias=True, mode="validation")
+
+    def both(crd: dict[str, Any], own: dict[str, Any], where: str) -> typing.Iterator[Any]:
+        own = next((each for each in own.get("anyOf", ()) if each.get("type") != "null"), own)
+        if "$ref" in own:
+            own = definitions["$defs"][own["$ref"].rpartition("/")[2]]
+        for name, below in crd.get("properties", {}).items():
+            yield from both(below, own["properties"][name], f"{where}.{name}")
+        if "items" in crd:
+            yield from both(crd["items"], own["items"], f"{where}[]")
+        if crd["type"] == "string" and {"maxLength"} & {*crd, *own}:
+            yield where, crd.get("maxLength"), own.get("maxLength")
+
+    yield from both(schema, definitions, where)
+
+
+def test_lengths_are_the_contracts_lengths():
+    properties = SPEC["properties"]
+    found = {where: (crd, own) for where, crd, own in _lengths(SPEC, OrderSpec, "spec")}
+    of_ids = {"spec.orderId": ORDER_ID, "spec.paymentId": PAYMENT_ID}
+    for where, pattern in of_ids.items():
+        assert found.pop(where)[0] == int(re.search(r"(\d+)\}", pattern)[1]) + 1, "the pattern bounds it"
+    assert found.pop("spec.cancelReason")[0] == LONGEST_TEXT, "a longer one is cut, because the cancel has to be done"
+    # These are no texts but numbers, each with a pattern.
+    for where in [where for where, (_, own) in found.items() if own is None]:
+        assert where.endswith((".price", ".deadline", ".timeout"))
+        del found[where]
+    assert found == {where: (own, own) for where, (_, own) in found.items()}
+    assert len(found) == 9
+    assert properties["customer"]["properties"]["email"]["maxLength"] == 320
 
 
 @given(st.from_regex(_pattern(SPEC["properties"]["deadline"]), fullmatch=True).filter(lambda text: len(text) <= 16))

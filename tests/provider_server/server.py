@@ -59,6 +59,7 @@ class Server:
             answer = await told(request, fault, done)
         if fault["fault"] in {"drop", "drop_after"}:
             cut(request)
+        call["status"] = answer.status
         return answer
 
     def _wrong(self, path: str, key: str, asked: dict[str, Any], request: web.Request) -> web.Response | None:

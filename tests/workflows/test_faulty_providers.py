@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, eventually, fleet, quick_policy
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 
 from books import Books, wrong
 from orderfleet.carriers import carrier
@@ -139,3 +139,39 @@ async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, serve
         if "amount" in call["body"]:
             asked.setdefault(call["body"]["payment_id"], set()).add(call["body"]["amount"])
     assert all(len(amounts) == 1 for amounts in asked.values()), "the same money in every call"
+
+
+@pytest.fixture
+def obedient(tmp_path: Path) -> Iterator[ProviderServer]:
+    """Without faults but those that the test scripts."""
+    with provider_server(tmp_path) as made:
+        yield made
+
+
+async def test_charge_that_arrives_after_a_refusal_takes_no_money(
+    temporal_client: Client, postgres_url: str, task_queues: Any, obedient: ProviderServer
+) -> None:
+    """The first request is answered too late, the second is refused, then the provider works on the first."""
+    settings = Settings(payment_provider="http", payment_url=obedient.url, payment_timeout="500ms")
+    refused = {"payment_id": "pay-late-1", "detail": "card declined"}
+    obedient.script(
+        "/charges", {"fault": "late_work", "seconds": 5}, {"fault": "answer", "status": 402, "body": refused}
+    )
+    queues = (task_queues.orders, task_queues.shipping)
+    async with (
+        payment_provider(settings) as provider,
+        fleet(temporal_client, postgres_url, *queues, provider=provider) as running,
+    ):
+        order = running.order("late-1", review=Review(mode=ReviewMode.AUTO))
+        handle = await running.start(order)
+        with pytest.raises(WorkflowFailureError, match="Workflow execution failed") as failure:
+            await handle.result()
+        assert "card declined" in str(failure.value.cause)
+
+        async def statuses() -> list[int | None]:
+            return [call.get("status") for call in obedient.calls(payment_id="pay-late-1")]
+
+        assert await eventually(statuses, lambda found: None not in found) == [410, 402, 200]
+        status = (await running.recorded("late-1")).status
+    assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
+    assert Books(obedient.ledger).money() == {("void", "pay-late-1"): 1}

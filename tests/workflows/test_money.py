@@ -9,9 +9,17 @@ import pytest
 from fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.contracts.errors import CarrierRefused, PaymentRefused, ProviderUnavailable, RequestTurnedAway
+from orderfleet.contracts.errors import (
+    CarrierRefused,
+    PaymentRefused,
+    ProviderUnavailable,
+    RequestTurnedAway,
+    StoreUnavailable,
+)
 from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.payment import Charge, PaymentIntent
 from orderfleet.contracts.policy import StepPolicy
+from orderfleet.contracts.shipping import Booking, Parcel
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.store import OrderRecord
 
@@ -34,6 +42,128 @@ async def test_refused_charge_fails_the_order(running: Fleet) -> None:
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.FAILED)
     assert status.last_error == "charge: card expired"
     assert not running.provider.charges
+
+
+async def test_charge_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: Fleet) -> None:
+    first, answers = Gate(), []
+    running.provider.charging.before += [first, fails(PaymentRefused("card expired"))]
+    charge = running.provider.charge
+
+    async def counted(payment: PaymentIntent) -> Charge:
+        try:
+            return await charge(payment)
+        finally:
+            answers.append(payment.payment_id)
+
+    running.provider.charge = counted  # type: ignore[method-assign]
+    policy = quick_policy(running.settings, charge=HASTY)
+    await running.start(running.order("m-30", review=AUTO, policy=policy))
+    assert "card expired" in await ends_failed(running, "m-30")
+    assert answers == ["pay-m-30"]
+    first.opened.set()
+
+    async def both_answered() -> bool:
+        return len(answers) == 2
+
+    await eventually(both_answered, bool)
+    assert not running.provider.charges
+    status = (await running.recorded("m-30")).status
+    assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
+    assert status.last_error == "charge: card expired"
+    kinds = await running.kinds("m-30")
+    assert kinds.index("charge_unknown") < kinds.index("payment_voided") < kinds.index("failed")
+    assert "charge_refused" not in kinds
+
+
+async def test_charge_made_after_the_refusal_of_an_earlier_attempt_is_refunded(running: Fleet) -> None:
+    first, second = Gate(), Gate()
+
+    async def refused_late() -> None:
+        await first()
+        raise PaymentRefused("no funds yet")
+
+    running.provider.charging.before += [refused_late, second]
+    policy = quick_policy(running.settings, charge=StepPolicy(attempt_timeout="2s", initial_interval="10ms"))
+    await running.start(running.order("m-31", review=AUTO, policy=policy))
+    await second.reached.wait()
+    first.opened.set()
+    await running.until_recorded("m-31", lambda status: status.payment.status is PaymentStatus.FAILED)
+    second.opened.set()
+    await ends_failed(running, "m-31")
+    assert running.provider.charges["pay-m-31"] == running.provider.refunds["pay-m-31"] == 1
+    assert (await running.recorded("m-31")).status.payment.status is PaymentStatus.VOIDED
+
+
+async def test_refusal_that_an_earlier_attempt_recorded_is_voided(running: Fleet) -> None:
+    """The first attempt is refused and its worker doesn't say so; the second asks the provider and never answers."""
+    first, second = Gate(), Gate()
+
+    async def refused_late() -> None:
+        await first()
+        raise PaymentRefused("no funds yet")
+
+    running.provider.charging.before += [refused_late, second]
+    policy = quick_policy(running.settings, charge=StepPolicy(attempt_timeout="1s", initial_interval="10ms"))
+    await running.start(running.order("m-32", review=AUTO, policy=policy))
+    await second.reached.wait()
+    first.opened.set()
+    await ends_failed(running, "m-32")
+    second.opened.set()
+    assert "pay-m-32" in running.provider.voided
+    assert (await running.recorded("m-32")).status.payment.status is PaymentStatus.VOIDED
+    assert running.provider.balance("pay-m-32") == 0
+
+
+async def test_charge_refused_after_an_outage_of_the_store_is_voided(
+    temporal_client: Client, postgres_url: str, task_queues
+) -> None:
+    """The outage uses no attempt, but the attempt before it had charged."""
+
+    class Unavailable(OrderRecord):
+        charged = False
+
+        async def finish_payment(self, payment: PaymentIntent, status: PaymentStatus, *args: Any, **more: Any) -> Any:
+            if status is PaymentStatus.CHARGED and not Unavailable.charged:
+                Unavailable.charged = True
+                raise StoreUnavailable("Postgres restarts")
+            return await super().finish_payment(payment, status, *args, **more)
+
+    async def works() -> None:
+        return
+
+    queues = (task_queues.orders, task_queues.shipping)
+    async with fleet(temporal_client, postgres_url, *queues, record=Unavailable) as running:
+        running.provider.charging.before += [works, fails(PaymentRefused("too often"))]
+        await running.start(running.order("m-33", review=AUTO))
+        assert "too often" in await ends_failed(running, "m-33")
+        assert running.provider.charges["pay-m-33"] == running.provider.refunds["pay-m-33"] == 1
+        assert (await running.recorded("m-33")).status.payment.status is PaymentStatus.VOIDED
+
+
+async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: Fleet) -> None:
+    first, refused = Gate(), fails(CarrierRefused("address unknown"))
+    running.carrier.booking.before += [first, refused, refused]
+    answers: list[int] = []
+    book = running.carrier.book
+
+    async def counted(key: str, parcel: Parcel) -> Booking:
+        try:
+            return await book(key, parcel)
+        finally:
+            answers.append(parcel.attempt)
+
+    running.carrier.book = counted  # type: ignore[method-assign]
+    policy = quick_policy(running.settings, dispatch_carrier=HASTY)
+    await running.start(running.order("m-34", review=AUTO, policy=policy))
+    assert "address unknown" in await ends_failed(running, "m-34")
+    first.opened.set()
+
+    async def all_answered() -> bool:
+        return len(answers) == 3
+
+    await eventually(all_answered, bool)
+    assert not running.carrier.parcels
+    assert running.provider.balance("pay-m-34") == 0
 
 
 async def test_a_payment_that_the_provider_has_as_voided_is_recorded_so(running: Fleet) -> None:
@@ -134,12 +264,19 @@ async def test_a_refund_that_is_refused_is_told_and_goes_on(running: Fleet) -> N
     assert running.provider.balance("pay-m-12") == 0
 
 
-async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
-    await (await running.start(running.order("m-8", review=AUTO, payment_id="shared"))).result()
-    await running.start(running.order("m-9", review=AUTO, payment_id="shared"))
+async def test_a_payment_id_of_another_order_is_refused_at_receive(running: Fleet) -> None:
+    await running.start(running.order("m-8", payment_id="shared"))
+    await running.until_recorded("m-8", lambda status: status.step is Step.MANUAL_REVIEW)
+    await running.start(running.order("m-9", payment_id="shared"))
     assert "another order" in await ends_failed(running, "m-9")
-    assert running.provider.charges["shared"] == 1
-    assert running.provider.balance("shared") == 1
+    status = (await running.recorded("m-9")).status
+    assert (status.step, status.payment.status) == (Step.FAILED, None)
+    assert status.last_error == "receive: payment id 'shared' belongs to another order than 'm-9'; choose another one"
+    assert await running.kinds("m-9") == ["received", "failed"]
+
+    await running.client.approve("m-8")
+    assert (await running.handle("m-8").result()).step is Step.SHIPPED
+    assert running.provider.charges["shared"] == running.provider.balance("shared") == 1
 
 
 async def test_a_lost_booking_answer_books_no_second_parcel(running: Fleet) -> None:

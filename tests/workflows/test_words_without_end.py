@@ -35,7 +35,7 @@ async def length_of_history(running: Fleet, workflow_id: str) -> int:
 
 
 async def test_a_refusal_without_end_is_a_refusal(own: Fleet) -> None:
-    own.provider.charging.before += [fails(ProviderUnavailable(ENDLESS)), fails(PaymentRefused(ENDLESS))]
+    own.provider.charging.before.append(fails(PaymentRefused(ENDLESS)))
     handle = await own.start(own.order("o-endless", review=AUTO))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -45,9 +45,21 @@ async def test_a_refusal_without_end_is_a_refusal(own: Fleet) -> None:
     assert status.last_error.startswith("charge: the service says: xxx")
     assert len(status.last_error) < LONGEST + 100
     events = await own.events("o-endless")
-    assert {"attempt_failed", "charge_refused"} <= {event.kind for event in events}
+    assert "charge_refused" in {event.kind for event in events}
     assert max(len(str(event.detail)) for event in events) < LONGEST + 200
     assert await length_of_history(own, "order-o-endless") < 200_000
+
+
+async def test_a_refusal_without_end_after_an_error_without_end_is_voided(own: Fleet) -> None:
+    own.provider.charging.before += [fails(ProviderUnavailable(ENDLESS)), fails(PaymentRefused(ENDLESS))]
+    handle = await own.start(own.order("o-endless-2", review=AUTO))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert (await own.recorded("o-endless-2")).status.payment.status is PaymentStatus.VOIDED
+    events = await own.events("o-endless-2")
+    assert {"attempt_failed", "charge_unknown", "payment_voided"} <= {event.kind for event in events}
+    assert max(len(str(event.detail)) for event in events) < LONGEST + 200
+    assert await length_of_history(own, "order-o-endless-2") < 200_000
 
 
 async def test_a_carrier_without_end_fails_the_shipment(own: Fleet) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import asyncpg
 import pytest
-from fleet import Fleet
-from temporalio.client import WorkflowFailureError
+from fleet import ADDRESS, Fleet
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
 
 from orderfleet.client import OrderConflict, StartOutcome
 from orderfleet.contracts.order import Item, Review, ReviewMode
-from orderfleet.contracts.status import Step
+from orderfleet.contracts.status import PaymentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
@@ -93,3 +96,92 @@ async def test_start_is_idempotent_for_the_same_content_only(running: Fleet) -> 
         await running.client.start(order.model_copy(update={"owner": "other/w-4"}))
     await running.client.cancel("w-4", "done")
     await running.handle("w-4").result()
+
+
+async def test_raw_order_with_a_text_that_is_too_long_fails_recorded_and_uncharged(running: Fleet) -> None:
+    order = running.order("w-5", review=AUTO).model_dump(mode="json")
+    email = "".join(f"{number:04x}" for number in range(700))
+    handle = await running.temporal.start_workflow(
+        "OrderWorkflow",
+        {**order, "customer": {"email": email}},
+        id="order-w-5",
+        task_queue=running.settings.orders_task_queue,
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "customer.email: has more than 320 characters" in str(failure.value.cause)
+    status = (await running.recorded("w-5")).status
+    assert status.step is Step.FAILED
+    assert status.last_error == "customer.email: has more than 320 characters; write less"
+    assert await running.kinds("w-5") == ["received", "failed"]
+    assert not running.provider.charges
+
+
+async def test_address_that_is_too_long_is_refused_by_signal_and_update(running: Fleet) -> None:
+    handle = await running.start(running.order("w-6"))
+    await running.until_recorded("w-6", lambda status: status.step is Step.MANUAL_REVIEW)
+    long = {**ADDRESS.model_dump(), "city": "x" * 257}
+    with pytest.raises(WorkflowUpdateFailedError) as failure:
+        await handle.execute_update("update_address", long)
+    assert "city: String should have at most 256 characters" in str(failure.value.cause)
+    await handle.signal("update_address", long)
+    await handle.signal("declare", {"generation": 2, "address": long})
+    await handle.signal("cancel_order", "x" * 5000)
+    status = await handle.result()
+    assert status.address == ADDRESS
+    assert status.cancel_reason == "x" * 999 + "…"
+    refused = [event.detail for event in await running.events("w-6") if event.kind == "change_refused"]
+    assert [each["change"] for each in refused] == ["address", "declare"]
+    assert all("city: String should have at most 256 characters" in each["reason"] for each in refused)
+
+
+@pytest.fixture
+async def refusing(postgres_url: str) -> AsyncIterator[None]:
+    """Checks stand for whatever Postgres never accepts."""
+    connection = await asyncpg.connect(postgres_url)
+    for table, column in (
+        ("orders", "customer_name"),
+        ("orders", "cancel_reason"),
+        ("payments", "reference"),
+        ("events", "detail::text"),
+    ):
+        await connection.execute(f"alter table {table} add check ({column} not like '%poison%')")
+    yield
+    await connection.close()
+
+
+@pytest.mark.usefixtures("refusing")
+async def test_order_that_postgres_rejects_fails_recorded(running: Fleet) -> None:
+    handle = await running.start(running.order("w-7", review=AUTO, customer={"name": "poison"}))
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "CheckViolationError" in str(failure.value.cause)
+    status = (await running.recorded("w-7")).status
+    assert status.step is Step.FAILED
+    assert status.last_error is not None
+    assert status.last_error.startswith("receive: Postgres rejects the values: CheckViolationError")
+    assert status.completed_at is not None
+    assert not running.provider.charges
+
+
+@pytest.mark.usefixtures("refusing")
+async def test_order_whose_cancel_reason_postgres_rejects_is_canceled(running: Fleet) -> None:
+    handle = await running.start(running.order("w-8"))
+    await running.until_recorded("w-8", lambda status: status.step is Step.MANUAL_REVIEW)
+    await handle.signal("cancel_order", "poison")
+    assert (await handle.result()).cancel_reason == "poison"
+    status = (await running.recorded("w-8")).status
+    assert status.step is Step.CANCELED
+    assert "CheckViolationError" in (status.cancel_reason or "")
+    assert (await running.kinds("w-8"))[-2:] == ["cancel_requested", "canceled"]
+
+
+@pytest.mark.usefixtures("refusing")
+async def test_order_whose_charge_postgres_rejects_fails_refunded(running: Fleet) -> None:
+    handle = await running.start(running.order("w-9", review=AUTO, payment_id="pay:poison"))
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "payments_reference_check" in str(failure.value.cause)
+    status = (await running.recorded("w-9")).status
+    assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
+    assert running.provider.charges["pay:poison"] == running.provider.refunds["pay:poison"] == 1

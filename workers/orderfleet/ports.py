@@ -22,7 +22,7 @@ from orderfleet.contracts.status import PaymentStatus, Step
 class OrderStore(Protocol):
     """The record as the order activities write it; one round trip a call.
 
-    Raises `StoreUnavailable` when Postgres is away or too slow.
+    Raises `StoreUnavailable` when Postgres is away or too slow, `StoreRejected` for values that it never accepts.
     """
 
     async def receive(
@@ -39,6 +39,7 @@ class OrderStore(Protocol):
 
         Raises:
             OrderTaken: the id was recorded by another workflow execution.
+            PaymentTaken: the payment id belongs to another order; the order is recorded without it.
         """
 
     async def record(self, order_id: str, progress: Progress) -> None:
@@ -150,6 +151,9 @@ class OrderReader(Protocol):
 
     async def orders(self, order_ids: Sequence[str]) -> dict[str, RecordedOrder]:
         """Those of the orders that are recorded, by order id; one round trip."""
+
+    async def payment_holder(self, payment_id: str) -> str | None:
+        """The id of the order that the payment id belongs to, or None."""
 
     async def orders_page(self, wanted: OrderFilter, *, after: Place | None = None, limit: int = 50) -> OrderPage:
         """A page of the orders that the filter names, newest first, at most `limit` of them.

@@ -96,6 +96,50 @@ async def test_same_order_id_with_another_content_is_a_conflict(api, running, or
     assert order_id in other.json()["detail"]
 
 
+async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id, until):
+    async with api() as caller:
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, "payment_id": f"shared-{order_id}"}
+        first = await caller.post("/orders", json=body)
+        await until(caller, order_id, "manual_review")
+        other = await caller.post("/orders", json={**body, "order_id": f"{order_id}-2"})
+        again = await caller.post("/orders", json=body)
+        assert (await caller.get(f"/orders/{order_id}-2")).status_code == 404
+    assert other.status_code == 409
+    assert other.json()["type"] == "urn:orderfleet:problem:payment-id-taken"
+    assert f"'shared-{order_id}' belongs to another order; choose another payment id" in other.json()["detail"]
+    assert again.json() == first.json()
+
+
+LONG = {"sku": 128, "street": 256, "city": 256, "state": 256, "zip": 32, "country": 256, "name": 256, "email": 320}
+
+
+@pytest.mark.parametrize(("field", "length"), [*LONG.items(), ("currency", 3), ("customer_email", 320)])
+async def test_text_that_is_too_long_is_refused_and_the_longest_is_taken(api, order_id, field, length):
+    def body(text):
+        item, address = {"sku": "tea", "qty": 1}, dict(ADDRESS)
+        more = {}
+        match field:
+            case "sku":
+                item["sku"], where = text, "items[0].sku"
+            case "name" | "email":
+                more, where = {"customer": {field: text}}, f"customer.{field}"
+            case "currency" | "customer_email":
+                more, where = {field: text}, field
+            case _:
+                address[field], where = text, f"address.{field}"
+        return {"order_id": order_id, "items": [item], "address": address, **more}, where
+
+    text = "USD" if field == "currency" else "☃" * length
+    async with api() as caller:
+        given, where = body(f"{text}x")
+        refused = await caller.post("/orders", json=given)
+        assert refused.status_code == 422
+        [error] = refused.json()["errors"]
+        assert error == {"field": where, "message": f"has more than {length} characters; write less"}
+        made = await caller.post("/orders", json=body(text)[0])
+        assert made.status_code == 201, made.text
+
+
 async def test_order_id_that_only_the_record_remembers_is_taken(api, postgres_url, order_id):
     order = OrderInput(order_id=order_id, content_hash="of another order")
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:

@@ -118,6 +118,20 @@ async def test_failed_order_is_stalled(shop, workers):
     assert "card expired" in done["status"]["lastError"]
 
 
+async def test_order_with_the_payment_id_of_another_is_stalled_before_its_review(shop, workers):
+    first, second = shop.name(), shop.name()
+    async with shop.operator():
+        await shop.apply(manifest(first, paymentId=f"shared-{first}"))
+        await shop.until(first, lambda order: step(order) == "manual_review")
+        await shop.apply(manifest(second, paymentId=f"shared-{first}"))
+        done = await shop.until(second, ended)
+    assert condition(done, "Stalled") == ("True", "Failed")
+    assert condition(done, "Charged") == ("False", "NotCharged")
+    (stalled,) = (each for each in done["status"]["conditions"] if each["type"] == "Stalled")
+    assert "belongs to another order" in stalled["message"]
+    assert workers.provider.charges.total() == 0
+
+
 async def test_review_that_nobody_does_ends_stalled(shop, workers):
     name = shop.name()
     async with shop.operator():

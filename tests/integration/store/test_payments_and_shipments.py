@@ -23,7 +23,8 @@ async def test_a_payment_begins_once(record: OrderRecord, reads: OrderReads) -> 
     begin = progress(2, Step.CHARGE, "charge")
     first = await record.begin_payment(payment(), begin)
     before = await reads.order("ord-1")
-    assert await record.begin_payment(payment(), begin) == first
+    assert await record.begin_payment(payment(), begin) == first.model_copy(update={"is_new": False})
+    assert first.is_new
     assert (first.status, first.reference) == (PaymentStatus.INIT, None)
     assert await reads.order("ord-1") == before
     assert before is not None

@@ -6,11 +6,12 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import OrderTaken
+from orderfleet.contracts.errors import OrderTaken, PaymentTaken
 from orderfleet.contracts.order import Item
-from orderfleet.contracts.status import DeclarationResult, OrderStatus, PaymentView, Step
+from orderfleet.contracts.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
 from orderfleet.store import OrderReads, OrderRecord
-from record_samples import ADDRESS, AT, order, progress, receive
+from orderfleet.store.migration_files import default_directory
+from record_samples import ADDRESS, AT, order, payment, progress, receive
 
 
 async def test_a_received_order_is_read_back_as_it_was_given(record: OrderRecord, reads: OrderReads) -> None:
@@ -116,3 +117,77 @@ async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: Or
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.last_error == "bad byte ? and \N{REPLACEMENT CHARACTER}"
+
+
+async def test_an_order_with_the_payment_id_of_another_is_refused_and_recorded(
+    record: OrderRecord, reads: OrderReads
+) -> None:
+    await receive(record, order("ord-1", payment_id="shared"))
+    for _ in range(2):  # a retry gets the same answer
+        with pytest.raises(PaymentTaken, match="'shared' belongs to another order than 'ord-2'; choose another one"):
+            await receive(record, order("ord-2", payment_id="shared"))
+    await receive(record, order("ord-1", payment_id="shared"))
+    found = await reads.order("ord-2")
+    assert found is not None
+    assert (found.status.payment.id, found.status.payment.status) == ("shared", None)
+    assert await reads.payment_holder("shared") == "ord-1"
+    assert await reads.payment_holder("free") is None
+
+
+async def test_of_many_orders_with_one_payment_id_received_at_once_one_has_it(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    async def one(order_id: str) -> str:
+        await receive(record, order(order_id, payment_id="shared"))
+        return order_id
+
+    answers = await asyncio.gather(*(one(f"ord-{number}") for number in range(8)), return_exceptions=True)
+    got = [answer for answer in answers if isinstance(answer, str)]
+    assert got == [await reads.payment_holder("shared")]
+    assert sum(isinstance(answer, PaymentTaken) for answer in answers) == 7
+    assert await sql.fetchval("select count(*) from orders") == 8
+
+
+async def test_a_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_for_another(
+    record: OrderRecord, sql: asyncpg.Connection
+) -> None:
+    await receive(record, order("ord-1", payment_id="shared"))
+    with pytest.raises(PaymentTaken):
+        await receive(record, order("ord-2", payment_id="shared"))
+    with pytest.raises(PaymentTaken):
+        await record.begin_payment(payment("ord-2", "shared"))
+    with pytest.raises(PaymentTaken):
+        await record.finish_payment(payment("ord-2", "shared"), PaymentStatus.VOIDED, None)
+    assert await sql.fetchval("select count(*) from payments") == 0
+
+
+async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderRecord, reads: OrderReads) -> None:
+    await receive(record)
+    with pytest.raises(OrderTaken):
+        await record.receive(
+            order(payment_id="other"),
+            workflow_id="order-ord-1",
+            run_id="run-9",
+            first_run_id="run-9",
+            started_at=AT,
+            progress=progress(99, Step.FAILED),
+        )
+    assert await reads.payment_holder("other") is None
+
+
+async def test_the_migration_gives_a_shared_payment_id_to_the_order_that_began_its_charge(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    (migration,) = default_directory().glob("*_claim_payment_ids.sql")
+    for number in (1, 2, 3):
+        await receive(record, order(f"ord-{number}", payment_id=f"pay-{number}"))
+    await sql.execute("update orders set payment_id = 'shared' where order_id <> 'ord-3'")
+    await sql.execute("update orders set created_at = created_at - interval '1 day' where order_id = 'ord-1'")
+    await sql.execute("drop table payment_ids")
+    await sql.execute(migration.read_text())
+    assert await reads.payment_holder("shared") == "ord-1", "the older one"
+    assert await reads.payment_holder("pay-3") == "ord-3"
+    await sql.execute("insert into payments values ('shared', 'ord-2', 'CHARGED', 1, 'USD')")
+    await sql.execute("drop table payment_ids")
+    await sql.execute(migration.read_text())
+    assert await reads.payment_holder("shared") == "ord-2", "the one that began its charge"

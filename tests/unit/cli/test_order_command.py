@@ -14,6 +14,7 @@ import yaml
 
 from orderfleet.cli import connection
 from orderfleet.client import Answer, OrderEnded, OrderNotFound, Source, SourcedStatus, Started, StartOutcome
+from orderfleet.contracts.errors import PaymentTaken
 from orderfleet.contracts.order import Address
 from orderfleet.contracts.record import EventKind, RecordedEvent
 from orderfleet.contracts.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
@@ -190,6 +191,10 @@ def test_manifests_are_read_from_standard_input(orderfleet, desk, monkeypatch):
         (f"{HEAD}spec:\n  items: [{{sku: a, qty: 1, qty: 2}}]", "the key 'qty' is given twice"),
         (f"{HEAD}spec: {{}}\nspce: {{}}", "spce: is not known"),
         (f"{HEAD}spec: " + "[" * 2000, "nested too deep"),
+        (
+            f"{HEAD}spec:\n  customer: {{email: {'x' * 321}}}",
+            "spec.customer.email: has more than 320 characters; write less",
+        ),
     ],
 )
 def test_wrong_manifest_names_the_place(orderfleet, desk, tmp_path, text, told):
@@ -200,6 +205,16 @@ def test_wrong_manifest_names_the_place(orderfleet, desk, tmp_path, text, told):
     assert told in result.err
     assert str(file) in result.err
     assert not desk.asked
+
+
+def test_start_with_the_payment_id_of_another_order_is_refused(orderfleet, desk, samples, monkeypatch):
+    async def refuse(order):
+        raise PaymentTaken(f"payment id {order.payment_id!r} belongs to another order; choose another payment id")
+
+    monkeypatch.setattr(desk, "start", refuse)
+    result = orderfleet("order", "start", "ord-7", "paid-7")
+    assert result.code == 4
+    assert result.err == "orderfleet: payment id 'paid-7' belongs to another order; choose another payment id\n"
 
 
 def test_file_that_is_not_there_is_one_line(orderfleet, desk):

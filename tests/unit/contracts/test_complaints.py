@@ -19,6 +19,7 @@ from orderfleet.contracts.listing import OrderFilter
         (WorkflowId, "ord-1", "has to be an order workflow's id: `order-` and the order id"),
         (NewOrder, {"items": [{"qty": 1}]}, "is missing; give it"),
         (NewOrder, {"items": [{"sku": "a", "qty": 1, "price": "4,50"}]}, "is not a decimal number; write it as text"),
+        (NewOrder, {"customer": {"email": "x" * 321}}, "has more than 320 characters; write less"),
         (NewOrder, {"items": "tea"}, "input should be a valid tuple"),
         (NewOrder, {"address": "here"}, "has to be an object with fields"),
         (NewOrder, {"deadline": "0s"}, "has to be above zero; write 24h"),

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from orderfleet.contracts.order import Address, Customer, Item, OrderInput
+from orderfleet.contracts.order import Address, Item, OrderInput
 from orderfleet.contracts.policy import OrderPolicy
-from orderfleet.orders.validation import LARGEST_ORDER, problems
+from orderfleet.orders.validation import problems
 
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 
@@ -35,7 +35,6 @@ def test_a_right_order_has_no_problems() -> None:
         ({"items": (Item(sku="w", qty=1, price="0.00001"),)}, "items[0].price: 0.00001 is out of range"),
         ({"items": (Item(sku="w", qty=1, price="10000000000"),)}, "items[0].price: 10000000000 is out of range"),
         ({"items": (Item(sku="w", qty=1),) * 40_000}, "items: the order has "),
-        ({"customer": Customer(name="x" * LARGEST_ORDER)}, "customer: the order has "),
         ({"currency": "XXX"}, "currency: 'XXX' is unknown"),
         ({"currency": "usd"}, "currency: 'usd' is unknown"),
         ({"address": ADDRESS.model_copy(update={"zip": "  "})}, "address.zip: is empty"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import OrderTaken, StoreUnavailable
+from orderfleet.contracts.errors import OrderTaken, StoreRejected, StoreUnavailable
 from orderfleet.store.errors import translated
 
 
@@ -35,11 +35,7 @@ def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        asyncpg.UniqueViolationError("duplicate key"),
-        asyncpg.CheckViolationError("status"),
-        asyncpg.RestrictViolationError("append-only"),
         asyncpg.PostgresSyntaxError("near selec"),
-        asyncpg.DataError("wrong type"),
         OrderTaken("ord-1"),
         ValueError("ours"),
     ],
@@ -48,3 +44,28 @@ def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, translated():
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.UniqueViolationError("duplicate key"),
+        asyncpg.CheckViolationError("status"),
+        asyncpg.ForeignKeyViolationError("no such order"),
+        asyncpg.RestrictViolationError("append-only"),
+        asyncpg.DataError("wrong type"),
+        asyncpg.CharacterNotInRepertoireError("invalid byte sequence"),
+        asyncpg.ProgramLimitExceededError('index row size 2840 exceeds btree version 4 maximum 2704 for index "x"'),
+        asyncpg.StatementTooComplexError("stack depth limit exceeded"),
+    ],
+)
+def test_values_that_postgres_never_accepts_are_rejected(error: Exception) -> None:
+    with pytest.raises(StoreRejected, match=f"{type(error).__name__}: {error}") as caught, translated():
+        raise error
+    assert caught.value.__cause__ is error
+
+
+def test_a_rejection_does_not_quote_the_value() -> None:
+    with pytest.raises(StoreRejected) as caught, translated():
+        raise asyncpg.InvalidTextRepresentationError('invalid input syntax for type json: "1 Main St"')
+    assert str(caught.value).endswith("InvalidTextRepresentationError: invalid input syntax for type json")

@@ -15,8 +15,18 @@ from pydantic import AliasChoices, ConfigDict, Field, JsonValue, StrictBool, Wit
 
 from orderfleet.contracts.base import OrderId, PaymentId
 from orderfleet.contracts.duration import Duration, parse_duration
-from orderfleet.contracts.order import Address, Customer, Item, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.order import (
+    Address,
+    Currency,
+    Customer,
+    CustomerEmail,
+    CustomerName,
+    Item,
+    ReviewMode,
+    ReviewTimeoutAction,
+)
 from orderfleet.contracts.strict import StrictModel
+from orderfleet.contracts.words import LONGEST
 
 NOTHING: Final = parse_duration("0s")
 
@@ -92,10 +102,10 @@ class OrderTerms(Body):
         description="Where the package goes; `shipping_address` is read too, and `line1` for `street`.",
     )
     customer: CustomerTerms | None = Field(default=None, description="Who ordered.")
-    customer_name: str | None = Field(default=None, description="The same as `customer.name`.")
-    customer_email: str | None = Field(default=None, description="The same as `customer.email`.")
+    customer_name: CustomerName | None = Field(default=None, description="The same as `customer.name`.")
+    customer_email: CustomerEmail | None = Field(default=None, description="The same as `customer.email`.")
     payment_id: PaymentId | None = Field(default=None, description="Left out: `pay-` and the order id.")
-    currency: str | None = Field(default=None, description="ISO 4217 code; left out: `USD`.", examples=["USD"])
+    currency: Currency | None = Field(default=None, description="ISO 4217 code; left out: `USD`.", examples=["USD"])
     review: ReviewTerms | None = Field(default=None)
     deadline: Bound | None = Field(
         default=None, description="From the start of the order; then it is canceled and undone."
@@ -148,7 +158,7 @@ class StartOrder(OrderTerms):
 class Cancel(Body):
     """Why the order is canceled."""
 
-    reason: str | None = Field(default=None, max_length=1000, examples=["changed my mind"])
+    reason: str | None = Field(default=None, max_length=LONGEST, examples=["changed my mind"])
 
 
 class NewAddress(Body):

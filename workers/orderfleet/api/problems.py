@@ -28,7 +28,7 @@ from orderfleet.client import (
     TemporalUnavailable,
 )
 from orderfleet.contracts.complaints import complaint
-from orderfleet.contracts.errors import OrderfleetError, PayloadSealed, StoreUnavailable
+from orderfleet.contracts.errors import OrderfleetError, PayloadSealed, PaymentTaken, StoreUnavailable
 
 _log = structlog.get_logger()
 
@@ -90,6 +90,7 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     OrderNotFound: _NOT_FOUND,
     ShipmentNotFound: Kind(HTTPStatus.NOT_FOUND, "shipment-not-found", "Shipment not found"),
     OrderConflict: _TAKEN,
+    PaymentTaken: Kind(HTTPStatus.CONFLICT, "payment-id-taken", "Payment id taken"),
     OrderRefused: _REFUSED,
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,

@@ -20,6 +20,7 @@ from orderfleet.api.services import Given
 from orderfleet.client import Heard
 from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
 from orderfleet.contracts.status import ShipmentStatus
+from orderfleet.contracts.words import LONGEST
 
 router = APIRouter(
     route_class=GuardedRoute,
@@ -41,7 +42,7 @@ class CarrierWord(Body):
     """The carrier's word."""
 
     status: ParcelState = Field(examples=["delivered"])
-    detail: str = Field(default="", max_length=1000, examples=["left with a neighbour"])
+    detail: str = Field(default="", max_length=LONGEST, examples=["left with a neighbour"])
 
 
 class Told(BaseModel):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Final, NoReturn
 
-from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable, WrongSetting
+from orderfleet.contracts.errors import OrderfleetError, PaymentTaken, StoreUnavailable, WrongSetting
 
 
 class Exit(IntEnum):
@@ -25,7 +25,7 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     """No such order, or no such part of the stack."""
     REFUSED = 4
-    """By the order's workflow, or because the order id is taken."""
+    """By the order's workflow, or because the order id or the payment id is taken."""
     AWAY = 5
     """Temporal, Postgres, or the stack or a part of it; try again."""
     RUNS_ALREADY = 6
@@ -69,6 +69,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         OrderConflict: (Exit.REFUSED, ""),
         OrderRefused: (Exit.REFUSED, ""),
         OrderEnded: (Exit.REFUSED, ""),
+        PaymentTaken: (Exit.REFUSED, ""),
         TemporalUnavailable: (
             Exit.AWAY,
             "is the stack up (`orderfleet stack status`), or ORDERFLEET_TEMPORAL_ADDRESS right?",

@@ -30,7 +30,7 @@ from orderfleet.client.ownership import conflict
 from orderfleet.client.results import Answer, Started, StartOutcome
 from orderfleet.contracts import names
 from orderfleet.contracts.base import ORDER_ID
-from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.errors import PaymentTaken, StoreUnavailable
 from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.order import Address, OrderInput
 from orderfleet.contracts.record import RecordedEvent, RecordedOrder
@@ -114,14 +114,22 @@ class OrderDesk:
 
         Raises:
             OrderConflict: the order id is taken.
+            PaymentTaken: the payment id belongs to another order.
             TemporalUnavailable: Temporal did not answer.
         """
         async with in_time(order.order_id, self._patience):
             with suppress(StoreUnavailable):
                 # While the record is away Temporal decides, and the workflow looks again.
-                record = await self._record(order.order_id)
+                async with self._record_in_time(0.5):
+                    record, holder = await asyncio.gather(
+                        self._reader.order(order.order_id), self._reader.payment_holder(order.payment_id)
+                    )
                 if record is not None:
                     return _started_before(order, record)
+                if holder is not None and holder != order.order_id:
+                    raise PaymentTaken(
+                        f"payment id {order.payment_id!r} belongs to another order; choose another payment id"
+                    )
             return await self._client.start(order)
 
     async def live(self, order_id: str) -> SourcedStatus:

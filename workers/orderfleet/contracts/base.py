@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from orderfleet.contracts.words import foreign_name
 
 
 class Contract(BaseModel):
@@ -28,6 +30,9 @@ Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
 """1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
+
+ForeignName = Annotated[str, BeforeValidator(foreign_name)]
+"""An id or a name that the payment provider or the carrier gives, cut to what Postgres can keep."""
 
 PaymentId = Annotated[str, StringConstraints(pattern=PAYMENT_ID)]
 """1 to 200 letters, digits, dots, underscores, colons or dashes."""

@@ -49,6 +49,8 @@ def complaint(problem: Mapping[str, Any]) -> str:
             return f"has to be above zero; {_DURATION}"
         case "less_than_equal" if isinstance(bounds.get("le"), str):
             return f"is too long; write {format_duration(LONGEST)} or less"
+        case "string_too_long":
+            return f"has more than {bounds['max_length']} characters; write less"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:
             return _PATTERNS[bounds["pattern"]]
         case kind if kind in _SAID:

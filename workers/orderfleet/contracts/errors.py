@@ -62,6 +62,13 @@ class RequestTurnedAway(OrderfleetError):
     """
 
 
+class PaymentOutcomeUnknown(OrderfleetError):
+    """The provider refused the charge, and another attempt may still take the money.
+
+    Never retried; the payment is voided.
+    """
+
+
 class ProviderUnavailable(Unavailable):
     """The payment provider did not answer, or asked to come back later. Retried."""
 
@@ -82,6 +89,10 @@ class StoreUnavailable(OrderfleetError):
     """Postgres is away or too slow. Waited out by the workflow; uses up no attempt."""
 
 
+class StoreRejected(OrderfleetError):
+    """Postgres rejects the values, however often they are written. Never retried."""
+
+
 class PayloadSealed(OrderfleetError):
     """A payload is encrypted with a key that isn't at hand. Waited out by the workflow; uses up no attempt."""
 
@@ -100,8 +111,10 @@ FINAL_ERRORS: Final = tuple(
         PaymentRefused,
         PaymentVoided,
         RequestTurnedAway,
+        PaymentOutcomeUnknown,
         CarrierRefused,
         BookingVoided,
+        StoreRejected,
     )
 )
 """Error types that no further attempt can mend."""

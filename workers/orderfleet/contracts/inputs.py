@@ -98,5 +98,10 @@ def read_reason(args: Sequence[Any], default: str) -> str:
 def explain(error: ValidationError, name: str) -> str:
     """The problems of a validation error in one line, each behind its field; `name` stands for the whole value."""
     problems = error.errors(include_url=False, include_input=False)
-    fields = (".".join(str(part) for part in problem["loc"]) or name for problem in problems)
+    fields = (_path(problem["loc"]) or name for problem in problems)
     return cut("; ".join(f"{field}: {complaint(problem)}" for field, problem in zip(fields, problems, strict=True)))
+
+
+def _path(place: tuple[int | str, ...]) -> str:
+    """A field as a person writes it: `items[0].sku`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")

@@ -22,6 +22,14 @@ from orderfleet.contracts.money import DEFAULT_PRICE, Price
 from orderfleet.contracts.names import default_payment_id
 from orderfleet.contracts.policy import OrderPolicy
 
+# The longest texts of an order, in characters. The Order resource has the same; a test compares them. An index row of
+# Postgres holds 2,704 bytes, and an order's e-mail address is in two indexes.
+CustomerName = Annotated[str, Field(max_length=256)]
+CustomerEmail = Annotated[str, Field(max_length=320)]
+Currency = Annotated[str, Field(max_length=3)]
+Line = Annotated[str, Field(max_length=256)]
+"""A line of an address."""
+
 
 def _no_truth_value(value: Any) -> Any:
     if isinstance(value, bool):
@@ -37,7 +45,7 @@ Quantity = Annotated[int, BeforeValidator(_no_truth_value)]
 class Item(Contract):
     """One line of the order."""
 
-    sku: str = Field(description="What it is, by its number in the shop.", examples=["tea-100"])
+    sku: str = Field(max_length=128, description="What it is, by its number in the shop.", examples=["tea-100"])
     qty: Quantity = Field(description="How many pieces; at least 1.", examples=[2])
     price: Price | None = Field(
         default=None,
@@ -50,18 +58,18 @@ class Item(Contract):
 class Address(Contract):
     """Where the package goes. `line1` is read as `street`."""
 
-    street: str = Field(default="", validation_alias=AliasChoices("street", "line1"))
-    city: str = ""
-    state: str = ""
-    zip: str = ""
-    country: str = ""
+    street: Line = Field(default="", validation_alias=AliasChoices("street", "line1"))
+    city: Line = ""
+    state: Line = ""
+    zip: str = Field(default="", max_length=32)
+    country: Line = ""
 
 
 class Customer(Contract):
     """Who ordered; both fields may be empty."""
 
-    name: str = ""
-    email: str = ""
+    name: CustomerName = ""
+    email: CustomerEmail = ""
 
 
 class ReviewMode(StrEnum):
@@ -103,7 +111,7 @@ class OrderInput(Contract):
     customer: Customer = Customer()
     payment_id: PaymentId = ""
     """Made from the order id when left out."""
-    currency: str = "USD"
+    currency: Currency = "USD"
     review: Review = Review()
     deadline: PositiveDuration | None = None
     """Counted from the start of the order; then it is canceled and undone."""
@@ -112,10 +120,10 @@ class OrderInput(Contract):
     """Approved from the start, as a manifest may declare it."""
     generation: Int64 = 0
     """`metadata.generation` of the Order this input was made from; 0 without one."""
-    owner: str = ""
+    owner: str = Field(default="", max_length=507)
     """`namespace/name` of the Order; empty when the order was not declared in Kubernetes."""
-    owner_uid: str = ""
-    content_hash: str = ""
+    owner_uid: str = Field(default="", max_length=256)
+    content_hash: str = Field(default="", max_length=128)
     policy: OrderPolicy = OrderPolicy()
 
     @model_validator(mode="before")

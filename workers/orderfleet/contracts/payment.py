@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from orderfleet.contracts.base import Contract, OrderId, PaymentId
+from orderfleet.contracts.base import Contract, ForeignName, OrderId, PaymentId
 from orderfleet.contracts.money import Money
 from orderfleet.contracts.status import PaymentStatus
 
@@ -21,7 +21,7 @@ class PaymentIntent(Contract):
 class Charge(Contract):
     """The provider's proof of a charge."""
 
-    reference: str
+    reference: ForeignName
     """The provider's own id of the charge."""
 
 
@@ -39,3 +39,5 @@ class PaymentRecord(Contract):
     order_id: str
     status: PaymentStatus
     reference: str | None = None
+    is_new: bool = False
+    """Whether the call that returns it inserted it; then no earlier call can have asked the provider."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orderfleet.contracts.base import WORKFLOW_ID, Contract, Int64, OrderId
+from orderfleet.contracts.base import WORKFLOW_ID, Contract, ForeignName, Int64, OrderId
 from orderfleet.contracts.order import Address, Customer, Item
 from orderfleet.contracts.payment import PaymentIntent
 from orderfleet.contracts.policy import OrderPolicy, TaskQueue
@@ -92,8 +92,8 @@ class Parcel(Contract):
 class Booking(Contract):
     """The carrier's answer to a booking."""
 
-    carrier: str
-    tracking_number: str
+    carrier: ForeignName
+    tracking_number: ForeignName
 
 
 class BookingState(StrEnum):

@@ -13,6 +13,20 @@ LONGEST: Final = 1000
 """Characters that are kept; a signal or an error may have megabytes, and Temporal takes 2 MiB in one piece."""
 
 
+LONGEST_NAME: Final = 200
+"""Characters of an id or a name that the payment provider or the carrier gives."""
+
+
+def foreign_name(text: object) -> object:
+    """An id or a name of the payment provider or the carrier as Postgres can keep it: bounded and printable.
+
+    An adapter in a package of the user's may return anything, and what it returns is already charged or booked.
+    """
+    if not isinstance(text, str):
+        return text
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:LONGEST_NAME])
+
+
 def cut(text: str) -> str:
     """The beginning of what somebody wrote."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from orderfleet.contracts.duration import PositiveDuration
 from orderfleet.contracts.names import ENDED_LABEL, FINALIZER
-from orderfleet.contracts.order import Address, Customer, Item, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.order import Address, Currency, Customer, Item, ReviewMode, ReviewTimeoutAction
 from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
 
 
@@ -65,7 +65,7 @@ class OrderSpec(LeavingSpec):
     address: Address
     customer: Customer | None = None
     payment_id: str | None = None
-    currency: str | None = None
+    currency: Currency | None = None
     review: ReviewSpec | None = None
     deadline: PositiveDuration | None = None
     delivery: DeliverySpec | None = None

@@ -11,7 +11,13 @@ from datetime import datetime
 
 from temporalio import activity
 
-from orderfleet.contracts.errors import InvalidOrder, PaymentRefused, PaymentTaken, PaymentVoided
+from orderfleet.contracts.errors import (
+    InvalidOrder,
+    PaymentOutcomeUnknown,
+    PaymentRefused,
+    PaymentTaken,
+    PaymentVoided,
+)
 from orderfleet.contracts.payment import VoidOutcome
 from orderfleet.contracts.record import Progress
 from orderfleet.contracts.status import PaymentStatus
@@ -81,6 +87,16 @@ class OrderActivities:
 
         A payment that the record knows as charged is not charged again; one that it knows as
         refused, voided or given back never will be.
+
+        A refusal ends the payment only if no other attempt can have asked the provider: this is the first attempt,
+        and it inserted the payment's row. Else an earlier request may still arrive and charge, so the payment is
+        voided.
+
+        Raises:
+            PaymentRefused: the provider refused the first request for this payment.
+            PaymentOutcomeUnknown: it refused this request, but another one may still charge.
+            PaymentVoided: the payment id can't be charged any more.
+            PaymentTaken: the payment id belongs to another order.
         """
         payment = step.payment
         clock = AttemptClock()
@@ -90,20 +106,27 @@ class OrderActivities:
             await self._store.record(step.order_id, step.done)
             return PaymentResult(attempt=attempt_of(step), status=known.status, reference=known.reference)
         if known.status is PaymentStatus.FAILED:
-            raise PaymentRefused(f"payment {payment.payment_id} was refused before")
+            # The attempt that recorded this was the first; a later one may have asked the provider too.
+            raise PaymentOutcomeUnknown(f"payment {payment.payment_id} was refused before")
         if known.status is not PaymentStatus.INIT:
             raise PaymentVoided(f"payment {payment.payment_id} is {known.status}; it can't be charged")
         try:
             charge = await self._provider.charge(payment)
         except (PaymentRefused, PaymentVoided) as error:
-            end = PaymentStatus.FAILED if isinstance(error, PaymentRefused) else PaymentStatus.VOIDED
+            refused = isinstance(error, PaymentRefused)
+            if refused and not (known.is_new and attempt_of(step) == 1):
+                raise PaymentOutcomeUnknown(str(error)) from error
+            end = PaymentStatus.FAILED if refused else PaymentStatus.VOIDED
             async with clock.asking_the_store():
                 await self._store.finish_payment(payment, end, None, progress=step.begin)
             raise
         async with clock.asking_the_store():
-            await self._store.finish_payment(
+            status = await self._store.finish_payment(
                 payment, PaymentStatus.CHARGED, charge.reference, progress=_happening(step.done, clock.now())
             )
+        if status is not PaymentStatus.CHARGED:
+            # The refusal of an earlier attempt was recorded while this one asked the provider.
+            raise PaymentOutcomeUnknown(f"payment {payment.payment_id} is charged, and was {status} before")
         return PaymentResult(attempt=attempt_of(step), status=PaymentStatus.CHARGED, reference=charge.reference)
 
     @activity.defn(name="void_payment")

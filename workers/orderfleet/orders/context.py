@@ -38,10 +38,17 @@ class AlreadyShipped(Exception):
 
 
 class OrderContext:
-    """One order under way."""
+    """One order in progress.
 
-    def __init__(self, order: OrderInput, state: OrderState) -> None:
+    Args:
+        order: its input, without the ends of texts that are too long.
+        state: where it is.
+        too_long: which of its texts were too long; it fails at validation. None where none was.
+    """
+
+    def __init__(self, order: OrderInput, state: OrderState, too_long: str | None = None) -> None:
         self.order = order
+        self.too_long = too_long
         self.state = state
         self.journal = Journal(order, state)
         self.steps = StepRunner(order.policy.outage, self._trouble)

@@ -9,8 +9,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
-    from orderfleet.contracts.errors import OrderTaken
-    from orderfleet.contracts.order import ReviewMode, ReviewTimeoutAction
+    from orderfleet.contracts.errors import OrderTaken, PaymentTaken, StoreRejected
+    from orderfleet.contracts.order import Address, Customer, OrderInput, ReviewMode, ReviewTimeoutAction
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.status import Step
     from orderfleet.contracts.steps import ReceiveInput, StepResult, ValidateInput
@@ -31,13 +31,18 @@ async def receive(ctx: OrderContext) -> None:
 
     Raises:
         ApplicationError: the id was recorded by another execution; this start ends.
-        OrderFailed: the order could not be recorded for another reason.
+        OrderFailed: its payment id belongs to another order, or the order could not be recorded for another reason.
     """
     ctx.journal.note(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
     draft = ctx.journal.draft()
     try:
-        result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, draft), ctx.policy.receive)
+        result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, ctx.order, draft), ctx.policy.receive)
     except StepFailed as failed:
+        if failed.type == PaymentTaken.__name__:
+            # The order is recorded, only without its payment.
+            ctx.state.received = True
+            ctx.journal.settle(draft)
+            raise OrderFailed(f"receive: {failed}") from failed
         ctx.journal.take_back(draft)
         if failed.type == OrderTaken.__name__:
             # The record is another order's: this start ends and writes nothing.
@@ -49,20 +54,30 @@ async def receive(ctx: OrderContext) -> None:
 
 
 async def leave_word(ctx: OrderContext) -> None:
-    """Record the end of an order that could not be received: the receipt itself is tried once more."""
+    """Record the end of an order that could not be received: the receipt itself is tried once more.
+
+    An order that Postgres rejects is recorded by its ids alone, so that its failure has a row.
+    """
     draft = ctx.journal.draft()
-    try:
-        await ctx.steps.run(_RECEIVE, _receipt(ctx, draft), ctx.policy.receive)
-    except StepFailed:
-        # There is no row to tell; the workflow's own failure says it.
+    order = ctx.order
+    ids_alone = order.model_copy(update={"items": (), "address": Address(), "customer": Customer(), "currency": ""})
+    for given in (order, ids_alone):
+        try:
+            await ctx.steps.run(_RECEIVE, _receipt(ctx, given, draft), ctx.policy.receive)
+        except StepFailed as failed:
+            if failed.type == StoreRejected.__name__:
+                continue
+            if failed.type != PaymentTaken.__name__:
+                # There is no row to write to; the workflow's own failure has the reason.
+                return
+        ctx.journal.settle(draft)
         return
-    ctx.journal.settle(draft)
 
 
-def _receipt(ctx: OrderContext, draft: Draft) -> ReceiveInput:
+def _receipt(ctx: OrderContext, order: OrderInput, draft: Draft) -> ReceiveInput:
     return ReceiveInput(
-        order_id=ctx.order.order_id,
-        order=ctx.order,
+        order_id=order.order_id,
+        order=order,
         first_run_id=workflow.info().first_execution_run_id,
         started_at=ctx.state.created_at,
         progress=draft.progress,
@@ -77,6 +92,8 @@ async def validate(ctx: OrderContext) -> None:
     """
     ctx.stop_if_canceled()
     ctx.state.enter(Step.VALIDATE)
+    if ctx.too_long is not None:
+        raise OrderFailed(ctx.too_long)
     review = ctx.order.review
     if review.mode is ReviewMode.AUTO and not ctx.state.approved:
         ctx.state.approved = True

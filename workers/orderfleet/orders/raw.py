@@ -5,12 +5,15 @@ The order workflow calls it. Our client sends one object; a client of an earlier
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Final
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
     from orderfleet.contracts import names
     from orderfleet.contracts.inputs import InputRejected, check_readable, read
     from orderfleet.contracts.order import OrderInput
@@ -24,8 +27,8 @@ _CONTINUED: Final = 2
 TAKES: Final = f"{names.ORDER_WORKFLOW} takes one object, the order, or four arguments: {', '.join(_EARLIER)}"
 
 
-def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, OrderState]:
-    """The order that a client starts, and its first state.
+def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, str | None, OrderState]:
+    """The order that a client starts, what is wrong with it where texts were cut, and its first state.
 
     Raises:
         InputRejected: the arguments are no order, or the order is not the one that the workflow id names.
@@ -36,17 +39,50 @@ def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, Or
         raise InputRejected(f"{TAKES}; {len(args)} were given")
     try:
         check_readable(*args)
-        order = read(OrderInput, args[0] if len(args) == 1 else dict(zip(_EARLIER, args, strict=True)))
+        order, too_long = _read_and_cut(args[0] if len(args) == 1 else dict(zip(_EARLIER, args, strict=True)))
     except InputRejected as rejected:
         raise InputRejected(f"{rejected}. {TAKES}") from None
     expected = names.order_workflow_id(order.order_id)
     if info.workflow_id != expected:
         # The database, the API and the operator find the workflow of an order by this id alone.
         raise InputRejected(f"workflow id: is {info.workflow_id!r}; start order {order.order_id!r} as {expected!r}")
-    return order, OrderState.new(order, info.start_time)
+    return order, too_long, OrderState.new(order, info.start_time)
 
 
-def read_continued(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, OrderState]:
+def _read_and_cut(value: Any) -> tuple[OrderInput, str | None]:
+    """Read an order; texts that are too long are cut, so that the order can be recorded with what is wrong."""
+    try:
+        return read(OrderInput, value), None
+    except InputRejected as rejected:
+        shortened = _cut(value)
+        if shortened is None:
+            raise
+        return read(OrderInput, shortened), str(rejected)
+
+
+def _cut(value: Any) -> Any:
+    """A copy of `value` with its long texts cut; None where it has none."""
+    try:
+        OrderInput.model_validate(value)
+    except ValidationError as error:
+        long = [problem for problem in error.errors(include_url=False) if problem["type"] == "string_too_long"]
+    except Exception:  # noqa: BLE001 - `read` says what is wrong
+        return None
+    else:
+        return None
+    if not long:
+        return None
+    shortened = copy.deepcopy(value)
+    for problem in long:
+        *outer, last = problem["loc"]
+        place = shortened
+        for part in outer:
+            place = place[part]
+        place[last] = place[last][: problem["ctx"]["max_length"]]
+    return shortened
+
+
+def read_continued(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, str | None, OrderState]:
     """The order and the state that the run before this one hands on.
 
     Raises:
@@ -59,7 +95,7 @@ def read_continued(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput
         return read_order(args, info)
     try:
         order, state = args
-        return read(OrderInput, order), read(OrderState, state)
+        return read(OrderInput, order), None, read(OrderState, state)
     except (InputRejected, ValueError) as error:
         if info.attempt > 1:
             raise InputRejected(str(error)) from None

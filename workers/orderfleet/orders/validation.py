@@ -16,9 +16,6 @@ LARGEST_ORDER: Final = 1024 * 1024
 """Bytes of JSON of what is ordered, where to and by whom. Temporal takes 2 MiB in one piece, and ends a workflow
 that hands it more, without undoing anything: the rest is kept free for what travels beside it."""
 
-LARGEST_ADDRESS: Final = 64 * 1024
-"""Bytes of JSON of another address, which travels beside the order."""
-
 
 def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
     """Everything that is wrong with the order, each naming its field and what to do.
@@ -38,10 +35,7 @@ def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
 
 
 def of_address(address: Address) -> list[str]:
-    """What is wrong with an address: its empty fields, or its size."""
-    size = len(address.model_dump_json().encode())
-    if size > LARGEST_ADDRESS:
-        return [f"address: has {size} bytes, above {LARGEST_ADDRESS}; write less"]
+    """What is wrong with an address: its empty fields."""
     fields = address.model_dump()
     return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]
 

@@ -55,11 +55,12 @@ class OrderWorkflow:
         self._refused: str | None = None
         """Why this start is refused; then nothing else of this object is an order's."""
         try:
-            order, state = read_order(args, info) if info.continued_run_id is None else read_continued(args, info)
+            read = read_order if info.continued_run_id is None else read_continued
+            order, too_long, state = read(args, info)
         except InputRejected as rejected:
-            self._refused, order = str(rejected), OrderInput(order_id="refused")
+            self._refused, order, too_long = str(rejected), OrderInput(order_id="refused"), None
             state = OrderState.new(order, info.start_time)
-        self._ctx = OrderContext(order, state)
+        self._ctx = OrderContext(order, state, too_long)
         self._shipment = ShipmentPhase(self._ctx)
         self._changes = Changes(self._ctx, self._shipment)
 

@@ -22,6 +22,7 @@ from orderfleet.contracts.errors import (
     CarrierRefused,
     OrderfleetError,
     PayloadSealed,
+    PaymentOutcomeUnknown,
     PaymentRefused,
     PaymentVoided,
     RequestTurnedAway,
@@ -37,7 +38,14 @@ _log = structlog.get_logger()
 ATTEMPT: Final = "orderfleet.step.attempt"
 STEP: Final = "orderfleet.step.name"
 
-_OUTSIDE: Final = (Unavailable, PaymentRefused, PaymentVoided, RequestTurnedAway, CarrierRefused)
+_OUTSIDE: Final = (
+    Unavailable,
+    PaymentRefused,
+    PaymentVoided,
+    PaymentOutcomeUnknown,
+    RequestTurnedAway,
+    CarrierRefused,
+)
 """Errors that quote the payment provider or the carrier."""
 
 

@@ -15,7 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreUnavailable
+from orderfleet.contracts.errors import FINAL_ERRORS, STORE_UNAVAILABLE, StoreRejected, StoreUnavailable
 from orderfleet.contracts.record import AuditEvent, EventKind
 from orderfleet.contracts.status import Step
 from orderfleet.contracts.steps import StepInput
@@ -101,7 +101,7 @@ class _Attempt(ActivityInboundInterceptor):
             at=info.started_time,
             detail={"activity": info.activity_type, "attempt": count, "error": text},
         )
-        with contextlib.suppress(StoreUnavailable):
+        with contextlib.suppress(StoreUnavailable, StoreRejected):
             await self._log.attempt_failed(step.order_id, info.activity_type, count, text, event)
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, overload
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
-from orderfleet.contracts.record import AuditEvent
+from orderfleet.contracts.record import AuditEvent, Progress
 
 _NUL = r"\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_LONGEST_KEY = 512
 # A NUL in JSON text: the escape, unless its backslash is itself escaped.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -44,6 +46,34 @@ def _in_python(value: BaseModel | Sequence[BaseModel]) -> str:
 def events_alone(events: Sequence[AuditEvent]) -> str:
     """A progress that tells of these events and of nothing else; its number is never new."""
     return f'{{"seq":0,"events":{as_json(events)}}}'
+
+
+def without_texts(progress: Progress, why: str) -> Progress:
+    """The progress with `why` in place of each text that Postgres may reject, for one that it did reject."""
+    reason = progress.declared.reason and why
+    return progress.model_copy(
+        update={
+            "cancel_reason": _instead(progress.cancel_reason, why),
+            "dispatch_failed_reason": _instead(progress.dispatch_failed_reason, why),
+            "last_error": _instead(progress.last_error, why),
+            "address": None,
+            "declared": progress.declared.model_copy(update={"reason": reason}),
+            "events": events_without_texts(progress.events, why),
+        }
+    )
+
+
+def events_without_texts(events: Sequence[AuditEvent], why: str) -> tuple[AuditEvent, ...]:
+    """The events with `why` as their detail, and with keys of bounded length."""
+    return tuple(event.model_copy(update={"key": _bounded(event.key), "detail": {"reason": why}}) for event in events)
+
+
+def _instead(text: str | None, why: str) -> str | None:
+    return None if text is None else why
+
+
+def _bounded(key: str) -> str:
+    return key if len(key) <= _LONGEST_KEY else sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 @overload

@@ -2,7 +2,7 @@
 
 Every module of the store that talks to Postgres goes through `translated`. An error that waiting
 can't mend (a constraint, a wrong statement) must never become `StoreUnavailable`: an order would
-wait for it forever.
+wait for it forever. Values that Postgres rejects are `StoreRejected`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.contracts.errors import StoreRejected, StoreUnavailable
 
 _AWAY: Final = (
     TimeoutError,
@@ -34,11 +34,18 @@ _NOT_READY: Final = (
     asyncpg.InsufficientPrivilegeError,
 )
 _NOT_MIGRATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
+_REJECTED: Final = (
+    asyncpg.DataError,  # class 22: out of range, a character that text can't hold
+    asyncpg.IntegrityConstraintViolationError,  # class 23: a check, a missing row, a change of an event
+    asyncpg.ProgramLimitExceededError,  # class 54: longer than an index row, nested too deeply
+)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise `StoreUnavailable` for what another try may find mended; let everything else pass.
+    """Raise `StoreUnavailable` for what another try may find mended, `StoreRejected` for values that none can write.
+
+    Every other error passes.
 
     A database that is not set up (yet) counts as away: it is mended by whoever runs it, not by
     failing the order.
@@ -64,6 +71,10 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"Postgres refused: {told(error)}") from error
     except _NOT_MIGRATED as error:
         raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {told(error)}") from error
+    except _REJECTED as error:
+        # Postgres and its driver quote the value behind a colon; it may be a customer's address.
+        why = told(error).split(": ")
+        raise StoreRejected(f"Postgres rejects the values: {': '.join(why[:2])}") from error
 
 
 @contextmanager

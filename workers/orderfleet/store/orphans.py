@@ -6,13 +6,15 @@ The sweep's activities call it; it is the only writer beside the workflows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from orderfleet.contracts.errors import StoreRejected
 from orderfleet.contracts.payment import PaymentIntent
 from orderfleet.contracts.record import AuditEvent
 from orderfleet.contracts.settle import ClosedWorkflow, Orphan
 from orderfleet.contracts.status import Step
 from orderfleet.observers import RecordObserver, Unwatched
-from orderfleet.store.encoding import as_json, as_text
+from orderfleet.store.encoding import as_json, as_text, events_without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
@@ -45,6 +47,11 @@ class Orphans:
 
     async def settle(self, order_id: str, *, step: Step, reason: str, event: AuditEvent) -> None:
         """End an unfinished order in its workflow's place; an order that has ended stays as it is."""
-        ended = await self._database.fetch(statement("settle"), order_id, step, as_text(reason), as_json(event))
+        write = partial(self._database.fetch, statement("settle"), order_id, step)
+        try:
+            ended = await write(as_text(reason), as_json(event))
+        except StoreRejected as error:
+            [reduced] = events_without_texts([event], str(error))
+            ended = await write(str(error), as_json(reduced))
         if ended:
             self._observer.order_ended(step, ended[0]["lasted"])

@@ -59,6 +59,11 @@ class OrderReads:
         place = Place(created_at=last.created_at, order_id=last.order_id) if last else None
         return OrderPage(orders=orders, next=place)
 
+    async def payment_holder(self, payment_id: str) -> str | None:
+        """The id of the order that the payment id belongs to, or None."""
+        rows = await self._database.fetch(statement("payment_holder"), payment_id)
+        return rows[0]["order_id"] if rows else None
+
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """The audit trail in recorded order, at most `limit` events from the one after id `after`."""
         rows = await self._database.fetch(statement("events"), order_id, after, limit)

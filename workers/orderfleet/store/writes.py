@@ -7,12 +7,13 @@ module only carries values to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import asyncpg
 
-from orderfleet.contracts.errors import OrderTaken, PaymentTaken
+from orderfleet.contracts.errors import OrderTaken, PaymentTaken, StoreRejected
 from orderfleet.contracts.moves import payment_origins, shipment_origins
 from orderfleet.contracts.order import OrderInput
 from orderfleet.contracts.payment import PaymentIntent, PaymentRecord
@@ -20,13 +21,16 @@ from orderfleet.contracts.record import AuditEvent, Progress
 from orderfleet.contracts.shipping import ShipmentRecord
 from orderfleet.contracts.status import PaymentStatus
 from orderfleet.observers import RecordObserver, Unwatched
-from orderfleet.store.encoding import as_json, as_text, events_alone
+from orderfleet.store.encoding import as_json, as_text, events_alone, events_without_texts, without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
 class OrderRecord:
     """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres.
+
+    A progress or an event that Postgres rejects is written again with the reason in place of its texts, because an
+    order must not retry for ever to record a text. If Postgres rejects that as well, it raises `StoreRejected`.
 
     Args:
         database: where the record is.
@@ -51,32 +55,39 @@ class OrderRecord:
 
         Raises:
             OrderTaken: the id was recorded by another workflow execution.
+            PaymentTaken: the payment id belongs to another order; the order is recorded without it.
+            StoreRejected: Postgres rejects something that the order holds.
             StoreUnavailable: Postgres is away or too slow.
         """
-        rows = await self._database.fetch(
-            statement("receive"),
-            order.order_id,
-            workflow_id,
-            run_id,
-            first_run_id,
-            as_text(order.owner),
-            as_text(order.owner_uid),
-            as_text(order.content_hash),
-            as_text(order.customer.name),
-            as_text(order.customer.email),
-            as_json(order.items),
-            as_json(order.address),
-            order.payment_id,
-            order.amount,
-            as_text(order.currency),
-            as_json(progress),
-            started_at,
-            _deadline(order, started_at),
+        rows = await self._with_progress(
+            progress,
+            lambda payload: self._database.fetch(
+                statement("receive"),
+                order.order_id,
+                workflow_id,
+                run_id,
+                first_run_id,
+                as_text(order.owner),
+                as_text(order.owner_uid),
+                as_text(order.content_hash),
+                as_text(order.customer.name),
+                as_text(order.customer.email),
+                as_json(order.items),
+                as_json(order.address),
+                order.payment_id,
+                order.amount,
+                as_text(order.currency),
+                payload,
+                started_at,
+                _deadline(order, started_at),
+            ),
         )
         if rows and rows[0]["is_ours"]:
             if rows[0]["is_new"]:
                 self._observer.order_received()
             self._tell_end(progress, rows[0], started_at)
+            if not rows[0]["has_payment_id"]:
+                raise _payment_taken(order.payment_id, order.order_id)
             return
         # No row at all: the other one was committed while this statement waited for it.
         holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"
@@ -90,7 +101,9 @@ class OrderRecord:
         Raises:
             StoreUnavailable: Postgres is away or too slow.
         """
-        rows = await self._database.fetch(statement("record"), order_id, as_json(progress))
+        rows = await self._with_progress(
+            progress, lambda payload: self._database.fetch(statement("record"), order_id, payload)
+        )
         self._tell_end(progress, rows[0], rows[0]["created_at"])
 
     async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
@@ -100,22 +113,26 @@ class OrderRecord:
             PaymentTaken: the payment id belongs to another order; nothing was applied.
             StoreUnavailable: Postgres is away or too slow.
         """
-        rows = await self._database.fetch(
-            statement("begin_payment"),
-            payment.payment_id,
-            payment.order_id,
-            payment.amount,
-            payment.currency,
-            as_json(progress) if progress is not None else events_alone(()),
+        rows = await self._with_progress(
+            progress or (),
+            lambda payload: self._database.fetch(
+                statement("begin_payment"),
+                payment.payment_id,
+                payment.order_id,
+                payment.amount,
+                as_text(payment.currency),
+                payload,
+            ),
         )
         if not rows:
-            raise _payment_taken(payment)
+            raise _payment_taken(payment.payment_id, payment.order_id)
         row = rows[0]
         return PaymentRecord(
             payment_id=row["payment_id"],
             order_id=row["order_id"],
             status=PaymentStatus(row["status"]),
             reference=row["reference"],
+            is_new=row["is_new"],
         )
 
     async def finish_payment(
@@ -136,19 +153,22 @@ class OrderRecord:
             PaymentTaken: the payment id belongs to another order; nothing was applied.
             StoreUnavailable: Postgres is away or too slow.
         """
-        rows = await self._database.fetch(
-            statement("finish_payment"),
-            payment.payment_id,
-            payment.order_id,
-            status,
-            payment.amount,
-            payment.currency,
-            as_text(reference),
-            payment_origins(status),
-            as_json(progress) if progress is not None else events_alone(events),
+        rows = await self._with_progress(
+            progress or events,
+            lambda payload: self._database.fetch(
+                statement("finish_payment"),
+                payment.payment_id,
+                payment.order_id,
+                status,
+                payment.amount,
+                as_text(payment.currency),
+                as_text(reference),
+                payment_origins(status),
+                payload,
+            ),
         )
         if not rows:
-            raise _payment_taken(payment)
+            raise _payment_taken(payment.payment_id, payment.order_id)
         stands = PaymentStatus(rows[0]["status"])
         if rows[0]["moved"]:
             self._observer.payment_moved(stands)
@@ -158,8 +178,33 @@ class OrderRecord:
         """Insert the shipment or move it on, along `SHIPMENT_MOVES` only; add the events that are missing.
 
         Raises:
+            StoreRejected: Postgres rejects something that the shipment holds.
             StoreUnavailable: Postgres is away or too slow.
         """
+        try:
+            await self._write_shipment(shipment, events)
+        except StoreRejected as error:
+            texts: dict[str, str | None] = {"carrier": None, "tracking_number": None}
+            if shipment.dispatch_failed_reason is not None:
+                texts["dispatch_failed_reason"] = str(error)
+            await self._write_shipment(shipment.model_copy(update=texts), events_without_texts(events, str(error)))
+
+    async def attempt_failed(self, order_id: str, step: str, attempt: int, error: str, event: AuditEvent) -> None:
+        """Add the event, set the order's last error, count the attempt in `retries`.
+
+        Nothing happens for an order that is not recorded (yet), or when the event is there already.
+
+        Raises:
+            StoreUnavailable: Postgres is away or too slow.
+        """
+        write = partial(self._database.fetch, statement("attempt_failed"), order_id, step, attempt)
+        try:
+            await write(as_text(error), as_json(event))
+        except StoreRejected as rejected:
+            [reduced] = events_without_texts([event], str(rejected))
+            await write(str(rejected), as_json(reduced))
+
+    async def _write_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
         await self._database.fetch(
             statement("record_shipment"),
             shipment.shipment_id,
@@ -174,22 +219,18 @@ class OrderRecord:
             events_alone(events),
         )
 
-    async def attempt_failed(self, order_id: str, step: str, attempt: int, error: str, event: AuditEvent) -> None:
-        """Add the event, set the order's last error, count the attempt in `retries`.
-
-        Nothing happens for an order that is not recorded (yet), or when the event is there already.
-
-        Raises:
-            StoreUnavailable: Postgres is away or too slow.
-        """
-        await self._database.fetch(
-            statement("attempt_failed"),
-            order_id,
-            step,
-            attempt,
-            as_text(error),
-            as_json(event),
-        )
+    async def _with_progress(
+        self, progress: Progress | Sequence[AuditEvent], write: Callable[[str], Awaitable[list[asyncpg.Record]]]
+    ) -> list[asyncpg.Record]:
+        """Write a progress, or events alone, as JSON; again without its texts when Postgres rejects it."""
+        try:
+            return await write(_payload(progress))
+        except StoreRejected as error:
+            if isinstance(progress, Progress):
+                return await write(_payload(without_texts(progress, str(error))))
+            if not progress:
+                raise
+            return await write(_payload(events_without_texts(progress, str(error))))
 
     def _tell_end(self, progress: Progress, row: asyncpg.Record, began: datetime) -> None:
         if progress.completed_at is not None and row["changed"] and row["was_open"]:
@@ -200,5 +241,9 @@ def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:
     return None if order.deadline is None else started_at + order.deadline
 
 
-def _payment_taken(payment: PaymentIntent) -> PaymentTaken:
-    return PaymentTaken(f"payment id {payment.payment_id!r} belongs to another order than {payment.order_id!r}")
+def _payload(progress: Progress | Sequence[AuditEvent]) -> str:
+    return as_json(progress) if isinstance(progress, Progress) else events_alone(progress)
+
+
+def _payment_taken(payment_id: str, order_id: str) -> PaymentTaken:
+    return PaymentTaken(f"payment id {payment_id!r} belongs to another order than {order_id!r}; choose another one")

@@ -3,13 +3,13 @@
 -- A write on conflict, because that waits for whoever inserts the same id at this moment.
 with payment as (
     insert into payments (payment_id, order_id, status, amount, currency)
-    values ($1, $2, 'INIT', $3, $4)
+    select $1, $2, 'INIT', $3::numeric, $4
+    where not exists (select from payment_ids where payment_id = $1 and order_id <> $2)
     on conflict (payment_id) do update set payment_id = excluded.payment_id
     where payments.order_id = excluded.order_id
-    returning payment_id, order_id, status, reference
+    -- A row that was there is locked by this statement, which is its xmax; an inserted one has none.
+    returning payment_id, order_id, status, reference, xmax = 0 as is_new
 )
 
-select
-    payment_id, order_id, status, reference,
-    record_progress(order_id, $5::jsonb, not exists(select from payments where payment_id = $1))
+select payment_id, order_id, status, reference, is_new, record_progress(order_id, $5::jsonb, is_new)
 from payment

@@ -2,7 +2,8 @@
 -- No row: the payment id belongs to another order, and nothing was applied.
 with payment as (
     insert into payments (payment_id, order_id, status, amount, currency, reference)
-    values ($1, $2, $3, $4, $5, $6)
+    select $1, $2, $3, $4::numeric, $5, $6
+    where not exists (select from payment_ids where payment_id = $1 and order_id <> $2)
     on conflict (payment_id) do update
     set
         status = case when payments.status = any($7::text[]) then excluded.status else payments.status end,

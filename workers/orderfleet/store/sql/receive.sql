@@ -1,5 +1,6 @@
 -- Inserts the order, or finds that the same workflow execution did, and applies the progress.
 -- `given` has no row when the order is another execution's: then it is told whose, and nothing is applied.
+-- An order whose payment id belongs to another order is inserted as well, so that its failure can be recorded.
 -- A write on conflict, because that waits for whoever inserts the same id at this moment.
 with given as (
     insert into orders (
@@ -15,16 +16,26 @@ with given as (
     -- No version says that nothing changed; what there is to change comes with a progress that is new.
     version = case when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then orders.version end
     where orders.first_run_id = excluded.first_run_id
-    returning order_id, owner, first_run_id
+    returning order_id, owner, first_run_id, payment_id
+),
+
+-- A write on conflict here too: of two orders at this moment the second waits, and then finds the first.
+claimed as (
+    insert into payment_ids (payment_id, order_id)
+    select payment_id, order_id from given
+    on conflict (payment_id) do update set payment_id = excluded.payment_id
+    where payment_ids.order_id = excluded.order_id
+    returning payment_id
 )
 
 -- The inner selects see the order as it was before this statement.
 select
     true as is_ours, owner, first_run_id, record_progress(order_id, $15::jsonb) as changed,
     not exists (select from orders where order_id = $1) as is_new,
-    not exists (select from orders where order_id = $1 and completed_at is not null) as was_open
+    not exists (select from orders where order_id = $1 and completed_at is not null) as was_open,
+    exists (select from claimed) as has_payment_id
 from given
 union all
-select false, owner, first_run_id, false, false, false
+select false, owner, first_run_id, false, false, false, false
 from orders
 where order_id = $1 and not exists (select from given)

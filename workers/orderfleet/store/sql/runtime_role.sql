@@ -8,7 +8,7 @@ begin
     execute format('grant usage on schema %I to %I', current_schema(), role);
     execute format('revoke create on schema %I from %I', current_schema(), role);
     execute format('revoke all on all tables in schema %I from %I', current_schema(), role);
-    execute format('grant select, insert, update on orders, payments, shipments to %I', role);
+    execute format('grant select, insert, update on orders, payments, payment_ids, shipments to %I', role);
     execute format('grant select, insert on events to %I', role);
     execute format('grant usage on sequence event_ids to %I', role);
     execute format('grant select on recorded_orders, owed_payments, schema_migrations to %I', role);

@@ -1,0 +1,32 @@
+"""Ids and names that an adapter in a user's package returns: whatever they hold, they can be recorded."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from orderfleet.contracts.payment import Charge
+from orderfleet.contracts.shipping import Booking
+from orderfleet.contracts.words import LONGEST_NAME
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("ch_1", "ch_1"),
+        ("Größe 1", "Größe 1"),
+        ("a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+        ("a\ud800b", "a\N{REPLACEMENT CHARACTER}b"),
+        ("x" * 3_000_000, "x" * LONGEST_NAME),
+    ],
+    ids=["plain", "latin", "NUL", "surrogate", "long"],
+)
+def test_name_is_bounded_and_printable(given: str, kept: str) -> None:
+    assert Charge(reference=given).reference == kept
+    assert Booking(carrier=given, tracking_number=given) == Booking(carrier=kept, tracking_number=kept)
+    assert Charge(reference=given).model_dump_json()
+
+
+def test_name_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Charge(reference=1)  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""How the order workflow reads texts that are too long."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from orderfleet.contracts.order import OrderInput
+from orderfleet.orders.raw import read_order
+
+ORDER: dict[str, Any] = {
+    "order_id": "a",
+    "items": [{"sku": "tea", "qty": 1}],
+    "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+    "customer": {"name": "Ann", "email": "ann@example.com"},
+}
+LONG = "☃" * 3000
+
+
+@pytest.mark.parametrize(
+    ("place", "length"),
+    [
+        (("items", 0, "sku"), 128),
+        (("address", "street"), 256),
+        (("address", "city"), 256),
+        (("address", "state"), 256),
+        (("address", "zip"), 32),
+        (("address", "country"), 256),
+        (("customer", "name"), 256),
+        (("customer", "email"), 320),
+        (("currency",), 3),
+        (("owner",), 507),
+        (("owner_uid",), 256),
+        (("content_hash",), 128),
+    ],
+)
+def test_text_that_is_too_long_is_cut_and_named(place: tuple[int | str, ...], length: int) -> None:
+    given = copy.deepcopy(ORDER)
+    inner: Any = given
+    for part in place[:-1]:
+        inner = inner[part]
+    inner[place[-1]] = LONG
+    found = read_order(given)
+    assert not isinstance(found, str)
+    order, wrong = found
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    assert wrong == f"{name}: has more than {length} characters; write less"
+    inner[place[-1]] = LONG[:length]
+    assert order == OrderInput.model_validate(given)
+
+
+def test_several_texts_that_are_too_long_are_all_named() -> None:
+    address = {"line1": LONG, "city": LONG, "state": "IL", "zip": "1", "country": "US"}
+    found = read_order({**ORDER, "address": address})
+    assert not isinstance(found, str)
+    assert found[1] is not None
+    assert found[1].startswith("address.line1: has more than 256 characters; write less; address.city: ")
+    assert found[0].address.street == LONG[:256]
+
+
+def test_order_that_is_also_wrong_elsewhere_is_not_read() -> None:
+    found = read_order({**ORDER, "customer": {"name": LONG}, "items": [{"sku": "a", "qty": "many"}]})
+    assert isinstance(found, str)
+    assert found.startswith("items.0.qty: ")
+
+
+def test_order_without_faults_is_read_as_it_is() -> None:
+    assert read_order(ORDER) == (OrderInput.model_validate(ORDER), None)
