@@ -26,7 +26,7 @@ from orderfleet.contracts.shipping import Booking, BookingState, Parcel
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.orders import worker as orders_worker
 from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.visibility import Visibility
+from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
 from orderfleet.runtime.worker import build
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store import Database, OrderReads, OrderRecord, Orphans
@@ -269,7 +269,7 @@ async def fleet(
             build(
                 temporal,
                 settings,
-                orders_worker.duty(settings, told, provider, Orphans(database), Visibility(temporal)),
+                orders_worker.duty(settings, told, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
                 runner(),
             ),
             build(temporal, settings, shipping_worker.duty(settings, told, carrier), runner()),
