@@ -27,8 +27,8 @@ from orderfleet.contracts.errors import (
     StoreUnavailable,
 )
 from orderfleet.contracts.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.contracts.policy import StepPolicy
 from orderfleet.contracts.orphans import OrphanSweep
+from orderfleet.contracts.policy import StepPolicy
 from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus, ShipmentStatus, Step
 

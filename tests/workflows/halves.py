@@ -15,8 +15,8 @@ from temporalio.worker import Worker
 
 from orderfleet.client import OrderClient
 from orderfleet.orders import worker as orders_worker
-from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
+from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.worker import Duty
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store import Database, OrderReads, OrderRecord, Orphans

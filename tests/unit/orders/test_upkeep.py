@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
+from orderfleet.contracts.settle import ClosedWorkflow, Orphan, SweepInput
+from orderfleet.orders.upkeep import UpkeepActivities
 from temporalio.testing import ActivityEnvironment
 
 from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.settle import ClosedWorkflow, Orphan, SweepInput
-from orderfleet.orders.upkeep import UpkeepActivities
 
 
 class Counted:

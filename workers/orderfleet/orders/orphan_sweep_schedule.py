@@ -32,6 +32,8 @@ from orderfleet.telemetry.order_trace import untraced
 
 _log = structlog.get_logger()
 
+IDLE: Final = timedelta(minutes=10)
+"""An order that changes within it needs no check: its workflow was running then."""
 CHECK_SECONDS: Final = 60.0
 """Between two checks that the schedule exists."""
 EXECUTION_TIMEOUT: Final = timedelta(hours=1)
@@ -40,13 +42,18 @@ CATCH_UP: Final = timedelta(minutes=1)
 """Starts missed for longer, while Temporal was away, are not made up for."""
 
 
-async def ensure_orphan_sweep(client: Client, settings: Settings) -> None:
+async def ensure_orphan_sweep(client: Client, settings: Settings, idle: timedelta = IDLE) -> None:
     """Create the schedule, or bring it to these settings.
+
+    Args:
+        client: a connected client.
+        settings: of the worker.
+        idle: unfinished orders that changed within this time are not checked against Temporal.
 
     Raises:
         RPCError: Temporal did not answer.
     """
-    wanted, schedule_id = _schedule(settings), names.orphan_sweep_id(settings.orders_task_queue)
+    wanted, schedule_id = _schedule(settings, idle), names.orphan_sweep_id(settings.orders_task_queue)
     with untraced():
         try:
             await client.create_schedule(schedule_id, wanted)
@@ -80,8 +87,8 @@ async def keep_orphan_sweep(client: Client, settings: Settings, every: float = C
                 _log.warning("the schedule of the orphan sweep is not created yet", error=failed.message)
 
 
-def _schedule(settings: Settings) -> Schedule:
-    sweep = OrphanSweep(policy=settings.order_policy(), batch=settings.orphan_sweep_batch)
+def _schedule(settings: Settings, idle: timedelta) -> Schedule:
+    sweep = OrphanSweep(policy=settings.order_policy(), batch=settings.orphan_sweep_batch, idle=idle)
     return Schedule(
         action=ScheduleActionStartWorkflow(
             names.ORPHAN_SWEEP_WORKFLOW,
