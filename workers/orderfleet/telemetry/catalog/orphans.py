@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from orderfleet.contracts import names
 from orderfleet.telemetry.catalog.declare import ORDERS_ONLY, counter, gauge, values
+
+_SOURCES = ("visibility", "database")
+_WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
 
 ORPHAN_SWEEP_COMPLETED = gauge(
     "orderfleet_orphan_sweep_last_completed_timestamp_seconds",
@@ -13,7 +17,7 @@ ORPHANS_FOUND = counter(
     "orderfleet_orphans_found_total",
     "Orders without an end whose workflow was closed: their compensation was started.",
     ORDERS_ONLY,
-    source=values("visibility", "database"),
+    source=values(*_SOURCES),
 )
 WORKFLOWS_MISSING = counter(
     "orderfleet_order_workflows_missing_total",
@@ -24,5 +28,11 @@ WORKFLOW_ID_CONFLICTS = counter(
     "orderfleet_workflow_id_conflicts_total",
     "Workflow ids that an order needed and a workflow of another origin had.",
     ORDERS_ONLY,
-    workflow_type=values("RefundWorkflow", "CompensationWorkflow", "ShippingWorkflow"),
+    workflow_type=values(*_WORKFLOW_TYPES),
 )
+
+# From 0 on, so that the first orphan or conflict is a rise.
+for _source in _SOURCES:
+    ORPHANS_FOUND.labels(source=_source)
+for _workflow_type in _WORKFLOW_TYPES:
+    WORKFLOW_ID_CONFLICTS.labels(workflow_type=_workflow_type)
