@@ -31,6 +31,7 @@ from orderfleet.runtime.settings import Settings
 from orderfleet.telemetry.catalog import ORPHAN_SWEEP_COMPLETED
 
 NEVER = timedelta(days=1)
+UNSERVED = "a-queue-without-workers"
 
 
 class Observed(TemporalOrderWorkflows):
@@ -151,14 +152,12 @@ async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_r
 ) -> None:
     """The workflow under the order's usual id ran, was closed, and never had the order."""
     usual = names.order_workflow_id(order_id)
-    namesake = await swept.temporal.start_workflow(
-        names.ORDER_WORKFLOW, "unreadable", id=usual, task_queue="nobody-serves-this"
-    )
+    namesake = await swept.temporal.start_workflow(names.ORDER_WORKFLOW, "unreadable", id=usual, task_queue=UNSERVED)
     other = await swept.temporal.start_workflow(
         names.ORDER_WORKFLOW,
         swept.order(order_id),
         id=f"mine-{order_id}",
-        task_queue="nobody-serves-this",
+        task_queue=UNSERVED,
     )
     await _insert(swept, order_id, f"mine-{order_id}", other.first_execution_run_id)
     await namesake.terminate()
@@ -175,7 +174,7 @@ async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: Flee
 
     async def start() -> WorkflowHandle[Any, Any]:
         return await swept.temporal.start_workflow(
-            names.ORDER_WORKFLOW, swept.order(order_id), id=workflow_id, task_queue="nobody-serves-this"
+            names.ORDER_WORKFLOW, swept.order(order_id), id=workflow_id, task_queue=UNSERVED
         )
 
     earlier = await start()
@@ -247,7 +246,7 @@ async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one
     foreign = await swept.temporal.start_workflow(
         names.COMPENSATION_WORKFLOW,
         id=names.compensation_workflow_id(order_id),
-        task_queue="nobody-serves-this",
+        task_queue=UNSERVED,
     )
     await handle.terminate()
     with added() as samples:

@@ -18,7 +18,7 @@ from orderfleet.contracts.refund import RefundOrder
 from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
-UNSERVED = "nobody-serves-this"
+UNSERVED = "a-queue-without-workers"
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """`OrphanSweepWorkflow`: finds orders without an end whose workflow is closed, and starts their compensation.
 
-A Temporal Schedule starts it, so its settings are today's and it is started again whatever becomes of one run. It
-goes through the order workflows that closed recently, which is quick, and through a batch of the unfinished orders
-in the database, which depends on no visibility. Only the database says what is unfinished.
+A Temporal Schedule starts it, so its settings are today's, and a run that is terminated or fails is followed by the
+next. It goes through the order workflows that closed recently, which is quick, and through a batch of the unfinished
+orders in the database, which depends on no visibility. Only the database says what is unfinished.
 """
 
 from __future__ import annotations
@@ -93,4 +93,7 @@ def _last_progress() -> SweepProgress:
     """Result of the schedule's last completed run."""
     if not workflow.has_last_completion_result():
         return SweepProgress()
-    return workflow.get_last_completion_result(SweepProgress) or SweepProgress()
+    try:
+        return workflow.get_last_completion_result(SweepProgress) or SweepProgress()
+    except Exception:  # noqa: BLE001 - a result that can't be read is lost, which only makes this run longer
+        return SweepProgress()

@@ -39,7 +39,7 @@ CHECK_SECONDS: Final = 60.0
 EXECUTION_TIMEOUT: Final = timedelta(hours=1)
 """Of one sweep: one that Postgres or Temporal holds up for longer makes way for the next."""
 CATCH_UP: Final = timedelta(minutes=1)
-"""Starts missed for longer, while Temporal was away, are not made up for."""
+"""Starts that an unavailable Temporal missed longer ago are not made up for."""
 
 
 async def ensure_orphan_sweep(client: Client, settings: Settings, idle: timedelta = IDLE) -> None:

@@ -69,7 +69,7 @@ def duty(
 
 
 def wired(settings: Settings, database: Database, provider: PaymentProvider) -> Wire:
-    """The duty over the record and the provider; the schedule of the orphan sweep is kept beside it."""
+    """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
     measured = MeasuredPayments(provider, CallMetrics("payments", adapter(settings)))
     told = RecordMetrics()
 
