@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts import names
     from orderfleet.contracts.base import Contract
     from orderfleet.contracts.order import Address
+    from orderfleet.contracts.ownership import CheckWorkflowInput, IdHolder
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.shipping import (
         AddressChange,
@@ -37,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
 
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.payment import intent
+from orderfleet.steps.refunds import check_workflow
 from orderfleet.steps.running import Activity
 
 _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
@@ -208,14 +210,14 @@ class ShipmentPhase:
                 result = answered
             else:
                 result = self._failed(shipment_id, "the shipment's workflow ended with a result that can't be read")
+        except WorkflowAlreadyStartedError:
+            # Raised further, it would fail a charged order without a refund.
+            result = await self._not_started(shipment_id)
         except ChildWorkflowError as error:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
             # It could not tell of it itself.
             failure = error_message(error.cause or error)
             result = self._failed(shipment_id, cut(f"the shipment's workflow ended: {failure}"))
-        except WorkflowAlreadyStartedError:
-            # Raised further, it would fail a charged order without a refund.
-            result = self._failed(shipment_id, f"{shipment_id} is a workflow that this order did not start")
         self._child = None
         self._update(
             status=result.status,
@@ -233,6 +235,20 @@ class ShipmentPhase:
         reason = cut(reason)
         self._ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
         return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
+
+    async def _not_started(self, shipment_id: str) -> ShippingResult:
+        """End a shipment whose id a running workflow has: of another origin, or of this order before a reset."""
+        ctx = self._ctx
+        check = CheckWorkflowInput(
+            order_id=ctx.order.order_id,
+            workflow_id=shipment_id,
+            workflow_type=names.SHIPPING_WORKFLOW,
+            parent_id=workflow.info().workflow_id,
+        )
+        holder = await ctx.meanwhile(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
+        if holder is IdHolder.FOREIGN:
+            ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
+        return self._failed(shipment_id, f"the workflow id {shipment_id} is in use")
 
     def _update(self, **changes: Any) -> None:
         shipments = self._ctx.state.shipments
