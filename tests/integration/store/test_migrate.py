@@ -44,7 +44,7 @@ async def test_each_file_is_applied_once(empty_postgres_url: str, files: Path, l
 
 async def test_ten_at_once_run_once(empty_postgres_url: str, look: asyncpg.Connection) -> None:
     answers = await asyncio.gather(*(migrate(empty_postgres_url) for _ in range(10)))
-    shipped = sorted(path.name for path in default_directory().glob("*.sql"))
+    shipped = sorted(path.name for path in default_directory().glob("????_*.sql"))
     assert sorted(answers) == [[]] * 9 + [shipped]
     assert await look.fetchval("select count(*) from schema_migrations") == len(shipped)
 

@@ -103,7 +103,7 @@ async def give_back(ctx: OrderContext, why: str) -> None:
     if ctx.state.payment_status is not PaymentStatus.CHARGED:
         return
     ctx.state.payment_status = PaymentStatus.REFUNDING
-    ctx.journal.note(EventKind.REFUND_OWED, payment=ctx.order.payment_id, reason=why)
+    ctx.journal.note(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=why)
     try:
         refund = await workflow.start_child_workflow(
             names.REFUND_WORKFLOW,

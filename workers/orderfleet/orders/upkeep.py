@@ -34,8 +34,8 @@ class UpkeepActivities:
         """Record the end of an order in its workflow's place; one round trip."""
         end = Step.SHIPPED if step.shipped else Step.FAILED
         event = AuditEvent(
-            key="ended-from-outside",
-            kind=EventKind.ENDED_FROM_OUTSIDE,
+            key="workflow-closed-externally",
+            kind=EventKind.WORKFLOW_CLOSED_EXTERNALLY,
             step=end,
             at=step.at,
             detail={"reason": step.reason},

@@ -15,7 +15,7 @@ from typing import Final
 import asyncpg
 
 from orderfleet.contracts.errors import OrderfleetError
-from orderfleet.store import months
+from orderfleet.store import partitions
 from orderfleet.store.migrate import connected
 from orderfleet.store.statements import statement
 
@@ -51,11 +51,11 @@ async def erase(database_url: str, email: str) -> Erased:
         StoreUnavailable: Postgres did not answer.
     """
     async with _erasing(database_url) as connection:
-        found = await connection.fetch(statement("of_customer"), email)
+        found = await connection.fetch(statement("orders_of_customer"), email)
         ended = [row["order_id"] for row in found if row["ended"]]
         done: set[str] = set()
         for start in range(0, len(ended), BATCH):
-            rows = await connection.fetch(statement("erase"), ended[start : start + BATCH], list(KEPT))
+            rows = await connection.fetch(statement("erase_orders"), ended[start : start + BATCH], list(KEPT))
             done.update(row["order_id"] for row in rows)
     return Erased(
         tuple(each for each in ended if each in done), tuple(row["order_id"] for row in found if not row["ended"])
@@ -65,7 +65,7 @@ async def erase(database_url: str, email: str) -> Erased:
 async def prunable(database_url: str, before: datetime) -> int:
     """How many orders `prune` would go through. Raises `StoreUnavailable`."""
     async with connected(database_url, timedelta(0)) as connection:
-        return int(await connection.fetchval(statement("prunable"), before))
+        return int(await connection.fetchval(statement("count_prunable_orders"), before))
 
 
 async def prune(database_url: str, before: datetime, *, batch: int = BATCH) -> AsyncGenerator[int]:
@@ -79,11 +79,11 @@ async def prune(database_url: str, before: datetime, *, batch: int = BATCH) -> A
         StoreUnavailable: Postgres did not answer.
     """
     async with _erasing(database_url) as connection:
-        await months.make_ahead(connection)
-        await months.detach_spent(connection, before)
-        while rows := await connection.fetch(statement("prune"), before, batch):
+        await partitions.create_ahead(connection)
+        await partitions.detach_prunable(connection, before)
+        while rows := await connection.fetch(statement("prune_orders"), before, batch):
             yield len(rows)
-        await months.drop_detached(connection)
+        await partitions.drop_detached(connection)
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def _erasing(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncp
     """A connection whose changes to the audit trail are meant; each statement is a transaction of its own."""
     async with connected(database_url, timedelta(0)) as connection:
         await connection.execute("set orderfleet.erasing = 'on'")
-        # Postgres doesn't foresee that it will look into one month for each order, and would read all events.
+        # Postgres does not expect that it reads one partition per order, and would read all events.
         for way in ("hashjoin", "mergejoin", "seqscan"):
             await connection.execute(f"set enable_{way} = off")
         try:

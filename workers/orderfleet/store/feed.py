@@ -26,7 +26,7 @@ from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
 
 CHANNEL: Final = "orderfleet_orders"
-"""The NOTIFY channel of the wake-ups; migration 0001 sends them."""
+"""The NOTIFY channel of the wake-ups; migration 0002 sends them."""
 
 _REREAD: Final = 1000
 """Transactions told again after a lost connection: a server that lost its last commits gives their numbers anew."""
@@ -113,7 +113,7 @@ class Feed:
         connection = await self._database.listen(CHANNEL, woken.set)
         try:
             if self._seen is None:
-                rows = await self._database.fetch_on(connection, statement("position"))
+                rows = await self._database.fetch_on(connection, statement("snapshot"))
                 self._seen = rows[0]["snapshot"]
                 self._current_at = asyncio.get_running_loop().time()
                 self._started.set()
@@ -151,7 +151,7 @@ class Feed:
 
     async def _waiting(self, connection: asyncpg.Connection[asyncpg.Record], last: asyncpg.Record) -> int:
         """How many changed orders come after the last one read; asked for a whole page only."""
-        rows = await self._database.fetch_on(connection, statement("waiting"), self._seen, *_place(last))
+        rows = await self._database.fetch_on(connection, statement("count_changes"), self._seen, *_place(last))
         return int(rows[0]["rows"])
 
     async def _wait(self, woken: asyncio.Event, looked_at: float) -> None:

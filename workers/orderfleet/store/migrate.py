@@ -15,7 +15,7 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.store import months
+from orderfleet.store import partitions
 from orderfleet.store.errors import is_away, told, translated
 from orderfleet.store.migration_files import Applied, Migration, MigrationError, default_directory, outstanding, read
 
@@ -67,7 +67,7 @@ async def migrate(
         for migration in outstanding(migrations, await _applied(connection), accept_newer=accept_newer):
             await _apply(connection, migration)
             done.append(migration.name)
-        await months.make_ahead(connection)
+        await partitions.create_ahead(connection)
     return done
 
 

@@ -16,6 +16,8 @@ from typing import Final
 from orderfleet.contracts.errors import OrderfleetError
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+SNAPSHOT: Final = "schema.sql"
+"""The file beside the migrations that holds the schema they make: for reading and comparing, never applied."""
 _OLDEST: Final = re.compile(r"^-- oldest: (.*)$", re.MULTILINE)
 
 
@@ -59,13 +61,15 @@ def default_directory() -> Path:
 
 
 def read(directory: Path) -> list[Migration]:
-    """The migrations in `directory`, in order.
+    """The migrations in `directory`, in order; `SNAPSHOT` is none.
 
     Raises:
         MigrationError: a name is wrong, or the numbers have a gap or a duplicate, or an `-- oldest:` is none of them.
     """
     found: list[Migration] = []
     for path in sorted(directory.glob("*.sql")):
+        if path.name == SNAPSHOT:
+            continue
         match = _NAME.fullmatch(path.name)
         if match is None:
             raise MigrationError(f"{path} is not named like 0001_what_it_does.sql; rename it")

@@ -8,8 +8,9 @@ away. No session state may be left on a connection: none is reset when it goes b
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self
@@ -22,8 +23,16 @@ from orderfleet.observers import DatabaseObserver, Unwatched
 from orderfleet.store.errors import told, translated
 from orderfleet.store.statements import name_of
 
+_log = logging.getLogger(__name__)
+
 _STATEMENTS: Final = 200
 """Kept prepared on a connection: all there are."""
+
+
+def _log_warning(_: object, message: asyncpg.PostgresLogMessage) -> None:
+    """Log a warning that a function of the schema raised: an event's key belongs to a different event."""
+    if message.severity_en == "WARNING":
+        _log.error("Postgres: %s", message.message)
 
 
 async def _nothing_to_reset(_: object) -> None:
@@ -83,6 +92,7 @@ class Database:
                 pool = await self._opened()
                 connection = await pool.acquire()
                 operation.connected()
+                connection.add_log_listener(_log_warning)
                 try:
                     return await _run(connection, sql, args)
                 except (asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError):
@@ -90,6 +100,8 @@ class Database:
                     connection.terminate()
                     raise
                 finally:
+                    with suppress(asyncpg.InterfaceError):  # a terminated connection has no listeners left
+                        connection.remove_log_listener(_log_warning)
                     await pool.release(connection)
 
     async def listen(self, channel: str, wake: Callable[[], None]) -> asyncpg.Connection[asyncpg.Record]:

@@ -22,5 +22,5 @@ class RecordSurvey:
         Raises:
             StoreUnavailable: Postgres is away or too slow.
         """
-        rows = await self._database.fetch(statement("survey"))
+        rows = await self._database.fetch(statement("backlog"))
         return [Waiting(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows]

@@ -171,7 +171,7 @@ class OrderRecord:
             shipment.attempts,
             as_text(shipment.dispatch_failed_reason),
             shipment_origins(shipment.status),
-            events_alone(events),
+            as_json(events),
         )
 
     async def attempt_failed(self, order_id: str, step: str, attempt: int, error: str, event: AuditEvent) -> None:

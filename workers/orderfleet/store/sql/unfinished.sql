@@ -1,4 +1,4 @@
--- Of these orders, the ones without an end, with what has to be settled.
+-- Those of the orders that have not ended, with their payment and the number of their shipments.
 select
     o.order_id, o.payment_id, o.amount, o.currency,
     coalesce((select max(s.attempt) from shipments as s where s.order_id = o.order_id), 0) as shipments
