@@ -39,8 +39,8 @@ _FILL = (
        from generate_series($1::int, $2::int) n""",
     """insert into shipments select 'shipping-old-' || n || '-1', 'old-' || n, 1, 'dispatched', 'c', 't', 1
        from generate_series($1::int, $2::int) n""",
-    """insert into events (order_id, key, kind, step, at, received_month) select 'old-' || n, kind, kind, 'shipped', now(),
-       date_trunc('month', now() - n * interval '1 second')
+    """insert into events (order_id, key, kind, step, at, received_month)
+       select 'old-' || n, kind, kind, 'shipped', now(), date_trunc('month', now() - n * interval '1 second')
        from generate_series($1::int, $2::int) n,
        unnest('{received,validated,approved,charge_started,charged,package_prepared,dispatched,shipped}'::text[]) kind
        order by n""",

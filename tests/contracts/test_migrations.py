@@ -10,9 +10,9 @@ from enum import StrEnum
 import asyncpg
 import pytest
 
+from initial_migrations import INITIAL
 from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.stack import postgres
-from initial_migrations import INITIAL
 from orderfleet.store.feed import CHANNEL
 from orderfleet.store.migration_files import SNAPSHOT, default_directory, read
 

@@ -198,7 +198,9 @@ async def test_workers_of_this_release_while_the_next_one_migrates_finish_old_an
         "select count(*) from event_counts"
         " where inserted = (select count(*) from events where events.order_id = event_counts.order_id)"
     )
-    names_copied = await connection.fetchval("select bool_and(carrier_name is not distinct from carrier) from shipments")
+    names_copied = await connection.fetchval(
+        "select bool_and(carrier_name is not distinct from carrier) from shipments"
+    )
     await connection.close()
     assert (counted, names_copied) == (len(shop.ids), True)
     assert await pending(postgres_url, accept_newer=True) == []
@@ -228,9 +230,7 @@ async def test_workers_from_before_a_migration_on_the_present_schema_finish_orde
     migration: str,
 ) -> None:
     before = before_the_migration(migration, tmp_path / "before")
-    shop = await work(
-        stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before
-    )
+    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before)
     await shop.start("shipped")
     await shop.start("refunded", items=REFUSED)
     canceled = await shop.start("canceled", review=Review())

@@ -64,10 +64,11 @@ async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
         await until(logged)
     assert len(await reads.events("ord-1")) == 3
     assert of_kind(await reads.events("ord-1"), EventKind.CHARGED)[-1] == {**REAL.detail, "conflicts_with": forged.id}
-    assert caplog.messages == [
+    (message,) = caplog.messages
+    assert message == (
         f"Postgres: order ord-1: event key charged belongs to event {forged.id} of kind {kind};"
         " an event of kind charged was inserted beside it"
-    ]
+    )
 
 
 async def test_every_write_records_its_event_beside_a_conflicting_one(

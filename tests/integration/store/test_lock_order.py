@@ -11,6 +11,7 @@ import pytest
 
 from orderfleet.contracts.status import ShipmentStatus, Step
 from orderfleet.store import OrderRecord
+from orderfleet.store.encoding import as_json
 from orderfleet.store.erasure import erase, prune
 from record_samples import AT, event, order, progress, receive, shipment, until
 
@@ -107,9 +108,7 @@ async def test_prune_that_detaches_a_partition_beside_a_writer_does_not_deadlock
         return await waiting_sessions(other) > 0
 
     await until(prune_waits)
-    await sql.execute(
-        """select insert_events('ord-2', '[{"key": "x", "kind": "approved", "step": "charge", "at": "now", "detail": {}}]')"""
-    )
+    await sql.execute("select insert_events('ord-2', $1)", as_json([event("late")]))
     await writing.commit()
     assert await pruning == 1
 

@@ -27,8 +27,10 @@ async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
         await record.record(order_id, progress(2, step, completed_at=AT))
 
     owed = {order_id for order_id, pair in pairs.items() if payment_pending(*pair)}
-    told = await sql.fetch("select order_id from orders join payments using (order_id) where payment_pending(step, status)")
-    assert {row["order_id"] for row in told} == owed
+    rows = await sql.fetch(
+        "select order_id from orders join payments using (order_id) where payment_pending(step, status)"
+    )
+    assert {row["order_id"] for row in rows} == owed
     assert sorted(row["order_id"] for row in await sql.fetch("select order_id from pending_payments")) == sorted(owed)
     found = {order_id: await reads.order(order_id) for order_id in pairs}
     assert {order_id for order_id, each in found.items() if each and not each.status.settled} == owed
@@ -63,5 +65,5 @@ async def test_a_charge_that_is_recorded_after_the_end_is_owed_back(
     await record.begin_payment(payment())
     await record.record("ord-1", progress(2, Step.FAILED, completed_at=AT))
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1")
-    told = await sql.fetchrow("select status, since > $1 as newly from pending_payments", AT)
-    assert tuple(told) == (PaymentStatus.CHARGED, True)
+    row = await sql.fetchrow("select status, since > $1 as newly from pending_payments", AT)
+    assert tuple(row) == (PaymentStatus.CHARGED, True)

@@ -89,11 +89,17 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
     await sql.execute(DONE)
     for table in ("orders", "payments"):
         await sql.execute(f"vacuum (analyze) {table}")
-    told = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('backlog')}")
-    plan = json.loads(told)[0]["Plan"]
+    explained = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('backlog')}")
+    plan = json.loads(explained)[0]["Plan"]
     shown = json.dumps(plan, indent=1)
     used = {node.get("Index Name") for node in nodes(plan)} - {None}
-    assert used == {"orders_by_step", "orders_by_deadline", "payments_pending", "orders_refund_pending", "payments_pkey"}, shown
+    assert used == {
+        "orders_by_step",
+        "orders_by_deadline",
+        "payments_pending",
+        "orders_refund_pending",
+        "payments_pkey",
+    }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
     found = {(one.kind, one.place): one.count for one in await RecordSurvey(database).take()}

@@ -1,7 +1,7 @@
 """Partitions of the events table: one per month, created ahead and dropped whole.
 
 `migrate` and `erasure` call it as the role that owns the tables. It waits for a lock at most 2 s, because writers queue
-behind it meanwhile; a month whose partition it cannot lock is left for the next call. The default partition holds the
+behind it; a month whose partition it cannot lock is left for the next call. The default partition holds the
 events of months without one.
 """
 
@@ -15,13 +15,13 @@ import asyncpg
 from orderfleet.store.statements import statement
 
 MONTHS_AHEAD: Final = 12
-"""Months after the present one that get a partition: longer than any fleet runs without a migration or a prune."""
+"""Months after the current one that get a partition: longer than any fleet runs without a migration or a prune."""
 
 _LOCK_TIMEOUT: Final = "2s"
 
 
 async def create_ahead(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Create the partitions of the present month and of the next ones, if the schema has partitions."""
+    """Create the partitions of the current month and of the next ones, if the schema has partitions."""
     if await connection.fetchval("select to_regproc('create_events_partition') is null"):
         return
     now = datetime.now(UTC)
@@ -35,9 +35,9 @@ async def detach_prunable(connection: asyncpg.Connection[asyncpg.Record], before
     """Detach the partitions of which every order ended before a time and can be pruned."""
     for month, attached in await connection.fetch(statement("events_partitions")):
         end = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
-        if attached and end <= before and not await connection.fetchval(
-            statement("events_partition_in_use"), month, before
-        ):
+        if not attached or end > before:
+            continue
+        if not await connection.fetchval(statement("events_partition_in_use"), month, before):
             await _call(connection, "detach_events_partition", month)
 
 
