@@ -9,7 +9,7 @@ import pytest
 
 from orderfleet.contracts.status import PaymentStatus, Step, payment_pending
 from orderfleet.contracts.survey import WaitKind
-from orderfleet.store import Database, OrderReads, OrderRecord, RecordSurvey
+from orderfleet.store import BacklogSampler, Database, OrderReads, OrderRecord
 from record_samples import AT, order, payment, progress, receive
 
 PAIRS = tuple(itertools.product(Step, PaymentStatus))
@@ -34,7 +34,7 @@ async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
     assert sorted(row["order_id"] for row in await sql.fetch("select order_id from pending_payments")) == sorted(owed)
     found = {order_id: await reads.order(order_id) for order_id in pairs}
     assert {order_id for order_id, each in found.items() if each and not each.status.settled} == owed
-    counted = {one.place: one.count for one in await RecordSurvey(database).take() if one.kind is WaitKind.PAYMENT}
+    counted = {one.place: one.count for one in await BacklogSampler(database).take() if one.kind is WaitKind.PAYMENT}
     assert counted == {"INIT": len(Step), "REFUNDING": len(Step), "CHARGED": 2}
 
 

@@ -19,8 +19,8 @@ from orderfleet.contracts.errors import CarrierRefused
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
+from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
-from orderfleet.store.survey import RecordSurvey
 from own_postgres import as_role
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -44,7 +44,7 @@ async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
         await eventually(
             lambda: running.recorded("role-2"), lambda order: order.status.payment.status is PaymentStatus.REFUNDED
         )
-        await RecordSurvey(running.database).take()
+        await BacklogSampler(running.database).take()
 
 
 async def _refused() -> None:

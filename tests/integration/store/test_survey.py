@@ -15,7 +15,7 @@ from orderfleet.contracts.duration import LONGEST
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.contracts.survey import Waiting, WaitKind
 from orderfleet.runtime.backlog import Backlog
-from orderfleet.store import Database, OrderRecord, RecordSurvey
+from orderfleet.store import BacklogSampler, Database, OrderRecord
 from orderfleet.store.statements import statement
 from record_samples import AT, order, payment, progress, receive, until
 
@@ -57,7 +57,7 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     await record.begin_payment(payment("ord-2"))
     await record.begin_payment(payment("ord-3"))
     await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
-    found = {(one.kind, one.place): one for one in await RecordSurvey(database).take()}
+    found = {(one.kind, one.place): one for one in await BacklogSampler(database).take()}
     assert {key: one.count for key, one in found.items()} == {
         (WaitKind.ORDER, "manual_review"): 2,
         (WaitKind.ORDER, "charge"): 1,
@@ -75,7 +75,7 @@ async def test_orders_past_their_deadline_are_told_until_they_end(database: Data
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[Waiting]:
-        return [one for one in await RecordSurvey(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
+        return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
 
     (told,) = await overdue()
     assert (told.place, told.count) == ("charge", 1)
@@ -102,7 +102,7 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
     }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
-    found = {(one.kind, one.place): one.count for one in await RecordSurvey(database).take()}
+    found = {(one.kind, one.place): one.count for one in await BacklogSampler(database).take()}
     assert found[WaitKind.PAYMENT, "INIT"] == found[WaitKind.OVERDUE_ORDER, "charge"] == FEW
     assert found[WaitKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from orderfleet.contracts.errors import OrderTaken, StoreUnavailable
-from orderfleet.store.errors import translated
+from orderfleet.store.errors import translate_errors
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from orderfleet.store.errors import translated
     ],
 )
 def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
-    with pytest.raises(StoreUnavailable, match=type(error).__name__) as caught, translated():
+    with pytest.raises(StoreUnavailable, match=type(error).__name__) as caught, translate_errors():
         raise error
     assert caught.value.__cause__ is error
 
@@ -45,6 +45,6 @@ def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
     ],
 )
 def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, translated():
+    with pytest.raises(type(error)) as caught, translate_errors():
         raise error
     assert caught.value is error

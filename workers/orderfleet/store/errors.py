@@ -1,8 +1,7 @@
-"""Which of the driver's errors mean that Postgres is away, and the one place that says so.
+"""Translates errors of the driver: which of them mean that Postgres is unavailable.
 
-Every module of the store that talks to Postgres goes through `translated`. An error that waiting
-can't mend (a constraint, a wrong statement) must never become `StoreUnavailable`: an order would
-wait for it forever.
+Every call to Postgres goes through `translate_errors`. An error that does not pass with time, such as a violated
+constraint, must never become `StoreUnavailable`: an order would wait for it forever.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import asyncpg
 
 from orderfleet.contracts.errors import StoreUnavailable
 
-_AWAY: Final = (
+_UNAVAILABLE: Final = (
     TimeoutError,
     OSError,  # refused, reset, unknown host, TLS
     asyncpg.PostgresConnectionError,  # class 08
@@ -37,11 +36,11 @@ _NOT_MIGRATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnErro
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise `StoreUnavailable` for what another try may find mended; let everything else pass.
+def translate_errors() -> Iterator[None]:
+    """Raise `StoreUnavailable` for errors that can pass with time; leave all others as they are.
 
-    A database that is not set up (yet) counts as away: it is mended by whoever runs it, not by
-    failing the order.
+    A database that is not migrated counts as unavailable: the operator of the fleet migrates it, and failing the order
+    would not help.
     """
     try:
         with _without_values():
@@ -49,7 +48,7 @@ def translated() -> Iterator[None]:
     except ssl.SSLCertVerificationError as error:
         raise StoreUnavailable(
             "Postgres shows a certificate that isn't by an authority of `sslrootcert` in ORDERFLEET_DATABASE_URL, or is"
-            f" for another name: {told(error)}"
+            f" for another name: {first_line(error)}"
         ) from error
     except FileNotFoundError as error:
         raise StoreUnavailable(
@@ -57,18 +56,18 @@ def translated() -> Iterator[None]:
             " host where that is a socket"
         ) from error
     except asyncpg.exceptions.ClientConfigurationError as error:
-        raise StoreUnavailable(f"ORDERFLEET_DATABASE_URL can't be used: {told(error)}") from error
-    except _AWAY as error:
-        raise StoreUnavailable(f"Postgres did not answer: {told(error)}") from error
+        raise StoreUnavailable(f"ORDERFLEET_DATABASE_URL can't be used: {first_line(error)}") from error
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable(f"Postgres did not answer: {first_line(error)}") from error
     except _NOT_READY as error:
-        raise StoreUnavailable(f"Postgres refused: {told(error)}") from error
+        raise StoreUnavailable(f"Postgres refused: {first_line(error)}") from error
     except _NOT_MIGRATED as error:
-        raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {told(error)}") from error
+        raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {first_line(error)}") from error
 
 
 @contextmanager
 def _without_values() -> Iterator[None]:
-    """Let no error tell what stands in a row: the server's detail shows it, and with it a customer's address."""
+    """Remove the server's detail from errors: it shows the values of a row, such as a customer's address."""
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -76,12 +75,12 @@ def _without_values() -> Iterator[None]:
         raise
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether the error means that Postgres can't be reached or can't serve now."""
-    return isinstance(error, _AWAY)
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether the error means that Postgres cannot be reached or cannot serve now."""
+    return isinstance(error, _UNAVAILABLE)
 
 
-def told(error: BaseException) -> str:
-    """The error in one line, also when it has no text of its own."""
+def first_line(error: BaseException) -> str:
+    """Return the error's class and the first line of its text, if it has one."""
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
