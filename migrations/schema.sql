@@ -214,11 +214,17 @@ begin
             else s.dispatch_failed_reason
         end,
         updated_at = now()
-    where s.status = any(origins)
-    or (s.carrier is null and excluded.carrier is not null)
-    or (s.tracking_number is null and excluded.tracking_number is not null)
-    or s.attempts < excluded.attempts;
+    where s.order_id = excluded.order_id and (
+        s.status = any(origins)
+        or (s.carrier is null and excluded.carrier is not null)
+        or (s.tracking_number is null and excluded.tracking_number is not null)
+        or s.attempts < excluded.attempts
+    );
     changed := found;
+    if not changed and exists (select from shipments where shipment_id = of_shipment and order_id <> of_order) then
+        raise exception 'shipment % belongs to another order than %', of_shipment, of_order
+            using errcode = 'unique_violation';
+    end if;
 
     inserted := insert_events(of_order, of_month, new_events);
     if changed or inserted > 0 then
