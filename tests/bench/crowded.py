@@ -21,21 +21,26 @@ from contenders import ADDRESS, ITEMS
 from orderfleet.contracts.moves import payment_origins, shipment_origins
 from orderfleet.contracts.record import AuditEvent, EventKind, Progress
 from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store.encoding import as_json, events_alone
+from orderfleet.store.encoding import as_json
 from orderfleet.store.migrate import migrate
 from orderfleet.store.statements import statement
 
 _FILL = (
-    """insert into orders select 'old-' || n, 'order-old-' || n, 'r', 'r', 'shop/old-' || n, '', '', '', '',
-       '[]', '{}', 'pay-old-' || n, 1, 'USD', 'shipped', true, false, null, null, null, '{}', '{}', 1, 1,
-       pg_current_xact_id(), now() - n * interval '1 second', now(), now(), null, null, null, false,
-       date_trunc('month', now() - n * interval '1 second') from generate_series($1::int, $2::int) n""",
+    """insert into orders (
+           order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
+           items, address, payment_id, amount, currency, step, approved, recorded_seq, version, changed_xid,
+           created_at, updated_at, completed_at, received_month
+       )
+       select 'old-' || n, 'order-old-' || n, 'r', 'r', 'shop/old-' || n, '', '', '', '',
+       '[]', '{}', 'pay-old-' || n, 1, 'USD', 'shipped', true, 1, 1, pg_current_xact_id(),
+       now() - n * interval '1 second', now(), now(), date_trunc('month', now() - n * interval '1 second')
+       from generate_series($1::int, $2::int) n""",
     """insert into payments select 'pay-old-' || n, 'old-' || n, 'CHARGED', 1, 'USD', 'ref'
        from generate_series($1::int, $2::int) n""",
     """insert into shipments select 'shipping-old-' || n || '-1', 'old-' || n, 1, 'dispatched', 'c', 't', 1
        from generate_series($1::int, $2::int) n""",
-    """insert into events (order_id, key, kind, step, at, month) select 'old-' || n, kind, kind, 'shipped', now(),
-       date_trunc('month', now() - n * interval '1 second')
+    """insert into events (order_id, key, kind, step, at, received_month)
+       select 'old-' || n, kind, kind, 'shipped', now(), date_trunc('month', now() - n * interval '1 second')
        from generate_series($1::int, $2::int) n,
        unnest('{received,validated,approved,charge_started,charged,package_prepared,dispatched,shipped}'::text[]) kind
        order by n""",
@@ -126,7 +131,7 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
         event = AuditEvent(key=kind, kind=kind, step=Step.SHIPPING, at=now)
         return (
             *(shipment, order_id, 1, status, "carrier", "track", 1, None, shipment_origins(status)),
-            events_alone([event]),
+            as_json([event]),
         )
 
     received = told(1, Step.RECEIVE, EventKind.RECEIVED)

@@ -88,7 +88,7 @@ async def recorded_ids(stack: StormyStack, *, unsettled: bool = False) -> list[s
     try:
         rows = await connection.fetch(
             "select o.order_id from orders o left join payments p using (payment_id)"
-            " where not $1 or o.completed_at is null or money_owed(o.step, p.status) order by 1",
+            " where not $1 or o.completed_at is null or payment_pending(o.step, p.status) order by 1",
             unsettled,
         )
     finally:

@@ -69,7 +69,7 @@ def megabytes(tag: str) -> float:
 
 def later_versions(images: Images, folder: Path) -> None:
     """Three later versions, each with one migration more; the last one's leaves all before it behind."""
-    number = len(list((paths.checkout() / "migrations").glob("*.sql")))
+    number = len(list((paths.checkout() / "migrations").glob("????_*.sql")))
     steps = {
         NEXT: "create table of_the_cluster_test (id integer);\n",
         AFTER_NEXT: "alter table of_the_cluster_test add column name text;\n",

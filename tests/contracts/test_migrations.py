@@ -6,17 +6,17 @@ import os
 import re
 import subprocess
 from enum import StrEnum
-from pathlib import Path
 
 import asyncpg
 import pytest
 
+from initial_migrations import INITIAL
 from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.stack import postgres
 from orderfleet.store.feed import CHANNEL
-from orderfleet.store.migration_files import default_directory, read
+from orderfleet.store.migration_files import SNAPSHOT, default_directory, read
 
-SNAPSHOT = Path(__file__).parent / "schema.sql"
+SCHEMA = default_directory() / SNAPSHOT
 REFRESH = "ORDERFLEET_REFRESH_SNAPSHOT=1 .venv/bin/python -m pytest tests/contracts/test_migrations.py"
 
 
@@ -33,8 +33,8 @@ def dumped(url: str) -> str:
 def test_the_migrated_schema_is_the_snapshot(postgres_url: str) -> None:
     schema = dumped(postgres_url)
     if os.environ.get("ORDERFLEET_REFRESH_SNAPSHOT"):
-        SNAPSHOT.write_text(schema, encoding="utf-8")
-    assert schema == SNAPSHOT.read_text(encoding="utf-8"), f"the schema changed; refresh it with: {REFRESH}"
+        SCHEMA.write_text(schema, encoding="utf-8")
+    assert schema == SCHEMA.read_text(encoding="utf-8"), f"the schema changed; refresh it with: {REFRESH}"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def taken_away(sql: str) -> str | None:
 
 
 def test_a_migration_that_takes_something_away_says_which_releases_it_leaves_behind() -> None:
-    for migration in read(default_directory())[1:]:
+    for migration in read(default_directory())[INITIAL:]:
         if found := taken_away(migration.sql):
             assert migration.oldest is not None, (
                 f"{migration.name} has `{found}`: older releases may not work after it; say since which they do,"

@@ -105,7 +105,8 @@ async def test_ten_thousand_orphans_at_once_are_compensated_once_each(
         "select step, count(*) as orders, count(distinct order_id) as ids from orders group by step"
     )
     events = await connection.fetchrow(
-        "select count(*) as events, count(distinct order_id) as orders from events where kind = 'ended_from_outside'"
+        "select count(*) as events, count(distinct order_id) as orders from events"
+        " where kind = 'workflow_closed_externally'"
     )
     await connection.close()
     assert [tuple(row) for row in ends] == [("failed", ORPHANS, ORPHANS)]

@@ -17,7 +17,7 @@ _PATIENCE = 600.0
 """Seconds; an Order that is deleted before it was recorded has no end there."""
 _ENDED = (
     "select order_id from orders where order_id = any($1) and completed_at is not null"
-    " and order_id not in (select order_id from owed_payments)"
+    " and order_id not in (select order_id from pending_payments)"
 )
 
 

@@ -1,8 +1,9 @@
-"""Workers as they were before a migration, on today's schema: so it is during an upgrade, and after a rollback."""
+"""Workers of one release on the schema of the next one: so it is during an upgrade, and after a rollback."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 from contextlib import AsyncExitStack
@@ -10,26 +11,60 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from temporalio.client import Client
 
 from books import Books, wrong
+from initial_migrations import INITIAL
 from orderfleet.contracts import names
 from orderfleet.contracts.order import Item, Review
 from orderfleet.contracts.status import Step
 from orderfleet.stack import paths
 from orderfleet.store import Database, OrderReads
-from orderfleet.store.migration_files import default_directory, read
+from orderfleet.store.migrate import migrate, pending
+from orderfleet.store.migration_files import MigrationError, default_directory, read
 from worker_processes import WorkerFleet, order, until
 
 pytestmark = pytest.mark.slow
 
+EXPAND = """\
+-- An example of an expanding migration: adds a column and a table, and replaces a function that workers call.
+alter table shipments add column carrier_name text;
+create function copy_carrier() returns trigger language plpgsql as $$
+begin
+    new.carrier_name := coalesce(new.carrier_name, new.carrier);
+    return new;
+end;
+$$;
+create trigger copy_carrier before insert or update on shipments for each row execute function copy_carrier();
+update shipments set carrier_name = carrier;
 
-def not_left_behind() -> list[str]:
-    """Migrations whose release before works on today's schema, as those that followed say."""
-    there = read(default_directory())
-    oldest = max(each.oldest or 1 for each in there)
-    return [each.name for each in there if each.number > oldest]
+create table event_counts (order_id text primary key references orders, inserted bigint not null);
+insert into event_counts select order_id, count(*) from events group by order_id;
+alter function insert_events(text, date, jsonb) rename to insert_uncounted_events;
+create function insert_events(of_order text, of_month date, new_events jsonb) returns bigint language plpgsql as $$
+declare
+    added bigint := insert_uncounted_events(of_order, of_month, new_events);
+begin
+    insert into event_counts values (of_order, added)
+    on conflict (order_id) do update set inserted = event_counts.inserted + excluded.inserted;
+    return added;
+end;
+$$;
+"""
+CONTRACT = """\
+-- oldest: {oldest}
+-- An example of a contracting migration: drops a function that only the release before calls.
+drop function insert_events(text, jsonb);
+"""
+
+
+def later_migrations() -> list[str]:
+    """Migrations since the first release whose release before works on today's schema, by what later ones say."""
+    found = read(default_directory())
+    oldest = max(each.oldest or 1 for each in found)
+    return [each.name for each in found if each.number > max(oldest, INITIAL)]
 
 
 def git(*arguments: str) -> bytes:
@@ -42,12 +77,12 @@ def git(*arguments: str) -> bytes:
 
 
 def before_the_migration(name: str, folder: Path) -> str:
-    """The package of the commit before; answers the PYTHONPATH that has it."""
+    """Extract the package of the commit before a migration; return the PYTHONPATH that has it."""
     if git("rev-parse", "--is-shallow-repository").strip() == b"true":
         pytest.skip("the code before the migration is in the history alone: git fetch --unshallow")
     file = f"migrations/{name}"
     added = git("log", "--format=%H", "--diff-filter=A", "--", file).decode().split()
-    # One that isn't committed yet was added after everything.
+    # A file that is not committed yet was added after every commit.
     commit = f"{added[-1]}^" if added else "HEAD"
     with tarfile.open(fileobj=io.BytesIO(git("archive", commit, "workers", "migrations"))) as archive:
         archive.extractall(folder, filter="data")
@@ -55,50 +90,149 @@ def before_the_migration(name: str, folder: Path) -> str:
     return str(folder / "workers")
 
 
-@pytest.mark.parametrize("migration", not_left_behind())
-async def test_workers_from_before_a_migration_work_on_todays_schema(
-    temporal_address: str, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path, migration: str
-) -> None:
-    ledger = tmp_path / "ledger.db"
-    environment = {
-        "PYTHONPATH": before_the_migration(migration, tmp_path / "before"),
+class Shop:
+    """Orders on the workers of one release, and their ledger."""
+
+    def __init__(self, client: Client, reads: OrderReads, queues: Any, ledger: Path) -> None:
+        self._client = client
+        self._reads = reads
+        self._queues = queues
+        self._ledger = ledger
+        self.ids: list[str] = []
+
+    async def start(self, name: str, **changes: Any) -> Any:
+        order_id = f"{self._queues.orders}-{name}"
+        self.ids.append(order_id)
+        return await self._client.start_workflow(
+            names.ORDER_WORKFLOW,
+            order(order_id, self._queues, **changes),
+            id=names.order_workflow_id(order_id),
+            task_queue=self._queues.orders,
+        )
+
+    async def steps(self) -> dict[str, Step]:
+        found = {order_id: await self._reads.order(order_id) for order_id in self.ids}
+        return {order_id.rpartition("-")[2]: each.status.step for order_id, each in found.items() if each}
+
+    async def end(self) -> dict[str, Step]:
+        """Wait until every order has ended as its ledger has it."""
+
+        async def recorded() -> dict[str, Any]:
+            found = {order_id: await self._reads.order(order_id) for order_id in self.ids}
+            return {order_id: each.status for order_id, each in found.items() if each and each.status.ended}
+
+        def settled(found: dict[str, Any]) -> bool:
+            money, parcels = Books(self._ledger).money(), Books(self._ledger).parcels()
+            return len(found) == len(self.ids) and not any(
+                wrong(order_id, each, money, parcels) for order_id, each in found.items()
+            )
+
+        await until(recorded, settled, 120)
+        return await self.steps()
+
+
+@pytest.fixture
+async def stack() -> Any:
+    async with AsyncExitStack() as opened:
+        yield opened
+
+
+async def work(
+    stack: AsyncExitStack, client: Client, address: str, url: str, queues: Any, folder: Path, **environment: str
+) -> Shop:
+    """Start a worker process; return orders for it."""
+    ledger = folder / "ledger.db"
+    database = await stack.enter_async_context(Database(url, pool_size=2, timeout=timedelta(seconds=10)))
+    given = {
         "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_TEMPORAL_ADDRESS": address,
+        "ORDERFLEET_DATABASE_URL": url,
+        "ORDERS_TASK_QUEUE": queues.orders,
+        "SHIPPING_TASK_QUEUE": queues.shipping,
         "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
         "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
         "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+        **environment,
     }
-    ids = {name: f"{task_queues.orders}-{name}" for name in ("shipped", "canceled", "refunded")}
-    refused = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(postgres_url, pool_size=2, timeout=timedelta(seconds=10)))
-        reads = OrderReads(database)
-        worker = await WorkerFleet(stack, environment, tmp_path).worker("all")
-        await worker.answers("/readyz", 200)
-        given = {"refunded": {"items": refused}, "canceled": {"review": Review()}}
-        for name, order_id in ids.items():
-            started = await temporal_client.start_workflow(
-                names.ORDER_WORKFLOW,
-                order(order_id, task_queues, **given.get(name, {})),
-                id=names.order_workflow_id(order_id),
-                task_queue=task_queues.orders,
-            )
-            if name == "canceled":
-                await started.signal(names.CANCEL_ORDER, "changed my mind")
+    worker = await WorkerFleet(stack, given, folder).worker("all")
+    await worker.answers("/readyz", 200)
+    return Shop(client, OrderReads(database), queues, ledger)
 
-        async def recorded() -> dict[str, Any]:
-            found = {name: await reads.order(order_id) for name, order_id in ids.items()}
-            return {name: each.status for name, each in found.items() if each and each.status.ended}
 
-        def settled(found: dict[str, Any]) -> bool:
-            money, parcels = Books(ledger).money(), Books(ledger).parcels()
-            return found.keys() == ids.keys() and not any(
-                wrong(ids[name], each, money, parcels) for name, each in found.items()
-            )
+REFUSED = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
 
-        statuses = await until(recorded, settled, 120)
-        ends = {name: status.step for name, status in statuses.items()}
-        assert ends == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}
+
+async def test_workers_of_this_release_while_the_next_one_migrates_finish_old_and_new_orders(
+    stack: AsyncExitStack,
+    temporal_address: str,
+    temporal_client: Client,
+    postgres_url: str,
+    task_queues: Any,
+    tmp_path: Path,
+) -> None:
+    number = read(default_directory())[-1].number + 1
+    files = tmp_path / "migrations"
+    shutil.copytree(default_directory(), files)
+    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
+    # Sessions of the worker have prepared their statements, and two orders wait, when the schema changes.
+    await shop.start("before")
+    approved = await shop.start("approved", review=Review())
+    canceled = await shop.start("canceled", review=Review())
+    waiting = {"before": Step.SHIPPED, "approved": Step.MANUAL_REVIEW, "canceled": Step.MANUAL_REVIEW}
+    await until(shop.steps, lambda found: found == waiting, 120)
+
+    (files / f"{number:04d}_expand.sql").write_text(EXPAND)
+    assert await migrate(postgres_url, files) == [f"{number:04d}_expand.sql"]
+    await approved.signal(names.APPROVE)
+    await canceled.signal(names.CANCEL_ORDER, "changed my mind")
+    await shop.start("after")
+    await shop.start("refunded", items=REFUSED)
+    assert await shop.end() == {
+        **dict.fromkeys(("before", "approved", "after"), Step.SHIPPED),
+        "canceled": Step.CANCELED,
+        "refunded": Step.FAILED,
+    }
+
+    connection = await asyncpg.connect(postgres_url)
+    counted = await connection.fetchval(
+        "select count(*) from event_counts"
+        " where inserted = (select count(*) from events where events.order_id = event_counts.order_id)"
+    )
+    names_copied = await connection.fetchval(
+        "select bool_and(carrier_name is not distinct from carrier) from shipments"
+    )
+    await connection.close()
+    assert (counted, names_copied) == (len(shop.ids), True)
+    assert await pending(postgres_url, accept_newer=True) == []
+
+
+async def test_release_that_a_contracting_migration_leaves_behind_is_refused(postgres_url: str, tmp_path: Path) -> None:
+    number = read(default_directory())[-1].number + 1
+    files = tmp_path / "migrations"
+    shutil.copytree(default_directory(), files)
+    (files / f"{number:04d}_expand.sql").write_text(EXPAND)
+    (files / f"{number + 1:04d}_contract.sql").write_text(CONTRACT.format(oldest=f"{number:04d}"))
+    await migrate(postgres_url, files)
+    with pytest.raises(MigrationError, match=f"which only works with releases that have number {number:04d}"):
+        await migrate(postgres_url, accept_newer=True)
+    (files / f"{number + 1:04d}_contract.sql").unlink()
+    assert await migrate(postgres_url, files, accept_newer=True) == []
+
+
+@pytest.mark.parametrize("migration", later_migrations())
+async def test_workers_from_before_a_migration_on_the_present_schema_finish_orders(
+    stack: AsyncExitStack,
+    temporal_address: str,
+    temporal_client: Client,
+    postgres_url: str,
+    task_queues: Any,
+    tmp_path: Path,
+    migration: str,
+) -> None:
+    before = before_the_migration(migration, tmp_path / "before")
+    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before)
+    await shop.start("shipped")
+    await shop.start("refunded", items=REFUSED)
+    canceled = await shop.start("canceled", review=Review())
+    await canceled.signal(names.CANCEL_ORDER, "changed my mind")
+    assert await shop.end() == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}

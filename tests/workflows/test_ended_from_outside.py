@@ -42,7 +42,7 @@ async def test_terminated_in_review(swept: Fleet) -> None:
     assert status.step is Step.FAILED
     assert "terminated" in (status.last_error or "")
     assert not swept.provider.charges
-    assert (await swept.kinds("e-1"))[-1] == "ended_from_outside"
+    assert (await swept.kinds("e-1"))[-1] == "workflow_closed_externally"
 
 
 async def test_terminated_during_the_charge_gives_it_back(swept: Fleet) -> None:

@@ -24,7 +24,7 @@ from orderfleet.cli.exits import Exit
 from orderfleet.contracts.errors import CarrierRefused
 from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
 from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.store.erasure import KEPT, Erased, NotTheOwner, erase, prunable, prune
+from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
 from own_postgres import as_role
 
@@ -83,7 +83,7 @@ async def test_a_customer_is_erased_and_the_audit_stays(shop: Fleet, postgres_ur
     for order_id, told in before.items():
         after = await shop.events(order_id)
         assert [(e.id, e.kind, e.at) for e in after] == [(e.id, e.kind, e.at) for e in told]
-        kept = [{name: value for name, value in e.detail.items() if name in KEPT} for e in told]
+        kept = [{name: value for name, value in e.detail.items() if name in KEPT_DETAIL_KEYS} for e in told]
         assert [{name: e.detail[name] for name in found} for e, found in zip(after, kept, strict=True)] == kept
     status = (await shop.recorded(first)).status
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)

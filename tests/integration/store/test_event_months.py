@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -15,12 +11,9 @@ import pytest
 from orderfleet.contracts import names
 from orderfleet.contracts.record import EventKind
 from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.store import OrderReads, OrderRecord
 from orderfleet.store.erasure import prune
-from orderfleet.store.migrate import migrate
-from orderfleet.store.migration_files import default_directory
-from orderfleet.store.months import AHEAD
-from own_postgres import as_role
+from orderfleet.store.partitions import MONTHS_AHEAD
 from record_samples import event, order, progress
 
 JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
@@ -57,7 +50,7 @@ async def tables(sql: asyncpg.Connection) -> set[str]:
 @pytest.fixture
 async def two_months(record: OrderRecord, sql: asyncpg.Connection) -> None:
     for month in (JANUARY, FEBRUARY):
-        await sql.execute("select add_event_month($1)", month.date().replace(day=1))
+        await sql.execute("select create_events_partition($1)", month.date().replace(day=1))
     await sell(record, "jan-1", JANUARY)
     await sell(record, "jan-2", JANUARY)
     await sell(record, "feb-1", FEBRUARY)
@@ -82,7 +75,7 @@ async def test_events_are_in_the_table_of_their_order_s_month(record: OrderRecor
 async def test_the_months_to_come_have_tables(sql: asyncpg.Connection) -> None:
     now = await sql.fetchval("select to_char(now() at time zone 'utc', '\"events_\"YYYY_MM')")
     months = [row[0] for row in await sql.fetch("select relname from pg_class where relname ~ '^events_\\d+_\\d+$'")]
-    assert (len(months), min(months)) == (AHEAD + 1, now)
+    assert (len(months), min(months)) == (MONTHS_AHEAD + 1, now)
 
 
 async def test_a_month_that_gets_its_table_late_loses_nothing(
@@ -91,12 +84,12 @@ async def test_a_month_that_gets_its_table_late_loses_nothing(
     await sell(record, "jan-1", JANUARY)
     await sell(record, "feb-1", FEBRUARY)
     before = await reads.events("jan-1")
-    assert set(await kept(sql)) == {"events_without_month"}
+    assert set(await kept(sql)) == {"events_default"}
     for _ in range(2):
-        await sql.execute("select add_event_month('2026-01-01')")
+        await sql.execute("select create_events_partition('2026-01-01')")
     assert await kept(sql) == {
         "events_2026_01": ["jan-1 received", "jan-1 shipped"],
-        "events_without_month": ["feb-1 received", "feb-1 shipped"],
+        "events_default": ["feb-1 received", "feb-1 shipped"],
     }
     assert await reads.events("jan-1") == before
 
@@ -130,12 +123,12 @@ async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
 ) -> None:
     await sell(record, "jan-3", JANUARY, ended=False)
     # As if its order had come while the month was being taken out.
-    await sql.execute("select detach_event_month('2026-01-01')")
+    await sql.execute("select detach_events_partition('2026-01-01')")
     assert set(await kept(sql)) == {"events_2026_02"}
     await pruned(postgres_url)
     assert await tables(sql) == set()
     await record.record("jan-3", progress(2, Step.CHARGE, "received", "approved"))
-    assert await kept(sql) == {"events_without_month": ["jan-3 received", "jan-3 approved"]}
+    assert await kept(sql) == {"events_default": ["jan-3 received", "jan-3 approved"]}
     assert len(await reads.events("jan-3")) == 2
 
 
@@ -163,7 +156,7 @@ async def test_old_trails_are_found_without_reading_the_others(
     await sell(record, "jan-3", JANUARY, ended=False)
     await sql.execute(
         "set session_replication_role = replica;"
-        "insert into events (order_id, key, kind, step, at, month)"
+        "insert into events (order_id, key, kind, step, at, received_month)"
         " select 'other-' || n / 8, n, 'approved', 'charge', now(), month"
         " from generate_series(1, 10000) n, unnest('{2026-01-01,2026-02-01}'::date[]) month;"
         "set session_replication_role = origin; analyze events"
@@ -177,53 +170,9 @@ async def test_old_trails_are_found_without_reading_the_others(
     assert await sql.fetchval(read) == before
 
 
-@pytest.mark.parametrize("table", ["events", "events_2026_01", "events_without_month", "events_before_months"])
+@pytest.mark.parametrize("table", ["events", "events_2026_01", "events_default"])
 @pytest.mark.usefixtures("two_months")
 async def test_each_table_keeps_what_was_told(sql: asyncpg.Connection, table: str) -> None:
     for statement in (f"delete from {table}", f"update {table} set kind = 'x'", f"truncate {table}"):
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
             await sql.execute(statement)
-
-
-@pytest.fixture
-async def before_months(empty_postgres_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """A database that has the migrations before this one, as the role that runs on it."""
-    for path in default_directory().glob("*.sql"):
-        if path.name < "0008":
-            shutil.copy(path, tmp_path)
-    await migrate(empty_postgres_url, tmp_path)
-    owner, role = await asyncpg.connect(empty_postgres_url), f"run-{uuid.uuid4().hex[:8]}"
-    await owner.execute(
-        f'create role "{role}" login; grant select, insert on events to "{role}";'
-        f'grant select, insert, update on orders, payments, shipments to "{role}"'
-    )
-    yield as_role(empty_postgres_url, role)
-    await owner.execute(f'drop owned by "{role}"; drop role "{role}"')
-    await owner.close()
-
-
-async def test_a_record_from_before_goes_on_under_those_who_use_it(before_months: str, empty_postgres_url: str) -> None:
-    """With their statements prepared, and the rights that they had."""
-    runner = await asyncpg.connect(before_months)
-    sql = await asyncpg.connect(empty_postgres_url)
-    async with Database(before_months, pool_size=1, timeout=timedelta(seconds=30)) as database:
-        record = OrderRecord(database)
-        await sell(record, "old-1", JANUARY, ended=False)
-        trail = await runner.prepare("select id, key from events where order_id = $1 and id > $2 order by id limit $3")
-        assert [row["key"] for row in await trail.fetch("old-1", 0, 9)] == ["received"]
-        assert await migrate(empty_postgres_url)
-        for _ in range(2):
-            await record.record("old-1", progress(2, Step.CHARGE, "received", "approved"))
-            await record.attempt_failed("old-1", "charge", 1, "x", event("x", EventKind.ATTEMPT_FAILED, Step.CHARGE))
-        await record.record("old-1", progress(3, Step.CANCELED, "canceled", completed_at=JANUARY))
-        assert [row["key"] for row in await trail.fetch("old-1", 0, 9)] == ["received", "approved", "x", "canceled"]
-        now = datetime.now(UTC)
-        await sell(record, "new-1", now)
-    assert await kept(sql) == {
-        f"events_{now:%Y_%m}": ["new-1 received", "new-1 shipped"],
-        "events_before_months": [f"old-1 {key}" for key in ("received", "approved", "x", "canceled")],
-    }
-    assert await pruned(empty_postgres_url, now + timedelta(days=1)) == 2
-    assert await kept(sql) == {}
-    await runner.close()
-    await sql.close()

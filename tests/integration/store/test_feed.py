@@ -231,7 +231,7 @@ async def test_a_look_at_a_big_record_touches_only_what_changed(
         )
 
     await until(settled)  # transactions of other tests on this server would make the look a wider one
-    (here,) = await database.fetch(statement("position"))
+    (here,) = await database.fetch(statement("snapshot"))
     await record.record(given.order_id, progress(2, Step.CHARGE))
     look = "explain (analyze, buffers, format json) " + statement("changes")
     (answer,) = await database.fetch(look, here["snapshot"], here["snapshot"].partition(":")[0], "", 500)

@@ -11,7 +11,7 @@ import pytest
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.store.migrate import migrate, pending
-from orderfleet.store.migration_files import MigrationError, default_directory, read
+from orderfleet.store.migration_files import SNAPSHOT, MigrationError, default_directory, read
 
 
 @pytest.fixture
@@ -42,9 +42,17 @@ async def test_each_file_is_applied_once(empty_postgres_url: str, files: Path, l
     assert await migrate(empty_postgres_url, files) == ["0003_third.sql"]
 
 
+async def test_snapshot_beside_the_migrations_is_not_applied(
+    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+) -> None:
+    (files / SNAPSHOT).write_text("create table of_the_snapshot (id integer);")
+    assert await migrate(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
+    assert "of_the_snapshot" not in await tables(look)
+
+
 async def test_ten_at_once_run_once(empty_postgres_url: str, look: asyncpg.Connection) -> None:
     answers = await asyncio.gather(*(migrate(empty_postgres_url) for _ in range(10)))
-    shipped = sorted(path.name for path in default_directory().glob("*.sql"))
+    shipped = sorted(path.name for path in default_directory().glob("????_*.sql"))
     assert sorted(answers) == [[]] * 9 + [shipped]
     assert await look.fetchval("select count(*) from schema_migrations") == len(shipped)
 

@@ -30,8 +30,8 @@ def migrate(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
 def test_it_applies_what_is_missing_and_says_so(migrate, empty_postgres_url):
     code, out, _ = migrate(empty_postgres_url, "--check")
     assert code == Exit.PENDING
-    assert "to be applied: 0001_record.sql" in out
-    assert "applied 0001_record.sql" in migrate(empty_postgres_url)[1]
+    assert "to be applied: 0001_create_tables.sql" in out
+    assert "applied 0001_create_tables.sql" in migrate(empty_postgres_url)[1]
     assert migrate(empty_postgres_url) == (0, "up to date\n", "")
     assert migrate(empty_postgres_url, "--check")[0] == 0
 

@@ -195,6 +195,21 @@ async def test_a_shipment_that_went_out_after_all_has_no_failure_reason(record: 
     assert (kept.status, kept.dispatch_failed_reason) == (ShipmentStatus.DISPATCHED, None)
 
 
+async def test_shipment_id_of_another_order_is_an_error_and_changes_nothing(
+    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    await receive(record, order("ord-2"))
+    await sql.execute(
+        "insert into shipments (shipment_id, order_id, attempt, status)"
+        " values ('shipping-ord-2-1', 'ord-1', 1, 'preparing')"
+    )
+    before = await reads.order("ord-1"), await reads.order("ord-2")
+    sent = shipment(ShipmentStatus.DISPATCHED, "ord-2", carrier="simulated", tracking_number="SIM1")
+    with pytest.raises(asyncpg.UniqueViolationError, match="shipment shipping-ord-2-1 belongs to another order"):
+        await record.record_shipment(sent, [event("s/1", EventKind.DISPATCHED)])
+    assert (await reads.order("ord-1"), await reads.order("ord-2")) == before
+
+
 async def test_many_orders_are_read_at_once(record: OrderRecord, reads: OrderReads) -> None:
     for number in range(2, 5):
         await receive(record, order(f"ord-{number}"))

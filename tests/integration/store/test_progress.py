@@ -204,14 +204,14 @@ async def test_a_trail_is_read_without_looking_at_other_orders_events(
     reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await sql.execute(
-        "insert into events (order_id, key, kind, step, at, month)"
-        " select 'ord-1', 'mine-' || n, 'approved', 'charge', now(), events_month"
+        "insert into events (order_id, key, kind, step, at, received_month)"
+        " select 'ord-1', 'mine-' || n, 'approved', 'charge', now(), received_month"
         " from generate_series(1, 30) n, orders"
     )
     await sql.execute(
         "set session_replication_role = replica;"
-        "insert into events (order_id, key, kind, step, at, month)"
-        " select 'old-' || n / 8, n, 'approved', 'charge', now(), events_month"
+        "insert into events (order_id, key, kind, step, at, received_month)"
+        " select 'old-' || n / 8, n, 'approved', 'charge', now(), received_month"
         " from generate_series(1, 40000) n, orders; analyze events"
     )
     look = "explain (analyze, buffers, format json) " + statement("events")

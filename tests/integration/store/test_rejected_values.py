@@ -65,9 +65,9 @@ async def test_a_rejected_event_of_a_payment_moves_the_payment(record: OrderReco
         payment(), progress(2, Step.CHARGE).model_copy(update={"events": (event("c", reason=POISON),)})
     )
     assert began.is_new
-    owed = event("o", EventKind.REFUND_OWED, reason=POISON)
+    owed = event("o", EventKind.REFUND_PENDING, reason=POISON)
     assert await record.finish_payment(payment(), PaymentStatus.VOIDED, None, events=[owed]) is PaymentStatus.VOIDED
-    assert [line.kind for line in await reads.events("ord-1")][1:] == ["received", "refund_owed"]
+    assert [line.kind for line in await reads.events("ord-1")][1:] == ["received", "refund_pending"]
 
 
 @pytest.mark.usefixtures("refusing")
@@ -106,7 +106,7 @@ async def test_an_orphan_with_a_rejected_reason_is_ended(
     record: OrderRecord, reads: OrderReads, database: Database
 ) -> None:
     await receive(record)
-    ended = event("e", EventKind.ENDED_FROM_OUTSIDE, reason=POISON)
+    ended = event("e", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=POISON)
     await Orphans(database).settle("ord-1", step=Step.FAILED, reason=POISON, event=ended)
     found = await reads.order("ord-1")
     assert found is not None

@@ -19,8 +19,8 @@ from orderfleet.contracts.errors import CarrierRefused
 from orderfleet.contracts.order import Review, ReviewMode
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
+from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
-from orderfleet.store.survey import RecordSurvey
 from own_postgres import as_role
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -44,7 +44,7 @@ async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
         await eventually(
             lambda: running.recorded("role-2"), lambda order: order.status.payment.status is PaymentStatus.REFUNDED
         )
-        await RecordSurvey(running.database).take()
+        await BacklogSampler(running.database).take()
 
 
 async def _refused() -> None:
@@ -76,6 +76,44 @@ async def test_the_runtime_role_changes_no_event_and_no_table(postgres_url: str,
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def test_grant_leaves_the_rights_on_tables_of_other_applications(
+    postgres_url: str, role: str, sql: asyncpg.Connection
+) -> None:
+    await sql.execute(
+        "create table invoices (id integer); create table events_of_invoices (id integer);"
+        f'grant all on invoices, events_of_invoices to "{role}"'
+    )
+    await grant(postgres_url, role)
+    runtime = await asyncpg.connect(as_role(postgres_url, role))
+    try:
+        await runtime.execute("insert into invoices values (1); delete from invoices; truncate events_of_invoices")
+    finally:
+        await runtime.close()
+
+
+async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
+    postgres_url: str, role: str, sql: asyncpg.Connection
+) -> None:
+    """By the catalog, so that a new table or view of a migration is included."""
+    await sql.execute("select detach_events_partition(date_trunc('month', now() at time zone 'utc')::date)")
+    await sql.execute(f'grant all on all tables in schema public to "{role}"')
+    await sql.execute(f'grant all on all sequences in schema public to "{role}"')
+    await grant(postgres_url, role)
+    rows = await sql.fetch(
+        "select c.relname, array_agg(a.privilege_type::text order by a.privilege_type) as rights"
+        " from pg_class c, aclexplode(c.relacl) a"
+        " where a.grantee = $1::regrole::oid and relnamespace = 'public'::regnamespace"
+        " group by c.relname",
+        f'"{role}"',
+    )
+    assert {row["relname"]: " ".join(row["rights"]) for row in rows} == {
+        **dict.fromkeys(("orders", "payments", "shipments"), "INSERT SELECT UPDATE"),
+        "events": "INSERT SELECT",
+        "event_ids": "USAGE",
+        **dict.fromkeys(("recorded_orders", "pending_payments", "schema_migrations"), "SELECT"),
+    }
 
 
 async def test_migrations_are_for_the_role_that_owns_the_tables(empty_postgres_url: str, postgres_url: str) -> None:

@@ -15,7 +15,7 @@ from orderfleet.contracts.duration import LONGEST
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.contracts.survey import Waiting, WaitKind
 from orderfleet.runtime.backlog import Backlog
-from orderfleet.store import Database, OrderRecord, RecordSurvey
+from orderfleet.store import BacklogSampler, Database, OrderRecord
 from orderfleet.store.statements import statement
 from record_samples import AT, order, payment, progress, receive, until
 
@@ -26,14 +26,14 @@ set session_replication_role = replica;
 insert into orders (
     order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
     items, address, payment_id, amount, currency, step, version, changed_xid, created_at, updated_at, completed_at,
-    deadline_at, owes
+    deadline_at, refund_pending, received_month
 )
 select
     'ord-' || n, 'order-ord-' || n, 'run', 'run', '', '', '', '', '', '[]', '{{}}', 'pay-' || n, 1, 'USD',
     case when n <= {FEW} then 'charge' when n % 3 = 0 then 'canceled' else 'shipped' end, 1, '1',
     now() - interval '2 days', now(),
     case when n > {FEW} then now() end, now() - interval '1 day',
-    n % 3 = 0 and n between {FEW + 1} and {2 * FEW}
+    n % 3 = 0 and n between {FEW + 1} and {2 * FEW}, date_trunc('month', now())
 from generate_series(1, {MANY}) n;
 insert into payments (payment_id, order_id, status, amount, currency)
 select 'pay-' || n, 'ord-' || n,
@@ -57,7 +57,7 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     await record.begin_payment(payment("ord-2"))
     await record.begin_payment(payment("ord-3"))
     await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
-    found = {(one.kind, one.place): one for one in await RecordSurvey(database).take()}
+    found = {(one.kind, one.place): one for one in await BacklogSampler(database).take()}
     assert {key: one.count for key, one in found.items()} == {
         (WaitKind.ORDER, "manual_review"): 2,
         (WaitKind.ORDER, "charge"): 1,
@@ -75,7 +75,7 @@ async def test_orders_past_their_deadline_are_told_until_they_end(database: Data
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[Waiting]:
-        return [one for one in await RecordSurvey(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
+        return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
 
     (told,) = await overdue()
     assert (told.place, told.count) == ("charge", 1)
@@ -89,14 +89,20 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
     await sql.execute(DONE)
     for table in ("orders", "payments"):
         await sql.execute(f"vacuum (analyze) {table}")
-    told = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('survey')}")
-    plan = json.loads(told)[0]["Plan"]
+    explained = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('backlog')}")
+    plan = json.loads(explained)[0]["Plan"]
     shown = json.dumps(plan, indent=1)
     used = {node.get("Index Name") for node in nodes(plan)} - {None}
-    assert used == {"orders_of_step", "orders_with_deadline", "payments_owed", "orders_owing", "payments_pkey"}, shown
+    assert used == {
+        "orders_by_step",
+        "orders_by_deadline",
+        "payments_pending",
+        "orders_refund_pending",
+        "payments_pkey",
+    }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
-    found = {(one.kind, one.place): one.count for one in await RecordSurvey(database).take()}
+    found = {(one.kind, one.place): one.count for one in await BacklogSampler(database).take()}
     assert found[WaitKind.PAYMENT, "INIT"] == found[WaitKind.OVERDUE_ORDER, "charge"] == FEW
     assert found[WaitKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 

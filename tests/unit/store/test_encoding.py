@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orderfleet.contracts.order import Item
 from orderfleet.contracts.status import Step
-from orderfleet.store.encoding import as_json, as_text, events_alone
+from orderfleet.store.encoding import as_json, as_text, events_only
 from record_samples import event, progress
 
 LOST = "\N{REPLACEMENT CHARACTER}"
@@ -40,6 +40,6 @@ def test_no_text_is_no_text() -> None:
 
 
 def test_events_alone_carry_a_number_that_is_never_new() -> None:
-    told = json.loads(events_alone([event("k")]))
+    told = json.loads(events_only([event("k")]))
     assert told["seq"] == 0
     assert told["events"] == json.loads(as_json(progress(1, Step.RECEIVE, "k")))["events"]

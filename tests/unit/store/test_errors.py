@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from orderfleet.contracts.errors import OrderTaken, StoreRejected, StoreUnavailable
-from orderfleet.store.errors import translated
+from orderfleet.store.errors import translate_errors
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from orderfleet.store.errors import translated
     ],
 )
 def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
-    with pytest.raises(StoreUnavailable, match=type(error).__name__) as caught, translated():
+    with pytest.raises(StoreUnavailable, match=type(error).__name__) as caught, translate_errors():
         raise error
     assert caught.value.__cause__ is error
 
@@ -41,7 +41,7 @@ def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
     ],
 )
 def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, translated():
+    with pytest.raises(type(error)) as caught, translate_errors():
         raise error
     assert caught.value is error
 
@@ -60,12 +60,12 @@ def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
     ],
 )
 def test_values_that_postgres_never_accepts_are_rejected(error: Exception) -> None:
-    with pytest.raises(StoreRejected, match=f"{type(error).__name__}: {error}") as caught, translated():
+    with pytest.raises(StoreRejected, match=f"{type(error).__name__}: {error}") as caught, translate_errors():
         raise error
     assert caught.value.__cause__ is error
 
 
 def test_a_rejection_does_not_quote_the_value() -> None:
-    with pytest.raises(StoreRejected) as caught, translated():
+    with pytest.raises(StoreRejected) as caught, translate_errors():
         raise asyncpg.InvalidTextRepresentationError('invalid input syntax for type json: "1 Main St"')
     assert str(caught.value).endswith("InvalidTextRepresentationError: invalid input syntax for type json")

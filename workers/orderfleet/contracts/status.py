@@ -40,11 +40,11 @@ class PaymentStatus(StrEnum):
     REFUNDED = "REFUNDED"
 
 
-def money_owed(step: Step, payment: PaymentStatus | None) -> bool:
-    """Whether something is owed for an order at this step: its payment's outcome, or the rest of a refund.
+def payment_pending(step: Step, payment: PaymentStatus | None) -> bool:
+    """Whether the outcome of a charge or a refund is pending for an order at this step.
 
-    A refund is owed from the end on, also while it has not begun and the payment still stands charged. In the
-    record the function of this name (migration 0006) is the same.
+    A charged payment of a canceled or failed order has a refund pending, also before the refund has begun. The
+    function of this name in the database (migration 0002) is the same.
     """
     if payment is PaymentStatus.CHARGED:
         return step in {Step.CANCELED, Step.FAILED}
@@ -131,4 +131,4 @@ class OrderStatus(Contract):
     @property
     def settled(self) -> bool:
         """Whether it came to its end and nothing is owed for it: nothing of it will change any more."""
-        return self.ended and not money_owed(self.step, self.payment.status)
+        return self.ended and not payment_pending(self.step, self.payment.status)

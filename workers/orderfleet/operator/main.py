@@ -21,7 +21,7 @@ from orderfleet.runtime.process import Stop
 from orderfleet.runtime.renewal import renewed
 from orderfleet.runtime.settings import Settings
 from orderfleet.runtime.temporal import connect as connect_temporal
-from orderfleet.store import Feed, OrderReads, RecordSurvey, connect
+from orderfleet.store import BacklogSampler, Feed, OrderReads, connect
 from orderfleet.telemetry.feed import FeedMetrics, show_lag
 from orderfleet.telemetry.operator import OperatorMetrics, show
 from orderfleet.telemetry.survey import BacklogMetrics, RecordSurveyMetrics
@@ -54,7 +54,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         show(lambda: len(operator.queue), operator.memory.steps)
         backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         surveys = [
-            asyncio.create_task(keep_taking(RecordSurvey(database), RecordSurveyMetrics())),
+            asyncio.create_task(keep_taking(BacklogSampler(database), RecordSurveyMetrics())),
             asyncio.create_task(keep_taking(backlog, BacklogMetrics())),
         ]
         try:

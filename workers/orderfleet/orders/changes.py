@@ -107,7 +107,9 @@ class Changes:
             state.declared = DeclarationResult(
                 generation=declaration.generation, owner_uid=declaration.owner_uid, outcome=outcome, reason=why
             )
-            self._ctx.journal.note(EventKind.DECLARED, generation=declaration.generation, outcome=outcome, reason=why)
+            self._ctx.journal.note(
+                EventKind.SPEC_APPLIED, generation=declaration.generation, outcome=outcome, reason=why
+            )
 
     def _refuse(self, change: str, reason: str) -> str:
         self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)

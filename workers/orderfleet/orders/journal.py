@@ -38,7 +38,7 @@ _ONCE = frozenset(EventKind) - {
     EventKind.ATTEMPT_FAILED,
     EventKind.BOOKING_VOIDED,
     EventKind.CHANGE_REFUSED,
-    EventKind.DECLARED,
+    EventKind.SPEC_APPLIED,
     EventKind.DISPATCH_FAILED,
     EventKind.PARCEL_BOOKED,
     EventKind.PARCEL_IN_TRANSIT,

@@ -132,8 +132,8 @@ class MaintenanceActivities:
         ]
         events.append(
             AuditEvent(
-                key="ended-from-outside",
-                kind=EventKind.ENDED_FROM_OUTSIDE,
+                key="workflow-closed-externally",
+                kind=EventKind.WORKFLOW_CLOSED_EXTERNALLY,
                 step=end,
                 at=step.at,
                 detail={"reason": step.reason},

@@ -100,7 +100,7 @@ async def give_back(ctx: OrderContext, why: str) -> None:
     if ctx.state.payment_status is not PaymentStatus.CHARGED:
         return
     ctx.state.payment_status = PaymentStatus.REFUNDING
-    ctx.journal.note(EventKind.REFUND_OWED, payment=ctx.order.payment_id, reason=why)
+    ctx.journal.note(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=why)
     owed = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy)
     refund = await ctx.meanwhile(
         start_refund(

@@ -45,7 +45,7 @@ class RefundWorkflow:
         arg = RefundInput(
             order_id=owed.order_id,
             payment=owed.payment,
-            owed=_event("refund-owed", EventKind.REFUND_OWED, detail),
+            owed=_event("refund-pending", EventKind.REFUND_PENDING, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )
         return await steps.run_until_done(_REFUND, arg, owed.policy.refund, owed.policy.owed)

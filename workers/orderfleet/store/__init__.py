@@ -1,11 +1,12 @@
-"""The record in Postgres: pool, writes, reads, change feed, migrations. The one home of SQL."""
+"""The order store in Postgres: connection pool, writes, reads, change feed, migrations.
 
-from orderfleet.store.connection import connect
+All SQL is in `sql/` and in the migrations.
+"""
+
 from orderfleet.store.feed import Feed
 from orderfleet.store.orphans import Orphans
-from orderfleet.store.pool import Database
-from orderfleet.store.reads import OrderReads
-from orderfleet.store.survey import RecordSurvey
+from orderfleet.store.pool import Database, connect
+from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.store.writes import OrderRecord
 
-__all__ = ["Database", "Feed", "OrderReads", "OrderRecord", "Orphans", "RecordSurvey", "connect"]
+__all__ = ["BacklogSampler", "Database", "Feed", "OrderReads", "OrderRecord", "Orphans", "connect"]

@@ -1,7 +1,7 @@
-"""Values on their way into Postgres: JSON and text that it can keep.
+"""Values for Postgres: JSON and text that it accepts.
 
-Called by the writes only. Postgres takes every text but NUL characters and lone surrogates; an
-order must not fail because an error message contains one, so they are replaced.
+Postgres rejects NUL characters and lone surrogates. An order must not fail because an error message contains one, so
+they are replaced.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def as_json(value: BaseModel | Sequence[BaseModel]) -> str:
-    """The JSON of one model or of several; decimals are strings in it, exact."""
+    """Return the JSON of one model or of several. Decimals become strings, so they stay exact."""
     try:
         text = to_json(value).decode()
     except PydanticSerializationError:
-        # It refuses surrogates; this way is slower.
-        text = _without_surrogates(_in_python(value))
+        # pydantic's serializer rejects surrogates; the one of the standard library is slower.
+        text = _without_surrogates(_standard_json(value))
     return _ESCAPED_NUL.sub(rf"\1{_REPLACEMENT}", text) if _NUL in text else text
 
 
-def _in_python(value: BaseModel | Sequence[BaseModel]) -> str:
+def _standard_json(value: BaseModel | Sequence[BaseModel]) -> str:
     content: Any = (
         value.model_dump(mode="json")
         if isinstance(value, BaseModel)
-        else [one.model_dump(mode="json") for one in value]
+        else [each.model_dump(mode="json") for each in value]
     )
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def events_alone(events: Sequence[AuditEvent]) -> str:
-    """A progress that tells of these events and of nothing else; its number is never new."""
+def events_only(events: Sequence[AuditEvent]) -> str:
+    """Return the JSON of a progress that has events and no state: number 0 is never new."""
     return f'{{"seq":0,"events":{as_json(events)}}}'
 
 
@@ -81,7 +81,7 @@ def as_text(value: str) -> str: ...
 @overload
 def as_text(value: None) -> None: ...
 def as_text(value: str | None) -> str | None:
-    """The text, or None."""
+    """Return the text with what Postgres rejects replaced."""
     return None if value is None else _without_surrogates(value.replace("\0", _REPLACEMENT))
 
 

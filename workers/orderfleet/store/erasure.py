@@ -1,7 +1,7 @@
-"""Takes out of the record what must not stay: what a customer gave, and the trail of old orders.
+"""Erases customers' personal data and prunes old orders: deletes their events and shipments.
 
-`orderfleet erase` and `orderfleet prune` call it, as the role that owns the tables. It changes no order
-that hasn't ended or whose money isn't settled, and never the id, owner or money of one.
+`orderfleet erase` and `orderfleet prune` call it as the role that owns the tables. It never changes an order that has
+not ended or has a pending payment, and never an order's id, owner or payment.
 """
 
 from __future__ import annotations
@@ -15,47 +15,49 @@ from typing import Final
 import asyncpg
 
 from orderfleet.contracts.errors import OrderfleetError
-from orderfleet.store import months
+from orderfleet.store import partitions
 from orderfleet.store.migrate import connected
 from orderfleet.store.statements import statement
 
 BATCH: Final = 200
-"""Orders changed in one transaction: workers wait for none of it longer than a statement may take."""
+"""Orders in one transaction. Workers wait for its locks, at most as long as a statement may take."""
 
-KEPT: Final = (
+KEPT_DETAIL_KEYS: Final = (
     *("activity", "amount", "attempt", "by", "carrier", "change", "currency", "generation", "key", "outcome", "owner"),
-    *("payment", "shipment", "then", "tracking_number", "until", "waited_seconds"),
+    *("conflicts_with", "payment", "shipment", "then", "tracking_number", "until", "waited_seconds"),
 )
-"""What of an event's detail an erasure keeps. Anything else may be somebody's words."""
+"""Keys of an event's detail that an erasure keeps. Every other value can be free text."""
 
 
 class NotTheOwner(OrderfleetError):
-    """Who is logged in may not change what is written down."""
+    """The database role may not change events."""
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What became of a customer's orders."""
+    """Result of an erasure, by order id."""
 
     erased: tuple[str, ...]
-    """Ids of those that hold nothing of the customer any more."""
+    """Orders without personal data now."""
     running: tuple[str, ...]
-    """Ids of those that haven't ended, or are owed a refund, and are as they were."""
+    """Orders that have not ended or have a pending payment. They are unchanged."""
 
 
 async def erase(database_url: str, email: str) -> Erased:
-    """Replace what the customer with this e-mail address gave, in orders that have ended.
+    """Erase the personal data of the customer with an e-mail address, in orders that have ended.
 
     Raises:
-        NotTheOwner: the URL's user may not.
+        NotTheOwner: the URL's user does not own the tables.
         StoreUnavailable: Postgres did not answer.
     """
     async with _erasing(database_url) as connection:
-        found = await connection.fetch(statement("of_customer"), email)
+        found = await connection.fetch(statement("orders_of_customer"), email)
         ended = [row["order_id"] for row in found if row["ended"]]
         done: set[str] = set()
         for start in range(0, len(ended), BATCH):
-            rows = await connection.fetch(statement("erase"), ended[start : start + BATCH], list(KEPT))
+            rows = await connection.fetch(
+                statement("erase_orders"), ended[start : start + BATCH], list(KEPT_DETAIL_KEYS)
+            )
             done.update(row["order_id"] for row in rows)
     return Erased(
         tuple(each for each in ended if each in done), tuple(row["order_id"] for row in found if not row["ended"])
@@ -63,37 +65,37 @@ async def erase(database_url: str, email: str) -> Erased:
 
 
 async def prunable(database_url: str, before: datetime) -> int:
-    """How many orders `prune` would go through. Raises `StoreUnavailable`."""
+    """Return how many orders `prune` would prune. Raises `StoreUnavailable`."""
     async with connected(database_url, timedelta(0)) as connection:
-        return int(await connection.fetchval(statement("prunable"), before))
+        return int(await connection.fetchval(statement("count_prunable_orders"), before))
 
 
 async def prune(database_url: str, before: datetime, *, batch: int = BATCH) -> AsyncGenerator[int]:
-    """Remove events and shipments of orders that ended before a time, batch by batch; yield the size of each.
+    """Prune the orders that ended before a time, in batches; yield the size of each.
 
-    Events of a month whose orders all go are dropped as a whole table. Interrupted anywhere it leaves whole batches
-    behind, and goes on with the next when it is run again.
+    A partition whose orders can all be pruned is dropped as a whole. Each batch is one transaction, so a call after an
+    interrupted one continues with the next batch.
 
     Raises:
-        NotTheOwner: the URL's user may not.
+        NotTheOwner: the URL's user does not own the tables.
         StoreUnavailable: Postgres did not answer.
     """
     async with _erasing(database_url) as connection:
-        await months.make_ahead(connection)
-        await months.detach_spent(connection, before)
-        while rows := await connection.fetch(statement("prune"), before, batch):
+        await partitions.create_ahead(connection)
+        await partitions.detach_prunable(connection, before)
+        while rows := await connection.fetch(statement("prune_orders"), before, batch):
             yield len(rows)
-        await months.drop_detached(connection)
+        await partitions.drop_detached(connection)
 
 
 @asynccontextmanager
 async def _erasing(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """A connection whose changes to the audit trail are meant; each statement is a transaction of its own."""
+    """Connect with the right to change events. Each statement is a transaction of its own."""
     async with connected(database_url, timedelta(0)) as connection:
         await connection.execute("set orderfleet.erasing = 'on'")
-        # Postgres doesn't foresee that it will look into one month for each order, and would read all events.
-        for way in ("hashjoin", "mergejoin", "seqscan"):
-            await connection.execute(f"set enable_{way} = off")
+        # Postgres does not expect that it reads one partition per order, and would read all events.
+        for method in ("hashjoin", "mergejoin", "seqscan"):
+            await connection.execute(f"set enable_{method} = off")
         try:
             yield connection
         except asyncpg.InsufficientPrivilegeError as error:

@@ -1,8 +1,8 @@
-"""Which of the driver's errors mean that Postgres is away, and the one place that says so.
+"""Translates errors of the driver: which of them mean that Postgres is unavailable.
 
-Every module of the store that talks to Postgres goes through `translated`. An error that waiting
-can't mend (a constraint, a wrong statement) must never become `StoreUnavailable`: an order would
-wait for it forever. Values that Postgres rejects are `StoreRejected`.
+Every call to Postgres goes through `translate_errors`. An error that does not pass with time, such as a violated
+constraint, must never become `StoreUnavailable`: an order would wait for it forever. Values that Postgres rejects are
+`StoreRejected`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncpg
 
 from orderfleet.contracts.errors import StoreRejected, StoreUnavailable
 
-_AWAY: Final = (
+_UNAVAILABLE: Final = (
     TimeoutError,
     OSError,  # refused, reset, unknown host, TLS
     asyncpg.PostgresConnectionError,  # class 08
@@ -42,13 +42,13 @@ _REJECTED: Final = (
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise `StoreUnavailable` for what another try may find mended, `StoreRejected` for values that none can write.
+def translate_errors() -> Iterator[None]:
+    """Raise `StoreUnavailable` for errors that can pass with time, `StoreRejected` for values that Postgres rejects.
 
     Every other error passes.
 
-    A database that is not set up (yet) counts as away: it is mended by whoever runs it, not by
-    failing the order.
+    A database that is not migrated counts as unavailable: the operator of the fleet migrates it, and failing the order
+    would not help.
     """
     try:
         with _without_values():
@@ -56,7 +56,7 @@ def translated() -> Iterator[None]:
     except ssl.SSLCertVerificationError as error:
         raise StoreUnavailable(
             "Postgres shows a certificate that isn't by an authority of `sslrootcert` in ORDERFLEET_DATABASE_URL, or is"
-            f" for another name: {told(error)}"
+            f" for another name: {first_line(error)}"
         ) from error
     except FileNotFoundError as error:
         raise StoreUnavailable(
@@ -64,22 +64,22 @@ def translated() -> Iterator[None]:
             " host where that is a socket"
         ) from error
     except asyncpg.exceptions.ClientConfigurationError as error:
-        raise StoreUnavailable(f"ORDERFLEET_DATABASE_URL can't be used: {told(error)}") from error
-    except _AWAY as error:
-        raise StoreUnavailable(f"Postgres did not answer: {told(error)}") from error
+        raise StoreUnavailable(f"ORDERFLEET_DATABASE_URL can't be used: {first_line(error)}") from error
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable(f"Postgres did not answer: {first_line(error)}") from error
     except _NOT_READY as error:
-        raise StoreUnavailable(f"Postgres refused: {told(error)}") from error
+        raise StoreUnavailable(f"Postgres refused: {first_line(error)}") from error
     except _NOT_MIGRATED as error:
-        raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {told(error)}") from error
+        raise StoreUnavailable(f"run `orderfleet migrate`, the database is older: {first_line(error)}") from error
     except _REJECTED as error:
         # Postgres and its driver quote the value behind a colon; it may be a customer's address.
-        why = told(error).split(": ")
-        raise StoreRejected(f"Postgres rejects the values: {': '.join(why[:2])}") from error
+        text = str(error).strip().partition("\n")[0].partition(": ")[0]
+        raise StoreRejected(f"Postgres rejects the values: {text} ({type(error).__name__})") from error
 
 
 @contextmanager
 def _without_values() -> Iterator[None]:
-    """Let no error tell what stands in a row: the server's detail shows it, and with it a customer's address."""
+    """Remove the server's detail from errors: it shows the values of a row, such as a customer's address."""
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -87,12 +87,12 @@ def _without_values() -> Iterator[None]:
         raise
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether the error means that Postgres can't be reached or can't serve now."""
-    return isinstance(error, _AWAY)
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether the error means that Postgres cannot be reached or cannot serve now."""
+    return isinstance(error, _UNAVAILABLE)
 
 
-def told(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The error in one line, also when it has no text of its own."""
     kind, text = type(error).__name__, str(error).strip().partition("\n")[0]
     return f"{text} ({kind})" if text else kind

@@ -1,10 +1,9 @@
-"""The change feed: changed orders as they are committed, none skipped. Implements `ChangeFeed`.
+"""The change feed: changed orders after they are committed, none skipped. Implements `ChangeFeed`.
 
-The operator and the API's watchers follow it. A number that rises with each write would skip rows,
-because a transaction with a lower number may commit later; so the cursor is a Postgres snapshot
-(`pg_snapshot`, "System Information Functions" in the Postgres manual): each round reads the orders
-whose transaction the last round's snapshot did not see. Nothing waits for a slow transaction, and
-NOTIFY is only a wake-up, beside a poll. It must never hold a transaction open.
+A number that rises with each write would skip rows, because a transaction with a lower number can commit later. So the
+cursor is a snapshot (`pg_snapshot`, "System Information Functions" in the Postgres manual): each read returns the
+orders whose transaction the previous read's snapshot did not see. No read waits for a slow transaction. NOTIFY only
+wakes the reader before its next poll. The feed must never hold a transaction open.
 """
 
 from __future__ import annotations
@@ -26,25 +25,25 @@ from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
 
 CHANNEL: Final = "orderfleet_orders"
-"""The NOTIFY channel of the wake-ups; migration 0001 sends them."""
+"""The NOTIFY channel; migration 0002 notifies it."""
 
-_REREAD: Final = 1000
-"""Transactions told again after a lost connection: a server that lost its last commits gives their numbers anew."""
-_FIRST_GAP: Final = 0.1
-_LONGEST_GAP: Final = 2.0
+_REREAD_TRANSACTIONS: Final = 1000
+"""Transactions read again after a lost connection: a server that lost its last commits reuses their numbers."""
+_INITIAL_BACKOFF: Final = 0.1
+_MAX_BACKOFF: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
 
 class Feed:
-    """One follower's place in the stream of changes. The place outlives connections and `follow` itself.
+    """One follower's position in the stream of changes. It outlives connections and `follow` itself.
 
     Args:
-        database: where the record is.
-        poll: how often to look when no wake-up comes.
-        least_gap: between two looks, so that a burst of wake-ups becomes one batch.
-        batch: orders in one batch at most.
-        observer: told how many orders wait to be told.
+        database: of the orders.
+        poll: time between two reads without a notification.
+        least_gap: minimum time between two reads, so that a burst of notifications becomes one batch.
+        batch: maximum number of orders in one batch.
+        observer: gets the number of orders that are not read yet.
     """
 
     def __init__(
@@ -61,118 +60,120 @@ class Feed:
         self._least_gap = least_gap.total_seconds()
         self._batch = batch
         self._observer = observer or Unwatched()
-        self._seen: str | None = None
+        self._snapshot: str | None = None
         self._started = asyncio.Event()
-        self._current_at: float | None = None
+        self._caught_up_at: float | None = None
 
     async def started(self) -> None:
-        """Wait until the feed has its beginning: what is committed from then on will be told.
+        """Wait until the feed has a position: it returns every change that is committed later.
 
-        Someone who reads the record after this and then goes by the feed misses nothing.
+        A caller that reads orders after this and then follows the feed misses no change.
         """
         await self._started.wait()
 
     @property
     def behind(self) -> timedelta | None:
-        """How long ago the follower had been told everything; None before the beginning."""
-        if self._current_at is None:
+        """Lag: time since the follower had every change; None before the feed has a position."""
+        if self._caught_up_at is None:
             return None
-        return timedelta(seconds=asyncio.get_running_loop().time() - self._current_at)
+        return timedelta(seconds=asyncio.get_running_loop().time() - self._caught_up_at)
 
     async def follow(
         self, wanted: Callable[[str], bool] | None = None
     ) -> AsyncGenerator[Sequence[RecordedOrder], None]:
-        """Batches of changed orders from now on, or from where an earlier `follow` stopped.
+        """Yield batches of changed orders, from now on or from where an earlier `follow` stopped.
 
-        A batch counts as told when the next one is asked for; an order may be told more than once. What `wanted`
-        doesn't want, asked by the order's owner, is passed over before it is read: it costs a row and no more.
+        A batch counts as delivered when the next one is requested; an order can be delivered more than once.
+
+        Args:
+            wanted: whether to deliver the orders of an owner; the others are not parsed.
         """
-        gap = _FIRST_GAP
+        backoff = _INITIAL_BACKOFF
         while True:
             try:
                 async with self._listening() as (connection, woken):
                     while not connection.is_closed():
-                        # Cleared before the look: a change committed during it wakes the next one.
+                        # Cleared before the read: a change that is committed during the read starts the next one.
                         woken.clear()
-                        looked_at = asyncio.get_running_loop().time()
-                        async with aclosing(self._round(connection, wanted)) as batches:
+                        read_at = asyncio.get_running_loop().time()
+                        async with aclosing(self._read_changes(connection, wanted)) as batches:
                             async for batch in batches:
                                 yield batch
-                        self._current_at = looked_at
-                        gap = _FIRST_GAP
-                        await self._wait(woken, looked_at)
-                    _log.warning("change feed lost its connection, next try in %.1f s", gap)
+                        self._caught_up_at = read_at
+                        backoff = _INITIAL_BACKOFF
+                        await self._wait(woken, read_at)
+                    _log.warning("change feed lost its connection, next try in %.1f s", backoff)
             except StoreUnavailable as error:
-                _log.warning("change feed lost Postgres, next try in %.1f s: %s", gap, error)
-            await asyncio.sleep(gap)
-            gap = min(gap * 2, _LONGEST_GAP)
+                _log.warning("change feed lost Postgres, next try in %.1f s: %s", backoff, error)
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, _MAX_BACKOFF)
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[tuple[asyncpg.Connection[asyncpg.Record], asyncio.Event]]:
         woken = asyncio.Event()
         connection = await self._database.listen(CHANNEL, woken.set)
         try:
-            if self._seen is None:
-                rows = await self._database.fetch_on(connection, statement("position"))
-                self._seen = rows[0]["snapshot"]
-                self._current_at = asyncio.get_running_loop().time()
+            if self._snapshot is None:
+                rows = await self._database.fetch_on(connection, statement("snapshot"))
+                self._snapshot = rows[0]["snapshot"]
+                self._caught_up_at = asyncio.get_running_loop().time()
                 self._started.set()
             else:
-                self._seen = _reread(self._seen)
+                self._snapshot = _reread(self._snapshot)
             yield connection, woken
         finally:
             connection.terminate()
 
-    async def _round(
+    async def _read_changes(
         self, connection: asyncpg.Connection[asyncpg.Record], wanted: Callable[[str], bool] | None
     ) -> AsyncGenerator[Sequence[RecordedOrder], None]:
-        """Everything that changed since the last round, in batches."""
-        assert self._seen is not None
+        """Yield what has changed since the last call, in batches."""
+        assert self._snapshot is not None
         now: str | None = None
-        # No order id is empty, so this is where what the last round may have missed begins.
-        after = (str(_xmin(self._seen)), "")
+        # Just before the first change that the last call did not see: no order id is empty.
+        after = (str(_xmin(self._snapshot)), "")
         while True:
-            rows = await self._database.fetch_on(connection, statement("changes"), self._seen, *after, self._batch)
-            # The first page's: what was committed between the pages is read again by the next round.
+            rows = await self._database.fetch_on(connection, statement("changes"), self._snapshot, *after, self._batch)
+            # The first page's snapshot: what is committed between the pages is read again by the next call.
             now = now or rows[0]["snapshot"]
             found = [row for row in rows if row["order_id"] is not None]
             last = len(found) < self._batch
-            self._observer.behind(len(found) + (0 if last else await self._waiting(connection, found[-1])))
-            told = [recorded_order(row) for row in found if wanted is None or wanted(row["owner"])]
-            if told:
-                yield told
+            self._observer.behind(len(found) + (0 if last else await self._count_remaining(connection, found[-1])))
+            delivered = [recorded_order(row) for row in found if wanted is None or wanted(row["owner"])]
+            if delivered:
+                yield delivered
             if found:
                 self._observer.told(len(found))
             if last:
                 break
-            after = _place(found[-1])
-        self._seen = now
+            after = _cursor(found[-1])
+        self._snapshot = now
         self._observer.behind(0)
 
-    async def _waiting(self, connection: asyncpg.Connection[asyncpg.Record], last: asyncpg.Record) -> int:
-        """How many changed orders come after the last one read; asked for a whole page only."""
-        rows = await self._database.fetch_on(connection, statement("waiting"), self._seen, *_place(last))
+    async def _count_remaining(self, connection: asyncpg.Connection[asyncpg.Record], last: asyncpg.Record) -> int:
+        """Return how many changed orders follow the last one that was read; called after a full page only."""
+        rows = await self._database.fetch_on(connection, statement("count_changes"), self._snapshot, *_cursor(last))
         return int(rows[0]["rows"])
 
-    async def _wait(self, woken: asyncio.Event, looked_at: float) -> None:
+    async def _wait(self, woken: asyncio.Event, read_at: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._poll):
                 await woken.wait()
-        since = asyncio.get_running_loop().time() - looked_at
+        since = asyncio.get_running_loop().time() - read_at
         if since < self._least_gap:
             await asyncio.sleep(self._least_gap - since)
 
 
-def _place(row: asyncpg.Record) -> tuple[str, str]:
+def _cursor(row: asyncpg.Record) -> tuple[str, str]:
     return row["changed_xid"], row["order_id"]
 
 
 def _xmin(snapshot: str) -> int:
-    """The oldest transaction that ran at the snapshot: all before it were over."""
+    """Return the oldest transaction that ran at the snapshot: all before it had ended."""
     return int(snapshot.partition(":")[0])
 
 
 def _reread(snapshot: str) -> str:
-    """A snapshot that saw `_REREAD` transactions less than all that were over at `snapshot`."""
-    xmin = max(_xmin(snapshot) - _REREAD, 1)
+    """Return a snapshot that did not see the last `_REREAD_TRANSACTIONS` transactions before `snapshot`."""
+    xmin = max(_xmin(snapshot) - _REREAD_TRANSACTIONS, 1)
     return f"{xmin}:{xmin}:"

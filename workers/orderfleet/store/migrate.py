@@ -1,7 +1,7 @@
-"""Migrations, forward only: each file once, in a transaction of its own, whoever starts it and how often.
+"""Applies migrations, forward only: each file once, in a transaction of its own.
 
-`orderfleet migrate`, the Helm hook job and the test harness call it. A file that fails leaves
-nothing behind; a database whose files don't fit is never touched.
+`orderfleet migrate` and the Helm hook job call it. A file that fails changes nothing. A database whose applied files
+do not match is never changed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.store import months
-from orderfleet.store.errors import is_away, told, translated
+from orderfleet.store import partitions
+from orderfleet.store.errors import first_line, is_unavailable, translate_errors
 from orderfleet.store.migration_files import Applied, Migration, MigrationError, default_directory, outstanding, read
 
 _LOCK: Final = 0x4F524446  # any number that no other program on this database uses
 _LOCK_TIMEOUT: Final = "10min"
-_FIRST_GAP: Final = 0.1
-_LONGEST_GAP: Final = 2.0
+_INITIAL_BACKOFF: Final = 0.1
+_MAX_BACKOFF: Final = 2.0
 _TABLE: Final = """
 create table if not exists schema_migrations (
     number      integer primary key,
@@ -42,19 +42,19 @@ async def migrate(
     wait: timedelta = timedelta(0),
     accept_newer: bool = False,
 ) -> list[str]:
-    """Apply what the database doesn't have yet; return the names of the files applied.
+    """Apply the files that the database does not have yet; return their names.
 
-    Started more than once at the same time, one does the work and the others wait for it.
+    Of several calls at the same time, one applies the files and the others wait for it.
 
     Args:
         database_url: of the database itself; its user must be allowed to create tables.
         directory: of the files; by default those of this installation.
         wait: how long Postgres may take to come up.
-        accept_newer: whether the database may have files of a later version, as long as they don't leave this
-            one behind: after a rollback it has.
+        accept_newer: whether the database may have files of a later version that still work with this version, as
+            after a rollback.
 
     Raises:
-        MigrationError: a file failed, or the files don't fit what was applied.
+        MigrationError: a file failed, or the files do not match the applied ones.
         StoreUnavailable: Postgres did not answer.
     """
     migrations = read(directory or default_directory())
@@ -67,7 +67,7 @@ async def migrate(
         for migration in outstanding(migrations, await _applied(connection), accept_newer=accept_newer):
             await _apply(connection, migration)
             done.append(migration.name)
-        await months.make_ahead(connection)
+        await partitions.create_ahead(connection)
     return done
 
 
@@ -78,7 +78,7 @@ async def pending(
     wait: timedelta = timedelta(0),
     accept_newer: bool = False,
 ) -> list[str]:
-    """Names of the files that `migrate` would apply; changes nothing. Raises as `migrate`."""
+    """Return the names of the files that `migrate` would apply; change nothing. Raises as `migrate`."""
     migrations = read(directory or default_directory())
     async with connected(database_url, wait) as connection:
         found = outstanding(migrations, await _applied(connection), accept_newer=accept_newer)
@@ -97,14 +97,14 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
                 migration.oldest,
             )
     except asyncpg.PostgresError as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise
         raise MigrationError(
-            f"{migration.name} failed and left nothing behind: {told(error)}{_place(error, migration.sql)}"
+            f"{migration.name} failed and left nothing behind: {first_line(error)}{_line(error, migration.sql)}"
         ) from error
 
 
-def _place(error: asyncpg.PostgresError, sql: str) -> str:
+def _line(error: asyncpg.PostgresError, sql: str) -> str:
     position = getattr(error, "position", None)
     return f" (line {sql.count(chr(10), 0, int(position)) + 1})" if position else ""
 
@@ -112,38 +112,38 @@ def _place(error: asyncpg.PostgresError, sql: str) -> str:
 async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, Applied]:
     if await connection.fetchval("select to_regclass('schema_migrations') is null"):
         return {}
-    # Whole rows: `pending` changes nothing, so the table may be from before it had the last column.
+    # All columns: `pending` changes nothing, so the table can lack the last one.
     rows = await connection.fetch("select * from schema_migrations")
     return {row["number"]: Applied(row["name"], row["checksum"], row.get("oldest")) for row in rows}
 
 
 @asynccontextmanager
 async def connected(url: str, wait: timedelta) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """A connection of one command, beside the pool, once Postgres is up.
+    """Connect outside the pool, for one command, when Postgres is up.
 
     Raises:
         StoreUnavailable: Postgres did not answer within `wait`.
     """
-    with translated():
+    with translate_errors():
         connection = await _connect(url, wait)
         try:
             yield connection
         finally:
-            # The lock goes with the session, also when this process is killed.
+            # The session's end releases the lock, also when this process is killed.
             await connection.close(timeout=5)
 
 
 async def _connect(url: str, wait: timedelta) -> asyncpg.Connection[asyncpg.Record]:
     loop = asyncio.get_running_loop()
     end = loop.time() + wait.total_seconds()
-    gap = _FIRST_GAP
+    backoff = _INITIAL_BACKOFF
     while True:
         try:
             return await asyncpg.connect(
                 url, timeout=max(end - loop.time(), 5), server_settings={"application_name": "orderfleet-migrate"}
             )
         except Exception as error:
-            if not is_away(error) or loop.time() + gap > end:
+            if not is_unavailable(error) or loop.time() + backoff > end:
                 raise
-        await asyncio.sleep(gap)
-        gap = min(gap * 2, _LONGEST_GAP)
+        await asyncio.sleep(backoff)
+        backoff = min(backoff * 2, _MAX_BACKOFF)

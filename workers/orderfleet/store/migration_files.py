@@ -1,7 +1,4 @@
-"""The migrations as files: found, numbered, with a checksum, and held against what a database has.
-
-`migrate` calls it. It touches no database.
-"""
+"""The migration files: their numbers and checksums, and which of them a database still needs. Uses no database."""
 
 from __future__ import annotations
 
@@ -16,11 +13,13 @@ from typing import Final
 from orderfleet.contracts.errors import OrderfleetError
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+SNAPSHOT: Final = "schema.sql"
+"""The file beside the migrations that holds the schema they make: for reading and comparing, never applied."""
 _OLDEST: Final = re.compile(r"^-- oldest: (.*)$", re.MULTILINE)
 
 
 class MigrationError(OrderfleetError):
-    """The migrations can't be applied; the message names the file and says what to do."""
+    """The migrations cannot be applied; the message names the file and what to do."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,15 @@ class Migration:
     number: int
     name: str
     checksum: str
-    """SHA-256 of the text, in hex; line ends don't count."""
+    """SHA-256 of the text in hex; line ends are normalized."""
     sql: str
     oldest: int | None = None
-    """Number of the migration that a release must have to work on the schema after this one; None: any will do."""
+    """Number of the newest migration that a release must have to work on the schema after this one; None: none."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What a database says of a file it was given."""
+    """A file that a database has applied."""
 
     name: str
     checksum: str
@@ -46,7 +45,7 @@ class Applied:
 
 
 def default_directory() -> Path:
-    """The migrations of this installation: in the wheel, else beside `workers/` in the checkout.
+    """Return the folder of this installation's migrations: in the wheel, else beside `workers/` in the checkout.
 
     Raises:
         MigrationError: there are none.
@@ -59,13 +58,15 @@ def default_directory() -> Path:
 
 
 def read(directory: Path) -> list[Migration]:
-    """The migrations in `directory`, in order.
+    """Return the migrations in `directory`, in order, without `SNAPSHOT`.
 
     Raises:
         MigrationError: a name is wrong, or the numbers have a gap or a duplicate, or an `-- oldest:` is none of them.
     """
     found: list[Migration] = []
     for path in sorted(directory.glob("*.sql")):
+        if path.name == SNAPSHOT:
+            continue
         match = _NAME.fullmatch(path.name)
         if match is None:
             raise MigrationError(f"{path} is not named like 0001_what_it_does.sql; rename it")
@@ -86,28 +87,28 @@ def read(directory: Path) -> list[Migration]:
 
 
 def _oldest(name: str, number: int, sql: str) -> int | None:
-    told = _OLDEST.search(sql)
-    if told is None:
+    found = _OLDEST.search(sql)
+    if found is None:
         return None
-    if not re.fullmatch(r"\d{4}", told[1]) or not 0 < int(told[1]) < number:
+    if not re.fullmatch(r"\d{4}", found[1]) or not 0 < int(found[1]) < number:
         raise MigrationError(
-            f"{name}: `-- oldest: {told[1]}` is no earlier migration's number; write `-- oldest: 0001`"
+            f"{name}: `-- oldest: {found[1]}` is no earlier migration's number; write `-- oldest: 0001`"
         )
-    return int(told[1])
+    return int(found[1])
 
 
 def outstanding(
     migrations: Sequence[Migration], applied: Mapping[int, Applied], *, accept_newer: bool = False
 ) -> list[Migration]:
-    """Those of the files that the database doesn't have yet.
+    """Return the files that the database does not have yet.
 
     Args:
         migrations: the files, in order.
         applied: what the database has, by number.
-        accept_newer: the database may have files of a later version, beyond the last one here.
+        accept_newer: whether the database may have files of a later version, beyond the last one here.
 
     Raises:
-        MigrationError: what it has was changed, renamed, renumbered or removed since, or leaves this release behind.
+        MigrationError: an applied file was changed, renamed, renumbered or removed, or leaves this release behind.
     """
     by_number = {migration.number: migration for migration in migrations}
     number_of = {migration.name[5:]: migration.number for migration in migrations}

@@ -1,15 +1,15 @@
-"""The connection pool: one statement, one round trip, within one bound.
+"""The connection pool: each call is one statement in one round trip, with a timeout.
 
-The writes and reads of the store go through `Database.fetch`, the change feed through
-`Database.listen`. Nothing connects before it is asked, so a worker may start while Postgres is
-away. No session state may be left on a connection: none is reset when it goes back to the pool.
+Nothing connects before the first call, so a process can start while Postgres is unavailable. A statement must leave no
+session state: a connection is not reset when it returns to the pool.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,28 +19,38 @@ from asyncpg.pool import PoolConnectionProxy
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.observers import DatabaseObserver, Unwatched
-from orderfleet.store.errors import told, translated
+from orderfleet.runtime.settings import Settings
+from orderfleet.store.errors import first_line, translate_errors
 from orderfleet.store.statements import name_of
+from orderfleet.telemetry.database import DatabaseMetrics
+
+_log = logging.getLogger(__name__)
 
 _STATEMENTS: Final = 200
-"""Kept prepared on a connection: all there are."""
+"""Prepared statements cached per connection: more than there are."""
 
 
-async def _nothing_to_reset(_: object) -> None:
-    """Keep a connection as it is: asyncpg's own reset costs a round trip."""
+def _log_warning(_: object, message: asyncpg.PostgresLogMessage) -> None:
+    """Log a warning that a function of the schema raised: an event's key belongs to a different event."""
+    if message.severity_en == "WARNING":
+        _log.error("Postgres: %s", message.message)
+
+
+async def _skip_reset(_: object) -> None:
+    """Leave the connection as it is: asyncpg's own reset costs a round trip."""
 
 
 class Database:
-    """Postgres, reached when it is needed.
+    """A pool of connections to Postgres, opened when they are needed.
 
     Args:
         url: `postgresql://…`; more than one host with `target_session_attrs=read-write` follows a failover.
-        pool_size: connections held at most, beside those of `listen`.
-        timeout: bound of a whole call: the wait for a connection and the statement together.
+        pool_size: maximum number of connections, without those of `listen`.
+        timeout: of a whole call: the wait for a connection and the statement together.
         application_name: how Postgres shows these connections.
-        observer: stands around each statement.
-        listen_url: where `listen` connects, past a pooler; by default `url`.
-        prepared: whether statements are prepared once a connection; else anew with every call, by no name.
+        observer: measures each statement.
+        listen_url: for `listen`, which cannot use a transaction pooler; by default `url`.
+        prepared: whether statements are prepared once per connection, else with every call and without a name.
     """
 
     def __init__(
@@ -61,12 +71,12 @@ class Database:
         self._timeout = timeout.total_seconds()
         self._connect_args: dict[str, Any] = {
             "statement_cache_size": _STATEMENTS if prepared else 0,
-            # A statement is prepared once a connection, not again every five minutes.
+            # By default asyncpg prepares a statement again after five minutes.
             "max_cached_statement_lifetime": 0,
             "server_settings": {
                 "application_name": application_name,
                 "timezone": "UTC",
-                # The server gives up too: nobody is left to take the answer of a slower statement.
+                # The server cancels too: the caller does not wait for a slower statement.
                 "statement_timeout": str(max(int(self._timeout * 1000), 1)),
             },
         }
@@ -76,32 +86,35 @@ class Database:
         """Run one statement in a transaction of its own; return its rows.
 
         Raises:
-            StoreUnavailable: Postgres is away, or did not answer within the bound.
+            StoreUnavailable: Postgres is unavailable or did not answer in time.
         """
-        with self._observer.operation(name_of(sql)) as operation, translated():
-            async with self._bound():
+        with self._observer.operation(name_of(sql)) as operation, translate_errors():
+            async with self._time_limit():
                 pool = await self._opened()
                 connection = await pool.acquire()
                 operation.connected()
+                connection.add_log_listener(_log_warning)
                 try:
                     return await _run(connection, sql, args)
                 except (asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError):
-                    # Giving it back would wait for the answer; one to a standby is of no use any more.
+                    # Releasing it would wait for the statement; a connection to a standby cannot be used.
                     connection.terminate()
                     raise
                 finally:
+                    with suppress(asyncpg.InterfaceError):  # a terminated connection has no listeners left
+                        connection.remove_log_listener(_log_warning)
                     await pool.release(connection)
 
     async def listen(self, channel: str, wake: Callable[[], None]) -> asyncpg.Connection[asyncpg.Record]:
         """Open a connection outside the pool that calls `wake` on each NOTIFY, and when it is lost.
 
-        The caller ends it with `terminate`.
+        The caller closes it with `terminate`.
 
         Raises:
-            StoreUnavailable: Postgres is away, or did not answer within the bound.
+            StoreUnavailable: Postgres is unavailable or did not answer in time.
         """
-        with translated():
-            async with self._bound():
+        with translate_errors():
+            async with self._time_limit():
                 connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
                     self._listen_url, **self._connect_args
                 )
@@ -117,12 +130,12 @@ class Database:
         self, connection: asyncpg.Connection[asyncpg.Record], sql: str, *args: object
     ) -> list[asyncpg.Record]:
         """As `fetch`, on a connection that `listen` opened."""
-        with translated():
-            async with self._bound():
+        with translate_errors():
+            async with self._time_limit():
                 return await _run(connection, sql, args)
 
     @asynccontextmanager
-    async def _bound(self) -> AsyncIterator[None]:
+    async def _time_limit(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._timeout):
                 yield
@@ -130,7 +143,7 @@ class Database:
             raise TimeoutError(f"no answer within {self._timeout:g} s") from error
 
     async def close(self) -> None:
-        """Close every connection; those still in use after the bound are cut."""
+        """Close every connection; terminate those still in use after the timeout."""
         if self._pool is None:
             return
         pool, self._pool = self._pool, None
@@ -146,10 +159,10 @@ class Database:
                 self._url,
                 min_size=0,
                 max_size=self._pool_size,
-                reset=_nothing_to_reset,
+                reset=_skip_reset,
                 **self._connect_args,
             )
-            # With no connection to make this never waits, so no second caller comes in between.
+            # Without connections to open this does not wait, so no second caller creates another pool.
             await self._pool
         return self._pool
 
@@ -162,6 +175,24 @@ class Database:
         await self.close()
 
 
+def connect(settings: Settings, role: str) -> Database:
+    """Create the pool of a process from its settings. It connects at the first statement.
+
+    Args:
+        settings: address of Postgres, timeout, pool size.
+        role: of the process, shown by Postgres as the application name.
+    """
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        timeout=settings.database_timeout,
+        application_name=f"orderfleet {role}",
+        listen_url=listen.get_secret_value() if (listen := settings.database_listen_url) else None,
+        prepared=settings.database_prepared_statements,
+        observer=DatabaseMetrics(settings.database_pool_size),
+    )
+
+
 async def _run(
     connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record],
     sql: str,
@@ -170,7 +201,7 @@ async def _run(
     try:
         return await connection.fetch(sql, *args)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        # Said of a connection that the server closed under the statement, and of bugs.
+        # Raised when the server closed the connection during the statement, and for bugs.
         if connection.is_closed():
-            raise StoreUnavailable(f"Postgres closed the connection: {told(error)}") from error
+            raise StoreUnavailable(f"Postgres closed the connection: {first_line(error)}") from error
         raise

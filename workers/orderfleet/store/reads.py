@@ -1,6 +1,6 @@
-"""Reads of the record, for the API, the command line and the operator. Implements `OrderReader`.
+"""Reads orders, their events and the backlog. Implements `OrderReader` and `Survey`.
 
-Each call is one statement. It must never change anything.
+Each call is one statement and never changes anything.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from typing import Final
 
 from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.record import RecordedEvent, RecordedOrder
+from orderfleet.contracts.survey import Waiting, WaitKind
 from orderfleet.store.encoding import as_text
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_event, recorded_order
 from orderfleet.store.statements import statement
 
-# Beyond every order, and as Postgres can take it: an open end is no other statement.
+# Outside the range of every order, so that a page without a bound needs no statement of its own.
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
-# By whether the customer and the step are given: with one statement for all, Postgres could not choose an index.
+# By whether customer and step are given: with one statement for all, Postgres could not choose an index.
 _PAGES: Final = {
     (False, False): "page",
     (False, True): "page_of_step",
@@ -30,24 +31,24 @@ _PAGES: Final = {
 
 
 class OrderReads:
-    """`OrderReader` over Postgres. Every call raises `StoreUnavailable` when it is away or too slow."""
+    """`OrderReader` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def order(self, order_id: str) -> RecordedOrder | None:
-        """The order from its rows, or None."""
+        """Return an order, or None."""
         return (await self.orders([order_id])).get(order_id)
 
     async def orders(self, order_ids: Sequence[str]) -> dict[str, RecordedOrder]:
-        """Those of the orders that are recorded, by order id."""
+        """Return those of the orders that are recorded, by order id."""
         rows = await self._database.fetch(statement("orders"), list(order_ids))
         return {row["order_id"]: recorded_order(row) for row in rows}
 
     async def orders_page(self, wanted: OrderFilter, *, after: Place | None = None, limit: int = 50) -> OrderPage:
-        """A page of the orders that the filter names, newest first, at most `limit` of them."""
-        created_at, order_id = _beginning(wanted, after)
-        # One more than asked for tells whether there is a next page.
+        """Return a page of the orders that match the filter, newest first, at most `limit`."""
+        created_at, order_id = _upper_bound(wanted, after)
+        # One row more than the page shows whether there is a next page.
         bounds = (created_at, order_id, wanted.created_from or _EARLIEST, limit + 1)
         email = None if wanted.customer_email is None else as_text(wanted.customer_email)
         given = [value for value in (email, wanted.step) if value is not None]
@@ -65,12 +66,28 @@ class OrderReads:
         return rows[0]["order_id"] if rows else None
 
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
-        """The audit trail in recorded order, at most `limit` events from the one after id `after`."""
+        """Return the events of an order with an id above `after`, in recorded order, at most `limit`."""
         rows = await self._database.fetch(statement("events"), order_id, after, limit)
         return [recorded_event(row) for row in rows]
 
 
-def _beginning(wanted: OrderFilter, after: Place | None) -> tuple[datetime, str]:
-    """Just after which order the page begins; the upper bound of the time is a place too."""
+class BacklogSampler:
+    """`Survey` over Postgres. Its cost grows with what is unfinished only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self) -> list[Waiting]:
+        """Return unfinished orders by step, those past their deadline, and pending payments by status.
+
+        Raises:
+            StoreUnavailable: Postgres is unavailable or too slow.
+        """
+        rows = await self._database.fetch(statement("backlog"))
+        return [Waiting(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows]
+
+
+def _upper_bound(wanted: OrderFilter, after: Place | None) -> tuple[datetime, str]:
+    """Return the time and order id that all orders of the page are below, from the cursor and the filter."""
     bound = (wanted.created_before or _LATEST, "")
     return bound if after is None else min(bound, (after.created_at, after.order_id))

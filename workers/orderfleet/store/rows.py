@@ -1,4 +1,4 @@
-"""From rows to the models that readers get. Called by the reads and the change feed."""
+"""Models from rows of the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 
 
 def recorded_order(row: asyncpg.Record) -> RecordedOrder:
-    """An order from a row of the view `recorded_orders`."""
+    """Return the order of a row of the view `recorded_orders`."""
     return RecordedOrder(
         order_id=row["order_id"],
         owner=row["owner"],
@@ -47,7 +47,7 @@ def recorded_order(row: asyncpg.Record) -> RecordedOrder:
 
 
 def recorded_event(row: asyncpg.Record) -> RecordedEvent:
-    """An event from its row."""
+    """Return the event of a row of `events`."""
     return RecordedEvent(
         id=row["id"], kind=row["kind"], step=row["step"], at=row["at"], detail=json.loads(row["detail"])
     )

@@ -1,4 +1,4 @@
-"""What the role that workers, operator and API log in as may do: grants, made anew after every migration.
+"""Grants for the runtime role, which workers, operator and API log in as. Renewed after every migration.
 
 `orderfleet migrate` calls it as the role that owns the tables.
 """
@@ -15,25 +15,25 @@ from orderfleet.store.statements import statement
 
 
 class WrongRole(OrderfleetError):
-    """The role can't be given rights that bind it; the message says why and what to do."""
+    """The role cannot be the runtime role; the message says why and what to do."""
 
 
 async def check(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
-    """Refuse a role that `grant` would refuse, before anything is migrated. Arguments and errors as of `grant`."""
+    """Raise the error that `grant` would raise, before anything is migrated. Arguments as of `grant`."""
     async with connected(database_url, wait) as connection:
         await _check(connection, role)
 
 
 async def grant(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
-    """Give `role` what running processes need, and take what else it was given on these tables.
+    """Grant `role` what running processes need, and revoke its other rights on Orderfleet's tables.
 
     Args:
         database_url: of the database; its user must own the tables.
-        role: as Postgres knows it.
+        role: its name in Postgres.
         wait: how long Postgres may take to come up.
 
     Raises:
-        WrongRole: there is no such role, or rights would not bind it.
+        WrongRole: the role does not exist, or is a superuser or a member of the owner.
         StoreUnavailable: Postgres did not answer.
     """
     async with connected(database_url, wait) as connection:

@@ -1,8 +1,4 @@
-"""The statements: each is a file in `sql/`, read once when it is first used.
-
-The writes, the reads and the feed call it by the file's name. SQL stands nowhere else but in those
-files and in the migrations.
-"""
+"""The SQL statements: each is a file in `sql/`, read when it is first used."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ from functools import cache
 from importlib.resources import files
 
 _names: dict[str, str] = {}
-"""Name of each statement by its text: the driver takes a plain string only."""
+"""Name of each statement by its text: the driver accepts a plain string only."""
 
 
 @cache
 def statement(name: str) -> str:
-    """The text of `sql/{name}.sql`.
+    """Return the text of `sql/{name}.sql`.
 
     Raises:
         FileNotFoundError: there is no such statement.
@@ -26,5 +22,5 @@ def statement(name: str) -> str:
 
 
 def name_of(sql: str) -> str:
-    """The name that a statement is measured by; `other` for a text that has none."""
+    """Return the name of a statement in metrics; `other` for a text that is not from a file."""
     return _names.get(sql, "other")

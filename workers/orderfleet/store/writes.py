@@ -1,8 +1,7 @@
-"""Writes of the record: what the activities tell it. Implements three of the ports.
+"""Writes of the activities. Implements `OrderStore`, `ShipmentStore` and `AttemptLog`.
 
-Each call is one statement, so one round trip and one transaction, and may be made again: a late or
-repeated one changes nothing that came after it. What a write may change is decided in the SQL; this
-module only carries values to it.
+Each call is one statement, so one round trip and one transaction. It can be repeated: a late or repeated call changes
+nothing that was written after it. The SQL decides what a write may change.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from orderfleet.contracts.record import AuditEvent, Progress
 from orderfleet.contracts.shipping import ShipmentRecord
 from orderfleet.contracts.status import PaymentStatus
 from orderfleet.observers import RecordObserver, Unwatched
-from orderfleet.store.encoding import as_json, as_text, events_alone, events_without_texts, without_texts
+from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
@@ -33,8 +32,8 @@ class OrderRecord:
     order must not retry for ever to record a text. If Postgres rejects that as well, it raises `StoreRejected`.
 
     Args:
-        database: where the record is.
-        observer: told of what a write changed; of one that is made again, nothing.
+        database: of the orders.
+        observer: notified of what a write changed; not of a repeated write.
     """
 
     def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
@@ -51,13 +50,13 @@ class OrderRecord:
         started_at: datetime,
         progress: Progress,
     ) -> None:
-        """Insert the order and apply `progress`; a retry or a continued run of the same workflow is fine.
+        """Insert the order and apply `progress`; can be repeated by the same workflow execution.
 
         Raises:
             OrderTaken: the id was recorded by another workflow execution.
             PaymentTaken: the payment id belongs to another order; the order is recorded without it.
             StoreRejected: Postgres rejects something that the order holds.
-            StoreUnavailable: Postgres is away or too slow.
+            StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._with_progress(
             progress,
@@ -85,33 +84,33 @@ class OrderRecord:
         if rows and rows[0]["is_ours"]:
             if rows[0]["is_new"]:
                 self._observer.order_received()
-            self._tell_end(progress, rows[0], started_at)
+            self._notify_end(progress, rows[0], started_at)
             if not rows[0]["has_payment_id"]:
                 raise _payment_taken(order.payment_id, order.order_id)
             return
-        # No row at all: the other one was committed while this statement waited for it.
+        # No row: the other order was committed while this statement waited for it.
         holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"
         raise OrderTaken(
             f"order id {order.order_id!r} belongs to an earlier order ({holder}); an order id is used once, ever"
         )
 
     async def record(self, order_id: str, progress: Progress) -> None:
-        """Apply `progress` if its number is new; add the events that are missing.
+        """Apply `progress` if its number is new; insert the missing events.
 
         Raises:
-            StoreUnavailable: Postgres is away or too slow.
+            StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._with_progress(
             progress, lambda payload: self._database.fetch(statement("record"), order_id, payload)
         )
-        self._tell_end(progress, rows[0], rows[0]["created_at"])
+        self._notify_end(progress, rows[0], rows[0]["created_at"])
 
     async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
-        """Insert the payment as INIT unless it is there, apply `progress` if given, return the row.
+        """Insert the payment as INIT unless it exists, apply `progress` if given, return the row.
 
         Raises:
             PaymentTaken: the payment id belongs to another order; nothing was applied.
-            StoreUnavailable: Postgres is away or too slow.
+            StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._with_progress(
             progress or (),
@@ -144,14 +143,16 @@ class OrderRecord:
         progress: Progress | None = None,
         events: Sequence[AuditEvent] = (),
     ) -> PaymentStatus:
-        """Move the payment on, along `PAYMENT_MOVES` only, and tell of it as progress or as events alone.
+        """Change the payment's status along `PAYMENT_MOVES`, and apply `progress` or insert `events`.
 
-        A payment that is not there yet is inserted with that status: a void may come before the charge.
-        Returns where the payment stands afterwards.
+        A payment that does not exist yet is inserted with that status: a void can come before the charge.
+
+        Returns:
+            The status after the call.
 
         Raises:
             PaymentTaken: the payment id belongs to another order; nothing was applied.
-            StoreUnavailable: Postgres is away or too slow.
+            StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._with_progress(
             progress or events,
@@ -169,17 +170,17 @@ class OrderRecord:
         )
         if not rows:
             raise _payment_taken(payment.payment_id, payment.order_id)
-        stands = PaymentStatus(rows[0]["status"])
+        present = PaymentStatus(rows[0]["status"])
         if rows[0]["moved"]:
-            self._observer.payment_moved(stands)
-        return stands
+            self._observer.payment_moved(present)
+        return present
 
     async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
-        """Insert the shipment or move it on, along `SHIPMENT_MOVES` only; add the events that are missing.
+        """Insert the shipment or change its status along `SHIPMENT_MOVES`; insert the missing events.
 
         Raises:
             StoreRejected: Postgres rejects something that the shipment holds.
-            StoreUnavailable: Postgres is away or too slow.
+            StoreUnavailable: Postgres is unavailable or too slow.
         """
         try:
             await self._write_shipment(shipment, events)
@@ -216,7 +217,7 @@ class OrderRecord:
             shipment.attempts,
             as_text(shipment.dispatch_failed_reason),
             shipment_origins(shipment.status),
-            events_alone(events),
+            as_json(events),
         )
 
     async def _with_progress(
@@ -232,9 +233,9 @@ class OrderRecord:
                 raise
             return await write(_payload(events_without_texts(progress, str(error))))
 
-    def _tell_end(self, progress: Progress, row: asyncpg.Record, began: datetime) -> None:
+    def _notify_end(self, progress: Progress, row: asyncpg.Record, started_at: datetime) -> None:
         if progress.completed_at is not None and row["changed"] and row["was_open"]:
-            self._observer.order_ended(progress.step, progress.completed_at - began)
+            self._observer.order_ended(progress.step, progress.completed_at - started_at)
 
 
 def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:
@@ -242,7 +243,7 @@ def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:
 
 
 def _payload(progress: Progress | Sequence[AuditEvent]) -> str:
-    return as_json(progress) if isinstance(progress, Progress) else events_alone(progress)
+    return as_json(progress) if isinstance(progress, Progress) else events_only(progress)
 
 
 def _payment_taken(payment_id: str, order_id: str) -> PaymentTaken:

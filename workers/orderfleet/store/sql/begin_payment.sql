@@ -1,6 +1,6 @@
--- Inserts the payment as INIT unless it is there, applies the progress, returns the row.
+-- Inserts the payment as INIT unless it exists, applies the progress, returns the payment.
 -- No row: the payment id belongs to another order, and nothing was applied.
--- A write on conflict, because that waits for whoever inserts the same id at this moment.
+-- The update on conflict changes nothing: it waits for another transaction that is inserting the same id.
 with payment as (
     insert into payments (payment_id, order_id, status, amount, currency)
     select $1, $2, 'INIT', $3::numeric, $4

@@ -1,10 +1,10 @@
 -- The orders changed by transactions that the snapshot $1 did not see, after ($2, $3), at most $4.
--- The first page begins at the snapshot's xmin. That is the only lower bound: with a second one beside
--- the pair, Postgres may begin at the start of the index.
--- One row with no order when there are none, for the snapshot's sake.
--- Nothing above the present snapshot: a database restored into another server keeps numbers from there.
-select here.snapshot::text as snapshot, changed.*
-from (select pg_current_snapshot() as snapshot) as here
+-- The first page begins at the snapshot's xmin, which is the only lower bound: with a second one, Postgres can begin at
+-- the start of the index.
+-- Without changes, one row that has only the present snapshot.
+-- The upper bound is the present snapshot: a database that was restored from another server has higher numbers.
+select present.snapshot::text as snapshot, changed.*
+from (select pg_current_snapshot() as snapshot) as present
 left join lateral (
     select
         order_id, workflow_id, run_id, owner, owner_uid, content_hash, version, changed_xid::text as changed_xid,
@@ -12,7 +12,7 @@ left join lateral (
         created_at, updated_at, completed_at, payment_id, payment_status, amount, currency, shipments
     from recorded_orders as r
     where (r.changed_xid, r.order_id) > ($2::text::xid8, $3)
-    and r.changed_xid < pg_snapshot_xmax(here.snapshot)
+    and r.changed_xid < pg_snapshot_xmax(present.snapshot)
     and not pg_visible_in_snapshot(r.changed_xid, $1::text::pg_snapshot)
     order by r.changed_xid, r.order_id
     limit $4

@@ -1,4 +1,5 @@
--- Moves the payment on, from the statuses in $7 only, and applies the progress; returns its status.
+-- Changes the payment's status, only if it is one of $7 now, and applies the progress; returns the status.
+-- Inserts a payment that does not exist yet: a void can come before the charge.
 -- No row: the payment id belongs to another order, and nothing was applied.
 with payment as (
     insert into payments (payment_id, order_id, status, amount, currency, reference)
@@ -18,7 +19,7 @@ select
     moved.yes as moved,
     record_progress(payment.order_id, $8::jsonb, moved.yes)
 from payment
--- The inner select sees the row as it was before this statement.
+-- The subselect sees the payment as it was before this statement.
 cross join lateral (
     select payment.status is distinct from (select p.status from payments as p where p.payment_id = $1) as yes
 ) as moved

@@ -1,4 +1,4 @@
--- A page of all orders, newest first, from the place ($1, $2) on and not older than $3; at most $4.
+-- A page of all orders, newest first, after the cursor ($1, $2), created at $3 or later; at most $4.
 select *
 from recorded_orders
 where (created_at, order_id) < ($1, $2)

@@ -1,6 +1,6 @@
--- A page of the orders at a step, newest first, from the place ($1, $2) on and not older than $3; at most $4.
--- Compared and sorted whole, as the index is: with an equality Postgres may walk the index of all orders instead
--- and leave out what doesn't fit, which is cheap only while its guess of how many do is right.
+-- A page of the orders at a step, newest first, after the cursor ($1, $2), created at $3 or later; at most $4.
+-- Compares and sorts by all columns of the index: with an equality, Postgres can choose the index of all orders and
+-- filter, which is slow when its estimate of the matching rows is wrong.
 select *
 from recorded_orders
 where (step, created_at, order_id) < ($5, $1, $2)

@@ -1,7 +1,7 @@
--- Inserts the order, or finds that the same workflow execution did, and applies the progress.
--- `given` has no row when the order is another execution's: then it is told whose, and nothing is applied.
+-- Inserts the order, or finds it as recorded by the same workflow execution, and applies the progress.
+-- `given` is empty if another execution recorded the order: the last part returns that one, and nothing is applied.
 -- An order whose payment id belongs to another order is inserted as well, so that its failure can be recorded.
--- A write on conflict, because that waits for whoever inserts the same id at this moment.
+-- The update on conflict waits for another transaction that is inserting the same id.
 with given as (
     insert into orders (
         order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
@@ -13,7 +13,7 @@ with given as (
         when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then excluded.run_id
         else orders.run_id
     end,
-    -- No version says that nothing changed; what there is to change comes with a progress that is new.
+    -- A null version makes the update change nothing; a new progress raises the version.
     version = case when orders.recorded_seq < ($15::jsonb ->> 'seq')::bigint then orders.version end
     where orders.first_run_id = excluded.first_run_id
     returning order_id, owner, first_run_id, payment_id
@@ -28,7 +28,7 @@ claimed as (
     returning payment_id
 )
 
--- The inner selects see the order as it was before this statement.
+-- The subselects see the order as it was before this statement.
 select
     true as is_ours, owner, first_run_id, record_progress(order_id, $15::jsonb) as changed,
     not exists (select from orders where order_id = $1) as is_new,

@@ -1,16 +1,29 @@
--- Gives a role what running processes need of the record and takes everything else: nobody who only runs can
--- alter or delete an event, delete an order, or change a table. Run again after each migration; idempotent.
+-- Grants a role what workers, operator and API need, and revokes its other rights on Orderfleet's tables: it cannot
+-- change or delete an event, delete an order, or change a table. Runs after each migration; can be repeated.
+-- The schema can hold tables of other applications: rights on those stay as they are.
 do $$
 declare
     role text := current_setting('orderfleet.runtime_role');
+    relation regclass;
 begin
     execute format('grant connect on database %I to %I', current_database(), role);
     execute format('grant usage on schema %I to %I', current_schema(), role);
     execute format('revoke create on schema %I from %I', current_schema(), role);
-    execute format('revoke all on all tables in schema %I from %I', current_schema(), role);
+    for relation in
+        select oid from pg_class
+        where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'S') and (
+            relname in (
+                'orders', 'payments', 'payment_ids', 'shipments', 'events', 'event_ids', 'recorded_orders',
+                'pending_payments', 'schema_migrations'
+            )
+            or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
+        )
+    loop
+        execute format('revoke all on %s from %I', relation, role);
+    end loop;
     execute format('grant select, insert, update on orders, payments, payment_ids, shipments to %I', role);
     execute format('grant select, insert on events to %I', role);
     execute format('grant usage on sequence event_ids to %I', role);
-    execute format('grant select on recorded_orders, owed_payments, schema_migrations to %I', role);
+    execute format('grant select on recorded_orders, pending_payments, schema_migrations to %I', role);
 end;
 $$

@@ -1,8 +1,8 @@
--- Why a role can't be one that only runs, or null.
+-- Why a role cannot be the runtime role, or null if it can.
 select case
     when r.rolname is null then 'there is no such role; create it: create role "' || $1 || '" login'
     when r.rolname = current_user then 'it is the role that migrates, which owns the tables; name another one'
-    when r.rolsuper then 'it is a superuser, whom no rights bind; name another one'
+    when r.rolsuper then 'it is a superuser, which has every right; name another one'
     when pg_has_role(r.oid, current_user, 'member') then
         'it is a member of the role that migrates and so owns the tables; revoke that, or name another one'
 end as problem

@@ -1,4 +1,4 @@
--- How many orders `changes` has still to tell after ($2, $3); counted up to 100,000.
+-- How many orders `changes` has not returned yet after ($2, $3), at most 100,000.
 select count(*) as rows
 from (
     select
@@ -6,4 +6,4 @@ from (
     where (o.changed_xid, o.order_id) > ($2::text::xid8, $3)
     and not pg_visible_in_snapshot(o.changed_xid, $1::text::pg_snapshot)
     limit 100000
-) as waiting
+) as remaining

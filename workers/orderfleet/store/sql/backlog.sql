@@ -1,5 +1,5 @@
--- Unfinished orders by step, those of them past their deadline, and payments of which something is still owed,
--- each with the age of the oldest. All are read from indexes, in which only such rows are looked at.
+-- Unfinished orders by step, those past their deadline by step, and pending payments by status, each with the age of
+-- the oldest in seconds. Reads partial indexes only, so the cost grows with what is unfinished.
 select 'order' as kind, step as place, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
 from orders
 where step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
@@ -12,5 +12,5 @@ where deadline_at < now() and completed_at is null
 group by step
 union all
 select 'payment', status, count(*), extract(epoch from now() - min(since))::float8
-from owed_payments
+from pending_payments
 group by status

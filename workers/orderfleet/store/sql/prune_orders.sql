@@ -1,18 +1,19 @@
--- Removes the trail of the oldest orders that ended before $1, at most $2 of them, and what their customers gave.
--- One whose money is not settled is left; one that somebody else has a hand on comes with the next batch.
+-- Prunes the oldest orders that ended before $1 and have no pending payment, at most $2 of them: deletes their events
+-- and shipments, and erases personal data. Orders that another transaction has locked are left for the next batch.
 with chosen as (
-    select order_id, events_month from orders
+    select order_id, received_month from orders
     where completed_at < $1 and pruned_at is null and not exists (
         select from payments
         where payments.payment_id = orders.payment_id and payments.order_id = orders.order_id
-            and money_owed(orders.step, payments.status)
+            and payment_pending(orders.step, payments.status)
     )
     order by completed_at
     limit $2
-    for update skip locked
-), told as (
-    delete from events using chosen where events.order_id = chosen.order_id and events.month = chosen.events_month
-), parcels as (
+    for no key update skip locked
+), deleted_events as (
+    delete from events using chosen
+    where events.order_id = chosen.order_id and events.received_month = chosen.received_month
+), deleted_shipments as (
     delete from shipments where order_id in (select order_id from chosen)
 )
 update orders set

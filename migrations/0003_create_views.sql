@@ -1,0 +1,36 @@
+-- Views: an order with its payment and shipments, and all pending payments.
+
+-- An order as readers see it. Amounts and times keep their types; the shipments are one JSON array.
+create view recorded_orders as
+select
+    o.order_id, o.workflow_id, o.run_id, o.owner, o.owner_uid, o.content_hash, o.version, o.changed_xid,
+    o.step, o.approved, o.canceled, o.cancel_reason, o.address, o.dispatch_failed_reason, o.last_error,
+    o.retries, o.declared, o.created_at, o.updated_at, o.completed_at,
+    o.payment_id, p.status as payment_status, o.amount, o.currency,
+    s.shipments,
+    o.customer_email
+from orders o
+left join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
+cross join lateral (
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'id', shipment_id,
+        'status', status,
+        'carrier', carrier,
+        'tracking_number', tracking_number,
+        'attempts', attempts,
+        'dispatch_failed_reason', dispatch_failed_reason
+    ) order by attempt), '[]') as shipments
+    from shipments
+    where shipments.order_id = o.order_id
+) s;
+
+-- All payments whose charge or refund is pending. Each half reads a partial index of pending rows only.
+create view pending_payments as
+select payment_id, order_id, status, amount, currency, updated_at as since
+from payments
+where status in ('INIT', 'REFUNDING') -- the predicate of payments_pending
+union all
+select p.payment_id, o.order_id, p.status, p.amount, p.currency, greatest(p.updated_at, o.completed_at)
+from orders o
+join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
+where o.refund_pending and p.status not in ('INIT', 'REFUNDING') and payment_pending(o.step, p.status);

@@ -1,0 +1,6 @@
+"""The migrations that the first release has: no release was ever without them, so they leave none behind."""
+
+from __future__ import annotations
+
+INITIAL = 4
+"""Number of the last one."""

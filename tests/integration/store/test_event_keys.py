@@ -1,0 +1,122 @@
+"""An event under a key that a different event has: both are in the audit trail, and a log shows the conflict."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.record import EventKind, RecordedEvent
+from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.store.erasure import erase
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.runtime_role import grant
+from own_postgres import as_role
+from record_samples import AT, event, payment, progress, receive, shipment, until
+
+REAL = event("charged", EventKind.CHARGED, Step.CHARGE, payment="pay-1", amount="31.30")
+FORGED = "insert into events (order_id, key, kind, step, at, detail, received_month)"
+
+
+@pytest.fixture(autouse=True)
+async def received(record: OrderRecord) -> None:
+    await receive(record)
+
+
+async def forge(connection: asyncpg.Connection, key: str, kind: str, detail: str = "{}") -> None:
+    await connection.execute(
+        f"{FORGED} select order_id, $1, $2, 'charge', now(), $3, received_month from orders", key, kind, detail
+    )
+
+
+def of_kind(found: list[RecordedEvent], kind: EventKind) -> list[dict[str, Any]]:
+    return [one.detail for one in found if one.kind is kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail"), [("approved", "{}"), ("charged", '{"payment": "pay-2", "amount": "0.01"}'), ("charged", "{}")]
+)
+async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
+    record: OrderRecord,
+    reads: OrderReads,
+    postgres_url: str,
+    role: str,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    detail: str,
+) -> None:
+    await grant(postgres_url, role)
+    runtime = await asyncpg.connect(as_role(postgres_url, role))
+    await forge(runtime, "charged", kind, detail)
+    await runtime.close()
+    forged = (await reads.events("ord-1"))[-1]
+    given = progress(2, Step.SHIPPING).model_copy(update={"events": (REAL,)})
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            await record.record("ord-1", given)
+
+        async def logged() -> bool:
+            return bool(caplog.messages)
+
+        await until(logged)
+    assert len(await reads.events("ord-1")) == 3
+    assert of_kind(await reads.events("ord-1"), EventKind.CHARGED)[-1] == {**REAL.detail, "conflicts_with": forged.id}
+    (message,) = caplog.messages
+    assert message == (
+        f"Postgres: order ord-1: event key charged belongs to event {forged.id} of kind {kind};"
+        " an event of kind charged was inserted beside it"
+    )
+
+
+async def test_every_write_records_its_event_beside_a_conflicting_one(
+    database: Database, record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+) -> None:
+    writes = {
+        "begin": lambda one: record.begin_payment(payment(), given(2, one)),
+        "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, "r", events=[one]),
+        "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
+        "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
+        "orphan": lambda one: Orphans(database).settle("ord-1", step=Step.FAILED, reason="closed", event=one),
+    }
+
+    def given(seq: int, one: Any) -> Any:
+        return progress(seq, Step.CHARGE).model_copy(update={"events": (one,)})
+
+    for name, write in writes.items():
+        await forge(sql, name, "approved")
+        for _ in range(2):
+            await write(event(name, EventKind.CHARGED, Step.CHARGE, write=name))
+    found = of_kind(await reads.events("ord-1"), EventKind.CHARGED)
+    assert [detail["write"] for detail in found] == list(writes)
+    assert all("conflicts_with" in detail for detail in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second"),
+    [
+        (EventKind.APPROVED, {"by": "console", "waited_seconds": 0.5}, {"by": "console", "waited_seconds": 0.9}),
+        (EventKind.ATTEMPT_FAILED, {"attempt": 1, "error": "refused"}, {"attempt": 1, "error": "no answer"}),
+        (EventKind.ADDRESS_CHANGED, {"times": 2}, {"times": 3}),
+    ],
+)
+async def test_event_that_a_repeated_task_records_again_is_recorded_once(
+    record: OrderRecord, reads: OrderReads, kind: EventKind, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    for number, detail in enumerate((first, second), start=2):
+        again = event("k", kind, Step.CHARGE, **detail)
+        await record.record("ord-1", progress(number, Step.CHARGE).model_copy(update={"events": (again,)}))
+    assert of_kind(await reads.events("ord-1"), kind) == [first]
+
+
+async def test_late_event_of_an_erased_order_does_not_bring_personal_data_back(
+    record: OrderRecord, reads: OrderReads, postgres_url: str
+) -> None:
+    canceled = event("canceled", EventKind.CANCELED, Step.CANCELED, reason="Ann moved")
+    end = progress(2, Step.CANCELED, completed_at=AT).model_copy(update={"events": (canceled,)})
+    await record.record("ord-1", end)
+    assert (await erase(postgres_url, "ann@example.com")).erased == ("ord-1",)
+    await record.record("ord-1", end)
+    assert of_kind(await reads.events("ord-1"), EventKind.CANCELED) == [{"reason": "erased"}]

@@ -1,0 +1,117 @@
+"""Sessions that write, erase, prune and drop partitions lock in one order, so none waits for another in a circle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from orderfleet.contracts.status import ShipmentStatus, Step
+from orderfleet.store import OrderRecord
+from orderfleet.store.encoding import as_json
+from orderfleet.store.erasure import erase, prune
+from record_samples import AT, event, order, progress, receive, shipment, until
+
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+async def erase_customer(url: str) -> None:
+    assert (await erase(url, "ann@example.com")).erased == ("ord-0", "ord-1")
+
+
+async def prune_orders(url: str) -> None:
+    assert sum([count async for count in prune(url, LATER)]) == 2
+
+
+async def waiting_sessions(sql: asyncpg.Connection) -> int:
+    return int(
+        await sql.fetchval(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+    )
+
+
+@pytest.fixture
+async def other(postgres_url: str) -> asyncpg.Connection:
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def ended(record: OrderRecord) -> None:
+    """Two orders that have ended and whose shipments failed."""
+    for number in range(2):
+        order_id = f"ord-{number}"
+        await receive(record, order(order_id))
+        failed = shipment(ShipmentStatus.FAILED, order_id, dispatch_failed_reason="no carrier")
+        await record.record_shipment(failed, [event("s/1")])
+        end = AT + timedelta(minutes=number)
+        await record.record(order_id, progress(2, Step.SHIPPED, completed_at=end))
+
+
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(("held", "written"), [("ord-0", "ord-1"), ("ord-1", "ord-0")])
+@pytest.mark.parametrize("remove", [erase_customer, prune_orders])
+async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
+    record: OrderRecord,
+    sql: asyncpg.Connection,
+    other: asyncpg.Connection,
+    postgres_url: str,
+    remove: Callable[[str], Awaitable[None]],
+    held: str,
+    written: str,
+) -> None:
+    # Holds the removal between its locks: it has both orders, and waits for a shipment of one.
+    holding = sql.transaction()
+    await holding.start()
+    await sql.fetch("select from shipments where order_id = $1 for update", held)
+    removing = asyncio.ensure_future(remove(postgres_url))
+
+    async def waiting(count: int) -> bool:
+        return await waiting_sessions(other) == count
+
+    await until(lambda: waiting(1))
+    late = shipment(ShipmentStatus.DISPATCHED, written, carrier="simulated", tracking_number="SIM1", attempts=2)
+    recording = asyncio.create_task(record.record_shipment(late, [event("s/2")]))
+    await until(lambda: waiting(2))
+    await holding.rollback()
+    results = await asyncio.gather(removing, recording, return_exceptions=True)
+    assert results == [None, None]
+    assert await sql.fetchval("select tracking_number from shipments where order_id = $1", written) == "SIM1"
+
+
+async def test_prune_that_detaches_a_partition_beside_a_writer_does_not_deadlock(
+    record: OrderRecord, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
+) -> None:
+    await sql.execute("select create_events_partition('2026-03-01')")
+    await receive(record)
+    await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
+    await record.receive(
+        order("ord-2"),
+        workflow_id="order-ord-2",
+        run_id="run-1",
+        first_run_id="run-1",
+        started_at=datetime.now(UTC),
+        progress=progress(1, Step.RECEIVE, "received"),
+    )
+    # A writer as `record_progress` is one, held between its order and its events.
+    writing = sql.transaction()
+    await writing.start()
+    await sql.execute("update orders set approved = true where order_id = 'ord-2'")
+    pruning = asyncio.ensure_future(prune_all(postgres_url))
+
+    async def prune_waits() -> bool:
+        return await waiting_sessions(other) > 0
+
+    await until(prune_waits)
+    await sql.execute("select insert_events('ord-2', $1)", as_json([event("late")]))
+    await writing.commit()
+    assert await pruning == 1
+
+
+async def prune_all(url: str) -> int:
+    return sum([count async for count in prune(url, LATER)])
