@@ -26,8 +26,8 @@ _NAME = "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"
 _COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
 
 SET_BY_VALUES = {
-    "ORDERFLEET_DATABASE_URL": "database.urlSecret",
-    "ORDERFLEET_DATABASE_LISTEN_URL": "database.listenSecret",
+    "ORDERFLEET_DATABASE_URL_FILE": "database.urlSecret",
+    "ORDERFLEET_DATABASE_LISTEN_URL_FILE": "database.listenSecret",
     "ORDERFLEET_DATABASE_RUNTIME_ROLE": "migration.runtimeRole",
     "ORDERFLEET_PRUNE_AFTER": "prune.olderThan",
     "ORDERFLEET_CODEC_ORIGINS": "codec.origins",
@@ -68,6 +68,8 @@ SET_BY_VALUES = {
 """Settings that have a value of their own in the chart, so that `settings` must not name them again."""
 FIXED = {f"ORDERFLEET_{part}_{what}" for part in ("HEALTH", "API", "CODEC") for what in ("HOST", "PORT")}
 """Settings that the templates rely on having their defaults."""
+SECRET = {"ORDERFLEET_DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"}
+"""Settings that hold a password: values can be read in the release, so these come as files."""
 
 COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
 """Folders of both charts, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
@@ -114,7 +116,7 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
 def settings_allowed() -> list[str]:
     """Return the variables that a chart's `settings` may name."""
     ours = {variables(field)[0] for field in Settings.model_fields}
-    return sorted(ours - set(SET_BY_VALUES) - FIXED)
+    return sorted(ours - set(SET_BY_VALUES) - FIXED - SECRET)
 
 
 def _choices() -> dict[str, dict[str, Any]]:

@@ -63,7 +63,7 @@ def test_every_variable_is_a_setting_and_every_value_is_read(helm, values, monke
             ours = {variable for variable in given if variable.startswith(PREFIX)}
             assert ours <= known, name
             assert not ours & FIXED, name
-            for variable in ours - {"ORDERFLEET_DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"}:
+            for variable in ours:
                 monkeypatch.setenv(variable, given[variable])
             Settings()
 
@@ -206,14 +206,17 @@ def test_no_pod_is_given_the_variables_of_services(helm, chart):
 
 
 def test_secrets_are_named_and_never_made(helm):
-    objects = helm.template("orderfleet", PRODUCT["everything"])
-    assert not of_kind(objects, "Secret")
-    (container,) = named(objects, "Deployment", "shop-orderfleet-api")["spec"]["template"]["spec"]["containers"]
-    by_reference = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
-    assert by_reference == {
-        "ORDERFLEET_DATABASE_URL": {"name": "orderfleet-database", "key": "url"},
-        "ORDERFLEET_DATABASE_LISTEN_URL": {"name": "record-itself", "key": "url"},
-    }
+    assert not of_kind(helm.template("orderfleet", PRODUCT["everything"]), "Secret")
+
+
+@pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
+def test_no_secret_is_a_variable_of_any_pod(helm, chart):
+    for values in (PRODUCT if chart == "orderfleet" else DEVELOPMENT).values():
+        for name, pod in pods(helm.template(chart, values)):
+            for container in [*pod["containers"], *pod.get("initContainers", [])]:
+                assert not [each["name"] for each in container.get("env", []) if "valueFrom" in each], name
+                assert "envFrom" not in container, name
+                assert "postgresql://" not in json.dumps(container), name
 
 
 @pytest.mark.parametrize(

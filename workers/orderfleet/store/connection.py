@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orderfleet.runtime.database_address import database_address, listen_address
 from orderfleet.runtime.settings import Settings
 from orderfleet.store.pool import Database
 from orderfleet.telemetry.database import DatabaseMetrics
@@ -13,13 +14,16 @@ def connect(settings: Settings, role: str) -> Database:
     Args:
         settings: where Postgres is, and how long a call may take.
         role: what the process is, as Postgres shows its connections.
+
+    Raises:
+        WrongAddressFile: a file is set for the address, and holds none.
     """
     return Database(
-        settings.database_url.get_secret_value(),
+        database_address(settings),
         pool_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         application_name=f"orderfleet {role}",
-        listen_url=listen.get_secret_value() if (listen := settings.database_listen_url) else None,
+        listen_url=listen_address(settings),
         prepared=settings.database_prepared_statements,
         observer=DatabaseMetrics(settings.database_pool_size),
     )

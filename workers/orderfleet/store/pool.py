@@ -19,6 +19,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.observers import DatabaseObserver, Unwatched
+from orderfleet.runtime.database_address import Address
 from orderfleet.store.errors import told, translated
 from orderfleet.store.statements import name_of
 
@@ -34,7 +35,8 @@ class Database:
     """Postgres, reached when it is needed.
 
     Args:
-        url: `postgresql://…`; more than one host with `target_session_attrs=read-write` follows a failover.
+        url: `postgresql://…`, or what returns it for a connection that is opened now; more than one host with
+            `target_session_attrs=read-write` follows a failover.
         pool_size: connections held at most, beside those of `listen`.
         timeout: bound of a whole call: the wait for a connection and the statement together.
         application_name: how Postgres shows these connections.
@@ -45,17 +47,17 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         *,
         pool_size: int,
         timeout: timedelta,
         application_name: str = "orderfleet",
         observer: DatabaseObserver | None = None,
-        listen_url: str | None = None,
+        listen_url: str | Address | None = None,
         prepared: bool = True,
     ) -> None:
-        self._url = url
-        self._listen_url = listen_url or url
+        self._url = _address(url)
+        self._listen_url = _address(listen_url or url)
         self._observer = observer or Unwatched()
         self._pool_size = pool_size
         self._timeout = timeout.total_seconds()
@@ -103,7 +105,7 @@ class Database:
         with translated():
             async with self._bound():
                 connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-                    self._listen_url, **self._connect_args
+                    self._listen_url(), **self._connect_args
                 )
                 connection.add_termination_listener(lambda _: wake())
                 try:
@@ -143,7 +145,7 @@ class Database:
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
             self._pool = asyncpg.create_pool(
-                self._url,
+                connect=self._connect,
                 min_size=0,
                 max_size=self._pool_size,
                 reset=_nothing_to_reset,
@@ -153,6 +155,9 @@ class Database:
             await self._pool
         return self._pool
 
+    async def _connect(self, *_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+        return await asyncpg.connect(self._url(), **arguments)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -160,6 +165,10 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _address(url: str | Address) -> Address:
+    return (lambda: url) if isinstance(url, str) else url
 
 
 async def _run(
