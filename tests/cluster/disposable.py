@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from orderfleet.stack.provision.ladder import provide
 
 NAMESPACE = "orderfleet-test"
 ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE}
-BASE, PYTHON = "local/orderfleet-base:1", "python:3.13-slim"
+BASE = "local/orderfleet-base:1"
 
 
 def run(*command: object, text: str | None = None, seconds: float = 600) -> str:
@@ -39,8 +40,9 @@ class KindImages:
 
     def base(self) -> str:
         # A build alone would leave it in the builder's cache, where it can't be weighed.
-        run("docker", "pull", "--quiet", PYTHON)
-        return PYTHON
+        (python,) = re.findall(r"(?m)^ARG BASE=(\S+)$", (paths.checkout() / "deploy" / "Dockerfile").read_text())
+        run("docker", "pull", "--quiet", python)
+        return str(python)
 
     def build(self, tag: str, context: Path, *arguments: str) -> None:
         run("docker", "build", "--quiet", "-t", tag, *arguments, context)
