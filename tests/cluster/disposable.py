@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from orderfleet.stack import paths
 from orderfleet.stack.provision.ladder import provide
 
-NAMESPACE = "orderfleet-test"
-ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE}
+NAMESPACE, DELETED = "orderfleet-test", "orderfleet-test-deleted"
+"""Of everything; of a second operator, whose namespace is deleted while its Orders run."""
+ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE, DELETED}
 BASE = "local/orderfleet-base:1"
 
 
@@ -90,8 +91,8 @@ class Cluster:
         options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
         return run(self._kubectl, *options, *arguments, text=text, seconds=seconds)
 
-    def helm(self, *arguments: str, seconds: float = 600) -> str:
-        options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
+    def helm(self, *arguments: str, seconds: float = 600, namespace: str = NAMESPACE) -> str:
+        options = ("--kubeconfig", self.kubeconfig, "--namespace", namespace)
         return run(self._helm, *arguments, *options, seconds=seconds)
 
     def refused_by_helm(self, *arguments: str, seconds: float = 600) -> str:

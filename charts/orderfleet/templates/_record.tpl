@@ -1,6 +1,6 @@
 {{/* Postgres: its address as a file, and the certificates it is verified and logged in to with. */}}
 
-{{/* An address holds a password, which a variable would show to whoever may read the pod's environment. Context: {context, tlsSecret}. */}}
+{{/* An address holds a password, which a variable would show to anyone who may read the pod's environment. Context: {context, tlsSecret}. */}}
 {{- define "orderfleet.record.env" -}}
 - name: ORDERFLEET_DATABASE_URL_FILE
   value: /etc/orderfleet/database/url
@@ -59,7 +59,7 @@
 {{- define "orderfleet.record.volumes" -}}
 - name: database
   secret:
-    secretName: {{ required "database.urlSecret.name names the Secret with the record's address" .urlSecret.name }}
+    secretName: {{ required "database.urlSecret.name names the Secret with the database address" .urlSecret.name }}
     defaultMode: 0440
     # The Secret may hold more, such as the password alone.
     items: [{key: {{ .urlSecret.key | quote }}, path: url}]
