@@ -13,7 +13,7 @@ AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,7 @@ lint: venv ## format, lint, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(PYTHON) deploy/tools/images.py check
 
 lock: venv ## resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -127,6 +128,14 @@ MEASURED := .orderfleet/bench
 capacity: venv ## put what the benchmarks measured into deploy/docs/performance.md
 	$(BIN)/python deploy/tools/capacity.py --write --run $(MEASURED).json --orders-run $(MEASURED)-orders.json \
 		--fleet-run $(MEASURED)-fleet.json --waiting-run $(MEASURED)-waiting.json
+
+IMAGE ?= orderfleet:dev
+image: ## build the product's image for a release, on a base that has a digest: make image IMAGE=NAME:TAG
+	@$(PYTHON) deploy/tools/images.py check
+	docker build -f deploy/Dockerfile --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
+
+pin-images: ## write the digests that the tags of all images have now; needs docker and the network
+	@$(PYTHON) deploy/tools/images.py pin
 
 kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kubectl, helm
 	@deploy/kind/up.sh

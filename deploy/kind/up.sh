@@ -9,11 +9,12 @@ for program in docker kind kubectl helm; do
 done
 
 cluster=orderfleet context=kind-orderfleet namespace=orderfleet registry=orderfleet-registry port=5001
+registry_image=registry:2@sha256:a3d8aaa63ed8681a604f1dea0aa03f100d5895b6a58ace528858a7b332415373
 k() { kubectl --context "$context" --namespace "$namespace" "$@"; }
 h() { helm --kube-context "$context" --namespace "$namespace" "$@"; }
 
 [ "$(docker inspect -f '{{.State.Running}}' $registry 2>/dev/null)" = true ] ||
-  docker run -d --restart=always -p "127.0.0.1:$port:5000" --network bridge --name $registry registry:2
+  docker run -d --restart=always -p "127.0.0.1:$port:5000" --network bridge --name $registry $registry_image
 
 kind get clusters 2>/dev/null | grep -qx $cluster || kind create cluster --config kind-config.yaml
 

@@ -26,8 +26,8 @@ _NAME = "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"
 _COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
 
 SET_BY_VALUES = {
-    "ORDERFLEET_DATABASE_URL": "database.urlSecret",
-    "ORDERFLEET_DATABASE_LISTEN_URL": "database.listenSecret",
+    "ORDERFLEET_DATABASE_URL_FILE": "database.urlSecret",
+    "ORDERFLEET_DATABASE_LISTEN_URL_FILE": "database.listenSecret",
     "ORDERFLEET_DATABASE_RUNTIME_ROLE": "migration.runtimeRole",
     "ORDERFLEET_PRUNE_AFTER": "prune.olderThan",
     "ORDERFLEET_CODEC_ORIGINS": "codec.origins",
@@ -43,6 +43,8 @@ SET_BY_VALUES = {
     "ORDERFLEET_TEMPORAL_METRICS_PORT": "metrics.sdkPort",
     "ORDERFLEET_OPERATOR_NAMESPACES": "operator.namespaces",
     "ORDERFLEET_OPERATOR_SELECTOR": "operator.shards",
+    "ORDERFLEET_OPERATOR_OWN_NAMESPACE": "(the release's namespace)",
+    "ORDERFLEET_OPERATOR_NAMESPACE_DELETION_TIMEOUT": "operator.namespaceDeletionSeconds",
     "ORDERFLEET_OPERATOR_CONCURRENCY": "operator.concurrency",
     "ORDERFLEET_ENCRYPTION_KEYS_DIR": "encryption.keysSecret",
     "ORDERFLEET_ENCRYPTION_KEY_ID": "encryption.keyId",
@@ -68,6 +70,8 @@ SET_BY_VALUES = {
 """Settings that have a value of their own in the chart, so that `settings` must not name them again."""
 FIXED = {f"ORDERFLEET_{part}_{what}" for part in ("HEALTH", "API", "CODEC") for what in ("HOST", "PORT")}
 """Settings that the templates rely on having their defaults."""
+SECRET = {"ORDERFLEET_DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"}
+"""Settings that hold a password: values can be read in the release, so these come as files."""
 
 COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
 """Folders of both charts, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
@@ -114,7 +118,7 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
 def settings_allowed() -> list[str]:
     """Return the variables that a chart's `settings` may name."""
     ours = {variables(field)[0] for field in Settings.model_fields}
-    return sorted(ours - set(SET_BY_VALUES) - FIXED)
+    return sorted(ours - set(SET_BY_VALUES) - FIXED - SECRET)
 
 
 def _choices() -> dict[str, dict[str, Any]]:
@@ -133,6 +137,7 @@ def _choices() -> dict[str, dict[str, Any]]:
         "versioning.deployment": {"type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9_-]{0,62})?$"},
         "versioning.others": {"type": "array", "items": {"type": "string", "minLength": 1}},
         "drainSeconds": {"type": "integer", "minimum": 0},
+        "operator.namespaceDeletionSeconds": {"type": "integer", "minimum": 1},
         "workerDefaults.autoscaling.kind": kind,
         "workerDefaults.autoscaling.minReplicas": {"type": "integer", "minimum": 1},
         "workerDefaults.slots.workflows": {"type": "integer", "minimum": 2},

@@ -98,7 +98,7 @@ def test_callers_of_an_identity_provider(helm):
         "ORDERFLEET_API_JWT_AUDIENCE": "orders",
         "ORDERFLEET_API_JWT_ROLES_CLAIM": "roles",
     }
-    assert not files(objects, "api")
+    assert set(files(objects, "api")) == {"orderfleet-database"}
 
 
 def test_providers_are_the_workers_business_alone(helm):

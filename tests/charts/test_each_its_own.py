@@ -24,12 +24,11 @@ def pod(objects: list[dict[str, Any]], which: str) -> dict[str, Any]:
 
 
 def secrets(pod: dict[str, Any]) -> set[str]:
-    """Every Secret that a pod has, as files or as variables."""
+    """Every Secret that a pod has; all are files."""
     (container,) = pod["containers"]
-    variables = [each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"] if "valueFrom" in each]
-    volumes = [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each]
+    assert not [each["name"] for each in container["env"] if "valueFrom" in each], "a Secret is a variable"
     assert {each["name"] for each in pod["volumes"]} == {each["name"] for each in container["volumeMounts"]}
-    return {*variables, *volumes}
+    return {each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
 
 
 def environment(pod: dict[str, Any]) -> dict[str, str]:
@@ -46,8 +45,8 @@ def everything(helm) -> list[dict[str, Any]]:
 def test_the_owner_of_the_tables_has_its_login_alone(everything, which):
     there = pod(everything, which)
     assert secrets(there) == {"record-owner", "owner-tls"}
-    (url,) = [each for each in there["containers"][0]["env"] if each["name"] == "ORDERFLEET_DATABASE_URL"]
-    assert url["valueFrom"]["secretKeyRef"] == {"name": "record-owner", "key": "address"}
+    (url,) = [each["secret"] for each in there["volumes"] if each["name"] == "database"]
+    assert (url["secretName"], url["items"]) == ("record-owner", [{"key": "address", "path": "url"}])
     given = environment(there)
     assert (given["PGSSLMODE"], given["PGSSLKEY"]) == ("verify-full", "/etc/orderfleet/postgres/tls.key")
     # Its own variables, and not those of all roles, which may come from any Secret.

@@ -63,7 +63,7 @@ def test_every_variable_is_a_setting_and_every_value_is_read(helm, values, monke
             ours = {variable for variable in given if variable.startswith(PREFIX)}
             assert ours <= known, name
             assert not ours & FIXED, name
-            for variable in ours - {"ORDERFLEET_DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"}:
+            for variable in ours:
                 monkeypatch.setenv(variable, given[variable])
             Settings()
 
@@ -152,9 +152,48 @@ def test_an_operator_of_some_namespaces_has_rights_in_these_alone(helm):
     objects = helm.template("orderfleet", {"operator": {"namespaces": ["a", "b"]}})
     assert not of_kind(objects, "ClusterRole", "ClusterRoleBinding")
     roles = [
-        each["metadata"]["namespace"] for each in of_kind(objects, "Role") if "operator" in each["metadata"]["name"]
+        each["metadata"].get("namespace")
+        for each in of_kind(objects, "Role")
+        if "operator" in each["metadata"]["name"] and each["rules"] != END_RIGHTS[:1]
     ]
     assert roles == ["a", "b"]
+
+
+END_RIGHTS = [
+    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["shop"], "verbs": ["get"]},
+    {"apiGroups": ["orderfleet.dev"], "resources": ["orders"], "verbs": ["delete"]},
+]
+"""What the operator may do in its own namespace as that is deleted."""
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "rights"), [([], END_RIGHTS), (["shop", "b"], END_RIGHTS), (["b"], END_RIGHTS[:1])]
+)
+def test_the_operator_may_delete_orders_of_its_own_namespace_where_it_watches_it(helm, namespaces, rights):
+    objects = helm.template("orderfleet", {"operator": {"namespaces": namespaces}})
+    assert named(objects, "Role", "shop-orderfleet-operator-end")["rules"] == rights
+    binding = named(objects, "RoleBinding", "shop-orderfleet-operator-end")
+    assert "namespace" not in binding["metadata"]
+    assert [each["name"] for each in binding["subjects"]] == ["shop-orderfleet-operator"]
+    deleters = [
+        role["metadata"]["name"]
+        for role in of_kind(objects, "Role", "ClusterRole")
+        if any("delete" in rule["verbs"] for rule in role["rules"])
+    ]
+    assert deleters == ["shop-orderfleet-operator-end"][: len(rights) - 1]
+
+
+def test_the_operator_has_time_to_let_orders_go_and_is_not_given_it_when_it_hangs(helm):
+    values = {"drainSeconds": 30, "operator": {"namespaceDeletionSeconds": 200}}
+    pod = named(helm.template("orderfleet", values), "Deployment", "shop-orderfleet-operator")
+    spec = pod["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert environment(container)["ORDERFLEET_OPERATOR_OWN_NAMESPACE"] == "shop"
+    assert environment(container)["ORDERFLEET_OPERATOR_NAMESPACE_DELETION_TIMEOUT"] == "200s"
+    assert spec["terminationGracePeriodSeconds"] == 30 + 200 + 15
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["terminationGracePeriodSeconds"] == 30 + 15
+    assert "terminationGracePeriodSeconds" not in container["readinessProbe"]
 
 
 def test_scaling_leaves_the_number_of_pods_to_the_autoscaler(helm):
@@ -206,14 +245,17 @@ def test_no_pod_is_given_the_variables_of_services(helm, chart):
 
 
 def test_secrets_are_named_and_never_made(helm):
-    objects = helm.template("orderfleet", PRODUCT["everything"])
-    assert not of_kind(objects, "Secret")
-    (container,) = named(objects, "Deployment", "shop-orderfleet-api")["spec"]["template"]["spec"]["containers"]
-    by_reference = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
-    assert by_reference == {
-        "ORDERFLEET_DATABASE_URL": {"name": "orderfleet-database", "key": "url"},
-        "ORDERFLEET_DATABASE_LISTEN_URL": {"name": "record-itself", "key": "url"},
-    }
+    assert not of_kind(helm.template("orderfleet", PRODUCT["everything"]), "Secret")
+
+
+@pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
+def test_no_secret_is_a_variable_of_any_pod(helm, chart):
+    for values in (PRODUCT if chart == "orderfleet" else DEVELOPMENT).values():
+        for name, pod in pods(helm.template(chart, values)):
+            for container in [*pod["containers"], *pod.get("initContainers", [])]:
+                assert not [each["name"] for each in container.get("env", []) if "valueFrom" in each], name
+                assert "envFrom" not in container, name
+                assert "postgresql://" not in json.dumps(container), name
 
 
 @pytest.mark.parametrize(

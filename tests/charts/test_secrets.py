@@ -12,6 +12,7 @@ ROLES = ["shop-orderfleet-orders-worker", "shop-orderfleet-shipping-worker", "sh
 EVERYWHERE = [*ROLES, "shop-orderfleet-api", TEST]
 
 FILES = {
+    "orderfleet-database": {"ORDERFLEET_DATABASE_URL_FILE": "/etc/orderfleet/database/url"},
     "postgres-tls": {
         "PGSSLROOTCERT": "/etc/orderfleet/postgres/ca.crt",
         "PGSSLCERT": "/etc/orderfleet/postgres/tls.crt",
@@ -55,6 +56,17 @@ def test_files_are_where_their_variables_point(helm, name, secret):
         assert f"{path}/".startswith(f"{mount['mountPath']}/")
 
 
+@pytest.mark.parametrize("name", ["shop-orderfleet-operator", "shop-orderfleet-api"])
+def test_address_of_changes_is_a_file_of_its_own(helm, name):
+    there = pod(helm.template("orderfleet", PRODUCT["everything"]), name)
+    (volume,) = [each for each in there["volumes"] if each.get("secret", {}).get("secretName") == "record-itself"]
+    assert volume["secret"]["items"] == [{"key": "url", "path": "url"}]
+    (mount,) = [each for each in there["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+    assert mount["mountPath"] == "/etc/orderfleet/database-listen"
+    assert "subPath" not in mount, "a Secret that is renewed would not reach the pod"
+    assert environment(there)["ORDERFLEET_DATABASE_LISTEN_URL_FILE"] == "/etc/orderfleet/database-listen/url"
+
+
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_servers_are_verified(helm, name):
     given = environment(pod(helm.template("orderfleet", PRODUCT["everything"]), name))
@@ -66,8 +78,10 @@ def test_nothing_is_mounted_that_was_not_named(helm):
     objects = helm.template("orderfleet")
     for name in EVERYWHERE:
         there = pod(objects, name)
-        assert not [each for each in there["volumes"] if "secret" in each]
-        assert not {variable for named in FILES.values() for variable in named} & set(environment(there))
+        secrets = [each["secret"]["secretName"] for each in there["volumes"] if "secret" in each]
+        assert secrets == ["orderfleet-database"]
+        named = {variable for named in FILES.values() for variable in named} & set(environment(there))
+        assert named == {"ORDERFLEET_DATABASE_URL_FILE"}
 
 
 def test_keys_are_there_before_they_are_used(helm):

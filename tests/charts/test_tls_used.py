@@ -41,11 +41,20 @@ class Place:
             shutil.copy(trusted.file("ca.crt"), secret / "ca.crt")
             shutil.copy(own.file("admin.crt"), secret / "tls.crt")
             shutil.copy(own.file("admin.key"), secret / "tls.key")
+        (folder / "database").mkdir()
         (folder / "encryption").mkdir()
         (folder / "encryption" / "k1").write_bytes(base64.b64encode(secrets.token_bytes(32)))
 
     async def run(self, there: dict[str, Any], text: str, *arguments: str, **addresses: str) -> tuple[int, str]:
-        """Run the product as a rendered pod would; return its exit status and all it said."""
+        """Run the product as a rendered pod would; return its exit status and all it said.
+
+        Args:
+            there: the pod.
+            text: what the process reads.
+            arguments: of the product.
+            addresses: `url` is what the Secret of Postgres' address holds, the others are variables.
+        """
+        (self._folder / "database" / "url").write_text(addresses.pop("url"))
         given = {
             name: value.replace("/etc/orderfleet", str(self._folder)) for name, value in environment(there).items()
         }
@@ -75,7 +84,7 @@ async def addresses(postgres_url: str, temporal_address: str, ours: Certificates
         database = await stack.enter_async_context(tls_line(plain, ours, callers=ours, postgres=True))
         temporal = await stack.enter_async_context(tls_line(temporal_address, ours, callers=ours))
         yield {
-            "ORDERFLEET_DATABASE_URL": parts._replace(netloc=f"{parts.username}@{database}").geturl(),
+            "url": parts._replace(netloc=f"{parts.username}@{database}").geturl(),
             "ORDERFLEET_TEMPORAL_ADDRESS": temporal,
         }
 

@@ -19,7 +19,7 @@ for token in sys.argv[1:]:
 DATABASE: Final = """
 import asyncio, asyncpg, os
 async def try_it():
-    connection = await asyncpg.connect(os.environ["ORDERFLEET_DATABASE_URL"])
+    connection = await asyncpg.connect(open(os.environ["ORDERFLEET_DATABASE_URL_FILE"]).read().strip())
     print(await connection.fetchval("select current_user"))
     try:
         await connection.execute("delete from events")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +14,10 @@ from typing import Any, Protocol
 from orderfleet.stack import paths
 from orderfleet.stack.provision.ladder import provide
 
-NAMESPACE = "orderfleet-test"
-ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE}
-BASE, PYTHON = "local/orderfleet-base:1", "python:3.13-slim"
+NAMESPACE, DELETED = "orderfleet-test", "orderfleet-test-deleted"
+"""Of everything; of a second operator, whose namespace is deleted while its Orders run."""
+ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE, DELETED}
+BASE = "local/orderfleet-base:1"
 
 
 def run(*command: object, text: str | None = None, seconds: float = 600) -> str:
@@ -39,8 +41,9 @@ class KindImages:
 
     def base(self) -> str:
         # A build alone would leave it in the builder's cache, where it can't be weighed.
-        run("docker", "pull", "--quiet", PYTHON)
-        return PYTHON
+        (python,) = re.findall(r"(?m)^ARG BASE=(\S+)$", (paths.checkout() / "deploy" / "Dockerfile").read_text())
+        run("docker", "pull", "--quiet", python)
+        return str(python)
 
     def build(self, tag: str, context: Path, *arguments: str) -> None:
         run("docker", "build", "--quiet", "-t", tag, *arguments, context)
@@ -88,8 +91,8 @@ class Cluster:
         options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
         return run(self._kubectl, *options, *arguments, text=text, seconds=seconds)
 
-    def helm(self, *arguments: str, seconds: float = 600) -> str:
-        options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
+    def helm(self, *arguments: str, seconds: float = 600, namespace: str = NAMESPACE) -> str:
+        options = ("--kubeconfig", self.kubeconfig, "--namespace", namespace)
         return run(self._helm, *arguments, *options, seconds=seconds)
 
     def refused_by_helm(self, *arguments: str, seconds: float = 600) -> str:

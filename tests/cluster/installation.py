@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 import pictures
-from disposable import Cluster
+from disposable import DELETED, NAMESPACE, Cluster
 
 ROLES = tuple(f"orderfleet-{role}" for role in ("orders-worker", "shipping-worker", "operator", "api", "codec"))
 TOKEN = secrets.token_urlsafe(32)
@@ -17,15 +17,22 @@ _RUNTIME, _PASSWORD = "orderfleet_run", secrets.token_urlsafe(16)
 """The role of Postgres that the pods log in as; the development chart's owns the tables."""
 
 
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+"""Labels of a namespace."""
+
+
 def _secret(name: str, **entries: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": entries}
+
+
+_KEYS = _secret("keys", k1=base64.b64encode(secrets.token_bytes(32)).decode())
 
 
 PREPARED = (
     {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "ledger"}}
     | {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
     _secret("record-runtime", url=f"postgresql://{_RUNTIME}:{_PASSWORD}@postgres:5432/orderfleet"),
-    _secret("keys", k1=base64.b64encode(secrets.token_bytes(32)).decode()),
+    _KEYS,
     _secret("api-tokens", **{"tokens.yaml": json.dumps([{"name": "shop", "role": "read", "token": TOKEN}])}),
 )
 """What the values name and a user has to make."""
@@ -68,6 +75,22 @@ BACKING = {
 }
 
 
+ANOTHER_OPERATOR = {
+    "fullnameOverride": "another",
+    "image": {"repository": "orderfleet", "tag": pictures.LAST.partition(":")[2]},
+    "encryption": {"keysSecret": "keys", "keyId": "k1"},
+    "database": {"urlSecret": {"name": "record-runtime"}},
+    "temporal": {"address": f"temporal.{NAMESPACE}:7233"},
+    "providers": {"payment": {"adapter": "simulated"}, "carrier": {"adapter": "simulated"}},
+    "workers": {"orders": None, "shipping": None},
+    "api": {"enabled": False},
+    "migration": {"enabled": False},
+    "crds": {"enabled": False},
+    "operator": {"namespaces": [DELETED], "resources": _SMALL},
+}
+"""A release with an operator alone, for the Orders of its own namespace; the workers are those of the first one."""
+
+
 def write(cluster: Cluster, name: str, values: dict[str, Any]) -> str:
     """Write a file of values; return its path for Helm."""
     file = cluster.folder / f"{name}.json"
@@ -84,6 +107,22 @@ def install(cluster: Cluster) -> None:
     cluster.helm("install", "shop", cluster.chart("orderfleet"), "-f", values, "--timeout", "8m")
     cluster.kubectl("wait", "--for=condition=Established", "crd/orders.orderfleet.dev", "--timeout=240s")
     cluster.settled(*ROLES)
+
+
+def install_another_operator(cluster: Cluster) -> None:
+    """Install a second operator, in a namespace of its own."""
+    address = f"postgresql://{_RUNTIME}:{_PASSWORD}@postgres.{NAMESPACE}:5432/orderfleet"
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": DELETED, "labels": RESTRICTED}})
+    cluster.apply(*(in_namespace(each, DELETED) for each in (_secret("record-runtime", url=address), _KEYS)))
+    values = write(cluster, "another", ANOTHER_OPERATOR)
+    cluster.helm("install", "another", cluster.chart("orderfleet"), "-f", values, namespace=DELETED)
+    status = ("rollout", "status", "deployment/another-operator", "--timeout=240s")
+    cluster.kubectl("--namespace", DELETED, *status)
+
+
+def in_namespace(body: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The object, in a namespace."""
+    return {**body, "metadata": {**body["metadata"], "namespace": namespace}}
 
 
 def upgrade(cluster: Cluster, *changes: str, roles: tuple[str, ...] = ROLES) -> None:

@@ -36,8 +36,8 @@ _START_POSTGRES = """\
 # Takes the variables of the official image.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  (umask 077; mkdir -p "$PGDATA"; printf %s "$POSTGRES_PASSWORD" > /tmp/password)
-  initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 \
+  (umask 077; mkdir -p "$PGDATA")
+  initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust --auth-host=scram-sha-256 \
     --encoding=UTF8 --locale=C -D "$PGDATA" > /tmp/initdb.log
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
   echo "create database $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres > /dev/null

@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import metrics_server
 import pictures
 from asked import API, DATABASE
-from disposable import NAMESPACE, until
-from installation import BACKING, PREPARED, ROLES, TOKEN, images_that_run, install, upgrade, upgrade_to, write
+from disposable import DELETED, NAMESPACE, until
+from installation import (
+    BACKING,
+    PREPARED,
+    RESTRICTED,
+    ROLES,
+    TOKEN,
+    images_that_run,
+    in_namespace,
+    install,
+    install_another_operator,
+    upgrade,
+    upgrade_to,
+    write,
+)
 from orders import AUTO, ENDS, TEN_KINDS, Load, books, ends, order, settle_up, unfinished
 from versions import Versions, build, workers_images
 
@@ -34,9 +48,8 @@ def test_images_are_built_and_loaded(cluster, timetable):
 
 
 def test_backing_services_come_up_in_a_restricted_namespace(cluster):
-    label = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": label}}, *PREPARED
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": RESTRICTED}}, *PREPARED
     )
     cluster.helm("install", "backing", cluster.chart("orderfleet-dev"), "-f", write(cluster, "backing", BACKING))
     cluster.settled("postgres", "temporal")
@@ -282,6 +295,32 @@ def test_an_autoscaler_adds_workers_under_load_and_takes_them_away(cluster, time
         until(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
     settle_up(cluster)
     timetable.note(f"{most} order workers, then 1; {load.count + calm.count} Orders meanwhile")
+
+
+def test_a_namespace_deleted_with_its_operator_goes_and_its_orders_are_canceled(cluster, timetable):
+    # The operator of all namespaces would take these Orders too.
+    cluster.kubectl("scale", "deployment/orderfleet-operator", "--replicas=0")
+    until(lambda: cluster.pods("operator"), 120, "the first operator runs")
+    install_another_operator(cluster)
+    names = [f"deleted-{number}" for number in range(20)]
+    cluster.apply(*(in_namespace(order(name), DELETED) for name in names))
+    waiting = "--for=jsonpath={.status.step}=manual_review"
+    cluster.kubectl("--namespace", DELETED, "wait", waiting, *(f"ofo/{name}" for name in names), "--timeout=240s")
+    began = time.monotonic()
+    cluster.kubectl("delete", "namespace", DELETED, "--timeout=120s")
+    seconds = time.monotonic() - began
+    (pod,) = cluster.pods("postgres")
+    count = f"select count(*) from orders where owner like '{DELETED}/%' and step = 'canceled'"
+    psql = ("psql", "-h", "/var/run/postgresql", "-U", "orderfleet", "-At", "-c", count, "orderfleet")
+
+    def running() -> list[str]:
+        canceled = cluster.kubectl("exec", pod, "--", *psql).strip()
+        return [] if canceled == str(len(names)) else [f"{canceled} of {len(names)} are canceled"]
+
+    until(running, 120, "orders run on")
+    cluster.kubectl("scale", "deployment/orderfleet-operator", "--replicas=1")
+    cluster.settled("orderfleet-operator")
+    timetable.note(f"{len(names)} Orders, the namespace was gone after {seconds:.0f} s")
 
 
 def test_uninstall_leaves_nothing_but_the_orders(cluster, timetable):

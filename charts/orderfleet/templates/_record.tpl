@@ -1,12 +1,9 @@
-{{/* Postgres: its address by reference, and the certificates it is verified and logged in to with. */}}
+{{/* Postgres: its address as a file, and the certificates it is verified and logged in to with. */}}
 
-{{/* Context: {context, urlSecret: {name, key}, tlsSecret}. */}}
+{{/* An address holds a password, which a variable would show to anyone who may read the pod's environment. Context: {context, tlsSecret}. */}}
 {{- define "orderfleet.record.env" -}}
-- name: ORDERFLEET_DATABASE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ required "database.urlSecret.name names the Secret with the record's address" .urlSecret.name }}
-      key: {{ .urlSecret.key }}
+- name: ORDERFLEET_DATABASE_URL_FILE
+  value: /etc/orderfleet/database/url
 {{- if .tlsSecret }}
 - name: PGSSLMODE
   value: verify-full
@@ -21,20 +18,38 @@
 {{- end }}
 {{- end -}}
 
-{{/* Where operator and API wait for changes. Context: the root. */}}
+{{/* Where operator and API wait for changes. Context of these: the root. */}}
 {{- define "orderfleet.listen.env" -}}
-{{- with .Values.database.listenSecret }}
-- name: ORDERFLEET_DATABASE_LISTEN_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: url
+{{- if .Values.database.listenSecret }}
+- name: ORDERFLEET_DATABASE_LISTEN_URL_FILE
+  value: /etc/orderfleet/database-listen/url
 {{- end }}
 {{- end -}}
 
-{{/* Context of both: the Secret's name, or nothing. */}}
+{{- define "orderfleet.listen.mounts" -}}
+{{- if .Values.database.listenSecret }}
+- name: database-listen
+  mountPath: /etc/orderfleet/database-listen
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.listen.volumes" -}}
+{{- with .Values.database.listenSecret }}
+- name: database-listen
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items: [{key: url, path: url}]
+{{- end }}
+{{- end -}}
+
+{{/* Context of both: {urlSecret: {name, key}, tlsSecret}. */}}
 {{- define "orderfleet.record.mounts" -}}
-{{- if . }}
+- name: database
+  mountPath: /etc/orderfleet/database
+  readOnly: true
+{{- if .tlsSecret }}
 - name: postgres-tls
   mountPath: /etc/orderfleet/postgres
   readOnly: true
@@ -42,7 +57,13 @@
 {{- end -}}
 
 {{- define "orderfleet.record.volumes" -}}
-{{- with . }}
+- name: database
+  secret:
+    secretName: {{ required "database.urlSecret.name names the Secret with the database address" .urlSecret.name }}
+    defaultMode: 0440
+    # The Secret may hold more, such as the password alone.
+    items: [{key: {{ .urlSecret.key | quote }}, path: url}]
+{{- with .tlsSecret }}
 - name: postgres-tls
   secret:
     secretName: {{ . }}
@@ -57,9 +78,14 @@ What a job has that logs in as the role that owns the tables: nothing but that l
 {{ .Values.migration.tlsSecret | default .Values.database.tls.secret }}
 {{- end -}}
 
+{{/* Its login as JSON: {urlSecret, tlsSecret}. */}}
+{{- define "orderfleet.owner.login" -}}
+{{- $url := ternary .Values.migration.urlSecret .Values.database.urlSecret (ne .Values.migration.urlSecret.name "") -}}
+{{- dict "urlSecret" $url "tlsSecret" (include "orderfleet.owner.tls" .) | toJson -}}
+{{- end -}}
+
 {{- define "orderfleet.owner.env" -}}
-{{- $url := ternary .Values.migration.urlSecret .Values.database.urlSecret (ne .Values.migration.urlSecret.name "") }}
-{{- include "orderfleet.record.env" (dict "context" . "urlSecret" $url "tlsSecret" (include "orderfleet.owner.tls" .)) }}
+{{- include "orderfleet.record.env" (dict "context" . "tlsSecret" (include "orderfleet.owner.tls" .)) }}
 {{ include "orderfleet.settings.env" . }}
 {{- with .Values.migration.extraEnv }}
 {{ toYaml . }}
@@ -68,10 +94,10 @@ What a job has that logs in as the role that owns the tables: nothing but that l
 
 {{- define "orderfleet.owner.mounts" -}}
 {{ include "orderfleet.tmp.mount" . }}
-{{- include "orderfleet.record.mounts" (include "orderfleet.owner.tls" .) }}
+{{ include "orderfleet.record.mounts" (include "orderfleet.owner.login" . | fromJson) }}
 {{- end -}}
 
 {{- define "orderfleet.owner.volumes" -}}
 {{ include "orderfleet.tmp.volume" . }}
-{{- include "orderfleet.record.volumes" (include "orderfleet.owner.tls" .) }}
+{{ include "orderfleet.record.volumes" (include "orderfleet.owner.login" . | fromJson) }}
 {{- end -}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from shop import manifest
@@ -79,3 +80,16 @@ def test_the_command_stops_the_operator_and_says_how_many(kubernetes, monkeypatc
     said = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
     assert (said.exit_code, said.output) == (0, "Orders let go: 1\n")
     assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2
+
+
+def test_kubectl_alone_removes_the_finalizers_of_a_namespace_without_an_operator(kubernetes):
+    names = [held(kubernetes, f"release-kubectl-{i}", FINALIZER) for i in range(3)]
+    kubernetes.kubectl("delete", "namespace", kubernetes.namespace, "--wait=false")
+    kubernetes.kubectl("delete", "ofo", "--all", "--wait=false")
+    assert all(finalizers(kubernetes, name) for name in names)
+    # As the documents have it.
+    kubectl = f"{kubernetes.program} --kubeconfig {kubernetes.kubeconfig} -n {kubernetes.namespace}"
+    patch = """patch --type=merge -p '{"metadata":{"finalizers":null}}'"""
+    script = f"{kubectl} get orders.orderfleet.dev -o name | xargs -n 50 {kubectl} {patch}"
+    subprocess.run(["sh", "-ec", script], check=True, timeout=120)
+    assert json.loads(kubernetes.kubectl("get", "ofo", "-o", "json"))["items"] == []

@@ -93,7 +93,10 @@ class Hasty(Shop):
 
 
 async def whole_lives(shop: Hasty) -> None:
-    """Orders that ship, are moved, canceled, deleted, left alone and in conflict, over two lives of the operator."""
+    """Orders that ship, are moved, canceled, deleted, left alone and in conflict, over two lives of the operator.
+
+    Then their namespace is deleted.
+    """
     reviewed, canceled, deleted, orphan, hasty, second = (
         shop.name(what) for what in ("reviewed", "canceled", "deleted", "orphan", "hasty", "second")
     )
@@ -118,6 +121,12 @@ async def whole_lives(shop: Hasty) -> None:
         done = [await shop.until(name, ended, seconds=60) for name in (reviewed, canceled)]
     assert [step(order) for order in done] == ["shipped", "canceled"]
     assert shop.hurried == ""
+    last = shop.name("last")
+    async with shop.operator(operator_own_namespace=shop.cluster.namespace):
+        await shop.apply(manifest(last))
+        await shop.until(last, lambda order: step(order) == "manual_review", seconds=60)
+        await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
+    assert await shop.get(last) is None
 
 
 @pytest.mark.parametrize("namespaces", ["all", "its own"])

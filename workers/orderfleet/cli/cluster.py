@@ -73,13 +73,14 @@ def _kubectl(settings: Settings) -> list[str]:
 
 def _local_stack(settings: Settings) -> list[str]:
     try:
+        from orderfleet.runtime.database_address import database_address  # noqa: PLC0415
         from orderfleet.stack import state  # noqa: PLC0415
         from orderfleet.stack.provision.ladder import provide  # noqa: PLC0415
     except ImportError:
         # The stack's libraries are not part of an image.
         return []
     found = state.load()
-    if found is None or not found.complete or found.database_url != settings.database_url.get_secret_value():
+    if found is None or not found.complete or found.database_url != database_address(settings)():
         return []
     return [str(provide(["kubectl"])["kubectl"]), "--kubeconfig", str(found.kubeconfig)]
 

@@ -54,6 +54,8 @@ def settings_here() -> Settings:
 def _is_set(settings: Settings, name: str) -> bool:
     if name in settings.model_fields_set:
         return True
+    if name == "database_url":
+        return settings.database_url_file is not None
     if name not in {"temporal_address", "temporal_namespace"}:
         return False
     from temporalio.envconfig import ClientConfig  # noqa: PLC0415

@@ -27,9 +27,10 @@ def erase(
 
     Temporal keeps its history until its retention ends, encrypted where that is on; backups stay as they are.
     """
-    from orderfleet.store.erasure import erase as erase_now  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.runtime.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.store.erasure import erase as erase_now  # noqa: PLC0415
 
-    url = read_settings().database_url.get_secret_value()
+    url = database_address(read_settings())()
     if not yes:
         typer.confirm(f"Erase what {customer} gave, for good?", abort=True)
     found = asyncio.run(erase_now(url, customer))

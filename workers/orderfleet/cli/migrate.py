@@ -17,6 +17,7 @@ from orderfleet.cli.exits import Exit
 from orderfleet.cli.times import length
 from orderfleet.contracts.duration import format_duration
 from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.runtime.database_address import database_address
 from orderfleet.store import migrate as runner
 from orderfleet.store import runtime_role as rights
 
@@ -51,7 +52,7 @@ def migrate(
     With a runtime role, that role is given what workers, operator and API need, and nothing more.
     """
     settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role is not None else {}))
-    url, role = settings.database_url.get_secret_value(), settings.database_runtime_role
+    url, role = database_address(settings)(), settings.database_runtime_role
     try:
         with progress.shown("waiting for Postgres"):
             if role:

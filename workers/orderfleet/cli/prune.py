@@ -34,12 +34,14 @@ def prune(
 
     An order's id, owner, state and payment stay, so that the id is never used again and the books are whole.
     """
+    from orderfleet.runtime.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+
     settings = read_settings()
     age = settings.prune_after if older_than is None else older_than
     if age is None:
         raise Wrong("say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER")
     before = datetime.now(UTC) - age
-    asyncio.run(_prune(settings.database_url.get_secret_value(), before, f"ended {format_duration(age)} ago", check))
+    asyncio.run(_prune(database_address(settings)(), before, f"ended {format_duration(age)} ago", check))
 
 
 async def _prune(url: str, before: datetime, which: str, check: bool) -> None:

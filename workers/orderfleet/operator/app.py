@@ -20,6 +20,7 @@ from orderfleet.operator.events import Events
 from orderfleet.operator.feed import follow
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.memory import Key, Memory, key_of
+from orderfleet.operator.namespace_deletion import NamespaceDeletion
 from orderfleet.operator.queue import Queue
 from orderfleet.operator.reconcile import Reconciler
 from orderfleet.operator.records import Records
@@ -95,7 +96,10 @@ class Operator:
         self.memory.forget(key_of(body), body["metadata"]["uid"])
 
     async def run(self, stop: Stop) -> None:
-        """Run until asked to stop; then finish what is being handled, within the drain bound."""
+        """Run until asked to stop; then finish what is being handled, within the drain bound.
+
+        Where its own namespace is being deleted, it lets its Orders go first, within a bound of its own.
+        """
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self.queue.run(), name="queue")
             events = group.create_task(self._events.run(), name="events")
@@ -106,10 +110,16 @@ class Operator:
             ]
             await stop.wait()
             self._problem = "stopping"
+            deletion = NamespaceDeletion(self._kubernetes, self._settings)
+            namespace_ends = await deletion.begun()
+            if namespace_ends:
+                await deletion.finish()
             for task in endless:
                 task.cancel()
             self.queue.close()
             await _within(work, self._settings.drain_timeout.total_seconds())
+            if namespace_ends:
+                await deletion.release()
             await self._events.close()
             await _within(events, _LAST_EVENTS)
 

@@ -1,6 +1,6 @@
 """The operator's own calls to the API server: patches of Orders and their status, Events, a heartbeat.
 
-kopf watches; these are the few writes, and what `release` asks before an uninstall, made with the same
+kopf watches; these are the few writes, and what `release` and the end of a namespace need, made with the same
 credentials. Every patch names the version it was made from, so that it is refused when somebody was faster.
 """
 
@@ -97,6 +97,18 @@ class Kubernetes:
     async def get(self, key: Key) -> dict[str, Any]:
         """The Order as it is now. Raises as `patch`."""
         return await self._call("GET", _order(key))
+
+    async def delete(self, key: Key) -> None:
+        """Delete the Order; it stays until it has no finalizer. Raises as `patch`."""
+        await self._call("DELETE", _order(key))
+
+    async def is_terminating(self, namespace: str) -> bool:
+        """Whether a namespace is being deleted, or is gone. Raises as `patch`."""
+        try:
+            found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
+        except ObjectGone:
+            return True
+        return "deletionTimestamp" in found["metadata"]
 
     async def post_event(self, namespace: str, event: dict[str, Any]) -> None:
         """Post an Event. Raises as `patch`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from orderfleet.contracts.names import FINALIZER
@@ -37,8 +38,15 @@ async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, st
             await asyncio.sleep(_GAP)
 
 
-async def release_orders(kubernetes: Kubernetes, namespaces: list[str]) -> int:
-    """Take the finalizer off every Order in the namespaces, in all if there are none; return how many had it.
+async def release_orders(
+    kubernetes: Kubernetes, namespaces: list[str], wanted: Callable[[dict[str, Any]], bool] = lambda _order: True
+) -> int:
+    """Take the finalizer off the Orders in the namespaces, in all if there are none; return how many had it.
+
+    Args:
+        kubernetes: the API server.
+        namespaces: of the Orders; none of them is all.
+        wanted: whether an Order is to lose it; by default each is.
 
     Raises:
         OrderfleetError: the API server can't be asked, or refuses.
@@ -46,7 +54,7 @@ async def release_orders(kubernetes: Kubernetes, namespaces: list[str]) -> int:
     released = 0
     for namespace in namespaces or [""]:
         # Whoever changes an Order meanwhile makes the patch fail; the next round finds it again.
-        while held := await _held(kubernetes, namespace):
+        while held := [order for order in await _held(kubernetes, namespace) if wanted(order)]:
             released += sum(await asyncio.gather(*(_release(kubernetes, order) for order in held)))
     return released
 

@@ -100,5 +100,5 @@ async def _erasing(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncp
             yield connection
         except asyncpg.InsufficientPrivilegeError as error:
             raise NotTheOwner(
-                f"Postgres refused: {error}; log in as the role that migrates (ORDERFLEET_DATABASE_URL)"
+                f"Postgres refused: {error}; log in as the role that migrates (ORDERFLEET_DATABASE_URL or its file)"
             ) from None

@@ -55,16 +55,18 @@ def translate_errors() -> Iterator[None]:
             yield
     except ssl.SSLCertVerificationError as error:
         raise StoreUnavailable(
-            "Postgres shows a certificate that isn't by an authority of `sslrootcert` in ORDERFLEET_DATABASE_URL, or is"
+            "Postgres shows a certificate that isn't by an authority of `sslrootcert` in the database address, or is"
             f" for another name: {first_line(error)}"
         ) from error
     except FileNotFoundError as error:
         raise StoreUnavailable(
-            "a file that ORDERFLEET_DATABASE_URL names isn't there: see `sslrootcert`, `sslcert`, `sslkey`, and the"
+            "a file that the database address names isn't there: see `sslrootcert`, `sslcert`, `sslkey`, and the"
             " host where that is a socket"
         ) from error
     except asyncpg.exceptions.ClientConfigurationError as error:
-        raise StoreUnavailable(f"ORDERFLEET_DATABASE_URL can't be used: {first_line(error)}") from error
+        raise StoreUnavailable(
+            f"the database address (ORDERFLEET_DATABASE_URL or its file) can't be used: {first_line(error)}"
+        ) from error
     except _UNAVAILABLE as error:
         raise StoreUnavailable(f"Postgres did not answer: {first_line(error)}") from error
     except _NOT_READY as error:

@@ -19,6 +19,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from orderfleet.contracts.errors import StoreUnavailable
 from orderfleet.observers import DatabaseObserver, Unwatched
+from orderfleet.runtime.database_address import Address, database_address, listen_address
 from orderfleet.runtime.settings import Settings
 from orderfleet.store.errors import first_line, translate_errors
 from orderfleet.store.statements import name_of
@@ -44,7 +45,8 @@ class Database:
     """A pool of connections to Postgres, opened when they are needed.
 
     Args:
-        url: `postgresql://…`; more than one host with `target_session_attrs=read-write` follows a failover.
+        url: `postgresql://…`, or a function that returns it for a connection that is opened now; more than one host
+            with `target_session_attrs=read-write` follows a failover.
         pool_size: maximum number of connections, without those of `listen`.
         timeout: of a whole call: the wait for a connection and the statement together.
         application_name: how Postgres shows these connections.
@@ -55,17 +57,17 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         *,
         pool_size: int,
         timeout: timedelta,
         application_name: str = "orderfleet",
         observer: DatabaseObserver | None = None,
-        listen_url: str | None = None,
+        listen_url: str | Address | None = None,
         prepared: bool = True,
     ) -> None:
-        self._url = url
-        self._listen_url = listen_url or url
+        self._url = _address(url)
+        self._listen_url = _address(listen_url or url)
         self._observer = observer or Unwatched()
         self._pool_size = pool_size
         self._timeout = timeout.total_seconds()
@@ -116,7 +118,7 @@ class Database:
         with translate_errors():
             async with self._time_limit():
                 connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-                    self._listen_url, **self._connect_args
+                    self._listen_url(), **self._connect_args
                 )
                 connection.add_termination_listener(lambda _: wake())
                 try:
@@ -156,7 +158,7 @@ class Database:
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
             self._pool = asyncpg.create_pool(
-                self._url,
+                connect=self._connect,
                 min_size=0,
                 max_size=self._pool_size,
                 reset=_skip_reset,
@@ -165,6 +167,9 @@ class Database:
             # Without connections to open this does not wait, so no second caller creates another pool.
             await self._pool
         return self._pool
+
+    async def _connect(self, *_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+        return await asyncpg.connect(self._url(), **arguments)
 
     async def __aenter__(self) -> Self:
         return self
@@ -181,16 +186,23 @@ def connect(settings: Settings, role: str) -> Database:
     Args:
         settings: address of Postgres, timeout, pool size.
         role: of the process, shown by Postgres as the application name.
+
+    Raises:
+        WrongAddressFile: a file is set for the address, and holds none.
     """
     return Database(
-        settings.database_url.get_secret_value(),
+        database_address(settings),
         pool_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         application_name=f"orderfleet {role}",
-        listen_url=listen.get_secret_value() if (listen := settings.database_listen_url) else None,
+        listen_url=listen_address(settings),
         prepared=settings.database_prepared_statements,
         observer=DatabaseMetrics(settings.database_pool_size),
     )
+
+
+def _address(url: str | Address) -> Address:
+    return (lambda: url) if isinstance(url, str) else url
 
 
 async def _run(

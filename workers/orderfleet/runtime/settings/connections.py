@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from orderfleet.contracts.duration import Duration, parse_duration
-from orderfleet.runtime.settings.base import Group, names
+from orderfleet.runtime.settings.base import Group, names, variable
 
 _LONGEST_NAME: Final = 63
 """Bytes of a name in Postgres (NAMEDATALEN - 1)."""
@@ -64,10 +64,20 @@ class ConnectionSettings(Group):
         validation_alias=names("DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the record. `postgresql+asyncpg://` is read too.",
     )
+    database_url_file: Path | None = Field(
+        default=None,
+        description="File that holds the address of Postgres, in place of `ORDERFLEET_DATABASE_URL`. It is read again"
+        " for each new connection, so a password that was rotated is used without a restart.",
+    )
     database_listen_url: DatabaseUrl | None = Field(
         default=None,
         description="Where operator and API wait for changes, which takes a connection of their own: past a pooler that"
         " lends connections by transaction. Unset: the same Postgres as the rest.",
+    )
+    database_listen_url_file: Path | None = Field(
+        default=None,
+        description="File that holds that address, in place of `ORDERFLEET_DATABASE_LISTEN_URL`, and is read again in"
+        " the same way.",
     )
     database_prepared_statements: bool = Field(
         default=True,
@@ -104,3 +114,13 @@ class ConnectionSettings(Group):
         description="File of the API key for Temporal, read again when it changes. It turns TLS on unless"
         " `TEMPORAL_TLS` says otherwise.",
     )
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        for field in ("database_url", "database_listen_url"):
+            file = f"{field}_file"
+            if getattr(self, file) is not None and field in self.model_fields_set and getattr(self, field) is not None:
+                raise ValueError(
+                    f"{variable(file)} and {variable(field)} (or its other name) are both set; leave one of them unset"
+                )
+        return self

@@ -30,6 +30,18 @@ class OperatorSettings(Group):
         " it may be deaf on a connection that died unheard. A quiet cluster costs one request each time.",
     )
 
+    operator_own_namespace: str = Field(
+        default="",
+        description="Namespace that the operator runs in. If it is being deleted when the operator is stopped, the"
+        " operator deletes its Orders there and cancels what they started, and removes its finalizer from all others:"
+        " nothing hangs in deletion. Empty: not checked.",
+    )
+    operator_namespace_deletion_timeout: Duration = Field(
+        default=parse_duration("60s"),
+        gt=timedelta(0),
+        description="How long that may take. The pod's grace period is longer than this and the drain together.",
+    )
+
     @field_validator("operator_selector")
     @classmethod
     def _readable(cls, text: str) -> str:

@@ -1,0 +1,132 @@
+"""The operator's own namespace is deleted: its Orders are canceled and go, and those of others lose their finalizer.
+
+The tests' API server has no controllers, so a namespace that is deleted stays terminating and nothing in it goes by
+itself: what goes is what the operator let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from shop import manifest, step
+from structlog.testing import capture_logs
+
+from orderfleet.contracts.names import FINALIZER
+from orderfleet.contracts.status import Step
+from orderfleet.operator.order_input import DELETED
+from orderfleet.runtime.settings import Settings
+
+
+async def in_review(shop, *names: str, **spec) -> None:
+    await shop.apply(*(manifest(name, **spec) for name in names))
+    for name in names:
+        await shop.until(name, lambda order: step(order) == "manual_review")
+
+
+async def delete_namespace(shop) -> None:
+    await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
+
+
+async def ended(workers, name: str):
+    """The status of the order in the database, once it has ended."""
+    async with asyncio.timeout(60):
+        while True:
+            order = await workers.reads.order(name)
+            if order is not None and order.status.ended:
+                return order.status
+            await asyncio.sleep(0.05)
+
+
+async def test_operator_stopped_as_its_namespace_is_deleted_cancels_its_orders_and_lets_them_go(shop, workers):
+    names = [shop.name() for _ in range(5)]
+    left_alone = shop.name("orphan")
+    async with shop.operator(operator_own_namespace=shop.cluster.namespace):
+        await in_review(shop, *names)
+        await in_review(shop, left_alone, deletionPolicy="Orphan")
+        await delete_namespace(shop)
+    assert [await shop.get(name) for name in (*names, left_alone)] == [None] * 6
+    for name in names:
+        status = await ended(workers, name)
+        assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
+    assert (await workers.reads.order(left_alone)).status.step is Step.MANUAL_REVIEW
+
+
+async def test_operator_stopped_while_its_namespace_stays_keeps_its_orders(shop, workers):
+    name = shop.name()
+    async with shop.operator(operator_own_namespace=shop.cluster.namespace):
+        await in_review(shop, name)
+    order = await shop.get(name)
+    assert order["metadata"]["finalizers"] == [FINALIZER]
+    assert "deletionTimestamp" not in order["metadata"]
+
+
+async def test_orders_of_other_namespaces_are_released_and_run_on(shop, workers):
+    own = f"{shop.cluster.namespace}-own"
+    await shop.kubectl("create", "namespace", own)
+    kept, deleted = shop.name("kept"), shop.name("deleted")
+    watched = f"{shop.cluster.namespace},{own}"
+    async with shop.operator(operator_own_namespace=own, operator_namespaces=watched):
+        await in_review(shop, kept, deleted)
+        await shop.delete(deleted)
+        await shop.kubectl("delete", "namespace", own, "--wait=false")
+    order = await shop.get(kept)
+    assert "finalizers" not in order["metadata"]
+    assert "deletionTimestamp" not in order["metadata"]
+    assert (await workers.reads.order(kept)).status.step is Step.MANUAL_REVIEW
+    assert await shop.get(deleted) is None
+    assert (await ended(workers, deleted)).step is Step.CANCELED
+
+
+async def test_orders_of_another_operator_are_left_to_it(shop, workers):
+    ours, theirs = shop.name("ours"), shop.name("theirs")
+    async with shop.operator():
+        await in_review(shop, ours, theirs)
+    await shop.kubectl("label", "ofo", theirs, "shard=b")
+    async with shop.operator(operator_own_namespace=shop.cluster.namespace, operator_selector="shard notin (b)"):
+        await delete_namespace(shop)
+    assert await shop.get(ours) is None
+    order = await shop.get(theirs)
+    assert order["metadata"]["finalizers"] == [FINALIZER]
+    assert "deletionTimestamp" not in order["metadata"]
+
+
+async def test_orders_whose_cancel_is_not_durable_keep_the_finalizer_until_an_operator_elsewhere_cancels(shop, workers):
+    name = shop.name()
+    async with shop.operator():
+        await in_review(shop, name)
+    await delete_namespace(shop)
+    leaving = {
+        "operator_own_namespace": shop.cluster.namespace,
+        "operator_namespace_deletion_timeout": timedelta(seconds=5),
+        "temporal_address": "127.0.0.1:1",
+    }
+    with capture_logs() as logged:
+        async with shop.operator(**leaving):
+            await asyncio.sleep(0)
+    assert (await shop.get(name))["metadata"]["finalizers"] == [FINALIZER]
+    (problem,) = [each for each in logged if each["log_level"] == "error" and "finalizer" in each["event"]]
+    assert problem["orders"] == [f"{shop.cluster.namespace}/{name}"]
+    assert "orderfleet operator" in problem["remedy"]
+    # The remedy: an operator that runs anywhere else.
+    async with shop.operator():
+        await shop.until_gone(name)
+    assert (await ended(workers, name)).step is Step.CANCELED
+
+
+@pytest.mark.parametrize("domain", ["", ".{own}", ".{own}.svc.cluster.local"])
+async def test_orders_whose_temporal_goes_with_the_namespace_are_released(shop, workers, domain):
+    name = shop.name()
+    async with shop.operator():
+        await in_review(shop, name)
+    await delete_namespace(shop)
+    address = f"temporal{domain.format(own=shop.cluster.namespace)}:7233"
+    leaving = {"operator_own_namespace": shop.cluster.namespace, "drain_timeout": timedelta(seconds=1)}
+    async with shop.operator(**leaving, temporal_address=address):
+        await asyncio.sleep(0)
+    assert await shop.get(name) is None
+
+
+def test_own_namespace_is_not_checked_by_default():
+    assert Settings().operator_own_namespace == ""
