@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orderfleet.stack import processes, state
+from orderfleet.stack import health, processes, state
 from orderfleet.stack.launch import answers
 
 
@@ -20,8 +20,10 @@ class Condition(StrEnum):
     """How a part is."""
 
     RUNNING = "running"
+    NOT_ANSWERING = "not answering"
+    """It runs and answers no calls; `up` restarts it."""
     NOT_READY = "not ready"
-    """It runs and doesn't answer, or says that something it needs is away."""
+    """It runs and returns that something it needs is away."""
     STOPPED = "stopped"
     LEFT_OVER = "left over"
     """It runs and no completed start knows it; `up` or `down` ends it."""
@@ -37,6 +39,8 @@ class PartStatus:
     seconds: float | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
     log: str | None = None
+    problem: str | None = None
+    """Of a part that is not answering: what was asked and what it returned."""
 
     @property
     def fine(self) -> bool:
@@ -60,9 +64,14 @@ def inspect(folder: Path) -> list[PartStatus]:
         if not alive:
             result.append(PartStatus(name, Condition.STOPPED, ports=part.ports, log=part.log))
             continue
-        ready = part.url is None or answers(f"{part.url}/readyz")
-        condition = Condition.RUNNING if ready else Condition.NOT_READY
-        result.append(PartStatus(name, condition, part.pid, now - part.started, part.ports, part.log))
+        problem = health.problem(folder, name, part)
+        if problem is not None:
+            condition = Condition.NOT_ANSWERING
+        elif part.url is None or answers(f"{part.url}/readyz"):
+            condition = Condition.RUNNING
+        else:
+            condition = Condition.NOT_READY
+        result.append(PartStatus(name, condition, part.pid, now - part.started, part.ports, part.log, problem))
     for name, found in running.items():
         if name not in parts:
             result.append(PartStatus(name, Condition.LEFT_OVER, found[0].pid))
