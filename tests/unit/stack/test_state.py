@@ -58,13 +58,13 @@ def test_port_is_given_out_once():
     ports.give_back(second)
 
 
-def test_port_that_is_freed_within_the_patience_is_given_out():
+def test_port_that_is_freed_before_the_timeout_is_given_out():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
         threading.Timer(0.3, other.close).start()
-        assert ports.choose(taken, patience=30) == taken
+        assert ports.choose(taken, timeout=30) == taken
         ports.give_back(taken)
 
 

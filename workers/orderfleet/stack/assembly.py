@@ -43,7 +43,7 @@ EVERYWHERE = {
 class Assembly:
     """One start of the stack whose state lies in `folder`; `living` parts are kept.
 
-    `offers` are those whose program is at hand, with it. `before` are the ports that parts had, by purpose.
+    `offers` are those whose program is installed, with it. `before` are the ports that parts had, by purpose.
     """
 
     folder: Path

@@ -175,7 +175,7 @@ def _choose_ports(part: Part, before: Ports, avoid: Container[int]) -> Ports:
     given = {}
     for purpose, usual in part.ports.items():
         if purpose in before:
-            given[purpose] = ports.choose(before[purpose], avoid=avoid, patience=_SECONDS_TO_FREE_A_PORT)
+            given[purpose] = ports.choose(before[purpose], avoid=avoid, timeout=_SECONDS_TO_FREE_A_PORT)
         else:
             given[purpose] = ports.choose(usual, avoid=avoid)
     return given

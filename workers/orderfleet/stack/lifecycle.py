@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from orderfleet.stack import graph, health, paths, processes, shutdown, state
+from orderfleet.stack import graph, paths, processes, shutdown, state
 from orderfleet.stack.apiserver import APISERVER
 from orderfleet.stack.assembly import Assembly
 from orderfleet.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError
@@ -23,12 +23,13 @@ from orderfleet.stack.provision.errors import ProvisionError
 from orderfleet.stack.provision.ladder import provide
 from orderfleet.stack.roles import ROLES, Role
 from orderfleet.stack.state import StackState
+from orderfleet.stack.status import find_problem
 from orderfleet.stack.temporal_server import TEMPORAL
 
 Say = Callable[[str], None]
 
 # A server that has just been started, or is busy, may be late with an answer.
-_SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_ANSWER = 15.0
 
 _BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
 
@@ -51,7 +52,7 @@ def up(
         progress: called with a line for each step.
         folder: of the stack.
         roles: processes of the product.
-        offers: parts that may be left out; those whose program is at hand are started.
+        offers: parts that may be left out; those whose program is installed are started.
         fresh: end everything and remove the data first.
         again: end everything first; data and ports stay.
 
@@ -149,7 +150,7 @@ def _not_answering(place: Path, living: set[str], progress: Say) -> set[str]:
     problems: dict[str, str] = {}
 
     def all_answer() -> bool:
-        asked = {name: health.problem(place, name, parts[name]) for name in problems or parts}
+        asked = {name: find_problem(place, name, parts[name]) for name in problems or parts}
         problems.clear()
         problems.update({name: problem for name, problem in asked.items() if problem is not None})
         return not problems

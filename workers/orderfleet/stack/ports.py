@@ -22,7 +22,7 @@ _lock = threading.Lock()
 _given: set[int] = set()
 
 
-def choose(wanted: int, *, avoid: Container[int] = (), patience: float = 0) -> int:
+def choose(wanted: int, *, avoid: Container[int] = (), timeout: float = 0) -> int:
     """Return `wanted` if it is free, else any free port; 0 asks for any.
 
     A port is given out once per process, because parts that start at the same time haven't
@@ -31,10 +31,10 @@ def choose(wanted: int, *, avoid: Container[int] = (), patience: float = 0) -> i
     Args:
         wanted: 1 to 65535, or 0.
         avoid: ports that are not given out in place of `wanted`.
-        patience: how long to wait for `wanted` to be free, in seconds. The kernel closes the sockets of a
+        timeout: how long to wait for `wanted` to be free, in seconds. The kernel closes the sockets of a
             killed process a little after the process is gone from the process table.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while wanted:
         with _lock:
             if wanted not in _given and _free(wanted):

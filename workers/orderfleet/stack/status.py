@@ -1,6 +1,7 @@
 """What runs of a stack right now, asked of the processes and of the parts' own readiness.
 
-The command line's `status` calls it. It must never change anything.
+The command line's `status` shows it, and `lifecycle` restarts what runs and answers no calls: a process that is
+stopped, or a Temporal whose database connections are broken. It must never change anything.
 """
 
 from __future__ import annotations
@@ -12,8 +13,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orderfleet.stack import health, processes, state
-from orderfleet.stack.launch import answers
+from orderfleet.stack import apiserver, etcd, postgres, processes, prometheus, state, temporal_server
+from orderfleet.stack.apiserver import APISERVER
+from orderfleet.stack.etcd import ETCD
+from orderfleet.stack.launch import answers, get
+from orderfleet.stack.processes import POSTGRES
+from orderfleet.stack.prometheus import PROMETHEUS
+from orderfleet.stack.state import PartState, kubernetes_folder
+from orderfleet.stack.temporal_server import TEMPORAL
+
+_READY = {POSTGRES: postgres.ready, ETCD: etcd.ready, PROMETHEUS: prometheus.ready}
+_SECONDS_TO_ANSWER = 3.0
 
 
 class Condition(StrEnum):
@@ -23,7 +33,7 @@ class Condition(StrEnum):
     NOT_ANSWERING = "not answering"
     """It runs and answers no calls; `up` restarts it."""
     NOT_READY = "not ready"
-    """It runs and returns that something it needs is away."""
+    """It runs and returns that something it needs is unavailable."""
     STOPPED = "stopped"
     LEFT_OVER = "left over"
     """It runs and no completed start knows it; `up` or `down` ends it."""
@@ -64,7 +74,7 @@ def inspect(folder: Path) -> list[PartStatus]:
         if not alive:
             result.append(PartStatus(name, Condition.STOPPED, ports=part.ports, log=part.log))
             continue
-        problem = health.problem(folder, name, part)
+        problem = find_problem(folder, name, part)
         if problem is not None:
             condition = Condition.NOT_ANSWERING
         elif part.url is None or answers(f"{part.url}/readyz"):
@@ -76,3 +86,20 @@ def inspect(folder: Path) -> list[PartStatus]:
         if name not in parts:
             result.append(PartStatus(name, Condition.LEFT_OVER, found[0].pid))
     return result
+
+
+def find_problem(folder: Path, name: str, part: PartState) -> str | None:
+    """Return why the running part `name` of the stack in `folder` answers nothing; None if it answers.
+
+    A process of the product is asked for `/healthz`: `/readyz` depends on what it needs.
+    """
+    if name == TEMPORAL:
+        return temporal_server.problem(part.ports)
+    if name == APISERVER:
+        # Not `/readyz`, which depends on etcd.
+        fine = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
+    elif name in _READY:
+        fine = _READY[name](part.ports)
+    else:
+        fine = part.url is None or get(f"{part.url}/healthz", timeout=_SECONDS_TO_ANSWER) is not None
+    return None if fine else "it doesn't answer"

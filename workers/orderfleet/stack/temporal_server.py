@@ -1,6 +1,6 @@
 """Temporal's dev server as a part of the stack, with its history in a database file.
 
-The stack and the test harness start it, and `health` asks whether it answers calls: gRPC's health check says
+The stack and the test harness start it, and `status` asks whether it answers calls: gRPC's health check says
 `SERVING` as long as the process runs. It must never listen anywhere but on 127.0.0.1.
 """
 

@@ -13,7 +13,7 @@ KUBERNETES = "1.36.3"
 ETCD = "3.7.3"
 TEMPORAL = "1.5.1"
 SQLITE_DRIVER = (1, 51, 0)
-"""Of the pinned Temporal. The release has 1.34.1, which returns `interrupted (9)` for good once a call was canceled."""
+"""Of the pinned Temporal. The release has 1.34.1, which can return `interrupted (9)` until the server is restarted."""
 TEST_SERVER = "1.32.0"
 HELM = "4.3.1"
 KIND = "0.33.0"
