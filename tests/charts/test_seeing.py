@@ -160,6 +160,16 @@ def test_prometheus_scrapes_temporals_own_metrics(objects):
     assert others == [ports[int(told["--metrics-port"])]]
 
 
+def test_temporal_that_answers_no_calls_is_restarted(objects):
+    (container,) = pod(objects, "temporal")["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    args = dict(each.split("=", 1) for each in container["args"] if "=" in each)
+    asked = container["livenessProbe"]["httpGet"]
+    assert ports[asked["port"]] == int(args["--http-port"])
+    # A call that reads the namespace's registry and the database, not a port that merely listens.
+    assert asked["path"] == "/api/v1/namespaces/default/workflows?pageSize=1"
+
+
 def test_nothing_is_left_of_a_part_that_is_not_run(helm):
     parts = ("prometheus", "grafana", "traces", "collector")
     rendered = helm.run(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+import time
 
 import psutil
 
-from orderfleet.stack import processes
+from orderfleet.stack import ports, processes
 from orderfleet.stack.processes import Command
 
 
@@ -22,3 +24,28 @@ def test_a_process_whose_id_was_used_before_is_found(tmp_path):
     finally:
         processes.end([started], by=signal.SIGKILL, bound=5)
     assert processes.find(tmp_path) == {}
+
+
+_LISTEN = """
+import ctypes, os, socket, threading, time
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+# Ends the first thread alone, as the kernel does for a moment with every process that it kills.
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+"""
+
+
+def test_process_whose_first_thread_alone_has_ended_is_alive_until_its_port_is_free():
+    with subprocess.Popen([sys.executable, "-c", _LISTEN], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        process = psutil.Process(child.pid)
+        deadline = time.monotonic() + 30
+        while process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+        assert processes.alive(process)
+        assert not ports._free(port)
+        processes.end([process], by=signal.SIGKILL, bound=5)
+        assert ports._free(port)
+        assert not processes.alive(process)

@@ -56,5 +56,6 @@ def test_version_is_asked_for_once_until_the_program_changes(program_on_path, tm
     ],
 )
 def test_real_answers_are_understood(program_on_path, tmp_path, name, answer):
-    path = program_on_path(name, f"cat <<'END'\n{answer}\nEND")
+    linked = "dep\tmodernc.org/sqlite\tv1.51.0"
+    path = program_on_path(name, f"cat <<'END'\n{answer}\nEND\nexit\n{linked}")
     assert on_path.find(TOOLS[name], tmp_path) == path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -59,6 +60,39 @@ def test_port_is_given_out_once():
     assert ports.choose(first) == first
     ports.give_back(first)
     ports.give_back(second)
+
+
+def test_port_that_is_freed_before_the_timeout_is_given_out():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        threading.Timer(0.3, other.close).start()
+        assert ports.choose(taken, timeout=30) == taken
+        ports.give_back(taken)
+
+
+def test_port_in_place_of_another_is_none_of_outgoing_connections_and_none_to_avoid():
+    avoid = set(range(20000, 32700))
+    chosen = {ports.choose(0, avoid=avoid) for _ in range(20)}
+    assert len(chosen) == 20
+    assert chosen <= set(range(32700, 32768))
+    for port in chosen:
+        ports.give_back(port)
+
+
+def test_ports_are_kept_until_they_are_forgotten_too(tmp_path):
+    state.save_ports(tmp_path, {"api": {"http": 51491}})
+    state.forget(tmp_path)
+    assert state.load_ports(tmp_path) == {"api": {"http": 51491}}
+    state.forget(tmp_path, ports_too=True)
+    assert state.load_ports(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"api": 7}', '{"api": {"http": "x"}}'])
+def test_unreadable_ports_count_as_none(tmp_path, content):
+    (tmp_path / "ports.json").write_text(content)
+    assert state.load_ports(tmp_path) == {}
 
 
 def test_lock_names_its_holder_and_ends_with_it(tmp_path):

@@ -44,7 +44,7 @@ def up(
     """Start everything and print where it is. Data of an earlier stack is kept.
 
     Prometheus and an OpenTelemetry collector are started too where their programs are installed.
-    Parts that were killed while the others run are started again.
+    Parts that were killed while the others run, or that answer no calls, are started again.
     """
     try:
         state = stack.up(_say, fresh=fresh, offers=OFFERS)
@@ -68,10 +68,9 @@ def down(
 def restart(
     service: Annotated[str | None, typer.Argument(help="A part as `status` names it; without it, all.")] = None,
 ) -> None:
-    """Stop a part gracefully and start it again on the same port; or the whole stack."""
+    """Stop a part gracefully and start it again on the same ports; or the whole stack."""
     if service is None:
-        stack.down(_say)
-        print_links(stack.up(_say, offers=OFFERS))
+        print_links(stack.up(_say, offers=OFFERS, again=True))
     else:
         stack.restart(service, progress=_say)
 
@@ -87,6 +86,9 @@ def status(output: OutputOption = _TABLE) -> None:
         _say("the stack isn't up; `orderfleet stack up` starts it")
     else:
         console().print(_table(parts))
+        for part in parts:
+            if part.problem is not None:
+                _say(f"{part.name} runs and answers no calls: {part.problem}; `orderfleet stack up` restarts it")
         print_links(state)
     if not parts or any(not part.fine for part in parts):
         raise typer.Exit(Exit.AWAY)

@@ -26,6 +26,15 @@ def kubeconfig(folder: Path) -> Path:
     return folder / "kubeconfig"
 
 
+def responds(folder: Path, given: Ports, path: str) -> bool:
+    """Whether the server whose files lie in `folder`, and that got the ports `given`, answers a GET of `path`."""
+    pki = folder / "pki"
+    # Made at each try: the files don't exist yet when the part is described.
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    return answers(f"https://{ports.HOST}:{given['https']}{path}", context)
+
+
 def part(
     folder: Path, program: Path, etcd_url: str, *, port: int = DEFAULT_PORT, more_flags: tuple[str, ...] = ()
 ) -> Part:
@@ -36,16 +45,16 @@ def part(
         folder.mkdir(parents=True, exist_ok=True)
         _write_kubeconfig(kubeconfig(folder), certificates.ensure(pki), given["https"])
 
-    def ready(given: Ports) -> bool:
-        # Made at each try: the files don't exist yet when the part is described.
-        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        return answers(f"https://{ports.HOST}:{given['https']}/readyz", context)
-
     def command(given: Ports) -> Command:
         return Command((str(program), *_flags(pki, etcd_url, given["https"]), *more_flags), folder)
 
-    return Part(name=APISERVER, ports={"https": port}, command=command, ready=ready, prepare=prepare)
+    return Part(
+        name=APISERVER,
+        ports={"https": port},
+        command=command,
+        ready=lambda given: responds(folder, given, "/readyz"),
+        prepare=prepare,
+    )
 
 
 def _flags(pki: Path, etcd_url: str, port: int) -> tuple[str, ...]:
@@ -56,7 +65,7 @@ def _flags(pki: Path, etcd_url: str, port: int) -> tuple[str, ...]:
         f"--client-ca-file={pki}/ca.crt",
         f"--tls-cert-file={pki}/server.crt",
         f"--tls-private-key-file={pki}/server.key",
-        f"--service-account-key-file={pki}/accounts.pub",
+        f"--service-account-key-file={pki}/accounts.crt",
         f"--service-account-signing-key-file={pki}/accounts.key",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-cluster-ip-range=10.96.0.0/16",

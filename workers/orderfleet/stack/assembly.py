@@ -23,7 +23,7 @@ from orderfleet.stack.launch import Part, Ports, Running, launch, run_job
 from orderfleet.stack.offers import Offer
 from orderfleet.stack.processes import POSTGRES, Command
 from orderfleet.stack.roles import MIGRATE, PRODUCT, Role
-from orderfleet.stack.state import PartState, StackState, kubernetes_folder, save
+from orderfleet.stack.state import PartState, StackState, kubernetes_folder, save, save_ports
 from orderfleet.stack.temporal_server import TEMPORAL
 
 Say = Callable[[str], None]
@@ -43,7 +43,7 @@ EVERYWHERE = {
 class Assembly:
     """One start of the stack whose state lies in `folder`; `living` parts are kept.
 
-    `offers` are those whose program is at hand, with it.
+    `offers` are those whose program is installed, with it. `before` are the ports that parts had, by purpose.
     """
 
     folder: Path
@@ -52,6 +52,7 @@ class Assembly:
     state: StackState
     living: set[str]
     say: Say
+    before: dict[str, dict[str, int]]
     offers: Mapping[Offer, Path] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     _moved: set[str] = field(default_factory=set)
@@ -93,15 +94,18 @@ class Assembly:
             part = describe()
             with self._lock:
                 self.started.append(name)
-            running = launch(part, self.folder, cancelled)
+            # Others may know the ports that it had.
+            before = self.before.get(name, {})
+            avoid = {port for other, given in self.before.items() if other != name for port in given.values()}
+            running = launch(part, self.folder, cancelled, before=before, avoid=avoid)
             self._record(part, running, None if url is None else url(running.ports))
-            self.say(f"{name}: ready after {time.monotonic() - began:.1f} s{_moved_to(part, running)}")
+            moved = _moved_to({**part.ports, **before}, running)
+            self.say(f"{name}: ready after {time.monotonic() - began:.1f} s{moved}")
 
         return Step(name, needs, run)
 
     def _offered(self, offer: Offer, program: Path) -> Step:
-        port = self._port(offer.name, offer.purpose, offer.port)
-        step = self._step(offer.name, (), lambda: offer.part(self.folder / offer.name, program, port=port))
+        step = self._step(offer.name, (), lambda: offer.part(self.folder / offer.name, program, port=offer.port))
 
         def run(cancelled: threading.Event) -> None:
             try:
@@ -114,34 +118,27 @@ class Assembly:
     def _record(self, part: Part, running: Running, url: str | None) -> None:
         new = PartState(running.process.pid, time.time(), dict(running.ports), str(running.log), url)
         with self._lock:
-            before = self.state.parts.get(part.name)
-            if before is None or before.ports != new.ports:
+            if self.before.get(part.name) != new.ports:
                 self._moved.add(part.name)
-            self.state = self.state.with_part(part.name, new)
+                self.before = {**self.before, part.name: dict(running.ports)}
+                save_ports(self.folder, self.before)
+            # Until what needs a moved part is started again, no part of this stack may be taken for a running one.
+            complete = self.state.complete and part.name not in self._moved
+            self.state = replace(self.state.with_part(part.name, new), complete=complete)
             save(self.state)
 
     def _postgres(self) -> Part:
-        return postgres.part(self.folder / "postgres", self._port(POSTGRES, "sql", postgres.DEFAULT_PORT))
+        return postgres.part(self.folder / "postgres")
 
     def _temporal(self) -> Part:
-        return temporal_server.part(
-            self.folder / "temporal",
-            self.tools[TEMPORAL],
-            port=self._port(TEMPORAL, "grpc", temporal_server.DEFAULT_PORT),
-            ui_port=self._port(TEMPORAL, "ui", temporal_server.DEFAULT_UI_PORT),
-        )
+        return temporal_server.part(self.folder / "temporal", self.tools[TEMPORAL])
 
     def _etcd(self) -> Part:
-        port = self._port(ETCD, "client", etcd.DEFAULT_PORT)
-        return etcd.part(self.folder / "etcd", self.tools[ETCD], port=port)
+        return etcd.part(self.folder / "etcd", self.tools[ETCD])
 
     def _apiserver(self) -> Part:
-        return apiserver.part(
-            kubernetes_folder(self.folder),
-            self.tools[APISERVER],
-            etcd.url(self.state.parts[ETCD].ports),
-            port=self._port(APISERVER, "https", apiserver.DEFAULT_PORT),
-        )
+        store = etcd.url(self.state.parts[ETCD].ports)
+        return apiserver.part(kubernetes_folder(self.folder), self.tools[APISERVER], store)
 
     def _role(self, role: Role) -> Part:
         environment = {
@@ -154,8 +151,7 @@ class Assembly:
             environment["ORDERFLEET_OTLP_ENDPOINT"] = collector.endpoint(self.state.parts[collector.COLLECTOR].ports)
         if APISERVER in role.needs:
             environment["KUBECONFIG"] = str(self.state.kubeconfig)
-        wanted = {purpose: self._port(role.name, purpose, port) for purpose, port in role.ports.items()}
-        return role.part(self.folder, environment, wanted)
+        return role.part(self.folder, environment, role.ports)
 
     def _migrate(self, cancelled: threading.Event) -> None:
         began = time.monotonic()
@@ -169,16 +165,11 @@ class Assembly:
         crd.apply(self.tools["kubectl"], self.state.kubeconfig, self.folder, cancelled)
         self.say(f"{crd.CRD}: applied after {time.monotonic() - began:.1f} s")
 
-    def _port(self, name: str, purpose: str, default: int) -> int:
-        """Return the port a part had before, because others may know it, else the usual one."""
-        known = self.state.parts.get(name)
-        return known.ports.get(purpose, default) if known else default
 
-
-def _moved_to(part: Part, running: Running) -> str:
+def _moved_to(wanted: Ports, running: Running) -> str:
     moved = [
-        f"port {wanted} is taken, {running.ports[purpose]} instead"
-        for purpose, wanted in part.ports.items()
-        if wanted not in (0, running.ports[purpose])
+        f"port {port} is taken, {running.ports[purpose]} instead"
+        for purpose, port in wanted.items()
+        if port not in (0, running.ports[purpose])
     ]
     return f" ({'; '.join(moved)})" if moved else ""

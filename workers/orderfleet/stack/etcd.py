@@ -20,6 +20,11 @@ def url(given: Ports) -> str:
     return f"http://{ports.HOST}:{given['client']}"
 
 
+def ready(given: Ports) -> bool:
+    """Whether an etcd that got the ports `given` answers."""
+    return answers(f"{url(given)}/health")
+
+
 def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
     """Return etcd with its data in `folder`."""
 
@@ -41,6 +46,6 @@ def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
         name=ETCD,
         ports={"client": port},
         command=command,
-        ready=lambda given: answers(f"{url(given)}/health"),
+        ready=ready,
         prepare=lambda _: folder.mkdir(parents=True, exist_ok=True),
     )

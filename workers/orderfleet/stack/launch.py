@@ -15,7 +15,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from orderfleet.stack.processes import Command
 
 STEP = 0.05
 _PORT_TRIES = 4
+_SECONDS_TO_FREE_A_PORT = 5.0
 _TAKEN = re.compile(r"address already in use|Errno 98\b|Errno 48\b", re.IGNORECASE)
 
 Ports = Mapping[str, int]
@@ -63,8 +65,22 @@ class Cancelled(StackError):
     """Another part failed, so this one needn't get ready any more."""
 
 
-def launch(part: Part, folder: Path, cancelled: threading.Event | None = None) -> Running:
+def launch(
+    part: Part,
+    folder: Path,
+    cancelled: threading.Event | None = None,
+    *,
+    before: Ports | None = None,
+    avoid: Container[int] = (),
+) -> Running:
     """Start `part` of the stack in `folder`; return when it is ready.
+
+    Args:
+        part: what to start.
+        folder: of the stack.
+        cancelled: set when it needn't get ready any more.
+        before: the ports that it had by purpose; it gets them again unless another process has taken them.
+        avoid: ports of other parts, which it doesn't get.
 
     Raises:
         PartFailed: it ended, or wasn't ready within its bound; nothing of it runs then.
@@ -75,7 +91,7 @@ def launch(part: Part, folder: Path, cancelled: threading.Event | None = None) -
     _clear(part.name, folder)
     _rotate(log)
     for attempt in range(1, _PORT_TRIES + 1):
-        given = {purpose: ports.choose(wanted) for purpose, wanted in part.ports.items()}
+        given = _choose_ports(part, before or {}, avoid)
         try:
             part.prepare(given)
             process = processes.spawn(part.command(given), folder=folder, part=part.name, log=log)
@@ -130,13 +146,39 @@ def wait_until(probe: Callable[[], bool], bound: float) -> bool:
     return True
 
 
+def get(url: str, context: ssl.SSLContext | None = None, *, timeout: float = 1) -> tuple[int, str] | None:
+    """Return the status and the text that a GET of `url` is answered with; None without an answer in time.
+
+    Args:
+        url: an address of a part.
+        context: for a part with certificates of its own.
+        timeout: of each read, in seconds.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=timeout, context=context) as reply:  # noqa: S310 - our own addresses
+            return reply.status, reply.read().decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        with error, suppress(OSError, http.client.HTTPException):
+            return error.code, error.read().decode(errors="replace")
+        return None
+    except (OSError, http.client.HTTPException):
+        return None
+
+
 def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
     """Whether a GET of `url` is answered with 200 within a second."""
-    try:
-        with urllib.request.urlopen(url, timeout=1, context=context) as answer:  # noqa: S310 - our own addresses
-            return bool(answer.status == http.HTTPStatus.OK)
-    except (urllib.error.URLError, OSError, http.client.HTTPException):
-        return False
+    reply = get(url, context)
+    return reply is not None and reply[0] == http.HTTPStatus.OK
+
+
+def _choose_ports(part: Part, before: Ports, avoid: Container[int]) -> Ports:
+    given = {}
+    for purpose, usual in part.ports.items():
+        if purpose in before:
+            given[purpose] = ports.choose(before[purpose], avoid=avoid, timeout=_SECONDS_TO_FREE_A_PORT)
+        else:
+            given[purpose] = ports.choose(usual, avoid=avoid)
+    return given
 
 
 def _await_ready(part: Part, given: Ports, process: psutil.Process, log: Path, stop: threading.Event) -> None:

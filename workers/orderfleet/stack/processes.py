@@ -81,7 +81,8 @@ def alive(process: psutil.Process) -> bool:
     """Whether the process runs; one that ended and waits for its parent doesn't."""
     exit_status(process)
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # A zombie with threads has ended in its first thread only: the others still hold its ports.
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 
@@ -133,13 +134,14 @@ def leaders(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def end(processes: Iterable[psutil.Process], *, by: signal.Signals, bound: float) -> bool:
-    """Send `by` to the leaders, wait up to `bound` seconds, then kill what is left.
+    """Send `by` to the leaders, or SIGKILL to all, wait up to `bound` seconds, then kill what is left.
 
     Returns:
         Whether all ended within the bound.
     """
     everyone = list(processes)
-    for process in leaders(everyone):
+    # A parent that is killed can't end its children.
+    for process in everyone if by is signal.SIGKILL else leaders(everyone):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(by)
     left = _outlive(everyone, bound)

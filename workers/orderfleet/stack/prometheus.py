@@ -47,6 +47,11 @@ def url(given: Ports) -> str:
     return f"http://{ports.HOST}:{given['web']}"
 
 
+def ready(given: Ports) -> bool:
+    """Whether a Prometheus that got the ports `given` answers."""
+    return answers(f"{url(given)}/-/ready")
+
+
 def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
     """Return Prometheus with its data and configuration in `folder`."""
 
@@ -65,7 +70,7 @@ def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
         name=PROMETHEUS,
         ports={"web": port},
         command=command,
-        ready=lambda given: answers(f"{url(given)}/-/ready"),
+        ready=ready,
         prepare=lambda _: _configure(folder),
     )
 

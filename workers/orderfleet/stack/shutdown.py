@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import psutil
@@ -31,21 +31,24 @@ _SWEEPS = 20
 DRAIN_SECONDS = 25.0
 
 _DATA = ("postgres", "temporal", "etcd", "kubernetes", "prometheus", "otelcol", "logs")
-_DATA_FILES = ("state.json", "ledger.db*")
+_DATA_FILES = ("state.json", "ports.json", "ledger.db*")
 
 
-def stop(folder: Path, say: Callable[[str], None], *, drain: float = DRAIN_SECONDS) -> list[str]:
-    """End all processes of the stack in `folder`; return the names of the parts that ran.
+def stop(
+    folder: Path, say: Callable[[str], None], *, parts: Container[str] | None = None, drain: float = DRAIN_SECONDS
+) -> list[str]:
+    """End all processes of the stack in `folder`, or those of some `parts`; return the names of the parts that ran.
 
     Raises:
         StackError: a process can't be ended.
     """
-    running = processes.find(folder)
+    running = {name: found for name, found in processes.find(folder).items() if parts is None or name in parts}
     backing = {name for names in _BACKING for name in names}
     roles = tuple(name for name in running if name not in backing)
     for names, bound in ((roles, drain), *((names, _BACKING_SECONDS) for names in _BACKING)):
         _end(names, running, bound, say)
-    _sweep(folder)
+    if parts is None:
+        _sweep(folder)
     return list(running)
 
 

@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from orderfleet.stack import apiserver, collector, paths, ports, postgres, prometheus, temporal_server
 from orderfleet.stack.errors import StackError
 
 _FILE = "state.json"
+_PORTS_FILE = "ports.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,33 @@ def load(folder: Path | None = None) -> StackState | None:
 
 def save(state: StackState) -> None:
     """Write the state in one step; a reader sees the old or the new one."""
-    state.folder.mkdir(parents=True, exist_ok=True)
-    content = {"complete": state.complete, "parts": {name: asdict(part) for name, part in state.parts.items()}}
-    new = state.folder / f"{_FILE}.new"
-    new.write_text(json.dumps(content, indent=2))
-    new.replace(state.folder / _FILE)
+    parts = {name: asdict(part) for name, part in state.parts.items()}
+    _write(state.folder / _FILE, {"complete": state.complete, "parts": parts})
 
 
-def forget(folder: Path) -> None:
-    """Remove the state file: the stack is down."""
+def forget(folder: Path, *, ports_too: bool = False) -> None:
+    """Remove the state file: the stack is down; `ports_too` lets the next start use the usual ports."""
     (folder / _FILE).unlink(missing_ok=True)
+    if ports_too:
+        (folder / _PORTS_FILE).unlink(missing_ok=True)
+
+
+def load_ports(folder: Path) -> dict[str, dict[str, int]]:
+    """Return the ports by purpose that each part of the stack in `folder` last had, also of one that is down."""
+    try:
+        content = json.loads((folder / _PORTS_FILE).read_text())
+        return {name: {purpose: int(port) for purpose, port in given.items()} for name, given in content.items()}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def save_ports(folder: Path, by_part: Mapping[str, Mapping[str, int]]) -> None:
+    """Write what `load_ports` returns, in one step."""
+    _write(folder / _PORTS_FILE, by_part)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(content, indent=2))
+    new.replace(path)

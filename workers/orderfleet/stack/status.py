@@ -1,6 +1,7 @@
 """What runs of a stack right now, asked of the processes and of the parts' own readiness.
 
-The command line's `status` calls it. It must never change anything.
+The command line's `status` shows it, and `lifecycle` restarts what runs and answers no calls: a process that is
+stopped, or a Temporal whose database connections are broken. It must never change anything.
 """
 
 from __future__ import annotations
@@ -12,16 +13,27 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orderfleet.stack import processes, state
-from orderfleet.stack.launch import answers
+from orderfleet.stack import apiserver, etcd, postgres, processes, prometheus, state, temporal_server
+from orderfleet.stack.apiserver import APISERVER
+from orderfleet.stack.etcd import ETCD
+from orderfleet.stack.launch import answers, get
+from orderfleet.stack.processes import POSTGRES
+from orderfleet.stack.prometheus import PROMETHEUS
+from orderfleet.stack.state import PartState, kubernetes_folder
+from orderfleet.stack.temporal_server import TEMPORAL
+
+_READY = {POSTGRES: postgres.ready, ETCD: etcd.ready, PROMETHEUS: prometheus.ready}
+_SECONDS_TO_ANSWER = 3.0
 
 
 class Condition(StrEnum):
     """How a part is."""
 
     RUNNING = "running"
+    NOT_ANSWERING = "not answering"
+    """It runs and answers no calls; `up` restarts it."""
     NOT_READY = "not ready"
-    """It runs and doesn't answer, or says that something it needs is away."""
+    """It runs and returns that something it needs is unavailable."""
     STOPPED = "stopped"
     LEFT_OVER = "left over"
     """It runs and no completed start knows it; `up` or `down` ends it."""
@@ -37,6 +49,8 @@ class PartStatus:
     seconds: float | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
     log: str | None = None
+    problem: str | None = None
+    """Of a part that is not answering: what was asked and what it returned."""
 
     @property
     def fine(self) -> bool:
@@ -60,10 +74,32 @@ def inspect(folder: Path) -> list[PartStatus]:
         if not alive:
             result.append(PartStatus(name, Condition.STOPPED, ports=part.ports, log=part.log))
             continue
-        ready = part.url is None or answers(f"{part.url}/readyz")
-        condition = Condition.RUNNING if ready else Condition.NOT_READY
-        result.append(PartStatus(name, condition, part.pid, now - part.started, part.ports, part.log))
+        problem = find_problem(folder, name, part)
+        if problem is not None:
+            condition = Condition.NOT_ANSWERING
+        elif part.url is None or answers(f"{part.url}/readyz"):
+            condition = Condition.RUNNING
+        else:
+            condition = Condition.NOT_READY
+        result.append(PartStatus(name, condition, part.pid, now - part.started, part.ports, part.log, problem))
     for name, found in running.items():
         if name not in parts:
             result.append(PartStatus(name, Condition.LEFT_OVER, found[0].pid))
     return result
+
+
+def find_problem(folder: Path, name: str, part: PartState) -> str | None:
+    """Return why the running part `name` of the stack in `folder` answers nothing; None if it answers.
+
+    A process of the product is asked for `/healthz`: `/readyz` depends on what it needs.
+    """
+    if name == TEMPORAL:
+        return temporal_server.problem(part.ports)
+    if name == APISERVER:
+        # Not `/readyz`, which depends on etcd.
+        fine = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
+    elif name in _READY:
+        fine = _READY[name](part.ports)
+    else:
+        fine = part.url is None or get(f"{part.url}/healthz", timeout=_SECONDS_TO_ANSWER) is not None
+    return None if fine else "it doesn't answer"

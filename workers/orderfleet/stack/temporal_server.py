@@ -1,20 +1,31 @@
 """Temporal's dev server as a part of the stack, with its history in a database file.
 
-The stack and the test harness start it. It must never listen anywhere but on 127.0.0.1.
+The stack and the test harness start it, and `status` asks whether it answers calls: gRPC's health check says
+`SERVING` as long as the process runs. It must never listen anywhere but on 127.0.0.1.
 """
 
 from __future__ import annotations
 
+import http
+import json
 from pathlib import Path
 
 from orderfleet.stack import ports
-from orderfleet.stack.launch import Part, Ports, answers
+from orderfleet.stack.launch import Part, Ports, get
 from orderfleet.stack.processes import Command
 
 TEMPORAL = "temporal"
 DEFAULT_PORT = 7233
 DEFAULT_UI_PORT = 8233
 NAMESPACE = "default"
+
+_SECONDS_TO_ANSWER = 3.0
+# Each reads another part of the server: the namespace's row, the visibility store, the history shard.
+_CALLS = {
+    "DescribeNamespace": "",
+    "ListWorkflowExecutions": "/workflows?pageSize=1",
+    "DescribeWorkflowExecution": "/workflows/orderfleet-stack-asks-whether-calls-are-answered",
+}
 
 # By default the server polls its queues at most 20 times a second, which adds 50 ms to every
 # step of an order; one partition a queue saves forwarding between partitions.
@@ -31,6 +42,31 @@ _DYNAMIC_CONFIG = (
 def address(given: Ports) -> str:
     """Return the gRPC address, `host:port`, of a server that got the ports `given`."""
     return f"{ports.HOST}:{given['grpc']}"
+
+
+def problem(given: Ports) -> str | None:
+    """Return why a server that got the ports `given` answers no calls; None if it answers them.
+
+    The calls go over the HTTP form of the gRPC API, which the same handlers answer.
+    """
+    for name, path in _CALLS.items():
+        url = f"http://{ports.HOST}:{given['http']}/api/v1/namespaces/{NAMESPACE}{path}"
+        reply = get(url, timeout=_SECONDS_TO_ANSWER)
+        if reply is None:
+            return f"{name} isn't answered within {_SECONDS_TO_ANSWER:.0f} s"
+        status, text = reply
+        # The workflow doesn't exist: that the history shard says so is the answer.
+        absent = status == http.HTTPStatus.NOT_FOUND and "Namespace" not in text and path.startswith("/workflows/")
+        if status != http.HTTPStatus.OK and not absent:
+            return f"{name} returns {status}: {_message(text)}"
+    return None
+
+
+def _message(text: str) -> str:
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:200]
 
 
 def part(
@@ -61,14 +97,10 @@ def part(
             folder,
         )
 
-    def ready(given: Ports) -> bool:
-        # The namespace is registered last, and its HTTP form needs no gRPC client here.
-        return answers(f"http://{ports.HOST}:{given['http']}/api/v1/namespaces/{NAMESPACE}")
-
     return Part(
         name=TEMPORAL,
         ports=wanted,
         command=command,
-        ready=ready,
+        ready=lambda given: problem(given) is None,
         prepare=lambda _: folder.mkdir(parents=True, exist_ok=True),
     )

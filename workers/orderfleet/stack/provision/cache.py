@@ -39,7 +39,7 @@ class Cache:
 
     def place(self, tool: Tool) -> Path:
         """Return the folder that holds, or would hold, the published tool."""
-        return self.folder / tool.name / "-".join((tool.version, *system()))
+        return self.folder / tool.name / "-".join((tool.edition, *system()))
 
     def find(self, tool: Tool) -> Path | None:
         """Return the published executable, or None."""

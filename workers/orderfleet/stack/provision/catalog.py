@@ -12,6 +12,8 @@ from enum import StrEnum
 KUBERNETES = "1.36.3"
 ETCD = "3.7.3"
 TEMPORAL = "1.5.1"
+SQLITE_DRIVER = (1, 51, 0)
+"""Of the pinned Temporal. The release has 1.34.1, which can return `interrupted (9)` until the server is restarted."""
 TEST_SERVER = "1.32.0"
 HELM = "4.3.1"
 KIND = "0.33.0"
@@ -73,14 +75,35 @@ class MavenFetch:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkedModule:
+    """A Go module that a program is linked with, and the oldest version without a fault."""
+
+    path: str
+    oldest: tuple[int, ...]
+    fault: str
+    """What a program does that is linked with an older version."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: its name is also the name of its executable."""
+    """One tool: its name is also the name of its executable.
+
+    `linked` means that the official release may have a fault that the pinned build has not.
+    """
 
     name: str
     version: str
     recipe: GoBuild | MavenFetch
     on_path: OnPath | None = None
     release: Release | None = None
+    linked: LinkedModule | None = None
+
+    @property
+    def edition(self) -> str:
+        """The version, with that of the linked module where the build differs from the release by it."""
+        if self.linked is None:
+            return self.version
+        return f"{self.version}-{self.linked.path.rpartition('/')[2]}{'.'.join(map(str, self.linked.oldest))}"
 
 
 _KUBERNETES_RELEASE = "https://dl.k8s.io/release/v{version}/bin/{os}/{arch}/"
@@ -123,6 +146,11 @@ TOOLS: dict[str, Tool] = {
                 member="temporal",
             ),
             recipe=GoBuild("temporal", "github.com/temporalio/cli/cmd/temporal"),
+            linked=LinkedModule(
+                "modernc.org/sqlite",
+                oldest=SQLITE_DRIVER,
+                fault="after a kill under load the server may answer every call with an error until it is restarted",
+            ),
         ),
         Tool(
             name="kubectl",

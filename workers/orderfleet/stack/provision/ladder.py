@@ -1,5 +1,8 @@
 """Provides tools: on PATH, in the cache, the official release, a build, in that order.
 
+Where the release has a fault that the build has not, the build comes first, and a program with the fault is
+used only where nothing can be built.
+
 The provisioning command, the stack and the test harness call `provide`. All tools are climbed
 for at the same time. It must never start a download or a build for a tool that is there.
 """
@@ -9,11 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orderfleet.stack import paths
-from orderfleet.stack.provision import on_path, release
+from orderfleet.stack.provision import linked, on_path, release
 from orderfleet.stack.provision.build import Builder
 from orderfleet.stack.provision.cache import Cache
 from orderfleet.stack.provision.catalog import STACK_TOOLS, TOOLS, MavenFetch, Tool
@@ -105,33 +108,51 @@ class Ladder:
         started = time.monotonic()
         try:
             with self._cache.locked(tool):
-                rung = self._climb(tool, reasons)
+                path, rung = self._climb(tool, reasons)
         except RungFailed as reason:
             reasons.append(str(reason))
         except OSError as error:
             reasons.append(f"{self._cache.folder} can't be used: {error}")
         else:
             seconds = time.monotonic() - started
-            served[tool.name] = Served(self._cache.place(tool) / tool.name, rung, seconds)
+            served[tool.name] = Served(path, rung, seconds)
             self._progress.say(f"{tool.name} {tool.version}: {rung}, {seconds:.1f} s")
 
-    def _climb(self, tool: Tool, reasons: list[str]) -> str:
-        if self._cache.find(tool):
-            return "in the cache, another run made it"
+    def _climb(self, tool: Tool, reasons: list[str]) -> tuple[Path, str]:
+        cached = self._cache.find(tool)
+        if cached is not None:
+            return cached, "in the cache, another run made it"
+        first, second = (self._download, self._build) if tool.linked is None else (self._build, self._with_fault)
         try:
-            with (
-                self._progress.busy(f"downloading {tool.name}"),
-                self._cache.workshop(tool) as folder,
-            ):
-                host = release.fetch(tool, folder, self._network)
+            return first(tool)
         except RungFailed as reason:
             reasons.append(str(reason))
-            self._progress.say(f"{tool.name} {tool.version}: {reason}; next is a build")
-        else:
-            return f"official release from {host}"
+            then = "a build" if tool.linked is None else "a program with a fault"
+            self._progress.say(f"{tool.name} {tool.version}: {reason}; next is {then}")
+        return second(tool)
+
+    def _download(self, tool: Tool) -> tuple[Path, str]:
+        with self._progress.busy(f"downloading {tool.name}"), self._cache.workshop(tool) as folder:
+            host = release.fetch(tool, folder, self._network)
+        return self._cache.place(tool) / tool.name, f"official release from {host}"
+
+    def _build(self, tool: Tool) -> tuple[Path, str]:
         with self._cache.workshop(tool) as folder:
             maker = self._builder.make(tool, folder, self._progress)
-        return f"built by {maker}"
+            fault = linked.fault(tool, folder / tool.name)
+            if fault is not None:
+                raise RungFailed(f"the build isn't taken: {fault}")
+        return self._cache.place(tool) / tool.name, f"built by {maker}"
+
+    def _with_fault(self, tool: Tool) -> tuple[Path, str]:
+        """Return a program that has the fault, because nothing can be built; the text names the fault."""
+        plain = replace(tool, linked=None)
+        cached = self._cache.find(plain)
+        try:
+            path, rung = on_path.find(plain, self._cache.folder), "PATH"
+        except RungFailed:
+            path, rung = self._download(plain) if cached is None else (cached, "cache")
+        return path, f"{rung}, {path}, although {linked.fault(tool, path) or 'it was not built here'}"
 
 
 def provide(names: Iterable[str] = STACK_TOOLS, progress: Progress | None = None) -> dict[str, Path]:

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from orderfleet.stack.provision import linked
 from orderfleet.stack.provision.catalog import Tool
 from orderfleet.stack.provision.errors import RungFailed
 
@@ -26,7 +27,7 @@ def find(tool: Tool, cache_folder: Path) -> Path:
     """Return the tool on PATH.
 
     Raises:
-        RungFailed: it isn't there, or its version isn't acceptable.
+        RungFailed: it isn't there, its version isn't acceptable, or a module it is linked with has a fault.
     """
     found = shutil.which(tool.name)
     if found is None:
@@ -43,6 +44,9 @@ def find(tool: Tool, cache_folder: Path) -> Path:
         wanted = ".".join(map(str, tool.on_path.oldest))
         limit = ".".join(map(str, tool.on_path.below))
         raise RungFailed(f"{found} is {match[0]}, wanted {wanted} or newer, older than {limit}")
+    fault = linked.fault(tool, path)
+    if fault is not None:
+        raise RungFailed(f"{found} isn't taken: {fault}")
     return path
 
 

@@ -1,0 +1,98 @@
+"""A part that runs and answers nothing is shown by `status` and started again by `up`."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from pretend_stack import role, stack_folder
+from temporalio.client import Client
+
+from orderfleet import stack
+from orderfleet.stack import lifecycle, processes, state, temporal_server
+from orderfleet.stack.provision import linked
+from orderfleet.stack.provision.catalog import SQLITE_DRIVER
+from orderfleet.stack.provision.ladder import provide
+from orderfleet.stack.state import StackState
+from orderfleet.stack.status import Condition, inspect
+
+# One stack for all of them, so one worker for all of them.
+pytestmark = pytest.mark.xdist_group("answering")
+
+ROLES = (role("well"),)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[StackState]:
+    with stack_folder() as folder:
+        yield stack.up(folder=folder, roles=ROLES)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(lifecycle, "_SECONDS_TO_ANSWER", 1)
+
+
+def _conditions(running: StackState) -> dict[str, tuple[Condition, str | None]]:
+    return {part.name: (part.state, part.problem) for part in inspect(running.folder)}
+
+
+def _restarted(running: StackState, part: str) -> list[str]:
+    """Start what doesn't answer, which must be `part` alone; return what was said."""
+    before = state.load(running.folder)
+    assert before is not None
+    said: list[str] = []
+    after = stack.up(said.append, folder=running.folder, roles=ROLES)
+    assert {name for name, found in after.parts.items() if found.pid != before.parts[name].pid} == {part}
+    assert after.parts[part].ports == before.parts[part].ports
+    assert set(_conditions(running).values()) == {(Condition.RUNNING, None)}
+    with pytest.raises(stack.AlreadyRunning):
+        stack.up(folder=running.folder, roles=ROLES)
+    return said
+
+
+def test_provided_temporal_is_linked_with_the_driver_that_keeps_answering():
+    program = provide(["temporal"])["temporal"]
+    version = linked.version(program, "modernc.org/sqlite")
+    assert version is not None
+    assert version >= SQLITE_DRIVER
+
+
+@pytest.mark.parametrize("part", ["postgres", "temporal", "etcd", "kube-apiserver", "well"])
+def test_stopped_process_is_shown_and_started_again(running, part):
+    for process in processes.find(running.folder, part)[part]:
+        process.send_signal(signal.SIGSTOP)
+    shown, problem = _conditions(running)[part]
+    assert shown is Condition.NOT_ANSWERING
+    assert problem is not None
+    said = _restarted(running, part)
+    assert f"{part} runs and answers no calls: {problem}; it is restarted" in said
+
+
+async def test_temporal_that_answers_health_checks_alone_is_shown_and_started_again(running):
+    # What its registry comes to with broken database connections, until the server is started again.
+    database = sqlite3.connect(running.folder / "temporal" / "temporal.db", timeout=30)
+    database.execute("DELETE FROM namespaces WHERE name = 'default'")
+    database.commit()
+    database.close()
+    client = await Client.connect(running.temporal_address)
+    assert await client.service_client.check_health()
+    expected = "DescribeNamespace returns 404: Namespace default is not found."
+    assert _conditions(running)["temporal"] == (Condition.NOT_ANSWERING, expected)
+    said = _restarted(running, "temporal")
+    assert f"temporal runs and answers no calls: {expected}; it is restarted" in said
+    assert temporal_server.problem(running.parts["temporal"].ports) is None
+
+
+def test_role_that_returns_not_ready_is_shown_and_kept(running):
+    # As the product's roles while what they need is missing.
+    marker = running.folder / "not-ready"
+    marker.touch()
+    try:
+        assert _conditions(running)["well"] == (Condition.NOT_READY, None)
+        with pytest.raises(stack.AlreadyRunning):
+            stack.up(folder=running.folder, roles=ROLES)
+    finally:
+        marker.unlink()

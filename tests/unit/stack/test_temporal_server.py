@@ -1,0 +1,84 @@
+"""A Temporal that runs answers calls, or it is said which call returned what."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from orderfleet.stack import temporal_server
+
+_ABSENT = (404, {"code": 5, "message": "workflow not found for ID: orderfleet"})
+_FINE = {"namespaces/default": (200, {}), "workflows": (200, {}), "workflows/": _ABSENT}
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., dict[str, int]]]:
+    """Start a stand-in for the server's HTTP API; it returns what it is given by call."""
+    started: list[ThreadingHTTPServer] = []
+
+    def start(**changed: tuple[int, object]) -> dict[str, int]:
+        replies = {**_FINE, **changed}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                rest = self.path.partition("namespaces/default")[2].partition("?")[0]
+                call = "namespaces/default" if not rest else "workflows/" if rest.count("/") > 1 else "workflows"
+                status, body = replies[call]
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        started.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=started[-1].serve_forever, args=(0.05,), daemon=True).start()
+        return {"http": started[-1].server_address[1]}
+
+    yield start
+    for each in started:
+        each.shutdown()
+        each.server_close()
+
+
+def test_server_that_answers_every_call_has_no_problem(server):
+    assert temporal_server.problem(server()) is None
+
+
+# What the server with the old SQLite driver returned in the storm.
+@pytest.mark.parametrize(
+    ("call", "reply", "problem"),
+    [
+        ("namespaces/default", (503, {"message": "interrupted (9)"}), "DescribeNamespace returns 503: interrupted (9)"),
+        (
+            "workflows",
+            (404, {"message": "Namespace default is not found."}),
+            "ListWorkflowExecutions returns 404: Namespace default is not found.",
+        ),
+        (
+            "workflows/",
+            (404, {"message": "Namespace default is not found."}),
+            "DescribeWorkflowExecution returns 404: Namespace default is not found.",
+        ),
+        (
+            "workflows/",
+            (503, {"message": "shard status unknown"}),
+            "DescribeWorkflowExecution returns 503: shard status unknown",
+        ),
+        (
+            "workflows",
+            (502, b"<html>bad gateway</html>"),
+            "ListWorkflowExecutions returns 502: <html>bad gateway</html>",
+        ),
+    ],
+)
+def test_server_that_returns_an_error_is_shown_with_the_call_and_the_error(server, call, reply, problem):
+    assert temporal_server.problem(server(**{call: reply})) == problem
+
+
+def test_server_that_is_gone_is_shown(server):
+    assert temporal_server.problem({"http": 1}) == "DescribeNamespace isn't answered within 3 s"
