@@ -264,7 +264,7 @@ async def test_a_refund_that_is_refused_is_told_and_goes_on(running: Fleet) -> N
     assert running.provider.balance("pay-m-12") == 0
 
 
-async def test_a_payment_id_of_another_order_is_refused_at_receive(running: Fleet) -> None:
+async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
     await running.start(running.order("m-8", payment_id="shared"))
     await running.until_recorded("m-8", lambda status: status.step is Step.MANUAL_REVIEW)
     await running.start(running.order("m-9", payment_id="shared"))
