@@ -75,7 +75,7 @@ async def test_a_refusal_says_why(shop, workers):
         await gate.reached.wait()
         code, out, err = await order(shop, "cancel", name, "--reason", "too late")
         gate.opened.set()
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert err == f"order {name}: refused: the package is already dispatched\n"
 
 
