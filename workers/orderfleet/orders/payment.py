@@ -102,13 +102,11 @@ async def give_back(ctx: OrderContext, why: str) -> None:
     ctx.state.payment_status = PaymentStatus.REFUNDING
     ctx.journal.note(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=why)
     owed = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy)
-    refund = await ctx.meanwhile(
-        start_refund(
-            ctx.steps,
-            owed,
-            workflow.info().task_queue,
-            lambda workflow_id: ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
-        )
+    refund = await start_refund(
+        ctx.steps,
+        owed,
+        workflow.info().task_queue,
+        lambda workflow_id: ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
     )
     if isinstance(refund, IdHolder):
         # Started before: by a shipment that could not reach this workflow, or by this order before a reset.
