@@ -23,6 +23,7 @@ from temporalio.api.enums.v1 import CommandType, NamespaceState
 from temporalio.api.history.v1 import History
 from temporalio.api.namespace.v1 import NamespaceInfo
 from temporalio.api.workflowservice.v1 import (
+    CreateScheduleResponse,
     DescribeNamespaceResponse,
     GetSystemInfoResponse,
     PollActivityTaskQueueResponse,
@@ -32,7 +33,6 @@ from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskCompletedResponse,
     RespondWorkflowTaskFailedResponse,
     ShutdownWorkerResponse,
-    StartWorkflowExecutionResponse,
     WorkflowServiceServicer,
     add_WorkflowServiceServicer_to_server,
 )
@@ -139,8 +139,8 @@ class ServerStub(WorkflowServiceServicer):
         info = NamespaceInfo(name=request.namespace, state=NamespaceState.NAMESPACE_STATE_REGISTERED)
         return DescribeNamespaceResponse(namespace_info=info)
 
-    async def StartWorkflowExecution(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's
-        return StartWorkflowExecutionResponse(run_id=str(uuid.uuid4()), started=True)  # the sweep, which never runs
+    async def CreateSchedule(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's
+        return CreateScheduleResponse()  # of the orphan sweep, which never runs
 
     async def RecordWorkerHeartbeat(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's
         return RecordWorkerHeartbeatResponse()

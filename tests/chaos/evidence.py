@@ -20,7 +20,7 @@ from stormy_stack import StormyStack
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from orderfleet.carriers.ledger import CarrierLedger, TakenParcel
-from orderfleet.contracts.names import ORDER_WORKFLOW, SWEEP_WORKFLOW, order_workflow_id
+from orderfleet.contracts.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
 from orderfleet.contracts.record import RecordedEvent, RecordedOrder
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.payments.ledger import Entry, PaymentLedger
@@ -101,7 +101,7 @@ async def workflows(stack: StormyStack, *, results: bool = False) -> dict[str, W
     client = await Client.connect(stack.temporal_address, data_converter=DATA_CONVERTER)
     found: dict[str, Workflow] = {}
     async for run in client.list_workflows("", page_size=1000):
-        if run.workflow_type == SWEEP_WORKFLOW or run.status is None:
+        if run.workflow_type == ORPHAN_SWEEP_WORKFLOW or run.status is None:
             continue
         # A run that continued as new is not how it ended.
         if run.id not in found or run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:

@@ -100,7 +100,7 @@ def environment(seed: int) -> dict[str, str]:
         "simulated_latency": "50ms",
         "outage_longest_wait": "10s",
         "step_maximum_interval": "5s",
-        "sweep_interval": "10s",
+        "orphan_sweep_interval": "10s",
     }
     assert chosen.keys() <= Settings.model_fields.keys()
     return {f"ORDERFLEET_{name.upper()}": value for name, value in chosen.items()}

@@ -383,6 +383,8 @@ CREATE INDEX orders_owing ON public.orders USING btree (order_id) WHERE owes;
 
 CREATE INDEX orders_to_prune ON public.orders USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (pruned_at IS NULL));
 
+CREATE INDEX orders_unfinished ON public.orders USING btree (order_id) WHERE (completed_at IS NULL);
+
 CREATE INDEX orders_with_deadline ON public.orders USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (completed_at IS NULL));
 
 CREATE INDEX payments_owed ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'REFUNDING'::text]));

@@ -27,8 +27,8 @@ from orderfleet.contracts.errors import (
     StoreUnavailable,
 )
 from orderfleet.contracts.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.contracts.orphans import OrphanSweep
 from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.settle import Sweep
 from orderfleet.contracts.shipping import CarrierUpdate
 from orderfleet.contracts.status import OrderStatus, ShipmentStatus, Step
 
@@ -261,12 +261,12 @@ async def ended_from_outside(fleet: Fleet, order_id: str) -> None:
     await gate.reached.wait()
     await handle.terminate()
     sweep: WorkflowHandle[Any, Any] = await fleet.temporal.start_workflow(
-        names.SWEEP_WORKFLOW,
-        Sweep(interval=timedelta(milliseconds=500), policy=fleet.order(order_id).policy),
-        id=f"{names.SWEEP_WORKFLOW_ID}-{order_id}",
+        names.ORPHAN_SWEEP_WORKFLOW,
+        OrphanSweep(policy=fleet.order(order_id).policy, idle=timedelta(0)),
+        id=f"{names.ORPHAN_SWEEP}-{order_id}",
         task_queue=fleet.settings.orders_task_queue,
     )
+    await asyncio.wait_for(sweep.result(), 60)
     await fleet.until_recorded(order_id, lambda status: status.ended)
-    await sweep.terminate()
     gate.opened.set()
-    await asyncio.wait_for(fleet.temporal.get_workflow_handle(names.settle_workflow_id(order_id)).result(), 60)
+    await asyncio.wait_for(fleet.temporal.get_workflow_handle(names.compensation_workflow_id(order_id)).result(), 60)

@@ -55,8 +55,8 @@ async def _histories(made: Fleet, order_id: str) -> dict[str, WorkflowHistory]:
         names.order_workflow_id(order_id): "order",
         **{names.shipment_id(order_id, attempt): f"shipping-{attempt}" for attempt in (1, 2)},
         names.refund_workflow_id(names.default_payment_id(order_id)): "refund",
-        names.settle_workflow_id(order_id): "settle",
-        f"{names.SWEEP_WORKFLOW_ID}-{order_id}": "sweep",
+        names.compensation_workflow_id(order_id): "compensation",
+        f"{names.ORPHAN_SWEEP}-{order_id}": "orphan-sweep",
     }
     found: dict[str, WorkflowHistory] = {}
     for workflow_id, name in wanted.items():

@@ -13,8 +13,8 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.orders import worker
+from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
 from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.visibility import Visibility
 from orderfleet.runtime.worker import build
 from orderfleet.store import OrderRecord, Orphans, connect
 
@@ -29,7 +29,9 @@ async def main(address: str) -> None:
     settings = Settings()
     temporal = await Client.connect(address, data_converter=pydantic_data_converter)
     async with connect(settings, "dying") as database:
-        duty = worker.duty(settings, LastWord(database), Provider(), Orphans(database), Visibility(temporal))
+        duty = worker.duty(
+            settings, LastWord(database), Provider(), Orphans(database), TemporalOrderWorkflows(temporal)
+        )
         await build(temporal, settings, duty).run()
 
 

@@ -25,11 +25,13 @@ from orderfleet.contracts.record import RecordedEvent, RecordedOrder
 from orderfleet.contracts.shipping import Booking, BookingState, Parcel
 from orderfleet.contracts.status import OrderStatus
 from orderfleet.orders import worker as orders_worker
+from orderfleet.ports import OrderWorkflows
+from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
 from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.visibility import Visibility
 from orderfleet.runtime.worker import build
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store import Database, OrderReads, OrderRecord, Orphans
+from orderfleet.telemetry.orphans import OrphanMetrics
 
 T = TypeVar("T")
 
@@ -253,6 +255,7 @@ async def fleet(
     faults: str = "",
     provider: Any = None,
     carrier: Any = None,
+    order_workflows: OrderWorkflows | None = None,
     runner: Callable[[], WorkflowRunner] = SandboxedWorkflowRunner,
 ) -> AsyncIterator[Fleet]:
     """Run both workers until the context closes, on test doubles unless adapters are given."""
@@ -269,7 +272,14 @@ async def fleet(
             build(
                 temporal,
                 settings,
-                orders_worker.duty(settings, told, provider, Orphans(database), Visibility(temporal)),
+                orders_worker.duty(
+                    settings,
+                    told,
+                    provider,
+                    Orphans(database),
+                    order_workflows or TemporalOrderWorkflows(temporal),
+                    OrphanMetrics(),
+                ),
                 runner(),
             ),
             build(temporal, settings, shipping_worker.duty(settings, told, carrier), runner()),

@@ -15,8 +15,8 @@ from temporalio.worker import Worker
 
 from orderfleet.client import OrderClient
 from orderfleet.orders import worker as orders_worker
+from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
 from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.visibility import Visibility
 from orderfleet.runtime.worker import Duty
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store import Database, OrderReads, OrderRecord, Orphans
@@ -70,7 +70,7 @@ async def halves(
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
         provider, carrier, told = Provider(), TestCarrier(), record(database)
         duties = [
-            orders_worker.duty(settings, told, provider, Orphans(database), Visibility(temporal)),
+            orders_worker.duty(settings, told, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
             shipping_worker.duty(settings, told, carrier),
         ]
         made = Halves(

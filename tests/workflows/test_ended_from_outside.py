@@ -15,24 +15,19 @@ from orderfleet.client import OrderClient
 from orderfleet.contracts import names
 from orderfleet.contracts.errors import CarrierRefused
 from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.settle import Sweep
 from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
 @pytest.fixture
 async def swept(running: Fleet) -> AsyncIterator[Fleet]:
-    """A fleet whose sweep looks often."""
-    policy = running.order("any").policy
-    sweep: WorkflowHandle = await running.temporal.start_workflow(
-        names.SWEEP_WORKFLOW,
-        Sweep(interval=timedelta(milliseconds=500), policy=policy),
-        id=f"sweep-{running.settings.orders_task_queue}",
-        task_queue=running.settings.orders_task_queue,
-    )
+    """A fleet with an orphan sweep every second."""
+    settings = running.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
+    await ensure_orphan_sweep(running.temporal, settings)
     yield running
-    await sweep.terminate()
+    await running.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
 
 
 def ended(status: OrderStatus) -> bool:

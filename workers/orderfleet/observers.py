@@ -40,6 +40,22 @@ class RecordObserver(Protocol):
         """A payment reached a status."""
 
 
+class OrphanObserver(Protocol):
+    """Observes the orphan sweep and checks of workflow ids."""
+
+    def sweep_completed(self) -> None:
+        """A sweep completed now."""
+
+    def orphan_found(self, source: str) -> None:
+        """The compensation of an orphan was started; `source` is `visibility` or `database`."""
+
+    def workflow_missing(self) -> None:
+        """An unfinished order has no workflow in Temporal."""
+
+    def workflow_id_conflict(self, workflow_type: str) -> None:
+        """A workflow of another origin has the id that one of this type needs."""
+
+
 class CallObserver(Protocol):
     """Watches calls to an outside part."""
 
@@ -95,6 +111,18 @@ class Unwatched:
         """Nothing."""
 
     def payment_moved(self, status: PaymentStatus) -> None:
+        """Nothing."""
+
+    def sweep_completed(self) -> None:
+        """Nothing."""
+
+    def orphan_found(self, source: str) -> None:
+        """Nothing."""
+
+    def workflow_missing(self) -> None:
+        """Nothing."""
+
+    def workflow_id_conflict(self, workflow_type: str) -> None:
         """Nothing."""
 
     @contextmanager

@@ -6,15 +6,23 @@ Errors are those of `contracts.errors`; an adapter lets no other escape for a fa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
 from orderfleet.contracts.order import OrderInput
+from orderfleet.contracts.orphans import (
+    ClosedPage,
+    Compensation,
+    Orphan,
+    UnfinishedOrder,
+    UnfinishedPage,
+    WorkflowState,
+)
+from orderfleet.contracts.ownership import IdHolder
 from orderfleet.contracts.payment import Charge, PaymentIntent, PaymentRecord, VoidOutcome
 from orderfleet.contracts.record import AuditEvent, Progress, RecordedEvent, RecordedOrder
-from orderfleet.contracts.settle import ClosedWorkflow, Orphan
 from orderfleet.contracts.shipping import Booking, BookingState, Parcel, ShipmentRecord
 from orderfleet.contracts.status import PaymentStatus, Step
 
@@ -68,26 +76,45 @@ class OrderStore(Protocol):
 
 
 class OrphanStore(Protocol):
-    """The record of orders whose workflow is gone; one round trip a call.
+    """Orders without an end in the database; one round trip a call.
 
     Raises `StoreUnavailable` when Postgres is away or too slow.
     """
 
-    async def unfinished(self, closed: Sequence[ClosedWorkflow]) -> list[Orphan]:
-        """Those of the closed workflows whose order has no end yet."""
+    async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
+        """Those of the orders that have no end."""
 
-    async def settle(self, order_id: str, *, step: Step, reason: str, event: AuditEvent) -> None:
+    async def unfinished_page(self, after: str, limit: int, idle: timedelta) -> UnfinishedPage:
+        """Orders without an end after an order id; those that changed within `idle` are left out."""
+
+    async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
+        """Those of the orders that have no end, with what a compensation needs."""
+
+    async def record_compensation(
+        self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]
+    ) -> None:
         """End an unfinished order in its workflow's place; an order that has ended stays as it is."""
 
 
-class ClosedWorkflows(Protocol):
-    """Temporal's word on workflows that did not complete."""
+class OrderWorkflows(Protocol):
+    """Order workflows and compensations in Temporal. Raises a retryable error when Temporal does not answer."""
 
-    async def ended_from_outside(self, since: datetime) -> list[ClosedWorkflow]:
-        """Order workflows that closed after `since` and did not complete."""
+    async def closed(self, since: datetime, page_token: str | None = None) -> ClosedPage:
+        """Order workflows that closed after `since` without completing, one page."""
 
-    async def is_running(self, order_id: str) -> bool:
-        """Whether the order's workflow runs all the same, as after a reset."""
+    async def state(self, order: UnfinishedOrder) -> WorkflowState:
+        """Whether the workflow of the order runs, by its id and its first run."""
+
+    async def in_compensation(self) -> frozenset[str]:
+        """Ids of the orders whose compensation runs, as visibility has it."""
+
+    async def start_compensation(self, compensation: Compensation, workflow_id: str, task_queue: str) -> bool:
+        """Start the compensation of an orphan; False when a workflow of this id runs."""
+
+    async def holder(
+        self, workflow_id: str, workflow_type: str, memo: Mapping[str, str], parent_id: str = ""
+    ) -> IdHolder:
+        """Which workflow has an id: one of the type with that memo and, if one is given, that parent, or another."""
 
 
 class ShipmentStore(Protocol):

@@ -21,7 +21,8 @@ from orderfleet.api.auth.jwt import Jwts
 from orderfleet.api.auth.keys import LIFETIME_SECONDS, Keys
 from orderfleet.api.auth.roles import ClaimedRoles
 from orderfleet.api.services import PATIENCE
-from orderfleet.runtime.visibility import Visibility, VisibilityUnavailable
+from orderfleet.contracts.orphans import UnfinishedOrder
+from orderfleet.runtime.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 from orderfleet.stack import ports
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
@@ -70,8 +71,9 @@ async def test_a_namespace_that_temporal_does_not_know_is_temporal_away(
     for answer in answers:
         assert answer.status_code == 503, answer.text
         assert answer.json()["type"] == "urn:orderfleet:problem:temporal-away"
-    with pytest.raises(VisibilityUnavailable, match="nowhere"):
-        await Visibility(nowhere).is_running(order_id)
+    unfinished = UnfinishedOrder(order_id=order_id, workflow_id=f"order-{order_id}", first_run_id="any")
+    with pytest.raises(TemporalUnavailable, match="nowhere"):
+        await TemporalOrderWorkflows(nowhere).state(unfinished)
 
 
 async def test_record_answers_while_temporal_is_away(api, running, no_temporal, order_id, new_order, until):

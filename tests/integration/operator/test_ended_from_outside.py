@@ -8,23 +8,18 @@ from datetime import timedelta
 import pytest
 from fleet import Fleet
 from shop import condition, ended, manifest, step
-from temporalio.client import WorkflowHandle
 
 from orderfleet.contracts import names
-from orderfleet.contracts.settle import Sweep
+from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
 
 
 @pytest.fixture
 async def swept(workers: Fleet) -> AsyncIterator[Fleet]:
-    """Workers whose sweep looks often."""
-    sweep: WorkflowHandle = await workers.temporal.start_workflow(
-        names.SWEEP_WORKFLOW,
-        Sweep(interval=timedelta(milliseconds=500), policy=workers.order("any").policy),
-        id=f"sweep-{workers.settings.orders_task_queue}",
-        task_queue=workers.settings.orders_task_queue,
-    )
+    """Workers with an orphan sweep every second."""
+    settings = workers.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
+    await ensure_orphan_sweep(workers.temporal, settings)
     yield workers
-    await sweep.terminate()
+    await workers.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
 
 
 async def test_terminated_workflow_is_shown_as_failed(shop, swept):

@@ -11,7 +11,6 @@ import pytest
 
 from metered import added
 from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.settle import SettleInput
 from orderfleet.contracts.status import PaymentStatus, Step
 from orderfleet.observers import Unwatched
 from orderfleet.store import Database, Feed, OrderRecord, Orphans
@@ -64,11 +63,11 @@ async def test_an_order_that_is_received_with_its_end_has_ended(record: OrderRec
     assert told.all == ["received", (Step.FAILED, 90.0)]
 
 
-async def test_an_order_that_is_settled_ends_once(record: OrderRecord, database: Database, told: Told) -> None:
+async def test_an_order_that_is_compensated_ends_once(record: OrderRecord, database: Database, told: Told) -> None:
     await receive(record)
-    orphans, given = Orphans(database, told), SettleInput(order_id="ord-1", shipped=False, reason="gone", at=AT)
+    orphans = Orphans(database, told)
     for _ in range(2):
-        await orphans.settle(given.order_id, step=Step.FAILED, reason=given.reason, event=event("ended"))
+        await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("ended")])
     await record.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
     assert told.all[0] == "received"
     assert [outcome for outcome, _ in told.all[1:]] == [Step.FAILED]  # type: ignore[misc]

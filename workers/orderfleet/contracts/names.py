@@ -14,9 +14,10 @@ SHIPPING_TASK_QUEUE: Final = "shipping-tq"
 ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
 REFUND_WORKFLOW: Final = "RefundWorkflow"
-SETTLE_WORKFLOW: Final = "SettleWorkflow"
-SWEEP_WORKFLOW: Final = "SweepWorkflow"
-SWEEP_WORKFLOW_ID: Final = "orderfleet-sweep"
+COMPENSATION_WORKFLOW: Final = "CompensationWorkflow"
+ORPHAN_SWEEP_WORKFLOW: Final = "OrphanSweepWorkflow"
+ORPHAN_SWEEP: Final = "orderfleet-orphan-sweep"
+"""Begin of the id of the orphan sweep's schedule and of its workflows."""
 
 STATUS_QUERY: Final = "status"
 APPROVE: Final = "approve"
@@ -33,6 +34,8 @@ CANCEL_SHIPMENT: Final = "cancel_shipment"
 MEMO_OWNER: Final = "owner"
 MEMO_OWNER_UID: Final = "owner_uid"
 MEMO_CONTENT_HASH: Final = "content_hash"
+MEMO_ORDER_ID: Final = "order_id"
+MEMO_PAYMENT_ID: Final = "payment_id"
 
 CRD_GROUP: Final = "orderfleet.dev"
 CRD_VERSION: Final = "v1alpha1"
@@ -74,11 +77,23 @@ def default_payment_id(order_id: str) -> str:
     return f"pay-{order_id}"
 
 
-def refund_workflow_id(payment_id: str) -> str:
-    """Id of the workflow that owes a refund; one payment, one refund."""
-    return f"refund-{payment_id}"
+def refund_workflow_id(payment_id: str, number: int = 1) -> str:
+    """Id of the workflow that refunds a payment; above 1 where a workflow of another origin has the lower numbers.
+
+    No payment id contains a slash, so a numbered id is never another payment's.
+    """
+    return _numbered(f"refund-{payment_id}", number)
 
 
-def settle_workflow_id(order_id: str) -> str:
-    """Id of the workflow that settles an order whose own was ended from outside."""
-    return f"settle-{order_id}"
+def compensation_workflow_id(order_id: str, number: int = 1) -> str:
+    """Id of the workflow that compensates an orphaned order; numbered as a refund's."""
+    return _numbered(f"compensation-{order_id}", number)
+
+
+def orphan_sweep_id(task_queue: str) -> str:
+    """Id of the orphan sweep's schedule, one per queue of the order workers; Temporal appends a time for each run."""
+    return f"{ORPHAN_SWEEP}-{task_queue}"
+
+
+def _numbered(workflow_id: str, number: int) -> str:
+    return workflow_id if number == 1 else f"{workflow_id}/{number}"

@@ -43,6 +43,8 @@ class EventKind(StrEnum):
     BOOKING_VOIDED = "booking_voided"
     ATTEMPT_FAILED = "attempt_failed"
     ENDED_FROM_OUTSIDE = "ended_from_outside"
+    WORKFLOW_ID_CONFLICT = "workflow_id_conflict"
+    """A workflow of another origin has an id that the order needs."""
     SHIPPED = "shipped"
     PARCEL_BOOKED = "parcel_booked"
     """By the carrier's own word, as is the next."""

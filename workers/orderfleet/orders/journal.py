@@ -42,6 +42,7 @@ _ONCE = frozenset(EventKind) - {
     EventKind.DISPATCH_FAILED,
     EventKind.PARCEL_BOOKED,
     EventKind.PARCEL_IN_TRANSIT,
+    EventKind.WORKFLOW_ID_CONFLICT,
 }
 """Events that an order has at most once."""
 

@@ -1,8 +1,8 @@
 """`RefundWorkflow`: a refund is owed until it is done.
 
 Started by the order that is undone, or by a shipment that can't reach its order; its id is the
-payment's, so it is owed once. It has no attempt limit and no deadline; Temporal shows it open, and
-alerts watch its age.
+payment's, so it is owed once, and its memo names its order. It has no attempt limit and no deadline;
+Temporal shows it open, and alerts watch its age.
 """
 
 from __future__ import annotations

@@ -5,42 +5,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
 
-from orderfleet.contracts import names
-from orderfleet.contracts.settle import Sweep
+from orderfleet.observers import OrphanObserver, Unwatched
 from orderfleet.orders.activities import OrderActivities
+from orderfleet.orders.compensation import CompensationWorkflow
+from orderfleet.orders.maintenance import MaintenanceActivities
+from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
+from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.orders.refund import RefundWorkflow
-from orderfleet.orders.settle import SettleWorkflow
-from orderfleet.orders.sweep import SweepWorkflow
-from orderfleet.orders.upkeep import UpkeepActivities
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.payments import adapter, payment_provider
 from orderfleet.payments.measured import MeasuredPayments
-from orderfleet.ports import ClosedWorkflows, OrphanStore, PaymentProvider
+from orderfleet.ports import OrderWorkflows, OrphanStore, PaymentProvider
+from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
 from orderfleet.runtime.process import Stop
 from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.visibility import Visibility
 from orderfleet.runtime.worker import Duty, Wire, serve
 from orderfleet.steps.around import around_steps
 from orderfleet.store import Database, OrderRecord, Orphans, connect
 from orderfleet.telemetry.calls import CallMetrics
-from orderfleet.telemetry.order_trace import untraced
+from orderfleet.telemetry.orphans import OrphanMetrics
 from orderfleet.telemetry.record import RecordMetrics
 from orderfleet.telemetry.steps import StepMetrics
 
-WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, SettleWorkflow, SweepWorkflow)
+WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
 """Every workflow of the order worker's queue."""
 
 
 def duty(
-    settings: Settings, record: OrderRecord, provider: PaymentProvider, orphans: OrphanStore, closed: ClosedWorkflows
+    settings: Settings,
+    record: OrderRecord,
+    provider: PaymentProvider,
+    orphans: OrphanStore,
+    order_workflows: OrderWorkflows,
+    observer: OrphanObserver | None = None,
+    background: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> Duty:
     """What the order worker serves."""
-    orders, upkeep = OrderActivities(record, provider), UpkeepActivities(orphans, closed)
+    orders = OrderActivities(record, provider)
+    maintenance = MaintenanceActivities(orphans, order_workflows, observer or Unwatched())
     return Duty(
         task_queue=settings.orders_task_queue,
         workflows=WORKFLOWS,
@@ -51,35 +58,34 @@ def duty(
             orders.charge,
             orders.void_payment,
             orders.refund,
-            upkeep.find_orphans,
-            upkeep.settle_record,
+            maintenance.sweep_closed_workflows,
+            maintenance.sweep_unfinished_orders,
+            maintenance.record_compensation,
+            maintenance.check_workflow,
         ],
         interceptors=around_steps(record, settings.faults, StepMetrics()),
+        background=background,
     )
 
 
 def wired(settings: Settings, database: Database, provider: PaymentProvider) -> Wire:
-    """The duty over the record and the provider; the fleet's sweep is started beside it."""
+    """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
     measured = MeasuredPayments(provider, CallMetrics("payments", adapter(settings)))
     told = RecordMetrics()
 
     async def wire(client: Client) -> Duty:
-        await start_sweep(client, settings)
-        return duty(settings, OrderRecord(database, told), measured, Orphans(database, told), Visibility(client))
+        await ensure_orphan_sweep(client, settings)
+        return duty(
+            settings,
+            OrderRecord(database, told),
+            measured,
+            Orphans(database, told),
+            TemporalOrderWorkflows(client),
+            OrphanMetrics(),
+            background=[lambda: keep_orphan_sweep(client, settings)],
+        )
 
     return wire
-
-
-async def start_sweep(client: Client, settings: Settings) -> None:
-    """Start the sweep unless it runs already; one serves all workers of the queue."""
-    with untraced():
-        await client.start_workflow(
-            names.SWEEP_WORKFLOW,
-            Sweep(interval=settings.sweep_interval, policy=settings.order_policy()),
-            id=f"{names.SWEEP_WORKFLOW_ID}-{settings.orders_task_queue}",
-            task_queue=settings.orders_task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )
 
 
 async def run(settings: Settings, stop: Stop) -> None:

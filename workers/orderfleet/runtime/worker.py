@@ -47,6 +47,8 @@ class Duty:
     workflows: Sequence[type]
     activities: Sequence[Callable[..., Any]]
     interceptors: Sequence[Interceptor] = field(default=())
+    background: Sequence[Callable[[], Awaitable[None]]] = field(default=())
+    """What runs beside the worker until it drains; each catches its own failures."""
     versioning: VersioningBehavior = VersioningBehavior.AUTO_UPGRADE
     """How a running workflow goes with versions. Not said with the workflows: a worker without a version may not."""
 
@@ -114,11 +116,14 @@ async def serve(settings: Settings, stop: Stop, wires: Sequence[Wire]) -> None:
         workers = [build(client, settings, duty) for duty in duties]
         async with renewed(client, settings, workers):
             running = [asyncio.ensure_future(worker.run()) for worker in workers]
+            background = [asyncio.ensure_future(work()) for duty in duties for work in duty.background]
             problem = None
             _log.info("polling", task_queues=[duty.task_queue for duty in duties])
             stopping = asyncio.ensure_future(stop.wait())
             await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            for work in background:
+                work.cancel()
             problem = "draining"
             await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
 

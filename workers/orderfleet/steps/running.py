@@ -85,7 +85,13 @@ class StepRunner:
         self._outage = outage
         self._on_trouble = on_trouble
 
-    async def run(self, activity: Activity[Input, Result], arg: Input, policy: StepPolicy) -> Result:
+    async def run(
+        self,
+        activity: Activity[Input, Result],
+        arg: Input,
+        policy: StepPolicy,
+        heartbeat_timeout: timedelta | None = None,
+    ) -> Result:
         """Run a regular activity until it succeeds, fails for good, or has used up its attempts.
 
         Raises:
@@ -101,6 +107,7 @@ class StepRunner:
                     task_queue=activity.task_queue,
                     start_to_close_timeout=policy.attempt_timeout,
                     schedule_to_close_timeout=policy.total_timeout,
+                    heartbeat_timeout=heartbeat_timeout,
                     retry_policy=_retry(policy, policy.attempts - used),
                 )
             except ActivityError as error:

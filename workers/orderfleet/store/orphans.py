@@ -1,15 +1,16 @@
-"""The record of orders whose workflow was ended from outside. Implements `OrphanStore`.
+"""Orders without an end, and the end of orphaned ones. Implements `OrphanStore`.
 
-The sweep's activities call it; it is the only writer beside the workflows.
+The activities of maintenance call it; it is the only writer of an order beside the order's own workflows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
+from orderfleet.contracts.orphans import Orphan, UnfinishedOrder, UnfinishedPage
 from orderfleet.contracts.payment import PaymentIntent
 from orderfleet.contracts.record import AuditEvent
-from orderfleet.contracts.settle import ClosedWorkflow, Orphan
 from orderfleet.contracts.status import Step
 from orderfleet.observers import RecordObserver, Unwatched
 from orderfleet.store.encoding import as_json, as_text
@@ -24,10 +25,34 @@ class Orphans:
         self._database = database
         self._observer = observer or Unwatched()
 
-    async def unfinished(self, closed: Sequence[ClosedWorkflow]) -> list[Orphan]:
-        """Those of the closed workflows whose order has no end yet."""
-        how = {one.order_id: one.how for one in closed}
-        rows = await self._database.fetch(statement("unfinished"), list(how))
+    async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
+        """Those of the orders that have no end."""
+        rows = await self._database.fetch(statement("unfinished"), list(order_ids))
+        return [UnfinishedOrder(**row) for row in rows]
+
+    async def unfinished_page(self, after: str, limit: int, idle: timedelta) -> UnfinishedPage:
+        """Orders without an end after an order id, in the order of their ids.
+
+        Args:
+            after: continue after this order id; empty begins at the first.
+            limit: orders that are read at most, those left out included.
+            idle: orders that changed within this time are left out.
+        """
+        rows = await self._database.fetch(statement("unfinished_page"), after, limit, idle)
+        return UnfinishedPage(
+            orders=tuple(
+                UnfinishedOrder(
+                    order_id=row["order_id"], workflow_id=row["workflow_id"], first_run_id=row["first_run_id"]
+                )
+                for row in rows
+                if row["is_due"]
+            ),
+            last=rows[-1]["order_id"] if len(rows) == limit else None,
+        )
+
+    async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
+        """Those of the orders that have no end, with what a compensation needs."""
+        rows = await self._database.fetch(statement("orphans"), list(order_ids))
         return [
             Orphan(
                 order_id=row["order_id"],
@@ -38,13 +63,16 @@ class Orphans:
                     currency=row["currency"],
                 ),
                 shipments=row["shipments"],
-                how=how[row["order_id"]],
             )
             for row in rows
         ]
 
-    async def settle(self, order_id: str, *, step: Step, reason: str, event: AuditEvent) -> None:
+    async def record_compensation(
+        self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]
+    ) -> None:
         """End an unfinished order in its workflow's place; an order that has ended stays as it is."""
-        ended = await self._database.fetch(statement("settle"), order_id, step, as_text(reason), as_json(event))
+        ended = await self._database.fetch(
+            statement("record_compensation"), order_id, step, as_text(reason), as_json(events)
+        )
         if ended:
             self._observer.order_ended(step, ended[0]["lasted"])

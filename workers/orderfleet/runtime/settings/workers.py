@@ -45,8 +45,14 @@ class WorkerSettings(Group):
     temporal_metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of the SDK's own Prometheus metrics in a worker; 0 is off."
     )
-    sweep_interval: Duration = Field(
+    orphan_sweep_interval: Duration = Field(
         default=parse_duration("30s"),
-        gt=timedelta(0),
-        description="How often the fleet looks for orders whose workflow was ended from outside.",
+        ge=timedelta(seconds=1),
+        description="How often the orphan sweep starts: it finds unfinished orders whose workflow is closed.",
+    )
+    orphan_sweep_batch: int = Field(
+        default=1000,
+        ge=1,
+        description="Unfinished orders that each orphan sweep checks against Temporal, beside those whose workflow "
+        "closed recently.",
     )

@@ -1,6 +1,4 @@
--- Of these orders, the ones without an end, with what has to be settled.
-select
-    o.order_id, o.payment_id, o.amount, o.currency,
-    coalesce((select max(s.attempt) from shipments as s where s.order_id = o.order_id), 0) as shipments
-from orders as o
-where o.order_id = any($1::text[]) and o.completed_at is null
+-- Of these orders, the ones without an end, and the workflow that each belongs to.
+select order_id, workflow_id, first_run_id
+from orders
+where order_id = any($1::text[]) and completed_at is null

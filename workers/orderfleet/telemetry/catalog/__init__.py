@@ -15,6 +15,12 @@ from orderfleet.telemetry.catalog.orders import (
     REFUNDS,
     REVIEW_WAIT,
 )
+from orderfleet.telemetry.catalog.orphans import (
+    ORPHANS_FOUND,
+    ORPHAN_SWEEP_COMPLETED,
+    WORKFLOWS_MISSING,
+    WORKFLOW_ID_CONFLICTS,
+)
 from orderfleet.telemetry.catalog.steps import (
     PROVIDER_CALL_DURATION,
     STEP_ATTEMPTS,
@@ -79,6 +85,8 @@ __all__ = [
     "OPERATOR_ORDERS",
     "ORDERS_RECEIVED",
     "ORDER_DURATION",
+    "ORPHANS_FOUND",
+    "ORPHAN_SWEEP_COMPLETED",
     "OVERDUE_ORDERS",
     "OVERDUE_ORDER_OLDEST",
     "PAYMENTS",
@@ -96,6 +104,8 @@ __all__ = [
     "STEP_RETRIES",
     "STEP_TIMEOUTS",
     "WORKERS",
+    "WORKFLOWS_MISSING",
+    "WORKFLOW_ID_CONFLICTS",
     "Declared",
     "Exposer",
 ]

@@ -1,11 +1,11 @@
 -- Ends an order in its workflow's place, once. No number of a later progress is new any more: an activity
--- that outlived the workflow may still tell its events, but not move the order.
+-- that outlived the workflow may still add its events, but not move the order.
 with unfinished as materialized (
     select order_id from orders where order_id = $1 and completed_at is null for no key update
 ),
 
 told as materialized (
-    select order_id, tell_events(order_id, jsonb_build_array($4::jsonb)) from unfinished
+    select order_id, tell_events(order_id, $4::jsonb) from unfinished
 )
 
 update orders

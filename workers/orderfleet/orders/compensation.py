@@ -1,8 +1,8 @@
-"""`SettleWorkflow`: undo and end one order whose own workflow was ended from outside.
+"""`CompensationWorkflow`: undoes and ends one orphaned order.
 
-Terminating a workflow runs no compensation. The sweep starts this one in its place: the booking is
-taken back unless the parcel is on its way, the payment made impossible or given back, the end
-recorded. Each of these is owed, and tried until it is done.
+A workflow that is terminated or times out runs no compensation. The orphan sweep starts this one in its place: it
+voids the booking unless the parcel is dispatched, voids or refunds the payment, and records the end. Each of these
+is tried until it is done.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.contracts import names
+    from orderfleet.contracts.orphans import Compensation, RecordCompensationInput
     from orderfleet.contracts.record import AuditEvent, EventKind
-    from orderfleet.contracts.settle import SettleInput, Settlement
     from orderfleet.contracts.shipping import Booking, BookingState, ShipmentRecord
     from orderfleet.contracts.status import ShipmentStatus, Step
     from orderfleet.contracts.steps import (
@@ -24,44 +24,50 @@ with workflow.unsafe.imports_passed_through():
         VoidResult,
     )
     from orderfleet.orders.activities import OrderActivities
-    from orderfleet.orders.upkeep import UpkeepActivities
+    from orderfleet.orders.maintenance import MaintenanceActivities
 
 from orderfleet.steps.running import Activity, StepRunner
 
 _VOID = Activity(OrderActivities.void_payment, VoidResult)
-_RECORD = Activity(UpkeepActivities.settle_record, StepResult)
+_RECORD = Activity(MaintenanceActivities.record_compensation, StepResult)
 
 
-@workflow.defn(name=names.SETTLE_WORKFLOW)
-class SettleWorkflow:
-    """Settles one order."""
+@workflow.defn(name=names.COMPENSATION_WORKFLOW)
+class CompensationWorkflow:
+    """Compensates one order."""
 
     @workflow.init
-    def __init__(self, settlement: Settlement) -> None:
-        self._orphan = settlement.orphan
-        self._policy = settlement.policy
+    def __init__(self, compensation: Compensation) -> None:
+        self._orphan = compensation.orphan
+        self._policy = compensation.policy
         self._last_error: str | None = None
-        self._steps = StepRunner(settlement.policy.outage, self._trouble)
+        self._steps = StepRunner(compensation.policy.outage, self._on_error)
 
     @workflow.run
-    async def run(self, settlement: Settlement) -> None:
-        """Settle it; the order ends shipped or failed."""
-        orphan = settlement.orphan
-        booking = await self._take_back_booking()
+    async def run(self, compensation: Compensation) -> None:
+        """Compensate the order; it ends shipped or failed."""
+        orphan = self._orphan
+        booking = await self._void_booking()
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
             void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(self._voided(),))
             await self._steps.run_until_done(_VOID, void, self._policy.refund, self._policy.owed)
-        end = SettleInput(order_id=orphan.order_id, shipped=booking is not None, reason=reason, at=workflow.now())
+        end = RecordCompensationInput(
+            order_id=orphan.order_id,
+            shipped=booking is not None,
+            reason=reason,
+            at=workflow.now(),
+            conflicts=compensation.conflicts,
+        )
         await self._steps.run_until_done(_RECORD, end, self._policy.record, self._policy.owed)
 
     @workflow.query
     def last_error(self) -> str | None:
-        """Why it is not settled yet."""
+        """Why the order is not compensated yet."""
         return self._last_error
 
-    async def _take_back_booking(self) -> Booking | None:
-        """Make sure that no shipment can go any more; the booking of one that is on its way."""
+    async def _void_booking(self) -> Booking | None:
+        """Void every booking that can still be made; the booking of a parcel that is dispatched."""
         queue = self._policy.shipping_task_queue
         # A shipment that has begun but is not recorded may not book either.
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
@@ -92,8 +98,8 @@ class SettleWorkflow:
     def _voided(self) -> AuditEvent:
         detail = {"payment": self._orphan.payment.payment_id}
         return AuditEvent(
-            key="settled-payment", kind=EventKind.PAYMENT_VOIDED, step=Step.CHARGE, at=workflow.now(), detail=detail
+            key="compensated-payment", kind=EventKind.PAYMENT_VOIDED, step=Step.CHARGE, at=workflow.now(), detail=detail
         )
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         self._last_error = text

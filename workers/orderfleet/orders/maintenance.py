@@ -1,0 +1,257 @@
+"""The activities of maintenance: find and compensate orphaned orders, record their end, check who has a workflow id.
+
+Called by the orphan sweep, by compensations, and by orders and shipments whose workflow id is in use. The two
+activities of the sweep work for a bounded time, send their position with each heartbeat, and return it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import structlog
+from pydantic import ValidationError
+from temporalio import activity
+
+from orderfleet.contracts import names
+from orderfleet.contracts.base import Contract
+from orderfleet.contracts.orphans import (
+    Compensation,
+    Orphan,
+    RecordCompensationInput,
+    SweepClosedInput,
+    SweepResult,
+    SweepUnfinishedInput,
+    UnfinishedOrder,
+)
+from orderfleet.contracts.ownership import CheckWorkflowInput, CheckWorkflowResult, IdHolder
+from orderfleet.contracts.policy import OrderPolicy
+from orderfleet.contracts.record import AuditEvent, EventKind
+from orderfleet.contracts.status import Step
+from orderfleet.contracts.steps import StepResult
+from orderfleet.observers import OrphanObserver
+from orderfleet.ports import OrderWorkflows, OrphanStore
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+R = TypeVar("R")
+
+BUDGET_SECONDS: Final = 10.0
+"""An activity of the sweep begins no further page after this time; the workflow schedules the next one."""
+AT_ONCE: Final = 16
+"""Describes and starts in progress at the same time."""
+UNFINISHED_PAGE: Final = 200
+"""Unfinished orders of one statement."""
+NUMBERS: Final = 5
+"""Workflow ids that a compensation is tried under in one sweep."""
+
+
+@dataclass
+class _Sweep:
+    """One attempt of an activity of the sweep."""
+
+    policy: OrderPolicy
+    source: str
+    result: SweepResult
+    until: float = field(default_factory=lambda: time.monotonic() + BUDGET_SECONDS)
+    in_compensation: frozenset[str] | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.result.done or time.monotonic() >= self.until
+
+    def advance(self, position: str | None, *, read: int, found: int, done: bool) -> None:
+        before = self.result
+        self.result = SweepResult(position=position, read=before.read + read, found=before.found + found, done=done)
+        self.beat()
+
+    def beat(self) -> None:
+        """Show that the attempt is alive, and where the next one continues."""
+        activity.heartbeat(self.result)
+
+
+class MaintenanceActivities:
+    """The activities, over the database and Temporal.
+
+    Args:
+        store: orphans in the database.
+        workflows: order workflows in Temporal.
+        observer: receives what the sweep finds.
+        page: unfinished orders of one statement.
+    """
+
+    def __init__(
+        self, store: OrphanStore, workflows: OrderWorkflows, observer: OrphanObserver, page: int = UNFINISHED_PAGE
+    ) -> None:
+        self._store = store
+        self._workflows = workflows
+        self._observer = observer
+        self._page = page
+
+    @activity.defn(name="sweep_closed_workflows")
+    async def sweep_closed_workflows(self, step: SweepClosedInput) -> SweepResult:
+        """Compensate orphans among the workflows that closed since a time, page by page."""
+        sweep = _Sweep(step.policy, "visibility", _resumed() or SweepResult(position=step.page_token))
+        while not sweep.over:
+            page = await self._workflows.closed(step.since, sweep.result.position)
+            order_ids = [order_id for workflow_id in page.workflow_ids for order_id in _order_ids(workflow_id)]
+            orders = await self._store.unfinished(order_ids) if order_ids else []
+            found = await self._compensate(orders, sweep)
+            sweep.advance(page.next_token, read=len(page.workflow_ids), found=found, done=page.next_token is None)
+        return sweep.result
+
+    @activity.defn(name="sweep_unfinished_orders")
+    async def sweep_unfinished_orders(self, step: SweepUnfinishedInput) -> SweepResult:
+        """Check a batch of unfinished orders against Temporal, in the order of their ids; compensate the orphans."""
+        sweep = _Sweep(step.policy, "database", _resumed() or SweepResult(position=step.after))
+        while not sweep.over:
+            size = min(self._page, step.limit - sweep.result.read)
+            page = await self._store.unfinished_page(sweep.result.position or "", size, step.idle)
+            found = await self._compensate(page.orders, sweep)
+            read = sweep.result.read + size
+            sweep.advance(page.last, read=size, found=found, done=page.last is None or read >= step.limit)
+        self._observer.sweep_completed()
+        return sweep.result
+
+    @activity.defn(name="record_compensation")
+    async def record_compensation(self, step: RecordCompensationInput) -> StepResult:
+        """Record the end of an orphaned order; one round trip."""
+        end = Step.SHIPPED if step.shipped else Step.FAILED
+        events = [
+            AuditEvent(
+                key=f"workflow-id-conflict/{workflow_id}",
+                kind=EventKind.WORKFLOW_ID_CONFLICT,
+                step=end,
+                at=step.at,
+                detail={"workflow_id": workflow_id},
+            )
+            for workflow_id in step.conflicts
+        ]
+        events.append(
+            AuditEvent(
+                key="ended-from-outside",
+                kind=EventKind.ENDED_FROM_OUTSIDE,
+                step=end,
+                at=step.at,
+                detail={"reason": step.reason},
+            )
+        )
+        await self._store.record_compensation(step.order_id, step=end, reason=step.reason, events=events)
+        return StepResult(attempt=activity.info().attempt)
+
+    @activity.defn(name="check_workflow")
+    async def check_workflow(self, step: CheckWorkflowInput) -> CheckWorkflowResult:
+        """Find out whether the workflow that has an id is the order's own."""
+        holder = await self._workflows.holder(step.workflow_id, step.workflow_type, step.memo, step.parent_id)
+        if holder is IdHolder.FOREIGN:
+            self._conflict(step.order_id, step.workflow_id, step.workflow_type)
+        return CheckWorkflowResult(attempt=activity.info().attempt, holder=holder)
+
+    async def _compensate(self, orders: Sequence[UnfinishedOrder], sweep: _Sweep) -> int:
+        """Start the compensation of each order whose workflow is closed; the number of those started."""
+        if not orders:
+            return 0
+        if sweep.in_compensation is None:
+            # It lags, so it only saves work: a start under an id in use is rejected by Temporal.
+            sweep.in_compensation = await self._workflows.in_compensation()
+        orders = [order for order in orders if order.order_id not in sweep.in_compensation]
+        how = dict(await _bounded(self._closed, orders, sweep.beat))
+        closed = {order_id: closing for order_id, closing in how.items() if closing is not None}
+        if not closed:
+            return 0
+        # Read again: an order records its end before its workflow closes, so one that is unfinished after its
+        # workflow was seen closed is an orphan.
+        orphans = [
+            orphan.model_copy(update={"how": closed[orphan.order_id]})
+            for orphan in await self._store.orphans(list(closed))
+        ]
+
+        async def start(orphan: Orphan) -> bool:
+            return await self._start(orphan, sweep.policy)
+
+        started = await _bounded(start, orphans, sweep.beat)
+        for _ in filter(None, started):
+            self._observer.orphan_found(sweep.source)
+        return sum(started)
+
+    async def _closed(self, order: UnfinishedOrder) -> tuple[str, str | None]:
+        """The order's id, and how its workflow closed; None while it runs, or where Temporal has none."""
+        state = await self._workflows.state(order)
+        if not state.found:
+            # Not compensated: a worker that is connected to another namespace finds none of the workflows.
+            self._observer.workflow_missing()
+            _log.error(
+                "unfinished order has no workflow in Temporal", order_id=order.order_id, workflow_id=order.workflow_id
+            )
+        return order.order_id, state.how if state.found and not state.running else None
+
+    async def _start(self, orphan: Orphan, policy: OrderPolicy) -> bool:
+        conflicts: list[str] = []
+        for number in range(1, NUMBERS + 1):
+            workflow_id = names.compensation_workflow_id(orphan.order_id, number)
+            compensation = Compensation(orphan=orphan, policy=policy, conflicts=tuple(conflicts))
+            if await self._workflows.start_compensation(compensation, workflow_id, activity.info().task_queue):
+                return True
+            holder = await self._workflows.holder(workflow_id, names.COMPENSATION_WORKFLOW, compensation.memo())
+            if holder is not IdHolder.FOREIGN:
+                return False
+            self._conflict(orphan.order_id, workflow_id, names.COMPENSATION_WORKFLOW)
+            conflicts.append(workflow_id)
+        return False
+
+    def _conflict(self, order_id: str, workflow_id: str, workflow_type: str) -> None:
+        self._observer.workflow_id_conflict(workflow_type)
+        _log.warning(
+            "a workflow of another origin has the id",
+            order_id=order_id,
+            workflow_id=workflow_id,
+            expected=workflow_type,
+        )
+
+
+def _resumed() -> SweepResult | None:
+    """Where the attempt before came to, by its last heartbeat."""
+    details = activity.info().heartbeat_details
+    if not details:
+        return None
+    try:
+        return SweepResult.model_validate(details[0].model_dump() if isinstance(details[0], Contract) else details[0])
+    except ValidationError:
+        return None
+
+
+def _order_ids(workflow_id: str) -> Iterable[str]:
+    """The order id in an order workflow's id; nothing for an id of another form."""
+    try:
+        yield names.order_id_of(workflow_id)
+    except ValueError:
+        return
+
+
+async def _bounded(call: Callable[[T], Awaitable[R]], given: Sequence[T], beat: Callable[[], None]) -> list[R]:
+    """Call for each, `AT_ONCE` at the same time; the results of those that did not fail.
+
+    One failure among others is logged, as the next sweep makes the call again.
+
+    Raises:
+        Exception: the first failure, when every call failed.
+    """
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def one(what: T) -> R:
+        async with free:
+            try:
+                return await call(what)
+            finally:
+                beat()
+
+    ended = await asyncio.gather(*map(one, given), return_exceptions=True)
+    failed = [error for error in ended if isinstance(error, BaseException)]
+    for error in failed:
+        if len(failed) == len(ended) or not isinstance(error, Exception):
+            raise error
+        _log.warning("one order is left to the next sweep", error=str(error))
+    return [result for result in ended if not isinstance(result, BaseException)]

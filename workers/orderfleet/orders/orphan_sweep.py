@@ -1,0 +1,99 @@
+"""`OrphanSweepWorkflow`: finds orders without an end whose workflow is closed, and starts their compensation.
+
+A Temporal Schedule starts it, so its settings are today's, and a run that is terminated or fails is followed by the
+next. It goes through the order workflows that closed recently, which is quick, and through a batch of the unfinished
+orders in the database, which depends on no visibility. Only the database says what is unfinished.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.exceptions import ApplicationError
+
+    from orderfleet.contracts import names
+    from orderfleet.contracts.orphans import (
+        OrphanSweep,
+        SweepClosedInput,
+        SweepProgress,
+        SweepResult,
+        SweepUnfinishedInput,
+    )
+    from orderfleet.orders.maintenance import MaintenanceActivities
+
+from orderfleet.steps.running import Activity, StepFailed, StepRunner
+
+_CLOSED = Activity(MaintenanceActivities.sweep_closed_workflows, SweepResult)
+_UNFINISHED = Activity(MaintenanceActivities.sweep_unfinished_orders, SweepResult)
+
+FIRST_LOOK_BACK: Final = timedelta(days=1)
+"""Of a run that does not know when the last one completed."""
+OVERLAP: Final = timedelta(minutes=75)
+"""Visibility may lag by an hour: each run looks back this far beyond the last completed one."""
+HEARTBEAT: Final = timedelta(seconds=20)
+ATTEMPT: Final = timedelta(minutes=2)
+"""An activity begins no page after its own budget of 10 s; the rest is for the page that it is at."""
+
+
+@workflow.defn(name=names.ORPHAN_SWEEP_WORKFLOW)
+class OrphanSweepWorkflow:
+    """One sweep."""
+
+    @workflow.init
+    def __init__(self, sweep: OrphanSweep) -> None:
+        self._last_error: str | None = None
+        self._steps = StepRunner(sweep.policy.outage, self._on_error)
+        self._policy = sweep.policy.record.model_copy(update={"attempt_timeout": ATTEMPT})
+
+    @workflow.run
+    async def run(self, sweep: OrphanSweep) -> SweepProgress:
+        """Sweep once.
+
+        Raises:
+            ApplicationError: an activity used up its attempts; the schedule's next run begins again.
+        """
+        started = workflow.now()
+        before = _last_progress()
+        since = min(before.started_at, started) - OVERLAP if before.started_at else started - FIRST_LOOK_BACK
+        try:
+            found = await self._sweep_closed(sweep, since)
+            step = SweepUnfinishedInput(
+                order_id="", after=before.checked_until, limit=sweep.batch, idle=sweep.idle, policy=sweep.policy
+            )
+            checked = await self._steps.run(_UNFINISHED, step, self._policy, heartbeat_timeout=HEARTBEAT)
+        except StepFailed as failed:
+            raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
+        return SweepProgress(checked_until=checked.position or "", started_at=started, found=found + checked.found)
+
+    @workflow.query
+    def last_error(self) -> str | None:
+        """Why the sweep waits."""
+        return self._last_error
+
+    async def _sweep_closed(self, sweep: OrphanSweep, since: datetime) -> int:
+        """Go through the closed order workflows to the last page; the number of orphans among them."""
+        token, found = None, 0
+        while True:
+            step = SweepClosedInput(order_id="", since=since, page_token=token, policy=sweep.policy)
+            swept = await self._steps.run(_CLOSED, step, self._policy, heartbeat_timeout=HEARTBEAT)
+            found += swept.found
+            if swept.done:
+                return found
+            token = swept.position
+
+    def _on_error(self, text: str) -> None:
+        self._last_error = text
+
+
+def _last_progress() -> SweepProgress:
+    """Result of the schedule's last completed run."""
+    if not workflow.has_last_completion_result():
+        return SweepProgress()
+    try:
+        return workflow.get_last_completion_result(SweepProgress) or SweepProgress()
+    except Exception:  # noqa: BLE001 - a result that can't be read is lost, which only makes this run longer
+        return SweepProgress()
