@@ -12,12 +12,8 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.common import WorkflowIDReusePolicy
-    from temporalio.exceptions import WorkflowAlreadyStartedError
-    from temporalio.workflow import ParentClosePolicy
-
-    from orderfleet.contracts import names
     from orderfleet.contracts.errors import PaymentRefused, PaymentTaken, PaymentVoided
+    from orderfleet.contracts.ownership import IdHolder
     from orderfleet.contracts.payment import PaymentIntent
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.refund import RefundOrder
@@ -26,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.context import OrderContext, OrderFailed
+from orderfleet.steps.refunds import start_refund
 from orderfleet.steps.running import Activity, StepFailed
 
 _CHARGE = Activity(OrderActivities.charge, PaymentResult)
@@ -104,16 +101,17 @@ async def give_back(ctx: OrderContext, why: str) -> None:
         return
     ctx.state.payment_status = PaymentStatus.REFUNDING
     ctx.journal.note(EventKind.REFUND_OWED, payment=ctx.order.payment_id, reason=why)
-    try:
-        refund = await workflow.start_child_workflow(
-            names.REFUND_WORKFLOW,
-            RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy),
-            id=names.refund_workflow_id(ctx.order.payment_id),
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            parent_close_policy=ParentClosePolicy.ABANDON,
-        )
-    except WorkflowAlreadyStartedError:
-        # A shipment that could not reach this workflow has started it: it is owed once.
+    owed = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy)
+    refund = await start_refund(
+        ctx.steps,
+        owed,
+        workflow.info().task_queue,
+        lambda workflow_id: ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
+    )
+    if isinstance(refund, IdHolder):
+        # Started before: by a shipment that could not reach this workflow, or by this order before a reset.
+        if refund is IdHolder.COMPLETED:
+            ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
     if refund.done() and refund.exception() is None:

@@ -13,12 +13,13 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.exceptions import ApplicationError, ChildWorkflowError
+    from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.contracts import names
     from orderfleet.contracts.base import Contract
     from orderfleet.contracts.order import Address
+    from orderfleet.contracts.ownership import CheckWorkflowInput, IdHolder
     from orderfleet.contracts.record import EventKind
     from orderfleet.contracts.shipping import (
         AddressChange,
@@ -36,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
 
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.payment import intent
+from orderfleet.steps.refunds import check_workflow
 from orderfleet.steps.running import Activity
 
 _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
@@ -189,16 +191,18 @@ class ShipmentPhase:
             orders_task_queue=workflow.info().task_queue,
             policy=ctx.policy,
         )
-        self._child = await workflow.start_child_workflow(
-            names.SHIPPING_WORKFLOW,
-            arg,
-            id=shipment_id,
-            task_queue=ctx.policy.shipping_task_queue,
-            result_type=ShippingResult,
-            parent_close_policy=ParentClosePolicy.ABANDON,
-        )
         try:
+            self._child = await workflow.start_child_workflow(
+                names.SHIPPING_WORKFLOW,
+                arg,
+                id=shipment_id,
+                task_queue=ctx.policy.shipping_task_queue,
+                result_type=ShippingResult,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+            )
             result = await ctx.meanwhile(self._child)
+        except WorkflowAlreadyStartedError:
+            result = await self._not_started(shipment_id)
         except ChildWorkflowError as error:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
             # It could not tell of it itself.
@@ -216,6 +220,22 @@ class ShipmentPhase:
         for step, count in result.retries.items():
             ctx.state.count_retries(step, count + 1)
         return result
+
+    async def _not_started(self, shipment_id: str) -> ShippingResult:
+        """End a shipment whose id a running workflow has: of another origin, or of this order before a reset."""
+        ctx = self._ctx
+        check = CheckWorkflowInput(
+            order_id=ctx.order.order_id,
+            workflow_id=shipment_id,
+            workflow_type=names.SHIPPING_WORKFLOW,
+            parent_id=workflow.info().workflow_id,
+        )
+        holder = await ctx.meanwhile(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
+        if holder is IdHolder.FOREIGN:
+            ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
+        reason = f"the workflow id {shipment_id} is in use"
+        ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
+        return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
 
     def _update(self, **changes: Any) -> None:
         shipments = self._ctx.state.shipments

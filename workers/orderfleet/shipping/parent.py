@@ -5,18 +5,19 @@ The shipping workflow calls it. It runs in workflow code and touches no I/O.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.common import WorkflowIDReusePolicy
-    from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-    from temporalio.workflow import ParentClosePolicy
+    from temporalio.exceptions import ApplicationError
 
-    from orderfleet.contracts import names
     from orderfleet.contracts.refund import RefundOrder
     from orderfleet.contracts.shipping import ShippingInput
+
+from orderfleet.steps.refunds import start_refund
+from orderfleet.steps.running import StepRunner
 
 
 class Parent:
@@ -38,17 +39,14 @@ class Parent:
             return False
         return True
 
-    async def owe_refund(self, reason: str) -> None:
-        """Start the refund that the order would have owed; once, whoever else does."""
+    async def owe_refund(self, reason: str, steps: StepRunner, on_conflict: Callable[[str], None]) -> None:
+        """Start the refund that the order would have owed, unless it was started before.
+
+        Args:
+            reason: why the money goes back.
+            steps: runs the check of a workflow that has the refund's id.
+            on_conflict: called with each id that a workflow of another origin has.
+        """
         given = self._given
-        try:
-            await workflow.start_child_workflow(
-                names.REFUND_WORKFLOW,
-                RefundOrder(order_id=given.order_id, payment=given.payment, reason=reason, policy=given.policy),
-                id=names.refund_workflow_id(given.payment.payment_id),
-                task_queue=given.orders_task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                parent_close_policy=ParentClosePolicy.ABANDON,
-            )
-        except WorkflowAlreadyStartedError:
-            return
+        refund = RefundOrder(order_id=given.order_id, payment=given.payment, reason=reason, policy=given.policy)
+        await start_refund(steps, refund, given.orders_task_queue, on_conflict)

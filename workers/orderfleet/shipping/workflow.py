@@ -67,6 +67,7 @@ class ShippingWorkflow:
         self._retries: dict[str, int] = {}
         self._attempts = 0
         self._event_count = 0
+        self._conflicts: list[AuditEvent] = []
         self._steps = StepRunner(given.policy.outage, self._trouble)
 
     @workflow.run
@@ -98,7 +99,7 @@ class ShippingWorkflow:
         told = DispatchFailed(shipment_id=given.shipment_id, reason=why)
         if not await self._order.tell(names.DISPATCH_FAILED, told) and await self._ask_carrier() is None:
             # The order was ended from outside: nobody else takes the booking back and owes the refund.
-            await self._order.owe_refund("dispatch failed")
+            await self._order.owe_refund("dispatch failed", self._steps, self._on_conflict)
         return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, why)
 
     async def _prepare(self, given: ShippingInput) -> None:
@@ -193,7 +194,7 @@ class ShippingWorkflow:
         arg = RecordShipmentInput(
             order_id=self._given.order_id,
             shipment=self._record(status, why if status is ShipmentStatus.FAILED else None),
-            events=(self._event(kind, reason=why),),
+            events=(*self._conflicts, self._event(kind, reason=why)),
         )
         policy = self._given.policy
         await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
@@ -204,6 +205,9 @@ class ShippingWorkflow:
             retries=self._retries,
             reason=why,
         )
+
+    def _on_conflict(self, workflow_id: str) -> None:
+        self._conflicts.append(self._event(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id))
 
     def _record(self, status: ShipmentStatus, failed: str | None = None) -> ShipmentRecord:
         return ShipmentRecord(

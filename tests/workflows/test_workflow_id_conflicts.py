@@ -1,0 +1,173 @@
+"""Workflow ids that an order needs and another client has taken: the order gets its work done, and says so."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from fleet import Fleet, Gate, eventually, fails
+from temporalio.client import WorkflowHandle
+
+from metered import added
+from orderfleet.contracts import names
+from orderfleet.contracts.errors import CarrierRefused
+from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.contracts.payment import PaymentIntent
+from orderfleet.contracts.refund import RefundOrder
+from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+
+AUTO = Review(mode=ReviewMode.AUTO)
+UNSERVED = "a-queue-without-workers"
+
+
+@pytest.fixture
+def order_id() -> str:
+    return f"c-{uuid.uuid4().hex[:8]}"
+
+
+async def _foreign(made: Fleet, workflow_type: str, workflow_id: str, **options: Any) -> WorkflowHandle[Any, Any]:
+    """A workflow of another client."""
+    return await made.temporal.start_workflow(workflow_type, id=workflow_id, task_queue=UNSERVED, **options)
+
+
+async def _undone(made: Fleet, order_id: str) -> OrderStatus:
+    """An order that is charged, can't be shipped and fails."""
+    made.carrier.booking.always = fails(CarrierRefused("no"))
+    await made.start(made.order(order_id, review=AUTO))
+    return await made.until_recorded(order_id, lambda status: status.settled)
+
+
+async def _conflicts(made: Fleet, order_id: str) -> list[str]:
+    return [
+        event.detail["workflow_id"] for event in await made.events(order_id) if event.kind == "workflow_id_conflict"
+    ]
+
+
+def _refund(made: Fleet, order_id: str, payment_id: str) -> RefundOrder:
+    payment = PaymentIntent(payment_id=payment_id, order_id=order_id, amount="19.98", currency="USD")
+    return RefundOrder(order_id=order_id, payment=payment, reason="test", policy=made.order(order_id).policy)
+
+
+@pytest.mark.parametrize("workflow_type", ["Another", names.REFUND_WORKFLOW])
+async def test_refund_is_made_when_another_client_has_its_workflow_id(
+    running: Fleet, order_id: str, workflow_type: str
+) -> None:
+    refund_id = names.refund_workflow_id(f"pay-{order_id}")
+    foreign = await _foreign(running, workflow_type, refund_id)
+    with added() as samples:
+        status = await _undone(running, order_id)
+    assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.REFUNDED)
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    assert await _conflicts(running, order_id) == [refund_id]
+    assert samples("orderfleet_workflow_id_conflicts_total", workflow_type="RefundWorkflow") == 1
+    await foreign.terminate()
+
+
+async def test_refund_is_made_when_the_memo_of_its_workflow_id_names_another_order(
+    running: Fleet, order_id: str
+) -> None:
+    other = _refund(running, "another-order", f"pay-{order_id}")
+    refund_id = names.refund_workflow_id(f"pay-{order_id}")
+    foreign = await _foreign(running, names.REFUND_WORKFLOW, refund_id, memo=other.memo())
+    await _undone(running, order_id)
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    assert await _conflicts(running, order_id) == [refund_id]
+    await foreign.terminate()
+
+
+async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: Fleet, order_id: str) -> None:
+    taken = [names.refund_workflow_id(f"pay-{order_id}", number) for number in range(1, 8)]
+    foreign = [await _foreign(running, "Another", workflow_id) for workflow_id in taken]
+    await _undone(running, order_id)
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    assert await _conflicts(running, order_id) == taken[:5]
+    for handle in foreign:
+        await handle.terminate()
+
+
+async def test_refund_is_started_again_when_the_one_before_was_terminated(running: Fleet, order_id: str) -> None:
+    own = _refund(running, order_id, f"pay-{order_id}")
+    before = await _foreign(
+        running, names.REFUND_WORKFLOW, names.refund_workflow_id(f"pay-{order_id}"), memo=own.memo()
+    )
+    await before.terminate()
+    await _undone(running, order_id)
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    assert await _conflicts(running, order_id) == []
+
+
+async def test_refund_that_this_order_started_before_is_not_started_twice(running: Fleet, order_id: str) -> None:
+    payment_id = f"pay-{order_id}"
+    own = _refund(running, order_id, payment_id)
+    gate = Gate()
+    running.carrier.booking.before.append(gate)
+    running.carrier.held_back.add(f"ship-{order_id}")
+    handle = await running.start(running.order(order_id, review=AUTO))
+    await gate.reached.wait()
+    refund = await running.temporal.start_workflow(
+        names.REFUND_WORKFLOW,
+        own,
+        id=names.refund_workflow_id(payment_id),
+        task_queue=running.settings.orders_task_queue,
+        memo=own.memo(),
+    )
+    await refund.result()
+    await handle.signal(names.CANCEL_ORDER, "changed my mind")
+    gate.opened.set()
+    status = await running.until_recorded(order_id, lambda status: status.settled)
+    assert status.payment.status is PaymentStatus.REFUNDED
+    assert (await handle.result()).payment.status is PaymentStatus.REFUNDED
+    assert running.provider.refunds[payment_id] == 1
+    second = names.refund_workflow_id(payment_id, 2)
+    assert (await running.temporal.count_workflows(f'WorkflowId = "{second}"')).count == 0
+
+
+async def test_shipment_whose_order_is_gone_refunds_when_another_client_has_the_workflow_id(
+    running: Fleet, order_id: str
+) -> None:
+    gate = Gate()
+    running.carrier.booking.before.append(gate)
+    handle = await running.start(running.order(order_id, review=AUTO))
+    await gate.reached.wait()
+    await handle.terminate()
+    refund_id = names.refund_workflow_id(f"pay-{order_id}")
+    foreign = await _foreign(running, "Another", refund_id)
+    running.carrier.booking.always = fails(CarrierRefused("no"))
+    running.carrier.voided[f"ship-{order_id}"] = 1
+    gate.opened.set()
+
+    async def balance() -> int:
+        return running.provider.balance(f"pay-{order_id}")
+
+    await eventually(balance, lambda left: left == 0)
+    assert await eventually(lambda: _conflicts(running, order_id), bool) == [refund_id]
+    await foreign.terminate()
+
+
+async def test_order_is_shipped_by_its_next_shipment_when_another_client_has_the_workflow_id(
+    running: Fleet, order_id: str
+) -> None:
+    first = names.shipment_id(order_id, 1)
+    foreign = await _foreign(running, names.SHIPPING_WORKFLOW, first)
+    with added() as samples:
+        await running.start(running.order(order_id, review=AUTO))
+        status = await running.until_recorded(order_id, lambda status: status.ended)
+    assert status.step is Step.SHIPPED
+    assert running.provider.balance(f"pay-{order_id}") == 1
+    assert await _conflicts(running, order_id) == [first]
+    assert samples("orderfleet_workflow_id_conflicts_total", workflow_type="ShippingWorkflow") == 1
+    await foreign.terminate()
+
+
+async def test_order_is_refunded_when_another_client_has_all_its_shipping_workflow_ids(
+    running: Fleet, order_id: str
+) -> None:
+    foreign = [await _foreign(running, "Another", names.shipment_id(order_id, attempt)) for attempt in (1, 2)]
+    await running.start(running.order(order_id, review=AUTO))
+    status = await running.until_recorded(order_id, lambda status: status.settled)
+    assert status.step is Step.FAILED
+    assert "is in use" in (status.last_error or "")
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    for handle in foreign:
+        await handle.terminate()
