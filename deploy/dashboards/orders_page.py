@@ -129,6 +129,38 @@ PAGE = Page(
             ],
         ),
         Row(
+            "Orphans",
+            [
+                Panel(
+                    "Since the last orphan sweep",
+                    "s",
+                    "Time since any worker completed a sweep; the interval is 30 s by default.",
+                    [Query("time() - max(orderfleet_orphan_sweep_last_completed_timestamp_seconds)", "since")],
+                    "OrderfleetOrphanSweepStopped",
+                ),
+                Panel(
+                    "Orphans found",
+                    "ops",
+                    "Unfinished orders whose workflow was closed, a second: their compensation was started.",
+                    [Query(rate("orderfleet_orphans_found_total", "source"), "{{source}}")],
+                    "OrderfleetOrphanSweepStopped",
+                ),
+                Panel(
+                    "Checks without a workflow",
+                    "ops",
+                    "Checks of an unfinished order that found no workflow of it in Temporal, a second.",
+                    [Query(rate("orderfleet_order_workflows_missing_total"), "checks")],
+                    "OrderfleetOrderWorkflowMissing",
+                ),
+                Panel(
+                    "Workflow ids in use",
+                    "ops",
+                    "Ids that an order needed and a workflow of another origin had, a second.",
+                    [Query(rate("orderfleet_workflow_id_conflicts_total", "workflow_type"), "{{workflow_type}}")],
+                ),
+            ],
+        ),
+        Row(
             "Money",
             [
                 Panel(

@@ -16,7 +16,7 @@ RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
 WINDOWS = {"2m": "5s", "5m": "15s", "30m": "20s", "1h": "20s", "6h": "25s", "3d": "30s"}
 AGE = re.compile(r"> (?:30|60|300|600|900)$", re.MULTILINE)
 
-AGES = 6
+AGES = 7
 """Alerts that tell of one."""
 
 

@@ -19,6 +19,7 @@ from shop import Shop
 from temporalio.client import Client
 
 from orderfleet.client import OrderClient
+from orderfleet.contracts import names
 from orderfleet.contracts.order import Item
 from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.stack import ports
@@ -160,6 +161,13 @@ async def test_faults_are_told_until_they_are_mended(
         operator.process.send_signal(signal.SIGCONT)
         await scene.clear("OrderfleetOperatorStuck")
 
+        # The orphan sweep is paused.
+        sweep = temporal_client.get_schedule_handle(names.orphan_sweep_id(task_queues.orders))
+        await sweep.pause()
+        await scene.fire("OrderfleetOrphanSweepStopped")
+        await sweep.unpause()
+        await scene.clear("OrderfleetOrphanSweepStopped")
+
         # Nothing is left over, and a worker that is killed is missed.
         await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, PATIENCE)
         worker.process.kill()
@@ -216,4 +224,5 @@ def _environment(temporal_address: str, postgres_url: str, queues: Any, shop: Sh
         "ORDERFLEET_API_HOST": "127.0.0.1",
         "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
         "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
+        "ORDERFLEET_ORPHAN_SWEEP_INTERVAL": "1s",
     }

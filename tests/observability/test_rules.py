@@ -129,6 +129,12 @@ def refused_by_the_server(namespace: str, a_minute: float) -> Series:
     return {f'service_errors_resource_exhausted{{operation="X",namespace="{namespace}"}}': rising_by(a_minute)}
 
 
+def sweep_completed(at: float) -> Series:
+    """The last sweep completed at this time in one worker; another has run none."""
+    name = "orderfleet_orphan_sweep_last_completed_timestamp_seconds"
+    return {f'{name}{{instance="one"}}': steady(at), f'{name}{{instance="two"}}': steady(0)}
+
+
 NOT_DETERMINED = 'temporal_workflow_task_execution_failed_total{workflow_type="OrderWorkflow",failure_reason="%s"}'
 BACKLOG = 'orderfleet_queue_backlog_age_seconds{task_queue="orders-tq",kind="activity"}'
 AT_RECEIVE = 'orderfleet_open_order_oldest_seconds{step="%s"}'
@@ -171,6 +177,13 @@ CASES = [
     Case("OrderfleetRefundStuck", age("refunding", 900), age("refunding", 901)),
     Case("OrderfleetRefundStuck", age("charged", 900), age("charged", 901)),
     Case("OrderfleetPaymentStuck", age("init", 900), age("init", 901)),
+    # The evaluation is at 20 minutes, so the time is 1,200.
+    Case("OrderfleetOrphanSweepStopped", sweep_completed(600), sweep_completed(200)),
+    Case(
+        "OrderfleetOrderWorkflowMissing",
+        {"orderfleet_order_workflows_missing_total": steady(3)},
+        {"orderfleet_order_workflows_missing_total": "3x10 4x80"},
+    ),
     Case("OrderfleetFeedBehind", always(orderfleet_feed_lag_seconds=30), always(orderfleet_feed_lag_seconds=31)),
     Case("OrderfleetOperatorStuck", operator(5, 1), operator(5, 0)),
     Case("OrderfleetDatabasePoolExhausted", pool(1, 9), pool(1, 10)),
