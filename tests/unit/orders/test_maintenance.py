@@ -166,7 +166,15 @@ async def test_order_that_can_not_be_checked_does_not_hold_up_the_others():
     assert (await _swept(fake)).found == 9
 
 
-async def test_attempt_fails_when_no_order_can_be_checked():
+async def test_second_attempt_goes_past_orders_that_can_not_be_checked():
+    fake, environment = Fake(1, 1), ActivityEnvironment()
+    fake.unreachable = set(fake.ids)
+    environment.info = replace(environment.info, attempt=2)
+    swept = await _swept(fake, environment=environment)
+    assert (swept.found, swept.done) == (0, True)
+
+
+async def test_first_attempt_fails_when_no_order_can_be_checked():
     fake = Fake(10, 10)
     fake.unreachable = set(fake.ids)
     with pytest.raises(ConnectionError):

@@ -234,10 +234,10 @@ def _order_ids(workflow_id: str) -> Iterable[str]:
 async def _bounded(call: Callable[[T], Awaitable[R]], given: Sequence[T], beat: Callable[[], None]) -> list[R]:
     """Call for each, `AT_ONCE` at the same time; the results of those that did not fail.
 
-    One failure among others is logged, as the next sweep makes the call again.
+    A failure is logged, as a later sweep makes the call again: one order that always fails must not stop the sweep.
 
     Raises:
-        Exception: the first failure, when every call failed.
+        Exception: the first failure, when every call of a first attempt failed.
     """
     free = asyncio.Semaphore(AT_ONCE)
 
@@ -251,7 +251,8 @@ async def _bounded(call: Callable[[T], Awaitable[R]], given: Sequence[T], beat: 
     ended = await asyncio.gather(*map(one, given), return_exceptions=True)
     failed = [error for error in ended if isinstance(error, BaseException)]
     for error in failed:
-        if len(failed) == len(ended) or not isinstance(error, Exception):
+        every = len(failed) == len(ended) and activity.info().attempt == 1
+        if every or not isinstance(error, Exception):
             raise error
-        _log.warning("one order is left to the next sweep", error=str(error))
+        _log.warning("an order is left to a later sweep", error=str(error))
     return [result for result in ended if not isinstance(result, BaseException)]
