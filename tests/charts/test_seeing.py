@@ -137,7 +137,8 @@ def test_prometheus_scrapes_the_ports_that_the_product_has(objects, helm):
         if each["kind"] == "Deployment"
         for port in each["spec"]["template"]["spec"]["containers"][0]["ports"]
     }
-    assert named == set(kept.split("|"))
+    # The API's own port is public, and has no metrics.
+    assert named - {"api"} == set(kept.split("|"))
 
 
 def test_prometheus_scrapes_temporals_own_metrics(objects):

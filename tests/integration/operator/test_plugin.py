@@ -69,7 +69,8 @@ async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(sh
 async def test_a_refusal_says_why(shop, workers):
     gate = Gate()
     workers.carrier.booking.after.append(gate)
-    name = shop.name()
+    # A name that can't be a workflow's id: the plugin has to ask before the attempt to book times out.
+    name = shop.name("parcel")
     async with shop.operator():
         await shop.apply(manifest(name, review={"mode": "auto"}))
         await gate.reached.wait()
