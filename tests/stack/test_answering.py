@@ -32,7 +32,7 @@ def running() -> Iterator[StackState]:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr(lifecycle, "_SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr(lifecycle, "_SECONDS_TO_ANSWER", 5)
 
 
 def _conditions(running: StackState) -> dict[str, tuple[Condition, str | None]]:
