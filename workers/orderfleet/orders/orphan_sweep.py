@@ -35,8 +35,8 @@ FIRST_LOOK_BACK: Final = timedelta(days=1)
 OVERLAP: Final = timedelta(minutes=75)
 """Visibility may lag by an hour: each run looks back this far beyond the last completed one."""
 HEARTBEAT: Final = timedelta(seconds=20)
-ATTEMPT: Final = timedelta(minutes=2)
-"""An activity begins no page after its own budget of 10 s; the rest is for the page that it is at."""
+ATTEMPT: Final = timedelta(minutes=10)
+"""A page of 200 orphans took over 2 minutes on a machine without free CPU; heartbeats show a lost worker sooner."""
 
 
 @workflow.defn(name=names.ORPHAN_SWEEP_WORKFLOW)
