@@ -80,10 +80,10 @@ async def test_a_customer_is_erased_and_the_audit_stays(shop: Fleet, postgres_ur
     assert await erase(postgres_url, EMAIL.upper()) == Erased((first, refused), ())
     text = await everything(postgres_url)
     assert [line for line in text.splitlines() if MARK in line and other not in line] == []
-    for order_id, told in before.items():
+    for order_id, recorded in before.items():
         after = await shop.events(order_id)
-        assert [(e.id, e.kind, e.at) for e in after] == [(e.id, e.kind, e.at) for e in told]
-        kept = [{name: value for name, value in e.detail.items() if name in KEPT_DETAIL_KEYS} for e in told]
+        assert [(e.id, e.kind, e.at) for e in after] == [(e.id, e.kind, e.at) for e in recorded]
+        kept = [{name: value for name, value in e.detail.items() if name in KEPT_DETAIL_KEYS} for e in recorded]
         assert [{name: e.detail[name] for name in found} for e, found in zip(after, kept, strict=True)] == kept
     status = (await shop.recorded(first)).status
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)

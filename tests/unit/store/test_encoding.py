@@ -39,7 +39,7 @@ def test_no_text_is_no_text() -> None:
     assert as_text(None) is None
 
 
-def test_events_alone_carry_a_number_that_is_never_new() -> None:
-    told = json.loads(events_only([event("k")]))
-    assert told["seq"] == 0
-    assert told["events"] == json.loads(as_json(progress(1, Step.RECEIVE, "k")))["events"]
+def test_events_only_carry_a_number_that_is_never_new() -> None:
+    given = json.loads(events_only([event("k")]))
+    assert given["seq"] == 0
+    assert given["events"] == json.loads(as_json(progress(1, Step.RECEIVE, "k")))["events"]
