@@ -97,9 +97,9 @@ venv: ## make or update .venv from the lock file
 	fi
 
 tools: ## provide kubectl, Temporal, etcd and kube-apiserver
-	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision
+	@PYTHONPATH=workers $(PYTHON) -m orderfleet_local.provision
 tools-all:
-	@PYTHONPATH=workers $(PYTHON) -m orderfleet.stack.provision --all
+	@PYTHONPATH=workers $(PYTHON) -m orderfleet_local.provision --all
 
 # For a look in under two minutes: make bench BENCH='--rounds 1 --orders 100'
 bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; needs an idle machine

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import class_archive
-from orderfleet.stack import apiserver, crd, etcd, postgres, processes, temporal_server
-from orderfleet.stack.launch import launch
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import apiserver, crd, etcd, postgres, processes, temporal_server
+from orderfleet_local.stack.launch import launch
 
 TEMPLATE = "migrated"
 # Databases are copied and dropped all the time, and autovacuum would hold on to the template.

@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
 
 SHIPPED = {Step.SHIPPED, Step.DELIVERED}
 ENDS = {*SHIPPED, Step.CANCELED, Step.FAILED}

@@ -21,7 +21,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 _QUEUE = "class-archive"
 _TRIES = 300

@@ -22,7 +22,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from backing import Backing, Kubernetes, session
-from orderfleet.stack import processes
+from orderfleet_local.stack import processes
 
 _FOLDER = "orderfleet_backing"
 _closing = pytest.StashKey[ExitStack]()

@@ -10,7 +10,7 @@ from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 sys.path.insert(0, str(Path(__file__).parent / "demo"))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from orderfleet.telemetry.catalog import CATALOG
+from orderfleet.observability.metrics import CATALOG
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 

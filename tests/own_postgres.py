@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from orderfleet.stack import postgres, processes
-from orderfleet.stack.launch import launch
+from orderfleet_local.stack import postgres, processes
+from orderfleet_local.stack.launch import launch
 
 
 class OwnServer:

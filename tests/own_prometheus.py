@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orderfleet.stack import ports
+from orderfleet_local.stack import ports
 from prometheus_programs import program
 
 

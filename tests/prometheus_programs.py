@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from orderfleet.stack import prometheus
+from orderfleet_local.stack import prometheus
 
 PACKAGE = "prometheus"
 

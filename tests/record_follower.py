@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.store import Feed
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.store.feed import Feed
 
 LONG = timedelta(hours=1)
 """A poll that never comes in a test: what is told was told by a wake-up."""

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Address, Customer, Item, OrderInput
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.record import AuditEvent, EventKind, Progress
-from orderfleet.contracts.shipping import ShipmentRecord
-from orderfleet.contracts.status import ShipmentStatus, Step
-from orderfleet.store import OrderRecord
+from orderfleet.domain import names
+from orderfleet.domain.events import AuditEvent, EventKind, Progress
+from orderfleet.domain.order import Address, Customer, Item, OrderInput
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.shipment import ShipmentRecord
+from orderfleet.domain.status import ShipmentStatus, Step
+from orderfleet.store.writes import OrderRecord
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from orderfleet.stack.certificates import Certificates
+from orderfleet_local.stack.certificates import Certificates
 
 _SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 

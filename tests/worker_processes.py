@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.stack import ports
+from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.policy import OrderPolicy, StepPolicy
+from orderfleet_local.stack import ports
 
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 

@@ -17,15 +17,15 @@ from typing import Any, Protocol
 import psutil
 from temporalio.client import Client, WorkflowHandle
 
-from orderfleet.client import OrderClient
-from orderfleet.client.errors import TemporalUnavailable
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
-from orderfleet.contracts.status import OrderStatus, Step
-from orderfleet.runtime.settings import Settings
-from orderfleet.stack.launch import Part, Ports, Running, launch
-from orderfleet.stack.processes import Command
-from orderfleet.stack.roles import HEALTH_PORT, ROLES
+from orderfleet.domain import names
+from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.errors import TemporalUnavailable
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet_local.stack.launch import Part, Ports, Running, launch
+from orderfleet_local.stack.processes import Command
+from orderfleet_local.stack.roles import HEALTH_PORT, ROLES
 
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 ITEMS = (Item(sku="widget", qty=2, price="9.99"), Item(sku="gadget", qty=1, price="5.00"))

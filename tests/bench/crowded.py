@@ -18,9 +18,9 @@ from typing import Any
 import asyncpg
 from contenders import ADDRESS, ITEMS
 
-from orderfleet.contracts.moves import payment_origins, shipment_origins
-from orderfleet.contracts.record import AuditEvent, EventKind, Progress
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.events import AuditEvent, EventKind, Progress
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.transitions import payment_origins, shipment_origins
 from orderfleet.store.encoding import as_json
 from orderfleet.store.migrate import migrate
 from orderfleet.store.statements import statement

@@ -21,8 +21,8 @@ from multitude import among_finished, among_waiting
 from shop_floor import ShopFloor, floor
 from stand import Stand
 
-from orderfleet.contracts import names
-from orderfleet.stack import processes
+from orderfleet.domain import names
+from orderfleet_local.stack import processes
 
 _NEW = 60
 """New Orders, at most, whose cost is measured among waiting ones."""

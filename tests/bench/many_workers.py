@@ -22,8 +22,8 @@ from scaling import scaling
 from server_stub import ServerStub, listening
 from stand import Stand
 
-from orderfleet.contracts import names
-from orderfleet.stack import processes
+from orderfleet.domain import names
+from orderfleet_local.stack import processes
 
 _FLAT_OUT = 100
 """Orders under way at once at a worker that is to be as fast as it can."""

@@ -23,8 +23,8 @@ from meters import cpu_seconds, memory_mib
 from shop_floor import ShopFloor
 from stand import Stand
 
-from orderfleet.contracts.names import ENDED_LABEL, order_workflow_id
-from orderfleet.stack import processes
+from orderfleet.domain.names import ENDED_LABEL, order_workflow_id
+from orderfleet_local.stack import processes
 
 _AT_ONCE = 20
 _QUIET = 0.05

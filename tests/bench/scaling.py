@@ -17,9 +17,9 @@ from measure import at_once, warm_up
 from stand import Stand
 from temporalio.api.enums.v1 import EventType
 
-from orderfleet.client import OrderClient
-from orderfleet.contracts import names
-from orderfleet.stack import processes
+from orderfleet.domain import names
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet_local.stack import processes
 
 
 async def scaling(stand: Stand, *, rounds: int, orders: int, slots: int, latency_ms: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from contenders import ADDRESS, ITEMS
 
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.operator.main import login
 
 _PLACED = "bench-placed"

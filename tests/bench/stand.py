@@ -17,12 +17,12 @@ from contenders import settings_of, start_sink
 from temporalio.client import Client
 
 from backing import Kubernetes, session
-from orderfleet.runtime.temporal import connect
-from orderfleet.stack import postgres, processes, temporal_server
-from orderfleet.stack.launch import launch
-from orderfleet.stack.provision.ladder import provide
+from orderfleet.observability.tracing import sending
 from orderfleet.store.migrate import migrate
-from orderfleet.telemetry.tracing import sending
+from orderfleet.temporal.connection import connect
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import postgres, processes, temporal_server
+from orderfleet_local.stack.launch import launch
 
 _DURABLE = {"fsync": "on", "full_page_writes": "on"}
 

@@ -16,8 +16,8 @@ from measure import at_once
 from meters import cpu_seconds, memory_mib
 from stand import Stand
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import Step
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import Step
 
 _STARTING = 40
 _PATIENCE = 900

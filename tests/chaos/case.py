@@ -12,8 +12,8 @@ from customers import Outcome, Told
 from evidence import Evidence
 from schedule import Act
 
-from orderfleet.carriers.ledger import TakenParcel
-from orderfleet.contracts.status import OrderStatus
+from orderfleet.domain.status import OrderStatus
+from orderfleet.providers.carriers.simulated import TakenParcel
 
 Finding = tuple[str, str]
 """What it is about, and what is wrong with it; nothing is an empty text."""

@@ -20,7 +20,7 @@ import aiohttp
 from schedule import Act, Side, Wish
 from stormy_stack import StormyStack
 
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
 
 NAMESPACE = "default"
 HOME = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}

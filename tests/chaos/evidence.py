@@ -19,13 +19,14 @@ from customers import NAMESPACE, Told
 from stormy_stack import StormyStack
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from orderfleet.carriers.ledger import CarrierLedger, TakenParcel
-from orderfleet.contracts.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
-from orderfleet.contracts.record import RecordedEvent, RecordedOrder
-from orderfleet.contracts.status import OrderStatus
-from orderfleet.payments.ledger import Entry, PaymentLedger
-from orderfleet.runtime.converter import DATA_CONVERTER
-from orderfleet.store import Database, OrderReads
+from orderfleet.domain.events import RecordedEvent, RecordedOrder
+from orderfleet.domain.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
+from orderfleet.domain.status import OrderStatus
+from orderfleet.providers.carriers.simulated import CarrierLedger, TakenParcel
+from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 _AT_ONCE = 200
 
@@ -46,7 +47,7 @@ class Evidence:
 
     told: Mapping[str, Told]
     """By the customer's own name for it."""
-    money: Sequence[Entry]
+    money: Sequence[PaymentEntry]
     parcels: Sequence[TakenParcel]
     orders: Mapping[str, RecordedOrder]
     events: Mapping[str, Sequence[RecordedEvent]]

@@ -24,11 +24,12 @@ from typing import Any
 from temporalio.client import Client
 
 from books import Books, wrong
-from orderfleet.client import OrderClient, OrderNotFound, OrderRefused, TemporalUnavailable
-from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
-from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy
-from orderfleet.contracts.status import OrderStatus, PaymentStatus
-from orderfleet.ports import OrderReader
+from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.domain.ports import OrderReader
+from orderfleet.domain.status import OrderStatus, PaymentStatus
+from orderfleet.services.errors import OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.services.workflow_client import OrderClient
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 UNDER_WAY = 12

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from case import Case, Finding
 
 from books import SHIPPED, wrong_money, wrong_parcels
-from orderfleet.contracts.order import Address
+from orderfleet.domain.order import Address
 
 
 def money(case: Case) -> Iterator[Finding]:

@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 
+from orderfleet.observability import logs
 from orderfleet.orders import worker as orders
-from orderfleet.runtime import logs
-from orderfleet.runtime.process import run_role
-from orderfleet.runtime.settings import Settings
+from orderfleet.process import run_role
+from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping
 
 ROLES = {"orders": orders.run, "shipping": shipping.run}

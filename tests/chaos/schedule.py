@@ -10,11 +10,11 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orderfleet.stack.apiserver import APISERVER
-from orderfleet.stack.etcd import ETCD
-from orderfleet.stack.processes import POSTGRES
-from orderfleet.stack.roles import ROLES
-from orderfleet.stack.temporal_server import TEMPORAL
+from orderfleet_local.stack.apiserver import APISERVER
+from orderfleet_local.stack.etcd import ETCD
+from orderfleet_local.stack.processes import POSTGRES
+from orderfleet_local.stack.roles import ROLES
+from orderfleet_local.stack.temporal_server import TEMPORAL
 
 CUSTOMERS = "customers"
 API = "api"

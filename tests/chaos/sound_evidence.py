@@ -10,8 +10,8 @@ from customers import ELSEWHERE, HOME, Outcome, Told
 from evidence import Evidence, Workflow
 from schedule import Act, Side, Wish
 
-from orderfleet.carriers.ledger import TakenParcel
-from orderfleet.contracts.names import (
+from orderfleet.domain.events import EventKind, RecordedEvent, RecordedOrder
+from orderfleet.domain.names import (
     ENDED_LABEL,
     ORDER_WORKFLOW,
     REFUND_WORKFLOW,
@@ -19,17 +19,10 @@ from orderfleet.contracts.names import (
     refund_workflow_id,
     shipment_id,
 )
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import EventKind, RecordedEvent, RecordedOrder
-from orderfleet.contracts.status import (
-    OrderStatus,
-    PaymentStatus,
-    PaymentView,
-    ShipmentStatus,
-    ShipmentView,
-    Step,
-)
-from orderfleet.payments.ledger import Entry
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
+from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.payments.simulated import PaymentEntry
 
 SHIPPED = "shipped-over-http"
 CANCELED = "canceled-in-kubernetes"
@@ -98,9 +91,9 @@ def _add(
         evidence.resources[name] = _resource(status, cancel=step is Step.CANCELED)
 
 
-def entry(kind: str, name: str) -> Entry:
+def entry(kind: str, name: str) -> PaymentEntry:
     """A line of the provider's books."""
-    return Entry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
+    return PaymentEntry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
 
 
 def parcel(name: str, address: dict[str, str] = HOME) -> TakenParcel:

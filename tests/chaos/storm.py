@@ -19,8 +19,8 @@ from evidence import Evidence, gather, recorded_ids, resources, workflows
 from schedule import Act, Fault, Squall, Wish, squalls, wishes
 from stormy_stack import StormyStack, stormy_stack
 
-from orderfleet.contracts.names import ENDED_LABEL
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.names import ENDED_LABEL
+from orderfleet.settings import Settings
 
 Say = Callable[[str], None]
 _TELL = 10.0

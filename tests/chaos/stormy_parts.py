@@ -12,12 +12,12 @@ from pathlib import Path
 from schedule import API, APISERVER, CUSTOMERS, ETCD, LINES, OPERATOR, POSTGRES, TEMPORAL
 
 from line_between import Line
-from orderfleet.stack import apiserver, etcd, postgres, temporal_server
-from orderfleet.stack.assembly import EVERYWHERE
-from orderfleet.stack.launch import Part, Ports
-from orderfleet.stack.processes import Command
-from orderfleet.stack.provision.ladder import provide
-from orderfleet.stack.roles import API_PORT, MIGRATE, PRODUCT, ROLES
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import apiserver, etcd, postgres, temporal_server
+from orderfleet_local.stack.assembly import EVERYWHERE
+from orderfleet_local.stack.launch import Part, Ports
+from orderfleet_local.stack.processes import Command
+from orderfleet_local.stack.roles import API_PORT, MIGRATE, PRODUCT, ROLES
 
 _PURPOSE = {POSTGRES: "sql", TEMPORAL: "grpc", ETCD: "client", APISERVER: "https", API: API_PORT}
 """Which of a server's ports its lines lead to."""

@@ -20,10 +20,10 @@ from schedule import APISERVER, ETCD, LINES, PARTS, POSTGRES, TEMPORAL, Fault, W
 from stormy_parts import StormyParts
 
 from backing import session
-from orderfleet.stack import crd, postgres, processes, temporal_server
-from orderfleet.stack.errors import PartFailed
-from orderfleet.stack.launch import Part, Running, launch, run_job
-from orderfleet.stack.roles import MIGRATE, ROLES
+from orderfleet_local.stack import crd, postgres, processes, temporal_server
+from orderfleet_local.stack.errors import PartFailed
+from orderfleet_local.stack.launch import Part, Running, launch, run_job
+from orderfleet_local.stack.roles import MIGRATE, ROLES
 
 _SERVERS = {server for _client, server in LINES}
 _LOOK_AGAIN = 0.5

@@ -12,10 +12,10 @@ from customers import HOME, Outcome, Told
 from evidence import of_order
 from schedule import Act, Side
 
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
-from orderfleet.orders.lifecycle import TRANSITIONS
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain.transitions import TRANSITIONS
 
 _OF_THE_FLOW: Final = {
     EventKind.RECEIVED,

@@ -12,9 +12,9 @@ import pytest
 from shop import Shop, condition, ended, eventually, manifest, step
 
 from line_between import line_to
+from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
-from orderfleet.operator.memory import Key
 
 FINISHED = 2000
 AWAY = 60.0

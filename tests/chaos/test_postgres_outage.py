@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 
 from fleet import Fleet, fleet, quick_policy
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from own_postgres import OwnServer, own_postgres
 

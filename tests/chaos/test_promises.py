@@ -13,10 +13,10 @@ from promises import promises
 from schedule import Act
 from sound_evidence import CANCELED, DECLARED, DELETED, FAILED, NOW, SHIPPED, entry, parcel, sound
 
-from orderfleet.contracts.names import ORDER_WORKFLOW, REFUND_WORKFLOW, order_workflow_id, refund_workflow_id
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.names import ORDER_WORKFLOW, REFUND_WORKFLOW, order_workflow_id, refund_workflow_id
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 
 
 def test_evidence_without_a_fault_breaks_no_promise() -> None:

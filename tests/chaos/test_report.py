@@ -11,7 +11,7 @@ from schedule import squalls
 from sound_evidence import CANCELED, parcel, sound
 from storm import Run, Size, environment
 
-from orderfleet.steps.faults import parse_faults
+from orderfleet.temporal.faults import parse_faults
 
 
 def _run() -> Run:

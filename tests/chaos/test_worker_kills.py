@@ -15,8 +15,9 @@ from kills import SEED, Nursery, Run, kill_while_ordering, nursery
 from temporalio.client import Client
 
 from books import Books
-from orderfleet.client import OrderClient
-from orderfleet.store import Database, OrderReads
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
 

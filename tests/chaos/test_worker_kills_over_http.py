@@ -17,8 +17,9 @@ from kills import SEED, Nursery, Run, kill_while_ordering, nursery
 from temporalio.client import Client
 
 from books import Books
-from orderfleet.client import OrderClient
-from orderfleet.store import Database, OrderReads
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
 from provider_server.faults import AFTER
 from provider_server.process import ProviderServer, provider_server
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 
-from orderfleet.cli.configuration import variables
-from orderfleet.runtime.settings import ApiAuth, Settings
-from orderfleet.stack import paths
+from orderfleet.cli.errors import variables
+from orderfleet.settings import Settings
+from orderfleet.settings.processes import ApiAuth
+from orderfleet_local.stack import paths
 
 CHARTS = paths.checkout() / "charts"
 BEGIN, END = "<!-- values: begin; `make chart-docs` makes it anew -->", "<!-- values: end -->"

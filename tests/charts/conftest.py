@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 _PINS = paths.tool_pins() / "definitions"
 _KEDA = "github.com/kedacore/keda/v2"

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 
 def documents(text: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from value_sets import PRODUCT
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 CHOSEN: dict[str, Any] = yaml.safe_load((paths.checkout() / "tests/charts/chosen.yaml").read_text())
 

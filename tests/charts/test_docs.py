@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chart_docs import documented, files, values
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 CHARTS = ["orderfleet", "orderfleet-dev"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from value_sets import PRODUCT
 
-from orderfleet.runtime.settings import Settings
+from orderfleet.settings import Settings
 
 OWNERS = ["Job migration", "CronJob prune"]
 """What logs in to Postgres as the role that owns the tables."""

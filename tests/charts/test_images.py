@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from helm import Helm
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 PROGRAM = paths.checkout() / "deploy" / "tools" / "images.py"
 _spec = importlib.util.spec_from_file_location("images", PROGRAM)

@@ -13,7 +13,7 @@ from helm import documents
 from tilt import Tilt
 from value_sets import ON_KIND
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 CHECKOUT = paths.checkout()
 

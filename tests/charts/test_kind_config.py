@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 
 CONFIG = paths.checkout() / "kind-config.yaml"
 _DOCKER = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 ROLE = """
 import pathlib, signal, sys, time

@@ -13,11 +13,12 @@ from chart_docs import FIXED, SET_BY_VALUES
 from helm import documents
 from value_sets import DEVELOPMENT, PRODUCT
 
-from orderfleet.contracts.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
-from orderfleet.runtime.settings import PREFIX, Settings
-from orderfleet.runtime.worker import _LAST_WORD
-from orderfleet.stack import paths
-from orderfleet.stack.temporal_server import _DYNAMIC_CONFIG
+from orderfleet.domain.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
+from orderfleet.settings import Settings
+from orderfleet.settings.base import PREFIX
+from orderfleet.temporal.worker import _LAST_WORD
+from orderfleet_local.stack import paths
+from orderfleet_local.stack.temporal_server import _DYNAMIC_CONFIG
 
 
 def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def test_every_variable_is_a_setting_and_every_value_is_read(helm, values, monke
 
 
 def _variables(field: str) -> list[str]:
-    from orderfleet.cli.configuration import variables  # noqa: PLC0415 - only here
+    from orderfleet.cli.errors import variables  # noqa: PLC0415 - only here
 
     return variables(field)
 

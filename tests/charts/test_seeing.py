@@ -11,7 +11,7 @@ import yaml
 from helm import documents
 from value_sets import ON_KIND
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 from prometheus_programs import program
 
 DASHBOARDS = paths.checkout() / "deploy" / "dashboards"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orderfleet.contracts.label_selector import LabelSelector
+from orderfleet.domain.label_selectors import LabelSelector
 
 SHARDS = {"label": "region", "operators": {"eu": ["fr", "de"], "us": ["us"]}}
 NAMES = ["shop-orderfleet-operator", "shop-orderfleet-eu-operator", "shop-orderfleet-us-operator"]

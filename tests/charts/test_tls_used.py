@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 from test_secrets import TEST, environment, pod
 
-from orderfleet.stack import certificates
-from orderfleet.stack.certificates import Certificates
+from orderfleet_local.stack import certificates
+from orderfleet_local.stack.certificates import Certificates
 from tls_line import tls_line
 
 MIGRATION = "shop-orderfleet-migration"

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 OPTIONAL_KINDS = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute"}
 """Kinds of other products, which a plain API server doesn't know."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 
 NAMESPACE, DELETED = "orderfleet-test", "orderfleet-test-deleted"
 """Of everything; of a second operator, whose namespace is deleted while its Orders run."""

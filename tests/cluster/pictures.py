@@ -8,8 +8,8 @@ from pathlib import Path
 
 from disposable import Images, run
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 
 PRODUCT, NEXT = "orderfleet:cluster-test", "orderfleet:cluster-test-next"
 AFTER_NEXT, LAST = "orderfleet:cluster-test-after-next", "orderfleet:cluster-test-last"

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 NOTHING = "No known vulnerabilities found"
 FOUND = "Found 2 known vulnerabilities in 1 package\nName Version ID\n"

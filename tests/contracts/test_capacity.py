@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.runtime.settings import Settings
-from orderfleet.stack import paths
+from orderfleet.settings import Settings
+from orderfleet_local.stack import paths
 
 SCRIPT = paths.checkout() / "deploy" / "tools" / "capacity.py"
 spec = importlib.util.spec_from_file_location("capacity", SCRIPT)

@@ -16,19 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
-from orderfleet.contracts import names
-from orderfleet.contracts.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
-from orderfleet.contracts.duration import LONGEST, SHORTEST, PositiveDuration, format_duration, parse_duration
-from orderfleet.contracts.money import CURRENCIES, PRICE_PATTERN
-from orderfleet.contracts.status import OrderStatus, ShipmentView
-from orderfleet.contracts.words import LONGEST as LONGEST_TEXT
-from orderfleet.operator.resource import (
-    MUTABLE,
-    OrderResource,
-    OrderSpec,
-    OrderState,
-    ShipmentState,
-)
+from orderfleet.domain import names
+from orderfleet.domain.base import MAX_TEXT_LENGTH as LONGEST_TEXT
+from orderfleet.domain.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
+from orderfleet.domain.durations import LONGEST, SHORTEST, PositiveDuration, format_duration, parse_duration
+from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
+from orderfleet.domain.status import OrderStatus, ShipmentView
+from orderfleet.operator.crd import MUTABLE, OrderResource, OrderSpec, OrderState, ShipmentState
 
 CHECKOUT = Path(__file__).parents[2]
 CRD = yaml.safe_load((CHECKOUT / "charts/orderfleet/files/crds/orders.orderfleet.dev.yaml").read_text())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 FOLDER = paths.checkout() / "deploy" / "dashboards"
 RUNBOOKS = paths.checkout() / "deploy" / "docs" / "runbooks"

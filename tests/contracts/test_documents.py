@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 CHECKOUT = paths.checkout()
 README = CHECKOUT / "README.md"

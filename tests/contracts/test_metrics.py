@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from orderfleet.stack import paths
-from orderfleet.telemetry.catalog import CATALOG, Declared, Exposer
-from orderfleet.telemetry.exposition import expose
-from orderfleet.telemetry.reference import markdown
-from orderfleet.telemetry.sdk import LONG_LATENCIES, SHORT_LATENCIES, prometheus
+from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES, expose, markdown, prometheus
+from orderfleet.observability.metrics import CATALOG, Declared, Exposer
+from orderfleet_local.stack import paths
 
 PAGE = paths.checkout() / "deploy" / "docs" / "metrics.md"
 UNITS = ("_seconds", "_bytes", "_ratio")

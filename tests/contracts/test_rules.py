@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orderfleet.stack import paths
-from orderfleet.telemetry.catalog import CATALOG
+from orderfleet.observability.metrics import CATALOG
+from orderfleet_local.stack import paths
 
 DEPLOY = paths.checkout() / "deploy"
 RULES = DEPLOY / "rules" / "orderfleet.yaml"

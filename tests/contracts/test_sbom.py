@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 
 @pytest.mark.slow

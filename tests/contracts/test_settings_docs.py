@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.cli.configuration import variables
-from orderfleet.cli.env import API_URL
-from orderfleet.cli.settings_table import markdown, told, write
-from orderfleet.runtime.settings import PREFIX, Settings
-from orderfleet.stack import paths, processes, roles
+from orderfleet.cli.errors import variables
+from orderfleet.cli.settings import describe_settings, settings_markdown, with_settings_table
+from orderfleet.settings import Settings
+from orderfleet.settings.base import PREFIX
+from orderfleet_local.cli.env import API_URL
+from orderfleet_local.stack import paths, processes, roles
 
 DOCS = paths.checkout() / "deploy" / "docs"
 PAGE = DOCS / "settings.md"
@@ -29,7 +30,7 @@ def nothing_set(monkeypatch):
 
 def test_settings_page_shows_the_table_of_the_settings():
     text = PAGE.read_text()
-    assert write(text) == text, "renew it: .venv/bin/orderfleet settings --write deploy/docs/settings.md"
+    assert with_settings_table(text) == text, "renew it: .venv/bin/orderfleet settings --write deploy/docs/settings.md"
 
 
 def test_every_setting_is_described():
@@ -37,7 +38,7 @@ def test_every_setting_is_described():
     assert not undescribed
     for field in Settings.model_fields:
         for name in variables(field):
-            assert f"`{name}`" in markdown()
+            assert f"`{name}`" in settings_markdown()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -57,7 +58,7 @@ def test_variables_that_the_stack_sets_are_settings():
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_documented_default_set_by_any_documented_name_is_the_default(field, monkeypatch):
     default = getattr(Settings(), field)
-    text = told(Settings.model_fields[field].default)
+    text = describe_settings(Settings.model_fields[field].default)
     if default is None:
         assert text == ""
         return

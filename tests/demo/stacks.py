@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orderfleet.stack import paths, processes
+from orderfleet_local.stack import paths, processes
 
 CHECKOUT = paths.checkout()
 BIN = CHECKOUT / ".venv" / "bin"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from stacks import BIN, CHECKOUT, stack_environment
 
-from orderfleet.stack import paths, processes
+from orderfleet_local.stack import paths, processes
 
 _WARM_SECONDS = 20
 _SCENARIOS = ("happy", "cancel", "address", "review-timeout", "refund", "flaky", "worker-crash")

@@ -18,8 +18,8 @@ from temporalio.converter import DataConverter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 
 from orderfleet.orders import worker as orders_worker
-from orderfleet.runtime.converter import DATA_CONVERTER
 from orderfleet.shipping import worker as shipping_worker
+from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 WORKFLOWS: Final = (*orders_worker.WORKFLOWS, *shipping_worker.WORKFLOWS)
 """Every workflow of the product."""

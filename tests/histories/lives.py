@@ -16,21 +16,20 @@ from fleet import ADDRESS, ELSEWHERE, Behaviour, Fleet, Gate, eventually, fails,
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 
-from orderfleet.client import OrderRefused
-from orderfleet.contracts import names
-from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.errors import (
+from orderfleet.domain import names
+from orderfleet.domain.errors import (
     CarrierRefused,
     CarrierUnavailable,
     PaymentRefused,
     ProviderUnavailable,
     StoreUnavailable,
 )
-from orderfleet.contracts.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.contracts.orphans import OrphanSweep
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.shipping import CarrierUpdate
-from orderfleet.contracts.status import OrderStatus, ShipmentStatus, Step
+from orderfleet.domain.order import Delivery, Review, ReviewMode, ReviewTimeoutAction, SpecUpdate
+from orderfleet.domain.orphans import OrphanSweep
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.shipment import CarrierUpdate
+from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
+from orderfleet.services.errors import OrderRefused
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", attempts=2, initial_interval="10ms")
@@ -97,7 +96,7 @@ async def approved_by_signal(fleet: Fleet, order_id: str) -> None:
 @life
 async def declared(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, generation=1)
-    await fleet.client.declare(order_id, Declaration(generation=2, approved=True, address=ELSEWHERE))
+    await fleet.client.declare(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     await _ends(handle)
 
 

@@ -26,8 +26,8 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from backing import session
-from orderfleet.contracts import names
-from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.domain import names
+from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 PATIENCE = 60
 """Seconds a life may take."""

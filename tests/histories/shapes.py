@@ -16,8 +16,8 @@ from typing import Any, Final
 from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 
-from orderfleet.runtime.encryption.converter import data_converter
-from orderfleet.runtime.settings import Settings
+from orderfleet.settings import Settings
+from orderfleet.temporal.encryption import data_converter
 
 FOLDER: Final = Path(__file__).parent
 COMMANDS: Final = "commands.txt"

@@ -14,11 +14,11 @@ from shapes import SEALED, recorded, sealing, shapes
 from temporalio import workflow
 from verdicts import acts_otherwise, cannot_replay, unrecorded
 
-from orderfleet.contracts import names
-from orderfleet.contracts.shipping import ShippingInput, ShippingResult
-from orderfleet.runtime.encryption.codec import ENCODING
+from orderfleet.domain import names
+from orderfleet.domain.shipment import ShippingInput, ShippingResult
 from orderfleet.shipping.workflow import ShippingWorkflow
-from orderfleet.stack import paths
+from orderfleet.temporal.encryption import ENCODING
+from orderfleet_local.stack import paths
 
 NEWEST = shapes()[-1]
 DO = ('workflow.patched("', "python tests/histories/record.py NNNN-what-changed")

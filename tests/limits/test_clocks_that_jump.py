@@ -24,11 +24,12 @@ from shop import Shop, manifest, step
 from books import Books
 from identity_provider import AUDIENCE, ISSUER, identity_provider
 from jumping_clock import JumpingClock, jumping_clock
-from orderfleet.client import OrderClient
-from orderfleet.contracts.order import Item, Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderReads
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.order import Item, Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.status import Step
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
 from worker_processes import WorkerFleet, order, until
 
 __all__ = ["shop"]

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 
 from fleet import Fleet, eventually, fleet, quick_policy
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.policy import OutagePolicy, StepPolicy
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.stack import processes
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.policy import OutagePolicy, StepPolicy
+from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
+from orderfleet_local.stack import processes
 from own_postgres import OwnServer
 from small_disk import SmallDisk, small_disk
 from worker_processes import WorkerFleet

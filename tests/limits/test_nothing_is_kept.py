@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 
 from fleet import Fleet, fleet
 
-from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.domain.order import Review, ReviewMode
 
 ORDERS, ROUNDS = 20, 6
 MANY = 2 * ORDERS

@@ -14,10 +14,10 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoResponse
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from orderfleet.client import OrderClient, TemporalUnavailable
-from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.order import Address, Item, OrderInput
-from orderfleet.operator.queue import Queue
+from orderfleet.domain.order import Address, Item, OrderInput, SpecUpdate
+from orderfleet.operator.workqueue import Queue
+from orderfleet.services.errors import TemporalUnavailable
+from orderfleet.services.workflow_client import OrderClient
 
 ORDERS = 20
 PATIENCE = timedelta(seconds=0.6)
@@ -66,7 +66,7 @@ async def test_each_call_says_that_temporal_does_not_answer_now(exhausted) -> No
         client.signal("full-1", "approve", []),
         client.status("full-1"),
         client.approve("full-1"),
-        client.declare("full-1", Declaration(generation=1)),
+        client.declare("full-1", SpecUpdate(generation=1)),
     ]
     async with asyncio.timeout(PATIENCE.total_seconds() + 6):  # the SDK alone would try for 10 s and more
         told = await asyncio.gather(*calls, return_exceptions=True)

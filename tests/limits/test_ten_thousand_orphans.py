@@ -19,7 +19,7 @@ from temporalio.api.workflowservice.v1 import StartBatchOperationRequest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from orderfleet.contracts import names
+from orderfleet.domain import names
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))

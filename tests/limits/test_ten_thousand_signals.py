@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 
 from fleet import ADDRESS, Fleet, fleet
 
-from orderfleet.client import TemporalUnavailable
-from orderfleet.contracts.status import Step
+from orderfleet.domain.status import Step
+from orderfleet.services.errors import TemporalUnavailable
 
 SIGNALS = 10_000
 AT_ONCE = 50

@@ -15,14 +15,14 @@ from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Address, Item, OrderInput
-from orderfleet.contracts.status import Step
-from orderfleet.contracts.steps import RecordInput
+from orderfleet.domain import names
+from orderfleet.domain.activities import RecordInput
+from orderfleet.domain.order import Address, Item, OrderInput
+from orderfleet.domain.status import Step
+from orderfleet.domain.validation import LARGEST_ORDER
 from orderfleet.orders.state import OrderState
-from orderfleet.orders.validation import LARGEST_ORDER
 from orderfleet.orders.workflow import OrderWorkflow
-from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 PIECE: Final = 2 * 1024 * 1024
 """Bytes that Temporal takes in one piece; it ends a workflow that hands it more."""

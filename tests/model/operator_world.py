@@ -10,15 +10,15 @@ from typing import Any
 
 from declared import SETTINGS
 
-from orderfleet.client import Claim, OrderConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable, conflict
-from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.errors import OrderfleetError, StoreUnavailable
-from orderfleet.contracts.names import ENDED_LABEL
-from orderfleet.contracts.order import OrderInput
-from orderfleet.contracts.record import RecordedOrder
+from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.names import ENDED_LABEL
+from orderfleet.domain.order import OrderInput, SpecUpdate
+from orderfleet.operator.cache import Key, OrderCache
 from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
-from orderfleet.operator.memory import Key, Memory
-from orderfleet.operator.reconcile import MISSING_RECHECK, Reconciler
+from orderfleet.operator.reconciler import MISSING_RECHECK, Reconciler
+from orderfleet.services.errors import OrderIdConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable
+from orderfleet.services.workflow_client import Claim, conflict
 
 KEY = Key("shop", "o-1")
 LONG = MISSING_RECHECK - 1
@@ -63,7 +63,7 @@ class World:
         self.runs = False
         self.foreign = False
         """Whether Temporal has somebody else's workflow under the id."""
-        self.declared: Declaration | None = None
+        self.declared: SpecUpdate | None = None
         self.writes: Counter[Write] = Counter()
         self.told = 0
         self.now = 1000.0
@@ -73,7 +73,7 @@ class World:
 
     def restart(self) -> None:
         """An operator that knows nothing."""
-        self.memory = Memory()
+        self.memory = OrderCache()
         self.looks: list[float] = []
         made: Any = Reconciler
         self._reconciler: Reconciler = made(
@@ -176,12 +176,12 @@ class World:
     def _temporal(self, order: OrderInput | Claim | None = None) -> None:
         self._called("temporal")
         if order is not None and self.foreign:
-            raise OrderConflict("order id is another's")
+            raise OrderIdConflict("order id is another's")
         if order is not None and self.started is not None:
             first = self.started
             why = conflict(order, owner=first.owner, owner_uid=first.owner_uid, content=first.content_hash)
             if why is not None:
-                raise OrderConflict(why)
+                raise OrderIdConflict(why)
 
     async def start(self, order: OrderInput) -> Started:
         self._temporal(order)
@@ -197,7 +197,7 @@ class World:
             raise OrderNotFound("no workflow")
         return _started(StartOutcome.ADOPTED)
 
-    async def declare(self, _order_id: str, declaration: Declaration) -> None:
+    async def declare(self, _order_id: str, declaration: SpecUpdate) -> None:
         self._temporal()
         if not self.runs:
             raise OrderNotFound("no workflow")

@@ -19,13 +19,12 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpda
 from temporalio.service import RPCError, RPCStatusCode
 from yard import Yard
 
-from orderfleet.client import TemporalUnavailable
-from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.contracts.order import Address, Delivery, Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.shipping import CarrierUpdate, DispatchFailed
-from orderfleet.contracts.status import OrderStatus, ShipmentStatus
+from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
+from orderfleet.domain.order import Address, Delivery, Review, ReviewMode, ReviewTimeoutAction, SpecUpdate
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed
+from orderfleet.domain.status import OrderStatus, ShipmentStatus
+from orderfleet.services.errors import TemporalUnavailable
 
 T = TypeVar("T")
 
@@ -183,7 +182,7 @@ class OrderMachine(RuleBasedStateMachine):
     def declare(self, approved, cancel, street, again) -> None:
         told = again and self.generation > 0
         self.generation += not told
-        declared = Declaration(
+        declared = SpecUpdate(
             generation=self.generation,
             owner_uid="uid",
             approved=approved,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from order_machine import ATTEMPTS, STREETS, OrderMachine, elsewhere, quietly
 
-from orderfleet.contracts.declare import Declaration
+from orderfleet.domain.order import SpecUpdate
 
 CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "declare", "cancel in Temporal"]
 
@@ -47,7 +47,7 @@ class RestlessOrderMachine(OrderMachine):
             model.address.add(STREETS[0])
         else:
             self.generation += 1
-            args = [Declaration(generation=self.generation, owner_uid="uid", approved=True, address=ADDRESS)]
+            args = [SpecUpdate(generation=self.generation, owner_uid="uid", approved=True, address=ADDRESS)]
             model.approval_unsure = True
             model.address.add(ADDRESS.street)
         await quietly(self.handle.signal(change, args=args))

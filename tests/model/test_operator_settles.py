@@ -15,7 +15,7 @@ from lifecycle_model import MOVES
 from operator_world import World
 from seeds import seeds, told
 
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.domain.status import PaymentStatus, Step
 
 ENDS = {"shipped", "delivered", "canceled", "failed"}
 BOUND = 12

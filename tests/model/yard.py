@@ -17,12 +17,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.status import OrderStatus
-from orderfleet.orders.refund import RefundWorkflow
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.status import OrderStatus
+from orderfleet.orders.compensation import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.shipping.workflow import ShippingWorkflow
-from orderfleet.store import OrderRecord
+from orderfleet.store.writes import OrderRecord
 
 
 class Outage:

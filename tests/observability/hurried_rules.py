@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
 WINDOWS = {"2m": "5s", "5m": "15s", "30m": "20s", "1h": "20s", "6h": "25s", "3d": "30s"}

@@ -18,11 +18,11 @@ from hurried_rules import hurried
 from shop import Shop
 from temporalio.client import Client
 
-from orderfleet.client import OrderClient
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Item
-from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy
-from orderfleet.stack import ports
+from orderfleet.domain import names
+from orderfleet.domain.order import Item
+from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet_local.stack import ports
 from own_prometheus import Prometheus
 from provider_server.process import ProviderServer, provider_server
 from worker_processes import WorkerFleet, order, until

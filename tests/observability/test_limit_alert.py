@@ -16,11 +16,11 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
-from orderfleet.stack import ports, processes, temporal_server
-from orderfleet.stack.launch import Ports, launch
-from orderfleet.stack.processes import Command
-from orderfleet.stack.provision.ladder import provide
-from orderfleet.telemetry.sdk import prometheus as sdk_prometheus
+from orderfleet.observability.exposition import prometheus as sdk_prometheus
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import ports, processes, temporal_server
+from orderfleet_local.stack.launch import Ports, launch
+from orderfleet_local.stack.processes import Command
 from own_prometheus import Prometheus
 from worker_processes import until
 

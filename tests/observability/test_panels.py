@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 from shop import Shop, manifest
 
-from orderfleet.stack import paths, ports
-from orderfleet.telemetry.catalog import CATALOG, Declared
+from orderfleet.observability.metrics import CATALOG, Declared
+from orderfleet_local.stack import paths, ports
 from own_prometheus import Prometheus
 from worker_processes import WorkerFleet, until
 

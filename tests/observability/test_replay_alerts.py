@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from orderfleet.stack import ports
-from orderfleet.telemetry.sdk import prometheus as sdk_prometheus
+from orderfleet.observability.exposition import prometheus as sdk_prometheus
+from orderfleet_local.stack import ports
 from own_prometheus import Prometheus
 from worker_processes import until
 

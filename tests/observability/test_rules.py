@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 from prometheus_programs import program
 
 RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"

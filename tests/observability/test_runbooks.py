@@ -18,10 +18,10 @@ from readme import RUN, Block, blocks, commands
 from temporalio.client import Client
 
 from backing import Kubernetes
-from orderfleet.client import OrderClient
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet.domain.policy import OrderPolicy, StepPolicy
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 from worker_processes import WorkerFleet, order, until
 
 RUNBOOKS = sorted((paths.checkout() / "deploy" / "docs" / "runbooks").glob("*.md"))

@@ -12,11 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from orderfleet.carriers.ledger import CarrierLedger
-from orderfleet.contracts.errors import BookingVoided, PaymentRefused, PaymentVoided
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.shipping import Parcel
-from orderfleet.payments.ledger import PaymentLedger
+from orderfleet.domain.errors import BookingVoided, PaymentRefused, PaymentVoided
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.shipment import Parcel
+from orderfleet.providers.carriers.simulated import CarrierLedger
+from orderfleet.providers.payments.simulated import PaymentLedger
 
 Said = tuple[int, dict[str, Any]]
 

@@ -15,8 +15,8 @@ from shoppers import Shoppers, shoppers
 from storm import environment
 from stormy_stack import StormyStack, stormy_stack
 
-from orderfleet.stack import ports
-from orderfleet.stack.roles import HEALTH_PORT, ROLES, SDK_METRICS_PORT
+from orderfleet_local.stack import ports
+from orderfleet_local.stack.roles import HEALTH_PORT, ROLES, SDK_METRICS_PORT
 
 Say = Callable[[str], None]
 _TELL = 60.0

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from ends import Ends, ends
 
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.store import Database, OrderRecord
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, order, payment, progress, receive
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orderfleet.stack import processes
-from orderfleet.stack.roles import HEALTH_PORT, Role
+from orderfleet_local.stack import processes
+from orderfleet_local.stack.roles import HEALTH_PORT, Role
 
 _HERE = Path(__file__).parent
 

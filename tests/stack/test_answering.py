@@ -10,13 +10,13 @@ import pytest
 from pretend_stack import role, stack_folder
 from temporalio.client import Client
 
-from orderfleet import stack
-from orderfleet.stack import lifecycle, processes, state, temporal_server
-from orderfleet.stack.provision import linked
-from orderfleet.stack.provision.catalog import SQLITE_DRIVER
-from orderfleet.stack.provision.ladder import provide
-from orderfleet.stack.state import StackState
-from orderfleet.stack.status import Condition, inspect
+from orderfleet_local import stack
+from orderfleet_local.provision import cache
+from orderfleet_local.provision.catalog import SQLITE_DRIVER
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import lifecycle, processes, state, temporal_server
+from orderfleet_local.stack.state import StackState
+from orderfleet_local.stack.status import Condition, inspect
 
 # One stack for all of them, so one worker for all of them.
 pytestmark = pytest.mark.xdist_group("answering")
@@ -55,7 +55,7 @@ def _restarted(running: StackState, part: str) -> list[str]:
 
 def test_provided_temporal_is_linked_with_the_driver_that_keeps_answering():
     program = provide(["temporal"])["temporal"]
-    version = linked.version(program, "modernc.org/sqlite")
+    version = cache.linked_version(program, "modernc.org/sqlite")
     assert version is not None
     assert version >= SQLITE_DRIVER
 

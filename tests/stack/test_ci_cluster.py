@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 _PROGRAM = """\
 #!/bin/sh

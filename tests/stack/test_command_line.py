@@ -13,8 +13,8 @@ import pytest
 import yaml
 from pretend_stack import eventually
 
-from orderfleet.stack import processes
-from orderfleet.stack.launch import answers
+from orderfleet_local.stack import processes
+from orderfleet_local.stack.launch import answers
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 import yaml
 from pretend_stack import eventually, role, stack_folder
 
-from orderfleet import stack
-from orderfleet.cli.stack import links
-from orderfleet.stack import collector, processes, prometheus
-from orderfleet.stack.launch import Part
-from orderfleet.stack.offers import OFFERS
-from orderfleet.stack.state import StackState
+from orderfleet_local import stack
+from orderfleet_local.cli.stack import links
+from orderfleet_local.stack import collector, processes, prometheus
+from orderfleet_local.stack.launch import Part
+from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
+from orderfleet_local.stack.state import StackState
 from own_prometheus import Prometheus
 from prometheus_programs import program
 
@@ -25,7 +25,7 @@ from prometheus_programs import program
 pytestmark = pytest.mark.xdist_group("offers")
 
 ROLES = (role("well"),)
-PROMETHEUS, COLLECTOR = OFFERS
+PROMETHEUS, COLLECTOR = OPTIONAL_SERVICES
 PRETENDED_COLLECTOR = """#!{python}
 import json, os, sys
 endpoint = json.load(open(sys.argv[2]))["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
@@ -96,10 +96,10 @@ def test_an_offer_that_was_killed_is_started_again_alone_and_can_be_restarted(ru
     for found in processes.find(state.folder)["prometheus"]:
         found.kill()
         eventually(lambda found=found: not processes.alive(found))
-    again = stack.up(folder=state.folder, roles=ROLES, offers=OFFERS[:1])
+    again = stack.up(folder=state.folder, roles=ROLES, offers=OPTIONAL_SERVICES[:1])
     assert again.parts["prometheus"].pid != state.parts["prometheus"].pid
     assert again.parts["well"] == state.parts["well"]
     with pytest.raises(stack.AlreadyRunning):
-        stack.up(folder=state.folder, roles=ROLES, offers=OFFERS[:1])
+        stack.up(folder=state.folder, roles=ROLES, offers=OPTIONAL_SERVICES[:1])
     restarted = stack.restart("prometheus", folder=state.folder, roles=ROLES)
     assert restarted.parts["prometheus"].pid != again.parts["prometheus"].pid

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from pretend_stack import role, stack_folder
 
-from orderfleet import stack
-from orderfleet.stack import ports, processes, state
-from orderfleet.stack.launch import get
-from orderfleet.stack.state import StackState
+from orderfleet_local import stack
+from orderfleet_local.stack import ports, processes, state
+from orderfleet_local.stack.launch import get
+from orderfleet_local.stack.state import StackState
 
 # One stack for all of them, so one worker for all of them.
 pytestmark = pytest.mark.xdist_group("ports")

@@ -8,8 +8,8 @@ import signal
 import asyncpg
 import pytest
 
-from orderfleet.stack import postgres, processes
-from orderfleet.stack.launch import launch
+from orderfleet_local.stack import postgres, processes
+from orderfleet_local.stack.launch import launch
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])

@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from pretend_stack import eventually, role, stack_folder
 
-from orderfleet import stack
-from orderfleet.stack import lock, postgres, processes, state
-from orderfleet.stack.launch import answers
-from orderfleet.stack.state import StackState
-from orderfleet.stack.status import Condition, inspect
+from orderfleet_local import stack
+from orderfleet_local.stack import lifecycle, postgres, processes, state
+from orderfleet_local.stack.launch import answers
+from orderfleet_local.stack.state import StackState
+from orderfleet_local.stack.status import Condition, inspect
 
 # One stack for all of them, so one worker for all of them.
 pytestmark = pytest.mark.xdist_group("running-stack")
@@ -61,7 +61,7 @@ def test_second_up_says_so(whole):
 
 
 def test_command_while_another_is_at_work_says_so(whole):
-    with lock.exclusive(whole.folder), pytest.raises(stack.Busy, match="another command"):
+    with lifecycle.exclusive(whole.folder), pytest.raises(stack.Busy, match="another command"):
         stack.down(folder=whole.folder)
 
 

@@ -11,9 +11,9 @@ import sys
 import pytest
 from pretend_stack import eventually, role
 
-from orderfleet import stack
-from orderfleet.stack import apiserver, etcd, postgres, processes, shutdown, state, temporal_server
-from orderfleet.stack.processes import PART_MARK, STACK_MARK
+from orderfleet_local import stack
+from orderfleet_local.stack import apiserver, etcd, postgres, processes, shutdown, state, temporal_server
+from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
 
 
 @pytest.mark.parametrize("moment", ["postgres", "kube-apiserver", "well"])

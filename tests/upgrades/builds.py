@@ -12,8 +12,8 @@ from typing import Any
 
 from temporalio.client import Client
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 from worker_processes import until
 
 

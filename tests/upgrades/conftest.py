@@ -22,10 +22,11 @@ from versioned_shop import Shop
 
 from backing import Backing
 from books import Books
-from orderfleet.stack import processes, temporal_server
-from orderfleet.stack.launch import launch
-from orderfleet.stack.provision.ladder import provide
-from orderfleet.store import Database, OrderReads
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import processes, temporal_server
+from orderfleet_local.stack.launch import launch
 from worker_processes import WorkerFleet
 
 # Three minutes each by default.

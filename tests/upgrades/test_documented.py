@@ -7,8 +7,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 
 PAGE = paths.checkout() / "deploy" / "docs" / "upgrades.md"
 

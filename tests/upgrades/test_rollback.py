@@ -8,9 +8,9 @@ import pytest
 from builds import Edit, builds_of, changed
 from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
 
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Delivery
-from orderfleet.contracts.status import Step
+from orderfleet.domain import names
+from orderfleet.domain.order import Delivery
+from orderfleet.domain.status import Step
 from worker_processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -17,13 +17,14 @@ from temporalio.client import Client
 
 from books import Books, wrong
 from initial_migrations import INITIAL
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Item, Review
-from orderfleet.contracts.status import Step
-from orderfleet.stack import paths
-from orderfleet.store import Database, OrderReads
+from orderfleet.domain import names
+from orderfleet.domain.order import Item, Review
+from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate, pending
 from orderfleet.store.migration_files import MigrationError, default_directory, read
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet_local.stack import paths
 from worker_processes import WorkerFleet, order, until
 
 pytestmark = pytest.mark.slow

@@ -9,10 +9,10 @@ import pytest
 from builds import Edit, activities_of, builds_of, changed
 from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
 
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Review
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.status import Step
+from orderfleet.domain import names
+from orderfleet.domain.order import Review
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.status import Step
 from worker_processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -10,12 +10,12 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from books import Books, wrong
-from orderfleet.contracts import names
-from orderfleet.contracts.order import OrderInput
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.contracts.shipping import CarrierUpdate
-from orderfleet.contracts.status import OrderStatus, ShipmentStatus, Step
-from orderfleet.store import OrderReads
+from orderfleet.domain import names
+from orderfleet.domain.order import OrderInput
+from orderfleet.domain.policy import OrderPolicy, StepPolicy
+from orderfleet.domain.shipment import CarrierUpdate
+from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
+from orderfleet.store.reads import OrderReads
 from worker_processes import WorkerFleet, WorkerProcess, order, until
 
 TELLS_BEFORE_THE_CHARGE = Edit(

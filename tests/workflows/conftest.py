@@ -19,7 +19,7 @@ from fleet import Fleet, fleet
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a change is answered must not depend on how busy the machine is."""
-    monkeypatch.setattr("orderfleet.client.change.ANSWER_TIMEOUT", timedelta(seconds=30))
+    monkeypatch.setattr("orderfleet.services.workflow_client.ANSWER_TIMEOUT", timedelta(seconds=30))
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.orders import worker
-from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.worker import build
-from orderfleet.store import OrderRecord, Orphans, connect
+from orderfleet.settings import Settings
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import connect
+from orderfleet.store.writes import OrderRecord
+from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
+from orderfleet.temporal.worker import build
 
 
 class LastWord(OrderRecord):
@@ -29,7 +31,7 @@ async def main(address: str) -> None:
     settings = Settings()
     temporal = await Client.connect(address, data_converter=pydantic_data_converter)
     async with connect(settings, "dying") as database:
-        duty = worker.duty(
+        duty = worker.worker_spec(
             settings, LastWord(database), Provider(), Orphans(database), TemporalOrderWorkflows(temporal)
         )
         await build(temporal, settings, duty).run()

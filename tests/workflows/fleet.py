@@ -15,23 +15,26 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from orderfleet.client import OrderClient
-from orderfleet.contracts import names
-from orderfleet.contracts.errors import BookingVoided, PaymentVoided
-from orderfleet.contracts.order import Address, Item, OrderInput
-from orderfleet.contracts.payment import Charge, PaymentIntent, VoidOutcome
-from orderfleet.contracts.policy import OrderPolicy, OutagePolicy, StepPolicy
-from orderfleet.contracts.record import RecordedEvent, RecordedOrder
-from orderfleet.contracts.shipping import Booking, BookingState, Parcel
-from orderfleet.contracts.status import OrderStatus
+from orderfleet.domain import names
+from orderfleet.domain.errors import BookingVoided, PaymentVoided
+from orderfleet.domain.events import RecordedEvent, RecordedOrder
+from orderfleet.domain.order import Address, Item, OrderInput
+from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.domain.ports import OrderWorkflows
+from orderfleet.domain.shipment import Booking, BookingState, Parcel
+from orderfleet.domain.status import OrderStatus
+from orderfleet.observability.order_metrics import OrphanMetrics
 from orderfleet.orders import worker as orders_worker
-from orderfleet.ports import OrderWorkflows
-from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.worker import build
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store import Database, OrderReads, OrderRecord, Orphans
-from orderfleet.telemetry.orphans import OrphanMetrics
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
+from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
+from orderfleet.temporal.worker import build
 
 T = TypeVar("T")
 
@@ -272,7 +275,7 @@ async def fleet(
             build(
                 temporal,
                 settings,
-                orders_worker.duty(
+                orders_worker.worker_spec(
                     settings,
                     told,
                     provider,
@@ -282,7 +285,7 @@ async def fleet(
                 ),
                 runner(),
             ),
-            build(temporal, settings, shipping_worker.duty(settings, told, carrier), runner()),
+            build(temporal, settings, shipping_worker.worker_spec(settings, told, carrier), runner()),
         ]
         for worker in workers:
             # A busy machine may stand still for the SDK's two seconds. That is no deadlock, and a worker

@@ -13,19 +13,22 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from orderfleet.client import OrderClient
 from orderfleet.orders import worker as orders_worker
-from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.worker import Duty
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store import Database, OrderReads, OrderRecord, Orphans
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
+from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
+from orderfleet.temporal.worker import WorkerSpec
 
 
 class Halves:
     """Both queues' activities at work, and their workflows as long as they are not held up."""
 
-    def __init__(self, fleet: Fleet, duties: list[Duty]) -> None:
+    def __init__(self, fleet: Fleet, duties: list[WorkerSpec]) -> None:
         self.fleet = fleet
         self._duties = {duty.task_queue: duty for duty in duties}
         self._deciding: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
@@ -70,8 +73,8 @@ async def halves(
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
         provider, carrier, told = Provider(), TestCarrier(), record(database)
         duties = [
-            orders_worker.duty(settings, told, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
-            shipping_worker.duty(settings, told, carrier),
+            orders_worker.worker_spec(settings, told, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
+            shipping_worker.worker_spec(settings, told, carrier),
         ]
         made = Halves(
             Fleet(

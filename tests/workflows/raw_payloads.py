@@ -13,9 +13,8 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, Interceptor, OutboundInterceptor
 from temporalio.converter import DataConverter, PayloadConverter
 
-from orderfleet.runtime.converter import UNOPENED
-from orderfleet.runtime.encryption import KEY_ID
-from orderfleet.runtime.encryption.codec import ENCODING
+from orderfleet.temporal.data_converter import UNOPENED
+from orderfleet.temporal.encryption import ENCODING, KEY_ID
 
 KEY = "k1"
 TRACE_HEADER = "_tracer-data"

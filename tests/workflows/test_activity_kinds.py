@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleet import Fleet
 from temporalio.api.enums.v1 import EventType
 
-from orderfleet.contracts.order import Review, ReviewMode
+from orderfleet.domain.order import Review, ReviewMode
 
 
 async def test_money_and_parcels_are_never_moved_by_local_activities(running: Fleet) -> None:

@@ -8,9 +8,9 @@ import pytest
 from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 from temporalio.client import WorkflowUpdateFailedError
 
-from orderfleet.client import Answer, OrderNotFound, OrderRefused
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import Step
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import Step
+from orderfleet.services.errors import ChangeResult, OrderNotFound, OrderRefused
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
@@ -22,7 +22,7 @@ def went_to(fleet: Fleet, order_id: str) -> list:
 async def test_during_review(running: Fleet) -> None:
     handle = await running.start(running.order("a-1"))
     await running.until("a-1", lambda status: status.step is Step.MANUAL_REVIEW)
-    assert await running.client.update_address("a-1", ELSEWHERE) is Answer.TAKEN
+    assert await running.client.update_address("a-1", ELSEWHERE) is ChangeResult.TAKEN
     await running.until_recorded("a-1", lambda status: status.address == ELSEWHERE)
     await running.client.approve("a-1")
     assert (await handle.result()).address == ELSEWHERE
@@ -88,7 +88,7 @@ async def test_at_random_moments_it_is_taken_or_refused_never_lost(running: Flee
             answer = None
         status = await handle.result()
         assert went_to(running, order_id) == [status.address], number
-        if answer is not Answer.QUEUED:
+        if answer is not ChangeResult.QUEUED:
             assert status.address == (ELSEWHERE if answer else ADDRESS), number
 
     await asyncio.gather(*(one(number) for number in range(20)))

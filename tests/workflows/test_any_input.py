@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, Gate, eventually, fleet, hangs
+from orderfleet.contracts.settle import Orphan, Settlement, Sweep
 from raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
@@ -29,18 +30,16 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.contracts import names
-from orderfleet.contracts.errors import INVALID_INPUT
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.refund import RefundOrder
-from orderfleet.contracts.settle import Orphan, Settlement, Sweep
-from orderfleet.contracts.shipping import ShippingInput
-from orderfleet.contracts.status import Step
+from orderfleet.domain import names
+from orderfleet.domain.errors import INVALID_INPUT
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.payment import PaymentIntent, RefundOrder
+from orderfleet.domain.shipment import ShippingInput
+from orderfleet.domain.status import Step
 from orderfleet.orders import worker as orders_worker
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect
+from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
+from orderfleet.temporal.connection import connect
 
 AUTO = Review(mode=ReviewMode.AUTO)
 TOGETHER = 5
@@ -274,7 +273,7 @@ async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(sho
         names.CANCEL_ORDER: "cancel",
         names.CANCEL_PAYMENT: "cancel",
         names.UPDATE_ADDRESS: "address",
-        names.DECLARE: "declare",
+        names.APPLY_SPEC: "declare",
         names.CARRIER_UPDATE: "carrier_update",
         names.SHIPMENT_ANSWER: "shipment_answer",
         names.DISPATCH_FAILED: "dispatch_failed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet import Fleet
 
-from orderfleet.contracts.status import Step
+from orderfleet.domain.status import Step
 
 
 @pytest.mark.parametrize("way", ["signal", "update"])

@@ -8,11 +8,11 @@ import pytest
 from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, quick_policy
 from temporalio.client import WorkflowUpdateFailedError
 
-from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.shipping import DispatchFailed
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.shipment import DispatchFailed
+from orderfleet.domain.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

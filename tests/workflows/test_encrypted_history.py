@@ -15,13 +15,16 @@ from halves import halves, has
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.client import OrderClient, OrderDesk, OrderInspector, Source, TemporalUnavailable
-from orderfleet.contracts import names
-from orderfleet.contracts.errors import CarrierRefused
-from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
-from orderfleet.contracts.status import OrderStatus, Step
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect
+from orderfleet.domain import names
+from orderfleet.domain.errors import CarrierRefused
+from orderfleet.domain.order import Address, Customer, Review, ReviewMode
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.errors import TemporalUnavailable
+from orderfleet.services.inspection import OrderInspector
+from orderfleet.services.orders import OrderService, Source
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet.temporal.connection import connect
 
 MARK = "Zaphod"
 CUSTOMER = Customer(name=f"{MARK} One", email=f"{MARK}@two.example")
@@ -132,7 +135,7 @@ async def test_a_caller_without_the_key_is_told_and_has_the_record(
                 lambda text: "can't be read: the payload is encrypted with the key 'k1'" in text,
                 60,
             )
-        live = await OrderDesk(keyless, running.reads, patience=timedelta(seconds=30)).live("enc-told")
+        live = await OrderService(keyless, running.reads, patience=timedelta(seconds=30)).live("enc-told")
         assert (live.source, live.step) == (Source.RECORD, Step.SHIPPED)
 
 

@@ -11,12 +11,12 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
-from orderfleet.client import OrderClient
-from orderfleet.contracts import names
-from orderfleet.contracts.errors import CarrierRefused
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain import names
+from orderfleet.domain.errors import CarrierRefused
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from orderfleet.services.workflow_client import OrderClient
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

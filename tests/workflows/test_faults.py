@@ -9,9 +9,9 @@ import pytest
 from fleet import Fleet, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.status import PaymentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")

@@ -20,15 +20,15 @@ from fleet import Fleet, eventually, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
 from books import Books, wrong
-from orderfleet.carriers import carrier
-from orderfleet.client import OrderNotFound, OrderRefused, TemporalUnavailable
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.order import Item, OrderInput, Review, ReviewMode
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
-from orderfleet.payments import payment_provider
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.order import Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from orderfleet.providers.carriers import carrier
+from orderfleet.providers.payments import payment_provider
+from orderfleet.services.errors import OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
 

@@ -8,11 +8,11 @@ import pytest
 from fleet import Fleet, fails, quick_policy
 from temporalio.client import WorkflowFailureError
 
-from orderfleet.contracts.errors import ProviderUnavailable
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.record import EventKind
-from orderfleet.contracts.status import Step
+from orderfleet.domain.errors import ProviderUnavailable
+from orderfleet.domain.events import EventKind
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.status import Step
 
 SIGNALS = 2_000
 

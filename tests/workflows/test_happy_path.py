@@ -7,8 +7,8 @@ from datetime import timedelta
 from fleet import Fleet
 from temporalio.testing import WorkflowEnvironment
 
-from orderfleet.contracts.order import Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 
 
 async def test_auto_review_ships(running: Fleet) -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from fleet import Fleet, Gate, eventually, quick_policy
 
-from orderfleet.contracts.order import Delivery, Review, ReviewMode
-from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
-from orderfleet.contracts.status import ShipmentStatus, Step
+from orderfleet.domain.order import Delivery, Review, ReviewMode
+from orderfleet.domain.shipment import CarrierUpdate, ParcelState
+from orderfleet.domain.status import ShipmentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
 DELIVERED = CarrierUpdate(shipment_id="", status=ShipmentStatus.DELIVERED)

@@ -13,8 +13,8 @@ from typing import Any
 from fleet import fleet
 from temporalio.client import Client
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import Step
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import Step
 
 
 async def test_the_story_told_last_is_the_one_that_stands(

@@ -9,19 +9,19 @@ import pytest
 from fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.contracts.errors import (
+from orderfleet.domain.errors import (
     CarrierRefused,
     PaymentRefused,
+    ProviderRequestRejected,
     ProviderUnavailable,
-    RequestTurnedAway,
     StoreUnavailable,
 )
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.payment import Charge, PaymentIntent
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.shipping import Booking, Parcel
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.store import OrderRecord
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.payment import Charge, PaymentIntent
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.shipment import Booking, Parcel
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.store.writes import OrderRecord
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
@@ -174,7 +174,10 @@ async def test_a_payment_that_the_provider_has_as_voided_is_recorded_so(running:
 
 
 async def test_a_charge_that_was_turned_away_is_voided(running: Fleet) -> None:
-    running.provider.charging.after += [fails(ProviderUnavailable("answer lost")), fails(RequestTurnedAway("no route"))]
+    running.provider.charging.after += [
+        fails(ProviderUnavailable("answer lost")),
+        fails(ProviderRequestRejected("no route")),
+    ]
     await running.start(running.order("m-11", review=AUTO))
     assert "charge: no route" in await ends_failed(running, "m-11")
 

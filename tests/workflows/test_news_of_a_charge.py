@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from fleet import ELSEWHERE, Gate, fleet
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.record import Progress
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.domain.events import Progress
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import Step
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 
 
 class Overtaken(OrderRecord):

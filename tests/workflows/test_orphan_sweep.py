@@ -22,13 +22,13 @@ from temporalio.client import (
 from temporalio.service import RPCError
 
 from metered import added
-from orderfleet.contracts import names
-from orderfleet.contracts.orphans import ClosedPage, OrphanSweep, SweepProgress
-from orderfleet.contracts.status import OrderStatus, Step
+from orderfleet.domain import names
+from orderfleet.domain.orphans import ClosedPage, OrphanSweep, SweepProgress
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
-from orderfleet.runtime.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
-from orderfleet.runtime.settings import Settings
-from orderfleet.telemetry.catalog import ORPHAN_SWEEP_COMPLETED
+from orderfleet.settings import Settings
+from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 
 NEVER = timedelta(days=1)
 UNSERVED = "a-queue-without-workers"

@@ -13,12 +13,12 @@ from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from orderfleet.client import Answer
-from orderfleet.contracts.order import Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.contracts.policy import StepPolicy
-from orderfleet.contracts.shipping import ShipmentAnswer
-from orderfleet.contracts.status import ShipmentStatus, Step
-from orderfleet.store import OrderRecord
+from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.policy import StepPolicy
+from orderfleet.domain.shipment import ShipmentAnswer
+from orderfleet.domain.status import ShipmentStatus, Step
+from orderfleet.services.errors import ChangeResult
+from orderfleet.store.writes import OrderRecord
 
 AUTO = Review(mode=ReviewMode.AUTO)
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
@@ -152,7 +152,7 @@ async def test_an_address_while_the_package_is_prepared_is_where_it_goes(held: H
     fleet = held.fleet
     handle = await fleet.start(fleet.order("t-5", review=AUTO, policy=patient(fleet)))
     await preparing.reached.wait()
-    assert await fleet.client.update_address("t-5", ELSEWHERE) is Answer.TAKEN
+    assert await fleet.client.update_address("t-5", ELSEWHERE) is ChangeResult.TAKEN
     preparing.opened.set()
     assert (await handle.result()).address == ELSEWHERE
     assert went_to(fleet, "t-5") == [ELSEWHERE]

@@ -9,10 +9,10 @@ import pytest
 from fleet import Fleet, fails, fleet
 from temporalio.client import Client
 
-from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import Step
-from orderfleet.store import OrderRecord
+from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import Step
+from orderfleet.store.writes import OrderRecord
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

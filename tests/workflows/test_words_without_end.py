@@ -8,14 +8,14 @@ import pytest
 from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, fleet
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.client import OrderRefused
-from orderfleet.contracts import names
-from orderfleet.contracts.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.shipping import DispatchFailed, ShipmentAnswer, ShipmentCancel
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.contracts.words import LONGEST
-from orderfleet.runtime.converter import DATA_CONVERTER
+from orderfleet.domain import names
+from orderfleet.domain.base import MAX_TEXT_LENGTH
+from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.shipment import DispatchFailed, ShipmentAnswer, ShipmentCancel
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.errors import OrderRefused
+from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 AUTO = Review(mode=ReviewMode.AUTO)
 ENDLESS = "the service says: " + "x" * 3_000_000
@@ -43,10 +43,10 @@ async def test_a_refusal_without_end_is_a_refusal(own: Fleet) -> None:
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.FAILED)
     assert status.last_error is not None
     assert status.last_error.startswith("charge: the service says: xxx")
-    assert len(status.last_error) < LONGEST + 100
+    assert len(status.last_error) < MAX_TEXT_LENGTH + 100
     events = await own.events("o-endless")
     assert "charge_refused" in {event.kind for event in events}
-    assert max(len(str(event.detail)) for event in events) < LONGEST + 200
+    assert max(len(str(event.detail)) for event in events) < MAX_TEXT_LENGTH + 200
     assert await length_of_history(own, "order-o-endless") < 200_000
 
 
@@ -58,7 +58,7 @@ async def test_a_refusal_without_end_after_an_error_without_end_is_voided(own: F
     assert (await own.recorded("o-endless-2")).status.payment.status is PaymentStatus.VOIDED
     events = await own.events("o-endless-2")
     assert {"attempt_failed", "charge_unknown", "payment_voided"} <= {event.kind for event in events}
-    assert max(len(str(event.detail)) for event in events) < LONGEST + 200
+    assert max(len(str(event.detail)) for event in events) < MAX_TEXT_LENGTH + 200
     assert await length_of_history(own, "order-o-endless-2") < 200_000
 
 
@@ -69,7 +69,7 @@ async def test_a_carrier_without_end_fails_the_shipment(own: Fleet) -> None:
         await handle.result()
     status = (await own.recorded("o-long-carrier")).status
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.REFUNDED)
-    assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [LONGEST] * 2
+    assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [MAX_TEXT_LENGTH] * 2
     for workflow_id in ("order-o-long-carrier", *(shipment.id for shipment in status.shipments)):
         assert await length_of_history(own, workflow_id) < 200_000
 
@@ -84,18 +84,18 @@ async def test_forged_reasons_of_a_shipment_are_cut(running: Fleet) -> None:
     failed = DispatchFailed(shipment_id="shipping-o-forged-1", reason=reason)
     await handle.signal(names.DISPATCH_FAILED, failed)
     status = await eventually(lambda: running.client.status("o-forged"), lambda found: found.dispatch_failed_reason)
-    assert len(status.dispatch_failed_reason or "") == LONGEST
-    assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [LONGEST]
+    assert len(status.dispatch_failed_reason or "") == MAX_TEXT_LENGTH
+    assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [MAX_TEXT_LENGTH]
 
     # Forged before the question: the order finds it there, and waits for no other.
     answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, taken=False, reason=reason)
     await handle.signal(names.SHIPMENT_ANSWER, answer)
     with pytest.raises(OrderRefused) as refused:
         await running.client.update_address("o-forged", ELSEWHERE)
-    assert len(str(refused.value)) == LONGEST
+    assert len(str(refused.value)) == MAX_TEXT_LENGTH
     gate.opened.set()
     await handle.result()
-    assert max(len(str(event.detail)) for event in await running.events("o-forged")) < LONGEST + 200
+    assert max(len(str(event.detail)) for event in await running.events("o-forged")) < MAX_TEXT_LENGTH + 200
 
 
 async def test_forged_reason_of_a_cancel_to_a_shipment_is_cut(running: Fleet) -> None:
@@ -109,4 +109,4 @@ async def test_forged_reason_of_a_cancel_to_a_shipment_is_cut(running: Fleet) ->
     gate.opened.set()
     status = await handle.result()
     assert status.step is Step.CANCELED
-    assert len(status.cancel_reason or "") == LONGEST
+    assert len(status.cancel_reason or "") == MAX_TEXT_LENGTH

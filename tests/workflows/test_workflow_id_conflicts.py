@@ -10,12 +10,11 @@ from fleet import Fleet, Gate, eventually, fails
 from temporalio.client import WorkflowHandle
 
 from metered import added
-from orderfleet.contracts import names
-from orderfleet.contracts.errors import CarrierRefused
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.refund import RefundOrder
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain import names
+from orderfleet.domain.errors import CarrierRefused
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.payment import PaymentIntent, RefundOrder
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 
 AUTO = Review(mode=ReviewMode.AUTO)
 UNSERVED = "a-queue-without-workers"

@@ -10,9 +10,9 @@ from fleet import ADDRESS, Fleet
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
 
-from orderfleet.client import OrderConflict, StartOutcome
-from orderfleet.contracts.order import Item, Review, ReviewMode
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.domain.order import Item, Review, ReviewMode
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.errors import OrderIdConflict, StartOutcome
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
@@ -90,9 +90,9 @@ async def test_start_is_idempotent_for_the_same_content_only(running: Fleet) -> 
 
     reapplied = await running.client.start(order.model_copy(update={"owner_uid": "u2"}))
     assert reapplied.outcome is StartOutcome.ADOPTED
-    with pytest.raises(OrderConflict, match="another content"):
+    with pytest.raises(OrderIdConflict, match="another content"):
         await running.client.start(order.model_copy(update={"owner_uid": "u2", "content_hash": "h2"}))
-    with pytest.raises(OrderConflict, match="belongs to Order shop/w-4"):
+    with pytest.raises(OrderIdConflict, match="belongs to Order shop/w-4"):
         await running.client.start(order.model_copy(update={"owner": "other/w-4"}))
     await running.client.cancel("w-4", "done")
     await running.handle("w-4").result()

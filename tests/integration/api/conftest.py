@@ -21,14 +21,17 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import Fleet, eventually, fleet
 
+from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
-from orderfleet.api.auth.access import Access
+from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.client import CarrierDesk, OrderClient, OrderDesk
-from orderfleet.runtime.settings import Settings
-from orderfleet.store import Database, Feed, OrderReads
+from orderfleet.services.carrier_updates import CarrierUpdateService
+from orderfleet.services.orders import OrderService
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet.store.feed import Feed
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
 from worker_processes import WorkerFleet
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
@@ -99,8 +102,8 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         within = timedelta(seconds=2) if database_url else UNHURRIED  # a database of its own is about to be away
         async with Database(database_url or postgres_url, pool_size=3, timeout=within) as database:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=patience)
-            desk = OrderDesk(client, OrderReads(database), patience=patience)
-            carrier = CarrierDesk(client, desk, patience=patience)
+            desk = OrderService(client, OrderReads(database), patience=patience)
+            carrier = CarrierUpdateService(client, desk, patience=patience)
             fanout = Fanout(Feed(database))
             app = create_app(
                 Services(

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fleet import Gate, fails
 
-from orderfleet.contracts.errors import CarrierRefused
+from orderfleet.domain.errors import CarrierRefused
 
 CONFIRMED = {"review": {"mode": "auto"}, "delivery": {"confirm": True}}
 

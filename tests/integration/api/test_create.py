@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orderfleet.contracts.order import OrderInput
-from orderfleet.contracts.record import Progress
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderRecord
+from orderfleet.domain.events import Progress
+from orderfleet.domain.order import OrderInput
+from orderfleet.domain.status import Step
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

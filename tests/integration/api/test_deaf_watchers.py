@@ -17,8 +17,9 @@ import psutil
 import pytest
 from streams import watching
 
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderRecord
+from orderfleet.domain.status import Step
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, progress, receive
 from worker_processes import WorkerFleet, WorkerProcess
 

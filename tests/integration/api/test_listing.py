@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from orderfleet.contracts.order import Customer
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderRecord
+from orderfleet.domain.order import Customer
+from orderfleet.domain.status import Step
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, order, progress, receive
 
 

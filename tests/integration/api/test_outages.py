@@ -16,14 +16,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 from line_between import Line, line_to
-from orderfleet.api.auth.access import Access
-from orderfleet.api.auth.jwt import Jwts
-from orderfleet.api.auth.keys import LIFETIME_SECONDS, Keys
-from orderfleet.api.auth.roles import ClaimedRoles
-from orderfleet.api.services import PATIENCE
-from orderfleet.contracts.orphans import UnfinishedOrder
-from orderfleet.runtime.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
-from orderfleet.stack import ports
+from orderfleet.api.access import Access
+from orderfleet.api.dependencies import PATIENCE
+from orderfleet.api.jwt import LIFETIME_SECONDS, ClaimedRoles, Jwts, Keys
+from orderfleet.domain.orphans import UnfinishedOrder
+from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
+from orderfleet_local.stack import ports
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -259,7 +257,7 @@ async def test_unexpected_error_shows_nothing_of_itself(api, running, order_id, 
     async def broken(*_args, **_kwargs):
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("orderfleet.client.OrderDesk.live", broken)
+    monkeypatch.setattr("orderfleet.client.OrderService.live", broken)
     async with api() as caller:
         caller._transport.raise_app_exceptions = False
         answer = await caller.get(f"/orders/{order_id}/status")

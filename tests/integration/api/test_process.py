@@ -15,8 +15,9 @@ from datetime import timedelta
 import httpx
 from fleet import eventually
 
-from orderfleet.stack import ports
-from orderfleet.store import Database, OrderRecord
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
+from orderfleet_local.stack import ports
 from record_samples import receive
 
 PROGRAM = (sys.executable, "-m", "orderfleet", "api")

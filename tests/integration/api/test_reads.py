@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orderfleet.api.services import PATIENCE
+from orderfleet.api.dependencies import PATIENCE
 
 
 async def test_status_comes_from_the_record_while_no_worker_runs(api, workers, order_id, new_order, until):

@@ -16,16 +16,15 @@ from fleet import eventually
 from streams import Stream, watching
 
 from identity_provider import AUDIENCE, ISSUER, identity_provider
-from orderfleet.api.auth import jwt as by_jwt
-from orderfleet.api.auth.access import Access
-from orderfleet.api.auth.jwt import Jwts
-from orderfleet.api.auth.keys import Keys
-from orderfleet.api.auth.roles import ClaimedRoles
-from orderfleet.api.auth.tokens import TokensFile
+from orderfleet.api import jwt as by_jwt
+from orderfleet.api.access import Access
+from orderfleet.api.authentication import TokensFile
 from orderfleet.api.fanout import Fanout
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderRecord
+from orderfleet.api.jwt import ClaimedRoles, Jwts, Keys
+from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from own_postgres import own_postgres
 from record_samples import AT, progress, receive
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 from fleet import Fleet, fleet
 
 from orderfleet.cli import main as entry
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from orderfleet.cli.cluster import KubernetesUnknown, find_order
-from orderfleet.runtime.settings import Settings
+from orderfleet.cli.kubernetes import KubernetesUnknown, find_order
+from orderfleet.settings import Settings
 
 ORDER = {
     "apiVersion": "orderfleet.dev/v1alpha1",

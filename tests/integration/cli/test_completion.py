@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.cli.order import completion
-from orderfleet.store import Database, OrderRecord
+from orderfleet.cli.order import session
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from record_samples import order, receive
 
 PROGRAM = str(Path(sys.executable).with_name("orderfleet"))
@@ -33,7 +34,7 @@ async def orders(postgres_url):
 @pytest.mark.parametrize("verb", ["status", "signal"])
 async def test_order_ids_are_offered_newest_first(orders, orderfleet, monkeypatch, verb):
     # How long the record may take is not what is tested.
-    monkeypatch.setattr(completion, "PATIENCE", timedelta(seconds=60))
+    monkeypatch.setattr(session, "PATIENCE", timedelta(seconds=60))
     for name, value in asking(f"orderfleet order {verb} shop").items():
         monkeypatch.setenv(name, value)
     told = await orderfleet()

@@ -8,7 +8,7 @@ import json
 import yaml
 from fleet import eventually, quick_policy
 
-from orderfleet.contracts.status import Step
+from orderfleet.domain.status import Step
 
 
 async def reviewed(running, order_id):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from orderfleet.contracts.status import Step
+from orderfleet.domain.status import Step
 
 
 async def until_step(running, order_id, step):

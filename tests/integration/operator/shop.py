@@ -13,15 +13,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from backing import Kubernetes as Cluster
-from orderfleet.client import OrderClient
-from orderfleet.operator.app import Operator
+from orderfleet.operator.cache import Key
+from orderfleet.operator.controller import Operator
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
-from orderfleet.operator.memory import Key
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect as connect_temporal
-from orderfleet.store import Feed, OrderReads, connect
+from orderfleet.process import Stop
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet.store.feed import Feed
+from orderfleet.store.pool import connect
+from orderfleet.store.reads import OrderReads
+from orderfleet.temporal.connection import connect as connect_temporal
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}

@@ -7,8 +7,8 @@ import asyncio
 from fleet import Gate
 from shop import ended, manifest, step
 
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.operator.order_input import DELETED
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.operator.crd import DELETED
 
 
 async def recorded(workers, name, holds, seconds=60):

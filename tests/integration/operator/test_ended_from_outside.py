@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet
 from shop import condition, ended, manifest, step
 
-from orderfleet.contracts import names
+from orderfleet.domain import names
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
 
 

@@ -8,7 +8,7 @@ import pytest
 from fleet import Gate, fails
 from shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, step
 
-from orderfleet.contracts.errors import CarrierRefused, PaymentRefused
+from orderfleet.domain.errors import CarrierRefused, PaymentRefused
 
 WRITES = {"approved at creation": 6, "reviewed": 9}
 """Writes an Order's whole life may cost, without Events. On an idle machine it is two less."""

@@ -13,10 +13,10 @@ import pytest
 from shop import manifest, step
 from structlog.testing import capture_logs
 
-from orderfleet.contracts.names import FINALIZER
-from orderfleet.contracts.status import Step
-from orderfleet.operator.order_input import DELETED
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.names import FINALIZER
+from orderfleet.domain.status import Step
+from orderfleet.operator.crd import DELETED
+from orderfleet.settings import Settings
 
 
 async def in_review(shop, *names: str, **spec) -> None:

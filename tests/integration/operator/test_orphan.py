@@ -7,7 +7,7 @@ import asyncio
 from fleet import Gate
 from shop import ended, manifest, step
 
-from orderfleet.contracts.status import Step
+from orderfleet.domain.status import Step
 
 
 async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):

@@ -15,7 +15,7 @@ import aiohttp
 from shop import ended, manifest, step
 
 from metered import scraped
-from orderfleet.telemetry.catalog import CATALOG, Exposer
+from orderfleet.observability.metrics import CATALOG, Exposer
 
 
 def _free_port() -> int:

@@ -9,11 +9,11 @@ import pytest
 from shop import manifest
 from typer.testing import CliRunner
 
-from orderfleet.cli.release import app
-from orderfleet.contracts.names import FINALIZER
+from orderfleet.cli.remove_finalizers import app
+from orderfleet.domain.names import FINALIZER
+from orderfleet.operator.finalizers import release_orders, stop_operators
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.main import login
-from orderfleet.operator.release import release_orders, stop_operators
 
 THEIRS = "example.com/theirs"
 

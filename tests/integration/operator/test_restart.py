@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from shop import ADDRESS, condition, ended, eventually, manifest, step
 
-from orderfleet.operator.order_input import order_input
-from orderfleet.operator.resource import OrderResource
+from orderfleet.operator.crd import OrderResource, order_input
 
 
 async def test_created_while_the_operator_is_down(shop, workers):

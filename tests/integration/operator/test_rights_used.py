@@ -21,10 +21,10 @@ from audit import Asked, Right, flags, rights_in
 from shop import ADDRESS, Shop, condition, ended, manifest, step
 
 from backing import Backing, Kubernetes
+from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Write
-from orderfleet.operator.memory import Key
-from orderfleet.stack import paths
-from orderfleet.stack.provision.ladder import provide
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

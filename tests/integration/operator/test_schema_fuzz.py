@@ -11,11 +11,10 @@ from typing import Any
 
 from shop import ADDRESS, manifest
 
-from orderfleet.contracts.order import OrderInput
-from orderfleet.operator.order_input import declaration, order_input
-from orderfleet.operator.resource import OrderResource
-from orderfleet.orders.validation import problems
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.order import OrderInput
+from orderfleet.domain.validation import problems
+from orderfleet.operator.crd import OrderResource, declaration, order_input
+from orderfleet.settings import Settings
 
 ORDERS = 150
 SEED = 28

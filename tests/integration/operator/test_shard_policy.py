@@ -10,7 +10,7 @@ import pytest
 import yaml
 from shop import manifest
 
-from orderfleet.stack import paths
+from orderfleet_local.stack import paths
 
 LABEL = "orderfleet.dev/shard"
 

@@ -10,8 +10,8 @@ import pytest
 from shop import condition, manifest, step
 from test_deletion import recorded
 
-from orderfleet.contracts.status import Step
-from orderfleet.operator.order_input import DELETED
+from orderfleet.domain.status import Step
+from orderfleet.operator.crd import DELETED
 
 
 @pytest.fixture

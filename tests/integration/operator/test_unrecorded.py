@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from orderfleet.contracts import names
+from orderfleet.domain import names
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)
@@ -25,9 +25,9 @@ class Refusing:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orderfleet.operator.reconcile.UNRECORDED_CHECK", 0.5)
-    monkeypatch.setattr("orderfleet.operator.reconcile.UNRECORDED_RECHECK", 0.5)
-    monkeypatch.setattr("orderfleet.operator.reconcile.LATE_RECEIPT", 1.0)
+    monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_CHECK", 0.5)
+    monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_RECHECK", 0.5)
+    monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECEIPT", 1.0)
 
 
 async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal_client):

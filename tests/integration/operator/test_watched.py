@@ -10,10 +10,10 @@ import aiohttp
 from aiohttp import web
 from shop import manifest
 
-from orderfleet.cli import watched
-from orderfleet.cli.demo.watch import watching
-from orderfleet.cli.watched import watch_of
+from orderfleet.cli import plugin
+from orderfleet.cli.plugin import watch_arguments
 from orderfleet.operator.main import login
+from orderfleet_local.demo.view import watching
 
 
 @asynccontextmanager
@@ -48,13 +48,13 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
 
 
 async def test_a_change_between_kubectls_first_look_and_its_watch_is_told(shop, monkeypatch):
-    monkeypatch.setattr(watched, "LIFETIME", 600)
+    monkeypatch.setattr(plugin, "LIFETIME", 600)
     name = shop.name()
     await shop.apply(manifest(name))
     change = ("--subresource=status", "--type=merge", "-p", '{"status":{"step":"receive"}}')
     async with before_each_watch(lambda: shop.kubectl("patch", "ofo", name, *change)) as server:
         config = ("--kubeconfig", str(shop.cluster.kubeconfig), "--server", server)
-        command = [str(shop.cluster.program), *config, "--namespace", shop.cluster.namespace, *watch_of(name)]
+        command = [str(shop.cluster.program), *config, "--namespace", shop.cluster.namespace, *watch_arguments(name)]
         with watching(command) as watch:
             found = await asyncio.to_thread(watch.until, lambda status: status.get("step") == "receive", 60, list)
             assert found, watch.trouble

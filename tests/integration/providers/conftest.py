@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.carriers import carrier
-from orderfleet.payments import payment_provider
-from orderfleet.ports import Carrier, PaymentProvider
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.ports import Carrier, PaymentProvider
+from orderfleet.providers.carriers import carrier
+from orderfleet.providers.payments import payment_provider
+from orderfleet.settings import Settings
 from provider_server.process import ProviderServer, provider_server
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from documents import PROVIDERS, Exchange, exchanges
-from orderfleet.contracts.errors import OrderfleetError, PaymentRefused, PaymentVoided
-from orderfleet.contracts.payment import Charge, PaymentIntent, VoidOutcome
-from orderfleet.contracts.shipping import Booking, BookingState, Parcel
+from orderfleet.domain.errors import OrderfleetError, PaymentRefused, PaymentVoided
+from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from provider_server.process import ProviderServer, provider_server
 
 SHOWN = exchanges(PROVIDERS)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from orderfleet.carriers.ledger import CarrierLedger
-from orderfleet.contracts.errors import BookingVoided, CarrierRefused, CarrierUnavailable
-from orderfleet.contracts.order import Customer, Item
-from orderfleet.contracts.shipping import Booking, BookingState, Parcel
-from orderfleet.ports import Carrier
+from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
+from orderfleet.domain.order import Customer, Item
+from orderfleet.domain.ports import Carrier
+from orderfleet.domain.shipment import Booking, BookingState, Parcel
+from orderfleet.providers.carriers.simulated import CarrierLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
 from record_samples import ADDRESS

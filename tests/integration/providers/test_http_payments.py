@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from orderfleet.calls.client import NoToken
-from orderfleet.contracts.errors import PaymentRefused, PaymentVoided, ProviderUnavailable, RequestTurnedAway
-from orderfleet.contracts.payment import PaymentIntent, VoidOutcome
-from orderfleet.payments.ledger import PaymentLedger
-from orderfleet.ports import PaymentProvider
+from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
+from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.ports import PaymentProvider
+from orderfleet.providers.http_calls import NoToken
+from orderfleet.providers.payments.simulated import PaymentLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
 from record_samples import payment, until
@@ -82,7 +82,7 @@ async def test_a_refusal_without_a_word_on_the_payment_is_final_and_leaves_the_o
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
 ) -> None:
     server.answers("/charges", status, {"payment_id": "pay-another", "error": {"message": "no such\n route"}})
-    with pytest.raises(RequestTurnedAway, match=f"^the payment provider refused with {status}: no such route$"):
+    with pytest.raises(ProviderRequestRejected, match=f"^the payment provider refused with {status}: no such route$"):
         await payments.charge(asked)
 
 
@@ -227,7 +227,7 @@ async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvide
     server.script("/charges", {"fault": "again", "seconds": 0.4}, {"fault": "late", "seconds": 1.5})
     with pytest.raises(PaymentRefused, match="402: card declined"):
         await payments.charge(refused)
-    with pytest.raises(RequestTurnedAway, match="402: card declined"):
+    with pytest.raises(ProviderRequestRejected, match="402: card declined"):
         await payments.charge(other)
     assert await payments.void(other) is VoidOutcome.GIVEN_BACK
     assert moved(server, other) == {"charge": 1, "void": 1, "give_back": 1}

@@ -19,18 +19,16 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import eventually, fleet
 
-from orderfleet.api.auth.access import Access
-from orderfleet.api.auth.tokens import TokensFile
-from orderfleet.api.codec.app import CodecServices, create_codec_app
-from orderfleet.api.codec.serve import run
-from orderfleet.api.startup import UnsafeSettings
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.runtime.encryption import EncryptionCodec, Keys
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect
-from orderfleet.stack import ports
-from orderfleet.stack.provision.ladder import provide
+from orderfleet.api.access import Access, UnsafeSettings
+from orderfleet.api.authentication import TokensFile
+from orderfleet.api.codec import CodecServices, create_codec_app, run
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.process import Stop
+from orderfleet.settings import Settings
+from orderfleet.temporal.connection import connect
+from orderfleet.temporal.encryption import EncryptionCodec, Keys
+from orderfleet_local.provision.resolver import provide
+from orderfleet_local.stack import ports
 
 READ, OPERATE, CARRIER = (f"{role}-token-of-a-test-1" for role in ("read", "operate", "carrier"))
 UI = "https://temporal.example.com"

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.runtime.settings import Settings
-from orderfleet.stack import certificates
-from orderfleet.stack.certificates import Certificates
-from orderfleet.store import Database, connect
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.settings import Settings
 from orderfleet.store.migrate import pending
+from orderfleet.store.pool import Database, connect
+from orderfleet_local.stack import certificates
+from orderfleet_local.stack.certificates import Certificates
 from tls_line import tls_line
 
 

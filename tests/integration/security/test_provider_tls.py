@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orderfleet.calls.client import NoToken
-from orderfleet.carriers import carrier
-from orderfleet.contracts.errors import CarrierUnavailable, ProviderUnavailable
-from orderfleet.contracts.payment import PaymentIntent, VoidOutcome
-from orderfleet.contracts.shipping import BookingState
-from orderfleet.payments import payment_provider
-from orderfleet.runtime.settings import Settings
-from orderfleet.stack import certificates
-from orderfleet.stack.certificates import Certificates
+from orderfleet.domain.errors import CarrierUnavailable, ProviderUnavailable
+from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.shipment import BookingState
+from orderfleet.providers.carriers import carrier
+from orderfleet.providers.http_calls import NoToken
+from orderfleet.providers.payments import payment_provider
+from orderfleet.settings import Settings
+from orderfleet_local.stack import certificates
+from orderfleet_local.stack.certificates import Certificates
 from provider_server.process import ProviderServer, provider_server
 from tls_line import tls_line
 

@@ -18,14 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import eventually, fleet
 
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import Step
-from orderfleet.runtime.credentials import WrongCredentials
-from orderfleet.runtime.renewal import renewed
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect, connect_patiently
-from orderfleet.stack import certificates
-from orderfleet.stack.certificates import Certificates
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import Step
+from orderfleet.settings import Settings
+from orderfleet.temporal.connection import WrongCredentials, connect, connect_patiently
+from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet_local.stack import certificates
+from orderfleet_local.stack.certificates import Certificates
 from tls_line import tls_line
 
 CA, CERT, KEY, NAME = (
@@ -154,7 +153,7 @@ async def test_an_api_key_is_read_again_when_its_file_changes(
     handler, address = gatekeeper
     file = tmp_path / "key"
     file.write_text("first\n")
-    monkeypatch.setattr("orderfleet.runtime.renewal.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
     settings = Settings(temporal_address=address, temporal_api_key_file=file)
     client = await connect(settings)
 
@@ -162,7 +161,7 @@ async def test_an_api_key_is_read_again_when_its_file_changes(
         await client.workflow_service.get_system_info(GetSystemInfoRequest())
         return handler.shown[-1]
 
-    async with renewed(client, settings):
+    async with reload_credentials(client, settings):
         assert await shown() == "Bearer first"
         file.write_text("")
         file.write_text("second\n")

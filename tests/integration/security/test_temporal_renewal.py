@@ -18,18 +18,19 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import eventually
 
-from orderfleet.client import OrderClient
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Address, Item, OrderInput, Review, ReviewMode
-from orderfleet.contracts.status import Step
+from orderfleet.domain import names
+from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.status import Step
 from orderfleet.orders import worker as orders_worker
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.renewal import renewed
-from orderfleet.runtime.settings import Environment, Settings
-from orderfleet.runtime.temporal import connect
+from orderfleet.process import Stop
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet.settings.processes import Environment
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.stack import certificates, ports
-from orderfleet.stack.certificates import Certificates
+from orderfleet.temporal.connection import connect
+from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet_local.stack import certificates, ports
+from orderfleet_local.stack.certificates import Certificates
 from tls_line import tls_line
 
 READ_AGAIN = "certificates for Temporal read again"
@@ -45,7 +46,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
     shutil.copytree(folder, tmp_path / "shown")
     for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
         monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "shown" / file))
-    monkeypatch.setattr("orderfleet.runtime.renewal.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
     return Certificates(tmp_path / "shown")
 
 
@@ -64,7 +65,7 @@ async def roles(address: str, postgres_url: str, queues: Any, folder: Path) -> A
     stop = Stop()
     async with AsyncExitStack() as stack:
         client: Client = await connect(settings, lazy=True)
-        await stack.enter_async_context(renewed(client, settings))
+        await stack.enter_async_context(reload_credentials(client, settings))
         running = [
             asyncio.ensure_future(run(settings.model_copy(update={"health_port": ports.choose(0)}), stop))
             for run in (orders_worker.run, shipping_worker.run)

@@ -9,8 +9,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from orderfleet.store import Database, OrderReads, OrderRecord
 from orderfleet.store.migrate import migrate
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from own_postgres import OwnServer, own_postgres
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.runtime.settings import Settings
-from orderfleet.store import Database, connect
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.settings import Settings
+from orderfleet.store.pool import Database, connect
 from own_postgres import OwnServer, as_role
 
 

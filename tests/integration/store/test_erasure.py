@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import Fleet, fails, fleet
 
-from orderfleet.cli.exits import Exit
-from orderfleet.contracts.errors import CarrierRefused
-from orderfleet.contracts.order import Address, Customer, Review, ReviewMode
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.cli.errors import Exit
+from orderfleet.domain.errors import CarrierRefused
+from orderfleet.domain.order import Address, Customer, Review, ReviewMode
+from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
 from own_postgres import as_role

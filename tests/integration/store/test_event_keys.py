@@ -8,12 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.erasure import erase
 from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
 from orderfleet.store.runtime_role import grant
+from orderfleet.store.writes import OrderRecord
 from own_postgres import as_role
 from record_samples import AT, event, payment, progress, receive, shipment, until
 

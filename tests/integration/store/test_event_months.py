@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from orderfleet.contracts import names
-from orderfleet.contracts.record import EventKind
-from orderfleet.contracts.status import Step
-from orderfleet.store import OrderReads, OrderRecord
+from orderfleet.domain import names
+from orderfleet.domain.events import EventKind
+from orderfleet.domain.status import Step
 from orderfleet.store.erasure import prune
 from orderfleet.store.partitions import MONTHS_AHEAD
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import event, order, progress
 
 JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)

@@ -10,12 +10,14 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, Feed, OrderRecord
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.status import Step
 from orderfleet.store import feed as feeding
+from orderfleet.store.feed import Feed
+from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
+from orderfleet.store.writes import OrderRecord
 from record_follower import LONG, following, touch
 from record_samples import order, progress, receive, until
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import asyncpg
 
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, Feed, OrderRecord
+from orderfleet.domain.status import Step
+from orderfleet.store.feed import Feed
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from record_follower import following, touch
 from record_samples import progress, receive, until
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from orderfleet.contracts.status import ShipmentStatus, Step
-from orderfleet.store import OrderRecord
+from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.store.encoding import as_json
 from orderfleet.store.erasure import erase, prune
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, event, order, progress, receive, shipment, until
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.store.migrate import migrate, pending
 from orderfleet.store.migration_files import SNAPSHOT, MigrationError, default_directory, read
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orderfleet.cli import main as entry
-from orderfleet.cli.exits import Exit
+from orderfleet.cli.errors import Exit
 from orderfleet.cli.migrate import EPILOG
 
 

@@ -10,18 +10,20 @@ import asyncpg
 import pytest
 
 from metered import added
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.observers import Unwatched
-from orderfleet.store import Database, Feed, OrderRecord, Orphans
-from orderfleet.telemetry.database import DatabaseMetrics
-from orderfleet.telemetry.feed import FeedMetrics
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.observability.database_metrics import DatabaseMetrics, FeedMetrics
+from orderfleet.observability.observers import NoopObserver
+from orderfleet.store.feed import Feed
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, event, order, payment, progress, receive
 
 END = AT + timedelta(seconds=90)
 
 
-class Told(Unwatched):
+class Told(NoopObserver):
     def __init__(self) -> None:
         self.all: list[object] = []
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orderfleet.contracts.listing import OrderFilter
-from orderfleet.contracts.order import Customer
-from orderfleet.contracts.status import Step
+from orderfleet.domain.listing import OrderFilter
+from orderfleet.domain.order import Customer
+from orderfleet.domain.status import Step
 from record_samples import AT, order, progress, receive
 
 

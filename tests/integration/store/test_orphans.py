@@ -7,9 +7,11 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderRecord, Orphans
+from orderfleet.domain.status import Step
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, event, order, progress, receive
 
 NOW = timedelta(0)

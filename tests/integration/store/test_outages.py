@@ -8,9 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.status import Step
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import progress, receive, until
 
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"

@@ -7,9 +7,11 @@ import itertools
 import asyncpg
 import pytest
 
-from orderfleet.contracts.status import PaymentStatus, Step, payment_pending
-from orderfleet.contracts.survey import WaitKind
-from orderfleet.store import BacklogSampler, Database, OrderReads, OrderRecord
+from orderfleet.domain.backlog import WaitKind
+from orderfleet.domain.status import PaymentStatus, Step, payment_pending
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import BacklogSampler, OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import AT, order, payment, progress, receive
 
 PAIRS = tuple(itertools.product(Step, PaymentStatus))

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderfleet.contracts.listing import OrderFilter, Place
-from orderfleet.contracts.status import Step
-from orderfleet.store import Database, OrderReads
+from orderfleet.domain.listing import Cursor, OrderFilter
+from orderfleet.domain.status import Step
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
 
 # One worker fills the tables, once, which takes most of a minute.
@@ -112,7 +113,9 @@ async def test_page_is_read_from_its_index_and_nothing_is_sorted(filled, name, i
 
 @pytest.mark.parametrize("step", [None, Step.CANCELED])
 @pytest.mark.parametrize("email", [None, "busy@example.com"])
-@pytest.mark.parametrize("after", [None, Place(created_at=MIDDLE, order_id=f"ord-{MANY // 2}")], ids=["first", "later"])
+@pytest.mark.parametrize(
+    "after", [None, Cursor(created_at=MIDDLE, order_id=f"ord-{MANY // 2}")], ids=["first", "later"]
+)
 async def test_reads_give_a_whole_page_by_any_filter(filled, filled_url: str, step, email, after) -> None:
     before = after.created_at if after else BEGIN + timedelta(days=365)
     since = MIDDLE - timedelta(seconds=1000)

@@ -6,11 +6,12 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import PaymentTaken
-from orderfleet.contracts.moves import PAYMENT_MOVES, SHIPMENT_MOVES
-from orderfleet.contracts.record import EventKind
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
-from orderfleet.store import OrderReads, OrderRecord
+from orderfleet.domain.errors import PaymentConflict
+from orderfleet.domain.events import EventKind
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
+from orderfleet.domain.transitions import PAYMENT_MOVES, SHIPMENT_MOVES
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import event, order, payment, progress, receive, shipment
 
 
@@ -47,9 +48,9 @@ async def test_a_payment_id_of_another_order_is_refused_and_nothing_applied(
     other = await receive(record, order("ord-2", payment_id="shared"))
     before = await reads.order(other.order_id), await reads.order("ord-1")
     taken = payment("ord-2", "shared")
-    with pytest.raises(PaymentTaken, match="'shared' belongs to another order"):
+    with pytest.raises(PaymentConflict, match="'shared' belongs to another order"):
         await record.begin_payment(taken, progress(2, Step.CHARGE, "charge"))
-    with pytest.raises(PaymentTaken):
+    with pytest.raises(PaymentConflict):
         await record.finish_payment(taken, PaymentStatus.VOIDED, None, progress=progress(2, Step.FAILED, "void"))
     assert (await reads.order("ord-2"), await reads.order("ord-1")) == before
     found = await reads.order("ord-2")
@@ -65,7 +66,7 @@ async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: 
         return_exceptions=True,
     )
     assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
-    assert sum(isinstance(answer, PaymentTaken) for answer in answers) == 5
+    assert sum(isinstance(answer, PaymentConflict) for answer in answers) == 5
 
 
 @pytest.mark.parametrize("origin", list(PaymentStatus))

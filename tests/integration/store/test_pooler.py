@@ -16,9 +16,12 @@ import asyncpg
 import pytest
 
 from backing import Backing
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.stack import ports
-from orderfleet.store import Database, Feed, OrderReads, OrderRecord
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.store.feed import Feed
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
+from orderfleet_local.stack import ports
 from record_samples import AT, order, payment, progress, receive, until
 
 _CONFIGURATION = """

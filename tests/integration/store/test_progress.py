@@ -7,10 +7,11 @@ import random
 import asyncpg
 import pytest
 
-from orderfleet.contracts.record import AuditEvent, EventKind
-from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, PaymentStatus, ShipmentStatus, Step
-from orderfleet.store import OrderReads, OrderRecord
+from orderfleet.domain.events import AuditEvent, EventKind
+from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, PaymentStatus, ShipmentStatus, Step
+from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
+from orderfleet.store.writes import OrderRecord
 from record_samples import ADDRESS, AT, HOME, event, payment, progress, receive, shipment, until
 
 

@@ -6,11 +6,12 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import OrderTaken, PaymentTaken
-from orderfleet.contracts.order import Item
-from orderfleet.contracts.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
-from orderfleet.store import OrderReads, OrderRecord
+from orderfleet.domain.errors import OrderConflict, PaymentConflict
+from orderfleet.domain.order import Item
+from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
 from orderfleet.store.migration_files import default_directory
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import ADDRESS, AT, order, payment, progress, receive
 
 
@@ -56,7 +57,7 @@ async def test_a_run_continued_as_new_is_the_same_order(record: OrderRecord, rea
 async def test_another_execution_is_told_whose_order_it_is(record: OrderRecord, reads: OrderReads) -> None:
     await receive(record)
     before = await reads.order("ord-1")
-    with pytest.raises(OrderTaken, match=r"'ord-1' belongs to an earlier order \(owner shop/ord-1, run run-1\)"):
+    with pytest.raises(OrderConflict, match=r"'ord-1' belongs to an earlier order \(owner shop/ord-1, run run-1\)"):
         await record.receive(
             order(content_hash="other"),
             workflow_id="order-ord-1",
@@ -89,7 +90,7 @@ async def test_of_two_executions_at_the_same_moment_one_gets_the_order(
     answers = await asyncio.gather(*(one(f"run-{number}") for number in range(6)), return_exceptions=True)
     got = [answer for answer in answers if isinstance(answer, str)]
     assert len(got) == 1
-    assert all(isinstance(answer, str | OrderTaken) for answer in answers)
+    assert all(isinstance(answer, str | OrderConflict) for answer in answers)
     assert await sql.fetchval("select first_run_id from orders") == got[0]
 
 
@@ -124,7 +125,7 @@ async def test_an_order_with_the_payment_id_of_another_is_refused_and_recorded(
 ) -> None:
     await receive(record, order("ord-1", payment_id="shared"))
     for _ in range(2):  # a retry gets the same answer
-        with pytest.raises(PaymentTaken, match="'shared' belongs to another order than 'ord-2'; choose another one"):
+        with pytest.raises(PaymentConflict, match="'shared' belongs to another order than 'ord-2'; choose another one"):
             await receive(record, order("ord-2", payment_id="shared"))
     await receive(record, order("ord-1", payment_id="shared"))
     found = await reads.order("ord-2")
@@ -144,7 +145,7 @@ async def test_of_many_orders_with_one_payment_id_received_at_once_one_has_it(
     answers = await asyncio.gather(*(one(f"ord-{number}") for number in range(8)), return_exceptions=True)
     got = [answer for answer in answers if isinstance(answer, str)]
     assert got == [await reads.payment_holder("shared")]
-    assert sum(isinstance(answer, PaymentTaken) for answer in answers) == 7
+    assert sum(isinstance(answer, PaymentConflict) for answer in answers) == 7
     assert await sql.fetchval("select count(*) from orders") == 8
 
 
@@ -152,18 +153,18 @@ async def test_a_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_fo
     record: OrderRecord, sql: asyncpg.Connection
 ) -> None:
     await receive(record, order("ord-1", payment_id="shared"))
-    with pytest.raises(PaymentTaken):
+    with pytest.raises(PaymentConflict):
         await receive(record, order("ord-2", payment_id="shared"))
-    with pytest.raises(PaymentTaken):
+    with pytest.raises(PaymentConflict):
         await record.begin_payment(payment("ord-2", "shared"))
-    with pytest.raises(PaymentTaken):
+    with pytest.raises(PaymentConflict):
         await record.finish_payment(payment("ord-2", "shared"), PaymentStatus.VOIDED, None)
     assert await sql.fetchval("select count(*) from payments") == 0
 
 
 async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderRecord, reads: OrderReads) -> None:
     await receive(record)
-    with pytest.raises(OrderTaken):
+    with pytest.raises(OrderConflict):
         await record.receive(
             order(payment_id="other"),
             workflow_id="order-ord-1",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import StoreRejected
-from orderfleet.contracts.order import Customer
-from orderfleet.contracts.record import EventKind
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store import Database, OrderReads, OrderRecord, Orphans
+from orderfleet.domain.errors import StoreRejected
+from orderfleet.domain.events import EventKind
+from orderfleet.domain.order import Customer
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import event, order, payment, progress, receive, shipment
 
 POISON = "poison"

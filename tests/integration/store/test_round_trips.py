@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orderfleet.contracts.record import EventKind
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store import Database, OrderReads, OrderRecord
+from orderfleet.domain.events import EventKind
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import OrderReads
+from orderfleet.store.writes import OrderRecord
 from record_samples import event, order, payment, progress, receive, shipment
 
 # Frontend messages that the server answers with ReadyForQuery, and Flush (Postgres manual, "Message Formats").

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from fleet import ELSEWHERE, eventually, fleet
 
-from orderfleet.contracts.errors import CarrierRefused
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.domain.errors import CarrierRefused
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from orderfleet.contracts import names
-from orderfleet.contracts.duration import LONGEST
-from orderfleet.contracts.status import PaymentStatus, Step
-from orderfleet.contracts.survey import Waiting, WaitKind
-from orderfleet.runtime.backlog import Backlog
-from orderfleet.store import BacklogSampler, Database, OrderRecord
+from orderfleet.domain import names
+from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.durations import LONGEST
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.store.pool import Database
+from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.statements import statement
+from orderfleet.store.writes import OrderRecord
+from orderfleet.temporal.task_queues import Backlog
 from record_samples import AT, order, payment, progress, receive, until
 
 FEW, MANY = 40, 60_000
@@ -74,7 +76,7 @@ async def test_orders_past_their_deadline_are_told_until_they_end(database: Data
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
-    async def overdue() -> list[Waiting]:
+    async def overdue() -> list[BacklogSample]:
         return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
 
     (told,) = await overdue()

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from operator_fixtures import shop
 
-from orderfleet.stack import ports
+from orderfleet_local.stack import ports
 from otlp_receiver import Receiver, receiving
 from worker_processes import WorkerFleet
 

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from shop import Shop, condition, ended, manifest
 
-from orderfleet.stack import ports
+from orderfleet_local.stack import ports
 from otlp_receiver import Receiver
 from provider_server.process import ProviderServer, provider_server
 from worker_processes import WorkerFleet, until

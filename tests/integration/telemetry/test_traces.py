@@ -17,8 +17,8 @@ import pytest
 from shop import Shop, ended, manifest, step
 from temporalio.client import Client
 
-from orderfleet.stack import ports
-from orderfleet.telemetry.order_trace import root_of, trace_id_of
+from orderfleet.observability.order_trace import root_of, trace_id_of
+from orderfleet_local.stack import ports
 from otlp_receiver import Receiver, Span
 from worker_processes import WorkerFleet, until
 

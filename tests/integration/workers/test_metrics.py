@@ -8,13 +8,13 @@ from typing import Any
 from temporalio.client import Client, WorkflowFailureError
 
 from metered import Samples, scraped
-from orderfleet.client import OrderClient
-from orderfleet.contracts.order import Review, ReviewMode
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.contracts.status import OrderStatus, Step
-from orderfleet.stack import ports
-from orderfleet.telemetry.catalog import CATALOG, Exposer
-from orderfleet.telemetry.sdk import LONG_LATENCIES, SHORT_LATENCIES
+from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.policy import OrderPolicy, StepPolicy
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES
+from orderfleet.observability.metrics import CATALOG, Exposer
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet_local.stack import ports
 from worker_processes import WorkerFleet, order, until
 
 FAULTS = "charge:error=0.5;dispatch_carrier:hang=0.4,length=2s;seed=2"

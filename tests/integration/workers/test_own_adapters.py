@@ -12,8 +12,8 @@ import pytest
 from temporalio.client import Client
 
 from documents import PROVIDERS, files
-from orderfleet.client import OrderClient
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from orderfleet.services.workflow_client import OrderClient
 from worker_processes import WorkerFleet, order
 
 

@@ -13,10 +13,10 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 
 from kept_alive import kept_alive
-from orderfleet.adapters import PAYMENT_PROVIDERS
-from orderfleet.client import OrderClient
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.contracts.status import OrderStatus, Step
+from orderfleet.domain.policy import OrderPolicy, StepPolicy
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.providers.registry import PAYMENT_PROVIDERS
+from orderfleet.services.workflow_client import OrderClient
 from worker_processes import WorkerFleet, order
 
 ATTEMPTS = 3
@@ -24,7 +24,7 @@ DEADLY = """
 import os, signal
 from contextlib import asynccontextmanager
 from pathlib import Path
-from orderfleet.payments.simulated import SimulatedPayments
+from orderfleet.providers.payments.simulated import SimulatedPayments
 
 class Deadly(SimulatedPayments):
     async def charge(self, payment):

@@ -15,10 +15,10 @@ import pytest
 from temporalio.client import Client
 
 from kept_alive import kept_alive
-from orderfleet.client.inspector import OrderInspector
-from orderfleet.contracts import names
-from orderfleet.contracts.policy import OrderPolicy, StepPolicy
-from orderfleet.contracts.status import OrderStatus, Step
+from orderfleet.domain import names
+from orderfleet.domain.policy import OrderPolicy, StepPolicy
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.inspection import OrderInspector
 from worker_processes import WorkerFleet, order, until
 
 SPOILED = """

@@ -12,8 +12,8 @@ import pytest
 from temporalio.client import Client
 
 from books import Books
-from orderfleet.client import OrderClient
-from orderfleet.contracts.status import OrderStatus, Step
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.workflow_client import OrderClient
 from provider_server.process import ProviderServer, provider_server
 from worker_processes import WorkerFleet, order
 

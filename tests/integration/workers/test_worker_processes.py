@@ -11,9 +11,9 @@ from typing import Any
 
 from temporalio.client import Client
 
-from orderfleet.client import OrderClient
-from orderfleet.contracts.status import OrderStatus, Step
-from orderfleet.stack import ports
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet_local.stack import ports
 from worker_processes import WorkerFleet, order, until
 
 

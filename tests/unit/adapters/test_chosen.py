@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from orderfleet import carriers, payments
-from orderfleet.adapters import NotChosen
-from orderfleet.runtime.settings import Settings
+from orderfleet.providers import carriers, payments
+from orderfleet.providers.registry import NotChosen
+from orderfleet.settings import Settings
 
 
 def test_without_a_choice_a_local_stack_simulates() -> None:

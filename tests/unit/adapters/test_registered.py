@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.adapters import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, UnknownAdapter
-from orderfleet.carriers import carrier
-from orderfleet.payments import payment_provider
-from orderfleet.payments.simulated import SimulatedPayments
-from orderfleet.runtime.settings import Settings
+from orderfleet.providers.carriers import carrier
+from orderfleet.providers.payments import payment_provider
+from orderfleet.providers.payments.simulated import SimulatedPayments
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, UnknownAdapter
+from orderfleet.settings import Settings
 
 MODULE = """
 from contextlib import asynccontextmanager

@@ -16,19 +16,14 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from identity_provider import AUDIENCE, ISSUER, identity_provider
+from orderfleet.api.access import Access, KeysUnavailable, UnsafeSettings
 from orderfleet.api.app import create_app
-from orderfleet.api.auth.access import Access, KeysUnavailable
-from orderfleet.api.auth.choice import access_of
-from orderfleet.api.auth.jwt import Jwts
-from orderfleet.api.auth.keys import LARGEST_ANSWER, LEAST_GAP_SECONDS, LIFETIME_SECONDS, Keys
-from orderfleet.api.auth.roles import ClaimedRoles
-from orderfleet.api.auth.tokens import TokensFile, WrongTokensFile
-from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.api.startup import UnsafeSettings
-from orderfleet.client import OrderNotFound
-from orderfleet.client.budget import Budget, spending
-from orderfleet.runtime.settings import Settings
+from orderfleet.api.authentication import TokensFile, WrongTokensFile, access_of
+from orderfleet.api.dependencies import Readiness, Services
+from orderfleet.api.jwt import LARGEST_ANSWER, LEAST_GAP_SECONDS, LIFETIME_SECONDS, ClaimedRoles, Jwts, Keys
+from orderfleet.services.deadline import Deadline, deadline_scope
+from orderfleet.services.errors import OrderNotFound
+from orderfleet.settings import Settings
 
 UNHURRIED = timedelta(seconds=60)
 READER, OPERATOR, CARRIER, STRANGER = ("reader", "operator", "carrier", "stranger")
@@ -380,7 +375,7 @@ async def test_provider_that_hangs_holds_no_caller_beyond_its_budget(provider, c
 
     provider.answer = hang
     keys = Keys(provider.url, clock=clock)
-    with spending(Budget(0.4)), pytest.raises(KeysUnavailable):
+    with deadline_scope(Deadline(0.4)), pytest.raises(KeysUnavailable):
         await keys.key("one", "RS256")
     assert keys._fetching is not None
     keys._fetching.cancel()

@@ -10,16 +10,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
-from orderfleet.api.auth.access import Access
-from orderfleet.api.auth.tokens import TokensFile
-from orderfleet.api.readiness import Readiness
-from orderfleet.api.server import serve
-from orderfleet.api.services import Services
-from orderfleet.client import OrderNotFound
-from orderfleet.runtime.listening import listen
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.settings import Settings
+from orderfleet.api.authentication import TokensFile
+from orderfleet.api.dependencies import Readiness, Services
+from orderfleet.api.serve import serve
+from orderfleet.process import Stop, open_port
+from orderfleet.services.errors import OrderNotFound
+from orderfleet.settings import Settings
 
 TOKEN = "operator-token-of-the-tests"
 AUTHORIZED = f"Authorization: Bearer {TOKEN}\r\n"
@@ -49,7 +47,7 @@ def access(tmp_path):
 async def api(access: Access, read_timeout: str = UNHURRIED, connections: int = 100) -> AsyncIterator[int]:
     """The port of an API that is served as a pod serves it."""
     settings = Settings(api_read_timeout=read_timeout, api_connections=connections, drain_timeout="1s")
-    listener = listen("127.0.0.1", 0, "API")
+    listener = open_port("127.0.0.1", 0, "API")
     stop = Stop()
     app = create_app(Services(settings, Desk(), Desk(), Readiness({}), None, access))
     serving = asyncio.create_task(serve(app, listener, stop, settings))

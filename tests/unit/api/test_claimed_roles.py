@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orderfleet.api.auth.access import Role
-from orderfleet.api.auth.roles import OURS, ClaimedRoles, roles_by_name
+from orderfleet.api.access import Role
+from orderfleet.api.jwt import OURS, ClaimedRoles, roles_by_name
 
 
 @pytest.mark.parametrize(

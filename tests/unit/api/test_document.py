@@ -9,9 +9,8 @@ import pytest
 from starlette.routing import Mount
 
 from orderfleet.api.app import create_app
-from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.runtime.settings import Settings
+from orderfleet.api.dependencies import Readiness, Services
+from orderfleet.settings import Settings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
 from declared import record
 
 from orderfleet.api.fanout import Fanout
-from orderfleet.contracts.record import RecordedOrder
+from orderfleet.domain.events import RecordedOrder
 
 CHANGES = 5000
 

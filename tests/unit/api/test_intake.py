@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderfleet.api.intake import SAMPLE_ADDRESS, Unprocessable, order_id_for, to_input
-from orderfleet.api.models import NewAddress, NewOrder
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.policy import OrderPolicy
-from orderfleet.runtime.settings import Settings
+from orderfleet.api.order_input import SAMPLE_ADDRESS, Unprocessable, order_id_for, to_input
+from orderfleet.api.schemas import NewAddress, NewOrder
+from orderfleet.domain.order import Address
+from orderfleet.domain.policy import OrderPolicy
+from orderfleet.settings import Settings
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS}

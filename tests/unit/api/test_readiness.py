@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orderfleet.api.readiness import Readiness
+from orderfleet.api.dependencies import Readiness
 
 
 class Part:

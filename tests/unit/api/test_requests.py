@@ -10,11 +10,10 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from orderfleet.api.app import create_app
-from orderfleet.api.readiness import Readiness
-from orderfleet.api.services import Services
-from orderfleet.client import OrderNotFound, Started, StartOutcome
-from orderfleet.runtime.settings import Settings
-from orderfleet.telemetry.order_trace import trace_id_of
+from orderfleet.api.dependencies import Readiness, Services
+from orderfleet.observability.order_trace import trace_id_of
+from orderfleet.services.errors import OrderNotFound, Started, StartOutcome
+from orderfleet.settings import Settings
 
 LIMIT = 2048
 ORDER = {

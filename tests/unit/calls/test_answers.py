@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orderfleet.calls.answers import LONGEST_REASON, cut, reason, retry_after
+from orderfleet.providers.http_answers import LONGEST_REASON, cut, reason, retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

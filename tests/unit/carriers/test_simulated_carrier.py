@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.adapters import UnknownAdapter
-from orderfleet.carriers import carrier
-from orderfleet.carriers.simulated import SimulatedCarrier
-from orderfleet.contracts.errors import BookingVoided, CarrierRefused, CarrierUnavailable
-from orderfleet.contracts.order import Address, Customer, Item
-from orderfleet.contracts.shipping import BookingState, Parcel
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
+from orderfleet.domain.order import Address, Customer, Item
+from orderfleet.domain.shipment import BookingState, Parcel
+from orderfleet.providers.carriers import carrier
+from orderfleet.providers.carriers.simulated import SimulatedCarrier
+from orderfleet.providers.registry import UnknownAdapter
+from orderfleet.settings import Settings
 from record_samples import ADDRESS
 
 KEY = "ship-ord-1"

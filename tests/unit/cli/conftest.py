@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from orderfleet.cli import main as entry
-from orderfleet.cli.configuration import variables
-from orderfleet.runtime.settings import Settings
-from orderfleet.stack import paths
+from orderfleet.cli.errors import variables
+from orderfleet.settings import Settings
+from orderfleet_local.stack import paths
 
 
 @dataclass(frozen=True)

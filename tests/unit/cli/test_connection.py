@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from orderfleet.cli.connection import settings_here
-from orderfleet.stack import state
+from orderfleet_local.stack import state
 
 
 def test_local_stack_is_meant_where_nothing_is_set(monkeypatch):

@@ -15,29 +15,33 @@ import pytest
 import yaml
 from rich.console import Console
 
-from orderfleet.carriers.ledger import TakenParcel
-from orderfleet.cli.demo import play as playing
-from orderfleet.cli.demo import stage as stages
-from orderfleet.cli.demo.books import Facts
-from orderfleet.cli.demo.checks import asked_to_charge_again, charged, every_attempt_told, kubernetes_says, parcels
-from orderfleet.cli.demo.command import Choice
-from orderfleet.cli.demo.scenarios import SCENARIOS
-from orderfleet.cli.demo.stage import Stage
-from orderfleet.cli.demo.tuned import tuned
-from orderfleet.cli.demo.view import View
-from orderfleet.cli.demo.watch import Watch, watching
-from orderfleet.cli.exits import Failed
-from orderfleet.cli.watched import Told, told_by
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import Step
-from orderfleet.payments.ledger import Entry
-from orderfleet.stack import paths
-from orderfleet.stack.status import Condition, PartStatus
+from orderfleet.cli.errors import Failed
+from orderfleet.cli.plugin import WatchEvent, watch_events
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.status import Step
+from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.payments.simulated import PaymentEntry
+from orderfleet_local.demo import environment as stages
+from orderfleet_local.demo import runner as playing
+from orderfleet_local.demo.checks import (
+    Facts,
+    asked_to_charge_again,
+    charged,
+    every_attempt_told,
+    kubernetes_says,
+    parcels,
+)
+from orderfleet_local.demo.command import Choice
+from orderfleet_local.demo.environment import DemoEnvironment, overridden
+from orderfleet_local.demo.scenarios import SCENARIOS
+from orderfleet_local.demo.view import View, Watch, watching
+from orderfleet_local.stack import paths
+from orderfleet_local.stack.status import Condition, PartStatus
 
 SAMPLE = paths.checkout() / "deploy" / "samples" / "order.yaml"
 PAYMENT = {"amount": "9", "currency": "USD", "status": "CHARGED"}
 SHIPPED = {"step": "shipped", "ended": True, "trackingNumber": "T1", "payment": PAYMENT}
-CHARGE = Entry("charge", "pay-x", "x", Decimal("9.00"), "USD", "ch_1")
+CHARGE = PaymentEntry("charge", "pay-x", "x", Decimal("9.00"), "USD", "ch_1")
 PARCEL = TakenParcel("ship-x", "x", "shipping-x-1", '{"street": "1 Main St"}', "T1", voided=False)
 
 
@@ -72,7 +76,7 @@ def stage(tmp_path):
     (tmp_path / "logs").mkdir()
     for part in ("operator", "orders-worker", "shipping-worker"):
         (tmp_path / "logs" / f"{part}.log").write_text(f"last words of {part}\n")
-    return Stage(
+    return DemoEnvironment(
         SimpleNamespace(folder=tmp_path, logs=tmp_path / "logs", kubeconfig=tmp_path / "kubeconfig"), started=True
     )
 
@@ -176,9 +180,9 @@ def _event(kind, status):
 
 def test_stream_of_events_is_read():
     stream = io.StringIO(_event("ADDED", {"step": "receive"}) + _event("DELETED", {}) + '{"type": "cut')
-    assert list(told_by(stream)) == [
-        Told({"status": {"step": "receive"}}, deleted=False),
-        Told({"metadata": {}}, deleted=True),
+    assert list(watch_events(stream)) == [
+        WatchEvent({"status": {"step": "receive"}}, deleted=False),
+        WatchEvent({"metadata": {}}, deleted=True),
     ]
 
 
@@ -246,7 +250,7 @@ def test_failed_attempts_are_shown_as_they_are_told():
 
 
 def test_kill_ends_a_demo_as_ctrl_c_does(stage):
-    with pytest.raises(KeyboardInterrupt), tuned(stage, lambda _text: None):
+    with pytest.raises(KeyboardInterrupt), overridden(stage, lambda _text: None):
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

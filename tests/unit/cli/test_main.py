@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.cli.exits import Exit, Failed, Wrong, explain
-from orderfleet.client import OrderConflict, OrderEnded, OrderNotFound, OrderRefused, TemporalUnavailable
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.stack import paths
-from orderfleet.stack.errors import Busy, NoSuchPart, NotUp
+from orderfleet.cli.errors import Exit, Failed, UsageError, explain
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.services.errors import OrderEnded, OrderIdConflict, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet_local.stack import paths
+from orderfleet_local.stack.errors import Busy, NoSuchPart, NotUp
 
 COMMANDS = [
     "demo",
@@ -108,10 +108,10 @@ def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_va
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Wrong("x"), Exit.WRONG),
+        (UsageError("x"), Exit.WRONG),
         (Failed("x"), Exit.FAILED),
         (OrderNotFound("x"), Exit.NOT_FOUND),
-        (OrderConflict("x"), Exit.REFUSED),
+        (OrderIdConflict("x"), Exit.REFUSED),
         (OrderRefused("x"), Exit.REFUSED),
         (OrderEnded("x"), Exit.REFUSED),
         (TemporalUnavailable("x"), Exit.AWAY),

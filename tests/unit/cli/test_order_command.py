@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from orderfleet.cli import connection
-from orderfleet.client import Answer, OrderEnded, OrderNotFound, Source, SourcedStatus, Started, StartOutcome
-from orderfleet.contracts.errors import PaymentTaken
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
-from orderfleet.runtime.settings import Settings
-from orderfleet.stack import paths
+from orderfleet.domain.errors import PaymentConflict
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
+from orderfleet.services.errors import ChangeResult, OrderEnded, OrderNotFound, Started, StartOutcome
+from orderfleet.services.orders import Source, SourcedStatus
+from orderfleet.settings import Settings
+from orderfleet_local.stack import paths
 
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -49,7 +50,7 @@ class Desk:
 
     def __init__(self):
         self.asked = []
-        self.answer = Answer.TAKEN
+        self.answer = ChangeResult.TAKEN
 
     async def start(self, order):
         self.asked.append(order)
@@ -209,7 +210,7 @@ def test_wrong_manifest_names_the_place(orderfleet, desk, tmp_path, text, told):
 
 def test_start_with_the_payment_id_of_another_order_is_refused(orderfleet, desk, samples, monkeypatch):
     async def refuse(order):
-        raise PaymentTaken(f"payment id {order.payment_id!r} belongs to another order; choose another payment id")
+        raise PaymentConflict(f"payment id {order.payment_id!r} belongs to another order; choose another payment id")
 
     monkeypatch.setattr(desk, "start", refuse)
     result = orderfleet("order", "start", "ord-7", "paid-7")
@@ -259,7 +260,7 @@ def test_errors_are_one_line_and_an_exit_status(orderfleet, desk, arguments, cod
 
 def test_changes_say_whether_they_were_taken_or_queued(orderfleet, desk):
     assert orderfleet("order", "approve", "ord-1").out == "order ord-1 is approved\n"
-    desk.answer = Answer.QUEUED
+    desk.answer = ChangeResult.QUEUED
     result = orderfleet("order", "cancel", "ord-1", "--reason", "ordered twice")
     assert result.code == 0
     assert "no worker answered" in result.out

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from orderfleet.cli import progress
+from orderfleet.cli import output
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ def show(monkeypatch):
     def run(stderr, text, total=None, until=""):
         # Here and not in the fixture: pytest sets standard error anew for each phase of a test.
         monkeypatch.setattr("sys.stderr", stderr)
-        with progress.shown(text, total) as done:
+        with output.shown(text, total) as done:
             done()
             pause = threading.Event()
             while until not in stderr.getvalue():
@@ -38,10 +38,10 @@ def test_what_is_quick_shows_nothing(show):
 
 
 def test_what_takes_long_shows_a_bar(show, monkeypatch):
-    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    monkeypatch.setattr(output, "SECONDS", 0.0)
     assert "starting" in show(Terminal(), "starting", total=3, until="1/3")
 
 
 def test_a_program_sees_nothing(show, monkeypatch):
-    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    monkeypatch.setattr(output, "SECONDS", 0.0)
     assert show(io.StringIO(), "waiting") == ""

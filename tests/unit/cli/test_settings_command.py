@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from orderfleet.cli.settings_table import BEGIN, END, told, write
-from orderfleet.runtime.settings import Settings
+from orderfleet.cli.settings import BEGIN, END, describe_settings, with_settings_table
+from orderfleet.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_effective_settings_say_what_was_set(orderfleet, monkeypatch):
 
 
 def test_table_is_written_between_its_marks_only():
-    made = write(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    made = with_settings_table(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert made.startswith(f"before\n{BEGIN}\n| variable |")
     assert made.endswith(f"{END}\nafter\n")
-    assert write(made) == made
+    assert with_settings_table(made) == made
 
 
 def test_file_without_a_place_for_the_table_is_left_alone(orderfleet, tmp_path):
@@ -54,6 +54,6 @@ def test_file_without_a_place_for_the_table_is_left_alone(orderfleet, tmp_path):
 
 
 def test_values_are_written_as_the_environment_takes_them():
-    assert told(True) == "true"
-    assert told(None) == ""
-    assert told(Settings().review_timeout) == "24h"
+    assert describe_settings(True) == "true"
+    assert describe_settings(None) == ""
+    assert describe_settings(Settings().review_timeout) == "24h"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from orderfleet.cli.times import length, moment
+from orderfleet.cli.output import length, moment
 
 
 @pytest.mark.parametrize(

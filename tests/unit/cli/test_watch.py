@@ -10,15 +10,16 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from orderfleet.cli.exits import Wrong
-from orderfleet.cli.order import listing, watch
-from orderfleet.cli.show import Output
-from orderfleet.client import Source, SourcedStatus, TemporalUnavailable
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.listing import OrderPage
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import EventKind, RecordedEvent
-from orderfleet.contracts.status import PaymentView, Step
+from orderfleet.cli.errors import UsageError
+from orderfleet.cli.order import listing, views
+from orderfleet.cli.output import Output
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.listing import OrderPage
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import PaymentView, Step
+from orderfleet.services.errors import TemporalUnavailable
+from orderfleet.services.orders import Source, SourcedStatus
 
 AT = "2026-11-21T10:00:00Z"
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
@@ -62,12 +63,12 @@ class Desk:
 
 @pytest.fixture
 def follow(monkeypatch):
-    monkeypatch.setattr(watch, "_GAP", 0)
+    monkeypatch.setattr(views, "_GAP", 0)
 
     def run(output, *answers):
         there = SimpleNamespace(desk=Desk(*answers))
-        monkeypatch.setattr(watch, "run", lambda call: asyncio.run(call(there)))
-        watch.follow("ord-1", output)
+        monkeypatch.setattr(views, "run", lambda call: asyncio.run(call(there)))
+        views.follow("ord-1", output)
 
     return run
 
@@ -96,7 +97,7 @@ def test_programs_get_a_line_a_change(follow, capsys):
 def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=100, height=40, color_system=None)
-    monkeypatch.setattr(watch, "console", lambda: terminal)
+    monkeypatch.setattr(views, "console", lambda: terminal)
     follow(Output.TABLE, at(Step.CHARGE), StoreUnavailable("Postgres is away"), at(Step.SHIPPING), ENDED)
     shown = out.getvalue()
     assert "Postgres is away; trying again" in shown
@@ -137,5 +138,5 @@ def test_a_list_is_shown_anew_until_it_is_interrupted(monkeypatch):
 
 
 def test_a_list_can_be_watched_on_a_terminal_only():
-    with pytest.raises(Wrong, match="needs a terminal"):
+    with pytest.raises(UsageError, match="needs a terminal"):
         listing.list_orders(**ALL, output=Output.JSON)

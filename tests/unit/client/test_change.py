@@ -9,10 +9,9 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.client.budget import Budget, spending
-from orderfleet.client.change import change
-from orderfleet.client.errors import OrderRefused, TemporalUnavailable
-from orderfleet.client.results import Answer
+from orderfleet.services.deadline import Deadline, deadline_scope
+from orderfleet.services.errors import ChangeResult, OrderRefused, TemporalUnavailable
+from orderfleet.services.workflow_client import change
 
 PATIENCE = 20.0
 BUDGET = 1.5
@@ -36,8 +35,8 @@ class Handle:
         return call
 
 
-async def changed(handle: Handle) -> Answer:
-    with spending(Budget(BUDGET)):
+async def changed(handle: Handle) -> ChangeResult:
+    with deadline_scope(Deadline(BUDGET)):
         return await change(handle, "o-1", "approve", [], "r-1", patience=PATIENCE)
 
 
@@ -71,11 +70,11 @@ async def test_temporal_that_is_silent_is_away_within_the_budget():
 
 async def test_without_a_worker_there_is_time_left_for_the_signal():
     handle = Handle("describe", "signal")
-    assert await changed(handle) is Answer.QUEUED
+    assert await changed(handle) is ChangeResult.QUEUED
     assert handle.asked == ["execute_update", "describe", "signal"]
 
 
 async def test_an_answer_is_an_answer():
     handle = Handle("execute_update")
-    assert await changed(handle) is Answer.TAKEN
+    assert await changed(handle) is ChangeResult.TAKEN
     assert handle.asked == ["execute_update"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.client import TemporalUnavailable
-from orderfleet.client.errors import translated
+from orderfleet.services.errors import TemporalUnavailable, translated
 
 
 def test_a_run_that_is_full_takes_the_same_call_later() -> None:

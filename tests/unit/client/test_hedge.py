@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orderfleet.client.hedge import hedged
+from orderfleet.services.hedge import hedged
 
 PATIENCE = 1
 

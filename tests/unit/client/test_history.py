@@ -17,7 +17,7 @@ from temporalio.api.history.v1 import (
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
 
-from orderfleet.client.history import told
+from orderfleet.services.inspection import history_line
 
 BOOM = Failure(message="Activity task failed", cause=Failure(message="boom"))
 
@@ -71,5 +71,5 @@ BOOM = Failure(message="Activity task failed", cause=Failure(message="boom"))
     ],
 )
 def test_an_event_is_a_line(event, kind, what):
-    line = told(event, datetime(2026, 11, 21, tzinfo=UTC))
+    line = history_line(event, datetime(2026, 11, 21, tzinfo=UTC))
     assert (line.type, line.what) == (kind, what)

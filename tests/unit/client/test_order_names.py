@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from orderfleet.client import OrderDesk, OrderNotFound, TemporalUnavailable
-from orderfleet.contracts.errors import StoreUnavailable
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
+from orderfleet.services.orders import OrderService
 
 
 class Orders:
@@ -52,12 +53,12 @@ class Orders:
 )
 async def test_name_of_an_order_is_its_id_first_and_its_workflow_id_otherwise(orders, name, order_id):
     there = Orders(**orders)
-    assert await OrderDesk(there, there).order_id_of(name) == order_id
+    assert await OrderService(there, there).order_id_of(name) == order_id
 
 
 async def test_usual_order_id_costs_no_look_up():
     there = Orders()
-    await OrderDesk(there, there).order_id_of("ord-1")
+    await OrderService(there, there).order_id_of("ord-1")
     assert there.asked == 0
 
 
@@ -65,4 +66,4 @@ async def test_usual_order_id_costs_no_look_up():
 async def test_name_is_not_guessed_while_a_side_that_decides_is_unavailable(away):
     there = Orders(**away)
     with pytest.raises((StoreUnavailable, TemporalUnavailable)):
-        await OrderDesk(there, there).order_id_of("order-ord-1")
+        await OrderService(there, there).order_id_of("order-ord-1")

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from orderfleet.api.models import NewOrder
-from orderfleet.api.parameters import WorkflowId
-from orderfleet.contracts.complaints import complaint
-from orderfleet.contracts.listing import OrderFilter
+from orderfleet.api.schemas import NewOrder, WorkflowId
+from orderfleet.domain.listing import OrderFilter
+from orderfleet.domain.validation_messages import validation_message
 
 
 @pytest.mark.parametrize(
@@ -35,4 +34,4 @@ def test_what_is_wrong_is_said_with_what_to_do(kind: Any, given: Any, told: str)
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(given)
     (problem,) = caught.value.errors(include_input=False)
-    assert complaint(problem).startswith(told)
+    assert validation_message(problem).startswith(told)

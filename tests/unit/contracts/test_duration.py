@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from orderfleet.contracts.duration import Duration, format_duration, parse_duration
+from orderfleet.domain.durations import Duration, format_duration, parse_duration
 
 adapter = TypeAdapter(Duration)
 

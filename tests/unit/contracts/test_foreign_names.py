@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from orderfleet.contracts.payment import Charge
-from orderfleet.contracts.shipping import Booking
-from orderfleet.contracts.words import LONGEST_NAME
+from orderfleet.domain.base import LONGEST_NAME
+from orderfleet.domain.payment import Charge
+from orderfleet.domain.shipment import Booking
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, field_validator
 
-from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.inputs import InputRejected, Unreadable, read, read_none, read_one, read_reason
-from orderfleet.contracts.order import Address, OrderInput
-from orderfleet.contracts.policy import OrderPolicy
-from orderfleet.contracts.shipping import ShippingInput
+from orderfleet.domain.inputs import InputRejected, Unreadable, read, read_none, read_one, read_reason
+from orderfleet.domain.order import Address, OrderInput, SpecUpdate
+from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.shipment import ShippingInput
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -24,7 +23,7 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-@pytest.mark.parametrize("model", [Address, Declaration, OrderInput, ShippingInput])
+@pytest.mark.parametrize("model", [Address, SpecUpdate, OrderInput, ShippingInput])
 def test_any_value_is_read_or_rejected(model: type[BaseModel], value: Any) -> None:
     with suppress(InputRejected):
         assert isinstance(read(model, value), model)

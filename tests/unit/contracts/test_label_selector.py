@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orderfleet.contracts.label_selector import LabelSelector
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.label_selectors import LabelSelector
+from orderfleet.settings import Settings
 
 NOTHING: dict[str, str] = {}
 A, B = {"shard": "a"}, {"shard": "b"}

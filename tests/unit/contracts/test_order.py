@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orderfleet.contracts import names
-from orderfleet.contracts.order import Address, Item, OrderInput, content_hash, total
+from orderfleet.domain import names
+from orderfleet.domain.order import Address, Item, OrderInput, content_hash, total
 
 
 def test_payment_id_is_made_from_the_order_id() -> None:

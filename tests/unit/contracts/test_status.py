@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.status import OrderStatus, PaymentStatus, PaymentView, Step
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, Step
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

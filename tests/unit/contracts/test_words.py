@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from temporalio.exceptions import ApplicationError, TerminatedError
 
-from orderfleet.contracts.errors import PaymentRefused, ProviderUnavailable
-from orderfleet.contracts.words import error_message
+from orderfleet.domain.base import error_message
+from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable
 
 
 @pytest.mark.parametrize(

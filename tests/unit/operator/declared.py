@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from orderfleet.client import Started, StartOutcome
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.contracts.status import (
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import (
     DeclarationOutcome,
     DeclarationResult,
     OrderStatus,
@@ -17,11 +16,11 @@ from orderfleet.contracts.status import (
     ShipmentView,
     Step,
 )
-from orderfleet.operator.known import Known
-from orderfleet.operator.order_input import content
+from orderfleet.operator.cache import ObservedState
+from orderfleet.operator.crd import OrderResource, content
 from orderfleet.operator.plan import Action, plan
-from orderfleet.operator.resource import OrderResource
-from orderfleet.runtime.settings import Settings
+from orderfleet.services.errors import Started, StartOutcome
+from orderfleet.settings import Settings
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SETTINGS = Settings()
@@ -100,11 +99,11 @@ def started() -> Started:
     return Started(order_id="o-1", workflow_id="order-o-1", run_id="run-1", outcome=StartOutcome.STARTED)
 
 
-def known(recorded: RecordedOrder | None = None, **changes: Any) -> Known:
-    return Known(record=recorded, record_read=True, **changes)
+def known(recorded: RecordedOrder | None = None, **changes: Any) -> ObservedState:
+    return ObservedState(record=recorded, record_read=True, **changes)
 
 
-def planned(told: dict[str, Any], knowledge: Known) -> list[Action]:
+def planned(told: dict[str, Any], knowledge: ObservedState) -> list[Action]:
     """The plan for an Order's JSON."""
     return plan(OrderResource.model_validate(told), told["status"], knowledge, SETTINGS, NOW)
 

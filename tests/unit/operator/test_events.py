@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from declared import NOW, body, known, order, record, started
 
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.operator.cache import Part
+from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.events import notes
-from orderfleet.operator.known import Part
-from orderfleet.operator.resource import OrderResource
 from orderfleet.operator.status import wanted_status
 
 

@@ -7,7 +7,7 @@ import tracemalloc
 
 from declared import body, record
 
-from orderfleet.operator.memory import Key, Memory
+from orderfleet.operator.cache import Key, OrderCache
 
 KEY = Key("shop", "o-1")
 
@@ -20,7 +20,7 @@ def told(version: str, **changes):
 
 
 def test_older_news_of_an_object_is_dropped():
-    memory = Memory()
+    memory = OrderCache()
     memory.see(told("9", generation=2))
     memory.see(told("10", generation=3))
     memory.see(told("8"))
@@ -28,7 +28,7 @@ def test_older_news_of_an_object_is_dropped():
 
 
 def test_another_object_of_the_same_name_begins_anew():
-    memory = Memory()
+    memory = OrderCache()
     memory.see(told("9"))
     memory[KEY].learn(told_generation=4)
     memory.see(told("3", uid="uid-2"))
@@ -36,7 +36,7 @@ def test_another_object_of_the_same_name_begins_anew():
 
 
 def test_the_end_of_the_object_before_does_not_forget_the_one_after():
-    memory = Memory()
+    memory = OrderCache()
     memory.see(told("9", uid="uid-2"))
     memory.forget(KEY, "uid-1")
     assert len(memory) == 1
@@ -45,13 +45,13 @@ def test_the_end_of_the_object_before_does_not_forget_the_one_after():
 
 
 def test_what_only_others_need_is_not_kept():
-    memory = Memory()
+    memory = OrderCache()
     memory.see(told("9"))
     assert "managedFields" not in memory[KEY].body["metadata"]
 
 
 def test_an_order_at_rest_is_as_it_was_seen_and_takes_less_memory():
-    memory, count = Memory(), 200
+    memory, count = OrderCache(), 200
     seen = [told("9", name=f"o-{number}") for number in range(count)]
     news = [json.dumps(one) for one in seen]
     tracemalloc.start()
@@ -68,7 +68,7 @@ def test_an_order_at_rest_is_as_it_was_seen_and_takes_less_memory():
 
 
 def test_record_reaches_its_order_once():
-    memory = Memory()
+    memory = OrderCache()
     memory.see(told("9"))
     assert memory.remember(record(version=2)) == KEY
     assert memory.remember(record(version=2)) is None
@@ -77,7 +77,7 @@ def test_record_reaches_its_order_once():
 
 
 def test_it_owns_the_orders_that_it_watches():
-    memory = Memory()
+    memory = OrderCache()
     memory.see(told("9"))
     assert [memory.owns(owner) for owner in ("shop/o-1", "shop/o-2", "outlet/o-1", "o-1", "")] == [True] + [False] * 4
     memory.forget(KEY, "uid-1")
@@ -85,7 +85,7 @@ def test_it_owns_the_orders_that_it_watches():
 
 
 def test_record_of_an_unwatched_order_is_passed_over():
-    memory = Memory()
+    memory = OrderCache()
     assert memory.remember(record()) is None
     memory.see(told("9", orderId="other"))
     assert memory.remember(record()) is None

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from declared import ELSEWHERE, SETTINGS, order
 
-from orderfleet.contracts.order import ReviewMode, ReviewTimeoutAction
-from orderfleet.operator.order_input import content, declaration, farewell, order_input, unmet
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.order import ReviewMode, ReviewTimeoutAction
+from orderfleet.operator.crd import cancellation, content, declaration, order_input, unmet
+from orderfleet.settings import Settings
 
 
 def test_what_is_left_open_comes_from_the_settings():
@@ -81,7 +81,7 @@ def test_declaration_carries_all_that_may_change():
 
 
 def test_a_deleted_order_declares_its_cancel():
-    told = farewell(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
+    told = cancellation(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
     assert (told.cancel, told.approved, told.address) == (True, False, None)
 
 

@@ -7,23 +7,24 @@ from dataclasses import replace
 import pytest
 from declared import ELSEWHERE, ENDED, NOW, body, kinds, known, order, planned, record, started
 
-from orderfleet.client import Claim, Closed
-from orderfleet.contracts.status import PaymentStatus, Step
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.operator.cache import ObservedState, Part
 from orderfleet.operator.conditions import Reason
-from orderfleet.operator.known import Known, Part
-from orderfleet.operator.order_input import DELETED as DELETED_REASON
+from orderfleet.operator.crd import DELETED as DELETED_REASON
+from orderfleet.operator.crd import DeletedOrder
 from orderfleet.operator.plan import (
+    AddFinalizer,
+    ApplySpec,
     CheckWorkflow,
-    Declare,
     Find,
-    Hold,
     ReadRecord,
-    Release,
+    RemoveFinalizer,
     Start,
     WriteStatus,
     plan_unread,
 )
-from orderfleet.operator.resource import LeavingOrder
+from orderfleet.services.errors import Closed
+from orderfleet.services.workflow_client import Claim
 
 DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
 
@@ -42,7 +43,7 @@ def settled_body(knowledge, **changes):
 
 
 def test_unknown_order_is_looked_up_in_the_record_first():
-    assert kinds(planned(body(held=False), Known())) == ["ReadRecord"]
+    assert kinds(planned(body(held=False), ObservedState())) == ["ReadRecord"]
 
 
 def test_new_order_is_held_before_it_is_started():
@@ -70,14 +71,14 @@ def test_recorded_order_is_not_started_again():
 
 
 def test_recorded_order_without_our_finalizer_is_held():
-    assert planned(body(held=False), known(record()))[0] == Hold()
+    assert planned(body(held=False), known(record()))[0] == AddFinalizer()
 
 
 def test_edit_is_declared_once():
     knowledge = known(record())
     told = settled_body(knowledge, generation=2, approved=True)
     (declare,) = planned(told, knowledge)
-    assert isinstance(declare, Declare)
+    assert isinstance(declare, ApplySpec)
     assert (declare.declaration.generation, declare.declaration.approved) == (2, True)
     assert planned(told, known(record(), told_generation=2)) == []
 
@@ -107,7 +108,7 @@ def test_ended_order_shows_its_end_and_is_then_released_with_the_label():
     knowledge = known(record(Step.SHIPPED, payment=PaymentStatus.CHARGED))
     status = shown(body(), knowledge)
     assert status["ended"] is True
-    assert planned({**body(), "status": status}, knowledge) == [Release(ended=True)]
+    assert planned({**body(), "status": status}, knowledge) == [RemoveFinalizer(ended=True)]
     filed = body(held=False, labels={ENDED: "true"})
     assert planned({**filed, "status": status}, knowledge) == []
 
@@ -117,7 +118,7 @@ def test_ended_order_that_owes_a_refund_is_watched_and_not_held(owed):
     knowledge = known(record(Step.CANCELED, canceled=True, payment=owed))
     actions = planned(body(), knowledge)
     assert kinds(actions) == ["WriteStatus", "Release"]
-    assert actions[1] == Release(ended=False)
+    assert actions[1] == RemoveFinalizer(ended=False)
     assert "ended" not in actions[0].status
     done = known(record(Step.CANCELED, canceled=True, payment=PaymentStatus.REFUNDED))
     assert shown(body(held=False), done)["ended"] is True
@@ -141,41 +142,41 @@ def test_order_made_outside_kubernetes_is_a_conflict():
 
 def test_conflict_found_before_is_not_tried_again():
     status = shown(body(held=False), known(taken="taken"))
-    assert planned(body(held=False, status=status), Known()) == []
+    assert planned(body(held=False, status=status), ObservedState()) == []
 
 
 @pytest.mark.parametrize("knowledge", [known(taken="taken"), known(record(owner="other/o-1", owner_uid="theirs"))])
 def test_deleted_conflicting_order_only_lets_go(knowledge):
-    assert planned(body(**DELETED), knowledge) == [Release(ended=False)]
+    assert planned(body(**DELETED), knowledge) == [RemoveFinalizer(ended=False)]
 
 
 def test_deleted_order_declares_its_cancel_and_then_lets_go():
     (declare,) = planned(body(**DELETED), known(record()))
     assert (declare.declaration.cancel, declare.declaration.cancel_reason) == (True, "the Order was deleted")
-    assert planned(body(**DELETED), known(record(), told_generation=2)) == [Release(ended=False)]
+    assert planned(body(**DELETED), known(record(), told_generation=2)) == [RemoveFinalizer(ended=False)]
 
 
 def test_deleted_order_needs_no_record_when_its_status_names_the_workflow():
-    assert kinds(planned(body(status={"workflowId": "order-o-1"}, **DELETED), Known())) == ["Declare"]
+    assert kinds(planned(body(status={"workflowId": "order-o-1"}, **DELETED), ObservedState())) == ["Declare"]
 
 
 def test_deleted_orphan_lets_go_at_once():
-    assert planned(body(deletionPolicy="Orphan", **DELETED), known(record())) == [Release(ended=False)]
+    assert planned(body(deletionPolicy="Orphan", **DELETED), known(record())) == [RemoveFinalizer(ended=False)]
 
 
 def test_deleted_order_that_has_ended_lets_go():
-    assert planned(body(**DELETED), known(record(Step.SHIPPED))) == [Release(ended=False)]
+    assert planned(body(**DELETED), known(record(Step.SHIPPED))) == [RemoveFinalizer(ended=False)]
 
 
 def test_deleted_order_whose_workflow_is_gone_lets_go():
-    assert planned(body(**DELETED), known(record(), workflow_missing=True)) == [Release(ended=False)]
+    assert planned(body(**DELETED), known(record(), workflow_missing=True)) == [RemoveFinalizer(ended=False)]
 
 
 def test_deleted_order_of_an_unknown_start_is_sought_and_never_started():
-    assert kinds(planned(body(**DELETED), Known())) == ["ReadRecord"]
+    assert kinds(planned(body(**DELETED), ObservedState())) == ["ReadRecord"]
     (find,) = planned(body(**DELETED), known())
     assert isinstance(find, Find)
-    assert planned(body(**DELETED), known(workflow_sought=True)) == [Release(ended=False)]
+    assert planned(body(**DELETED), known(workflow_sought=True)) == [RemoveFinalizer(ended=False)]
     assert kinds(planned(body(**DELETED), known(workflow=started()))) == ["Declare"]
 
 
@@ -183,22 +184,22 @@ def left(knowledge, *, status=None, held=True, **spec):
     """The plan for a deleted Order whose items are another version's."""
     told = body(held=held, status=status, **DELETED, **spec)
     told["spec"]["items"] = "nonsense"
-    return plan_unread(LeavingOrder.model_validate(told), knowledge)
+    return plan_unread(DeletedOrder.model_validate(told), knowledge)
 
 
 STARTED = {"workflowId": "order-o-1", "conditions": "of another version"}
 
 
 def test_unreadable_order_that_was_never_started_is_sought_and_let_go():
-    assert left(Known()) == [ReadRecord("o-1")]
+    assert left(ObservedState()) == [ReadRecord("o-1")]
     assert left(known()) == [Find(Claim("o-1", "shop/o-1", "uid-1", ""))]
-    assert left(known(workflow_sought=True)) == [Release(ended=False)]
+    assert left(known(workflow_sought=True)) == [RemoveFinalizer(ended=False)]
 
 
 @pytest.mark.parametrize(
     ("knowledge", "status"),
     [
-        (Known(), STARTED),
+        (ObservedState(), STARTED),
         (known(record()), None),
         (known(workflow=started()), None),
         # Taken over from the Order of this name before it, as its status says.
@@ -207,7 +208,7 @@ def test_unreadable_order_that_was_never_started_is_sought_and_let_go():
 )
 def test_unreadable_order_that_was_started_is_canceled_before_it_goes(knowledge, status):
     (declared,) = left(knowledge, status=status)
-    assert isinstance(declared, Declare)
+    assert isinstance(declared, ApplySpec)
     told = declared.declaration
     assert (declared.order_id, told.owner_uid, told.cancel, told.cancel_reason) == (
         "o-1",
@@ -215,7 +216,7 @@ def test_unreadable_order_that_was_started_is_canceled_before_it_goes(knowledge,
         True,
         DELETED_REASON,
     )
-    assert left(replace(knowledge, told_generation=2), status=status) == [Release(ended=False)]
+    assert left(replace(knowledge, told_generation=2), status=status) == [RemoveFinalizer(ended=False)]
 
 
 @pytest.mark.parametrize(
@@ -230,31 +231,31 @@ def test_unreadable_order_that_was_started_is_canceled_before_it_goes(knowledge,
     ],
 )
 def test_unreadable_order_lets_go_where_nothing_of_its_own_runs(knowledge):
-    assert left(knowledge) == [Release(ended=False)]
+    assert left(knowledge) == [RemoveFinalizer(ended=False)]
 
 
 def test_unreadable_order_says_what_its_deletion_means():
-    assert left(Known(), deletionPolicy="Orphan", status=STARTED) == [Release(ended=False)]
-    (declared,) = left(Known(), cancelReason="we moved", status=STARTED)
+    assert left(ObservedState(), deletionPolicy="Orphan", status=STARTED) == [RemoveFinalizer(ended=False)]
+    (declared,) = left(ObservedState(), cancelReason="we moved", status=STARTED)
     assert declared.declaration.cancel_reason == "we moved"
 
 
 def test_deletion_policy_of_a_newer_operator_is_waited_for_once_the_order_was_started():
-    assert left(Known(), deletionPolicy="Someday", status=STARTED) is None
-    assert left(known(workflow_sought=True), deletionPolicy="Someday") == [Release(ended=False)]
+    assert left(ObservedState(), deletionPolicy="Someday", status=STARTED) is None
+    assert left(known(workflow_sought=True), deletionPolicy="Someday") == [RemoveFinalizer(ended=False)]
 
 
 def test_unreadable_order_that_ended_is_filed():
-    assert left(Known(), status={**STARTED, "ended": True}) == [Release(ended=True)]
-    assert left(Known(), status={**STARTED, "ended": True}, held=False) == []
+    assert left(ObservedState(), status={**STARTED, "ended": True}) == [RemoveFinalizer(ended=True)]
+    assert left(ObservedState(), status={**STARTED, "ended": True}, held=False) == []
 
 
 def test_deleted_order_that_is_not_held_needs_nothing():
-    assert planned(body(held=False, **DELETED), Known()) == []
+    assert planned(body(held=False, **DELETED), ObservedState()) == []
 
 
 def test_other_finalizers_are_not_ours():
-    assert planned(body(finalizers=["else/where"], **DELETED), Known()) == []
+    assert planned(body(finalizers=["else/where"], **DELETED), ObservedState()) == []
 
 
 def test_waiting_for_a_part_is_shown():

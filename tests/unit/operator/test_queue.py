@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from orderfleet.operator import queue as queues
-from orderfleet.operator.queue import Queue
+from orderfleet.operator import workqueue as queues
+from orderfleet.operator.workqueue import Queue
 
 
 class Desk:

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from declared import NOW, SETTINGS, body, known, record
 
-from orderfleet.client import OrderConflict, OrderNotFound, TemporalUnavailable
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.status import Step
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.status import Step
+from orderfleet.operator.cache import Key, OrderCache
 from orderfleet.operator.conditions import ConditionType
+from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
-from orderfleet.operator.memory import Key, Memory
-from orderfleet.operator.reconcile import Reconciler
-from orderfleet.operator.resource import OrderResource
+from orderfleet.operator.reconciler import Reconciler
 from orderfleet.operator.status import change, wanted_status
-from orderfleet.runtime.settings import Settings
+from orderfleet.services.errors import OrderIdConflict, OrderNotFound, TemporalUnavailable
+from orderfleet.settings import Settings
 
 KEY = Key("shop", "o-1")
 
@@ -95,7 +95,7 @@ class Desk:
     """A reconciler with everything around it made up."""
 
     def __init__(self, order: dict[str, Any], answer: Any = None, settings: Settings = SETTINGS) -> None:
-        self.memory = Memory()
+        self.memory = OrderCache()
         self.memory.see(order)
         self.api, self.temporal, self.story = Api(order), Temporal(), Story()
         self.looks: list[float] = []
@@ -165,7 +165,7 @@ async def test_changed_order_that_is_another_operators_by_now_is_let_go():
 
 async def test_conflict_at_the_start_is_shown_and_lets_go():
     desk = Desk(body())
-    desk.temporal.error = OrderConflict("taken")
+    desk.temporal.error = OrderIdConflict("taken")
     await desk.reconcile()
     assert desk.api.writes == [Write.STATUS, Write.RELEASE]
     assert desk.reason(ConditionType.ACCEPTED) == "Conflict"

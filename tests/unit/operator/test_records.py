@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from declared import record
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.operator.records import Records
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.operator.cache import RecordLoader
 
 
 class Feed:
@@ -53,7 +53,7 @@ def feed() -> Feed:
 
 async def test_reads_asked_for_at_once_are_one(feed):
     reader = Reader()
-    records = Records(reader, feed)  # type: ignore[arg-type]
+    records = RecordLoader(reader, feed)  # type: ignore[arg-type]
     answers = await asyncio.gather(*(records.read(f"o-{number}") for number in range(5)), records.read("o-1"))
     assert reader.reads == [[f"o-{number}" for number in range(5)]]
     assert [answer is not None for answer in answers] == [False, True, False, False, False, True]
@@ -62,7 +62,7 @@ async def test_reads_asked_for_at_once_are_one(feed):
 async def test_what_is_asked_for_during_a_read_goes_into_the_next(feed):
     reader = Reader()
     reader.gate.clear()
-    records = Records(reader, feed, batch=2)  # type: ignore[arg-type]
+    records = RecordLoader(reader, feed, batch=2)  # type: ignore[arg-type]
     first = asyncio.create_task(records.read("o-1"))
     while not reader.reads:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -75,7 +75,7 @@ async def test_what_is_asked_for_during_a_read_goes_into_the_next(feed):
 
 async def test_nothing_is_read_before_the_feed_begins():
     reader = Reader()
-    records = Records(reader, Feed(), patience=0.01)  # type: ignore[arg-type]
+    records = RecordLoader(reader, Feed(), patience=0.01)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="feed"):
         await records.read("o-1")
     assert reader.reads == []
@@ -84,7 +84,7 @@ async def test_nothing_is_read_before_the_feed_begins():
 async def test_failure_is_told_to_all_and_forgotten(feed):
     reader = Reader()
     reader.error = StoreUnavailable("away")
-    records = Records(reader, feed)  # type: ignore[arg-type]
+    records = RecordLoader(reader, feed)  # type: ignore[arg-type]
     answers = await asyncio.gather(records.read("o-1"), records.read("o-2"), return_exceptions=True)
     assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     reader.error = None

@@ -8,10 +8,10 @@ from declared import NOW, body, known, order, record, started
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.operator.conditions import ConditionType
-from orderfleet.operator.resource import OrderState
-from orderfleet.operator.status import Worth, change, unreadable_status, wanted_status, worth
+from orderfleet.operator.crd import OrderState
+from orderfleet.operator.status import WritePriority, change, unreadable_status, wanted_status, write_priority
 
 
 def status(*args, **changes):
@@ -19,44 +19,44 @@ def status(*args, **changes):
 
 
 def test_same_status_is_worth_nothing():
-    assert worth(status(), status()) is Worth.NOTHING
+    assert write_priority(status(), status()) is WritePriority.NOTHING
 
 
 def test_time_of_change_alone_is_worth_nothing():
-    assert worth(status(), status(updated_at=NOW.replace(minute=9))) is Worth.NOTHING
+    assert write_priority(status(), status(updated_at=NOW.replace(minute=9))) is WritePriority.NOTHING
 
 
 def test_new_step_is_written_at_once():
-    assert worth(status(), status(Step.CHARGE)) is Worth.AT_ONCE
+    assert write_priority(status(), status(Step.CHARGE)) is WritePriority.AT_ONCE
 
 
 def test_answered_edit_is_written_at_once():
-    assert worth(status(), status(declared=2)) is Worth.AT_ONCE
+    assert write_priority(status(), status(declared=2)) is WritePriority.AT_ONCE
 
 
 def test_charge_is_written_at_once():
-    assert worth(status(), status(payment=PaymentStatus.CHARGED)) is Worth.AT_ONCE
+    assert write_priority(status(), status(payment=PaymentStatus.CHARGED)) is WritePriority.AT_ONCE
 
 
 def test_details_may_wait():
-    assert worth(status(), status(last_error="timed out", retries={"charge": 1})) is Worth.SOON
+    assert write_priority(status(), status(last_error="timed out", retries={"charge": 1})) is WritePriority.SOON
 
 
 def test_state_of_a_shipment_may_wait_longer():
     parcel = ShipmentView(id="s", status=ShipmentStatus.PREPARED)
-    assert worth(status(), status(shipments=(parcel,))) is Worth.LATER
-    assert worth(status(), status(shipments=(parcel,), last_error="timed out")) is Worth.SOON
+    assert write_priority(status(), status(shipments=(parcel,))) is WritePriority.LATER
+    assert write_priority(status(), status(shipments=(parcel,), last_error="timed out")) is WritePriority.SOON
 
 
 def test_first_record_of_an_order_that_is_being_received_may_wait_longer():
     began = wanted_status(order(), known(workflow=started(), started_generation=1), NOW)
-    assert worth({}, began) is Worth.AT_ONCE
-    assert worth(began, status(Step.RECEIVE)) is Worth.LATER
-    assert worth(began, status(Step.RECEIVE, approved=True)) is Worth.LATER
+    assert write_priority({}, began) is WritePriority.AT_ONCE
+    assert write_priority(began, status(Step.RECEIVE)) is WritePriority.LATER
+    assert write_priority(began, status(Step.RECEIVE, approved=True)) is WritePriority.LATER
 
 
 def test_approval_is_written_at_once():
-    assert worth(status(), status(approved=True)) is Worth.AT_ONCE
+    assert write_priority(status(), status(approved=True)) is WritePriority.AT_ONCE
 
 
 def test_status_is_read_back_as_it_was_written():

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from declared import ADDRESS, ELSEWHERE, NOW, body, known, order, record, started
 
-from orderfleet.contracts.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
+from orderfleet.operator.cache import Part
 from orderfleet.operator.conditions import ConditionType
-from orderfleet.operator.known import Part
-from orderfleet.operator.resource import OrderResource
+from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.status import wanted_status
 
 SUMMARY = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from orderfleet.contracts.status import Step
-from orderfleet.orders import lifecycle
+from orderfleet.domain import transitions
+from orderfleet.domain.status import Step
 
 ENDS = {Step.DELIVERED, Step.CANCELED, Step.FAILED}
 
 
 def test_every_step_has_its_row() -> None:
-    assert set(lifecycle.TRANSITIONS) == set(Step)
+    assert set(transitions.TRANSITIONS) == set(Step)
 
 
 def test_ends_lead_nowhere_and_every_other_step_reaches_one() -> None:
@@ -17,21 +17,21 @@ def test_ends_lead_nowhere_and_every_other_step_reaches_one() -> None:
         reached, frontier = set(), {step}
         while frontier:
             reached |= frontier
-            frontier = set().union(*(lifecycle.TRANSITIONS[s] for s in frontier)) - reached
+            frontier = set().union(*(transitions.TRANSITIONS[s] for s in frontier)) - reached
         assert reached & ENDS, step
-        assert (lifecycle.TRANSITIONS[step] == frozenset()) == (step in ENDS)
+        assert (transitions.TRANSITIONS[step] == frozenset()) == (step in ENDS)
 
 
 @pytest.mark.parametrize("step", list(Step))
 def test_only_the_table_is_walked(step: Step) -> None:
     for following in Step:
-        if following in lifecycle.TRANSITIONS[step]:
-            assert lifecycle.advance(step, following) is following
+        if following in transitions.TRANSITIONS[step]:
+            assert transitions.advance(step, following) is following
         else:
             with pytest.raises(ValueError, match="never goes"):
-                lifecycle.advance(step, following)
+                transitions.advance(step, following)
 
 
 def test_what_is_on_its_way_can_not_be_changed() -> None:
-    late = {step for step in Step if lifecycle.refuses_change(step)}
+    late = {step for step in Step if transitions.refuses_change(step)}
     assert late == ENDS | {Step.SHIPPED}

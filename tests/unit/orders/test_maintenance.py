@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.contracts.orphans import (
+from orderfleet.domain.orphans import (
     ClosedPage,
     Compensation,
     Orphan,
@@ -22,10 +22,10 @@ from orderfleet.contracts.orphans import (
     UnfinishedPage,
     WorkflowState,
 )
-from orderfleet.contracts.ownership import IdHolder
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.policy import OrderPolicy
-from orderfleet.observers import Unwatched
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.workflow_ids import IdHolder
+from orderfleet.observability.observers import NoopObserver
 from orderfleet.orders import maintenance
 from orderfleet.orders.maintenance import AT_ONCE, MaintenanceActivities
 
@@ -111,7 +111,7 @@ def _orphan(order_id: str) -> Orphan:
 async def _swept(
     fake: Fake, step: SweepClosedInput = CLOSED, environment: ActivityEnvironment | None = None
 ) -> SweepResult:
-    activities = MaintenanceActivities(fake, fake, Unwatched())
+    activities = MaintenanceActivities(fake, fake, NoopObserver())
     return await (environment or ActivityEnvironment()).run(activities.sweep_closed_workflows, step)
 
 
@@ -214,7 +214,7 @@ async def test_activity_returns_its_position_when_its_time_is_over(monkeypatch):
 async def test_check_of_unfinished_orders_reads_its_batch_and_returns_where_to_continue():
     fake = Fake(1000, 1000)
     fake.running = set(fake.ids)
-    activities = MaintenanceActivities(fake, fake, Unwatched())
+    activities = MaintenanceActivities(fake, fake, NoopObserver())
     step = SweepUnfinishedInput(order_id="", after="o-00099", limit=500, idle=SLOWEST, policy=OrderPolicy())
     swept = await ActivityEnvironment().run(activities.sweep_unfinished_orders, step)
     assert (swept.position, swept.done) == ("o-00599", True)
@@ -225,7 +225,7 @@ async def test_check_of_unfinished_orders_reads_its_batch_and_returns_where_to_c
 async def test_check_of_unfinished_orders_begins_again_after_the_last():
     fake = Fake(150, 150)
     fake.running = set(fake.ids)
-    activities = MaintenanceActivities(fake, fake, Unwatched())
+    activities = MaintenanceActivities(fake, fake, NoopObserver())
     step = SweepUnfinishedInput(order_id="", after="o-00099", limit=500, idle=SLOWEST, policy=OrderPolicy())
     swept = await ActivityEnvironment().run(activities.sweep_unfinished_orders, step)
     assert (swept.position, swept.done) == (None, True)

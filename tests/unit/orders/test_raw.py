@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orderfleet.contracts.order import OrderInput
-from orderfleet.orders.raw import read_order
+from orderfleet.domain.order import OrderInput
+from orderfleet.orders.input import read_order
 
 ORDER: dict[str, Any] = {
     "order_id": "a",

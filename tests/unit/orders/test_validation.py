@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from orderfleet.contracts.order import Address, Item, OrderInput
-from orderfleet.contracts.policy import OrderPolicy
-from orderfleet.orders.validation import problems
+from orderfleet.domain.order import Address, Item, OrderInput
+from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.validation import problems
 
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 

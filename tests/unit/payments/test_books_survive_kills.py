@@ -8,17 +8,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from orderfleet.carriers.ledger import CarrierLedger
-from orderfleet.payments.ledger import PaymentLedger
+from orderfleet.providers.carriers.simulated import CarrierLedger
+from orderfleet.providers.payments.simulated import PaymentLedger
 
 WORKER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from orderfleet.carriers.simulated import SimulatedCarrier
-from orderfleet.contracts.order import Address, Customer
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.shipping import Parcel
-from orderfleet.payments.simulated import SimulatedPayments
+from orderfleet.providers.carriers.simulated import SimulatedCarrier
+from orderfleet.domain.order import Address, Customer
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.shipment import Parcel
+from orderfleet.providers.payments.simulated import SimulatedPayments
 
 async def main(path, count):
     payments, carrier = SimulatedPayments(ledger=path), SimulatedCarrier(ledger=path)

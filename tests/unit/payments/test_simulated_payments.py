@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.adapters import UnknownAdapter
-from orderfleet.contracts.errors import PaymentRefused, PaymentVoided, ProviderUnavailable
-from orderfleet.contracts.payment import VoidOutcome
-from orderfleet.payments import payment_provider
-from orderfleet.payments.simulated import SimulatedPayments
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderUnavailable
+from orderfleet.domain.payment import VoidOutcome
+from orderfleet.providers.payments import payment_provider
+from orderfleet.providers.payments.simulated import SimulatedPayments
+from orderfleet.providers.registry import UnknownAdapter
+from orderfleet.settings import Settings
 from record_samples import payment
 
 

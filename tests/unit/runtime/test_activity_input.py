@@ -9,10 +9,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from orderfleet.contracts.errors import INVALID_INPUT, PayloadSealed
-from orderfleet.contracts.inputs import Unreadable
-from orderfleet.contracts.steps import StepInput
-from orderfleet.runtime.around_activity import ActivityIdentity
+from orderfleet.domain.activities import StepInput
+from orderfleet.domain.errors import INVALID_INPUT, PayloadDecryptionError
+from orderfleet.domain.inputs import Unreadable
+from orderfleet.temporal.interceptors import ActivityIdentity
 
 
 async def step(_given: StepInput) -> None:
@@ -56,5 +56,5 @@ async def test_an_activity_with_another_input_fails_for_good(args: list[Any], pr
 
 
 async def test_an_activity_whose_input_no_key_opens_is_tried_again() -> None:
-    with pytest.raises(PayloadSealed, match="no key"):
+    with pytest.raises(PayloadDecryptionError, match="no key"):
         await execute([Unreadable("there is no key", encrypted=True)])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from orderfleet.runtime.settings import Settings
+from orderfleet.settings import Settings
 
 
 @pytest.mark.parametrize(

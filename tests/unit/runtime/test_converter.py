@@ -5,10 +5,10 @@ from __future__ import annotations
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import WithSerializationContext, WorkflowSerializationContext
 
-from orderfleet.contracts.order import Address, Item, OrderInput
-from orderfleet.runtime.converter import DATA_CONVERTER, SharedPydanticConverter
-from orderfleet.runtime.encryption import data_converter
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.order import Address, Item, OrderInput
+from orderfleet.settings import Settings
+from orderfleet.temporal.data_converter import DATA_CONVERTER, SharedPydanticConverter
+from orderfleet.temporal.encryption import data_converter
 
 ORDER = OrderInput(order_id="o-1", items=(Item(sku="a", qty=2, price="9.99"),), address=Address(street="1 Main St"))
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from orderfleet.cli.connection import settings_here
-from orderfleet.runtime.database_address import AddressFile, WrongAddressFile, database_address, listen_address
-from orderfleet.runtime.settings import Settings
+from orderfleet.settings import Settings
+from orderfleet.settings.database_address import AddressFile, WrongAddressFile, database_address, listen_address
 
 ONE, OTHER = "postgresql://me:first@db/orders", "postgresql://me:second@db/orders"
 
@@ -86,7 +86,7 @@ def test_address_and_file_together_are_refused(monkeypatch, file, name):
 def test_address_file_is_not_replaced_by_the_local_stacks_address(monkeypatch, file):
     from types import SimpleNamespace  # noqa: PLC0415 - only here
 
-    from orderfleet.stack import state  # noqa: PLC0415
+    from orderfleet_local.stack import state  # noqa: PLC0415
 
     stack = SimpleNamespace(complete=True, temporal_address="127.0.0.1:1", database_url=OTHER)
     monkeypatch.setattr(state, "load", lambda: stack)

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 
-from orderfleet.contracts.errors import PayloadSealed
-from orderfleet.runtime.encryption import KEY_ID, EncryptionCodec, Keys, WrongKeys, data_converter
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.errors import PayloadDecryptionError
+from orderfleet.settings import Settings
+from orderfleet.temporal.encryption import KEY_ID, EncryptionCodec, Keys, WrongKeys, data_converter
 
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'"1 Main St"')
 
@@ -55,7 +55,7 @@ async def test_a_wrong_key_says_so_until_it_is_put_right(tmp_path: Path) -> None
     write(tmp_path, "k1")
     codec = EncryptionCodec(Keys(tmp_path, "k1"))
     for _ in range(2):
-        with pytest.raises(PayloadSealed, match="the key 'k1' at hand doesn't open the payload"):
+        with pytest.raises(PayloadDecryptionError, match="the key 'k1' at hand doesn't open the payload"):
             await codec.decode([payload])
     (tmp_path / "k1").write_bytes(right)
     assert await codec.decode([payload]) == [PLAIN]
@@ -70,7 +70,7 @@ async def test_what_was_tampered_with_does_not_open(tmp_path: Path) -> None:
     flipped = Payload(metadata=payload.metadata, data=payload.data[:-1] + bytes([payload.data[-1] ^ 1]))
     renamed = Payload(metadata={**payload.metadata, KEY_ID: b"k2"}, data=payload.data)
     for wrong in (cut, flipped, renamed):
-        with pytest.raises(PayloadSealed, match="doesn't open"):
+        with pytest.raises(PayloadDecryptionError, match="doesn't open"):
             await codec.decode([wrong])
 
 
@@ -86,7 +86,7 @@ async def test_a_key_that_can_not_be_used_is_told(tmp_path: Path, content: bytes
     write(tmp_path, "k1")
     payload = await sealed(tmp_path, "k1")
     (tmp_path / "k1").unlink() if content is None else (tmp_path / "k1").write_bytes(content)
-    with pytest.raises(PayloadSealed, match=told):
+    with pytest.raises(PayloadDecryptionError, match=told):
         await EncryptionCodec(Keys(tmp_path, None)).decode([payload])
     with pytest.raises(WrongKeys, match=f"ORDERFLEET_ENCRYPTION_KEY_ID is 'k1': .*{told}"):
         data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1"))
@@ -97,14 +97,14 @@ async def test_an_id_that_leads_out_of_the_folder_is_no_key(tmp_path: Path) -> N
     (tmp_path / "inner").mkdir()
     payload = await sealed(tmp_path, "k1")
     payload.metadata[KEY_ID] = b"../k1"
-    with pytest.raises(PayloadSealed, match="its id is not one of a key"):
+    with pytest.raises(PayloadDecryptionError, match="its id is not one of a key"):
         await EncryptionCodec(Keys(tmp_path / "inner", None)).decode([payload])
 
 
 async def test_a_process_without_keys_refuses_what_is_encrypted(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     payload = await sealed(tmp_path, "k1")
-    with pytest.raises(PayloadSealed, match="set ORDERFLEET_ENCRYPTION_KEYS_DIR to a folder that has 'k1'"):
+    with pytest.raises(PayloadDecryptionError, match="set ORDERFLEET_ENCRYPTION_KEYS_DIR to a folder that has 'k1'"):
         await data_converter(Settings()).decode([payload])
 
 

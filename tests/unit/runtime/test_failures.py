@@ -10,11 +10,11 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.contracts.errors import CarrierRefused, ProviderUnavailable
-from orderfleet.contracts.words import LONGEST, cut
-from orderfleet.runtime.converter import DATA_CONVERTER
-from orderfleet.runtime.encryption import data_converter
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.base import MAX_TEXT_LENGTH, truncate
+from orderfleet.domain.errors import CarrierRefused, ProviderUnavailable
+from orderfleet.settings import Settings
+from orderfleet.temporal.data_converter import DATA_CONVERTER
+from orderfleet.temporal.encryption import data_converter
 
 ENDLESS = "the bank says no: " + "x" * 3_000_000
 
@@ -40,12 +40,12 @@ def sealing(tmp_path) -> DataConverter:
 
 async def test_a_message_without_end_is_cut_and_so_is_what_it_came_from() -> None:
     failure = await converted(raised(CarrierRefused(ENDLESS), ValueError(ENDLESS)), DATA_CONVERTER)
-    assert failure.message == cut(ENDLESS)
+    assert failure.message == truncate(ENDLESS)
     assert failure.application_failure_info.type == "CarrierRefused"
-    assert failure.cause.message == cut(ENDLESS)
+    assert failure.cause.message == truncate(ENDLESS)
     assert failure.cause.application_failure_info.type == "ValueError"
     assert "raised" in failure.stack_trace
-    assert failure.ByteSize() < 16 * LONGEST
+    assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH
 
 
 async def test_what_temporal_is_told_beside_the_message_stays() -> None:
@@ -54,7 +54,7 @@ async def test_what_temporal_is_told_beside_the_message_stays() -> None:
     info = failure.application_failure_info
     assert (info.type, info.non_retryable, info.next_retry_delay.seconds) == ("ProviderUnavailable", False, 7)
     assert await DATA_CONVERTER.decode(info.details.payloads) == [2]
-    assert failure.message == cut(ENDLESS)
+    assert failure.message == truncate(ENDLESS)
 
 
 async def test_a_short_message_goes_as_it_is() -> None:
@@ -65,7 +65,7 @@ async def test_a_short_message_goes_as_it_is() -> None:
 async def test_what_is_encrypted_is_cut_too(sealing: DataConverter) -> None:
     failure = await converted(raised(CarrierRefused(ENDLESS)), sealing)
     assert failure.message == "Encoded failure"
-    assert failure.ByteSize() < 16 * LONGEST
+    assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH
     told = await sealing.decode_failure(failure)
     assert isinstance(told, ApplicationError)
-    assert (told.message, told.type) == (cut(ENDLESS), "CarrierRefused")
+    assert (told.message, told.type) == (truncate(ENDLESS), "CarrierRefused")

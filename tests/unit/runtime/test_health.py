@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from orderfleet.runtime.health import HealthServer
-from orderfleet.runtime.listening import PortTaken
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import core_runtime
+from orderfleet.observability.health import HealthServer
+from orderfleet.process import PortTaken
+from orderfleet.settings import Settings
+from orderfleet.temporal.connection import core_runtime
 
 
 async def test_a_port_that_is_taken_is_named_with_its_settings() -> None:

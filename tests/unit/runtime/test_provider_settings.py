@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orderfleet.runtime.settings import Settings
+from orderfleet.settings import Settings
 
 HTTP_PAYMENTS = {"payment_provider": "http", "payment_url": "https://pay.example.com/v1"}
 HTTP_CARRIER = {"carrier": "http", "carrier_url": "http://carrier:8080"}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from temporalio.api.common.v1 import Payload
 
-from orderfleet.contracts.errors import PayloadNotOurs, PayloadSealed
-from orderfleet.contracts.inputs import Unreadable
-from orderfleet.contracts.order import OrderInput
-from orderfleet.runtime.converter import DATA_CONVERTER
-from orderfleet.runtime.encryption import KEY_ID, data_converter, for_worker
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.errors import PayloadDecryptionError, PayloadNotOurs
+from orderfleet.domain.inputs import Unreadable
+from orderfleet.domain.order import OrderInput
+from orderfleet.settings import Settings
+from orderfleet.temporal.data_converter import DATA_CONVERTER
+from orderfleet.temporal.encryption import KEY_ID, data_converter, for_worker
 
 ORDER = OrderInput(order_id="o-1")
 SURROGATE = Payload(metadata={"encoding": b"json/plain"}, data=b'"\\ud800"')
@@ -68,6 +68,6 @@ async def test_a_key_that_is_missing_is_no_input_and_raises_in_a_worker_too(tmp_
     write(tmp_path, "k1")
     (payload,) = await data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1")).encode([ORDER])
     (tmp_path / "k1").unlink()
-    with pytest.raises(PayloadSealed, match="k1 can't be read") as missing:
+    with pytest.raises(PayloadDecryptionError, match="k1 can't be read") as missing:
         await for_worker(data_converter(Settings(encryption_keys_dir=tmp_path))).decode([payload])
     assert not isinstance(missing.value, PayloadNotOurs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from orderfleet.runtime.settings import Settings
+from orderfleet.settings import Settings
 
 
 def test_a_worker_without_a_cache_is_refused() -> None:

@@ -10,15 +10,15 @@ from temporalio.common import VersioningBehavior
 
 from orderfleet import __version__
 from orderfleet.orders import worker as orders
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.worker import Duty, _version
+from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping
+from orderfleet.temporal.worker import WorkerSpec, _version
 
 NONE: Any = cast("Any", None)
 
 
-def duties(settings: Settings) -> tuple[Duty, Duty]:
-    return orders.duty(settings, NONE, NONE, NONE, NONE), shipping.duty(settings, NONE, NONE)
+def duties(settings: Settings) -> tuple[WorkerSpec, WorkerSpec]:
+    return orders.worker_spec(settings, NONE, NONE, NONE, NONE), shipping.worker_spec(settings, NONE, NONE)
 
 
 def test_orders_go_with_the_version_and_shipments_stay():

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.stack.provision.build import Builder
-from orderfleet.stack.provision.cache import Cache
-from orderfleet.stack.provision.catalog import ChecksumKind, GoBuild, OnPath, Release, Tool
-from orderfleet.stack.provision.ladder import Ladder
-from orderfleet.stack.provision.network import Network
-from orderfleet.stack.provision.progress import Progress
+from orderfleet_local.provision.build import Builder
+from orderfleet_local.provision.cache import Cache
+from orderfleet_local.provision.catalog import ChecksumKind, GoBuild, OnPath, Release, Tool
+from orderfleet_local.provision.progress import Progress
+from orderfleet_local.provision.release import Network
+from orderfleet_local.provision.resolver import Resolver
 
 NAME = "pretend-tool"
 
@@ -78,8 +78,8 @@ def pins(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ladder(cache: Cache, pins: Path, said: io.StringIO) -> Ladder:
-    return Ladder(cache, Network(probe_seconds=1, stall_seconds=2), Builder(pins), Progress(said))
+def ladder(cache: Cache, pins: Path, said: io.StringIO) -> Resolver:
+    return Resolver(cache, Network(probe_seconds=1, stall_seconds=2), Builder(pins), Progress(said))
 
 
 @pytest.fixture

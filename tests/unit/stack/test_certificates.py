@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from orderfleet.stack import certificates
+from orderfleet_local.stack import certificates
 
 
 def test_certificates_are_made_once_with_the_names_that_kubernetes_reads(tmp_path):

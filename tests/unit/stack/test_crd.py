@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orderfleet.stack import crd
-from orderfleet.stack.errors import PartFailed
+from orderfleet_local.stack import crd
+from orderfleet_local.stack.errors import PartFailed
 
 
 def kubectl(folder, waits):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from orderfleet.stack.graph import Step, run
+from orderfleet_local.stack.graph import Step, run
 
 
 def test_a_step_starts_after_what_it_needs():

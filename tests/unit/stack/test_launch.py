@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from orderfleet.stack.errors import PartFailed
-from orderfleet.stack.launch import Part, launch
-from orderfleet.stack.processes import Command
+from orderfleet_local.stack.errors import PartFailed
+from orderfleet_local.stack.launch import Part, launch
+from orderfleet_local.stack.processes import Command
 
 _LISTEN = "import socket, time; s = socket.create_server(('127.0.0.1', int(__import__('sys').argv[1]))); time.sleep(60)"
 _SLEEP = "import time; time.sleep(60)"

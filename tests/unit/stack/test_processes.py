@@ -9,8 +9,8 @@ import time
 
 import psutil
 
-from orderfleet.stack import ports, processes
-from orderfleet.stack.processes import Command
+from orderfleet_local.stack import ports, processes
+from orderfleet_local.stack.processes import Command
 
 
 def test_a_process_whose_id_was_used_before_is_found(tmp_path):

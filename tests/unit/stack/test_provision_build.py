@@ -11,12 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orderfleet.stack.provision.build import Builder
-from orderfleet.stack.provision.catalog import GoBuild, MavenFetch, Tool
-from orderfleet.stack.provision.errors import ProvisionError
-from orderfleet.stack.provision.ladder import Ladder
-from orderfleet.stack.provision.network import Network
-from orderfleet.stack.provision.progress import Progress
+from orderfleet_local.provision.build import Builder
+from orderfleet_local.provision.catalog import GoBuild, MavenFetch, Tool
+from orderfleet_local.provision.progress import Progress, ProvisionError
+from orderfleet_local.provision.release import Network
+from orderfleet_local.provision.resolver import Resolver
 
 TOOL = Tool("pretend-tool", "1.2.3", GoBuild("pretend", "example.test/pretend"))
 
@@ -26,12 +25,12 @@ _GO = 'while [ "$1" != -o ]; do shift; done; echo ran >> {ran}\n'
 _RUN = """
 import sys
 from pathlib import Path
-from orderfleet.stack.provision.build import Builder
-from orderfleet.stack.provision.cache import Cache
-from orderfleet.stack.provision.catalog import *
-from orderfleet.stack.provision.ladder import Ladder
-from orderfleet.stack.provision.network import Network
-from orderfleet.stack.provision.progress import Progress
+from orderfleet_local.provision.build import Builder
+from orderfleet_local.provision.cache import Cache
+from orderfleet_local.provision.catalog import *
+from orderfleet_local.provision.resolver import Ladder
+from orderfleet_local.provision.release import Network
+from orderfleet_local.provision.progress import Progress
 tool = Tool("pretend-tool", "1.2.3", GoBuild("pretend", "example.test/pretend"))
 Ladder(Cache(Path(sys.argv[1])), Network(), Builder(Path(sys.argv[2])), Progress()).provide([tool])
 """
@@ -104,7 +103,7 @@ def test_nothing_to_build_with_says_what_to_install(cache, pins, monkeypatch, tm
     monkeypatch.setenv("PATH", str(tmp_path))
     jars = Tool("pretend-server", "1", MavenFetch("pretend", "Main"))
     with pytest.raises(ProvisionError) as error:
-        Ladder(cache, Network(), Builder(pins), Progress(said)).provide([TOOL, jars])
+        Resolver(cache, Network(), Builder(pins), Progress(said)).provide([TOOL, jars])
     assert "install Go 1.26 or newer" in str(error.value)
     assert "install Java 17 and Maven" in str(error.value)
 
@@ -131,5 +130,5 @@ def test_builds_run_two_at_a_time(ladder, pins, fake_go, tmp_path):
 
 def test_long_work_shows_a_heartbeat(cache, pins, fake_go, said):
     fake_go('sleep 1; echo built > "$2"')
-    Ladder(cache, Network(), Builder(pins), Progress(said, every=0.2)).provide([TOOL])
+    Resolver(cache, Network(), Builder(pins), Progress(said, every=0.2)).provide([TOOL])
     assert "still building pretend-tool … " in said.getvalue()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision import catalog
-from orderfleet.stack.provision.catalog import TOOLS, GoBuild
+from orderfleet_local.provision import catalog
+from orderfleet_local.provision.catalog import TOOLS, GoBuild
+from orderfleet_local.stack import paths
 
 PINS = paths.tool_pins()
 

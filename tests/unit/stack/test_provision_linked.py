@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from orderfleet.stack import paths
-from orderfleet.stack.provision import linked, on_path
-from orderfleet.stack.provision.catalog import SQLITE_DRIVER, TOOLS, LinkedModule, OnPath
-from orderfleet.stack.provision.errors import RungFailed
+from orderfleet_local.provision import cache as linked
+from orderfleet_local.provision import cache as on_path
+from orderfleet_local.provision.catalog import SQLITE_DRIVER, TOOLS, LinkedModule, OnPath
+from orderfleet_local.provision.progress import StrategyFailed
+from orderfleet_local.stack import paths
 
 SQLITE = "modernc.org/sqlite"
 # As Go's linker writes it, in the middle of a program.
@@ -38,12 +39,12 @@ def _program(dependency: str) -> str:
 def test_linked_version_is_read_from_the_program(tmp_path, dependency, version):
     program = tmp_path / "program"
     program.write_text(_program(dependency))
-    assert linked.version(program, SQLITE) == version
+    assert linked.linked_version(program, SQLITE) == version
 
 
 def test_linked_version_of_an_empty_file_is_none(tmp_path):
     (tmp_path / "program").touch()
-    assert linked.version(tmp_path / "program", SQLITE) is None
+    assert linked.linked_version(tmp_path / "program", SQLITE) is None
 
 
 def test_pinned_temporal_has_the_driver_that_the_catalog_asks_for():
@@ -77,7 +78,7 @@ def _go(program_on_path, dependency: str) -> None:
 )
 def test_program_on_path_with_the_fault_is_refused_with_the_reason(tool, program_on_path, tmp_path, dependency, shown):
     program_on_path("pretend-tool", _program(dependency))
-    with pytest.raises(RungFailed, match=rf"{shown}, wanted v1\.51\.0 or newer: it stops answering"):
+    with pytest.raises(StrategyFailed, match=rf"{shown}, wanted v1\.51\.0 or newer: it stops answering"):
         on_path.find(tool, tmp_path)
 
 
@@ -91,7 +92,7 @@ def test_build_is_preferred_to_a_release_and_to_a_program_on_path_with_the_fault
     _go(program_on_path, _NEW)
     served = ladder.provide([tool])["pretend-tool"]
     assert served.rung == "built by Go"
-    assert linked.version(served.path, SQLITE) == (1, 51, 0)
+    assert linked.linked_version(served.path, SQLITE) == (1, 51, 0)
     again = ladder.provide([tool])["pretend-tool"]
     assert (again.rung, again.path) == ("cache", served.path)
     assert "sqlite v1.34.1" in again.note

@@ -16,8 +16,8 @@ import zipfile
 
 import pytest
 
-from orderfleet.stack.provision.catalog import ChecksumKind, GoBuild, Release, Tool
-from orderfleet.stack.provision.errors import ProvisionError
+from orderfleet_local.provision.catalog import ChecksumKind, GoBuild, Release, Tool
+from orderfleet_local.provision.progress import ProvisionError
 
 CONTENT = b"#!/bin/sh\necho real\n" + b"#" * 1_000_000
 
@@ -114,12 +114,12 @@ def test_download_that_stands_still_is_given_up_on(ladder, release_host):
 _RUN = """
 import sys
 from pathlib import Path
-from orderfleet.stack.provision.build import Builder
-from orderfleet.stack.provision.cache import Cache
-from orderfleet.stack.provision.catalog import *
-from orderfleet.stack.provision.ladder import Ladder
-from orderfleet.stack.provision.network import Network
-from orderfleet.stack.provision.progress import Progress
+from orderfleet_local.provision.build import Builder
+from orderfleet_local.provision.cache import Cache
+from orderfleet_local.provision.catalog import *
+from orderfleet_local.provision.resolver import Ladder
+from orderfleet_local.provision.release import Network
+from orderfleet_local.provision.progress import Progress
 base, cache = sys.argv[1], Path(sys.argv[2])
 release = Release(base + "pretend-tool", base + "pretend-tool.sha256", ChecksumKind.DIGEST)
 tool = Tool("pretend-tool", "1.2.3", GoBuild("pretend", "example.test/pretend"), None, release)

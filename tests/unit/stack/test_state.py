@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from orderfleet import stack
-from orderfleet.stack import lock, ports, state
-from orderfleet.stack.state import PartState, StackState
+from orderfleet_local import stack
+from orderfleet_local.stack import lifecycle, ports, state
+from orderfleet_local.stack.state import PartState, StackState
 
 
 def test_state_is_read_as_it_was_written(tmp_path):
@@ -97,16 +97,16 @@ def test_unreadable_ports_count_as_none(tmp_path, content):
 
 def test_lock_names_its_holder_and_ends_with_it(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from orderfleet.stack.lock import exclusive\n"
+        "import sys, time; from pathlib import Path; from orderfleet_local.stack.lifecycle import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(stack.Busy, match=f"process {holder.pid}"), lock.exclusive(tmp_path):
+        with pytest.raises(stack.Busy, match=f"process {holder.pid}"), lifecycle.exclusive(tmp_path):
             pass
         holder.kill()
-    with lock.exclusive(tmp_path):
+    with lifecycle.exclusive(tmp_path):
         pass
 
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from orderfleet.stack import temporal_server
+from orderfleet_local.stack import temporal_server
 
 _ABSENT = (404, {"code": 5, "message": "workflow not found for ID: orderfleet"})
 _FINE = {"namespaces/default": (200, {}), "workflows": (200, {}), "workflows/": _ABSENT}

@@ -12,9 +12,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from orderfleet.contracts.errors import CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.steps.attempts import AttemptInterceptor
-from orderfleet.steps.retry_after import LONGEST_RETRY_AFTER
+from orderfleet.domain.errors import CarrierUnavailable, PaymentRefused, ProviderUnavailable
+from orderfleet.temporal.step_interceptors import LONGEST_RETRY_AFTER, AttemptInterceptor
 
 
 class Declined(PaymentRefused):

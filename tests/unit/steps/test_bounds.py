@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.steps import bounds
-from orderfleet.steps.bounds import AttemptClock
+from orderfleet.temporal import step_interceptors
+from orderfleet.temporal.step_interceptors import AttemptClock
 
 
 async def test_the_time_in_an_attempt_is_temporals(monkeypatch: pytest.MonkeyPatch) -> None:
     started, passed = datetime(2020, 2, 29, tzinfo=UTC), 100.0
-    monkeypatch.setattr(bounds, "time", SimpleNamespace(monotonic=lambda: passed))
+    monkeypatch.setattr(step_interceptors, "time", SimpleNamespace(monotonic=lambda: passed))
     environment = ActivityEnvironment()
     environment.info = replace(environment.info, started_time=started)
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from orderfleet.observers import Unwatched
-from orderfleet.steps.around import WrongFaults, around_steps
-from orderfleet.steps.faults import FLAKY, STEPS, Fault, parse_faults
+from orderfleet.observability.observers import NoopObserver
+from orderfleet.temporal.faults import FLAKY, STEPS, Fault, parse_faults
+from orderfleet.temporal.step_interceptors import WrongFaults, around_steps
 
 
 def test_no_faults_by_default() -> None:
@@ -63,4 +63,4 @@ def test_wrong_text_is_refused_and_told(text: str, complaint: str) -> None:
 
 def test_wrong_text_is_a_wrong_setting_of_the_worker() -> None:
     with pytest.raises(WrongFaults, match="ORDERFLEET_FAULTS: 'chrage' is not a step"):
-        around_steps(Unwatched(), "chrage:error=1")
+        around_steps(NoopObserver(), "chrage:error=1")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderfleet.contracts.order import Item
-from orderfleet.contracts.status import Step
+from orderfleet.domain.order import Item
+from orderfleet.domain.status import Step
 from orderfleet.store.encoding import as_json, as_text, events_only
 from record_samples import event, progress
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from orderfleet.contracts.errors import OrderTaken, StoreRejected, StoreUnavailable
+from orderfleet.domain.errors import OrderConflict, StoreRejected, StoreUnavailable
 from orderfleet.store.errors import translate_errors
 
 
@@ -36,7 +36,7 @@ def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
     "error",
     [
         asyncpg.PostgresSyntaxError("near selec"),
-        OrderTaken("ord-1"),
+        OrderConflict("ord-1"),
         ValueError("ours"),
     ],
 )

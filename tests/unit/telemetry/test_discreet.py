@@ -8,14 +8,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from orderfleet.contracts.errors import ProviderUnavailable
-from orderfleet.telemetry.discreet import Discreet
+from orderfleet.domain.errors import ProviderUnavailable
+from orderfleet.observability.span_export import RedactingExporter
 
 
 def test_an_error_is_told_by_its_class_alone():
     kept = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(Discreet(kept)))
+    provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(kept)))
     tracer = provider.get_tracer("test")
 
     def charge() -> None:
@@ -32,7 +32,7 @@ def test_an_error_is_told_by_its_class_alone():
     asked, raised = child.events
     assert asked.attributes == {"attempt": 1}
     assert raised.attributes == {
-        "exception.type": "orderfleet.contracts.errors.ProviderUnavailable",
+        "exception.type": "orderfleet.domain.errors.ProviderUnavailable",
         "exception.escaped": "False",
     }
     assert "Ann" not in child.to_json()

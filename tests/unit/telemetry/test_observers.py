@@ -15,14 +15,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from metered import added
-from orderfleet.contracts.errors import PaymentRefused, ProviderUnavailable, StoreUnavailable
-from orderfleet.contracts.status import Step
-from orderfleet.telemetry.calls import CallMetrics
-from orderfleet.telemetry.catalog import ORDER_DURATION
-from orderfleet.telemetry.database import DatabaseMetrics
-from orderfleet.telemetry.operator import OperatorMetrics
-from orderfleet.telemetry.record import RecordMetrics
-from orderfleet.telemetry.steps import StepMetrics
+from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable, StoreUnavailable
+from orderfleet.domain.status import Step
+from orderfleet.observability.database_metrics import DatabaseMetrics
+from orderfleet.observability.metrics import ORDER_DURATION
+from orderfleet.observability.operator_metrics import OperatorMetrics
+from orderfleet.observability.order_metrics import CallMetrics, RecordMetrics, StepMetrics
 
 
 def within_trace(trace_id: int, *, kept: bool):
@@ -89,7 +87,7 @@ def test_statements_are_spans_in_traces_that_are_kept_and_measured_in_all(monkey
     spans = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr("orderfleet.telemetry.database.TRACER", provider.get_tracer("test"))
+    monkeypatch.setattr("orderfleet.observability.database_metrics.TRACER", provider.get_tracer("test"))
     database = DatabaseMetrics(1)
     with added() as samples:
         with within_trace(0xDEF, kept=False), database.operation("record") as operation:

@@ -14,9 +14,9 @@ from opentelemetry import context as ambient
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 
-from orderfleet.stack import ports
-from orderfleet.telemetry.export import QUEUE, KeptShare, OncePerMinute, OrderIds, make_provider, resource
-from orderfleet.telemetry.order_trace import root_of, trace_id_of
+from orderfleet.observability.order_trace import root_of, trace_id_of
+from orderfleet.observability.span_export import QUEUE, OncePerMinute, OrderIds, RatioSampler, make_provider, resource
+from orderfleet_local.stack import ports
 
 
 def test_trace_id_is_the_uid_of_the_order():
@@ -38,7 +38,7 @@ def test_root_span_follows_from_the_trace():
 
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 1.0])
 def test_a_share_of_uids_is_kept(ratio: float):
-    sampler, count = KeptShare(ratio), 2000
+    sampler, count = RatioSampler(ratio), 2000
     decisions = [sampler.should_sample(ambient.Context(), uuid.uuid4().int, "order").decision for _ in range(count)]
     kept = sum(decision is Decision.RECORD_AND_SAMPLE for decision in decisions)
     assert abs(kept / count - ratio) < 0.06
@@ -48,7 +48,7 @@ def test_every_process_keeps_the_same_traces():
     ids = [uuid.uuid4().int for _ in range(50)]
     told = [
         [sampler.should_sample(None, trace_id, "x").decision for trace_id in ids]
-        for sampler in (KeptShare(0.5), KeptShare(0.5))
+        for sampler in (RatioSampler(0.5), RatioSampler(0.5))
     ]
     assert told[0] == told[1]
 
@@ -78,7 +78,7 @@ def test_spans_for_a_receiver_that_is_away_are_kept_up_to_a_bound_and_nobody_wai
 def test_nothing_of_grpc_is_loaded_before_the_first_span():
     code = """
 import sys
-from orderfleet.telemetry.export import make_provider
+from orderfleet.observability.span_export import make_provider
 make_provider("127.0.0.1:1", "test", environment="local", ratio=1)
 assert "grpc" not in sys.modules
 """

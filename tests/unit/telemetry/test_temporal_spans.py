@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from orderfleet.telemetry.temporal_spans import TemporalSpans
+from orderfleet.temporal.spans import TemporalSpans
 
 HEADER = "_tracer-data"
 CARRIED = Payload(

@@ -10,14 +10,10 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import by_workflow, changes, listing, probes, problems, routes, shipments, watch
-from orderfleet.api.body import BodyBounds
-from orderfleet.api.budgeted import BudgetedRequests
-from orderfleet.api.links import linked
-from orderfleet.api.measured import MeasureRequests
-from orderfleet.api.requests import RequestLog
-from orderfleet.api.services import Services
-from orderfleet.api.traced import TraceRequests
+from orderfleet.api import listing, orders, probes, problems, shipments, watch, workflows
+from orderfleet.api.dependencies import Services
+from orderfleet.api.middleware import BodyBounds, BudgetedRequests, MeasureRequests, RequestLog, TraceRequests
+from orderfleet.api.openapi_links import linked
 
 _DESCRIPTION = (
     "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
@@ -59,9 +55,9 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(TraceRequests)
     for router in (
         listing.router,
-        routes.router,
-        changes.router,
-        by_workflow.router,
+        orders.router,
+        orders.changes_router,
+        workflows.router,
         shipments.router,
         watch.router,
         probes.router,

@@ -12,10 +12,10 @@ from weakref import WeakSet, WeakValueDictionary
 
 import structlog
 
-from orderfleet.client.budget import within
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.ports import ChangeFeed
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.ports import ChangeFeed
+from orderfleet.services.deadline import remaining
 
 _log = structlog.get_logger()
 
@@ -89,7 +89,7 @@ class Fanout:
         if self._following is None:
             self._following = asyncio.create_task(self._follow())
         try:
-            async with asyncio.timeout(within(BEGINNING_SECONDS)):
+            async with asyncio.timeout(remaining(BEGINNING_SECONDS)):
                 await self._feed.started()
         except TimeoutError:
             raise StoreUnavailable("the change feed has not begun yet") from None

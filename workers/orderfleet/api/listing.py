@@ -9,15 +9,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, ValidationError
 
-from orderfleet.api.answers import STATUS_EXAMPLE, example
-from orderfleet.api.auth.access import Role, needs
-from orderfleet.api.guarded import GuardedRoute
-from orderfleet.api.intake import Unprocessable
+from orderfleet.api.access import Role, needs
+from orderfleet.api.dependencies import Given
+from orderfleet.api.guarded_route import GuardedRoute
+from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.problems import documented
-from orderfleet.api.services import Given
-from orderfleet.contracts.listing import Moment, OrderFilter, Place
-from orderfleet.contracts.status import OrderStatus, Step
-from orderfleet.contracts.strict import StrictModel
+from orderfleet.api.schemas import STATUS_EXAMPLE, example
+from orderfleet.domain.listing import Cursor, OrderFilter, UtcDatetime
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.domain.strict_models import StrictModel
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
@@ -29,10 +29,10 @@ class Wanted(StrictModel):
     customer_email: str | None = Field(
         default=None, max_length=320, description="Only this customer's orders: the whole address, in any case."
     )
-    created_from: Moment | None = Field(
+    created_from: UtcDatetime | None = Field(
         default=None, description="Only orders started at this time or later: `2026-11-21T10:00:00Z`."
     )
-    created_before: Moment | None = Field(default=None, description="Only orders started before this time.")
+    created_before: UtcDatetime | None = Field(default=None, description="Only orders started before this time.")
     limit: int = Field(default=50, ge=1, le=200, description="Orders in one answer at most.")
     cursor: str | None = Field(
         default=None, min_length=1, max_length=500, description="`next` of the page before; left out: the first page."
@@ -64,15 +64,15 @@ async def orders(wanted: Annotated[Wanted, Query()], services: Given) -> Orders:
     return Orders(orders=page.orders, next=_cursor(page.next))
 
 
-def _cursor(place: Place | None) -> str | None:
+def _cursor(place: Cursor | None) -> str | None:
     return None if place is None else base64.urlsafe_b64encode(place.model_dump_json().encode()).decode().rstrip("=")
 
 
-def _place(cursor: str | None) -> Place | None:
+def _place(cursor: str | None) -> Cursor | None:
     if cursor is None:
         return None
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return Place.model_validate_json(text)
+        return Cursor.model_validate_json(text)
     except (binascii.Error, ValidationError, ValueError):
         raise Unprocessable(["cursor: is not the `next` of a page; leave it out to begin anew"]) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from orderfleet.api.services import Given
+from orderfleet.api.dependencies import Given
 
 router = APIRouter(tags=["probes"], default_response_class=PlainTextResponse)
 

@@ -16,19 +16,19 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from orderfleet.api.auth.access import Forbidden, KeysUnavailable, Unauthenticated
-from orderfleet.api.intake import Unprocessable
+from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
+from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.streams import TooManyStreams
-from orderfleet.client import (
-    OrderConflict,
+from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
+from orderfleet.domain.validation_messages import validation_message
+from orderfleet.services.errors import (
     OrderEnded,
+    OrderIdConflict,
     OrderNotFound,
     OrderRefused,
     ShipmentNotFound,
     TemporalUnavailable,
 )
-from orderfleet.contracts.complaints import complaint
-from orderfleet.contracts.errors import OrderfleetError, PayloadSealed, PaymentTaken, StoreUnavailable
 
 _log = structlog.get_logger()
 
@@ -89,12 +89,12 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     KeysUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "keys-away", "The identity provider is away"),
     OrderNotFound: _NOT_FOUND,
     ShipmentNotFound: Kind(HTTPStatus.NOT_FOUND, "shipment-not-found", "Shipment not found"),
-    OrderConflict: _TAKEN,
-    PaymentTaken: Kind(HTTPStatus.CONFLICT, "payment-id-taken", "Payment id taken"),
+    OrderIdConflict: _TAKEN,
+    PaymentConflict: Kind(HTTPStatus.CONFLICT, "payment-id-taken", "Payment id taken"),
     OrderRefused: _REFUSED,
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,
-    PayloadSealed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "sealed", "No key for this payload"),
+    PayloadDecryptionError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "sealed", "No key for this payload"),
     TooManyStreams: _TOO_MANY_STREAMS,
     StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-away", "The record is away"),
 }
@@ -238,4 +238,4 @@ def _path(location: tuple[str | int, ...]) -> str:
 def _message(problem: dict[str, Any]) -> str:
     if problem["type"] == "model_attributes_type" and problem["loc"] == ("body",):
         return "has to be a JSON object; send it with Content-Type: application/json"
-    return complaint(problem)
+    return validation_message(problem)

@@ -10,17 +10,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from orderfleet.api.answers import example
-from orderfleet.api.auth.access import Role, needs
-from orderfleet.api.guarded import GuardedRoute
-from orderfleet.api.models import Body
-from orderfleet.api.parameters import IdOfOrder
+from orderfleet.api.access import Role, needs
+from orderfleet.api.dependencies import Given
+from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.problems import documented
-from orderfleet.api.services import Given
-from orderfleet.client import Heard
-from orderfleet.contracts.shipping import CarrierUpdate, ParcelState
-from orderfleet.contracts.status import ShipmentStatus
-from orderfleet.contracts.words import LONGEST
+from orderfleet.api.schemas import Body, IdOfOrder, example
+from orderfleet.domain.base import MAX_TEXT_LENGTH
+from orderfleet.domain.shipment import CarrierUpdate, ParcelState
+from orderfleet.domain.status import ShipmentStatus
+from orderfleet.services.errors import UpdateResult
 
 router = APIRouter(
     route_class=GuardedRoute,
@@ -38,19 +36,19 @@ _STATUS: Final = {
 }
 
 
-class CarrierWord(Body):
+class CarrierUpdateBody(Body):
     """The carrier's word."""
 
     status: ParcelState = Field(examples=["delivered"])
-    detail: str = Field(default="", max_length=LONGEST, examples=["left with a neighbour"])
+    detail: str = Field(default="", max_length=MAX_TEXT_LENGTH, examples=["left with a neighbour"])
 
 
-class Told(BaseModel):
+class CarrierUpdateRecorded(BaseModel):
     """What became of the carrier's word."""
 
     order_id: str = Field(examples=["ord-1"])
     shipment_id: str = Field(examples=["shipping-ord-1-1"])
-    result: Heard = Field(description="`ignored`: it was known before, or nothing waits for it any more.")
+    result: UpdateResult = Field(description="`ignored`: it was known before, or nothing waits for it any more.")
 
 
 IdOfShipment = Annotated[
@@ -71,11 +69,15 @@ IdOfShipment = Annotated[
         **documented(400, 401, 403, 404, 408, 409, 413, 422, 503, refusal=_NEVER_WENT),
     },
 )
-async def update(order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierWord, services: Given) -> Told:
+async def update(
+    order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierUpdateBody, services: Given
+) -> CarrierUpdateRecorded:
     """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out.
 
     `delivered` ends an order that waits for it (`delivery.confirm`). Until then `booked` and each new `in_transit`
     stand in the order's events, with their `detail`.
     """
     told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], parcel=word.status, detail=word.detail)
-    return Told(order_id=order_id, shipment_id=shipment_id, result=await services.carrier.hear(order_id, told))
+    return CarrierUpdateRecorded(
+        order_id=order_id, shipment_id=shipment_id, result=await services.carrier.hear(order_id, told)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weakref import WeakSet
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.domain.errors import OrderfleetError
 
 
 class TooManyStreams(OrderfleetError):

@@ -10,16 +10,15 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
-from orderfleet.api.answers import STATUS_EXAMPLE
-from orderfleet.api.auth.access import Admission, Admitted, Role, needs
+from orderfleet.api.access import Admission, Admitted, Role, needs
+from orderfleet.api.dependencies import Given, Services
 from orderfleet.api.fanout import Mailbox
-from orderfleet.api.guarded import GuardedRoute
-from orderfleet.api.parameters import IdOfOrder
+from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.problems import documented
-from orderfleet.api.services import Given, Services
+from orderfleet.api.schemas import STATUS_EXAMPLE, IdOfOrder
 from orderfleet.api.streams import StreamSlot
-from orderfleet.client import Seen, Source, SourcedStatus
-from orderfleet.contracts.record import RecordedOrder
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.services.orders import Source, SourcedStatus, VersionedStatus
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
@@ -89,7 +88,7 @@ def _caller(request: Request, admission: Admission) -> str:
 
 
 async def _events(
-    services: Services, order_id: str, mailbox: Mailbox, seen: Seen, admission: Admission, slot: StreamSlot
+    services: Services, order_id: str, mailbox: Mailbox, seen: VersionedStatus, admission: Admission, slot: StreamSlot
 ) -> AsyncIterator[bytes]:
     try:
         yield _event(seen)
@@ -114,9 +113,9 @@ async def _events(
         services.streams.release(slot)
 
 
-def _seen(order: RecordedOrder) -> Seen:
-    return Seen(order.version, SourcedStatus(**order.status.model_dump(), source=Source.RECORD))
+def _seen(order: RecordedOrder) -> VersionedStatus:
+    return VersionedStatus(order.version, SourcedStatus(**order.status.model_dump(), source=Source.RECORD))
 
 
-def _event(seen: Seen) -> bytes:
+def _event(seen: VersionedStatus) -> bytes:
     return format_sse_event(event="status", data_str=seen.status.model_dump_json(), id=str(seen.version))

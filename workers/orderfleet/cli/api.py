@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orderfleet.cli import role
-from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.errors import read_settings
 
 app = typer.Typer(add_completion=False)
 

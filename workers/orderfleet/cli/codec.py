@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from orderfleet.cli import role
-from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.errors import read_settings
 
 app = typer.Typer(add_completion=False)
 
@@ -18,6 +18,6 @@ app = typer.Typer(add_completion=False)
 def codec() -> None:
     """Run the codec server until SIGTERM; callers are known as the API knows its own."""
     settings = read_settings()
-    from orderfleet.api.codec.serve import run  # noqa: PLC0415 - no other command but the API loads fastapi
+    from orderfleet.api.codec import run  # noqa: PLC0415 - no other command but the API loads fastapi
 
     role.run("codec", run, settings, measured=False)

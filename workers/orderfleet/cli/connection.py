@@ -11,19 +11,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.errors import read_settings
 
 if TYPE_CHECKING:
-    from orderfleet.client import OrderDesk, OrderInspector
-    from orderfleet.ports import OrderReader
-    from orderfleet.runtime.settings import Settings
+    from orderfleet.domain.ports import OrderReader
+    from orderfleet.services.inspection import OrderInspector
+    from orderfleet.services.orders import OrderService
+    from orderfleet.settings import Settings
 
 
 @dataclass(frozen=True)
 class Reach:
     """What one command reaches, each connecting when it is first asked."""
 
-    desk: OrderDesk
+    desk: OrderService
     inspector: OrderInspector
     reads: OrderReader
 
@@ -31,17 +32,19 @@ class Reach:
 @asynccontextmanager
 async def reach(settings: Settings) -> AsyncIterator[Reach]:
     """Open the connections for one command."""
-    from orderfleet.client import OrderClient, OrderDesk, OrderInspector  # noqa: PLC0415 - `--help` needs none
-    from orderfleet.runtime.temporal import connect as connect_to_temporal  # noqa: PLC0415
-    from orderfleet.store import OrderReads  # noqa: PLC0415
-    from orderfleet.store import connect as connect_to_store  # noqa: PLC0415
-    from orderfleet.telemetry.tracing import sending  # noqa: PLC0415
+    from orderfleet.observability.tracing import sending  # noqa: PLC0415
+    from orderfleet.services.inspection import OrderInspector  # noqa: PLC0415 - `--help` needs none
+    from orderfleet.services.orders import OrderService  # noqa: PLC0415 - `--help` needs none
+    from orderfleet.services.workflow_client import OrderClient  # noqa: PLC0415 - `--help` needs none
+    from orderfleet.store.pool import connect as connect_to_store  # noqa: PLC0415
+    from orderfleet.store.reads import OrderReads  # noqa: PLC0415
+    from orderfleet.temporal.connection import connect as connect_to_temporal  # noqa: PLC0415
 
     temporal = await connect_to_temporal(settings, lazy=True)
     with sending(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
         async with connect_to_store(settings, "cli") as database:
             reads = OrderReads(database)
-            yield Reach(OrderDesk(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
+            yield Reach(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
 
 
 def settings_here() -> Settings:
@@ -66,7 +69,7 @@ def _is_set(settings: Settings, name: str) -> bool:
 
 def _stack_settings() -> dict[str, Any]:
     try:
-        from orderfleet.stack import state  # noqa: PLC0415
+        from orderfleet_local.stack import state  # noqa: PLC0415
     except ImportError:
         # The stack's libraries are not part of an image.
         return {}

@@ -7,8 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from orderfleet.cli.configuration import read_settings
-from orderfleet.cli.exits import Exit, complain
+from orderfleet.cli.errors import Exit, complain, read_settings
 
 EPILOG: Final = (
     "Examples:\n\n  $ orderfleet erase ada@example.com\n\n"
@@ -27,7 +26,7 @@ def erase(
 
     Temporal keeps its history until its retention ends, encrypted where that is on; backups stay as they are.
     """
-    from orderfleet.runtime.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
     from orderfleet.store.erasure import erase as erase_now  # noqa: PLC0415
 
     url = database_address(read_settings())()

@@ -11,13 +11,12 @@ from typing import Annotated, Final
 
 import typer
 
-from orderfleet.cli import progress
-from orderfleet.cli.configuration import read_settings
-from orderfleet.cli.exits import Exit
-from orderfleet.cli.times import length
-from orderfleet.contracts.duration import format_duration
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.runtime.database_address import database_address
+from orderfleet.cli import output
+from orderfleet.cli.errors import Exit, read_settings
+from orderfleet.cli.output import length
+from orderfleet.domain.durations import format_duration
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.settings.database_address import database_address
 from orderfleet.store import migrate as runner
 from orderfleet.store import runtime_role as rights
 
@@ -54,7 +53,7 @@ def migrate(
     settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role is not None else {}))
     url, role = database_address(settings)(), settings.database_runtime_role
     try:
-        with progress.shown("waiting for Postgres"):
+        with output.shown("waiting for Postgres"):
             if role:
                 asyncio.run(rights.check(url, role, wait=wait))
             run = runner.pending if check else runner.migrate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from orderfleet.cli import role
-from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.errors import read_settings
 
 app = typer.Typer(add_completion=False)
 

@@ -1,9 +1,8 @@
-"""`kubectl order`: a kubectl plugin to approve, cancel, redirect and follow an Order.
+"""One Order as `kubectl get --watch` tells it: the arguments, and its stream split into what happened.
 
-kubectl finds it on the PATH as `kubectl-order`
-(https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/). It changes an Order as anybody
-would, by a patch of its spec through the real kubectl with the user's own context, and then waits
-for the operator's answer. It must never talk to Temporal or Postgres.
+The demo and the kubectl plugin run kubectl with them. A watch of `get NAME` must never be used: kubectl reads the
+object, begins a watch at what is then now, and drops the first event of it as the object it printed; a change
+between the two is not told. A watch of a list goes on from the list's own version.
 """
 
 from __future__ import annotations
@@ -12,19 +11,51 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
-from orderfleet.cli.exits import Exit
-from orderfleet.cli.watched import RESOURCE, Told, told_by, watch_of
-from orderfleet.contracts.names import CRD_GROUP, may_be_workflow_id, order_id_of
+from orderfleet.cli.errors import Exit
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, may_be_workflow_id, order_id_of
+
+RESOURCE: Final = f"{CRD_PLURAL}.{CRD_GROUP}"
+
+"""The full name, because other products have a kind `Order` too."""
+
+
+LIFETIME: Final = 10
+
+"""Seconds after which a watch ends and is to be begun anew: one that hangs, or whose Order went unseen, is noticed."""
+
+
+class WatchEvent(NamedTuple):
+    """One event of a watch."""
+
+    order: dict[str, Any]
+    deleted: bool
+
+
+def watch_arguments(name: str) -> tuple[str, ...]:
+    """Kubectl's arguments for the Order now, if it is there, and each change of it."""
+    one = ("--field-selector", f"metadata.name={name}")
+    return ("get", RESOURCE, *one, "--output-watch-events", "-o", "json", "--watch", f"--request-timeout={LIFETIME}s")
+
+
+def watch_events(lines: Iterable[str]) -> Iterator[WatchEvent]:
+    """Read the events that kubectl prints, one a line; the last line may be cut off where kubectl was killed."""
+    for line in lines:
+        if line.endswith("\n"):
+            event = json.loads(line)
+            yield WatchEvent(event["object"], deleted=event["type"] == "DELETED")
+
 
 _POLL: Final = 0.2
 
+
 _EXITS: Final = "Exit status: 0 done, 1 kubectl failed, 2 wrong arguments, 4 the order refused, 5 no answer in time."
+
 
 app = typer.Typer(
     name="kubectl order",
@@ -70,16 +101,16 @@ class Target:
         order: dict[str, Any] = json.loads(self.kubectl("get", RESOURCE, self.name, "-o", "json"))
         return order
 
-    def states(self) -> Iterator[Told]:
+    def states(self) -> Iterator[WatchEvent]:
         """The Order now and at each change, until it is deleted."""
         while True:
             # It complains where a watch of nothing would wait.
-            yield Told(self.get(), deleted=False)
-            command = ["kubectl", *self.options, *watch_of(self.name)]
+            yield WatchEvent(self.get(), deleted=False)
+            command = ["kubectl", *self.options, *watch_arguments(self.name)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the user's kubectl
                 assert process.stdout is not None
                 try:
-                    yield from told_by(process.stdout)
+                    yield from watch_events(process.stdout)
                 finally:
                     process.kill()
             time.sleep(_POLL)
@@ -101,10 +132,15 @@ def _target(name: str, namespace: str | None, context: str | None, kubeconfig: s
 
 _NAMES_AND_IDS: Final = '{range .items[*]}{.metadata.name} {.spec.orderId}{"\\n"}{end}'
 
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The Order's name, or its order's workflow id: order-ID.")]
+
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="As for kubectl.")]
+
 Context = Annotated[str | None, typer.Option(help="As for kubectl.")]
+
 Kubeconfig = Annotated[str | None, typer.Option(help="As for kubectl.")]
+
 Wait = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the answer; 0 does not.")]
 
 

@@ -9,10 +9,9 @@ from typing import Annotated, Final
 
 import typer
 
-from orderfleet.cli.configuration import read_settings
-from orderfleet.cli.exits import Wrong
-from orderfleet.cli.times import length
-from orderfleet.contracts.duration import format_duration
+from orderfleet.cli.errors import UsageError, read_settings
+from orderfleet.cli.output import length
+from orderfleet.domain.durations import format_duration
 
 EPILOG: Final = (
     "Examples:\n\n  $ orderfleet prune --older-than 2160h\n\n  $ orderfleet prune --older-than 2160h --check\n\n"
@@ -34,12 +33,12 @@ def prune(
 
     An order's id, owner, state and payment stay, so that the id is never used again and the books are whole.
     """
-    from orderfleet.runtime.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
 
     settings = read_settings()
     age = settings.prune_after if older_than is None else older_than
     if age is None:
-        raise Wrong("say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER")
+        raise UsageError("say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER")
     before = datetime.now(UTC) - age
     asyncio.run(_prune(database_address(settings)(), before, f"ended {format_duration(age)} ago", check))
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orderfleet.cli.exits import Exit
+from orderfleet.cli.errors import Exit
 
 if TYPE_CHECKING:
-    from orderfleet.runtime.process import Stop
-    from orderfleet.runtime.settings import Settings
+    from orderfleet.process import Stop
+    from orderfleet.settings import Settings
 
 Role = Callable[["Settings", "Stop"], Coroutine[Any, Any, None]]
 
@@ -31,11 +31,11 @@ def run(name: str, role: Role, settings: Settings, *, measured: bool = True) -> 
     """
     import structlog  # noqa: PLC0415 - `--help` doesn't need it
 
-    from orderfleet.contracts.errors import OrderfleetError  # noqa: PLC0415
-    from orderfleet.runtime import logs  # noqa: PLC0415
-    from orderfleet.runtime.process import run_role  # noqa: PLC0415
-    from orderfleet.telemetry.exposition import expose  # noqa: PLC0415
-    from orderfleet.telemetry.tracing import sending  # noqa: PLC0415
+    from orderfleet.domain.errors import OrderfleetError  # noqa: PLC0415
+    from orderfleet.observability import logs  # noqa: PLC0415
+    from orderfleet.observability.exposition import expose  # noqa: PLC0415
+    from orderfleet.observability.tracing import sending  # noqa: PLC0415
+    from orderfleet.process import run_role  # noqa: PLC0415
 
     logs.configure(settings, name)
     if measured:

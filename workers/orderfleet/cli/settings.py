@@ -1,17 +1,84 @@
-"""`orderfleet settings`: what is set, and the table of deploy/docs/settings.md."""
+"""The settings as documentation and as they are in effect. `orderfleet settings` and the docs test call it.
+
+It must never show a secret: of a URL the password is left out, of any other secret everything.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from pydantic import SecretStr
 
-from orderfleet.cli.configuration import read_settings
-from orderfleet.cli.exits import Failed
-from orderfleet.cli.show import Output, OutputOption, console, print_document
+from orderfleet.cli.errors import Failed, read_settings, variables
+from orderfleet.cli.output import Output, OutputOption, console, print_document
+from orderfleet.domain.durations import format_duration
+from orderfleet.settings import Settings
+
+BEGIN: Final = "<!-- settings: begin; `orderfleet settings --write deploy/docs/settings.md` renews it -->"
+
+END: Final = "<!-- settings: end -->"
+
+
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@?#]*):[^@/?#]*(?=@)|((?:^|[?&])password=)[^&]*")
+
+
+def settings_markdown() -> str:
+    """The table of every setting: names, default, meaning."""
+    lines = ["| variable | default | |", "|---|---|---|"]
+    for field, info in Settings.model_fields.items():
+        ours, *others = variables(field)
+        names = f"`{ours}`" + (f"<br>or {', '.join(f'`{name}`' for name in others)}" if others else "")
+        lines.append(f"| {names} | {_cell(info.default)} | {info.description} |")
+    return "\n".join(lines)
+
+
+def with_settings_table(text: str) -> str:
+    """`text` with the table between its marks made anew.
+
+    Raises:
+        ValueError: the marks are missing.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"there is no place for the table; add the lines {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{settings_markdown()}\n{END}{tail}"
+
+
+def effective(settings: Settings) -> Iterator[tuple[str, str, bool]]:
+    """Variable, value and whether something set it, for every setting."""
+    for field in Settings.model_fields:
+        yield variables(field)[0], describe_settings(getattr(settings, field)), field in settings.model_fields_set
+
+
+def describe_settings(value: Any) -> str:
+    """A value as it would be written in the environment, without what is secret."""
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return _without_password(secret) if "://" in secret else "***"
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _without_password(url: str) -> str:
+    return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***", url)
+
+
+def _cell(value: Any) -> str:
+    text = describe_settings(value)
+    return f"`{text}`" if text else ""
+
 
 app = typer.Typer(add_completion=False)
+
 _OUTPUT: Final = Output.TABLE
 
 
@@ -25,17 +92,15 @@ def settings(
     write: Annotated[Path | None, typer.Option(help="Renew the table in this file: deploy/docs/settings.md.")] = None,
 ) -> None:
     """Print every setting as a process started here would have it, without passwords."""
-    from orderfleet.cli import settings_table  # noqa: PLC0415 - `--help` doesn't need the settings
-
     if markdown:
-        typer.echo(settings_table.markdown())
+        typer.echo(settings_markdown())
     elif write:
         try:
-            write.write_text(settings_table.write(write.read_text()))
+            write.write_text(with_settings_table(write.read_text()))
         except (OSError, ValueError) as error:
             raise Failed(f"{write}: {getattr(error, 'strerror', None) or error}") from None
     else:
-        found = list(settings_table.effective(read_settings()))
+        found = list(effective(read_settings()))
         if output is Output.TABLE:
             _print(found)
         else:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orderfleet.cli import role
-from orderfleet.cli.configuration import read_settings
+from orderfleet.cli.errors import read_settings
 
 if TYPE_CHECKING:
-    from orderfleet.runtime.process import Stop
-    from orderfleet.runtime.settings import Settings
+    from orderfleet.process import Stop
+    from orderfleet.settings import Settings
 
 app = typer.Typer(add_completion=False)
 
@@ -46,12 +46,12 @@ def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` does bo
 
 
 async def _both(settings: Settings, stop: Stop) -> None:
-    from orderfleet.carriers import carrier as named_carrier  # noqa: PLC0415
-    from orderfleet.orders.worker import wired as orders  # noqa: PLC0415
-    from orderfleet.payments import payment_provider  # noqa: PLC0415
-    from orderfleet.runtime.worker import serve  # noqa: PLC0415
-    from orderfleet.shipping.worker import wired as shipping  # noqa: PLC0415
-    from orderfleet.store import connect  # noqa: PLC0415
+    from orderfleet.orders.worker import build as orders  # noqa: PLC0415
+    from orderfleet.providers.carriers import carrier as named_carrier  # noqa: PLC0415
+    from orderfleet.providers.payments import payment_provider  # noqa: PLC0415
+    from orderfleet.shipping.worker import build as shipping  # noqa: PLC0415
+    from orderfleet.store.pool import connect  # noqa: PLC0415
+    from orderfleet.temporal.worker import serve  # noqa: PLC0415
 
     async with (
         connect(settings, "all") as database,

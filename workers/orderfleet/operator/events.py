@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orderfleet.contracts.errors import OrderfleetError
-from orderfleet.contracts.names import CRD_GROUP, CRD_VERSION
+from orderfleet.domain.errors import OrderfleetError
+from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
 from orderfleet.operator.conditions import ConditionType, Reason
 from orderfleet.operator.kubernetes import Kubernetes
 

@@ -1,7 +1,6 @@
-"""The operator's own calls to the API server: patches of Orders and their status, Events, a heartbeat.
+"""How the operator logs in to the API server: one function for kopf and for our own writes.
 
-kopf watches; these are the few writes, and what `release` and the end of a namespace need, made with the same
-credentials. Every patch names the version it was made from, so that it is refused when somebody was faster.
+The pod's service account first, else KUBECONFIG's current context, by kopf's own readers of both.
 """
 
 from __future__ import annotations
@@ -17,16 +16,34 @@ from urllib.parse import urlencode
 import aiohttp
 import kopf
 
-from orderfleet.contracts.errors import OrderfleetError
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
-from orderfleet.operator.memory import Key
+from orderfleet.domain.errors import OrderfleetError
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
+from orderfleet.operator.cache import Key
+
+
+def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
+    """Read the credentials as they are now; called again, it reads what was rotated.
+
+    Raises:
+        kopf.LoginError: there are none.
+    """
+    info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    if info is None:
+        raise kopf.LoginError("there is neither a service account nor a kubeconfig; set KUBECONFIG")
+    return info
+
 
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
+
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
+
 _LOGIN_LIFETIME: Final = 60.0
+
 """Seconds after which rotated credentials are read anew, as client-go does."""
 
+
 _UNAUTHORIZED: Final = 401
+
 _BROKEN: Final = 500
 
 

@@ -1,30 +1,71 @@
-"""The operator's composition root: settings to parts. `orderfleet operator` runs it.
+"""Takes surveys of what waits, for the metrics: of the record and of Temporal's queues, every few seconds.
 
-Temporal, Postgres and the API server may all be away when it starts; each is waited for.
+One operator does it for the whole fleet. A survey that can't be taken shows nothing rather than old numbers.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import kopf
+import structlog
 
-from orderfleet.client import OrderClient
-from orderfleet.operator import access
-from orderfleet.operator.app import Operator
+from orderfleet.domain.backlog import BacklogSample
+from orderfleet.domain.errors import OrderfleetError
+from orderfleet.observability.database_metrics import FeedMetrics, show_lag
+from orderfleet.observability.health import HealthServer
+from orderfleet.observability.operator_metrics import BacklogMetrics, OperatorMetrics, RecordSurveyMetrics, show
+from orderfleet.operator import kubernetes as access
+from orderfleet.operator.controller import Operator
 from orderfleet.operator.kubernetes import Kubernetes
-from orderfleet.operator.survey import keep_taking
 from orderfleet.operator.watch import kopf_settings
-from orderfleet.runtime.backlog import Backlog
-from orderfleet.runtime.health import HealthServer
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.renewal import renewed
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.temporal import connect as connect_temporal
-from orderfleet.store import BacklogSampler, Feed, OrderReads, connect
-from orderfleet.telemetry.feed import FeedMetrics, show_lag
-from orderfleet.telemetry.operator import OperatorMetrics, show
-from orderfleet.telemetry.survey import BacklogMetrics, RecordSurveyMetrics
+from orderfleet.process import Stop
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet.store.feed import Feed
+from orderfleet.store.pool import connect
+from orderfleet.store.reads import BacklogSampler, OrderReads
+from orderfleet.temporal.connection import connect as connect_temporal
+from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.task_queues import Backlog
+
+_log = structlog.get_logger()
+
+
+GAP: Final = 15.0
+
+"""Seconds between two surveys: about as often as Prometheus looks."""
+
+
+class Survey(Protocol):
+    """Counts what waits."""
+
+    async def take(self) -> list[BacklogSample]:
+        """Count now; raises an `OrderfleetError` when nobody answers."""
+
+
+class Shown(Protocol):
+    """Where a survey is shown."""
+
+    def show(self, found: Sequence[BacklogSample] | None) -> None:
+        """Show a survey, or that there is none."""
+
+
+async def keep_taking(survey: Survey, shown: Shown, gap: float = GAP) -> None:
+    """Take a survey again and again until canceled."""
+    away = False
+    while True:
+        try:
+            shown.show(await survey.take())
+            away = False
+        except OrderfleetError as error:
+            shown.show(None)
+            if not away:
+                _log.warning("a survey can't be taken", error=str(error))
+            away = True
+        await asyncio.sleep(gap)
 
 
 def login() -> kopf.ConnectionInfo:
@@ -37,7 +78,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     metrics = OperatorMetrics()
     temporal = await connect_temporal(settings, lazy=True)
     async with (
-        renewed(temporal, settings),
+        reload_credentials(temporal, settings),
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
     ):

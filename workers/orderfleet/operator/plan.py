@@ -10,15 +10,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from orderfleet.client import Claim, conflict
-from orderfleet.contracts.declare import Declaration
-from orderfleet.contracts.order import OrderInput
+from orderfleet.domain.order import OrderInput, SpecUpdate
+from orderfleet.operator.cache import ObservedState
 from orderfleet.operator.conditions import ConditionType, Reason
-from orderfleet.operator.known import Known
-from orderfleet.operator.order_input import claim, declaration, farewell, order_input
-from orderfleet.operator.resource import DeletionPolicy, LeavingOrder, OrderResource
-from orderfleet.operator.status import Worth, observed, wanted_status, worth
-from orderfleet.runtime.settings import Settings
+from orderfleet.operator.crd import (
+    DeletedOrder,
+    DeletionPolicy,
+    OrderResource,
+    cancellation,
+    claim,
+    declaration,
+    order_input,
+)
+from orderfleet.operator.status import WritePriority, observed, wanted_status, write_priority
+from orderfleet.services.workflow_client import Claim, conflict
+from orderfleet.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class ReadRecord:
 
 
 @dataclass(frozen=True)
-class Hold:
+class AddFinalizer:
     """Add our finalizer: from now on the Order can't vanish unnoticed."""
 
 
@@ -55,11 +61,11 @@ class CheckWorkflow:
 
 
 @dataclass(frozen=True)
-class Declare:
+class ApplySpec:
     """Tell the workflow what the Order declares now."""
 
     order_id: str
-    declaration: Declaration
+    declaration: SpecUpdate
 
 
 @dataclass(frozen=True)
@@ -67,21 +73,23 @@ class WriteStatus:
     """Show this status."""
 
     status: dict[str, Any]
-    worth: Worth
+    worth: WritePriority
     """How long it may wait for company."""
 
 
 @dataclass(frozen=True)
-class Release:
+class RemoveFinalizer:
     """Remove our finalizer; an ended Order gets the label that filters it out, in the same write."""
 
     ended: bool
 
 
-Action: TypeAlias = ReadRecord | Hold | Start | Find | CheckWorkflow | Declare | WriteStatus | Release
+Action: TypeAlias = ReadRecord | AddFinalizer | Start | Find | CheckWorkflow | ApplySpec | WriteStatus | RemoveFinalizer
 
 
-def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Settings, now: datetime) -> list[Action]:
+def plan(
+    order: OrderResource, shown: dict[str, Any], known: ObservedState, settings: Settings, now: datetime
+) -> list[Action]:
     """The next actions; none when all is as it should be, or somebody else has to move.
 
     Args:
@@ -92,7 +100,7 @@ def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Se
         now: the time of conditions that change.
     """
     if order.status.ended:
-        return [Release(ended=True)] if order.held or not order.filed else []
+        return [RemoveFinalizer(ended=True)] if order.held or not order.filed else []
     known = replace(known, taken=known.taken or _taken(order, known))
     if order.deleting:
         return _leave(order, known)
@@ -102,76 +110,76 @@ def plan(order: OrderResource, shown: dict[str, Any], known: Known, settings: Se
         return [ReadRecord(order.order_id)]
     if known.record is None and known.workflow is None:
         start = Start(order_input(order, settings))
-        return [start] if order.held else [Hold(), start]
+        return [start] if order.held else [AddFinalizer(), start]
     return _follow(order, shown, known, now)
 
 
-def plan_unread(order: LeavingOrder, known: Known) -> list[Action] | None:
+def plan_unread(order: DeletedOrder, known: ObservedState) -> list[Action] | None:
     """The next actions for a deleted Order of which no more can be read: what it started is canceled, then it goes.
 
     Whether another Order's order is the same as this one's, its content would tell: it is left alone, unless the
     status says that this one goes on with it. None waits for somebody who knows its deletion policy.
     """
     if order.status.ended:
-        return [Release(ended=True)] if order.held else []
+        return [RemoveFinalizer(ended=True)] if order.held else []
     if order.status.workflow_id is None:
         known = replace(known, taken=known.taken or _other(order, known))
     actions = _leave(order, known)
     unknown = order.spec.deletion_policy not in set(DeletionPolicy)
-    return None if unknown and any(isinstance(action, Declare) for action in actions) else actions
+    return None if unknown and any(isinstance(action, ApplySpec) for action in actions) else actions
 
 
-def _follow(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
+def _follow(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
     """The order is its own: tell it what changed, show where it stands."""
     if known.record is None and known.workflow_unchecked:
         return [CheckWorkflow(order.order_id)]
     ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
     actions: list[Action] = []
     if not ended and not order.held:
-        actions.append(Hold())
+        actions.append(AddFinalizer())
     if not ended and not known.workflow_missing and order.metadata.generation > _told(order, known):
         # Shown is what comes of it: a workflow that is missing would seem to be there in between.
-        return [*actions, Declare(order.order_id, declaration(order))]
+        return [*actions, ApplySpec(order.order_id, declaration(order))]
     actions += _show(order, shown, known, now)
     if ended and known.record is not None and not known.record.status.settled and order.held:
         # A refund is still owed; following it needs no hold on the Order.
-        actions.append(Release(ended=False))
+        actions.append(RemoveFinalizer(ended=False))
     return actions
 
 
-def _show(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
+def _show(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
     wanted = wanted_status(order, known, now)
-    value = worth(shown, wanted)
-    return [WriteStatus(wanted, value)] if value is not Worth.NOTHING else []
+    value = write_priority(shown, wanted)
+    return [WriteStatus(wanted, value)] if value is not WritePriority.NOTHING else []
 
 
-def _keep_off(order: OrderResource, shown: dict[str, Any], known: Known, now: datetime) -> list[Action]:
+def _keep_off(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
     """The order is another's: say so, and hold nothing."""
     actions = _show(order, shown, known, now)
     if order.held:
-        actions.append(Release(ended=False))
+        actions.append(RemoveFinalizer(ended=False))
     return actions
 
 
-def _leave(order: LeavingOrder, known: Known) -> list[Action]:
+def _leave(order: DeletedOrder, known: ObservedState) -> list[Action]:
     """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
     if not order.held:
         return []
     ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
     gone = known.workflow_missing or ended
     if known.taken is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
-        return [Release(ended=False)]
+        return [RemoveFinalizer(ended=False)]
     if known.record is None and known.workflow is None and order.status.workflow_id is None:
         # The operator may have gone between the start and the status that tells of it.
         if not known.record_read:
             return [ReadRecord(order.order_id)]
-        return [Release(ended=False)] if known.workflow_sought else [Find(claim(order))]
+        return [RemoveFinalizer(ended=False)] if known.workflow_sought else [Find(claim(order))]
     if known.told_generation < order.metadata.generation:
-        return [Declare(order.order_id, farewell(order))]
-    return [Release(ended=False)]
+        return [ApplySpec(order.order_id, cancellation(order))]
+    return [RemoveFinalizer(ended=False)]
 
 
-def _taken(order: OrderResource, known: Known) -> str | None:
+def _taken(order: OrderResource, known: ObservedState) -> str | None:
     """Why the order id is another order's, by the record or by what was found before.
 
     An order id is used once, so a conflict never goes away.
@@ -182,7 +190,7 @@ def _taken(order: OrderResource, known: Known) -> str | None:
     return _other(order, known)
 
 
-def _other(order: LeavingOrder, known: Known) -> str | None:
+def _other(order: DeletedOrder, known: ObservedState) -> str | None:
     """Why the record under its order id is another order's."""
     record = known.record
     if record is None or record.owner_uid == order.metadata.uid:
@@ -190,5 +198,5 @@ def _other(order: LeavingOrder, known: Known) -> str | None:
     return conflict(claim(order), owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
 
 
-def _told(order: OrderResource, known: Known) -> int:
+def _told(order: OrderResource, known: ObservedState) -> int:
     return max(observed(order, known) or 0, known.told_generation)

@@ -12,13 +12,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from orderfleet.contracts import names
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.contracts.status import OrderStatus, Step
-from orderfleet.operator.conditions import ConditionType, conditions
-from orderfleet.operator.known import Known
-from orderfleet.operator.resource import OrderResource, OrderState, PaymentState, ShipmentState
-from orderfleet.operator.verdicts import unread, unrecorded, verdicts
+from orderfleet.domain import names
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.operator.cache import ObservedState
+from orderfleet.operator.conditions import ConditionType, compute_conditions, conditions, unread, unrecorded
+from orderfleet.operator.crd import OrderResource, OrderState, PaymentState, ShipmentState
 
 _AT_ONCE: Final = ("observedGeneration", "step", "canceled", "ended")
 _LATER: Final = ("shipments", "trackingNumber")
@@ -29,7 +28,7 @@ _PROGRESS: Final = (ConditionType.APPROVED, ConditionType.CHARGED, ConditionType
 """Conditions that say nothing new when they appear and don't hold, or before anything is decided."""
 
 
-class Worth(Enum):
+class WritePriority(Enum):
     """What a difference is worth."""
 
     NOTHING = "nothing"
@@ -38,18 +37,18 @@ class Worth(Enum):
     AT_ONCE = "at once"
 
 
-def worth(shown: dict[str, Any], wanted: dict[str, Any]) -> Worth:
+def write_priority(shown: dict[str, Any], wanted: dict[str, Any]) -> WritePriority:
     """How much the difference between two statuses matters."""
     changed = {name for name in shown.keys() | wanted.keys() if shown.get(name) != wanted.get(name)}
     if not changed.difference(_NOT_WORTH_A_WRITE):
-        return Worth.NOTHING
+        return WritePriority.NOTHING
     # What is not there yet is as good as false.
     if any((shown.get(name) or False) != (wanted.get(name) or False) for name in _AT_ONCE):
-        return Worth.AT_ONCE
+        return WritePriority.AT_ONCE
     if _news(shown, wanted):
-        return Worth.AT_ONCE
+        return WritePriority.AT_ONCE
     details = changed.difference(_NOT_WORTH_A_WRITE, _LATER)
-    return Worth.SOON if details and wanted.get("step") not in BEGINNING else Worth.LATER
+    return WritePriority.SOON if details and wanted.get("step") not in BEGINNING else WritePriority.LATER
 
 
 def _news(shown: dict[str, Any], wanted: dict[str, Any]) -> bool:
@@ -75,7 +74,7 @@ def change(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-def observed(order: OrderResource, known: Known) -> int | None:
+def observed(order: OrderResource, known: ObservedState) -> int | None:
     """The last generation of the spec that was taken or refused."""
     record = known.record
     if known.taken is not None or known.workflow_closed is not None or (record is not None and record.status.ended):
@@ -86,14 +85,14 @@ def observed(order: OrderResource, known: Known) -> int | None:
     return max(heard) or None
 
 
-def wanted_status(order: OrderResource, known: Known, now: datetime) -> dict[str, Any]:
+def wanted_status(order: OrderResource, known: ObservedState, now: datetime) -> dict[str, Any]:
     """The status subresource as it should be."""
     generation = observed(order, known)
     state = _state(known, order).model_copy(
         update={
             "observed_generation": generation,
             "order_id": order.order_id,
-            "conditions": conditions(verdicts(order, known), order.status, generation=generation, now=now),
+            "conditions": conditions(compute_conditions(order, known), order.status, generation=generation, now=now),
         }
     )
     return state.body()
@@ -106,7 +105,7 @@ def unreadable_status(shown: dict[str, Any], generation: int, problem: str, now:
     return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in told]}
 
 
-def _state(known: Known, order: OrderResource) -> OrderState:
+def _state(known: ObservedState, order: OrderResource) -> OrderState:
     if known.taken is not None:
         return OrderState()
     if known.record is not None:

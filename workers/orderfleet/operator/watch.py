@@ -1,7 +1,6 @@
-"""Runs kopf inside our event loop: listing, watching, credentials. `app` starts it, `handlers` says what for.
+"""What the operator asks of kopf: credentials, and every change of an Order. A table of contents.
 
-kopf is kept to what it is best at: its peering, posting, annotations and discovery are off. It takes
-the process's signals for itself; they are taken back.
+No handler keeps state in the object, so kopf writes nothing: the level-based queue does the rest.
 """
 
 from __future__ import annotations
@@ -11,15 +10,46 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import kopf
 
-from orderfleet.contracts.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
-from orderfleet.operator.handlers import Inbox, registry
-from orderfleet.runtime.process import Stop, listen
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
+from orderfleet.operator import kubernetes
+from orderfleet.process import Stop, listen_for_signals
+
+
+class EventSink(Protocol):
+    """Who is told of the Orders."""
+
+    def seen(self, body: dict[str, Any]) -> None:
+        """An Order is there, new or changed or listed again."""
+
+    def gone(self, body: dict[str, Any]) -> None:
+        """An Order is deleted, or got the label of those that ended, or labels that make it another operator's."""
+
+
+def registry(inbox: EventSink) -> kopf.OperatorRegistry:
+    """Return the handlers, to be run by `watch`."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        return kubernetes.login(settings)
+
+    @kopf.on.event(CRD_GROUP, CRD_VERSION, CRD_PLURAL, registry=handlers)
+    async def order_changed(event: kopf.RawEvent, **_: Any) -> None:
+        body: dict[str, Any] = dict(event["object"])
+        if event["type"] == "DELETED":
+            inbox.gone(body)
+        else:
+            inbox.seen(body)
+
+    return handlers
+
 
 CHUNK: Final = 500
+
 """Orders in one page of a listing."""
 
 
@@ -65,7 +95,7 @@ def kopf_settings(selector: str = "") -> kopf.OperatorSettings:
     return settings
 
 
-async def watch(inbox: Inbox, namespaces: list[str], selector: str, stop: Stop, silence: timedelta) -> str:
+async def watch(inbox: EventSink, namespaces: list[str], selector: str, stop: Stop, silence: timedelta) -> str:
     """Tell the inbox of all Orders that are meant and have not ended, and of every change of them, until canceled.
 
     An Order whose labels change so that it isn't meant any more is told as gone.
@@ -85,7 +115,7 @@ async def watch(inbox: Inbox, namespaces: list[str], selector: str, stop: Stop, 
         namespaces=namespaces,
         clusterwide=not namespaces,
     )
-    listen(stop)
+    listen_for_signals(stop)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return "; ".join(f"{task.get_name()}: {_end_of(task)}" for task in done)

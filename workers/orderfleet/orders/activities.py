@@ -11,17 +11,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from orderfleet.contracts.errors import (
-    InvalidOrder,
-    PaymentOutcomeUnknown,
-    PaymentRefused,
-    PaymentTaken,
-    PaymentVoided,
-)
-from orderfleet.contracts.payment import VoidOutcome
-from orderfleet.contracts.record import Progress
-from orderfleet.contracts.status import PaymentStatus
-from orderfleet.contracts.steps import (
+from orderfleet.domain.activities import (
     ChargeInput,
     PaymentResult,
     ReceiveInput,
@@ -33,9 +23,13 @@ from orderfleet.contracts.steps import (
     VoidInput,
     VoidResult,
 )
-from orderfleet.orders.validation import problems
-from orderfleet.ports import OrderStore, PaymentProvider
-from orderfleet.steps.bounds import AttemptClock, attempt_of
+from orderfleet.domain.errors import InvalidOrder, PaymentConflict, PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
+from orderfleet.domain.events import Progress
+from orderfleet.domain.payment import VoidOutcome
+from orderfleet.domain.ports import OrderStore, PaymentProvider
+from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.validation import problems
+from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 
 class OrderActivities:
@@ -96,7 +90,7 @@ class OrderActivities:
             PaymentRefused: the provider refused the first request for this payment.
             PaymentOutcomeUnknown: it refused this request, but another one may still charge.
             PaymentVoided: the payment id can't be charged any more.
-            PaymentTaken: the payment id belongs to another order.
+            PaymentConflict: the payment id belongs to another order.
         """
         payment = step.payment
         clock = AttemptClock()
@@ -135,7 +129,7 @@ class OrderActivities:
         try:
             # Ours before the provider is asked: another order's payment is not ours to give back.
             await self._store.begin_payment(step.payment)
-        except PaymentTaken:
+        except PaymentConflict:
             return VoidResult(attempt=attempt_of(step), outcome=VoidOutcome.NEVER_CHARGED, status=None)
         outcome = await self._provider.void(step.payment)
         status = await self._store.finish_payment(

@@ -12,16 +12,15 @@ import asyncio
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.contracts.declare import Declaration
-    from orderfleet.contracts.order import Address
-    from orderfleet.contracts.record import EventKind
-    from orderfleet.contracts.status import DeclarationOutcome, DeclarationResult, Step
-    from orderfleet.contracts.words import cut
+    from orderfleet.domain.base import truncate
+    from orderfleet.domain.events import EventKind
+    from orderfleet.domain.order import Address, SpecUpdate
+    from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, Step
 
-from orderfleet.orders import lifecycle
+from orderfleet.domain import transitions
+from orderfleet.domain.validation import of_address
 from orderfleet.orders.context import OrderContext
 from orderfleet.orders.shipment import ShipmentPhase
-from orderfleet.orders.validation import of_address
 
 
 class Changes:
@@ -40,7 +39,7 @@ class Changes:
         state = self._ctx.state
         if state.approved:
             return None
-        refusal = lifecycle.refuses_approval(state.step)
+        refusal = transitions.refuses_approval(state.step)
         if refusal is None and state.cancel_requested is not None:
             refusal = "the order is being canceled"
         if refusal is not None:
@@ -52,10 +51,10 @@ class Changes:
     async def cancel(self, reason: str) -> str | None:
         """Cancel the order unless its package is on its way; canceled again, nothing changes."""
         self._ctx.changes += 1
-        state, reason = self._ctx.state, cut(reason)
+        state, reason = self._ctx.state, truncate(reason)
         if state.cancel_requested is not None:
             return None
-        refusal = lifecycle.refuses_change(state.step)
+        refusal = transitions.refuses_change(state.step)
         if refusal is None and state.step is Step.SHIPPING:
             refusal = await self._shipment.ask_cancel(reason)
         if refusal is not None:
@@ -75,7 +74,7 @@ class Changes:
                 return self._refuse("address", "; ".join(wrong))
             if address == state.address:
                 return None
-            refusal = lifecycle.refuses_change(state.step)
+            refusal = transitions.refuses_change(state.step)
             if refusal is None and state.cancel_requested is not None:
                 refusal = "the order is being canceled"
             if refusal is None and state.step is Step.SHIPPING:
@@ -87,7 +86,7 @@ class Changes:
             self._ctx.journal.note(EventKind.ADDRESS_CHANGED)
             return None
 
-    async def declare(self, declaration: Declaration) -> None:
+    async def declare(self, declaration: SpecUpdate) -> None:
         """Take the declared state of a generation; an older or repeated one changes nothing."""
         self._ctx.changes += 1
         async with self._declarations:

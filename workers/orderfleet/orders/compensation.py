@@ -1,8 +1,8 @@
-"""`CompensationWorkflow`: undoes and ends one orphaned order.
+"""`RefundWorkflow`: a refund is owed until it is done.
 
-A workflow that is terminated or times out runs no compensation. The orphan sweep starts this one in its place: it
-voids the booking unless the parcel is dispatched, voids or refunds the payment, and records the end. Each of these
-is tried until it is done.
+Started by the order that is undone, or by a shipment that can't reach its order; its id is the
+payment's, so it is owed once, and its memo names its order. It has no attempt limit and no deadline;
+Temporal shows it open, and alerts watch its age.
 """
 
 from __future__ import annotations
@@ -11,28 +11,74 @@ from typing import Any
 
 from temporalio import workflow
 
+from orderfleet.temporal.starts import read_start
+from orderfleet.temporal.step_runner import ActivityRef, StepRunner
+
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.contracts import names
-    from orderfleet.contracts.orphans import Compensation, RecordCompensationInput
-    from orderfleet.contracts.record import AuditEvent, EventKind
-    from orderfleet.contracts.shipping import Booking, BookingState, ShipmentRecord
-    from orderfleet.contracts.status import ShipmentStatus, Step
-    from orderfleet.contracts.steps import (
+    from orderfleet.domain import names
+    from orderfleet.domain.activities import (
+        PaymentResult,
         RecordShipmentInput,
+        RefundInput,
         StepResult,
         VoidBookingInput,
         VoidBookingResult,
         VoidInput,
         VoidResult,
     )
+    from orderfleet.domain.events import AuditEvent, EventKind
+    from orderfleet.domain.orphans import Compensation, RecordCompensationInput
+    from orderfleet.domain.payment import RefundOrder
+    from orderfleet.domain.shipment import Booking, BookingState, ShipmentRecord
+    from orderfleet.domain.status import ShipmentStatus, Step
     from orderfleet.orders.activities import OrderActivities
     from orderfleet.orders.maintenance import MaintenanceActivities
 
-from orderfleet.steps.running import Activity, StepRunner
-from orderfleet.steps.starts import read_start
 
-_VOID = Activity(OrderActivities.void_payment, VoidResult)
-_RECORD = Activity(MaintenanceActivities.record_compensation, StepResult)
+_REFUND = ActivityRef(OrderActivities.refund, PaymentResult)
+
+
+@workflow.defn(name=names.REFUND_WORKFLOW)
+class RefundWorkflow:
+    """Gives one payment back."""
+
+    def __init__(self) -> None:
+        self._last_error: str | None = None
+
+    @workflow.run
+    async def run(self, *args: Any) -> PaymentResult:
+        """Try until the provider has given the money back.
+
+        Raises:
+            ApplicationError: its start is refused; the message says why.
+        """
+        owed = read_start(RefundOrder, args, lambda owed: names.refund_workflow_id(owed.payment.payment_id))
+        steps = StepRunner(owed.policy.outage, self._trouble)
+        detail = {"payment": owed.payment.payment_id, "amount": str(owed.payment.amount), "reason": owed.reason}
+        arg = RefundInput(
+            order_id=owed.order_id,
+            payment=owed.payment,
+            owed=_event("refund-pending", EventKind.REFUND_PENDING, detail),
+            done=_event("refunded", EventKind.REFUNDED, detail),
+        )
+        return await steps.run_until_done(_REFUND, arg, owed.policy.refund, owed.policy.owed)
+
+    @workflow.query
+    def last_error(self, *_args: Any) -> str | None:
+        """Why the refund is not done yet."""
+        return self._last_error
+
+    def _trouble(self, text: str) -> None:
+        self._last_error = text
+
+
+def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
+    return AuditEvent(key=key, kind=kind, step=Step.CHARGE, at=workflow.now(), detail=dict(detail))
+
+
+_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+
+_RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.COMPENSATION_WORKFLOW)
@@ -77,12 +123,12 @@ class CompensationWorkflow:
         queue = self._policy.shipping_task_queue
         # A shipment that has begun but is not recorded may not book either.
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
-        void: Activity[VoidBookingInput, VoidBookingResult] = Activity("void_booking", VoidBookingResult, queue)
+        void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)
         found = await self._steps.run_until_done(void, arg, self._policy.dispatch_carrier, self._policy.owed)
         if found.state is not BookingState.DISPATCHED or found.booking is None:
             return None
-        record: Activity[RecordShipmentInput, StepResult] = Activity("record_shipment", StepResult, queue)
+        record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef("record_shipment", StepResult, queue)
         await self._steps.run_until_done(record, self._shipment(found.booking), self._policy.record, self._policy.owed)
         return found.booking
 

@@ -10,19 +10,18 @@ from typing import TypeVar
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.contracts.order import OrderInput
-    from orderfleet.contracts.policy import OrderPolicy
-    from orderfleet.contracts.status import Step
-    from orderfleet.contracts.steps import RecordInput, StepResult
+    from orderfleet.domain.activities import RecordInput, StepResult
+    from orderfleet.domain.order import OrderInput
+    from orderfleet.domain.policy import OrderPolicy
+    from orderfleet.domain.status import Step
     from orderfleet.orders.activities import OrderActivities
 
-from orderfleet.orders.journal import Journal
-from orderfleet.orders.state import OrderState
-from orderfleet.steps.running import Activity, StepFailed, StepRunner, gaps
+from orderfleet.orders.state import Journal, OrderState
+from orderfleet.temporal.step_runner import ActivityRef, StepFailed, StepRunner, backoff
 
 T = TypeVar("T")
 
-_RECORD = Activity(OrderActivities.record, StepResult)
+_RECORD = ActivityRef(OrderActivities.record, StepResult)
 
 
 class OrderCanceled(Exception):
@@ -71,7 +70,7 @@ class OrderContext:
         draft = self.journal.draft()
         arg = RecordInput(order_id=self.order.order_id, progress=draft.progress)
         tell = self.steps.run if decided else self.steps.run_locally
-        for gap in gaps(self.policy.owed):
+        for gap in backoff(self.policy.owed):
             try:
                 await tell(_RECORD, arg, self.policy.record)
                 break

@@ -9,19 +9,19 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
-    from orderfleet.contracts.errors import OrderTaken, PaymentTaken, StoreRejected
-    from orderfleet.contracts.order import Address, Customer, OrderInput, ReviewMode, ReviewTimeoutAction
-    from orderfleet.contracts.record import EventKind
-    from orderfleet.contracts.status import Step
-    from orderfleet.contracts.steps import ReceiveInput, StepResult, ValidateInput
+    from orderfleet.domain.activities import ReceiveInput, StepResult, ValidateInput
+    from orderfleet.domain.errors import OrderConflict, PaymentConflict, StoreRejected
+    from orderfleet.domain.events import EventKind
+    from orderfleet.domain.order import Address, Customer, OrderInput, ReviewMode, ReviewTimeoutAction
+    from orderfleet.domain.status import Step
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.context import OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.journal import Draft
-from orderfleet.steps.running import Activity, StepFailed
+from orderfleet.orders.state import Draft
+from orderfleet.temporal.step_runner import ActivityRef, StepFailed
 
-_RECEIVE = Activity(OrderActivities.receive, StepResult)
-_VALIDATE = Activity(OrderActivities.validate, StepResult)
+_RECEIVE = ActivityRef(OrderActivities.receive, StepResult)
+_VALIDATE = ActivityRef(OrderActivities.validate, StepResult)
 
 REVIEW_TIMED_OUT = "review timed out"
 
@@ -38,13 +38,13 @@ async def receive(ctx: OrderContext) -> None:
     try:
         result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, ctx.order, draft), ctx.policy.receive)
     except StepFailed as failed:
-        if failed.type == PaymentTaken.__name__:
+        if failed.type == PaymentConflict.__name__:
             # The order is recorded, only without its payment.
             ctx.state.received = True
             ctx.journal.settle(draft)
             raise OrderFailed(f"receive: {failed}") from failed
         ctx.journal.take_back(draft)
-        if failed.type == OrderTaken.__name__:
+        if failed.type == OrderConflict.__name__:
             # The record is another order's: this start ends and writes nothing.
             raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
         raise OrderFailed(f"receive: {failed}") from failed
@@ -53,7 +53,7 @@ async def receive(ctx: OrderContext) -> None:
     ctx.state.count_retries("receive", result.attempt)
 
 
-async def leave_word(ctx: OrderContext) -> None:
+async def record_failed_receipt(ctx: OrderContext) -> None:
     """Record the end of an order that could not be received: the receipt itself is tried once more.
 
     An order that Postgres rejects is recorded by its ids alone, so that its failure has a row.
@@ -67,7 +67,7 @@ async def leave_word(ctx: OrderContext) -> None:
         except StepFailed as failed:
             if failed.type == StoreRejected.__name__:
                 continue
-            if failed.type != PaymentTaken.__name__:
+            if failed.type != PaymentConflict.__name__:
                 # There is no row to write to; the workflow's own failure has the reason.
                 return
         ctx.journal.settle(draft)

@@ -16,9 +16,11 @@ import structlog
 from pydantic import ValidationError
 from temporalio import activity
 
-from orderfleet.contracts import names
-from orderfleet.contracts.base import Contract
-from orderfleet.contracts.orphans import (
+from orderfleet.domain import names
+from orderfleet.domain.activities import StepResult
+from orderfleet.domain.base import Contract
+from orderfleet.domain.events import AuditEvent, EventKind
+from orderfleet.domain.orphans import (
     Compensation,
     Orphan,
     RecordCompensationInput,
@@ -27,13 +29,11 @@ from orderfleet.contracts.orphans import (
     SweepUnfinishedInput,
     UnfinishedOrder,
 )
-from orderfleet.contracts.ownership import CheckWorkflowInput, CheckWorkflowResult, IdHolder
-from orderfleet.contracts.policy import OrderPolicy
-from orderfleet.contracts.record import AuditEvent, EventKind
-from orderfleet.contracts.status import Step
-from orderfleet.contracts.steps import StepResult
-from orderfleet.observers import OrphanObserver
-from orderfleet.ports import OrderWorkflows, OrphanStore
+from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.ports import OrderWorkflows, OrphanStore
+from orderfleet.domain.status import Step
+from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
+from orderfleet.observability.observers import OrphanObserver
 
 _log = structlog.get_logger()
 T = TypeVar("T")

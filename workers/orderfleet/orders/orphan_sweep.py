@@ -15,8 +15,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
-    from orderfleet.contracts import names
-    from orderfleet.contracts.orphans import (
+    from orderfleet.domain import names
+    from orderfleet.domain.orphans import (
         OrphanSweep,
         SweepClosedInput,
         SweepProgress,
@@ -25,11 +25,11 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.orders.maintenance import MaintenanceActivities
 
-from orderfleet.steps.running import Activity, StepFailed, StepRunner
-from orderfleet.steps.starts import read_start
+from orderfleet.temporal.starts import read_start
+from orderfleet.temporal.step_runner import ActivityRef, StepFailed, StepRunner
 
-_CLOSED = Activity(MaintenanceActivities.sweep_closed_workflows, SweepResult)
-_UNFINISHED = Activity(MaintenanceActivities.sweep_unfinished_orders, SweepResult)
+_CLOSED = ActivityRef(MaintenanceActivities.sweep_closed_workflows, SweepResult)
+_UNFINISHED = ActivityRef(MaintenanceActivities.sweep_unfinished_orders, SweepResult)
 
 FIRST_LOOK_BACK: Final = timedelta(days=1)
 """Of a run that does not know when the last one completed."""

@@ -25,10 +25,10 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.contracts import names
-from orderfleet.contracts.orphans import OrphanSweep
-from orderfleet.runtime.settings import Settings
-from orderfleet.telemetry.order_trace import untraced
+from orderfleet.domain import names
+from orderfleet.domain.orphans import OrphanSweep
+from orderfleet.observability.order_trace import untraced
+from orderfleet.settings import Settings
 
 _log = structlog.get_logger()
 

@@ -12,21 +12,20 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.contracts.errors import PaymentRefused, PaymentTaken, PaymentVoided
-    from orderfleet.contracts.ownership import IdHolder
-    from orderfleet.contracts.payment import PaymentIntent
-    from orderfleet.contracts.record import EventKind
-    from orderfleet.contracts.refund import RefundOrder
-    from orderfleet.contracts.status import PaymentStatus, Step
-    from orderfleet.contracts.steps import ChargeInput, PaymentResult, VoidInput, VoidResult
+    from orderfleet.domain.activities import ChargeInput, PaymentResult, VoidInput, VoidResult
+    from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
+    from orderfleet.domain.events import EventKind
+    from orderfleet.domain.payment import PaymentIntent, RefundOrder
+    from orderfleet.domain.status import PaymentStatus, Step
+    from orderfleet.domain.workflow_ids import IdHolder
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.context import OrderContext, OrderFailed
-from orderfleet.steps.refunds import start_refund
-from orderfleet.steps.running import Activity, StepFailed
+from orderfleet.temporal.refunds import start_refund
+from orderfleet.temporal.step_runner import ActivityRef, StepFailed
 
-_CHARGE = Activity(OrderActivities.charge, PaymentResult)
-_VOID = Activity(OrderActivities.void_payment, VoidResult)
+_CHARGE = ActivityRef(OrderActivities.charge, PaymentResult)
+_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
 """How long an order that is undone waits for its refund; then it ends, and the refund goes on."""
@@ -73,7 +72,7 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
         case PaymentRefused.__name__:
             ctx.state.payment_status = PaymentStatus.FAILED
             ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
-        case PaymentTaken.__name__:
+        case PaymentConflict.__name__:
             # The payment is another order's: it is not ours to void.
             ctx.state.payment_status = None
             ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
@@ -95,7 +94,7 @@ async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
     ctx.journal.settle(draft)
 
 
-async def give_back(ctx: OrderContext, why: str) -> None:
+async def refund(ctx: OrderContext, why: str) -> None:
     """Owe the refund of a charged order, and wait a little for it."""
     if ctx.state.payment_status is not PaymentStatus.CHARGED:
         return

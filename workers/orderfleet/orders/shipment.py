@@ -8,38 +8,41 @@ answers by signal, and whoever asked waits for that answer. What decides is how 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 
 from temporalio import workflow
+
+from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
+from orderfleet.orders.payment import intent
+from orderfleet.temporal.refunds import check_workflow
+from orderfleet.temporal.step_runner import ActivityRef
 
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
     from temporalio.workflow import ParentClosePolicy
 
-    from orderfleet.contracts import names
-    from orderfleet.contracts.base import Contract
-    from orderfleet.contracts.order import Address
-    from orderfleet.contracts.ownership import CheckWorkflowInput, IdHolder
-    from orderfleet.contracts.record import EventKind
-    from orderfleet.contracts.shipping import (
+    from orderfleet.domain import names
+    from orderfleet.domain.activities import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
+    from orderfleet.domain.base import Contract, error_message, truncate
+    from orderfleet.domain.events import EventKind
+    from orderfleet.domain.order import Address
+    from orderfleet.domain.shipment import (
         AddressChange,
         Booking,
         BookingState,
+        CarrierUpdate,
         DispatchFailed,
+        ParcelState,
         ShipmentAnswer,
         ShipmentCancel,
         ShipmentRecord,
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.contracts.status import ShipmentStatus, ShipmentView
-    from orderfleet.contracts.steps import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
-    from orderfleet.contracts.words import cut, error_message
+    from orderfleet.domain.status import ShipmentStatus, ShipmentView, Step
+    from orderfleet.domain.workflow_ids import CheckWorkflowInput, IdHolder
 
-from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.payment import intent
-from orderfleet.steps.refunds import check_workflow
-from orderfleet.steps.running import Activity
 
 _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
 
@@ -88,7 +91,7 @@ class ShipmentPhase:
         attempt = len(ctx.state.shipments)
         if not attempt:
             return
-        void: Activity[VoidBookingInput, VoidBookingResult] = Activity(
+        void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef(
             "void_booking", VoidBookingResult, ctx.policy.shipping_task_queue
         )
         arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
@@ -109,7 +112,7 @@ class ShipmentPhase:
             dispatch_failed_reason=None,
         )
         ctx.state.dispatch_failed_reason = None
-        record: Activity[RecordShipmentInput, StepResult] = Activity(
+        record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef(
             "record_shipment", StepResult, ctx.policy.shipping_task_queue
         )
         last = ctx.state.shipments[-1]
@@ -146,13 +149,13 @@ class ShipmentPhase:
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
         # Any client can send one: a number that was not given out yet must not answer a later request.
         if last is not None and answer.shipment_id == last.id and 0 < answer.request <= self._requests:
-            self._answers[answer.request] = answer.model_copy(update={"reason": cut(answer.reason)})
+            self._answers[answer.request] = answer.model_copy(update={"reason": truncate(answer.reason)})
 
     def dispatch_failed(self, told: DispatchFailed) -> None:
         """The shipment told early that its dispatch failed; told again, or once it has ended, it changes nothing."""
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
         if last is not None and last.id == told.shipment_id and last.status is ShipmentStatus.PREPARING:
-            reason = cut(told.reason)
+            reason = truncate(told.reason)
             self._update(dispatch_failed_reason=reason)
             self._ctx.state.dispatch_failed_reason = reason
 
@@ -217,7 +220,7 @@ class ShipmentPhase:
             # Terminated or canceled from outside: what it had booked is asked of the carrier.
             # It could not tell of it itself.
             failure = error_message(error.cause or error)
-            result = self._failed(shipment_id, cut(f"the shipment's workflow ended: {failure}"))
+            result = self._failed(shipment_id, truncate(f"the shipment's workflow ended: {failure}"))
         self._child = None
         self._update(
             status=result.status,
@@ -232,7 +235,7 @@ class ShipmentPhase:
 
     def _failed(self, shipment_id: str, reason: str) -> ShippingResult:
         """The result of a shipment that gave none."""
-        reason = cut(reason)
+        reason = truncate(reason)
         self._ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
         return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
 
@@ -259,3 +262,66 @@ def shipped_detail(ctx: OrderContext) -> dict[str, Any]:
     """What the audit trail says of the dispatched shipment."""
     last = ctx.state.shipments[-1]
     return {"shipment": last.id, "carrier": last.carrier, "tracking_number": last.tracking_number}
+
+
+MOST_HEARD: Final = 100
+
+"""Words of the carrier that an order keeps: one that tells without end must not fill its history."""
+
+
+_KINDS: Final = {
+    ParcelState.BOOKED: EventKind.PARCEL_BOOKED,
+    ParcelState.IN_TRANSIT: EventKind.PARCEL_IN_TRANSIT,
+}
+
+
+def apply_carrier_update(ctx: OrderContext, update: CarrierUpdate) -> None:
+    """The carrier told of a shipment: that it is delivered counts once, anything before it is noted once.
+
+    Of a shipment that the order can't have, nothing is kept.
+    """
+    state = ctx.state
+    attempts = range(1, ctx.policy.shipping_attempts + 1)
+    if update.shipment_id in state.delivered or not any(
+        update.shipment_id == names.shipment_id(ctx.order.order_id, attempt) for attempt in attempts
+    ):
+        return
+    if update.status is ShipmentStatus.DELIVERED:
+        state.delivered.append(update.shipment_id)
+        if update.detail:
+            state.delivered_detail[update.shipment_id] = truncate(update.detail)
+    elif update.parcel in _KINDS and any(shipment.id == update.shipment_id for shipment in state.shipments):
+        _append_event(ctx, update, update.parcel)
+
+
+def _append_event(ctx: OrderContext, update: CarrierUpdate, parcel: ParcelState) -> None:
+    heard = ctx.state.heard
+    if parcel is ParcelState.BOOKED and any(
+        word.startswith(f"{update.shipment_id} {ParcelState.IN_TRANSIT} ") for word in heard
+    ):
+        return
+    word = f"{update.shipment_id} {parcel} {sha256(update.detail.encode()).hexdigest()[:8]}"
+    if word not in heard and len(heard) < MOST_HEARD:
+        heard.append(word)
+        ctx.journal.note(_KINDS[parcel], shipment=update.shipment_id, **_with_update(update.detail))
+
+
+def _with_update(detail: str | None) -> dict[str, str]:
+    return {"detail": truncate(detail)} if detail else {}
+
+
+async def confirm(ctx: OrderContext) -> None:
+    """Wait until the dispatched shipment is delivered; unconfirmed in time, the order stays shipped."""
+    state = ctx.state
+    shipment = state.shipments[-1]
+    if state.delivery_deadline is None:
+        state.delivery_deadline = workflow.now() + ctx.order.delivery.timeout
+    if await ctx.wait_until(lambda: shipment.id in state.delivered, state.delivery_deadline):
+        state.shipments[-1] = shipment.model_copy(update={"status": ShipmentStatus.DELIVERED})
+        state.enter(Step.DELIVERED)
+        ctx.journal.note(
+            EventKind.DELIVERED, shipment=shipment.id, **_with_update(state.delivered_detail.get(shipment.id))
+        )
+    else:
+        state.last_error = "the carrier did not confirm delivery in time"
+        ctx.journal.note(EventKind.DELIVERY_UNCONFIRMED, shipment=shipment.id)

@@ -10,33 +10,31 @@ from typing import Final
 
 from temporalio.client import Client
 
-from orderfleet.observers import OrphanObserver, Unwatched
+from orderfleet.domain.ports import OrderWorkflows, OrphanStore, PaymentProvider
+from orderfleet.observability.observers import NoopObserver, OrphanObserver
+from orderfleet.observability.order_metrics import CallMetrics, OrphanMetrics, RecordMetrics, StepMetrics
 from orderfleet.orders.activities import OrderActivities
-from orderfleet.orders.compensation import CompensationWorkflow
+from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
 from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
-from orderfleet.orders.refund import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
-from orderfleet.payments import adapter, payment_provider
-from orderfleet.payments.measured import MeasuredPayments
-from orderfleet.ports import OrderWorkflows, OrphanStore, PaymentProvider
-from orderfleet.runtime.order_workflows import TemporalOrderWorkflows
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.worker import Duty, Wire, serve
-from orderfleet.steps.around import around_steps
-from orderfleet.store import Database, OrderRecord, Orphans, connect
-from orderfleet.telemetry.calls import CallMetrics
-from orderfleet.telemetry.orphans import OrphanMetrics
-from orderfleet.telemetry.record import RecordMetrics
-from orderfleet.telemetry.steps import StepMetrics
+from orderfleet.process import Stop
+from orderfleet.providers.metered import MeteredPayments
+from orderfleet.providers.payments import adapter, payment_provider
+from orderfleet.settings import Settings
+from orderfleet.store.orphans import Orphans
+from orderfleet.store.pool import Database, connect
+from orderfleet.store.writes import OrderRecord
+from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
+from orderfleet.temporal.step_interceptors import around_steps
+from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
 """Every workflow of the order worker's queue."""
 
 
-def duty(
+def worker_spec(
     settings: Settings,
     record: OrderRecord,
     provider: PaymentProvider,
@@ -44,11 +42,11 @@ def duty(
     order_workflows: OrderWorkflows,
     observer: OrphanObserver | None = None,
     background: Sequence[Callable[[], Awaitable[None]]] = (),
-) -> Duty:
+) -> WorkerSpec:
     """What the order worker serves."""
     orders = OrderActivities(record, provider, require_prices=settings.prices_required())
-    maintenance = MaintenanceActivities(orphans, order_workflows, observer or Unwatched())
-    return Duty(
+    maintenance = MaintenanceActivities(orphans, order_workflows, observer or NoopObserver())
+    return WorkerSpec(
         task_queue=settings.orders_task_queue,
         workflows=WORKFLOWS,
         activities=[
@@ -68,14 +66,14 @@ def duty(
     )
 
 
-def wired(settings: Settings, database: Database, provider: PaymentProvider) -> Wire:
+def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
     """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
-    measured = MeasuredPayments(provider, CallMetrics("payments", adapter(settings)))
+    measured = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
     told = RecordMetrics()
 
-    async def wire(client: Client) -> Duty:
+    async def wire(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)
-        return duty(
+        return worker_spec(
             settings,
             OrderRecord(database, told),
             measured,
@@ -91,4 +89,4 @@ def wired(settings: Settings, database: Database, provider: PaymentProvider) -> 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
     async with connect(settings, "orders") as database, payment_provider(settings) as provider:
-        await serve(settings, stop, [wired(settings, database, provider)])
+        await serve(settings, stop, [build(settings, database, provider)])

@@ -17,23 +17,23 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
     from temporalio.exceptions import ApplicationError
 
-    from orderfleet.contracts import names
-    from orderfleet.contracts.declare import Declaration
-    from orderfleet.contracts.inputs import InputRejected, read_none, read_one, read_reason
-    from orderfleet.contracts.order import Address, OrderInput
-    from orderfleet.contracts.record import EventKind
-    from orderfleet.contracts.shipping import CarrierUpdate, DispatchFailed, ShipmentAnswer
-    from orderfleet.contracts.status import OrderStatus, Step
-    from orderfleet.contracts.words import cut
+    from orderfleet.domain import names
+    from orderfleet.domain.base import truncate
+    from orderfleet.domain.events import EventKind
+    from orderfleet.domain.inputs import InputRejected, read_none, read_one, read_reason
+    from orderfleet.domain.order import Address, OrderInput, SpecUpdate
+    from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ShipmentAnswer
+    from orderfleet.domain.status import OrderStatus, Step
 
-from orderfleet.orders import delivery, intake, payment
+from orderfleet.domain.validation import of_address
+from orderfleet.orders import intake, payment
+from orderfleet.orders import shipment as delivery
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.raw import read_continued, read_order
+from orderfleet.orders.input import read_continued, read_order
 from orderfleet.orders.shipment import ShipmentPhase, shipped_detail
 from orderfleet.orders.state import OrderState
-from orderfleet.orders.validation import of_address
-from orderfleet.steps.starts import refused_start
+from orderfleet.temporal.starts import refused_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
 CHANGE_REFUSED = "ChangeRefused"
@@ -112,7 +112,7 @@ class OrderWorkflow:
             ctx.state.cancel_requested = None
             ctx.journal.note(EventKind.CHANGE_REFUSED, change=end, reason="the package is already dispatched")
             return await self._shipped()
-        await payment.give_back(ctx, why)
+        await payment.refund(ctx, why)
         if ctx.state.cancel_requested is not None:
             # A cancel that was taken while a failed order is undone is kept: whoever asked was told so.
             end, why = Step.CANCELED, ctx.state.cancel_requested
@@ -144,7 +144,7 @@ class OrderWorkflow:
         ctx = self._ctx
         ctx.state.completed_at = workflow.now()
         if not ctx.state.received:
-            await intake.leave_word(ctx)
+            await intake.record_failed_receipt(ctx)
             return self.status()
         # What the shipment's end in the history decides can't come out otherwise when it is run again.
         foregone = ctx.state.step is Step.SHIPPED and not ctx.order.delivery.confirm
@@ -195,10 +195,10 @@ class OrderWorkflow:
         if address is not None:
             await self._changes.change_address(address)
 
-    @workflow.signal(name=names.DECLARE)
+    @workflow.signal(name=names.APPLY_SPEC)
     async def declare(self, *args: Any) -> None:
         """Take the declared state of the Order."""
-        declaration = self._read(Declaration, args, names.DECLARE)
+        declaration = self._read(SpecUpdate, args, names.APPLY_SPEC)
         if declaration is not None:
             await self._changes.declare(declaration)
 
@@ -208,7 +208,7 @@ class OrderWorkflow:
         update = self._read(CarrierUpdate, args, names.CARRIER_UPDATE)
         if update is not None:
             self._ctx.changes += 1
-            delivery.told(self._ctx, update)
+            delivery.apply_carrier_update(self._ctx, update)
 
     @workflow.signal(name=names.SHIPMENT_ANSWER)
     def shipment_answer(self, *args: Any) -> None:
@@ -281,7 +281,7 @@ class OrderWorkflow:
 
     def _reject(self, change: str, rejected: InputRejected) -> str:
         self._ctx.changes += 1
-        reason = cut(str(rejected))
+        reason = truncate(str(rejected))
         self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)
         return reason
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from orderfleet.contracts import names
-from orderfleet.contracts.status import ShipmentStatus
-from orderfleet.contracts.steps import (
+from orderfleet.domain import names
+from orderfleet.domain.activities import (
     DispatchInput,
     DispatchResult,
     PrepareInput,
@@ -19,8 +18,9 @@ from orderfleet.contracts.steps import (
     VoidBookingInput,
     VoidBookingResult,
 )
-from orderfleet.ports import Carrier, ShipmentStore
-from orderfleet.steps.bounds import AttemptClock, attempt_of
+from orderfleet.domain.ports import Carrier, ShipmentStore
+from orderfleet.domain.status import ShipmentStatus
+from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 
 class ShippingActivities:

@@ -13,11 +13,11 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
-    from orderfleet.contracts.refund import RefundOrder
-    from orderfleet.contracts.shipping import ShippingInput
+    from orderfleet.domain.payment import RefundOrder
+    from orderfleet.domain.shipment import ShippingInput
 
-from orderfleet.steps.refunds import start_refund
-from orderfleet.steps.running import StepRunner
+from orderfleet.temporal.refunds import start_refund
+from orderfleet.temporal.step_runner import StepRunner
 
 
 class Parent:

@@ -10,28 +10,28 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 
-from orderfleet.carriers import adapter
-from orderfleet.carriers import carrier as named_carrier
-from orderfleet.carriers.measured import MeasuredCarrier
-from orderfleet.ports import Carrier
-from orderfleet.runtime.process import Stop
-from orderfleet.runtime.settings import Settings
-from orderfleet.runtime.worker import Duty, Wire, serve
+from orderfleet.domain.ports import Carrier
+from orderfleet.observability.order_metrics import CallMetrics, StepMetrics
+from orderfleet.process import Stop
+from orderfleet.providers.carriers import adapter
+from orderfleet.providers.carriers import carrier as named_carrier
+from orderfleet.providers.metered import MeteredCarrier
+from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow
-from orderfleet.steps.around import around_steps
-from orderfleet.store import Database, OrderRecord, connect
-from orderfleet.telemetry.calls import CallMetrics
-from orderfleet.telemetry.steps import StepMetrics
+from orderfleet.store.pool import Database, connect
+from orderfleet.store.writes import OrderRecord
+from orderfleet.temporal.step_interceptors import around_steps
+from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (ShippingWorkflow,)
 """Every workflow of the shipping worker's queue."""
 
 
-def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
+def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> WorkerSpec:
     """What the shipping worker serves."""
     activities = ShippingActivities(record, carrier)
-    return Duty(
+    return WorkerSpec(
         task_queue=settings.shipping_task_queue,
         workflows=WORKFLOWS,
         activities=[
@@ -46,12 +46,12 @@ def duty(settings: Settings, record: OrderRecord, carrier: Carrier) -> Duty:
     )
 
 
-def wired(settings: Settings, database: Database, carrier: Carrier) -> Wire:
+def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFactory:
     """The duty over the record and the carrier."""
-    measured = MeasuredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
+    measured = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
 
-    async def wire(_client: Client) -> Duty:
-        return duty(settings, OrderRecord(database), measured)
+    async def wire(_client: Client) -> WorkerSpec:
+        return worker_spec(settings, OrderRecord(database), measured)
 
     return wire
 
@@ -59,4 +59,4 @@ def wired(settings: Settings, database: Database, carrier: Carrier) -> Wire:
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
     async with connect(settings, "shipping") as database, named_carrier(settings) as carrier:
-        await serve(settings, stop, [wired(settings, database, carrier)])
+        await serve(settings, stop, [build(settings, database, carrier)])

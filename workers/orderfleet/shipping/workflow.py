@@ -17,10 +17,20 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
     from temporalio.exceptions import ActivityError, ApplicationError
 
-    from orderfleet.contracts import names
-    from orderfleet.contracts.inputs import InputRejected, read_one
-    from orderfleet.contracts.record import AuditEvent, EventKind
-    from orderfleet.contracts.shipping import (
+    from orderfleet.domain import names
+    from orderfleet.domain.activities import (
+        DispatchInput,
+        DispatchResult,
+        PrepareInput,
+        RecordShipmentInput,
+        StepResult,
+        VoidBookingInput,
+        VoidBookingResult,
+    )
+    from orderfleet.domain.base import truncate
+    from orderfleet.domain.events import AuditEvent, EventKind
+    from orderfleet.domain.inputs import InputRejected, read_one
+    from orderfleet.domain.shipment import (
         AddressChange,
         BookingState,
         DispatchFailed,
@@ -31,27 +41,17 @@ with workflow.unsafe.imports_passed_through():
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.contracts.status import ShipmentStatus, Step
-    from orderfleet.contracts.steps import (
-        DispatchInput,
-        DispatchResult,
-        PrepareInput,
-        RecordShipmentInput,
-        StepResult,
-        VoidBookingInput,
-        VoidBookingResult,
-    )
-    from orderfleet.contracts.words import cut
+    from orderfleet.domain.status import ShipmentStatus, Step
     from orderfleet.shipping.activities import ShippingActivities
 
 from orderfleet.shipping.parent import Parent
-from orderfleet.steps.running import Activity, StepFailed, StepRunner
-from orderfleet.steps.starts import read_start
+from orderfleet.temporal.starts import read_start
+from orderfleet.temporal.step_runner import ActivityRef, StepFailed, StepRunner
 
-_PREPARE = Activity(ShippingActivities.prepare_package, StepResult)
-_DISPATCH = Activity(ShippingActivities.dispatch_carrier, DispatchResult)
-_RECORD = Activity(ShippingActivities.record_shipment, StepResult)
-_VOID = Activity(ShippingActivities.void_booking, VoidBookingResult)
+_PREPARE = ActivityRef(ShippingActivities.prepare_package, StepResult)
+_DISPATCH = ActivityRef(ShippingActivities.dispatch_carrier, DispatchResult)
+_RECORD = ActivityRef(ShippingActivities.record_shipment, StepResult)
+_VOID = ActivityRef(ShippingActivities.void_booking, VoidBookingResult)
 
 _MOST_REJECTED: Final = 100
 """Rejected signals that a shipment records: a client that sends without end must not fill its history."""
@@ -197,7 +197,7 @@ class ShippingWorkflow:
         if refusal is None and self._dispatching:
             refusal = await self._ask_carrier()
         if refusal is None:
-            self._cancel_reason = self._cancel_reason or cut(cancel.reason)
+            self._cancel_reason = self._cancel_reason or truncate(cancel.reason)
             if self._dispatch_under_way is not None:
                 # It can't book any more: its further attempts would only keep the order waiting.
                 self._dispatch_under_way.cancel()

@@ -15,7 +15,7 @@ from typing import Any, overload
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
-from orderfleet.contracts.record import AuditEvent, Progress
+from orderfleet.domain.events import AuditEvent, Progress
 
 _NUL = r"\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

@@ -14,7 +14,7 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.domain.errors import OrderfleetError
 from orderfleet.store import partitions
 from orderfleet.store.migrate import connected
 from orderfleet.store.statements import statement

@@ -14,7 +14,7 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.contracts.errors import StoreRejected, StoreUnavailable
+from orderfleet.domain.errors import StoreRejected, StoreUnavailable
 
 _UNAVAILABLE: Final = (
     TimeoutError,

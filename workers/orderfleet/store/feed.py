@@ -17,9 +17,9 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.record import RecordedOrder
-from orderfleet.observers import FeedObserver, Unwatched
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.observability.observers import FeedObserver, NoopObserver
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
@@ -59,7 +59,7 @@ class Feed:
         self._poll = poll.total_seconds()
         self._least_gap = least_gap.total_seconds()
         self._batch = batch
-        self._observer = observer or Unwatched()
+        self._observer = observer or NoopObserver()
         self._snapshot: str | None = None
         self._started = asyncio.Event()
         self._caught_up_at: float | None = None

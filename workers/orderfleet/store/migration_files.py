@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.domain.errors import OrderfleetError
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 SNAPSHOT: Final = "schema.sql"

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from orderfleet.contracts.errors import StoreRejected
-from orderfleet.contracts.orphans import Orphan, UnfinishedOrder, UnfinishedPage
-from orderfleet.contracts.payment import PaymentIntent
-from orderfleet.contracts.record import AuditEvent
-from orderfleet.contracts.status import Step
-from orderfleet.observers import RecordObserver, Unwatched
+from orderfleet.domain.errors import StoreRejected
+from orderfleet.domain.events import AuditEvent
+from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.status import Step
+from orderfleet.observability.observers import NoopObserver, RecordObserver
 from orderfleet.store.encoding import as_json, as_text, events_without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
@@ -25,7 +25,7 @@ class Orphans:
 
     def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
         self._database = database
-        self._observer = observer or Unwatched()
+        self._observer = observer or NoopObserver()
 
     async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
         """Those of the orders that have no end."""

@@ -17,13 +17,13 @@ from typing import Any, Final, Self
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.observers import DatabaseObserver, Unwatched
-from orderfleet.runtime.database_address import Address, database_address, listen_address
-from orderfleet.runtime.settings import Settings
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.observability.database_metrics import DatabaseMetrics
+from orderfleet.observability.observers import DatabaseObserver, NoopObserver
+from orderfleet.settings import Settings
+from orderfleet.settings.database_address import Address, database_address, listen_address
 from orderfleet.store.errors import first_line, translate_errors
 from orderfleet.store.statements import name_of
-from orderfleet.telemetry.database import DatabaseMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Database:
     ) -> None:
         self._url = _address(url)
         self._listen_url = _address(listen_url or url)
-        self._observer = observer or Unwatched()
+        self._observer = observer or NoopObserver()
         self._pool_size = pool_size
         self._timeout = timeout.total_seconds()
         self._connect_args: dict[str, Any] = {

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
-from orderfleet.contracts.record import RecordedEvent, RecordedOrder
-from orderfleet.contracts.survey import Waiting, WaitKind
+from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.events import RecordedEvent, RecordedOrder
+from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.store.encoding import as_text
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_event, recorded_order
@@ -45,7 +45,7 @@ class OrderReads:
         rows = await self._database.fetch(statement("orders"), list(order_ids))
         return {row["order_id"]: recorded_order(row) for row in rows}
 
-    async def orders_page(self, wanted: OrderFilter, *, after: Place | None = None, limit: int = 50) -> OrderPage:
+    async def orders_page(self, wanted: OrderFilter, *, after: Cursor | None = None, limit: int = 50) -> OrderPage:
         """Return a page of the orders that match the filter, newest first, at most `limit`."""
         created_at, order_id = _upper_bound(wanted, after)
         # One row more than the page shows whether there is a next page.
@@ -57,7 +57,7 @@ class OrderReads:
         )
         orders = tuple(recorded_order(row).status for row in rows[:limit])
         last = orders[-1] if len(rows) > limit else None
-        place = Place(created_at=last.created_at, order_id=last.order_id) if last else None
+        place = Cursor(created_at=last.created_at, order_id=last.order_id) if last else None
         return OrderPage(orders=orders, next=place)
 
     async def payment_holder(self, payment_id: str) -> str | None:
@@ -77,17 +77,19 @@ class BacklogSampler:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self) -> list[Waiting]:
+    async def take(self) -> list[BacklogSample]:
         """Return unfinished orders by step, those past their deadline, and pending payments by status.
 
         Raises:
             StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._database.fetch(statement("backlog"))
-        return [Waiting(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows]
+        return [
+            BacklogSample(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows
+        ]
 
 
-def _upper_bound(wanted: OrderFilter, after: Place | None) -> tuple[datetime, str]:
+def _upper_bound(wanted: OrderFilter, after: Cursor | None) -> tuple[datetime, str]:
     """Return the time and order id that all orders of the page are below, from the cursor and the filter."""
     bound = (wanted.created_before or _LATEST, "")
     return bound if after is None else min(bound, (after.created_at, after.order_id))

@@ -7,9 +7,9 @@ import json
 import asyncpg
 from pydantic import TypeAdapter
 
-from orderfleet.contracts.order import Address
-from orderfleet.contracts.record import RecordedEvent, RecordedOrder
-from orderfleet.contracts.status import DeclarationResult, OrderStatus, PaymentView, ShipmentView
+from orderfleet.domain.events import RecordedEvent, RecordedOrder
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentView, ShipmentView
 
 _SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from orderfleet.contracts.errors import OrderfleetError
+from orderfleet.domain.errors import OrderfleetError
 from orderfleet.store.migrate import connected
 from orderfleet.store.statements import statement
 

@@ -12,14 +12,14 @@ from functools import partial
 
 import asyncpg
 
-from orderfleet.contracts.errors import OrderTaken, PaymentTaken, StoreRejected
-from orderfleet.contracts.moves import payment_origins, shipment_origins
-from orderfleet.contracts.order import OrderInput
-from orderfleet.contracts.payment import PaymentIntent, PaymentRecord
-from orderfleet.contracts.record import AuditEvent, Progress
-from orderfleet.contracts.shipping import ShipmentRecord
-from orderfleet.contracts.status import PaymentStatus
-from orderfleet.observers import RecordObserver, Unwatched
+from orderfleet.domain.errors import OrderConflict, PaymentConflict, StoreRejected
+from orderfleet.domain.events import AuditEvent, Progress
+from orderfleet.domain.order import OrderInput
+from orderfleet.domain.payment import PaymentIntent, PaymentRecord
+from orderfleet.domain.shipment import ShipmentRecord
+from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.transitions import payment_origins, shipment_origins
+from orderfleet.observability.observers import NoopObserver, RecordObserver
 from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
@@ -38,7 +38,7 @@ class OrderRecord:
 
     def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
         self._database = database
-        self._observer = observer or Unwatched()
+        self._observer = observer or NoopObserver()
 
     async def receive(
         self,
@@ -53,8 +53,8 @@ class OrderRecord:
         """Insert the order and apply `progress`; can be repeated by the same workflow execution.
 
         Raises:
-            OrderTaken: the id was recorded by another workflow execution.
-            PaymentTaken: the payment id belongs to another order; the order is recorded without it.
+            OrderConflict: the id was recorded by another workflow execution.
+            PaymentConflict: the payment id belongs to another order; the order is recorded without it.
             StoreRejected: Postgres rejects something that the order holds.
             StoreUnavailable: Postgres is unavailable or too slow.
         """
@@ -90,7 +90,7 @@ class OrderRecord:
             return
         # No row: the other order was committed while this statement waited for it.
         holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"
-        raise OrderTaken(
+        raise OrderConflict(
             f"order id {order.order_id!r} belongs to an earlier order ({holder}); an order id is used once, ever"
         )
 
@@ -109,7 +109,7 @@ class OrderRecord:
         """Insert the payment as INIT unless it exists, apply `progress` if given, return the row.
 
         Raises:
-            PaymentTaken: the payment id belongs to another order; nothing was applied.
+            PaymentConflict: the payment id belongs to another order; nothing was applied.
             StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._with_progress(
@@ -151,7 +151,7 @@ class OrderRecord:
             The status after the call.
 
         Raises:
-            PaymentTaken: the payment id belongs to another order; nothing was applied.
+            PaymentConflict: the payment id belongs to another order; nothing was applied.
             StoreUnavailable: Postgres is unavailable or too slow.
         """
         rows = await self._with_progress(
@@ -246,5 +246,5 @@ def _payload(progress: Progress | Sequence[AuditEvent]) -> str:
     return as_json(progress) if isinstance(progress, Progress) else events_only(progress)
 
 
-def _payment_taken(payment_id: str, order_id: str) -> PaymentTaken:
-    return PaymentTaken(f"payment id {payment_id!r} belongs to another order than {order_id!r}; choose another one")
+def _payment_taken(payment_id: str, order_id: str) -> PaymentConflict:
+    return PaymentConflict(f"payment id {payment_id!r} belongs to another order than {order_id!r}; choose another one")

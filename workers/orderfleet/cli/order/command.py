@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from orderfleet.cli.exits import EXITS
-from orderfleet.cli.order import changes, describe, history, listing, signal, start, views, watch
+from orderfleet.cli.errors import EXITS
+from orderfleet.cli.order import changes, describe, history, listing, start, views
 from orderfleet.cli.order.session import example
 
 app = typer.Typer(
@@ -27,10 +27,10 @@ app.command(epilog=example("history ord-1", "history ord-1 --order-only", "histo
     history.history
 )
 app.command(epilog=example("events ord-1", "events ord-1 -o json | jq '.[].kind'"))(views.events)
-app.command(epilog=example("watch ord-1", "watch ord-1 -o json | jq -r .step"))(watch.watch)
+app.command(epilog=example("watch ord-1", "watch ord-1 -o json | jq -r .step"))(views.watch)
 app.command(epilog=example("approve ord-1"))(changes.approve)
 app.command(epilog=example("cancel ord-1 --reason 'ordered twice'"))(changes.cancel)
 app.command(epilog=example("update-address ord-1 --street '1 New Road' --city Leeds"))(changes.update_address)
 app.command(epilog=example("signal", "signal ord-1 approve", "signal ord-1 cancel --reason 'ordered twice'"))(
-    signal.signal
+    changes.signal
 )

@@ -1,24 +1,189 @@
-"""`orderfleet order describe`: one order as record, workflow and Kubernetes see it, and what it waits for.
+"""What `order describe` found, and how it is shown: the sides beside each other, then what the order is at.
 
-A side that can't be asked is named with its reason; the others are shown all the same.
+It asks nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import RenderableType
+from rich.text import Text
 
 from orderfleet.cli import connection
+from orderfleet.cli.kubernetes import KubernetesOrder
 from orderfleet.cli.order.session import TABLE, OrderId, ask, named
-from orderfleet.cli.show import Output, OutputOption, console, print_document
+from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, rows_table, time_text
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.status import OrderStatus
+from orderfleet.services.inspection import WorkflowView
+from orderfleet.services.orders import SourcedStatus
+from orderfleet.services.pending import PendingActivity
 
 if TYPE_CHECKING:
-    from orderfleet.cli.cluster import KubernetesOrder
     from orderfleet.cli.connection import Reach
-    from orderfleet.cli.order.sides import Sides
-    from orderfleet.client import SourcedStatus, WorkflowView
-    from orderfleet.contracts.record import RecordedOrder
-    from orderfleet.runtime.settings import Settings
+    from orderfleet.cli.kubernetes import KubernetesOrder
+    from orderfleet.domain.events import RecordedOrder
+    from orderfleet.services.inspection import WorkflowView
+    from orderfleet.services.orders import SourcedStatus
+    from orderfleet.settings import Settings
+
+
+_SIDES: Final = ("record", "workflow", "kubernetes")
+
+
+@dataclass(frozen=True)
+class OrderComparison:
+    """One order from every side; None is a side that is unknown, for the reason given by its name."""
+
+    order_id: str
+    record: RecordedOrder | None
+    workflow: WorkflowView | None
+    live: SourcedStatus | None
+    """The workflow's own word."""
+    kubernetes: KubernetesOrder | None
+    unknown: Mapping[str, str]
+
+    @property
+    def status(self) -> OrderStatus | None:
+        """The best word on the order there is."""
+        return self.live or (self.record.status if self.record else None)
+
+    def document(self) -> dict[str, Any]:
+        """What programs get."""
+        return {
+            "order_id": self.order_id,
+            "record": self.record,
+            "workflow": self.workflow,
+            "status": self.live,
+            "kubernetes": self.kubernetes,
+            "unknown": dict(self.unknown),
+        }
+
+
+def tables(sides: OrderComparison) -> Iterator[RenderableType]:
+    """The parts of the page, from top to bottom."""
+    yield Text(f"Order {sides.order_id}", "bold")
+    yield rows_table(_head(sides))
+    yield _beside_each_other(sides)
+    for side in _SIDES:
+        if side in sides.unknown:
+            yield Text(f"{side}: {sides.unknown[side]}", "yellow")
+    yield Text("\nUnder way", "bold")
+    pending = sides.workflow.pending if sides.workflow else ()
+    yield _pending(pending) if pending else Text("no activity" if sides.workflow else "unknown")
+    if sides.status is not None and sides.status.shipments:
+        yield Text("\nShipments", "bold")
+        yield _shipments(sides.status)
+    if sides.kubernetes is not None:
+        yield Text("\nConditions in Kubernetes", "bold")
+        yield _conditions(sides.kubernetes)
+
+
+def _head(sides: OrderComparison) -> list[tuple[str, object]]:
+    status, workflow = sides.status, sides.workflow
+    rows: list[tuple[str, object]] = []
+    if status is not None:
+        payment = status.payment
+        money = f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"
+        address = ", ".join(part for part in status.address.model_dump().values() if part)
+        rows += [("payment", money), ("address", address), ("created", time_text(status.created_at))]
+    if workflow is not None:
+        rows.append(("workflow", f"{workflow.workflow_id}  {workflow.state}  {workflow.history_length} events"))
+        earlier = len(workflow.earlier_runs)
+        rows.append(("run", f"{workflow.run_id}  number {earlier + 1}" if earlier else workflow.run_id))
+        if workflow.task_attempt > 1:
+            rows.append(("stands still", f"try {workflow.task_attempt} of its workflow task; see its history"))
+        rows.append(("waits for", ", ".join(workflow.waits_for)))
+    if sides.kubernetes is not None:
+        order = sides.kubernetes
+        rows.append(("Order", f"{order.namespace}/{order.name}, generation {order.generation}"))
+    return [*rows, ("", " ")]
+
+
+def _beside_each_other(sides: OrderComparison) -> RenderableType:
+    columns = (
+        _of_status(sides.record.status if sides.record else None),
+        _of_status(sides.live),
+        _of_kubernetes(sides.kubernetes),
+    )
+    table = plain_table("", *(side.upper() for side in _SIDES))
+    for row in dict.fromkeys(name for column in columns for name in column):
+        cells = [str(column.get(row) or ("" if column else "-")) for column in columns]
+        if any(column.get(row) for column in columns):
+            table.add_row(Text(row, "dim"), *(Text(cell) for cell in cells))
+    return table
+
+
+def _of_status(status: OrderStatus | None) -> dict[str, object]:
+    if status is None:
+        return {}
+    return {
+        "step": status.step,
+        "approved": "yes" if status.approved else "no",
+        "payment": status.payment.status or "not charged",
+        "tracking": next((one.tracking_number for one in reversed(status.shipments) if one.tracking_number), None),
+        "canceled": status.cancel_reason,
+        "dispatch failed": status.dispatch_failed_reason,
+        "retries": _counts(status.retries),
+        "last error": status.last_error,
+        "updated": time_text(status.updated_at),
+        "ended": status.completed_at and time_text(status.completed_at),
+    }
+
+
+def _of_kubernetes(order: KubernetesOrder | None) -> dict[str, object]:
+    if order is None:
+        return {}
+    status = order.status
+    return {
+        "step": status.get("step", "no status yet"),
+        "approved": "yes" if status.get("approved") else "no",
+        "payment": (status.get("payment") or {}).get("status", "not charged"),
+        "tracking": status.get("trackingNumber"),
+        "canceled": status.get("cancelReason"),
+        "dispatch failed": status.get("dispatchFailedReason"),
+        "retries": _counts(status.get("retries") or {}),
+        "last error": status.get("lastError"),
+        "updated": _moment(status.get("updatedAt")),
+        "ended": _moment(status.get("completedAt")),
+    }
+
+
+def _moment(text: str | None) -> str:
+    return time_text(datetime.fromisoformat(text)) if text else ""
+
+
+def _counts(retries: Mapping[str, int]) -> str:
+    return "  ".join(f"{step} {count}" for step, count in retries.items())
+
+
+def _pending(pending: tuple[PendingActivity, ...]) -> RenderableType:
+    table = plain_table("ACTIVITY", "STATE", "ATTEMPT", "NEXT ATTEMPT", "LAST FAILURE", "WORKFLOW")
+    for each in pending:
+        attempts = f"{each.attempt} of {each.maximum_attempts}" if each.maximum_attempts else f"{each.attempt}"
+        following = time_text(each.next_attempt_at) if each.next_attempt_at else ""
+        table.add_row(each.activity, each.state, attempts, following, Text(each.last_failure or ""), each.workflow_id)
+    return table
+
+
+def _shipments(status: OrderStatus) -> RenderableType:
+    table = plain_table("SHIPMENT", "STATUS", "ATTEMPTS", "CARRIER", "TRACKING", "FAILED")
+    for one in status.shipments:
+        told = (one.carrier or "", one.tracking_number or "")
+        table.add_row(one.id, one.status, str(one.attempts), *told, Text(one.dispatch_failed_reason or ""))
+    return table
+
+
+def _conditions(order: KubernetesOrder) -> RenderableType:
+    table = plain_table("CONDITION", "STATUS", "REASON", "MESSAGE")
+    for condition in order.status.get("conditions", ()):
+        table.add_row(condition["type"], condition["status"], condition["reason"], Text(condition["message"]))
+    return table
 
 
 def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
@@ -28,21 +193,18 @@ def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
     if output is not Output.TABLE:
         print_document(sides.document(), output)
         return
-    from orderfleet.cli.order.sides import tables  # noqa: PLC0415 - `--help` doesn't need it
 
     for part in tables(sides):
         console().print(part)
 
 
-async def _look(there: Reach, order_id: str, settings: Settings) -> Sides:
+async def _look(there: Reach, order_id: str, settings: Settings) -> OrderComparison:
     """Look at each side.
 
     Raises:
         OrderNotFound: no side knows the order.
         StoreUnavailable: neither record nor Temporal could be asked.
     """
-    from orderfleet.cli.order.sides import Sides  # noqa: PLC0415 - `--help` needs none of these
-
     order_id = await named(there, order_id)
     unknown: dict[str, str] = {}
     record, workflow = await asyncio.gather(_record(there, order_id, unknown), _workflow(there, order_id, unknown))
@@ -52,11 +214,11 @@ async def _look(there: Reach, order_id: str, settings: Settings) -> Sides:
         await there.desk.recorded(order_id)
     owner = record.owner if record else workflow.owner if workflow else ""
     kubernetes = await _kubernetes(owner, settings, unknown)
-    return Sides(order_id, record, workflow, live, kubernetes, unknown)
+    return OrderComparison(order_id, record, workflow, live, kubernetes, unknown)
 
 
 async def _record(there: Reach, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
-    from orderfleet.contracts.errors import StoreUnavailable  # noqa: PLC0415
+    from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
 
     try:
         record = await there.reads.order(order_id)
@@ -69,7 +231,7 @@ async def _record(there: Reach, order_id: str, unknown: dict[str, str]) -> Recor
 
 
 async def _workflow(there: Reach, order_id: str, unknown: dict[str, str]) -> WorkflowView | None:
-    from orderfleet.client import OrderNotFound, TemporalUnavailable  # noqa: PLC0415
+    from orderfleet.services.errors import OrderNotFound, TemporalUnavailable  # noqa: PLC0415
 
     try:
         return await there.inspector.workflow(order_id)
@@ -81,8 +243,9 @@ async def _workflow(there: Reach, order_id: str, unknown: dict[str, str]) -> Wor
 
 
 async def _live(there: Reach, order_id: str, unknown: dict[str, str]) -> SourcedStatus | None:
-    from orderfleet.client import Source, TemporalUnavailable  # noqa: PLC0415
-    from orderfleet.contracts.errors import StoreUnavailable  # noqa: PLC0415
+    from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
+    from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415
+    from orderfleet.services.orders import Source  # noqa: PLC0415
 
     try:
         live = await there.desk.live(order_id)
@@ -96,7 +259,7 @@ async def _live(there: Reach, order_id: str, unknown: dict[str, str]) -> Sourced
 
 
 async def _kubernetes(owner: str, settings: Settings, unknown: dict[str, str]) -> KubernetesOrder | None:
-    from orderfleet.cli.cluster import KubernetesUnknown, find_order  # noqa: PLC0415
+    from orderfleet.cli.kubernetes import KubernetesUnknown, find_order  # noqa: PLC0415
 
     try:
         return await asyncio.to_thread(find_order, owner, settings)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orderfleet.cli.exits import Failed
+from orderfleet.cli.errors import Failed
 from orderfleet.cli.order.session import TABLE, OrderId, ask, named
-from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, time_text
+from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, time_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from orderfleet.cli.connection import Reach
-    from orderfleet.client import RunHistory
+    from orderfleet.services.inspection import RunHistory
 
 
 def history(
@@ -47,7 +47,7 @@ async def _read(there: Reach, order_id: str) -> list[RunHistory]:
         OrderNotFound: there is no such order.
         Failed: there is, and Temporal has forgotten it, as it does after its retention.
     """
-    from orderfleet.client import OrderNotFound  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.services.errors import OrderNotFound  # noqa: PLC0415 - `--help` doesn't need it
 
     order_id = await named(there, order_id)
     try:

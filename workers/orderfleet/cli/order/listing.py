@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from orderfleet.cli.exits import Wrong
+from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import TABLE, ask, run
-from orderfleet.cli.show import Output, OutputOption, console, plain_table, print_document, step_text, time_text
-from orderfleet.cli.times import moment
-from orderfleet.contracts.errors import StoreUnavailable
-from orderfleet.contracts.status import Step
+from orderfleet.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    moment,
+    plain_table,
+    print_document,
+    step_text,
+    time_text,
+)
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.status import Step
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from orderfleet.cli.connection import Reach
-    from orderfleet.contracts.listing import OrderFilter, OrderPage, Place
-    from orderfleet.contracts.status import OrderStatus
+    from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
+    from orderfleet.domain.status import OrderStatus
 
 _DEFAULT: Final = 20
 _PAGE: Final = 200
@@ -46,12 +54,12 @@ def list_orders(
     output: OutputOption = TABLE,
 ) -> None:
     """List orders, the newest first, as the record has them."""
-    from orderfleet.contracts.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
     wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
-            raise Wrong("--watch of a list needs a terminal; `order watch ID -o json` follows one order")
+            raise UsageError("--watch of a list needs a terminal; `order watch ID -o json` follows one order")
         run(lambda there: _live(there, wanted, limit))
     found, more = ask(lambda there: _read(there, wanted, limit), "reading the orders")
     if output is not Output.TABLE:
@@ -79,7 +87,7 @@ async def _live(there: Reach, wanted: OrderFilter, limit: int) -> None:
 async def _read(there: Reach, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
     """The orders, and whether there are more."""
     found: list[OrderStatus] = []
-    place: Place | None = None
+    place: Cursor | None = None
     while True:
         page: OrderPage = await there.desk.page(wanted, after=place, limit=min(_PAGE, limit - len(found)))
         found += page.orders

@@ -1,19 +1,130 @@
-"""`orderfleet order status|query` and `events`: where an order stands, and how it came there."""
+"""`orderfleet order watch`: an order live until it has ended, also while Temporal or Postgres is away for a time.
+
+It asks again and again rather than wait to be told: only Temporal knows of attempts that hang.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from orderfleet.cli.order.session import TABLE, OrderId, ask, named
-from orderfleet.cli.order.watch import follow
-from orderfleet.cli.show import Output, OutputOption, console, events_table, print_document, status_table
+from orderfleet.cli.order.session import TABLE, OrderId, ask, named, run
+from orderfleet.cli.output import Output, OutputOption, console, events_table, print_document, status_table, time_text
+from orderfleet.domain.errors import StoreUnavailable
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from orderfleet.cli.connection import Reach
-    from orderfleet.client import SourcedStatus
-    from orderfleet.contracts.record import RecordedEvent
+    from orderfleet.domain.events import RecordedEvent
+    from orderfleet.services.orders import SourcedStatus
+
+
+_GAP: Final = 0.5
+
+_LAST_EVENTS: Final = 12
+
+
+def watch(order_id: OrderId, output: OutputOption = TABLE) -> None:
+    """Follow an order until it has ended: a live view on a terminal, elsewhere a line a change."""
+    follow(order_id, output)
+
+
+def follow(order_id: str, output: Output) -> None:
+    """Follow an order to its end; a line (JSON) or a document (YAML) a change where asked for."""
+    if output is not Output.TABLE:
+        run(lambda there: _documents(there, order_id, output))
+    elif console().is_terminal:
+        run(lambda there: _follow_live(there, order_id))
+    else:
+        run(lambda there: _lines(there, order_id))
+
+
+async def _states(there: Reach, order_id: str) -> AsyncIterator[SourcedStatus | str]:
+    """The order at each change, up to the one in which it has ended; a text says what is away.
+
+    Raises:
+        OrderNotFound: there is no such order.
+    """
+    from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415 - `--help` doesn't need it
+
+    order_id = await named(there, order_id)
+    before: SourcedStatus | str = ""
+    while True:
+        try:
+            now: SourcedStatus | str = await there.desk.live(order_id)
+        except (TemporalUnavailable, StoreUnavailable) as error:
+            if not before:
+                raise
+            now = f"{error}; trying again"
+        if now != before:
+            yield now
+            before = now
+        if not isinstance(now, str) and now.ended:
+            return
+        await asyncio.sleep(_GAP)
+
+
+async def _documents(there: Reach, order_id: str, output: Output) -> None:
+    async for now in _states(there, order_id):
+        if isinstance(now, str):
+            typer.echo(f"orderfleet: {now}", err=True)
+        else:
+            print_document(now, output, stream=True)
+
+
+async def _lines(there: Reach, order_id: str) -> None:
+    shown = ""
+    async for now in _states(there, order_id):
+        if isinstance(now, str):
+            typer.echo(f"orderfleet: {now}", err=True)
+            continue
+        line = _line(now)
+        if line != shown:
+            # The time of each change makes the same line another.
+            typer.echo(f"{time_text(now.updated_at)}  {line}")
+            shown = line
+
+
+def _line(now: SourcedStatus) -> str:
+    retries = " ".join(f"{step} {count}" for step, count in now.retries.items())
+    parts = {
+        "": now.step,
+        "payment ": now.payment.status,
+        "tracking ": next((one.tracking_number for one in reversed(now.shipments) if one.tracking_number), None),
+        "retries ": retries,
+        "canceled: ": now.cancel_reason,
+        "last error: ": now.last_error,
+    }
+    return "  ".join(f"{name}{value}" for name, value in parts.items() if value)
+
+
+async def _follow_live(there: Reach, order_id: str) -> None:
+    from rich.live import Live  # noqa: PLC0415 - for a terminal only
+    from rich.text import Text  # noqa: PLC0415
+
+    with Live(console=console(), refresh_per_second=4) as live:
+        shown: RenderableType = ""
+        trail: list[RecordedEvent] = []
+        async for now in _states(there, order_id):
+            if isinstance(now, str):
+                live.update(_below(shown, Text(now, "yellow")), refresh=True)
+                continue
+            with suppress(StoreUnavailable):
+                trail = await there.desk.events(now.order_id)
+            shown = _below(status_table(now), events_table(trail[-_LAST_EVENTS:]))
+            live.update(shown, refresh=True)
+
+
+def _below(*parts: RenderableType) -> RenderableType:
+    from rich.console import Group  # noqa: PLC0415 - for a terminal only
+
+    spaced = [each for part in parts for each in (part, "")]
+    return Group(*spaced[:-1])
 
 
 def status(

@@ -1,0 +1,87 @@
+"""From a request to the input of the order's workflow. Pure but for a made id.
+
+`POST /orders` and `orderfleet order start` call it. What a request leaves out comes from the
+settings; a wrong order is refused here, before it takes an order id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any, Final
+
+from orderfleet.api.schemas import NewOrder, OrderTerms
+from orderfleet.domain.errors import OrderfleetError
+from orderfleet.domain.money import DEFAULT_PRICE
+from orderfleet.domain.order import Address, Item, OrderInput, content_hash
+from orderfleet.domain.validation import problems
+from orderfleet.settings import Settings
+
+SAMPLE_ITEMS: Final = (Item(sku="sample-tea", qty=1, price=DEFAULT_PRICE),)
+SAMPLE_ADDRESS: Final = Address(street="1 Sample Street", city="Springfield", state="Oregon", zip="97477", country="US")
+
+
+class Unprocessable(OrderfleetError):
+    """The request is well-formed and wrong; each problem reads `field: message`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def order_id_for(request: NewOrder, idempotency_key: str | None) -> str:
+    """The request's own order id, else one that follows from the key, else a new one."""
+    if request.order_id is not None:
+        return request.order_id
+    if idempotency_key is not None:
+        # The same key leads to the same order without anything being stored.
+        return f"ord-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:20]}"
+    return f"ord-{secrets.token_hex(8)}"
+
+
+def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInput:
+    """The workflow's input.
+
+    Raises:
+        Unprocessable: something is wrong or missing; each problem names its field.
+    """
+    missing = [] if settings.sample_orders else _missing(request)
+    order = OrderInput(
+        order_id=order_id,
+        items=SAMPLE_ITEMS if request.items is None else request.items,
+        address=SAMPLE_ADDRESS if request.address is None else request.address,
+        customer=request.customer_told(),
+        payment_id=request.payment_id or "",
+        currency=request.currency or "USD",
+        review=settings.review().model_copy(update=_given(request.review)),
+        deadline=request.deadline or settings.order_deadline,
+        delivery=settings.delivery().model_copy(update=_given(request.delivery)),
+        approved=request.approved or False,
+        content_hash=content_hash(_content(request)),
+        policy=settings.order_policy(),
+    )
+    found = [*missing, *problems(order)]
+    if found:
+        raise Unprocessable(found)
+    return order
+
+
+def _missing(request: OrderTerms) -> list[str]:
+    return [f"{name}: is missing; give it" for name in ("items", "address") if getattr(request, name) is None]
+
+
+def _given(terms: Any) -> dict[str, Any]:
+    """The terms that the request names."""
+    return {} if terms is None else {name: value for name, value in terms if value is not None}
+
+
+def _content(request: OrderTerms) -> dict[str, Any]:
+    """What the caller asked for, however it was spelt; a setting changed since makes no other content."""
+    content = request.model_dump(
+        mode="json", exclude_none=True, exclude={"order_id", "customer", "customer_name", "customer_email"}
+    )
+    content["customer"] = request.customer_told().model_dump()
+    for line, item in zip(content.get("items", ()), request.items or (), strict=False):
+        if item.price is not None:
+            line["price"] = f"{item.price.normalize():f}"
+    return content

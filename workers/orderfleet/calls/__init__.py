@@ -1,1 +1,0 @@
-"""Calls over HTTP to what the user runs: the payment provider and the carrier."""

@@ -1,0 +1,106 @@
+"""Every name that two processes must agree on: task queues, workflow types, handlers, ids, keys.
+
+Ids and idempotency keys are pure functions of the order, so that every retry, every restart and
+every caller computes the same one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ORDERS_TASK_QUEUE: Final = "orders-tq"
+SHIPPING_TASK_QUEUE: Final = "shipping-tq"
+
+ORDER_WORKFLOW: Final = "OrderWorkflow"
+SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
+REFUND_WORKFLOW: Final = "RefundWorkflow"
+COMPENSATION_WORKFLOW: Final = "CompensationWorkflow"
+ORPHAN_SWEEP_WORKFLOW: Final = "OrphanSweepWorkflow"
+ORPHAN_SWEEP: Final = "orderfleet-orphan-sweep"
+"""Begin of the id of the orphan sweep's schedule and of its workflows."""
+
+STATUS_QUERY: Final = "status"
+APPROVE: Final = "approve"
+CANCEL_ORDER: Final = "cancel_order"
+UPDATE_ADDRESS: Final = "update_address"
+CANCEL_PAYMENT: Final = "cancel_payment"
+APPLY_SPEC: Final = "declare"
+CARRIER_UPDATE: Final = "carrier_update"
+DISPATCH_FAILED: Final = "dispatch_failed"
+SHIPMENT_ANSWER: Final = "shipment_answer"
+CHANGE_ADDRESS: Final = "change_address"
+CANCEL_SHIPMENT: Final = "cancel_shipment"
+
+MEMO_OWNER: Final = "owner"
+MEMO_OWNER_UID: Final = "owner_uid"
+MEMO_CONTENT_HASH: Final = "content_hash"
+MEMO_ORDER_ID: Final = "order_id"
+MEMO_PAYMENT_ID: Final = "payment_id"
+
+CRD_GROUP: Final = "orderfleet.dev"
+CRD_VERSION: Final = "v1alpha1"
+CRD_PLURAL: Final = "orders"
+FINALIZER: Final = "orderfleet.dev/order"
+ENDED_LABEL: Final = "orderfleet.dev/ended"
+
+
+_ORDER_PREFIX: Final = "order-"
+
+
+def order_workflow_id(order_id: str) -> str:
+    """Id of the order's workflow; one order id, one workflow, ever."""
+    return f"{_ORDER_PREFIX}{order_id}"
+
+
+def may_be_workflow_id(name: str) -> bool:
+    """Whether a name given for an order may be its workflow's id; an order id may begin like one too."""
+    return name.startswith(_ORDER_PREFIX) and len(name) > len(_ORDER_PREFIX)
+
+
+def order_id_of(workflow_id: str) -> str:
+    """The order id in an order workflow's id.
+
+    Raises:
+        ValueError: the id is not an order workflow's.
+    """
+    if not may_be_workflow_id(workflow_id):
+        msg = f"{workflow_id!r} is not an order workflow id: expected order-ORDER_ID"
+        raise ValueError(msg)
+    return workflow_id.removeprefix(_ORDER_PREFIX)
+
+
+def shipment_id(order_id: str, attempt: int) -> str:
+    """Id of the order's `attempt`-th shipment (from 1); the child workflow carries it too."""
+    return f"shipping-{order_id}-{attempt}"
+
+
+def booking_key(order_id: str) -> str:
+    """Idempotency key at the carrier: one parcel an order, whatever the number of attempts."""
+    return f"ship-{order_id}"
+
+
+def default_payment_id(order_id: str) -> str:
+    """Payment id of an order that names none."""
+    return f"pay-{order_id}"
+
+
+def refund_workflow_id(payment_id: str, number: int = 1) -> str:
+    """Id of the workflow that refunds a payment; above 1 where a workflow of another origin has the lower numbers.
+
+    No payment id contains a slash, so a numbered id is never another payment's.
+    """
+    return _numbered(f"refund-{payment_id}", number)
+
+
+def compensation_workflow_id(order_id: str, number: int = 1) -> str:
+    """Id of the workflow that compensates an orphaned order; numbered as a refund's."""
+    return _numbered(f"compensation-{order_id}", number)
+
+
+def orphan_sweep_id(task_queue: str) -> str:
+    """Id of the orphan sweep's schedule, one per queue of the order workers; Temporal appends a time for each run."""
+    return f"{ORPHAN_SWEEP}-{task_queue}"
+
+
+def _numbered(workflow_id: str, number: int) -> str:
+    return workflow_id if number == 1 else f"{workflow_id}/{number}"

@@ -1,0 +1,87 @@
+"""How a step is tried: time-outs, attempts, gaps. Part of the workflow's input.
+
+A setting changed while orders run must not change them: the values travel in the input and stay
+what they were at the start. The defaults here are the product's defaults; `runtime.settings`
+offers each of them as a setting.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from orderfleet.domain.base import Contract
+from orderfleet.domain.durations import PositiveDuration
+from orderfleet.domain.names import SHIPPING_TASK_QUEUE
+
+
+def _seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+Attempts = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Attempts of a step. Temporal's retry policy holds 32 bits; a command with more fails the workflow task."""
+Backoff = Annotated[float, Field(ge=1, le=1000)]
+"""Factor from one gap to the next; infinity is none that JSON can say."""
+ShippingAttempts = Annotated[int, Field(ge=1, le=100)]
+"""Shipments of one order. Each is a child workflow, and all of them stand in one history."""
+TaskQueue = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\s]{0,199}$")]
+"""Name of a task queue. Temporal refuses one that is empty, too long or begins with `/_sys/`."""
+
+
+class StepPolicy(Contract):
+    """Bounds of one step.
+
+    The attempts count business and provider failures; the store being away does not count.
+    """
+
+    attempt_timeout: PositiveDuration = _seconds(3)
+    """One attempt, start to close."""
+    attempts: Attempts = 3
+    initial_interval: PositiveDuration = _seconds(1)
+    backoff: Backoff = 2.0
+    maximum_interval: PositiveDuration = _seconds(30)
+    total_timeout: PositiveDuration = _seconds(3600)
+    """The whole step, schedule to close, over all attempts."""
+
+
+LOCAL_ATTEMPT_TIMEOUT: Final = _seconds(1)
+"""A local activity gets one attempt of this length, then the regular activity takes over."""
+
+
+ANSWER_MARGIN: Final = _seconds(0.2)
+"""Kept free at the end of an attempt, for its answer to reach Temporal."""
+LEAST_FOR_THE_STORE: Final = _seconds(0.2)
+"""With less of an attempt left than this, the store is not asked any more within its bound."""
+
+
+class OutagePolicy(Contract):
+    """Gaps between tries without limit, doubling; durable timers."""
+
+    first: PositiveDuration = _seconds(1)
+    longest: PositiveDuration = _seconds(60)
+
+
+class OrderPolicy(Contract):
+    """Everything about an order that is a setting, frozen when the order starts."""
+
+    receive: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
+    validation: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
+    record: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
+    charge: StepPolicy = StepPolicy(attempt_timeout=_seconds(4))
+    prepare_package: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    dispatch_carrier: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    outage: OutagePolicy = OutagePolicy()
+    refund: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    """Attempts of one round; a refund and a void are tried again, round after round, until done."""
+    owed: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
+    """Gaps between the rounds of what is owed."""
+    shipping_task_queue: TaskQueue = SHIPPING_TASK_QUEUE
+    shipping_attempts: ShippingAttempts = 2
+    """Child workflows started for one order before its dispatch has failed for good."""
+    require_prices: bool | None = None
+    """Whether an item without a price is an error. None, as in a raw start: the validating worker's setting decides."""
+    changes_per_run: int = Field(default=1000, ge=1, le=10_000)
+    """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""

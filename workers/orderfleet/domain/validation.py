@@ -1,0 +1,78 @@
+"""What makes an order wrong. Pure; the `validate` activity and the address handlers call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from orderfleet.domain.money import CURRENCIES
+from orderfleet.domain.order import Address, OrderInput
+
+_PLACES: Final = 4
+_MOST: Final = 1_000_000  # pieces of one item, as in the Order resource
+_LARGEST: Final = Decimal(10) ** 10
+LARGEST_ORDER: Final = 1024 * 1024
+"""Bytes of JSON of what is ordered, where to and by whom. Temporal takes 2 MiB in one piece, and ends a workflow
+that hands it more, without undoing anything: the rest is kept free for what travels beside it."""
+
+
+def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
+    """Everything that is wrong with the order, each naming its field and what to do.
+
+    Args:
+        order: the whole input of its workflow.
+        require_prices: whether an item needs a price where the order's own policy doesn't say.
+    """
+    if order.policy.require_prices is not None:
+        require_prices = order.policy.require_prices
+    return [
+        *_of_items(order, require_prices=require_prices),
+        *of_address(order.address),
+        *_of_currency(order.currency),
+        *_of_size(order),
+    ]
+
+
+def of_address(address: Address) -> list[str]:
+    """What is wrong with an address: its empty fields."""
+    fields = address.model_dump()
+    return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]
+
+
+def _of_currency(currency: str) -> Iterator[str]:
+    if currency not in CURRENCIES:
+        yield f"currency: {currency!r} is unknown; use an ISO 4217 code such as USD or EUR"
+
+
+def _of_size(order: OrderInput) -> Iterator[str]:
+    sizes = {name: len(order.model_dump_json(include={name}).encode()) for name in ("items", "address", "customer")}
+    whole = sum(sizes.values())
+    if whole > LARGEST_ORDER:
+        largest = max(sizes, key=sizes.__getitem__)
+        yield f"{largest}: the order has {whole} bytes, above {LARGEST_ORDER}; order less, or in several orders"
+
+
+def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:
+    if not order.items:
+        yield "items: there are none; add at least one"
+    for index, item in enumerate(order.items):
+        where = f"items[{index}]"
+        if not item.sku.strip():
+            yield f"{where}.sku: is empty; name the article"
+        if item.qty < 1:
+            yield f"{where}.qty: {item.qty} is below 1; order at least one"
+        if item.qty > _MOST:
+            yield f"{where}.qty: is above {_MOST}; order less, or in several items"
+        if item.price is None:
+            if require_prices:
+                yield f"{where}.price: is missing; give it, as text such as 4.50"
+        elif not item.price.is_finite() or item.price < 0:
+            yield f"{where}.price: {item.price} is not a price; use 0 or more"
+        elif item.price >= _LARGEST or _places(item.price) > _PLACES:
+            yield f"{where}.price: {item.price} is out of range; use at most 10 digits before and 4 after the point"
+
+
+def _places(price: Decimal) -> int:
+    exponent = price.normalize().as_tuple().exponent
+    return max(-exponent, 0) if isinstance(exponent, int) else 0

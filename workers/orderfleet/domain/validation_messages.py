@@ -1,0 +1,59 @@
+"""What is wrong with one field, in our words: pydantic's own speak of Python, and don't say what to do.
+
+The API and the command line call it. Of what was given it repeats a duration alone: the rest may be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orderfleet.domain.base import ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID
+from orderfleet.domain.durations import LONGEST, format_duration
+
+_DURATION: Final = "write 24h, 1h30m, 3s or 250ms"
+_ID: Final = "letters, digits, dots, underscores or dashes, the first of them a letter or a digit"
+
+_PATTERNS: Final = {
+    ORDER_ID: f"has to be 1 to 128 {_ID}",
+    ORDER_NAME: f"has to be 1 to 128 {_ID}; or `order-` and these",
+    PAYMENT_ID: f"has to be 1 to 200 {_ID}; colons may follow too",
+    WORKFLOW_ID: "has to be an order workflow's id: `order-` and the order id",
+}
+
+_SAID: Final = {
+    "missing": "is missing; give it",
+    # A name that isn't known has a problem of its own (`contracts.strict`): this one is known, under another name.
+    "extra_forbidden": "says what another field says too; give one of them",
+    "bool_type": "is neither true nor false",
+    "int_parsing": "is not a whole number; write it as a number, such as 2",
+    "time_delta_type": f"is not a duration; {_DURATION}",
+    "time_delta_parsing": f"is not a duration; {_DURATION}",
+    "decimal_type": "is not a decimal number; write it as text, such as 4.50",
+    "decimal_parsing": "is not a decimal number; write it as text, such as 4.50",
+    "model_type": "has to be an object with fields",
+    "model_attributes_type": "has to be an object with fields",
+    "datetime_type": "is not a time; write 2026-11-21T10:00:00Z",
+    "datetime_parsing": "is not a time; write 2026-11-21T10:00:00Z",
+    "datetime_from_date_parsing": "is not a time; write 2026-11-21T10:00:00Z",
+    "timezone_aware": "has no zone; write 2026-11-21T10:00:00Z",
+}
+
+
+def validation_message(problem: Mapping[str, Any]) -> str:
+    """One of a validation error's problems (`ValidationError.errors()`), without the field: a name goes before it."""
+    bounds = problem.get("ctx", {})
+    match problem["type"]:
+        # Bounds of numbers are told as numbers, those of durations as text that differs from release to release.
+        case "greater_than" if isinstance(bounds.get("gt"), str):
+            return f"has to be above zero; {_DURATION}"
+        case "less_than_equal" if isinstance(bounds.get("le"), str):
+            return f"is too long; write {format_duration(LONGEST)} or less"
+        case "string_too_long":
+            return f"has more than {bounds['max_length']} characters; write less"
+        case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:
+            return _PATTERNS[bounds["pattern"]]
+        case kind if kind in _SAID:
+            return _SAID[kind]
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}"

@@ -1,0 +1,10 @@
+"""`python -m orderfleet.telemetry` prints the page of all metrics."""
+
+from __future__ import annotations
+
+import sys
+
+from orderfleet.observability.exposition import markdown
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,74 @@
+"""The health port of workers, operator and API: `/healthz`, `/readyz`, `/metrics`.
+
+It is served by the role's own event loop: a loop that no longer moves does not answer, and
+Kubernetes restarts the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+
+from orderfleet.process import open_port
+
+Readiness = Callable[[], Awaitable[str | None] | str | None]
+"""Why the role is not ready, or None when it is; at once, or after asking others."""
+
+
+class HealthServer:
+    """Serves the three paths while the context is open.
+
+    Args:
+        host: address to listen on.
+        port: 0 picks a free one.
+        not_ready: asked at each `/readyz`.
+
+    Raises:
+        PortTaken: as the context is entered: it can't listen there.
+    """
+
+    def __init__(self, host: str, port: int, not_ready: Readiness) -> None:
+        self._host = host
+        self._port = port
+        self._not_ready = not_ready
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def __aenter__(self) -> Self:
+        listener = open_port(self._host, self._port, "HEALTH")
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        address: tuple[str, int] = self._runner.addresses[0]
+        return address[1]
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        asked = self._not_ready()
+        problem = asked if asked is None or isinstance(asked, str) else await asked
+        if problem is not None:
+            return web.Response(status=503, text=f"{problem}\n")
+        return web.Response(text="ready\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})

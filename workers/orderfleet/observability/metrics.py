@@ -1,0 +1,370 @@
+"""How a metric is declared: its name, help text, labels, buckets and the roles that expose it.
+
+The modules beside it declare with these; nothing is registered with Prometheus here, `exposition` does that.
+A label must never hold an id, a name or a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
+
+from orderfleet.domain import names
+from orderfleet.domain.status import PaymentStatus, Step
+
+
+class Exposer(StrEnum):
+    """A role that exposes metrics."""
+
+    ORDERS = "orders-worker"
+    SHIPPING = "shipping-worker"
+    OPERATOR = "operator"
+    API = "api"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One metric as it was declared."""
+
+    name: str
+    kind: str
+    help: str
+    labels: Mapping[str, str]
+    """What each label holds."""
+    roles: tuple[Exposer, ...]
+    metric: Collector
+
+
+CATALOG: Final[list[Declared]] = []
+
+"""All metrics, in the order of the page."""
+
+
+ORDERS_ONLY: Final = (Exposer.ORDERS,)
+
+WORKERS: Final = (Exposer.ORDERS, Exposer.SHIPPING)
+
+OPERATOR_ONLY: Final = (Exposer.OPERATOR,)
+
+API_ONLY: Final = (Exposer.API,)
+
+ALL: Final = tuple(Exposer)
+
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+
+LONG: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, 12 * _HOUR),
+    *(_DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY),
+)
+
+"""Bounds in seconds, 5 ms to 30 days: of what may wait for people."""
+
+SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 30.0, 60.0)
+
+"""Bounds in seconds, 1 ms to 1 min: of what a time-out ends."""
+
+CALLS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0)
+
+
+def counter(name: str, told: str, roles: tuple[Exposer, ...], **labels: str) -> Counter:
+    """Declare a counter; `labels` say what each holds."""
+    made = Counter(name, told, tuple(labels), registry=None)
+    CATALOG.append(Declared(name, "counter", told, labels, roles, made))
+    return made
+
+
+def gauge(name: str, told: str, roles: tuple[Exposer, ...], **labels: str) -> Gauge:
+    """Declare a gauge; `labels` say what each holds."""
+    made = Gauge(name, told, tuple(labels), registry=None)
+    CATALOG.append(Declared(name, "gauge", told, labels, roles, made))
+    return made
+
+
+def histogram(name: str, told: str, roles: tuple[Exposer, ...], buckets: Sequence[float], **labels: str) -> Histogram:
+    """Declare a histogram with bounds at `buckets`; `labels` say what each holds."""
+    made = Histogram(name, told, tuple(labels), registry=None, buckets=buckets)
+    CATALOG.append(Declared(name, "histogram", told, labels, roles, made))
+    return made
+
+
+def values(*allowed: str) -> str:
+    """All that a label may hold, for the page."""
+    return ", ".join(f"`{value}`" for value in allowed)
+
+
+DATABASE_DURATION = histogram(
+    "orderfleet_database_operation_duration_seconds",
+    "One statement, with the wait for its connection; its count is the number of statements.",
+    ALL,
+    SHORT,
+    operation="name of the statement",
+    outcome=values("ok", "unavailable", "canceled", "error"),
+)
+
+DATABASE_WAIT = histogram("orderfleet_database_pool_wait_seconds", "Wait for a connection of the pool.", ALL, SHORT)
+
+DATABASE_WAITING = gauge("orderfleet_database_pool_waiting", "Statements that wait for a connection.", ALL)
+
+DATABASE_IN_USE = gauge("orderfleet_database_pool_in_use", "Connections of the pool that run a statement.", ALL)
+
+DATABASE_POOL_SIZE = gauge("orderfleet_database_pool_size", "Connections that the pool holds at most.", ALL)
+
+FEED_LAG = gauge(
+    "orderfleet_feed_lag_seconds",
+    "How long ago the follower of the change feed had been told everything; NaN before its beginning.",
+    OPERATOR_ONLY,
+)
+
+FEED_LAG_ROWS = gauge(
+    "orderfleet_feed_lag_rows",
+    "Changed orders that wait to be told, as of the last look; counted up to 100,000.",
+    OPERATOR_ONLY,
+)
+
+FEED_CHANGES = counter("orderfleet_feed_changes_total", "Changed orders told.", OPERATOR_ONLY)
+
+
+RECONCILES = counter(
+    "orderfleet_operator_reconciles_total",
+    "Looks at an Order.",
+    OPERATOR_ONLY,
+    result=values("ok", "temporal_away", "postgres_away", "kubernetes_away", "refused", "error"),
+)
+
+RECONCILE_DURATION = histogram(
+    "orderfleet_operator_reconcile_duration_seconds", "One look at an Order.", OPERATOR_ONLY, SHORT
+)
+
+RECONCILE_CALLS = histogram(
+    "orderfleet_operator_reconcile_api_calls",
+    "Calls to the Kubernetes API server that one look at an Order made.",
+    OPERATOR_ONLY,
+    CALLS,
+)
+
+KUBERNETES_CALLS = counter(
+    "orderfleet_operator_api_calls_total",
+    "Calls to the Kubernetes API server, the watch not included.",
+    OPERATOR_ONLY,
+    verb=values("get", "patch", "post"),
+    status="HTTP status, or `none` without an answer",
+)
+
+QUEUE_DEPTH = gauge("orderfleet_operator_queue_depth", "Orders that wait to be looked at, or are.", OPERATOR_ONLY)
+
+OPERATOR_ORDERS = gauge(
+    "orderfleet_operator_orders",
+    "Orders in Kubernetes that have not ended, by the step that their status shows.",
+    OPERATOR_ONLY,
+    step="step, or `none` before the first status",
+)
+
+
+ORDERS_RECEIVED = counter("orderfleet_orders_received_total", "Orders recorded for the first time.", ORDERS_ONLY)
+
+ORDER_DURATION = histogram(
+    "orderfleet_order_duration_seconds",
+    "From an order's start to its recorded end; its count is the number of orders that ended.",
+    ORDERS_ONLY,
+    LONG,
+    outcome=values(Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED),
+)
+
+REVIEW_WAIT = histogram(
+    "orderfleet_review_wait_seconds",
+    "How long an order waited in manual review.",
+    ORDERS_ONLY,
+    LONG,
+    outcome=values("approved", "canceled", "timed_out"),
+)
+
+PAYMENTS = counter(
+    "orderfleet_payments_total",
+    "Payments that reached a result.",
+    ORDERS_ONLY,
+    result=values(PaymentStatus.CHARGED.lower(), PaymentStatus.FAILED.lower(), PaymentStatus.VOIDED.lower()),
+)
+
+REFUNDS = counter(
+    "orderfleet_refunds_total",
+    "Refunds by result; those that are owed and not yet done are the difference.",
+    ORDERS_ONLY,
+    result=values("owed", "done"),
+)
+
+
+_SOURCES = ("visibility", "database")
+
+_WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
+
+
+ORPHAN_SWEEP_COMPLETED = gauge(
+    "orderfleet_orphan_sweep_last_completed_timestamp_seconds",
+    "When this worker last completed an orphan sweep, as Unix time; 0 before. Any worker of the fleet may run it.",
+    ORDERS_ONLY,
+)
+
+ORPHANS_FOUND = counter(
+    "orderfleet_orphans_found_total",
+    "Orders without an end whose workflow was closed: their compensation was started.",
+    ORDERS_ONLY,
+    source=values(*_SOURCES),
+)
+
+WORKFLOWS_MISSING = counter(
+    "orderfleet_order_workflows_missing_total",
+    "Checks of an unfinished order that found no workflow of it in Temporal. The order is left as it is.",
+    ORDERS_ONLY,
+)
+
+WORKFLOW_ID_CONFLICTS = counter(
+    "orderfleet_workflow_id_conflicts_total",
+    "Workflow ids that an order needed and a workflow of another origin had.",
+    ORDERS_ONLY,
+    workflow_type=values(*_WORKFLOW_TYPES),
+)
+
+
+# From 0 on, so that the first orphan or conflict is a rise.
+for _source in _SOURCES:
+    ORPHANS_FOUND.labels(source=_source)
+
+for _workflow_type in _WORKFLOW_TYPES:
+    WORKFLOW_ID_CONFLICTS.labels(workflow_type=_workflow_type)
+
+
+API_DURATION = histogram(
+    "orderfleet_api_request_duration_seconds",
+    "From a request to the first byte of its answer, probes left out; its count is the number of requests.",
+    API_ONLY,
+    SHORT,
+    method="HTTP method, or `other`",
+    route="path of the route as in the API's document, or `none`",
+    status="HTTP status",
+)
+
+BUILD = gauge(
+    "orderfleet_build_info",
+    "Always 1; its labels say what runs.",
+    ALL,
+    role="orders-worker, shipping-worker, worker, operator or api",
+    version="of Orderfleet, or a worker's build id where it has one",
+    python="version of Python",
+    temporalio="version of Temporal's SDK",
+)
+
+
+_STEP = "name of the activity"
+
+
+STEP_ATTEMPTS = counter(
+    "orderfleet_step_attempts_total",
+    "Attempts begun, also those that a kill or a time-out ended.",
+    WORKERS,
+    step=_STEP,
+    kind=values("local", "regular"),
+)
+
+STEP_RETRIES = counter(
+    "orderfleet_step_retries_total", "Attempts begun beyond the first of an activity.", WORKERS, step=_STEP
+)
+
+STEP_DURATION = histogram(
+    "orderfleet_step_duration_seconds",
+    "One attempt, from its begin to its end in the worker.",
+    WORKERS,
+    SHORT,
+    step=_STEP,
+    outcome=values("ok", "failed", "timed_out", "canceled"),
+)
+
+STEP_FAILURES = counter(
+    "orderfleet_step_failures_total",
+    "Attempts that raised, by class of the error.",
+    WORKERS,
+    step=_STEP,
+    error="class name of one of the product's errors, else `other`",
+)
+
+STEP_TIMEOUTS = counter(
+    "orderfleet_step_timeouts_total",
+    "Attempts that their time-out overtook, whatever came of them.",
+    WORKERS,
+    step=_STEP,
+)
+
+PROVIDER_CALL_DURATION = histogram(
+    "orderfleet_provider_call_duration_seconds",
+    "One call to the payment provider or the carrier; its count is the number of calls.",
+    WORKERS,
+    SHORT,
+    provider=values("payments", "carrier"),
+    call=values("charge", "void", "refund", "book", "void_booking"),
+    outcome=values("ok", "refused", "unavailable", "canceled", "error"),
+)
+
+
+OPEN_ORDERS = gauge(
+    "orderfleet_open_orders",
+    "Orders in the record before their shipping or end, counted every 15 s.",
+    OPERATOR_ONLY,
+    step=values("receive", "validate", "manual_review", "charge", "shipping"),
+)
+
+OPEN_ORDER_OLDEST = gauge(
+    "orderfleet_open_order_oldest_seconds",
+    "Age of the oldest of them, since its start.",
+    OPERATOR_ONLY,
+    step="as above",
+)
+
+OVERDUE_ORDERS = gauge(
+    "orderfleet_overdue_orders",
+    "Those of them that are past their own deadline: each should be undone by now.",
+    OPERATOR_ONLY,
+    step="as above",
+)
+
+OVERDUE_ORDER_OLDEST = gauge(
+    "orderfleet_overdue_order_oldest_seconds",
+    "How long ago the first of these deadlines passed.",
+    OPERATOR_ONLY,
+    step="as above",
+)
+
+OPEN_PAYMENTS = gauge(
+    "orderfleet_open_payments",
+    "Payments in the record of which something is owed, counted every 15 s; `charged`: a refund that hasn't begun.",
+    OPERATOR_ONLY,
+    status=values("init", "charged", "refunding"),
+)
+
+OPEN_PAYMENT_OLDEST = gauge(
+    "orderfleet_open_payment_oldest_seconds",
+    "How long the longest of them has been so.",
+    OPERATOR_ONLY,
+    status="as above",
+)
+
+BACKLOG = gauge(
+    "orderfleet_queue_backlog",
+    "Tasks that wait for a worker, as Temporal tells, approximately, every 15 s.",
+    OPERATOR_ONLY,
+    task_queue="name of the queue",
+    kind=values("workflow", "activity"),
+)
+
+BACKLOG_AGE = gauge(
+    "orderfleet_queue_backlog_age_seconds",
+    "How long the oldest of them has waited.",
+    OPERATOR_ONLY,
+    task_queue="name of the queue",
+    kind="as above",
+)

@@ -1,0 +1,165 @@
+"""Measures calls to the payment provider and the carrier, each as a span of its own. Implements `CallObserver`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from temporalio.exceptions import ApplicationError
+
+from orderfleet.domain import errors
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.observability.metrics import (
+    ORDER_DURATION,
+    ORDERS_RECEIVED,
+    ORPHAN_SWEEP_COMPLETED,
+    ORPHANS_FOUND,
+    PAYMENTS,
+    PROVIDER_CALL_DURATION,
+    REFUNDS,
+    REVIEW_WAIT,
+    STEP_ATTEMPTS,
+    STEP_DURATION,
+    STEP_FAILURES,
+    STEP_RETRIES,
+    STEP_TIMEOUTS,
+    WORKFLOW_ID_CONFLICTS,
+    WORKFLOWS_MISSING,
+)
+from orderfleet.observability.tracing import TRACER, exemplar
+
+_UNAVAILABLE = (errors.ProviderUnavailable, errors.CarrierUnavailable, TimeoutError)
+
+_REFUSED = (errors.PaymentRefused, errors.PaymentVoided, errors.CarrierRefused)
+
+
+class CallMetrics:
+    """Calls to one part.
+
+    Args:
+        provider: `payments` or `carrier`.
+        adapter: which adapter it is, for the span.
+    """
+
+    def __init__(self, provider: str, adapter: str) -> None:
+        self._provider = provider
+        self._adapter = adapter
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        """Measure one call."""
+        began, outcome = time.perf_counter(), "error"
+        attributes = {"peer.service": self._provider, "orderfleet.adapter": self._adapter}
+        with TRACER.start_as_current_span(
+            f"{self._provider} {name}", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
+        ) as span:
+            try:
+                yield
+            except BaseException as error:
+                outcome = _call_outcome(error)
+                # Its class only: what a provider says may name a customer.
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                raise
+            else:
+                outcome = "ok"
+            finally:
+                PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
+                    time.perf_counter() - began, exemplar=exemplar()
+                )
+
+
+def _call_outcome(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "canceled"
+    if isinstance(error, _UNAVAILABLE):
+        return "unavailable"
+    return "refused" if isinstance(error, _REFUSED) else "error"
+
+
+class RecordMetrics:
+    """Each order, payment and refund once, as the record has it."""
+
+    def order_received(self) -> None:
+        """Count an order."""
+        ORDERS_RECEIVED.inc(exemplar=exemplar())
+
+    def order_ended(self, outcome: Step, lasted: timedelta) -> None:
+        """Count an order's end."""
+        ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
+
+    def payment_moved(self, status: PaymentStatus) -> None:
+        """Count a payment's result, or a refund's."""
+        match status:
+            case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
+                PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
+            case PaymentStatus.REFUNDING:
+                REFUNDS.labels(result="owed").inc(exemplar=exemplar())
+            case PaymentStatus.REFUNDED:
+                REFUNDS.labels(result="done").inc(exemplar=exemplar())
+            case PaymentStatus.INIT:
+                pass
+
+
+class OrphanMetrics:
+    """Sweeps, orphans and id conflicts of this worker."""
+
+    def sweep_completed(self) -> None:
+        """Set the time of the last completed sweep."""
+        ORPHAN_SWEEP_COMPLETED.set_to_current_time()
+
+    def orphan_found(self, source: str) -> None:
+        """Count an orphan."""
+        ORPHANS_FOUND.labels(source=source).inc()
+
+    def workflow_missing(self) -> None:
+        """Count a check that found no workflow."""
+        WORKFLOWS_MISSING.inc()
+
+    def workflow_id_conflict(self, workflow_type: str) -> None:
+        """Count a workflow id in use."""
+        WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
+
+
+OTHER: Final = "other"
+
+
+class StepMetrics:
+    """Attempts, retries, failures, time-outs and durations by step; review waits."""
+
+    def began(self, activity: str, attempt: int, *, local: bool) -> None:
+        """Count an attempt."""
+        STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
+        if attempt > 1:
+            STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
+
+    def ended(self, activity: str, seconds: float, error: BaseException | None, *, late: bool) -> None:
+        """Count how an attempt ended."""
+        if late:
+            STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
+        if isinstance(error, Exception):
+            STEP_FAILURES.labels(step=activity, error=kind_of(error)).inc(exemplar=exemplar())
+        outcome = "timed_out" if late else _step_outcome(error)
+        STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
+
+    def reviewed(self, outcome: str, waited: float) -> None:
+        """Count a review."""
+        REVIEW_WAIT.labels(outcome=outcome).observe(waited, exemplar=exemplar())
+
+
+def kind_of(error: BaseException) -> str:
+    """The class of one of the product's own errors: a bounded number of names."""
+    # What Temporal has to be told more of goes under another class, with the error itself as its cause.
+    own = error.__cause__ if isinstance(error, ApplicationError) else error
+    return type(own).__name__ if isinstance(own, errors.OrderfleetError) else OTHER
+
+
+def _step_outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    return "canceled" if isinstance(error, asyncio.CancelledError) else "failed"

@@ -1,1 +1,0 @@
-"""What every process needs: settings, the Temporal connection, logs, health, drain."""

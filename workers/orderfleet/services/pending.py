@@ -1,0 +1,135 @@
+"""Failures that Temporal tells, made readable: their messages may be encrypted.
+
+`OrderClient` and `OrderInspector` call it on what Temporal answered, before they read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from google.protobuf.message import Message
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.client import WorkflowExecutionDescription
+from temporalio.converter import DataConverter
+from temporalio.exceptions import FailureError
+
+from orderfleet.domain.base import Contract
+from orderfleet.domain.errors import PayloadDecryptionError
+from orderfleet.domain.status import OrderStatus
+
+
+async def readable(answer: Message, converter: DataConverter) -> None:
+    """Put each failure's message back in place, wherever in `answer`; without the key it says so instead."""
+    for field, value in answer.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            found = [entry for entry in value.values() if isinstance(entry, Message)]
+        else:
+            found = [value] if isinstance(value, Message) else list(value)
+        for message in found:
+            if isinstance(message, Failure):
+                await _open(message, converter)
+            else:
+                await readable(message, converter)
+
+
+async def _open(failure: Failure, converter: DataConverter) -> None:
+    try:
+        error: BaseException | None = await converter.decode_failure(failure)
+    except PayloadDecryptionError as sealed:
+        failure.message = str(sealed)
+        return
+    while isinstance(error, FailureError):
+        failure.message = error.message
+        failure, error = failure.cause, error.__cause__
+
+
+class PendingState(StrEnum):
+    """What a pending activity does."""
+
+    SCHEDULED = "scheduled"
+    """It waits for a worker, or for its next attempt."""
+    STARTED = "started"
+    """A worker has it."""
+    OTHER = "other"
+
+
+class PendingActivity(Contract):
+    """An activity of an order, or of one of its shipments, that isn't done."""
+
+    workflow_id: str
+    activity: str
+    state: PendingState
+    attempt: int
+    maximum_attempts: int
+    """0 is no limit."""
+    last_failure: str | None = None
+    started_at: datetime | None = None
+    """When the last attempt began; None before the first."""
+    next_attempt_at: datetime | None = None
+
+
+_STATES = {
+    PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED: PendingState.SCHEDULED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_STARTED: PendingState.STARTED,
+}
+
+
+async def pending_activities(
+    descriptions: Iterable[WorkflowExecutionDescription], converter: DataConverter
+) -> list[PendingActivity]:
+    """The pending activities in descriptions of workflows."""
+    found: list[PendingActivity] = []
+    for description in descriptions:
+        raw = description.raw_description
+        await readable(raw, converter)
+        found.extend(_read(description.id, activity) for activity in raw.pending_activities)
+    return found
+
+
+def pending_children(description: WorkflowExecutionDescription) -> list[str]:
+    """The ids of the workflows that this one waits for."""
+    return [child.workflow_id for child in description.raw_description.pending_children]
+
+
+def with_pending(status: OrderStatus, pending: Sequence[PendingActivity]) -> OrderStatus:
+    """The status with the retries and the last error of what is under way."""
+    if not pending:
+        return status
+    retries = dict(status.retries)
+    for activity in pending:
+        if activity.attempt > 1:
+            retries[activity.activity] = retries.get(activity.activity, 0) + activity.attempt - 1
+    last_error = _last_failure(pending) or status.last_error
+    return status.model_copy(update={"retries": retries, "last_error": last_error})
+
+
+def _last_failure(pending: Iterable[PendingActivity]) -> str | None:
+    told = [f"{activity.activity}: {activity.last_failure}" for activity in pending if activity.last_failure]
+    return told[-1] if told else None
+
+
+def _read(workflow_id: str, info: PendingActivityInfo) -> PendingActivity:
+    failure = info.last_failure if info.HasField("last_failure") else None
+    return PendingActivity(
+        workflow_id=workflow_id,
+        activity=info.activity_type.name,
+        state=_STATES.get(info.state, PendingState.OTHER),
+        attempt=info.attempt,
+        maximum_attempts=info.maximum_attempts,
+        last_failure=None if failure is None else _told(failure),
+        started_at=info.last_started_time.ToDatetime(UTC) if info.HasField("last_started_time") else None,
+        next_attempt_at=(
+            info.next_attempt_schedule_time.ToDatetime(UTC) if info.HasField("next_attempt_schedule_time") else None
+        ),
+    )
+
+
+def _told(failure: Failure) -> str:
+    """A failure in one line: its message, or its type where it has none."""
+    return failure.message or failure.application_failure_info.type

@@ -1,0 +1,72 @@
+"""The settings: one frozen object, read once at the start of a process.
+
+Nothing else reads the environment. Each field's description is its documentation; the settings
+table in the README is generated from them.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from orderfleet.domain.policy import OrderPolicy
+from orderfleet.settings.base import PREFIX
+from orderfleet.settings.connections import ConnectionSettings, EncryptionSettings
+from orderfleet.settings.orders import OrderSettings, StepSettings
+from orderfleet.settings.processes import (
+    ApiAuth,
+    ApiSettings,
+    Environment,
+    LogFormat,
+    OperatorSettings,
+    ProcessSettings,
+    TelemetrySettings,
+    WorkerSettings,
+)
+from orderfleet.settings.providers import NOBODY, ProviderSettings, check_timeout, check_url
+
+__all__ = ["PREFIX", "ApiAuth", "Environment", "LogFormat", "Settings"]
+
+
+# The documented order of the groups is from the last base to the first.
+class Settings(
+    TelemetrySettings,
+    OperatorSettings,
+    ProviderSettings,
+    StepSettings,
+    OrderSettings,
+    ApiSettings,
+    WorkerSettings,
+    EncryptionSettings,
+    ConnectionSettings,
+    ProcessSettings,
+):
+    """Every setting of every role."""
+
+    @model_validator(mode="after")
+    def _providers_fit(self) -> Self:
+        if self.payment_provider not in NOBODY:
+            check_url(self, "payment_provider", "payment_url")
+            check_timeout(self, "payment_timeout", "charge_timeout")
+            check_timeout(self, "payment_timeout", "refund_timeout")
+        if self.carrier not in NOBODY:
+            check_url(self, "carrier", "carrier_url")
+            check_timeout(self, "carrier_timeout", "dispatch_carrier_timeout")
+        return self
+
+    def order_policy(self) -> OrderPolicy:
+        """What an order that starts now is given to keep."""
+        return OrderPolicy(
+            receive=self.step(self.receive_timeout),
+            validation=self.step(self.validate_timeout),
+            record=self.step(self.record_timeout),
+            charge=self.step(self.charge_timeout),
+            prepare_package=self.step(self.prepare_package_timeout),
+            dispatch_carrier=self.step(self.dispatch_carrier_timeout),
+            refund=self.step(self.refund_timeout),
+            outage=self.outage(),
+            shipping_task_queue=self.shipping_task_queue,
+            shipping_attempts=self.shipping_attempts,
+            require_prices=self.prices_required(),
+        )

@@ -1,0 +1,137 @@
+"""Faults on purpose, for demos and tests: attempts that fail or hang, by step and by rate. Off by default.
+
+The workers put the interceptor around their activities when the settings name faults. Which
+attempt fails is a pure function of the seed and the attempt, so a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from orderfleet.domain.durations import parse_duration
+from orderfleet.domain.errors import OrderfleetError
+
+STEPS: Final = ("receive", "validate", "charge", "prepare_package", "dispatch_carrier", "refund", "void_booking")
+"""Activities that faults can be named for."""
+
+FLAKY: Final = "all:error=0.3333,hang=0.3333,length=300s"
+"""One third of the attempts fail, one third hang for 300 s, one third are fine."""
+
+_SHAPE: Final = (
+    "write `flaky`, or `charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for"
+    " the first ones only)"
+)
+
+
+class InjectedFault(OrderfleetError):
+    """A fault injected on purpose. Retried."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How one step misbehaves."""
+
+    error: float = 0.0
+    """Share of the attempts that fail."""
+    hang: float = 0.0
+    """Share of the attempts that hang first."""
+    length: timedelta = timedelta(seconds=300)
+    """How long a hang lasts; the attempt's time-out ends it sooner."""
+    attempts: int = 0
+    """How many attempts of a step may misbehave, from the first; 0 is all of them."""
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """The faults of a worker."""
+
+    by_step: Mapping[str, Fault] = field(default_factory=dict)
+    seed: int = 0
+
+    def draw(self, step: str, key: str, attempt: int = 1) -> Fault | None:
+        """What becomes of one attempt (from 1): `error=1`, `hang=1`, or None when it is fine."""
+        fault = self.by_step.get(step)
+        if fault is None or 0 < fault.attempts < attempt:
+            return None
+        number = random.Random(f"{self.seed}/{step}/{key}").random()  # noqa: S311 - a repeatable draw, no secret
+        if number < fault.error:
+            return Fault(error=1)
+        return Fault(hang=1, length=fault.length) if number < fault.error + fault.hang else None
+
+
+def parse_faults(text: str) -> FaultPlan:
+    """Read the `faults` setting.
+
+    Raises:
+        ValueError: it names an unknown step or number; the message shows the notation.
+    """
+    seed, by_step = 0, {}
+    for part in filter(None, (FLAKY if text.strip() == "flaky" else text).replace(" ", "").split(";")):
+        name, _, values = part.partition(":")
+        if name.startswith("seed="):
+            seed = _number(name.removeprefix("seed="), int)
+            continue
+        if name != "all" and name not in STEPS:
+            raise ValueError(f"{name!r} is not a step ({', '.join(STEPS)}): {_SHAPE}")
+        fault = _fault(values)
+        by_step.update(dict.fromkeys(STEPS if name == "all" else (name,), fault))
+    return FaultPlan(by_step=by_step, seed=seed)
+
+
+def _fault(values: str) -> Fault:
+    given = {key: value for key, _, value in (pair.partition("=") for pair in values.split(","))}
+    unknown = given.keys() - {"error", "hang", "length", "attempts"}
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown)) or values!r} is not error, hang, length or attempts: {_SHAPE}")
+    fault = Fault(
+        error=_number(given.get("error", "0"), float),
+        hang=_number(given.get("hang", "0"), float),
+        length=parse_duration(given.get("length", "300s")),
+        attempts=_number(given.get("attempts", "0"), int),
+    )
+    if min(fault.error, fault.hang) < 0 or fault.error + fault.hang > 1:
+        raise ValueError(f"error and hang are shares of all attempts, together at most 1: {_SHAPE}")
+    return fault
+
+
+def _number(text: str, kind: Any) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number: {_SHAPE}") from None
+
+
+class FaultInterceptor(Interceptor):
+    """Makes attempts fail or hang by plan, before they do their work."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self._plan = plan
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
+        """Wrap the activity."""
+        return _Misbehaving(next, self._plan)
+
+
+class _Misbehaving(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, plan: FaultPlan) -> None:
+        super().__init__(following)
+        self._plan = plan
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        info = activity.info()
+        where = "local" if info.is_local else "regular"
+        key = f"{info.workflow_id}/{where}/{info.activity_id}/{info.attempt}"
+        fault = self._plan.draw(info.activity_type, key, info.attempt)
+        if fault is not None and fault.error:
+            raise InjectedFault(f"injected fault in {info.activity_type}, attempt {info.attempt}")
+        if fault is not None:
+            await asyncio.sleep(fault.length.total_seconds())
+        return await super().execute_activity(input)

@@ -1,0 +1,92 @@
+"""Workflow side: start the refund of a payment once, whatever other workflow has its id.
+
+Called by orders that are undone, and by shipments whose order is gone. The id of a refund follows from its payment,
+so that it starts once; any client can start a workflow of that id, so one that is found there is checked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.common import WorkflowIDReusePolicy
+    from temporalio.exceptions import WorkflowAlreadyStartedError
+    from temporalio.workflow import ParentClosePolicy
+
+    from orderfleet.domain import names
+    from orderfleet.domain.payment import RefundOrder
+    from orderfleet.domain.policy import OrderPolicy
+    from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
+
+from orderfleet.temporal.step_runner import ActivityRef, StepRunner
+
+NUMBERED: Final = 5
+"""Ids that are tried before one that no other client can know."""
+
+
+async def check_workflow(steps: StepRunner, step: CheckWorkflowInput, policy: OrderPolicy, task_queue: str) -> IdHolder:
+    """Ask the order worker which workflow has an id, until it answers.
+
+    Args:
+        steps: runs the activity.
+        step: the id, and what the workflow should be.
+        policy: of the order.
+        task_queue: of the order workers.
+    """
+    check: ActivityRef[CheckWorkflowInput, CheckWorkflowResult] = ActivityRef(
+        "check_workflow", CheckWorkflowResult, task_queue
+    )
+    return (await steps.run_until_done(check, step, policy.record, policy.owed)).holder
+
+
+async def start_refund(
+    steps: StepRunner, refund: RefundOrder, task_queue: str, on_conflict: Callable[[str], None]
+) -> workflow.ChildWorkflowHandle[Any, Any] | IdHolder:
+    """Start the refund workflow of a payment.
+
+    Args:
+        steps: runs the check of a workflow that has the id.
+        refund: what the workflow is started with.
+        task_queue: of the order workers.
+        on_conflict: called with each id that a workflow of another origin has.
+
+    Returns:
+        The child that was started; or `OPEN` or `COMPLETED`, when this payment's refund was started before.
+    """
+    number = 1
+    while True:
+        workflow_id = names.refund_workflow_id(refund.payment.payment_id, number)
+        if number > NUMBERED:
+            workflow_id = f"{names.refund_workflow_id(refund.payment.payment_id)}/{workflow.uuid4()}"
+        try:
+            return await workflow.start_child_workflow(
+                names.REFUND_WORKFLOW,
+                refund,
+                id=workflow_id,
+                task_queue=task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                memo=refund.memo(),
+            )
+        except WorkflowAlreadyStartedError:
+            check = CheckWorkflowInput(
+                order_id=refund.order_id,
+                workflow_id=workflow_id,
+                workflow_type=names.REFUND_WORKFLOW,
+                memo=refund.memo(),
+            )
+            holder = await check_workflow(steps, check, refund.policy, task_queue)
+        match holder:
+            case IdHolder.OPEN | IdHolder.COMPLETED:
+                return holder
+            case IdHolder.FOREIGN:
+                on_conflict(workflow_id)
+                number += 1
+            case IdHolder.ENDED:
+                # Terminated or canceled before the money was back: another run under this id is rejected.
+                number += 1
+            case IdHolder.NONE:
+                pass  # removed since, so the id is free

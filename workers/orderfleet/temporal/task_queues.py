@@ -1,0 +1,59 @@
+"""Counts the tasks that wait in our queues, as Temporal tells. Implements `Survey`; the operator takes it.
+
+The server's counts are approximate, and of tasks that wait, not of those that are worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.errors import OrderfleetError
+
+_TIMEOUT: Final = timedelta(seconds=5)
+_KINDS: Final = {
+    WaitKind.WORKFLOW_TASK: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    WaitKind.ACTIVITY_TASK: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+}
+
+
+class BacklogUnavailable(OrderfleetError):
+    """Temporal did not answer."""
+
+
+class Backlog:
+    """`Survey` over a client, which may connect late."""
+
+    def __init__(self, temporal: Client, queues: Sequence[str]) -> None:
+        self._temporal = temporal
+        self._queues = queues
+
+    async def take(self) -> list[BacklogSample]:
+        """Tasks that wait, by queue and kind.
+
+        Raises:
+            BacklogUnavailable: Temporal did not answer.
+        """
+        return [await self._one(queue, kind) for queue in self._queues for kind in _KINDS]
+
+    async def _one(self, queue: str, kind: WaitKind) -> BacklogSample:
+        request = DescribeTaskQueueRequest(
+            namespace=self._temporal.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=_KINDS[kind],
+            report_stats=True,
+        )
+        try:
+            told = await self._temporal.workflow_service.describe_task_queue(request, timeout=_TIMEOUT)
+        except (RPCError, RuntimeError) as error:
+            raise BacklogUnavailable(f"the backlog of {queue} can't be asked: {error}") from error
+        age = told.stats.approximate_backlog_age
+        return BacklogSample(kind, queue, told.stats.approximate_backlog_count, age.seconds + age.nanos / 1e9)

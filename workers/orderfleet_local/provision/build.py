@@ -1,0 +1,120 @@
+"""The last rung: a build by Go, or a fetch by Maven, from a pinned file under `deploy/tools/`.
+
+The ladder calls it with a folder to put the executable in. Builds take minutes, so at most two
+run at a time, and those of the same module one after the other, because the second then finds
+the first one's packages in Go's build cache. It must never change a pinned file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from orderfleet_local.provision.catalog import GoBuild, MavenFetch, Tool
+from orderfleet_local.provision.progress import Progress, StrategyFailed
+
+_TAIL = 8
+
+
+class Builder:
+    """Runs the builds of one run."""
+
+    def __init__(self, pins: Path, at_a_time: int = 2) -> None:
+        """Read pinned files from `pins`; run `at_a_time` builds at most."""
+        self._pins = pins
+        self._slots = threading.Semaphore(at_a_time)
+        self._module_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def make(self, tool: Tool, folder: Path, progress: Progress) -> str:
+        """Put the executable into `folder`; return the name of what made it.
+
+        Raises:
+            RungFailed: what makes it isn't installed, or fails.
+        """
+        recipe = tool.recipe
+        pins = self._pins / recipe.module
+        if not pins.is_dir():
+            raise StrategyFailed(f"{pins} is missing; builds need a full checkout")
+        with (
+            self._module_locks[recipe.module],
+            self._slots,
+            progress.busy(f"building {tool.name}"),
+        ):
+            if isinstance(recipe, GoBuild):
+                self._go(recipe, pins, folder / tool.name)
+                return "Go"
+            self._maven(recipe, pins, folder, folder / tool.name)
+            return "Maven"
+
+    def stop(self) -> None:
+        """End every build that runs, with the processes it started."""
+        for process in tuple(self._running):
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def _go(self, recipe: GoBuild, pins: Path, target: Path) -> None:
+        go = shutil.which("go")
+        if go is None:
+            raise StrategyFailed("Go isn't installed")
+        environment = {
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-trimpath -mod=readonly -buildvcs=false",
+            "GOWORK": "off",
+        }
+        command = [
+            *(go, "build", "-ldflags", recipe.linker_flags),
+            # The linker strips debug information, so making it would be an eighth of the time for nothing.
+            "-gcflags=all=-dwarf=false",
+            *("-o", str(target), recipe.package),
+        ]
+        self._run(command, pins, environment)
+
+    def _maven(self, recipe: MavenFetch, pins: Path, folder: Path, target: Path) -> None:
+        maven = shutil.which("mvn")
+        if maven is None or shutil.which("java") is None:
+            raise StrategyFailed("Java and Maven aren't both installed")
+        command = [
+            *(maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(pins / "pom.xml")),
+            *("dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}"),
+        ]
+        self._run(command, folder, dict(os.environ))
+        # The server lives for seconds: compiling it well costs more than it saves.
+        target.write_text(
+            "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+            f' -cp "$(dirname "$0")/lib/*" {recipe.main_class} "$@"\n'
+        )
+
+    def _run(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+        program = Path(command[0]).name
+        # Where there is a way, a build ends with a provisioning run that is killed.
+        setpriv = shutil.which("setpriv")
+        if setpriv is not None:
+            command = [setpriv, "--pdeathsig", "KILL", *command]
+        # A group of its own, so that `stop` reaches the compilers too.
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+        self._running.add(process)
+        try:
+            output, _ = process.communicate()
+        finally:
+            self._running.discard(process)
+        if process.returncode != 0:
+            tail = "\n    ".join(output.splitlines()[-_TAIL:])
+            raise StrategyFailed(f"{program} failed:\n    {tail}")
