@@ -19,9 +19,9 @@ from orderfleet import __version__
 from orderfleet.api import problems
 from orderfleet.api.access import Access, Role, UnsafeSettings, needs
 from orderfleet.api.authentication import access_of
+from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.middleware import BodyBounds, RequestLog
 from orderfleet.api.order_input import Unprocessable
-from orderfleet.api.requests import GuardedRoute
 from orderfleet.api.serve import serve
 from orderfleet.process import Stop, open_port
 from orderfleet.settings import Settings

@@ -13,9 +13,9 @@ from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.access import Role, needs
 from orderfleet.api.dependencies import Given, Services
+from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.order_input import Unprocessable, order_id_for, to_input
 from orderfleet.api.problems import documented
-from orderfleet.api.requests import GuardedRoute
 from orderfleet.api.schemas import (
     CHANGED_EXAMPLE,
     CREATED_EXAMPLE,

@@ -11,8 +11,8 @@ from structlog.contextvars import bind_contextvars
 from orderfleet.api import orders
 from orderfleet.api.access import Role, needs
 from orderfleet.api.dependencies import Given
+from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.problems import documented
-from orderfleet.api.requests import GuardedRoute
 from orderfleet.api.schemas import STATUS_EXAMPLE, Body, Cancel, Changed, NewAddress, RequestId, WorkflowId, example
 from orderfleet.domain.names import order_id_of
 from orderfleet.services.orders import SourcedStatus

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orderfleet.cli.errors import read_settings
+from orderfleet.cli.local_stack import stack_settings
 
 if TYPE_CHECKING:
     from orderfleet.domain.ports import OrderReader
@@ -50,7 +51,7 @@ async def reach(settings: Settings) -> AsyncIterator[Reach]:
 def settings_here() -> Settings:
     """The settings; what they leave open is taken from the local stack if one runs."""
     settings = read_settings()
-    stack = _stack_settings()
+    stack = stack_settings()
     return read_settings(**{name: value for name, value in stack.items() if not _is_set(settings, name)})
 
 
@@ -65,20 +66,3 @@ def _is_set(settings: Settings, name: str) -> bool:
 
     # Temporal's own variables and profile file count too.
     return bool(ClientConfig.load_client_connect_config())
-
-
-def _stack_settings() -> dict[str, Any]:
-    try:
-        from orderfleet_local.stack import state  # noqa: PLC0415
-    except ImportError:
-        # The stack's libraries are not part of an image.
-        return {}
-    found = state.load()
-    if found is None or not found.complete:
-        return {}
-    return {
-        "environment": "local",
-        "sample_orders": True,
-        "temporal_address": found.temporal_address,
-        "database_url": found.database_url,
-    }

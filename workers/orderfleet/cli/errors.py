@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from orderfleet.domain.errors import OrderfleetError, PaymentConflict, StoreUnavailable, WrongSetting
 
@@ -51,15 +51,22 @@ class UsageError(OrderfleetError):
 
 
 class Failed(OrderfleetError):
-    """The command did not reach what it was asked for; the message says what to do."""
+    """The command did not succeed; the message says what to do. A subclass may have another exit status."""
+
+    exit_status: ClassVar[Exit] = Exit.FAILED
 
 
 def explain(error: OrderfleetError) -> tuple[Exit, str]:
     """The exit status for an error and what to tell the user."""
     # Whoever raised one of these has loaded them; `--help` has not.
     from orderfleet.api.order_input import Unprocessable  # noqa: PLC0415
-    from orderfleet.services.errors import OrderEnded, OrderIdConflict, OrderNotFound, OrderRefused, TemporalUnavailable
-    from orderfleet_local.stack.errors import Busy, NoSuchPart, NotUp  # noqa: PLC0415
+    from orderfleet.services.errors import (  # noqa: PLC0415
+        OrderEnded,
+        OrderIdConflict,
+        OrderNotFound,
+        OrderRefused,
+        TemporalUnavailable,
+    )
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
         OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` shows those there are"),
@@ -71,9 +78,6 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
             Exit.AWAY,
             "is the stack up (`orderfleet stack status`), or ORDERFLEET_TEMPORAL_ADDRESS right?",
         ),
-        NotUp: (Exit.AWAY, ""),
-        NoSuchPart: (Exit.NOT_FOUND, ""),
-        Busy: (Exit.BUSY, ""),
         StoreUnavailable: (Exit.AWAY, "is the stack up (`orderfleet stack status`), or ORDERFLEET_DATABASE_URL right?"),
     }
     if isinstance(error, Unprocessable):
@@ -85,7 +89,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
             # What Temporal and Postgres say of themselves may have several lines.
             text = " ".join(str(error).split())
             return code, f"{text}; {hint}" if hint else text
-    return Exit.FAILED, str(error)
+    return error.exit_status if isinstance(error, Failed) else Exit.FAILED, str(error)
 
 
 def complain(text: str, *, each: bool = False) -> None:

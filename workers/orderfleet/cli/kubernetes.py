@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
+from orderfleet.cli.local_stack import stack_kubectl
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL
@@ -58,7 +59,9 @@ def find_order(owner: str, settings: Settings) -> KubernetesOrder:
 
 def _kubectl(settings: Settings) -> list[str]:
     """The program and the options that lead to the cluster."""
-    local = _local_stack(settings)
+    from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` needs none
+
+    local = stack_kubectl(database_address(settings)())
     if local:
         return local
     program = shutil.which("kubectl")
@@ -69,20 +72,6 @@ def _kubectl(settings: Settings) -> list[str]:
     except KubernetesUnknown:
         raise KubernetesUnknown("no kubeconfig is at hand; set KUBECONFIG") from None
     return [program]
-
-
-def _local_stack(settings: Settings) -> list[str]:
-    try:
-        from orderfleet.settings.database_address import database_address  # noqa: PLC0415
-        from orderfleet_local.provision.resolver import provide  # noqa: PLC0415
-        from orderfleet_local.stack import state  # noqa: PLC0415
-    except ImportError:
-        # The stack's libraries are not part of an image.
-        return []
-    found = state.load()
-    if found is None or not found.complete or found.database_url != database_address(settings)():
-        return []
-    return [str(provide(["kubectl"])["kubectl"]), "--kubeconfig", str(found.kubeconfig)]
 
 
 def _run(command: list[str]) -> str:

@@ -17,10 +17,10 @@ from typer.main import get_command, get_group
 
 from orderfleet import __version__
 from orderfleet.cli.errors import EXITS, Exit, UsageError, complain, explain, leave
+from orderfleet.cli.local_stack import is_installed
 from orderfleet.domain.errors import OrderfleetError
 
 HOME = "orderfleet_home"
-
 """Key in a command's context settings: the module that holds the real command as `app`."""
 
 
@@ -82,13 +82,14 @@ app = typer.Typer(
 )
 
 
-register(
-    app, "demo", "orderfleet_local.demo.command", panel=_TRY, text="Follow an order from kubectl apply to its end."
-)
-
-register(app, "stack", "orderfleet_local.cli.stack", panel=_TRY, text="Start, stop and look at the local stack.")
-
-register(app, "env", "orderfleet_local.cli.env", panel=_TRY, text="Print what a shell needs to use the local stack.")
+if is_installed():
+    register(
+        app, "demo", "orderfleet_local.demo.command", panel=_TRY, text="Follow an order from kubectl apply to its end."
+    )
+    register(app, "stack", "orderfleet_local.cli.stack", panel=_TRY, text="Start, stop and inspect the local stack.")
+    register(
+        app, "env", "orderfleet_local.cli.env", panel=_TRY, text="Print what a shell needs to use the local stack."
+    )
 
 register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Start, see and change orders.")
 

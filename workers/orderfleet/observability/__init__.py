@@ -1,1 +1,1 @@
-"""TODO."""
+"""Metrics, traces, logs and health of every process."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands that `orderfleet` has only where the development tools are installed."""

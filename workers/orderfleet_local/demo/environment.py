@@ -119,7 +119,7 @@ class Kubectl:
 
     def _run(self, arguments: tuple[str, ...], text: str | None = None) -> str:
         try:
-            result = subprocess.run(  # noqa: S603 - kubectl is what a demo drives
+            result = subprocess.run(
                 self._command(*arguments),
                 input=text,
                 capture_output=True,

@@ -112,9 +112,7 @@ class _Follower:
         with self._lock:
             if self._ended.is_set():
                 return None
-            self._process = subprocess.Popen(  # noqa: S603 - kubectl is what a demo drives
-                self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             return self._process
 
 

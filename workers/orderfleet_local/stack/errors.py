@@ -6,13 +6,14 @@ The command line prints these in one or a few lines. Nothing here does any work.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
-from orderfleet.domain.errors import OrderfleetError
+from orderfleet.cli.errors import Exit, Failed
 
 _TAIL_LINES = 25
 
 
-class StackError(OrderfleetError):
+class StackError(Failed):
     """Something about the local stack went wrong; the message says what to do next."""
 
 
@@ -35,9 +36,13 @@ class AlreadyRunning(StackError):
 class Busy(StackError):
     """Another command is starting or stopping the same stack."""
 
+    exit_status: ClassVar[Exit] = Exit.BUSY
+
 
 class NotUp(StackError):
     """The stack isn't up: `orderfleet stack up` starts it."""
+
+    exit_status: ClassVar[Exit] = Exit.AWAY
 
     def __init__(self) -> None:
         """Say what to do."""
@@ -46,6 +51,8 @@ class NotUp(StackError):
 
 class NoSuchPart(StackError):
     """The stack has no such part, or no log of it; the message lists what there is."""
+
+    exit_status: ClassVar[Exit] = Exit.NOT_FOUND
 
 
 def log_tail(log: Path, lines: int = _TAIL_LINES) -> str:

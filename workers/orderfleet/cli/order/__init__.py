@@ -1,1 +1,1 @@
-"""TODO."""
+"""`orderfleet order`: start, inspect and change orders from a terminal. `command` lists the verbs."""
