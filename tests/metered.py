@@ -1,4 +1,4 @@
-"""Reads metrics: of this process, as what a block of a test added; of another, as Prometheus scrapes it."""
+"""Metrics in tests: those that a block adds in this process, and those that another process exposes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 
 @dataclass
 class Samples:
-    """Samples by name and labels."""
+    """Values of samples by name and labels."""
 
     values: dict[Sample, float] = field(default_factory=dict)
 
     def __call__(self, name: str, **labels: str) -> float:
-        """Sum of the samples of that name that carry these labels, whatever else they carry."""
+        """Sum of the samples of that name with these labels; a sample may have other labels too."""
         wanted = set(labels.items())
-        return sum(value for (found, given), value in self.values.items() if found == name and wanted <= given)
+        return sum(value for (sample, present), value in self.values.items() if sample == name and wanted <= present)
 
     def names(self) -> set[str]:
         return {name for name, _ in self.values}
 
     def labels(self, name: str, label: str) -> set[str]:
-        """Values of a label."""
-        return {dict(given)[label] for found, given in self.values if found == name and label in dict(given)}
+        """Values of a label in the samples of that name."""
+        return {dict(present)[label] for sample, present in self.values if sample == name and label in dict(present)}
 
 
 @contextmanager
-def added() -> Iterator[Samples]:
-    """What the block adds to the product's metrics in this process; filled when it ends."""
-    before, result = _now(), Samples()
+def metric_changes() -> Iterator[Samples]:
+    """The change of each of the product's metrics inside the block; filled when the block ends."""
+    before, result = _current(), Samples()
     yield result
-    after = _now()
+    after = _current()
     result.values = {key: value - before.get(key, 0.0) for key, value in after.items() if value != before.get(key, 0.0)}
 
 
-def scraped(url: str) -> Samples:
-    """What a process exposes."""
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        text = answer.read().decode()
+def scrape(url: str) -> Samples:
+    """The samples that a process exposes at `url`."""
+    with urllib.request.urlopen(url, timeout=60) as response:
+        text = response.read().decode()
     return Samples(
         {
             (sample.name, frozenset(sample.labels.items())): sample.value
@@ -55,11 +55,11 @@ def scraped(url: str) -> Samples:
     )
 
 
-def _now() -> dict[Sample, float]:
+def _current() -> dict[Sample, float]:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for declared in CATALOG
-        for family in declared.metric.collect()
+        for spec in CATALOG
+        for family in spec.metric.collect()
         for sample in family.samples
         if not sample.name.endswith("_created")
     }

@@ -1,6 +1,6 @@
-"""An OTLP receiver as a process of its own: writes each span it is sent as one line of JSON.
+"""An OTLP receiver in a process of its own, which writes each received span as a line of JSON.
 
-`python otlp_receiver.py PORT FILE`. Tests start it by `receiving` and read the file.
+`python otlp_receiver.py PORT FILE` starts it; `run_receiver` does so in tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ERROR = 2
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it arrived."""
+    """A received span."""
 
     trace: str
     id: str
@@ -35,13 +35,13 @@ class Span:
     failed: bool
     events: list[dict[str, Any]]
     links: list[str]
-    began: int
-    ended: int
+    started_at: int
+    ended_at: int
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """A receiver that runs."""
+    """A running receiver."""
 
     endpoint: str
     file: Path
@@ -55,8 +55,13 @@ class Receiver:
 
 
 @contextmanager
-def receiving(folder: Path, port: int) -> Iterator[Receiver]:
-    """Run a receiver until the context closes; it listens when the context is entered."""
+def run_receiver(folder: Path, port: int) -> Iterator[Receiver]:
+    """Run a receiver while the context is open.
+
+    Args:
+        folder: for the file of spans.
+        port: to listen on.
+    """
     file = folder / "spans.jsonl"
     process = subprocess.Popen([sys.executable, __file__, str(port), str(file)], stdout=subprocess.PIPE, text=True)
     try:
@@ -75,7 +80,7 @@ class _Writer(trace_service_pb2_grpc.TraceServiceServicer):
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - grpc's name
         lines = [
-            json.dumps(_told(span, _plain(resource.resource.attributes)))
+            json.dumps(_as_dict(span, _plain(resource.resource.attributes)))
             for resource in request.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
@@ -85,7 +90,7 @@ class _Writer(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
-def _told(span: Any, resource: dict[str, Any]) -> dict[str, Any]:
+def _as_dict(span: Any, resource: dict[str, Any]) -> dict[str, Any]:
     return {
         "trace": span.trace_id.hex(),
         "id": span.span_id.hex(),
@@ -97,13 +102,13 @@ def _told(span: Any, resource: dict[str, Any]) -> dict[str, Any]:
         "failed": span.status.code == ERROR,
         "events": [{"name": event.name, **_plain(event.attributes)} for event in span.events],
         "links": [link.trace_id.hex() for link in span.links],
-        "began": span.start_time_unix_nano,
-        "ended": span.end_time_unix_nano,
+        "started_at": span.start_time_unix_nano,
+        "ended_at": span.end_time_unix_nano,
     }
 
 
 def _plain(attributes: Any) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+    return {attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in attributes}
 
 
 def _serve(port: int, file: Path) -> None:

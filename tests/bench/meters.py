@@ -13,7 +13,7 @@ import psutil
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from metered import scraped
+from metered import scrape
 
 _STATEMENTS = "orderfleet_database_operation_duration_seconds_count"
 _MEBIBYTE = 2**20
@@ -42,7 +42,7 @@ def memory_mib(processes: Iterable[psutil.Process]) -> float:
 
 def statements(urls: Iterable[str]) -> float:
     """Statements that these workers have sent to Postgres."""
-    return sum(scraped(url)(_STATEMENTS) for url in urls)
+    return sum(scrape(url)(_STATEMENTS) for url in urls)
 
 
 async def history(client: Client, workflow_ids: Iterable[str]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from contenders import settings_of, start_sink
 from temporalio.client import Client
 
 from backing import Kubernetes, session
-from orderfleet.observability.tracing import sending
+from orderfleet.observability.tracing import export_spans
 from orderfleet.store.migrate import migrate
 from orderfleet.temporal.connection import connect
 from orderfleet_local.provision.resolver import provide
@@ -71,7 +71,7 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
                 "ORDERFLEET_OTLP_ENDPOINT": start_sink(folder) if tracing else "",
             }
             own = settings_of(told)
-            with sending(own.otlp_endpoint, "bench", environment=own.environment, ratio=own.trace_ratio):
+            with export_spans(own.otlp_endpoint, "bench", environment=own.environment, ratio=own.trace_ratio):
                 yield Stand(
                     folder=folder,
                     temporal=server.process,

@@ -98,7 +98,7 @@ def environment(seed: int) -> dict[str, str]:
     chosen = {
         "faults": f"{faults};seed={seed}",
         "simulated_latency": "50ms",
-        "outage_longest_wait": "10s",
+        "store_outage_max_backoff": "10s",
         "step_maximum_interval": "5s",
         "orphan_sweep_interval": "10s",
     }

@@ -15,6 +15,7 @@ from line_between import line_to
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
+from orderfleet.services.changes import Change
 
 FINISHED = 2000
 AWAY = 60.0
@@ -94,7 +95,7 @@ async def test_a_minute_without_the_api_server_loses_nothing(
             await api.cut()
             # kubectl has a line of its own: people and orders go on while the operator is cut off.
             for number, name in enumerate(before):
-                await (workers.client.approve(name) if number % 2 else shop.patch(name, approved=True))
+                await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
             await shop.apply(*(manifest(name, approved=True) for name in meanwhile))
             await shop.delete(deleted)
             await asyncio.sleep(AWAY)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES, expose, markdown, prometheus
-from orderfleet.observability.metrics import CATALOG, Declared, Exposer
+from orderfleet.observability.metrics import CATALOG, Exposer, MetricSpec
 from orderfleet_local.stack import paths
 
 PAGE = paths.checkout() / "deploy" / "docs" / "metrics.md"
@@ -19,11 +19,11 @@ DAY = 86400
 
 def test_page_is_fresh():
     text = PAGE.read_text()
-    assert text == markdown(), f"renew it: .venv/bin/python -m orderfleet.telemetry > {PAGE}"
+    assert text == markdown(), f"renew it: .venv/bin/python -m orderfleet.observability > {PAGE}"
 
 
 @pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)
-def test_names_follow_the_conventions(declared: Declared):
+def test_names_follow_the_conventions(declared: MetricSpec):
     assert declared.name.startswith("orderfleet_")
     assert declared.help.endswith(".")
     assert declared.roles
@@ -33,7 +33,7 @@ def test_names_follow_the_conventions(declared: Declared):
 
 
 @pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)
-def test_no_label_holds_what_has_no_bound(declared: Declared):
+def test_no_label_holds_what_has_no_bound(declared: MetricSpec):
     assert not UNBOUNDED & set(declared.labels)
     assert all(declared.labels.values()), "say what it holds"
 

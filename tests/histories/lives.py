@@ -29,7 +29,8 @@ from orderfleet.domain.orphans import OrphanSweep
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
-from orderfleet.services.errors import OrderRefused
+from orderfleet.services.changes import Change
+from orderfleet.services.errors import OrderChangeRejected
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", attempts=2, initial_interval="10ms")
@@ -67,7 +68,7 @@ async def _while(gate: Gate, fleet: Fleet, order_id: str, do: Callable[[Workflow
     """Start an order and do something while its gate holds it."""
     handle = await fleet.start(fleet.order(order_id, review=AUTO))
     await gate.reached.wait()
-    with suppress(OrderRefused):
+    with suppress(OrderChangeRejected):
         await do(handle)
     gate.opened.set()
     await _ends(handle)
@@ -82,7 +83,7 @@ async def shipped(fleet: Fleet, order_id: str) -> None:
 @life
 async def reviewed(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
-    await fleet.client.approve(order_id)
+    await fleet.client.change(order_id, Change.approve())
     await _ends(handle)
 
 
@@ -96,7 +97,7 @@ async def approved_by_signal(fleet: Fleet, order_id: str) -> None:
 @life
 async def declared(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, generation=1)
-    await fleet.client.declare(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
+    await fleet.client.apply_spec(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     await _ends(handle)
 
 
@@ -119,7 +120,7 @@ async def wrong(fleet: Fleet, order_id: str) -> None:
 @life
 async def canceled_in_review(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
-    await fleet.client.cancel(order_id, "changed my mind")
+    await fleet.client.change(order_id, Change.cancel("changed my mind"))
     await _ends(handle)
 
 
@@ -127,7 +128,7 @@ async def canceled_in_review(fleet: Fleet, order_id: str) -> None:
 async def canceled_after_the_charge(fleet: Fleet, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "too dear"))
+    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
 
 
 @life
@@ -146,14 +147,14 @@ async def canceled_in_temporal(fleet: Fleet, order_id: str) -> None:
 async def canceled_while_dispatched(fleet: Fleet, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.before.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "just in time"))
+    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("just in time")))
 
 
 @life
 async def canceled_too_late(fleet: Fleet, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.after.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "too late"))
+    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too late")))
 
 
 @life
@@ -164,9 +165,9 @@ async def deadline_passed(fleet: Fleet, order_id: str) -> None:
 @life
 async def address_changed_in_review(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
-    await fleet.client.update_address(order_id, ELSEWHERE)
+    await fleet.client.change(order_id, Change.update_address(ELSEWHERE))
     await fleet.until_recorded(order_id, lambda status: status.address == ELSEWHERE)
-    await fleet.client.approve(order_id)
+    await fleet.client.change(order_id, Change.approve())
     await _ends(handle)
 
 
@@ -174,14 +175,14 @@ async def address_changed_in_review(fleet: Fleet, order_id: str) -> None:
 async def address_changed_during_the_charge(fleet: Fleet, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.before.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.update_address(order_id, ELSEWHERE))
+    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
 
 
 @life
 async def address_changed_too_late(fleet: Fleet, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.before.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.update_address(order_id, ELSEWHERE))
+    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
 
 
 @life
@@ -223,7 +224,7 @@ async def refund_delayed(fleet: Fleet, order_id: str) -> None:
     fleet.provider.charging.after.append(gate)
     # More than the attempts of one round: the refund waits on a timer in between.
     fleet.provider.refunding.before += [fails(ProviderUnavailable("come back later"))] * 4
-    await _while(gate, fleet, order_id, lambda _: fleet.client.cancel(order_id, "too dear"))
+    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
 
 
 @life
@@ -237,9 +238,9 @@ async def store_away(fleet: Fleet, order_id: str) -> None:
 async def continued_as_new(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, policy=quick_policy(fleet.settings, changes_per_run=2))
     for street in ("1 Long St", "2 Long St"):
-        await fleet.client.update_address(order_id, ADDRESS.model_copy(update={"street": street}))
+        await fleet.client.change(order_id, Change.update_address(ADDRESS.model_copy(update={"street": street})))
     await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
-    await fleet.client.approve(order_id)
+    await fleet.client.change(order_id, Change.approve())
     await _ends(handle)
 
 

@@ -25,6 +25,7 @@ from fleet import Fleet, eventually, fleet, quick_policy
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
 from own_postgres import OwnServer
@@ -111,7 +112,7 @@ async def test_orders_wait_for_room_and_end_right(
     for order_id in new:
         await shop.start(shop.order(order_id, policy=policy, review=Review(mode=ReviewMode.AUTO)))
     for order_id in waiting:
-        await shop.client.approve(order_id)
+        await shop.client.change(order_id, Change.approve())
     log = folder / "logs" / "postgres.log"
     await eventually(lambda: _told(log), lambda told: "could not extend file" in told)
     # What only reads, or only asks Temporal, goes on.

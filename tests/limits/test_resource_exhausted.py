@@ -16,6 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.domain.order import Address, Item, OrderInput, SpecUpdate
 from orderfleet.operator.workqueue import Queue
+from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
 
@@ -59,14 +60,14 @@ async def exhausted() -> AsyncIterator[tuple[Exhausted, Client]]:
 
 async def test_each_call_says_that_temporal_does_not_answer_now(exhausted) -> None:
     handler, temporal = exhausted
-    client = OrderClient(temporal, patience=PATIENCE)
+    client = OrderClient(temporal, timeout=PATIENCE)
     calls = [
         client.start(order("full-1")),
         client.find(order("full-1")),
         client.signal("full-1", "approve", []),
         client.status("full-1"),
-        client.approve("full-1"),
-        client.declare("full-1", SpecUpdate(generation=1)),
+        client.change("full-1", Change.approve()),
+        client.apply_spec("full-1", SpecUpdate(generation=1)),
     ]
     async with asyncio.timeout(PATIENCE.total_seconds() + 6):  # the SDK alone would try for 10 s and more
         told = await asyncio.gather(*calls, return_exceptions=True)
@@ -76,7 +77,7 @@ async def test_each_call_says_that_temporal_does_not_answer_now(exhausted) -> No
 
 async def test_the_operator_s_queue_backs_off_and_asks_no_more_often_the_longer_it_lasts(exhausted) -> None:
     handler, temporal = exhausted
-    client = OrderClient(temporal, patience=PATIENCE)
+    client = OrderClient(temporal, timeout=PATIENCE)
     failures: Counter[str] = Counter()
 
     async def handle(key: str) -> None:

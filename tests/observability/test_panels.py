@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from shop import Shop, manifest
 
-from orderfleet.observability.metrics import CATALOG, Declared
+from orderfleet.observability.metrics import CATALOG, MetricSpec
 from orderfleet_local.stack import paths, ports
 from own_prometheus import Prometheus
 from worker_processes import WorkerFleet, until
@@ -60,7 +60,7 @@ def empty(prometheus: Prometheus) -> list[tuple[str, str]]:
 def unseen(prometheus: Prometheus) -> list[str]:
     """Metrics that nobody has emitted."""
 
-    def name(declared: Declared) -> str:
+    def name(declared: MetricSpec) -> str:
         return f"{declared.name}_count" if declared.kind == "histogram" else declared.name
 
     return [declared.name for declared in CATALOG if not prometheus.query(name(declared))]

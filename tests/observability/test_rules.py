@@ -184,7 +184,11 @@ CASES = [
         {"orderfleet_order_workflows_missing_total": steady(3)},
         {"orderfleet_order_workflows_missing_total": "3x10 4x80"},
     ),
-    Case("OrderfleetFeedBehind", always(orderfleet_feed_lag_seconds=30), always(orderfleet_feed_lag_seconds=31)),
+    Case(
+        "OrderfleetFeedBehind",
+        always(orderfleet_change_feed_lag_seconds=30),
+        always(orderfleet_change_feed_lag_seconds=31),
+    ),
     Case("OrderfleetOperatorStuck", operator(5, 1), operator(5, 0)),
     Case("OrderfleetDatabasePoolExhausted", pool(1, 9), pool(1, 10)),
     Case(

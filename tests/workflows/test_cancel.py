@@ -13,7 +13,8 @@ from orderfleet.domain.errors import CarrierUnavailable
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.services.errors import ChangeResult, OrderRefused
+from orderfleet.services.changes import Change
+from orderfleet.services.errors import ChangeResult, OrderChangeRejected
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
@@ -21,7 +22,7 @@ AUTO = Review(mode=ReviewMode.AUTO)
 async def test_cancel_during_review_takes_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("c-1"))
     await running.until("c-1", lambda status: status.step is Step.MANUAL_REVIEW)
-    assert await running.client.cancel("c-1", "changed my mind") is ChangeResult.TAKEN
+    assert await running.client.change("c-1", Change.cancel("changed my mind")) is ChangeResult.ACCEPTED
     status = await handle.result()
 
     assert (status.step, status.canceled, status.cancel_reason) == (Step.CANCELED, True, "changed my mind")
@@ -57,7 +58,7 @@ async def test_cancel_during_the_charge_refunds(running: Fleet) -> None:
     running.provider.charging.after.append(gate)
     handle = await running.start(running.order("c-4", review=AUTO))
     await gate.reached.wait()
-    assert await running.client.cancel("c-4", "too dear") is ChangeResult.TAKEN
+    assert await running.client.change("c-4", Change.cancel("too dear")) is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
 
@@ -97,8 +98,8 @@ async def test_cancel_after_dispatch_is_refused_with_a_reason(running: Fleet) ->
     running.carrier.booking.after.append(gate)
     handle = await running.start(running.order("c-7", review=AUTO))
     await gate.reached.wait()
-    with pytest.raises(OrderRefused, match="already dispatched"):
-        await running.client.cancel("c-7", "too late")
+    with pytest.raises(OrderChangeRejected, match="already dispatched"):
+        await running.client.change("c-7", Change.cancel("too late"))
     gate.opened.set()
     status = await handle.result()
 
@@ -114,7 +115,7 @@ async def test_cancel_racing_dispatch_asks_the_carrier(running: Fleet) -> None:
     running.carrier.booking.before.append(gate)  # the booking is on its way, but has not arrived
     handle = await running.start(running.order("c-8", review=AUTO))
     await gate.reached.wait()
-    assert await running.client.cancel("c-8", "just in time") is ChangeResult.TAKEN
+    assert await running.client.change("c-8", Change.cancel("just in time")) is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
 
@@ -154,7 +155,7 @@ async def test_cancel_while_dispatch_is_retried(running: Fleet) -> None:
     policy = quick_policy(running.settings, dispatch_carrier=slow)
     handle = await running.start(running.order("c-9", review=AUTO, policy=policy))
     await eventually(lambda: running.kinds("c-9"), lambda kinds: "attempt_failed" in kinds)
-    assert await running.client.cancel("c-9", "enough") is ChangeResult.TAKEN
+    assert await running.client.change("c-9", Change.cancel("enough")) is ChangeResult.ACCEPTED
     async with asyncio.timeout(60):  # it does not wait for the next attempt
         status = await handle.result()
     assert status.step is Step.CANCELED

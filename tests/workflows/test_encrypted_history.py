@@ -19,6 +19,7 @@ from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Address, Customer, Review, ReviewMode
 from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.inspection import OrderInspector
 from orderfleet.services.orders import OrderService, Source
@@ -66,9 +67,11 @@ async def test_no_history_shows_a_customer(
         # Shipped with another address and word of the carrier, refused by the carrier with words of its own, wrong.
         await running.start(running.order("enc-shipped", **given))
         await running.until_recorded("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
-        await running.client.update_address("enc-shipped", ADDRESS.model_copy(update={"street": f"{MARK} Road 7"}))
+        await running.client.change(
+            "enc-shipped", Change.update_address(ADDRESS.model_copy(update={"street": f"{MARK} Road 7"}))
+        )
         await running.client.signal("enc-shipped", names.UPDATE_ADDRESS, [ADDRESS])
-        await running.client.approve("enc-shipped")
+        await running.client.change("enc-shipped", Change.approve())
         await running.handle("enc-shipped").result()
 
         running.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
@@ -106,11 +109,11 @@ async def test_keys_are_rotated_under_a_running_order(
         write(tmp_path, "k2")
         after = await client(temporal_address, tmp_path, "k2")
         async with fleet(after, postgres_url, *queues) as new:
-            await new.client.update_address("enc-rotated", ELSEWHERE)
+            await new.client.change("enc-rotated", Change.update_address(ELSEWHERE))
             await new.until_recorded("enc-rotated", lambda status: status.address == ELSEWHERE)
             told = await old.handle("enc-rotated").query(names.STATUS_QUERY, result_type=OrderStatus)
             assert told.address == ELSEWHERE
-            await new.client.approve("enc-rotated")
+            await new.client.change("enc-rotated", Change.approve())
             status = await new.handle("enc-rotated").result()
             assert (status.step, status.address) == (Step.SHIPPED, ELSEWHERE)
     used = await everything(before, "enc-rotated")
@@ -135,7 +138,7 @@ async def test_a_caller_without_the_key_is_told_and_has_the_record(
                 lambda text: "can't be read: the payload is encrypted with the key 'k1'" in text,
                 60,
             )
-        live = await OrderService(keyless, running.reads, patience=timedelta(seconds=30)).live("enc-told")
+        live = await OrderService(keyless, running.reads, timeout=timedelta(seconds=30)).live("enc-told")
         assert (live.source, live.step) == (Source.RECORD, Step.SHIPPED)
 
 

@@ -16,6 +16,7 @@ from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -97,7 +98,7 @@ async def test_an_order_that_was_reset_is_left_alone(swept: Fleet, temporal_clie
     handle = await swept.start(swept.order("e-5"))
     await swept.until_recorded("e-5", lambda status: status.step is Step.MANUAL_REVIEW)
     await _reset(temporal_client, handle)
-    await swept.client.approve("e-5")
+    await swept.client.change("e-5", Change.approve())
     status = await swept.until_recorded("e-5", ended)
     assert status.step is Step.SHIPPED
     assert swept.provider.balance("pay-e-5") == 1

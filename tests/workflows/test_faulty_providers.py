@@ -27,7 +27,8 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.providers.carriers import carrier
 from orderfleet.providers.payments import payment_provider
-from orderfleet.services.errors import OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.services.changes import Change
+from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
@@ -88,8 +89,8 @@ async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
     await fleet.start(order)
     if number % 3 == 0:
         await asyncio.sleep(dice.random() * 1.5)
-        with suppress(OrderRefused, OrderNotFound, TemporalUnavailable):
-            await fleet.client.cancel(order.order_id, "changed my mind")
+        with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
+            await fleet.client.change(order.order_id, Change.cancel("changed my mind"))
     told = await eventually(
         lambda: recorded(fleet, order.order_id),
         lambda found: (

@@ -9,6 +9,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.services.changes import Change
 
 
 async def test_auto_review_ships(running: Fleet) -> None:
@@ -40,7 +41,7 @@ async def test_manual_review_waits_for_approval(running: Fleet) -> None:
     assert (await running.recorded("manual-1")).status.step is Step.MANUAL_REVIEW
     assert not running.provider.charges
 
-    await running.client.approve("manual-1")
+    await running.client.change("manual-1", Change.approve())
     status = await handle.result()
 
     assert status.step is Step.SHIPPED

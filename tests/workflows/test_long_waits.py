@@ -9,6 +9,7 @@ from fleet import Fleet, Gate, eventually, quick_policy
 from orderfleet.domain.order import Delivery, Review, ReviewMode
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus, Step
+from orderfleet.services.changes import Change
 
 AUTO = Review(mode=ReviewMode.AUTO)
 DELIVERED = CarrierUpdate(shipment_id="", status=ShipmentStatus.DELIVERED)
@@ -24,7 +25,7 @@ async def test_continues_as_new_in_review_and_keeps_its_deadline(skipping: Fleet
     handle = await skipping.start(order)
     for number in range(12):
         street = f"{number} Long St"
-        await skipping.client.update_address("l-1", order.address.model_copy(update={"street": street}))
+        await skipping.client.change("l-1", Change.update_address(order.address.model_copy(update={"street": street})))
     status = await handle.result()
 
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "review timed out")
@@ -43,9 +44,9 @@ async def test_approved_after_continuing_as_new_it_ships(running: Fleet) -> None
     policy = quick_policy(running.settings, changes_per_run=3)
     handle = await running.start(running.order("l-2", policy=policy))
     for _ in range(4):
-        await running.client.update_address("l-2", running.order("l-2").address)
+        await running.client.change("l-2", Change.update_address(running.order("l-2").address))
     await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
-    await running.client.approve("l-2")
+    await running.client.change("l-2", Change.approve())
     assert (await handle.result()).step is Step.SHIPPED
     assert (await running.recorded("l-2")).status.step is Step.SHIPPED
     assert running.provider.charges["pay-l-2"] == 1

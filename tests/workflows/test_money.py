@@ -21,6 +21,7 @@ from orderfleet.domain.payment import Charge, PaymentIntent
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.changes import Change
 from orderfleet.store.writes import OrderRecord
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -277,7 +278,7 @@ async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
     assert status.last_error == "receive: payment id 'shared' belongs to another order than 'm-9'; choose another one"
     assert await running.kinds("m-9") == ["received", "failed"]
 
-    await running.client.approve("m-8")
+    await running.client.change("m-8", Change.approve())
     assert (await running.handle("m-8").result()).step is Step.SHIPPED
     assert running.provider.charges["shared"] == running.provider.balance("shared") == 1
 

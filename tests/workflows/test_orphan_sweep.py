@@ -21,7 +21,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from metered import added
+from metered import metric_changes
 from orderfleet.domain import names
 from orderfleet.domain.orphans import ClosedPage, OrphanSweep, SweepProgress
 from orderfleet.domain.status import OrderStatus, Step
@@ -108,7 +108,7 @@ async def test_orphans_on_more_than_one_page_are_all_compensated_once(
     handles = await asyncio.gather(*(_in_review(swept, order) for order in orders))
     await asyncio.gather(*(handle.terminate() for handle in handles))
     await asyncio.gather(*(_until_terminated(swept, order) for order in orders))
-    with added() as samples:
+    with metric_changes() as samples:
         swept_once = await _sweep(swept, idle=NEVER)
         assert swept_once.found == len(orders)
         await asyncio.gather(*(swept.until_recorded(order, lambda status: status.ended) for order in orders))
@@ -193,7 +193,7 @@ async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: Flee
 
 async def test_an_order_without_any_workflow_is_counted_and_left_as_it_is(swept: Fleet, order_id: str) -> None:
     await _insert(swept, order_id, names.order_workflow_id(order_id), str(uuid.uuid4()))
-    with added() as samples:
+    with metric_changes() as samples:
         assert (await _sweep(swept)).found == 0
     assert samples("orderfleet_order_workflows_missing_total") == 1
     assert (await swept.recorded(order_id)).status.completed_at is None
@@ -249,7 +249,7 @@ async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one
         task_queue=UNSERVED,
     )
     await handle.terminate()
-    with added() as samples:
+    with metric_changes() as samples:
         assert (await _sweep(swept)).found == 1
         await swept.until_recorded(order_id, lambda status: status.ended)
         assert (await _sweep(swept)).found == 0

@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet, Gate, eventually, fails
 from temporalio.client import WorkflowHandle
 
-from metered import added
+from metered import metric_changes
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Review, ReviewMode
@@ -54,7 +54,7 @@ async def test_refund_is_made_when_another_client_has_its_workflow_id(
 ) -> None:
     refund_id = names.refund_workflow_id(f"pay-{order_id}")
     foreign = await _foreign(running, workflow_type, refund_id)
-    with added() as samples:
+    with metric_changes() as samples:
         status = await _undone(running, order_id)
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.REFUNDED)
     assert running.provider.balance(f"pay-{order_id}") == 0
@@ -149,7 +149,7 @@ async def test_order_is_shipped_by_its_next_shipment_when_another_client_has_the
 ) -> None:
     first = names.shipment_id(order_id, 1)
     foreign = await _foreign(running, names.SHIPPING_WORKFLOW, first)
-    with added() as samples:
+    with metric_changes() as samples:
         await running.start(running.order(order_id, review=AUTO))
         status = await running.until_recorded(order_id, lambda status: status.ended)
     assert status.step is Step.SHIPPED

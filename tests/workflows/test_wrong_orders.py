@@ -12,6 +12,7 @@ from temporalio.common import WorkflowIDReusePolicy
 
 from orderfleet.domain.order import Item, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderIdConflict, StartOutcome
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -94,7 +95,7 @@ async def test_start_is_idempotent_for_the_same_content_only(running: Fleet) -> 
         await running.client.start(order.model_copy(update={"owner_uid": "u2", "content_hash": "h2"}))
     with pytest.raises(OrderIdConflict, match="belongs to Order shop/w-4"):
         await running.client.start(order.model_copy(update={"owner": "other/w-4"}))
-    await running.client.cancel("w-4", "done")
+    await running.client.change("w-4", Change.cancel("done"))
     await running.handle("w-4").result()
 
 

@@ -1,7 +1,6 @@
-"""How a role runs as a process: a fast event loop, and SIGTERM or SIGINT as a request to stop.
+"""Runs a role as a process: its event loop, its stop request on SIGTERM or SIGINT, and its ports.
 
-Called by the command line for every role. A role's coroutine is handed a `Stop` and returns when
-it has drained; the process then exits 0.
+A role's coroutine receives a `Stop` and returns when it has drained; the process then exits 0.
 """
 
 from __future__ import annotations
@@ -21,36 +20,36 @@ from orderfleet.settings.base import PREFIX
 
 
 class Stop:
-    """A request to stop, made by a signal or by the process itself."""
+    """A request to stop, from a signal or from the process itself."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def request(self, reason: str) -> None:
-        """Ask the role to drain and return."""
+        """Request that the role drains and returns; only the first reason is logged."""
         if not self._event.is_set():
             structlog.get_logger().info("stopping", reason=reason)
         self._event.set()
 
     @property
     def requested(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     async def wait(self) -> None:
-        """Return once somebody asks."""
+        """Return when a stop is requested."""
         await self._event.wait()
 
 
 def listen_for_signals(stop: Stop) -> None:
-    """Let SIGTERM and SIGINT ask for the stop; to be called again after a library took them for itself."""
+    """Make SIGTERM and SIGINT request the stop. Call it again after a library has installed handlers of its own."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.request, signal.Signals(number).name)
 
 
 def run_role(role: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
-    """Run a role until it returns; SIGTERM and SIGINT ask it to stop."""
+    """Run a role until it returns; SIGTERM and SIGINT request its stop."""
 
     async def main() -> None:
         stop = Stop()
@@ -60,31 +59,32 @@ def run_role(role: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(main())
 
 
-class PortTaken(OrderfleetError):
-    """A process can't listen where it was told to."""
+class PortUnavailable(OrderfleetError):
+    """The process can't listen on the configured address and port."""
 
 
 def open_port(host: str, port: int, setting: str) -> socket.socket:
-    """Take the port.
+    """A socket that listens on the port.
 
     Args:
         host: to listen on.
-        port: to listen on; 0 takes a free one.
-        setting: how the variables that set them begin, after the prefix.
+        port: to listen on; 0 for a free one.
+        setting: how the names of the variables that set both begin, after the prefix.
 
     Raises:
-        PortTaken: it can't be had.
+        PortUnavailable: the process can't listen there; the message names the variables.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise PortTaken(
-            f"can't listen on {host}:{port}: {_why(error)}; set {PREFIX}{setting}_HOST or {PREFIX}{setting}_PORT"
+        raise PortUnavailable(
+            f"can't listen on {host}:{port}: {_reason(error)}; set {PREFIX}{setting}_HOST or {PREFIX}{setting}_PORT"
         ) from None
 
 
-def _why(error: OSError) -> str:
-    # Python's own text repeats the address.
-    known = not isinstance(error, socket.gaierror) and error.errno
-    return os.strerror(error.errno).lower() if known and error.errno else str(error.strerror or error)
+def _reason(error: OSError) -> str:
+    # The text of Python's error repeats the address.
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno).lower()
+    return str(error.strerror or error)

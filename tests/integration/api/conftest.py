@@ -101,9 +101,9 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         )
         within = timedelta(seconds=2) if database_url else UNHURRIED  # a database of its own is about to be away
         async with Database(database_url or postgres_url, pool_size=3, timeout=within) as database:
-            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=patience)
-            desk = OrderService(client, OrderReads(database), patience=patience)
-            carrier = CarrierUpdateService(client, desk, patience=patience)
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=patience)
+            desk = OrderService(client, OrderReads(database), timeout=patience)
+            carrier = CarrierUpdateService(client, desk, timeout=patience)
             fanout = Fanout(Feed(database))
             app = create_app(
                 Services(

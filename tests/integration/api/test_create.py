@@ -29,7 +29,7 @@ async def test_order_is_made_approved_and_shipped(api, running, order_id, until)
         waiting = await until(caller, order_id, "manual_review")
         assert waiting["payment"] == {"id": f"pay-{order_id}", "status": None, "amount": "19.98", "currency": "USD"}
         approved = await caller.post(f"/orders/{order_id}/signals/approve")
-        assert (approved.status_code, approved.json()["result"]) == (200, "taken")
+        assert (approved.status_code, approved.json()["result"]) == (200, "accepted")
 
         shipped = await until(caller, order_id, "shipped")
         assert shipped["source"] == "workflow"

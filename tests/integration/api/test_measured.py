@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from metered import added
+from metered import metric_changes
 
 COUNT = "orderfleet_api_request_duration_seconds_count"
 
 
 async def test_requests_are_counted_by_route_and_status(api, order_id, new_order, running):
     async with api() as caller:
-        with added() as samples:
+        with metric_changes() as samples:
             await new_order(caller, order_id)
             await caller.get(f"/orders/{order_id}/status")
             await caller.get("/orders/never-heard-of/status")

@@ -257,7 +257,7 @@ async def test_unexpected_error_shows_nothing_of_itself(api, running, order_id, 
     async def broken(*_args, **_kwargs):
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("orderfleet.client.OrderService.live", broken)
+    monkeypatch.setattr("orderfleet.services.orders.OrderService.live", broken)
     async with api() as caller:
         caller._transport.raise_app_exceptions = False
         answer = await caller.get(f"/orders/{order_id}/status")

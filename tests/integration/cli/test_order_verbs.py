@@ -9,6 +9,7 @@ import yaml
 from fleet import eventually, quick_policy
 
 from orderfleet.domain.status import Step
+from orderfleet.services.changes import Change
 
 
 async def reviewed(running, order_id):
@@ -27,7 +28,7 @@ async def test_an_order_from_its_start_to_its_end(orderfleet, running, order_id)
     assert "2 [Side] St" in (await orderfleet("order", "status", order_id)).out
 
     watching = asyncio.create_task(orderfleet("order", "watch", order_id))
-    await running.client.approve(order_id)
+    await running.client.change(order_id, Change.approve())
     watched = await watching
     assert watched.code == 0, watched.err
     assert watched.out.splitlines()[-1].split("  ")[1:3] == ["shipped", "payment CHARGED"]
@@ -63,8 +64,8 @@ async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
     await orderfleet("order", "start", order_id)
     await reviewed(running, order_id)
     watching = asyncio.create_task(orderfleet("order", "status", order_id, "--watch", "-o", "json"))
-    canceled = await running.client.cancel(order_id, "ordered twice")
-    assert canceled == "taken"
+    canceled = await running.client.change(order_id, Change.cancel("ordered twice"))
+    assert canceled == "accepted"
     lines = [json.loads(line) for line in (await watching).out.splitlines()]
     assert (lines[-1]["step"], lines[-1]["cancel_reason"]) == ("canceled", "ordered twice")
 
@@ -72,7 +73,7 @@ async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
 async def test_history_is_temporals_event_by_event(orderfleet, running, order_id):
     await orderfleet("order", "start", order_id)
     await reviewed(running, order_id)
-    await running.client.approve(order_id)
+    await running.client.change(order_id, Change.approve())
     await running.until(order_id, lambda status: status.ended)
 
     every = (await orderfleet("order", "history", order_id, "-o", "json")).document
@@ -100,11 +101,11 @@ async def test_history_has_every_run_of_an_order_that_continued_as_new(orderflee
     handle = await running.start(order)
     for _ in range(2):
         before = (await handle.describe()).run_id
-        await running.client.update_address(order_id, order.address)
+        await running.client.change(order_id, Change.update_address(order.address))
         await eventually(handle.describe, lambda found, before=before: found.run_id != before)
     page = await orderfleet("order", "describe", order_id)
     assert "number 3" in page.out, page.out
-    await running.client.cancel(order_id, "enough")
+    await running.client.change(order_id, Change.cancel("enough"))
     await running.until_recorded(order_id, lambda status: status.ended)
 
     lines = (await orderfleet("order", "history", order_id, "-o", "json")).document
@@ -166,7 +167,7 @@ async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, runn
     for each in made:
         await orderfleet("order", "start", each)
         await reviewed(running, each)
-    await running.client.cancel(made[0], "x")
+    await running.client.change(made[0], Change.cancel("x"))
     await running.until_recorded(made[0], lambda status: status.ended)
 
     document = (await orderfleet("order", "list", "--limit", "2", "-o", "json")).document

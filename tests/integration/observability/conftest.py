@@ -1,4 +1,4 @@
-"""Every role as a process, with a receiver of traces, and Orders in a real API server."""
+"""All roles as processes, a receiver of traces, and Orders in a real API server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 from operator_fixtures import shop
 
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver, receiving
+from otlp_receiver import Receiver, run_receiver
 from worker_processes import WorkerFleet
 
 __all__ = ["shop"]
@@ -24,13 +24,13 @@ __all__ = ["shop"]
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
-    with receiving(tmp_path, ports.choose(0)) as made:
-        yield made
+    with run_receiver(tmp_path, ports.choose(0)) as running:
+        yield running
 
 
 @pytest.fixture
 def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> dict[str, str]:
-    """What all processes of a test share."""
+    """Environment variables of all processes of a test."""
     return {
         "ORDERFLEET_ENVIRONMENT": "local",
         "ORDERFLEET_LOG_FORMAT": "json",

@@ -1,4 +1,4 @@
-"""A scrape as Prometheus makes it: exemplars lead from a metric to the trace of an order that is in it."""
+"""Exemplars in a scrape in the OpenMetrics format."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ ORDER = {
     "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
     "review": {"mode": "auto"},
 }
-OF_WORKERS = {
+WORKER_METRICS = {
     *("orderfleet_order_duration_seconds_bucket", "orderfleet_step_duration_seconds_bucket"),
     *("orderfleet_provider_call_duration_seconds_bucket", "orderfleet_payments_total"),
     "orderfleet_database_operation_duration_seconds_bucket",
 }
-OF_API = {"orderfleet_api_request_duration_seconds_bucket"}
+API_METRICS = {"orderfleet_api_request_duration_seconds_bucket"}
 
 
 def exemplars(port: int) -> dict[str, set[str]]:
-    """Trace ids of the exemplars, by the name of their sample."""
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": ACCEPT})
-    with urllib.request.urlopen(asked, timeout=30) as answer:
-        assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
-        text = answer.read().decode()
+    """Trace ids of the exemplars, by the name of the sample."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": ACCEPT})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+        text = response.read().decode()
     found: dict[str, set[str]] = {}
-    # The parser takes nothing that OpenMetrics doesn't allow, a label too long for an exemplar included.
+    # The parser rejects what OpenMetrics doesn't allow, such as an exemplar whose labels are too long.
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.exemplar is not None:
@@ -42,28 +42,28 @@ def exemplars(port: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.slow
-async def test_exemplars_of_a_real_scrape_are_traces_that_were_sent(fleet: WorkerFleet, receiver: Receiver) -> None:
+async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, receiver: Receiver) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
     for process in (worker, api):
         await process.answers("/readyz", 200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
-        answer = await caller.post("/orders", json=ORDER)
-        assert answer.status_code == 201, answer.text
+        response = await caller.post("/orders", json=ORDER)
+        assert response.status_code == 201, response.text
 
-    async def of_worker() -> dict[str, set[str]]:
+    async def worker_exemplars() -> dict[str, set[str]]:
         return await asyncio.to_thread(exemplars, worker.port)
 
-    # The end of the order is the last to be counted.
-    told = await until(of_worker, lambda found: set(found) >= OF_WORKERS, 60)
-    asked = await asyncio.to_thread(exemplars, api.health_port)
-    assert set(asked) >= OF_API
-    (trace,) = told["orderfleet_order_duration_seconds_bucket"]
-    for name in OF_WORKERS:
-        assert trace in told[name], name
-    everywhere = {one for found in (told, asked) for ids in found.values() for one in ids}
+    # The order's end is counted last.
+    of_worker = await until(worker_exemplars, lambda found: set(found) >= WORKER_METRICS, 60)
+    of_api = await asyncio.to_thread(exemplars, api.health_port)
+    assert set(of_api) >= API_METRICS
+    (trace,) = of_worker["orderfleet_order_duration_seconds_bucket"]
+    for name in WORKER_METRICS:
+        assert trace in of_worker[name], name
+    all_traces = {trace_id for found in (of_worker, of_api) for ids in found.values() for trace_id in ids}
 
-    async def sent() -> set[str]:
+    async def exported() -> set[str]:
         return {span.trace for span in await asyncio.to_thread(receiver.spans)}
 
-    await until(sent, lambda traces: everywhere <= traces, 60)
+    await until(exported, lambda traces: all_traces <= traces, 60)

@@ -1,6 +1,7 @@
-"""What a customer gave stays in the record, and secrets where they are kept.
+"""Personal data stays in the order store, and secrets stay in their files.
 
-Marked orders go in by every way and through every process; then nothing that processes show has the marks.
+Orders with marked personal data are started, changed and rejected through every interface; then no output of any
+process contains the marks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from worker_processes import WorkerFleet, until
 
 MARK = "Zaphod"
 PASSWORD = "Betelgeuse"
-API_TOKEN, STRANGE_TOKEN = "Magrathea-token-of-an-operator", "Magrathea-token-of-a-stranger"
+API_TOKEN, UNKNOWN_TOKEN = "Magrathea-token-of-an-operator", "Magrathea-token-of-a-stranger"
 PROVIDER_TOKEN = "Slartibartfast-token-of-the-provider"
 SECRETS = (MARK, PASSWORD, "Magrathea", "Slartibartfast")
 CUSTOMER = {"name": f"{MARK} One", "email": f"{MARK}@two.example"}
@@ -41,19 +42,19 @@ ENDS = ("shipped", "canceled", "failed")
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[ProviderServer]:
-    """A payment provider that takes one bearer token."""
+    """A payment provider that accepts one bearer token."""
     (tmp_path / "provider-token").write_text(PROVIDER_TOKEN)
     with provider_server(tmp_path, "--token-file", str(tmp_path / "provider-token")) as server:
         yield server
 
 
 @pytest.fixture
-def watched(environment: dict[str, str], receiver: Receiver, provider: ProviderServer, tmp_path: Path) -> None:
-    """Every process shows as much as it can, and knows a secret of each kind."""
+def full_telemetry(environment: dict[str, str], receiver: Receiver, provider: ProviderServer, tmp_path: Path) -> None:
+    """Every process logs and exports as much as it can, and has a secret of each kind."""
     tokens = tmp_path / "tokens.yaml"
     tokens.write_text(yaml.safe_dump([{"name": "shop", "role": "operate", "token": API_TOKEN}]))
     environment.update(
-        # Trust authentication takes any password.
+        # Trust authentication accepts any password.
         ORDERFLEET_DATABASE_URL=_with_password(environment["ORDERFLEET_DATABASE_URL"]),
         ORDERFLEET_OTLP_ENDPOINT=receiver.endpoint,
         ORDERFLEET_LOG_LEVEL="DEBUG",
@@ -68,11 +69,11 @@ def watched(environment: dict[str, str], receiver: Receiver, provider: ProviderS
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_no_log_metric_span_or_event_shows_a_customer_or_a_secret(
+async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
     fleet: WorkerFleet,
     receiver: Receiver,
     provider: ProviderServer,
-    watched: None,
+    full_telemetry: None,
     environment: dict[str, str],
     shop: Shop,
 ) -> None:
@@ -86,9 +87,9 @@ async def test_no_log_metric_span_or_event_shows_a_customer_or_a_secret(
     operator = await fleet.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace)
     for process in (worker, api, operator):
         await process.answers("/readyz", 200)
-    # What a provider says of a payment may name its customer.
+    # A provider's error message may name a customer.
     provider.answers("/charges", 500, {"detail": f"card of {MARK} not read"})
-    said = await _through_the_command_line(environment)
+    errors = await _through_the_command_line(environment)
     await _through_kubernetes(shop)
     await _through_the_api(f"http://127.0.0.1:{api.port}")
     await until(lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans))
@@ -105,40 +106,42 @@ async def test_no_log_metric_span_or_event_shows_a_customer_or_a_secret(
     for where, text in {**fleet.logs(), **pages, **events, "spans": receiver.file.read_text()}.items():
         assert text, where
         _has_none(where, text)
-    _has_none("standard error of the command line", said)
+    _has_none("standard error of the command line", errors)
 
 
 async def _through_the_api(url: str) -> None:
-    """Good, refused, wrong and malformed orders, changes, and callers whose token isn't known."""
+    """Valid, declined, invalid and malformed orders, changes, and calls with an unknown token."""
     bodies = {
         "seen-1": {"address": ADDRESS},
         "seen-2": {"address": ADDRESS, "payment_id": "refuse-seen-2"},
         "seen-3": {"address": BLANK},
     }
-    known, strange = ({"Authorization": f"Bearer {token}"} for token in (API_TOKEN, STRANGE_TOKEN))
+    known, unknown = ({"Authorization": f"Bearer {token}"} for token in (API_TOKEN, UNKNOWN_TOKEN))
     async with httpx.AsyncClient(base_url=url, timeout=60, headers=known) as caller:
         for order_id, body in bodies.items():
-            given = {"order_id": order_id, "items": ITEMS, "customer": CUSTOMER, **body}
-            answer = await caller.post("/orders", json=given, params={"note": MARK})
-            assert answer.status_code in {201, 422}, answer.text
-            assert (await caller.post("/orders", json=given, headers=strange)).status_code == 401
-            await caller.post("/orders", json={**given, "address": {**ADDRESS, "street": ""}, "items": MARK})
+            order = {"order_id": order_id, "items": ITEMS, "customer": CUSTOMER, **body}
+            response = await caller.post("/orders", json=order, params={"note": MARK})
+            assert response.status_code in {201, 422}, response.text
+            assert (await caller.post("/orders", json=order, headers=unknown)).status_code == 401
+            await caller.post("/orders", json={**order, "address": {**ADDRESS, "street": ""}, "items": MARK})
             await caller.post(f"/orders/{order_id}/signals/update-address", json={"address": ELSEWHERE})
         await caller.get("/orders", params={"customer_email": CUSTOMER["email"]})
 
         async def steps() -> list[str | None]:
-            answers = [await caller.get(f"/orders/{order_id}") for order_id in ("seen-1", "seen-2")]
-            return [answer.json().get("step") for answer in answers]
+            responses = [await caller.get(f"/orders/{order_id}") for order_id in ("seen-1", "seen-2")]
+            return [response.json().get("step") for response in responses]
 
         await until(steps, lambda found: all(step in ENDS for step in found), 60)
-        assert MARK in (await caller.get("/orders/seen-1")).text, "the mark must have gone through"
+        assert MARK in (await caller.get("/orders/seen-1")).text, (
+            "the API has to return the mark, or this test shows nothing"
+        )
 
 
 async def _through_kubernetes(shop: Shop) -> None:
-    """An Order that is changed while it waits, one whose id is taken, and one that is refused at once."""
-    waits = {"mode": "manual", "timeout": "1h"}
+    """An Order that is changed during its review, one with a conflicting id, and one that is rejected at admission."""
+    review = {"mode": "manual", "timeout": "1h"}
     await shop.apply(
-        manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=waits),
+        manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
         manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
     )
     await shop.refused("apply", "-f", "-", input=json.dumps(manifest("seen-wrong", customer=CUSTOMER, address=BLANK)))
@@ -146,36 +149,38 @@ async def _through_kubernetes(shop: Shop) -> None:
     await shop.patch("seen-declared", address=ELSEWHERE, approved=True)
     await shop.until("seen-declared", ended, 60)
     await shop.until("seen-conflict", lambda order: condition(order, "Accepted") == ("False", "Conflict"), 60)
-    # Too late: told in an Event.
+    # Too late to change: an Event reports it.
     await shop.refused(
         "patch", "ofo", "seen-declared", "--type=merge", "-p", json.dumps({"spec": {"address": ADDRESS}})
     )
 
 
 async def _through_the_command_line(environment: dict[str, str]) -> str:
-    """What it writes beside its answers, on orders that it starts, changes and is refused."""
-    waits = manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
-    where = [word for name in ("street", "city", "state", "zip", "country") for word in (f"--{name}", ELSEWHERE[name])]
-    commands: list[tuple[list[str], str, set[int]]] = [
-        (["start", "-f", "-"], json.dumps(waits), {0}),
-        (["start", "-f", "-"], json.dumps({**waits, "spec": {**waits["spec"], "address": ELSEWHERE}}), {0, 4}),
-        (["update-address", "seen-typed", *where], "", {0}),
-        (["cancel", "seen-typed"], "", {0}),
-        (["update-address", "seen-typed", *where], "", {4}),
+    """Standard error of commands that start and change an order, accepted and rejected ones."""
+    order = manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
+    address = [
+        part for name in ("street", "city", "state", "zip", "country") for part in (f"--{name}", ELSEWHERE[name])
     ]
-    said = ""
-    for arguments, given, statuses in commands:
-        done = await asyncio.to_thread(_order, arguments, given, environment)
+    commands: list[tuple[list[str], str, set[int]]] = [
+        (["start", "-f", "-"], json.dumps(order), {0}),
+        (["start", "-f", "-"], json.dumps({**order, "spec": {**order["spec"], "address": ELSEWHERE}}), {0, 4}),
+        (["update-address", "seen-typed", *address], "", {0}),
+        (["cancel", "seen-typed"], "", {0}),
+        (["update-address", "seen-typed", *address], "", {4}),
+    ]
+    errors = ""
+    for arguments, text, statuses in commands:
+        done = await asyncio.to_thread(_order, arguments, text, environment)
         assert done.returncode in statuses, (arguments[0], done.stdout, done.stderr)
-        said += done.stderr
-    return said
+        errors += done.stderr
+    return errors
 
 
-def _order(arguments: list[str], given: str, environment: dict[str, str]) -> subprocess.CompletedProcess[Any]:
+def _order(arguments: list[str], text: str, environment: dict[str, str]) -> subprocess.CompletedProcess[Any]:
     command = [sys.executable, "-m", "orderfleet", "order", *arguments]
     return subprocess.run(
         command,
-        input=given,
+        input=text,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -198,5 +203,5 @@ def _with_password(url: str) -> str:
 
 
 def _page(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return response.read().decode()

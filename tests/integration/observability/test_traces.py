@@ -1,4 +1,4 @@
-"""One trace per order, as a real receiver gets it from real processes."""
+"""One trace per order, exported by real processes to a real receiver."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Tree:
         self.by_id = {span.id: span for span in spans}
 
     def named(self, name: str) -> list[Span]:
-        return sorted((span for span in self.spans if span.name == name), key=lambda span: span.began)
+        return sorted((span for span in self.spans if span.name == name), key=lambda span: span.started_at)
 
     def one(self, name: str) -> Span:
         (span,) = self.named(name)
         return span
 
     def path(self, span: Span) -> list[str]:
-        """Names from a span up to its root."""
+        """Names of the spans from this one up to its root."""
         return [span.name, *(self.path(self.by_id[span.parent]) if span.parent in self.by_id else [])]
 
     def roots(self) -> list[Span]:
@@ -49,7 +49,7 @@ class Tree:
 
 
 async def tree(receiver: Receiver, trace_id: str, complete: Callable[[Tree], Any]) -> Tree:
-    """The trace once it is complete."""
+    """Wait until the trace is `complete`, and return it."""
 
     async def ask() -> Tree:
         return Tree(receiver.trace(trace_id))
@@ -58,11 +58,11 @@ async def tree(receiver: Receiver, trace_id: str, complete: Callable[[Tree], Any
     return found
 
 
-async def arrived(receiver: Receiver, sought: Callable[[Span], bool]) -> Span:
-    """The one span of that kind, once it is there."""
+async def received(receiver: Receiver, matches: Callable[[Span], bool]) -> Span:
+    """Wait for the one span that matches, and return it."""
 
     async def ask() -> list[Span]:
-        return [span for span in receiver.spans() if sought(span)]
+        return [span for span in receiver.spans() if matches(span)]
 
     (span,) = await until(ask, bool)
     return span
@@ -74,7 +74,7 @@ async def ready(*processes: Any) -> None:
 
 
 @pytest.mark.slow
-async def test_an_applied_order_is_one_trace_over_all_processes(
+async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     fleet: WorkerFleet, shop: Shop, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
@@ -85,15 +85,15 @@ async def test_an_applied_order_is_one_trace_over_all_processes(
     operator = await fleet.operator(**tracing, **kubernetes)
     await ready(orders, shipping, operator)
 
-    # Faults are drawn by id: with this one, every run has the same.
+    # Faults depend on the order id: with this one, every run has the same.
     name = "order-traced"
     await shop.apply(manifest(name))
     order = await shop.until(name, lambda order: step(order) == "manual_review")
     trace_id = UUID(order["metadata"]["uid"]).hex
-    # It waits for people, and its trace is there.
+    # The trace is exported while the order waits for its review.
     waiting = await tree(receiver, trace_id, lambda tree: tree.named("order") and tree.named("RunActivity:validate"))
     assert waiting.roots() == [waiting.one("order")]
-    # An operator that starts again finds the order and adds no second root.
+    # A restarted operator adopts the order and exports no second root span.
     operator.process.send_signal(signal.SIGTERM)
     assert await operator.ends() == 0
     await ready(await fleet.operator(**tracing, **kubernetes))
@@ -128,8 +128,8 @@ async def test_an_applied_order_is_one_trace_over_all_processes(
 
 
 def _attempts(charges: list[Span], order_id: str) -> None:
-    """Each attempt is a span of its own, and those that failed say why."""
-    assert len(charges) > 1, "no fault was drawn: take another seed"
+    """Each attempt has a span, and a failed one has an exception event."""
+    assert len(charges) > 1, "no fault was injected: choose another seed"
     assert [span.attributes["orderfleet.step.attempt"] for span in charges] == list(range(1, len(charges) + 1))
     assert {span.attributes["orderfleet.order.id"] for span in charges} == {order_id}
     assert len({span.parent for span in charges}) == 1
@@ -152,62 +152,66 @@ def _conventions(whole: Tree) -> None:
 
 
 def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
-    """Each line that the order workers wrote of the order's attempts says whose it is."""
+    """Each line in the order worker's log about the order's attempts has the ids of the order, workflow and trace."""
     (text,) = (text for name, text in fleet.logs().items() if name.startswith("worker-orders"))
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    told = [line for line in lines if line.get("order_id") == order_id]
-    assert any(line["activity"] == "charge" for line in told)
-    for line in told:
+    of_order = [line for line in lines if line.get("order_id") == order_id]
+    assert any(line["activity"] == "charge" for line in of_order)
+    for line in of_order:
         assert line["trace_id"] == trace_id
         assert line["workflow_id"] == f"order-{order_id}"
         assert line["attempt"] >= 1
 
 
 @pytest.mark.slow
-async def test_an_order_over_http_belongs_to_the_trace_of_its_request(fleet: WorkerFleet, receiver: Receiver) -> None:
+async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_traceparent(
+    fleet: WorkerFleet, receiver: Receiver
+) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
     await ready(worker, api)
-    theirs, parent = uuid.uuid4().hex, "00f067aa0ba902b7"
-    with_theirs, alone = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
+    request_trace, parent = uuid.uuid4().hex, "00f067aa0ba902b7"
+    with_parent, without_parent = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as caller:
         body = {"items": ITEMS, "address": ADDRESS}
-        headers = {"traceparent": f"00-{theirs}-{parent}-01"}
-        first = await caller.post("/orders", json={"order_id": with_theirs, **body}, headers=headers)
-        second = await caller.post("/orders", json={"order_id": alone, **body})
+        headers = {"traceparent": f"00-{request_trace}-{parent}-01"}
+        first = await caller.post("/orders", json={"order_id": with_parent, **body}, headers=headers)
+        second = await caller.post("/orders", json={"order_id": without_parent, **body})
         assert (first.status_code, second.status_code) == (201, 201), first.text
-        approved = await caller.post(f"/orders/{alone}/signals/approve")
+        approved = await caller.post(f"/orders/{without_parent}/signals/approve")
         assert approved.status_code == 200, approved.text
 
-    given = await tree(receiver, theirs, lambda tree: tree.named("RunActivity:validate") and tree.named("POST /orders"))
-    request = given.one("POST /orders")
+    whole = await tree(
+        receiver, request_trace, lambda tree: tree.named("RunActivity:validate") and tree.named("POST /orders")
+    )
+    request = whole.one("POST /orders")
     assert request.parent == parent
-    assert request.attributes["orderfleet.order.id"] == with_theirs
-    assert given.path(given.one("RunActivity:receive"))[-2:] == ["StartWorkflow:OrderWorkflow", "POST /orders"]
+    assert request.attributes["orderfleet.order.id"] == with_parent
+    assert whole.path(whole.one("RunActivity:receive"))[-2:] == ["StartWorkflow:OrderWorkflow", "POST /orders"]
 
     own = await tree(
         receiver,
-        f"{trace_id_of(alone):032x}",
+        f"{trace_id_of(without_parent):032x}",
         lambda tree: tree.named("CompleteWorkflow:OrderWorkflow") and tree.roots() == tree.named("order"),
     )
     assert own.roots() == [own.one("order")]
-    assert own.one("order").id == f"{root_of(trace_id_of(alone)).span_id:016x}"
-    asked = await arrived(receiver, lambda span: span.id != request.id and span.name == "POST /orders")
-    assert own.one("order").links == [asked.trace]
-    # The approval is a request of its own, and the order says which.
-    approval = await arrived(receiver, lambda span: span.name.endswith("/signals/approve"))
+    assert own.one("order").id == f"{root_of(trace_id_of(without_parent)).span_id:016x}"
+    start = await received(receiver, lambda span: span.id != request.id and span.name == "POST /orders")
+    assert own.one("order").links == [start.trace]
+    # The approval has a trace of its own, and the order's span links to it.
+    approval = await received(receiver, lambda span: span.name.endswith("/signals/approve"))
     assert own.one("HandleUpdate:approve").links == [approval.trace]
 
 
 @pytest.mark.slow
-async def test_orders_of_the_command_line_and_of_raw_clients_are_one_trace_each(
+async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_per_order(
     fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     await ready(await fleet.worker("all", **tracing))
-    typed, raw = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
+    from_cli, raw = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orderfleet", "order", "start", typed, f"pay-{typed}"),
+        *(sys.executable, "-m", "orderfleet", "order", "start", from_cli, f"pay-{from_cli}"),
         env={**os.environ, **environment, **tracing, "ORDERFLEET_SAMPLE_ORDERS": "true"},
     )
     assert await process.wait() == 0
@@ -217,29 +221,29 @@ async def test_orders_of_the_command_line_and_of_raw_clients_are_one_trace_each(
         id=f"order-{raw}",
         task_queue=task_queues.orders,
     )
-    own = await tree(receiver, f"{trace_id_of(typed):032x}", lambda tree: tree.named("RunActivity:validate"))
+    own = await tree(receiver, f"{trace_id_of(from_cli):032x}", lambda tree: tree.named("RunActivity:validate"))
     assert own.roots() == [own.one("order")]
     assert own.one("order").service == "orderfleet-cli"
-    theirs = await tree(receiver, f"{trace_id_of(raw):032x}", lambda tree: tree.named("RunActivity:validate"))
-    assert {span.name for span in theirs.roots()} == {"RunActivity:receive", "RunActivity:validate"}
+    of_raw = await tree(receiver, f"{trace_id_of(raw):032x}", lambda tree: tree.named("RunActivity:validate"))
+    assert {span.name for span in of_raw.roots()} == {"RunActivity:receive", "RunActivity:validate"}
 
 
 @pytest.mark.slow
-async def test_a_receiver_that_is_away_costs_neither_orders_nor_logs(fleet: WorkerFleet) -> None:
-    away = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
-    worker, api = await fleet.worker("all", **away), await fleet.api(**away)
+async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(fleet: WorkerFleet) -> None:
+    tracing = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
+    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
     await ready(worker, api)
     ids = [f"t-{uuid.uuid4().hex[:8]}" for _ in range(10)]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
         body = {"items": ITEMS, "address": ADDRESS, "review": {"mode": "auto"}}
-        for answer in await asyncio.gather(*(caller.post("/orders", json={"order_id": i, **body}) for i in ids)):
-            assert answer.status_code == 201, answer.text
+        for response in await asyncio.gather(*(caller.post("/orders", json={"order_id": i, **body}) for i in ids)):
+            assert response.status_code == 201, response.text
 
         async def steps() -> set[str]:
             return {(await caller.get(f"/orders/{order_id}")).json()["step"] for order_id in ids}
 
         await until(steps, lambda found: found == {"shipped"})
-        # Beyond the first tries to reach it.
+        # Wait until the first exports have failed.
         await until(
             lambda: asyncio.to_thread(fleet.logs), lambda logs: all("Failed to export" in t for t in logs.values())
         )

@@ -9,6 +9,7 @@ from shop import ended, manifest, step
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.crd import DELETED
+from orderfleet.services.changes import Change
 
 
 async def recorded(workers, name, holds, seconds=60):
@@ -72,7 +73,7 @@ async def test_deleted_orphan_goes_and_its_order_goes_on(shop, workers):
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.delete(name)
         await shop.until_gone(name)
-        await workers.client.approve(name)
+        await workers.client.change(name, Change.approve())
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
 
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from shop import condition, ended, eventually, manifest, step
 
 from line_between import line_to
+from orderfleet.services.changes import Change
 
 SILENCE = 4
 """Seconds after which the operator watches anew."""
@@ -28,7 +29,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))
         monkeypatch.setenv("KUBECONFIG", str(through))
-        async with shop.operator(operator_watch_silence=timedelta(seconds=SILENCE)) as operator:
+        async with shop.operator(operator_watch_inactivity_timeout=timedelta(seconds=SILENCE)) as operator:
             before, after = shop.name(), shop.name()
             await shop.apply(manifest(before))
             await shop.until(before, lambda order: step(order) == "manual_review")
@@ -49,7 +50,7 @@ async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers
             await shop.until(name, lambda order: step(order) == "manual_review")
             postgres.half_open()
             await postgres.mend()
-            await workers.client.approve(name)
+            await workers.client.change(name, Change.approve())
             await asyncio.wait_for(workers.handle(name).result(), 60)
             done = await shop.until(name, ended, seconds=HEARS_WITHIN)
     assert condition(done, "Ready") == ("True", "Shipped")

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from shop import condition, ended, manifest, step
 
 from line_between import line_to
+from orderfleet.services.changes import Change
 
 
 def _through(url: str, port: int) -> str:
@@ -127,7 +128,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
             # kubectl has a line of its own: people go on while the operator is cut off.
             await shop.patch(name, approved=True)
             await shop.apply(manifest(other, approved=True))
-            await workers.client.approve(name)
+            await workers.client.change(name, Change.approve())
             await workers.handle(name).result()
             await api.mend()
             done = await shop.until(name, ended, seconds=60)

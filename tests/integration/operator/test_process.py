@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 from shop import ended, manifest, step
 
-from metered import scraped
+from metered import scrape
 from orderfleet.observability.metrics import CATALOG, Exposer
 
 
@@ -104,7 +104,7 @@ async def test_operator_exposes_what_it_does(shop, workers, tmp_path):
         await shop.apply(manifest(waits), manifest(ships, approved=True))
         await shop.until(ships, ended)
         await shop.until(waits, lambda order: step(order) == "manual_review")
-        samples = await asyncio.to_thread(scraped, f"{url}/metrics")
+        samples = await asyncio.to_thread(scrape, f"{url}/metrics")
     assert samples("orderfleet_operator_orders", step="manual_review") == 1
     assert samples("orderfleet_operator_orders") <= 2
     assert samples("orderfleet_operator_reconciles_total", result="ok") >= 2
@@ -112,11 +112,11 @@ async def test_operator_exposes_what_it_does(shop, workers, tmp_path):
     assert looks == samples("orderfleet_operator_reconciles_total")
     patches = samples("orderfleet_operator_api_calls_total", verb="patch", status="200")
     assert 4 <= patches <= samples("orderfleet_operator_reconcile_api_calls_sum")
-    assert samples("orderfleet_feed_changes_total") >= 2
+    assert samples("orderfleet_change_feed_changes_total") >= 2
     assert samples.labels("orderfleet_open_orders", "step") >= {"manual_review", "charge", "shipping"}
     assert samples.labels("orderfleet_open_payment_oldest_seconds", "status") == {"init", "charged", "refunding"}
     assert samples.labels("orderfleet_queue_backlog", "kind") == {"workflow", "activity"}
-    assert 0 <= samples("orderfleet_feed_lag_seconds") < 15
+    assert 0 <= samples("orderfleet_change_feed_lag_seconds") < 15
     assert samples("orderfleet_database_operation_duration_seconds_count", operation="orders", outcome="ok") >= 1
     unlabelled = {metric.name for metric in CATALOG if Exposer.OPERATOR in metric.roles and not metric.labels}
     assert {name for name in unlabelled if metric_kind(name) != "histogram"} <= samples.names()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shop import ADDRESS, condition, ended, eventually, manifest, step
 
 from orderfleet.operator.crd import OrderResource, order_input
+from orderfleet.services.changes import Change
 
 
 async def test_created_while_the_operator_is_down(shop, workers):
@@ -35,7 +36,7 @@ async def test_order_that_went_on_while_the_operator_was_down_is_shown(shop, wor
         await shop.apply(manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
     handle = workers.handle(name)
-    await workers.client.approve(name)
+    await workers.client.change(name, Change.approve())
     await handle.result()
     assert step(await shop.get(name)) == "manual_review"
     async with shop.operator():

@@ -12,6 +12,7 @@ from test_deletion import recorded
 
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED
+from orderfleet.services.changes import Change
 
 
 @pytest.fixture
@@ -70,5 +71,5 @@ async def test_an_unreadable_order_never_cancels_another_of_its_id(shop, workers
     async with shop.operator():
         await shop.delete(second)
         await shop.until_gone(second)
-        await workers.client.approve(first)
+        await workers.client.change(first, Change.approve())
         assert (await recorded(workers, first, lambda status: status.ended)).step is Step.SHIPPED

@@ -9,10 +9,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from metered import added
+from metered import metric_changes
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.observability.database_metrics import DatabaseMetrics, FeedMetrics
+from orderfleet.observability.database_metrics import ChangeFeedMetrics, DatabaseMetrics
 from orderfleet.observability.observers import NoopObserver
 from orderfleet.store.feed import Feed
 from orderfleet.store.orphans import Orphans
@@ -33,7 +33,7 @@ class Told(NoopObserver):
     def order_ended(self, outcome: Step, lasted: timedelta) -> None:
         self.all.append((outcome, lasted.total_seconds()))
 
-    def payment_moved(self, status: PaymentStatus) -> None:
+    def payment_changed(self, status: PaymentStatus) -> None:
         self.all.append(status)
 
 
@@ -88,7 +88,7 @@ async def test_a_payment_is_told_where_it_moved_and_once(record: OrderRecord, to
 async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) -> None:
     bound = timedelta(seconds=3)
     async with Database(postgres_url, pool_size=1, timeout=bound, observer=DatabaseMetrics(1)) as database:
-        with added() as samples:
+        with metric_changes() as samples:
             await receive(OrderRecord(database), order("ord-9"))
             with pytest.raises(StoreUnavailable):
                 await database.fetch("select pg_sleep(60)")
@@ -106,7 +106,7 @@ async def test_a_pool_that_is_used_up_shows_who_waits(postgres_url: str) -> None
     observer = DatabaseMetrics(1)
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=10), observer=observer) as database:
         await database.fetch("select 1")
-        with added() as samples:
+        with metric_changes() as samples:
             calls = [asyncio.create_task(database.fetch("select pg_sleep(10)")) for _ in range(3)]
             await asyncio.sleep(0)
             while not await _sleeps(postgres_url):
@@ -133,10 +133,10 @@ async def _sleeps(url: str) -> bool:
 async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database, record: OrderRecord) -> None:
     waiting: list[int] = []
 
-    class Seen(FeedMetrics):
-        def behind(self, rows: int) -> None:
+    class Seen(ChangeFeedMetrics):
+        def lag(self, rows: int) -> None:
             waiting.append(rows)
-            super().behind(rows)
+            super().lag(rows)
 
     feed = Feed(database, batch=2, observer=Seen())
     begun = asyncio.create_task(anext(aiter(feed.follow())))
@@ -147,11 +147,11 @@ async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database
     for number in range(5):
         await receive(record, order(f"ord-{number}"))
     waiting.clear()
-    with added() as samples:
+    with metric_changes() as samples:
         async with aclosing(feed.follow()) as batches:
             async for batch in batches:
                 if len(batch) == 1:
                     break
     # Looked at again from further back, so that a lost server is no loss: five wait in pages of two.
     assert waiting[:3] == [5, 3, 1]
-    assert samples("orderfleet_feed_changes_total") == 4
+    assert samples("orderfleet_change_feed_changes_total") == 4

@@ -18,6 +18,7 @@ from fleet import ELSEWHERE, eventually, fleet
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
@@ -35,8 +36,8 @@ async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
     async with fleet(temporal_client, url, task_queues.orders, task_queues.shipping) as running:
         await running.client.start(running.order("role-1"))
         await running.until_recorded("role-1", lambda status: status.step is Step.MANUAL_REVIEW)
-        await running.client.update_address("role-1", ELSEWHERE)
-        await running.client.approve("role-1")
+        await running.client.change("role-1", Change.update_address(ELSEWHERE))
+        await running.client.change("role-1", Change.approve())
         assert (await running.handle("role-1").result()).step is Step.SHIPPED
         running.carrier.booking.always = _refused
         await running.client.start(running.order("role-2", review=AUTO))

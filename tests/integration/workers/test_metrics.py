@@ -7,12 +7,13 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 
-from metered import Samples, scraped
+from metered import Samples, scrape
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES
 from orderfleet.observability.metrics import CATALOG, Exposer
+from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
 from worker_processes import WorkerFleet, order, until
@@ -41,7 +42,7 @@ async def test_workers_expose_what_happened_to_their_orders(
     refused = order(f"{unique}-refused", task_queues, policy=policy, payment_id=f"refuse-{unique}")
     await client.start(refused)
     await until(lambda: client.status(reviewed.order_id), lambda status: status.step is Step.MANUAL_REVIEW)
-    await client.cancel(reviewed.order_id, "no more wanted")
+    await client.change(reviewed.order_id, Change.cancel("no more wanted"))
     ends = await asyncio.gather(
         *(
             temporal_client.get_workflow_handle(f"order-{unique}-{name}", result_type=OrderStatus).result()
@@ -54,7 +55,7 @@ async def test_workers_expose_what_happened_to_their_orders(
     assert isinstance(ends[-1], WorkflowFailureError)
 
     def of_orders() -> Samples:
-        return scraped(f"http://127.0.0.1:{orders.port}/metrics")
+        return scrape(f"http://127.0.0.1:{orders.port}/metrics")
 
     ended = "orderfleet_order_duration_seconds_count"
     samples = await until(lambda: asyncio.to_thread(of_orders), lambda found: found(ended) == 8)
@@ -73,7 +74,7 @@ async def test_workers_expose_what_happened_to_their_orders(
     assert samples("orderfleet_build_info") == 1
 
     def of_shipping() -> Samples:
-        return scraped(f"http://127.0.0.1:{shipping.port}/metrics")
+        return scrape(f"http://127.0.0.1:{shipping.port}/metrics")
 
     timeouts = "orderfleet_step_timeouts_total"
     told = await until(lambda: asyncio.to_thread(of_shipping), lambda found: found(timeouts) > 0)
@@ -83,7 +84,7 @@ async def test_workers_expose_what_happened_to_their_orders(
     assert told(timeouts, step="dispatch_carrier") == told(timeouts)
     _exposed(samples, Exposer.ORDERS)
     _exposed(told, Exposer.SHIPPING)
-    _of_the_sdk(scraped(f"http://127.0.0.1:{sdk_port}/metrics"))
+    _of_the_sdk(scrape(f"http://127.0.0.1:{sdk_port}/metrics"))
 
 
 def _exposed(samples: Samples, role: Exposer) -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from orderfleet.cli.errors import Exit, Failed, UsageError, explain
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.services.errors import OrderEnded, OrderIdConflict, OrderNotFound, OrderRefused, TemporalUnavailable
+from orderfleet.services.errors import (
+    OrderChangeRejected,
+    OrderEnded,
+    OrderIdConflict,
+    OrderNotFound,
+    TemporalUnavailable,
+)
 from orderfleet_local.stack import paths
 from orderfleet_local.stack.errors import Busy, NoSuchPart, NotUp
 
@@ -112,7 +118,7 @@ def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_va
         (Failed("x"), Exit.FAILED),
         (OrderNotFound("x"), Exit.NOT_FOUND),
         (OrderIdConflict("x"), Exit.REFUSED),
-        (OrderRefused("x"), Exit.REFUSED),
+        (OrderChangeRejected("x"), Exit.REFUSED),
         (OrderEnded("x"), Exit.REFUSED),
         (TemporalUnavailable("x"), Exit.AWAY),
         (StoreUnavailable("x"), Exit.AWAY),

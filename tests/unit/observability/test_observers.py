@@ -1,4 +1,4 @@
-"""What the observers make of what they are told."""
+"""Metrics and spans that the observers make of what is reported to them."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from metered import added
+from metered import metric_changes
 from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.status import Step
 from orderfleet.observability.database_metrics import DatabaseMetrics
 from orderfleet.observability.metrics import ORDER_DURATION
 from orderfleet.observability.operator_metrics import OperatorMetrics
-from orderfleet.observability.order_metrics import CallMetrics, RecordMetrics, StepMetrics
+from orderfleet.observability.order_metrics import OrderMetrics, ProviderCallMetrics, StepMetrics
 
 
-def within_trace(trace_id: int, *, kept: bool):
-    flags = TraceFlags(TraceFlags.SAMPLED if kept else TraceFlags.DEFAULT)
+def within_trace(trace_id: int, *, sampled: bool):
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
     return trace.use_span(NonRecordingSpan(SpanContext(trace_id, 1, is_remote=False, trace_flags=flags)))
 
 
-def test_exemplars_carry_the_ids_of_traces_that_are_kept():
+def test_exemplars_have_the_trace_id_of_sampled_traces_only():
     registry = CollectorRegistry()
     registry.register(ORDER_DURATION)
-    with within_trace(0xABC, kept=True):
-        RecordMetrics().order_ended(Step.SHIPPED, timedelta(seconds=77))
-    with within_trace(0xDEF, kept=False):
-        RecordMetrics().order_ended(Step.SHIPPED, timedelta(days=2))
+    with within_trace(0xABC, sampled=True):
+        OrderMetrics().order_ended(Step.SHIPPED, timedelta(seconds=77))
+    with within_trace(0xDEF, sampled=False):
+        OrderMetrics().order_ended(Step.SHIPPED, timedelta(days=2))
     page = generate_latest(registry).decode()
     assert f'# {{trace_id="{0xABC:032x}"}} 77.0' in page
     assert f"{0xDEF:032x}" not in page
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "name"),
     [
-        (StoreUnavailable("away"), "StoreUnavailable"),
+        (StoreUnavailable("unavailable"), "StoreUnavailable"),
         (PaymentRefused("no"), "PaymentRefused"),
         (KeyError("x"), "other"),
     ],
 )
-def test_failures_are_counted_by_a_bounded_number_of_kinds(error, kind):
-    with added() as samples:
-        StepMetrics().ended("charge", 0.1, error, late=False)
-    assert samples("orderfleet_step_failures_total", step="charge", error=kind) == 1
+def test_step_failure_is_counted_by_the_class_of_a_known_error(error, name):
+    with metric_changes() as samples:
+        StepMetrics().ended("charge", 0.1, error, timed_out=False)
+    assert samples("orderfleet_step_failures_total", step="charge", error=name) == 1
     assert samples("orderfleet_step_duration_seconds_count", outcome="failed") == 1
 
 
-def test_canceled_attempt_is_no_failure():
-    with added() as samples:
-        StepMetrics().ended("charge", 0.1, asyncio.CancelledError(), late=False)
+def test_step_canceled_is_not_counted_as_a_failure():
+    with metric_changes() as samples:
+        StepMetrics().ended("charge", 0.1, asyncio.CancelledError(), timed_out=False)
     assert samples("orderfleet_step_failures_total") == 0
     assert samples("orderfleet_step_duration_seconds_count", outcome="canceled") == 1
 
@@ -71,10 +71,10 @@ def test_canceled_attempt_is_no_failure():
         (ValueError(), "error"),
     ],
 )
-def test_provider_calls_are_counted_by_outcome(error, outcome):
-    with added() as samples:
+def test_provider_call_is_counted_by_outcome(error, outcome):
+    with metric_changes() as samples:
         try:
-            with CallMetrics("payments", "simulated").call("charge"):
+            with ProviderCallMetrics("payments", "simulated").call("charge"):
                 if error is not None:
                     raise error
         except type(error or Exception):
@@ -83,22 +83,22 @@ def test_provider_calls_are_counted_by_outcome(error, outcome):
     assert samples(name) == samples(name, provider="payments", call="charge", outcome=outcome) == 1
 
 
-def test_statements_are_spans_in_traces_that_are_kept_and_measured_in_all(monkeypatch):
+def test_statement_is_measured_always_and_has_a_span_in_a_sampled_trace(monkeypatch):
     spans = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
     monkeypatch.setattr("orderfleet.observability.database_metrics.TRACER", provider.get_tracer("test"))
     database = DatabaseMetrics(1)
-    with added() as samples:
-        with within_trace(0xDEF, kept=False), database.operation("record") as operation:
+    with metric_changes() as samples:
+        with within_trace(0xDEF, sampled=False), database.operation("record") as operation:
             operation.connected()
         with database.operation("record") as operation:
             operation.connected()
-        with within_trace(0xABC, kept=True):
+        with within_trace(0xABC, sampled=True):
             with database.operation("record") as operation:
                 operation.connected()
             with pytest.raises(StoreUnavailable), database.operation("orders"):
-                raise StoreUnavailable("away")
+                raise StoreUnavailable("unavailable")
     name = "orderfleet_database_operation_duration_seconds_count"
     assert (samples(name, outcome="ok"), samples(name, outcome="unavailable")) == (3, 1)
     assert samples("orderfleet_database_pool_waiting") == samples("orderfleet_database_pool_in_use") == 0
@@ -109,14 +109,14 @@ def test_statements_are_spans_in_traces_that_are_kept_and_measured_in_all(monkey
 
 
 @pytest.mark.parametrize(
-    ("error", "result"), [(None, "ok"), (StoreUnavailable("away"), "postgres_away"), (RuntimeError(), "error")]
+    ("error", "result"), [(None, "ok"), (StoreUnavailable("unavailable"), "postgres_away"), (RuntimeError(), "error")]
 )
-def test_looks_at_orders_are_counted_by_result_with_their_calls(error, result):
+def test_reconciliation_is_counted_by_result_with_its_api_calls(error, result):
     metrics = OperatorMetrics()
     metrics.called("GET", 200)
-    with added() as samples:
+    with metric_changes() as samples:
         try:
-            with metrics.look():
+            with metrics.reconcile():
                 metrics.called("PATCH", 200)
                 metrics.called("PATCH", None)
                 if error is not None:

@@ -1,4 +1,4 @@
-"""Ids of an order's trace, which traces are kept, and what a receiver that is away may cost."""
+"""Trace ids of orders, sampling, and the export without a receiver."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from orderfleet.observability.span_export import QUEUE, OncePerMinute, OrderIds,
 from orderfleet_local.stack import ports
 
 
-def test_trace_id_is_the_uid_of_the_order():
+def test_trace_id_of_an_order_with_a_uid_is_the_uid():
     uid = "0f8fad5b-d9cb-469f-a165-70867728950e"
     assert f"{trace_id_of('ord-1', uid):032x}" == uid.replace("-", "")
 
 
-def test_order_without_a_uid_has_a_trace_of_its_own_that_anybody_can_find():
+def test_trace_id_of_an_order_without_a_uid_is_derived_from_its_id():
     # printf 'orderfleet order ord-1' | sha256sum | cut -c1-32
     assert f"{trace_id_of('ord-1'):032x}" == "30251d7be007ed38f8ff5dbc1cc53c65"
     assert trace_id_of("ord-1") != trace_id_of("ord-2")
 
 
-def test_root_span_follows_from_the_trace():
+def test_root_span_id_is_derived_from_the_trace_id():
     trace_id = trace_id_of("ord-1")
     assert root_of(trace_id).span_id == root_of(trace_id).span_id != root_of(trace_id + 1).span_id
     assert root_of(trace_id).trace_id == trace_id
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 1.0])
-def test_a_share_of_uids_is_kept(ratio: float):
+def test_sampler_keeps_the_configured_share_of_uids(ratio: float):
     sampler, count = RatioSampler(ratio), 2000
     decisions = [sampler.should_sample(ambient.Context(), uuid.uuid4().int, "order").decision for _ in range(count)]
-    kept = sum(decision is Decision.RECORD_AND_SAMPLE for decision in decisions)
-    assert abs(kept / count - ratio) < 0.06
+    sampled = sum(decision is Decision.RECORD_AND_SAMPLE for decision in decisions)
+    assert abs(sampled / count - ratio) < 0.06
 
 
-def test_every_process_keeps_the_same_traces():
+def test_sampler_decides_the_same_in_every_process():
     ids = [uuid.uuid4().int for _ in range(50)]
-    told = [
+    decisions = [
         [sampler.should_sample(None, trace_id, "x").decision for trace_id in ids]
         for sampler in (RatioSampler(0.5), RatioSampler(0.5))
     ]
-    assert told[0] == told[1]
+    assert decisions[0] == decisions[1]
 
 
-def test_spans_get_random_ids_unless_an_order_begins():
+def test_span_that_is_no_root_of_an_order_has_random_ids():
     provider = TracerProvider(id_generator=OrderIds(), shutdown_on_exit=False)
     tracer = provider.get_tracer("test")
     contexts = [tracer.start_span("x").get_span_context() for _ in range(2)]
@@ -61,21 +61,21 @@ def test_spans_get_random_ids_unless_an_order_begins():
     provider.shutdown()
 
 
-def test_spans_for_a_receiver_that_is_away_are_kept_up_to_a_bound_and_nobody_waits():
+def test_spans_without_a_receiver_are_queued_up_to_a_bound_without_blocking():
     endpoint = f"127.0.0.1:{ports.choose(0)}"
     provider = make_provider(endpoint, "test", environment="local", ratio=1)
     tracer = provider.get_tracer("test")
-    began = time.monotonic()
+    started = time.monotonic()
     for _ in range(3 * QUEUE):
         tracer.start_span("x").end()
-    assert time.monotonic() - began < 60  # one export alone waits for 10 s, and there would be many
+    assert time.monotonic() - started < 60  # a blocking export would wait 10 s for each of many batches
     (processor,) = provider._active_span_processor._span_processors
     assert len(processor._batch_processor._queue) <= QUEUE
     processor._batch_processor._queue.clear()
     provider.shutdown()
 
 
-def test_nothing_of_grpc_is_loaded_before_the_first_span():
+def test_make_provider_before_the_first_span_does_not_import_grpc():
     code = """
 import sys
 from orderfleet.observability.span_export import make_provider
@@ -85,17 +85,19 @@ assert "grpc" not in sys.modules
     subprocess.run((sys.executable, "-c", code), check=True, timeout=60)
 
 
-def test_trouble_is_told_once_a_minute():
-    filtering = OncePerMinute()
-    lines = [logging.LogRecord("exporter", logging.ERROR, "f", 1, text, (), None) for text in ("a", "a", "b", "a", "b")]
-    assert [filtering.filter(line) for line in lines] == [True, False, True, False, False]
+def test_once_per_minute_drops_a_repeated_message():
+    once = OncePerMinute()
+    records = [
+        logging.LogRecord("exporter", logging.ERROR, "f", 1, text, (), None) for text in ("a", "a", "b", "a", "b")
+    ]
+    assert [once.filter(record) for record in records] == [True, False, True, False, False]
 
 
-def test_resource_says_what_sends(monkeypatch):
+def test_resource_has_the_attributes_of_the_process(monkeypatch):
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=pod-1")
-    told = resource("api", "production").attributes
-    assert told["service.name"] == "orderfleet-api"
-    assert told["service.namespace"] == "orderfleet"
-    assert told["deployment.environment.name"] == "production"
-    assert told["k8s.pod.name"] == "pod-1"
-    assert UUID(str(told["service.instance.id"]))
+    attributes = resource("api", "production").attributes
+    assert attributes["service.name"] == "orderfleet-api"
+    assert attributes["service.namespace"] == "orderfleet"
+    assert attributes["deployment.environment.name"] == "production"
+    assert attributes["k8s.pod.name"] == "pod-1"
+    assert UUID(str(attributes["service.instance.id"]))

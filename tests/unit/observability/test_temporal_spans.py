@@ -1,4 +1,4 @@
-"""Our spans of activities tell what those of Temporal's SDK tell, and hand the trace on as it does."""
+"""Our spans of activities equal those of Temporal's SDK, and the trace is propagated in the same header."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from orderfleet.temporal.spans import TemporalSpans
 
 HEADER = "_tracer-data"
-CARRIED = Payload(
+CONTEXT = Payload(
     metadata={"encoding": b"json/plain"},
     data=b'{"traceparent":"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"}',
 )
@@ -33,19 +33,19 @@ OUTCOMES = [
 
 
 class Body(ActivityInboundInterceptor):
-    """The innermost: fails as it is told, and notes in which span it ran."""
+    """The innermost interceptor: raises the given error, and records the current span."""
 
     def __init__(self, outcome: Exception | None) -> None:
         self._outcome = outcome
-        self.ran_in = 0
+        self.span_id = 0
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
-        self.ran_in = trace.get_current_span().get_span_context().span_id
+        self.span_id = trace.get_current_span().get_span_context().span_id
         if self._outcome is not None:
             raise self._outcome
 
 
-async def attempted(root: TracingInterceptor, headers: dict[str, Payload], outcome: Exception | None) -> ReadableSpan:
+async def run_attempt(root: TracingInterceptor, headers: dict[str, Payload], outcome: Exception | None) -> ReadableSpan:
     exporter, provider, body = InMemorySpanExporter(), TracerProvider(), Body(outcome)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     root.tracer = provider.get_tracer("test")
@@ -53,12 +53,12 @@ async def attempted(root: TracingInterceptor, headers: dict[str, Payload], outco
     with nullcontext() if outcome is None else pytest.raises(type(outcome), match=str(outcome)):
         await ActivityEnvironment().run(root.intercept_activity(body).execute_activity, call)
     (span,) = exporter.get_finished_spans()
-    assert body.ran_in == span.get_span_context().span_id
+    assert body.span_id == span.get_span_context().span_id
     assert not trace.get_current_span().get_span_context().is_valid
     return span
 
 
-def told(span: ReadableSpan) -> tuple[object, ...]:
+def summary(span: ReadableSpan) -> tuple[object, ...]:
     events = [
         (
             event.name,
@@ -70,17 +70,17 @@ def told(span: ReadableSpan) -> tuple[object, ...]:
     return span.name, span.kind, span.attributes, span.parent, status.status_code, status.description, events
 
 
-@pytest.mark.parametrize("headers", [{HEADER: CARRIED}, {}], ids=["traced", "untraced"])
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=["done", "failed", "final", "benign"])
-async def test_an_attempt_is_told_as_by_the_sdk(headers: dict[str, Payload], outcome: Exception | None) -> None:
-    ours = await attempted(TemporalSpans(), headers, outcome)
-    theirs = await attempted(TracingInterceptor(), headers, outcome)
-    assert told(ours) == told(theirs)
+@pytest.mark.parametrize("headers", [{HEADER: CONTEXT}, {}], ids=["traced", "untraced"])
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["completed", "failed", "non-retryable", "benign"])
+async def test_span_of_an_attempt_equals_the_sdks(headers: dict[str, Payload], outcome: Exception | None) -> None:
+    ours = await run_attempt(TemporalSpans(), headers, outcome)
+    sdk = await run_attempt(TracingInterceptor(), headers, outcome)
+    assert summary(ours) == summary(sdk)
 
 
-def test_a_trace_is_handed_on_as_by_the_sdk() -> None:
-    here = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-    with trace.use_span(NonRecordingSpan(here)):
+def test_trace_header_equals_the_sdks() -> None:
+    current = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with trace.use_span(NonRecordingSpan(current)):
         assert TemporalSpans()._context_to_headers({}) == TracingInterceptor()._context_to_headers({})
 
 
@@ -90,5 +90,5 @@ def test_a_trace_is_handed_on_as_by_the_sdk() -> None:
 )
 async def test_an_attempt_with_a_header_that_is_no_object_of_texts_runs_in_a_trace_of_its_own(data: bytes) -> None:
     header = Payload(metadata={"encoding": b"json/plain"}, data=data)
-    span = await attempted(TemporalSpans(), {HEADER: header}, None)
+    span = await run_attempt(TemporalSpans(), {HEADER: header}, None)
     assert span.parent is None

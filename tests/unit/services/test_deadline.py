@@ -1,4 +1,4 @@
-"""A budget of time, and the waits that come out of it."""
+"""Deadline scopes and the timeouts that they shorten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from orderfleet.services.deadline import Deadline, deadline_scope, remaining
-from orderfleet.services.errors import TemporalUnavailable, in_time
+from orderfleet.services.errors import TemporalUnavailable, temporal_timeout
 
 LONG = 3600.0
 
@@ -22,11 +22,11 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_without_a_budget_a_wait_is_as_long_as_it_says():
+def test_remaining_outside_of_a_scope_is_the_whole_timeout():
     assert remaining(7, part=0.5, reserve=3) == 7
 
 
-def test_waits_one_after_the_other_share_a_budget(clock):
+def test_remaining_in_sequential_waits_shares_the_deadline(clock):
     with deadline_scope(Deadline(2.0)):
         assert (remaining(1.5), remaining(5)) == (1.5, 2.0)
         clock.now += 1.2
@@ -36,7 +36,7 @@ def test_waits_one_after_the_other_share_a_budget(clock):
     assert remaining(1.5) == 1.5
 
 
-def test_a_wait_may_have_to_leave_something_for_what_comes_after(clock):
+def test_remaining_with_part_or_reserve_leaves_time_for_later_calls(clock):
     with deadline_scope(Deadline(2.0)):
         assert remaining(LONG, part=0.5) == 1.0
         assert remaining(LONG, reserve=0.4) == pytest.approx(1.6)
@@ -44,24 +44,24 @@ def test_a_wait_may_have_to_leave_something_for_what_comes_after(clock):
         assert remaining(LONG, reserve=0.4) == 0
 
 
-def test_a_budget_may_begin_again(clock):
-    budget = Deadline(2.0)
+def test_deadline_restarted_has_its_full_length(clock):
+    deadline = Deadline(2.0)
     clock.now += 9
-    assert budget.left() == 0
-    budget.begin()
-    assert budget.left() == 2.0
+    assert deadline.left() == 0
+    deadline.restart()
+    assert deadline.left() == 2.0
 
 
-async def test_a_spent_budget_ends_a_wait_at_once():
+async def test_temporal_timeout_after_the_deadline_ends_the_wait_at_once():
     with deadline_scope(Deadline(0)), pytest.raises(TemporalUnavailable, match="did not answer for order 'o'"):
-        async with in_time("o", LONG):
+        async with temporal_timeout("o", LONG):
             await asyncio.Event().wait()
 
 
-async def test_tasks_begun_inside_spend_the_same_budget():
-    async def asked() -> float:
+async def test_task_started_inside_a_scope_has_its_deadline():
+    async def timeout() -> float:
         return remaining(LONG)
 
     with deadline_scope(Deadline(0)):
-        task = asyncio.create_task(asked())
+        task = asyncio.create_task(timeout())
     assert await task == 0

@@ -1,4 +1,4 @@
-"""Two that can tell the same: who is asked when, and what is left when neither tells."""
+"""Hedged requests: when the second source is queried, and what remains when neither answers."""
 
 from __future__ import annotations
 
@@ -8,76 +8,77 @@ import pytest
 
 from orderfleet.services.hedge import hedged
 
-PATIENCE = 1
+TIMEOUT = 1
 
 
-class Asked:
-    """Answers, fails or hangs, and keeps whether it was asked and whether it was let go."""
+class Query:
+    """Returns, fails or hangs, and records whether it was started and whether it was canceled."""
 
-    def __init__(self, answer=None, *, hangs=False):
-        self.answer, self.hangs, self.asked, self.let_go = answer, hangs, False, False
+    def __init__(self, result=None, *, hangs=False):
+        self.result, self.hangs, self.started, self.canceled = result, hangs, False, False
 
     async def __call__(self):
-        self.asked = True
+        self.started = True
         if self.hangs:
             try:
                 await asyncio.Event().wait()
             finally:
-                self.let_go = True
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+                self.canceled = True
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
 
 async def both(first, second):
-    return await hedged(first(), second, good=lambda found: found is not None, patience=PATIENCE)
+    return await hedged(first(), second, accept=lambda found: found is not None, seconds=TIMEOUT)
 
 
-async def test_a_good_answer_asks_nobody_else():
-    second = Asked("record")
-    first, also = await both(Asked("workflow"), second)
-    assert (first, type(also), second.asked) == ("workflow", TimeoutError, False)
+async def test_hedged_with_an_accepted_first_does_not_start_the_second():
+    second = Query("record")
+    first, other = await both(Query("workflow"), second)
+    assert (first, type(other), second.started) == ("workflow", TimeoutError, False)
 
 
-@pytest.mark.parametrize("nothing", [None, ValueError("away")])
-async def test_a_failure_or_nothing_asks_the_second_at_once(nothing):
-    began = asyncio.get_running_loop().time()
-    first, also = await both(Asked(nothing), Asked("record"))
-    assert (first, also) == (nothing, "record")
-    assert asyncio.get_running_loop().time() - began < PATIENCE
+@pytest.mark.parametrize("nothing", [None, ValueError("unavailable")])
+async def test_hedged_with_a_first_that_fails_or_finds_nothing_starts_the_second_at_once(nothing):
+    started = asyncio.get_running_loop().time()
+    first, other = await both(Query(nothing), Query("record"))
+    assert (first, other) == (nothing, "record")
+    assert asyncio.get_running_loop().time() - started < TIMEOUT
 
 
-async def test_a_slow_first_is_overtaken_by_the_second_when_patience_ends():
-    hangs = Asked(hangs=True)
-    first, also = await both(hangs, Asked("record"))
-    assert (type(first), also) == (TimeoutError, "record")
-    assert hangs.let_go
+async def test_hedged_with_a_first_that_hangs_returns_the_second_at_the_timeout():
+    hangs = Query(hangs=True)
+    first, other = await both(hangs, Query("record"))
+    assert (type(first), other) == (TimeoutError, "record")
+    assert hangs.canceled
 
 
-async def test_a_first_that_is_late_and_good_still_wins():
-    late = asyncio.Event()
+async def test_hedged_with_a_slow_and_accepted_first_prefers_it():
+    release = asyncio.Event()
 
     async def first():
-        await late.wait()
+        await release.wait()
         return "workflow"
 
     async def second():
-        late.set()
+        release.set()
         return "record"
 
-    assert (await hedged(first(), second, good=bool, patience=4))[0] == "workflow"
+    assert (await hedged(first(), second, accept=bool, seconds=4))[0] == "workflow"
 
 
-async def test_neither_in_time_is_told_of_both_and_leaves_nothing_running():
-    one, other = Asked(hangs=True), Asked(hangs=True)
-    assert [type(said) for said in await both(one, other)] == [TimeoutError, TimeoutError]
-    assert one.let_go
-    assert other.let_go
+async def test_hedged_with_two_that_hang_returns_two_timeouts_and_leaves_no_query_running():
+    one, other = Query(hangs=True), Query(hangs=True)
+    assert [type(result) for result in await both(one, other)] == [TimeoutError, TimeoutError]
+    assert one.canceled
+    assert other.canceled
 
 
-async def test_who_gives_up_leaves_nothing_running():
-    one, other = Asked(hangs=True), Asked(hangs=True)
+async def test_hedged_when_canceled_leaves_no_query_running():
+    one, other = Query(hangs=True), Query(hangs=True)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(PATIENCE / 2):
+        async with asyncio.timeout(TIMEOUT / 2):
             await both(one, other)
-    assert one.let_go
+    assert one.canceled
+    assert other.canceled

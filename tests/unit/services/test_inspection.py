@@ -1,4 +1,4 @@
-"""Lines of a workflow's history."""
+"""Summaries of history events."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ BOOM = Failure(message="Activity task failed", cause=Failure(message="boom"))
         (HistoryEvent(event_type=EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED), "NexusOperationStarted", ""),
     ],
 )
-def test_an_event_is_a_line(event, kind, what):
+def test_history_line_of_an_event_has_its_type_and_summary(event, kind, what):
     line = history_line(event, datetime(2026, 11, 21, tzinfo=UTC))
     assert (line.type, line.what) == (kind, what)

@@ -44,6 +44,6 @@ def test_without_a_deployment_a_worker_has_no_version():
 
 
 @pytest.mark.parametrize("name", ["a shop", "shop.orders", "-shop", "s" * 64])
-def test_a_deployment_that_temporal_refuses_is_told(name):
+def test_worker_deployment_with_an_invalid_name_is_rejected(name):
     with pytest.raises(ValidationError, match="worker_deployment"):
         Settings(worker_deployment=name)

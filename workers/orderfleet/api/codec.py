@@ -127,7 +127,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         UnsafeSettings: there are no keys, or everyone would be let in outside a local stack.
         WrongKeys: the key to encrypt with can't be read.
         WrongTokensFile: see `auth.tokens`.
-        PortTaken: address or port can't be listened on.
+        PortUnavailable: address or port can't be listened on.
     """
     if settings.encryption_keys_dir is None:
         raise UnsafeSettings("ORDERFLEET_ENCRYPTION_KEYS_DIR isn't set: without keys the codec server opens nothing")

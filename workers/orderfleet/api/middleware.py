@@ -50,7 +50,7 @@ class BudgetedRequests:
         async def received() -> Message:
             message = await receive()
             if message["type"] == "http.request":
-                budget.begin()
+                budget.restart()
             return message
 
         with deadline_scope(budget):

@@ -39,7 +39,8 @@ from orderfleet.api.schemas import (
 from orderfleet.domain.names import order_workflow_id
 from orderfleet.domain.order import Address, ReviewMode
 from orderfleet.domain.validation import of_address
-from orderfleet.observability.order_trace import begun_trace
+from orderfleet.observability.order_trace import derived_trace_id
+from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, StartOutcome
 from orderfleet.services.orders import SourcedStatus
 
@@ -54,7 +55,9 @@ RESPONSES: Final = {
 
 async def approve_order(services: Services, response: Response, order_id: str, request_id: str) -> Changed:
     """Approve the order. Raises as `OrderDesk.approve`."""
-    return _changed(response, order_id, await services.desk.approve(order_id, request_id=request_id), "approved")
+    return _changed(
+        response, order_id, await services.desk.change(order_id, Change.approve(), request_id=request_id), "approved"
+    )
 
 
 async def cancel_order(
@@ -62,7 +65,7 @@ async def cancel_order(
 ) -> Changed:
     """Cancel the order. Raises as `OrderDesk.approve`."""
     reason = (body and body.reason) or "canceled on request"
-    answer = await services.desk.cancel(order_id, reason, request_id=request_id)
+    answer = await services.desk.change(order_id, Change.cancel(reason), request_id=request_id)
     return _changed(response, order_id, answer, "canceled")
 
 
@@ -71,7 +74,7 @@ async def cancel_order_payment(
 ) -> Changed:
     """Cancel the payment and the order. Raises as `OrderDesk.approve`."""
     reason = (body and body.reason) or "payment canceled on request"
-    answer = await services.desk.cancel_payment(order_id, reason, request_id=request_id)
+    answer = await services.desk.change(order_id, Change.cancel_payment(reason), request_id=request_id)
     return _changed(response, order_id, answer, "canceled, its payment too")
 
 
@@ -86,7 +89,7 @@ async def change_order_address(
     wrong = of_address(address)
     if wrong:
         raise Unprocessable(wrong)
-    answer = await services.desk.update_address(order_id, address, request_id=request_id)
+    answer = await services.desk.change(order_id, Change.update_address(address), request_id=request_id)
     return _changed(response, order_id, answer, "going to the new address")
 
 
@@ -165,7 +168,7 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     bind_contextvars(order_id=order_id)
     given = to_input(order, order_id, services.settings)
     started = await services.desk.start(given)
-    if started.outcome is StartOutcome.STARTED and (own_trace := begun_trace(order_id)) is not None:
+    if started.outcome is StartOutcome.STARTED and (own_trace := derived_trace_id(order_id)) is not None:
         # The request's line in the log leads to all that follows from it.
         bind_contextvars(trace_id=own_trace)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"

@@ -22,10 +22,10 @@ from orderfleet.api.streams import TooManyStreams
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
 from orderfleet.domain.validation_messages import validation_message
 from orderfleet.services.errors import (
+    OrderChangeRejected,
     OrderEnded,
     OrderIdConflict,
     OrderNotFound,
-    OrderRefused,
     ShipmentNotFound,
     TemporalUnavailable,
 )
@@ -91,7 +91,7 @@ _OF_ERRORS: Final[dict[type[OrderfleetError], Kind]] = {
     ShipmentNotFound: Kind(HTTPStatus.NOT_FOUND, "shipment-not-found", "Shipment not found"),
     OrderIdConflict: _TAKEN,
     PaymentConflict: Kind(HTTPStatus.CONFLICT, "payment-id-taken", "Payment id taken"),
-    OrderRefused: _REFUSED,
+    OrderChangeRejected: _REFUSED,
     OrderEnded: Kind(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_AWAY,
     PayloadDecryptionError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "sealed", "No key for this payload"),

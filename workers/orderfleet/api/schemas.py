@@ -288,7 +288,7 @@ CREATED_EXAMPLE: Final[dict[str, Any]] = {
 CHANGED_EXAMPLE: Final[dict[str, Any]] = {
     "order_id": "ord-1",
     "workflow_id": "order-ord-1",
-    "result": "taken",
+    "result": "accepted",
     "message": "order ord-1 is approved",
 }
 

@@ -186,7 +186,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     Raises:
         UnsafeSettings: see `startup` and `auth.choice`.
         WrongTokensFile: see `auth.tokens`.
-        PortTaken: address or port can't be listened on.
+        PortUnavailable: address or port can't be listened on.
     """
     refuse_unsafe(settings)
     access = access_of(settings)
@@ -198,9 +198,9 @@ async def run(settings: Settings, stop: Stop) -> None:
         readiness = Readiness(
             {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
         )
-        client = OrderClient.of(temporal, settings, patience=PATIENCE)
-        desk = OrderService(client, reader, patience=PATIENCE)
-        carrier = CarrierUpdateService(client, desk, patience=PATIENCE)
+        client = OrderClient.of(temporal, settings, timeout=PATIENCE)
+        desk = OrderService(client, reader, timeout=PATIENCE)
+        carrier = CarrierUpdateService(client, desk, timeout=PATIENCE)
         fanout = Fanout(Feed(database))
         app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
         if access.people is None and settings.environment is not Environment.LOCAL:

@@ -28,7 +28,7 @@ router = APIRouter(
 )
 
 
-_NEVER_WENT: Final = "shipment 'shipping-ord-1-1' is canceled: its package never went out"
+_NEVER_WENT: Final = "shipment 'shipping-ord-1-1' is canceled: its package was never dispatched"
 _STATUS: Final = {
     ParcelState.BOOKED: ShipmentStatus.DISPATCHED,
     ParcelState.IN_TRANSIT: ShipmentStatus.DISPATCHED,
@@ -65,7 +65,7 @@ IdOfShipment = Annotated[
     "/{shipment_id}/updates",
     summary="The carrier's word on a shipment",
     responses={
-        **example({"order_id": "ord-1", "shipment_id": "shipping-ord-1-1", "result": "taken"}, description="Heard."),
+        **example({"order_id": "ord-1", "shipment_id": "shipping-ord-1-1", "result": "accepted"}, description="Heard."),
         **documented(400, 401, 403, 404, 408, 409, 413, 422, 503, refusal=_NEVER_WENT),
     },
 )
@@ -79,5 +79,5 @@ async def update(
     """
     told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], parcel=word.status, detail=word.detail)
     return CarrierUpdateRecorded(
-        order_id=order_id, shipment_id=shipment_id, result=await services.carrier.hear(order_id, told)
+        order_id=order_id, shipment_id=shipment_id, result=await services.carrier.apply_update(order_id, told)
     )

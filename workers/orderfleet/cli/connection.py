@@ -33,7 +33,7 @@ class Reach:
 @asynccontextmanager
 async def reach(settings: Settings) -> AsyncIterator[Reach]:
     """Open the connections for one command."""
-    from orderfleet.observability.tracing import sending  # noqa: PLC0415
+    from orderfleet.observability.tracing import export_spans  # noqa: PLC0415
     from orderfleet.services.inspection import OrderInspector  # noqa: PLC0415 - `--help` needs none
     from orderfleet.services.orders import OrderService  # noqa: PLC0415 - `--help` needs none
     from orderfleet.services.workflow_client import OrderClient  # noqa: PLC0415 - `--help` needs none
@@ -42,7 +42,7 @@ async def reach(settings: Settings) -> AsyncIterator[Reach]:
     from orderfleet.temporal.connection import connect as connect_to_temporal  # noqa: PLC0415
 
     temporal = await connect_to_temporal(settings, lazy=True)
-    with sending(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
+    with export_spans(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
         async with connect_to_store(settings, "cli") as database:
             reads = OrderReads(database)
             yield Reach(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)

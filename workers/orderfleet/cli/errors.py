@@ -61,17 +61,17 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     # Whoever raised one of these has loaded them; `--help` has not.
     from orderfleet.api.order_input import Unprocessable  # noqa: PLC0415
     from orderfleet.services.errors import (  # noqa: PLC0415
+        OrderChangeRejected,
         OrderEnded,
         OrderIdConflict,
         OrderNotFound,
-        OrderRefused,
         TemporalUnavailable,
     )
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
         OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` shows those there are"),
         OrderIdConflict: (Exit.REFUSED, ""),
-        OrderRefused: (Exit.REFUSED, ""),
+        OrderChangeRejected: (Exit.REFUSED, ""),
         OrderEnded: (Exit.REFUSED, ""),
         PaymentConflict: (Exit.REFUSED, ""),
         TemporalUnavailable: (

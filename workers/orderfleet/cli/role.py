@@ -34,14 +34,14 @@ def run(name: str, role: Role, settings: Settings, *, measured: bool = True) -> 
     from orderfleet.domain.errors import OrderfleetError  # noqa: PLC0415
     from orderfleet.observability import logs  # noqa: PLC0415
     from orderfleet.observability.exposition import expose  # noqa: PLC0415
-    from orderfleet.observability.tracing import sending  # noqa: PLC0415
+    from orderfleet.observability.tracing import export_spans  # noqa: PLC0415
     from orderfleet.process import run_role  # noqa: PLC0415
 
     logs.configure(settings, name)
     if measured:
         expose(name, build=settings.worker_build_id)
     try:
-        with sending(settings.otlp_endpoint, name, environment=settings.environment, ratio=settings.trace_ratio):
+        with export_spans(settings.otlp_endpoint, name, environment=settings.environment, ratio=settings.trace_ratio):
             run_role(lambda stop: role(settings, stop))
     except OrderfleetError:
         # The command line says these in a line.

@@ -1,4 +1,4 @@
-"""`python -m orderfleet.telemetry` prints the page of all metrics."""
+"""`python -m orderfleet.observability` prints deploy/docs/metrics.md."""
 
 from __future__ import annotations
 

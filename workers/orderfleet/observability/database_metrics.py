@@ -1,6 +1,6 @@
-"""Measures statements and the pool, and makes a span of each statement within a trace. Implements `DatabaseObserver`.
+"""Metrics and spans of SQL statements, the connection pool and the change feed.
 
-The values of a statement never leave: names of customers and addresses are among them.
+It must never export a statement's values: names and addresses of customers are among them.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from prometheus_client import Histogram
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.observability.metrics import (
+    CHANGE_FEED_CHANGES,
+    CHANGE_FEED_LAG,
+    CHANGE_FEED_LAG_ROWS,
     DATABASE_DURATION,
     DATABASE_IN_USE,
     DATABASE_POOL_SIZE,
     DATABASE_WAIT,
     DATABASE_WAITING,
-    FEED_CHANGES,
-    FEED_LAG,
-    FEED_LAG_ROWS,
 )
 from orderfleet.observability.observers import Operation
 from orderfleet.observability.tracing import TRACER, exemplar
 
 
 class _Operation:
-    """One statement: first it waits, then it has a connection. A class, as it is made seven times an order."""
+    """One statement. A class, not a generator, because seven are made for each order."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._holds = False
+        self._connected = False
 
     def __enter__(self) -> Self:
         self._span = _span(self._name)
         self._exemplar = exemplar()
-        self._began = time.perf_counter()
+        self._started = time.perf_counter()
         DATABASE_WAITING.inc()
         return self
 
     def connected(self) -> None:
-        """The wait is over."""
-        DATABASE_WAIT.observe(time.perf_counter() - self._began, exemplar=self._exemplar)
+        """Record the end of the wait for a connection."""
+        DATABASE_WAIT.observe(time.perf_counter() - self._started, exemplar=self._exemplar)
         DATABASE_WAITING.dec()
         DATABASE_IN_USE.inc()
-        self._holds = True
+        self._connected = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        (DATABASE_IN_USE if self._holds else DATABASE_WAITING).dec()
+        (DATABASE_IN_USE if self._connected else DATABASE_WAITING).dec()
         outcome = "ok" if error is None else _outcome(error)
-        _duration(self._name, outcome).observe(time.perf_counter() - self._began, exemplar=self._exemplar)
+        _duration(self._name, outcome).observe(time.perf_counter() - self._started, exemplar=self._exemplar)
         if self._span is None:
             return
         if error is not None:
@@ -69,10 +69,10 @@ class _Operation:
 
 
 class DatabaseMetrics:
-    """Statements by name.
+    """The `DatabaseObserver` of a process.
 
     Args:
-        pool_size: connections the pool holds at most.
+        pool_size: maximum number of connections.
     """
 
     def __init__(self, pool_size: int) -> None:
@@ -85,14 +85,14 @@ class DatabaseMetrics:
 
 @cache
 def _duration(name: str, outcome: str) -> Histogram:
-    """The histogram of a statement's outcome; both are few."""
+    """The histogram of a statement's outcome. Names and outcomes are bounded, and so is the cache."""
     return DATABASE_DURATION.labels(operation=name, outcome=outcome)
 
 
 def _span(name: str) -> trace.Span | None:
-    """A span within the current trace, which it doesn't become: nothing is done inside of a statement.
+    """A span in the current trace; None outside of a trace, and in a trace that isn't sampled.
 
-    None outside of any (the feed looks each second: that is no trace of its own), and in one that isn't kept.
+    The change feed polls each second outside of a trace: each poll would be a trace of its own.
     """
     if not trace.get_current_span().get_span_context().trace_flags.sampled:
         return None
@@ -109,23 +109,27 @@ def _outcome(error: BaseException) -> str:
     return "error"
 
 
-class FeedMetrics:
-    """Rows and seconds behind, changes told."""
+class ChangeFeedMetrics:
+    """The `ChangeFeedObserver` of a process."""
 
-    def behind(self, rows: int) -> None:
-        """Rows that wait."""
-        FEED_LAG_ROWS.set(rows)
+    def lag(self, rows: int) -> None:
+        """Export the number of waiting changes."""
+        CHANGE_FEED_LAG_ROWS.set(rows)
 
-    def told(self, rows: int) -> None:
-        """Rows that the follower took."""
-        FEED_CHANGES.inc(rows)
+    def delivered(self, rows: int) -> None:
+        """Count delivered changes."""
+        CHANGE_FEED_CHANGES.inc(rows)
 
 
-def show_lag(behind: Callable[[], timedelta | None]) -> None:
-    """Have each scrape ask how long the follower is behind; it must be asked within the event loop."""
+def export_lag(lag: Callable[[], timedelta | None]) -> None:
+    """Export the change feed's lag as of each scrape.
+
+    Args:
+        lag: called in the event loop; None before the feed has started.
+    """
 
     def seconds() -> float:
-        lag = behind()
-        return float("nan") if lag is None else lag.total_seconds()
+        current = lag()
+        return float("nan") if current is None else current.total_seconds()
 
-    FEED_LAG.set_function(seconds)
+    CHANGE_FEED_LAG.set_function(seconds)

@@ -1,7 +1,7 @@
 """The health port of workers, operator and API: `/healthz`, `/readyz`, `/metrics`.
 
-It is served by the role's own event loop: a loop that no longer moves does not answer, and
-Kubernetes restarts the pod.
+It runs in the role's own event loop: when the loop is blocked, `/healthz` does not answer, and Kubernetes restarts the
+pod.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from prometheus_client.exposition import choose_encoder
 from orderfleet.process import open_port
 
 Readiness = Callable[[], Awaitable[str | None] | str | None]
-"""Why the role is not ready, or None when it is; at once, or after asking others."""
+"""Returns why the role is not ready, or None when it is; directly, or after it asked other services."""
 
 
 class HealthServer:
-    """Serves the three paths while the context is open.
+    """Serves the health endpoints while the context is open.
 
     Args:
         host: address to listen on.
-        port: 0 picks a free one.
-        not_ready: asked at each `/readyz`.
+        port: to listen on; 0 for a free one.
+        not_ready: called at each `/readyz`.
 
     Raises:
-        PortTaken: as the context is entered: it can't listen there.
+        PortUnavailable: when the context is entered and the process can't listen there.
     """
 
     def __init__(self, host: str, port: int, not_ready: Readiness) -> None:
@@ -55,7 +55,7 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that it listens on."""
         address: tuple[str, int] = self._runner.addresses[0]
         return address[1]
 

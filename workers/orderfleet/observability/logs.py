@@ -1,6 +1,6 @@
-"""Logs: one JSON object a line, or readable lines on a terminal. Set up once, at the start.
+"""The log of a process: JSON lines, or plain text on a terminal. Library loggers use the same renderer.
 
-Library loggers go through the same renderer, so that a role's output has one shape.
+It must never show local variables, which can hold addresses of customers and passwords.
 """
 
 from __future__ import annotations
@@ -18,35 +18,39 @@ from orderfleet.settings.processes import LogFormat
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
-# Without the values of local variables: they hold addresses of customers and passwords of databases.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """The running trace, unless whoever wrote the line, or bound its context, named another."""
-    found = trace_id()
-    if found is not None:
-        event.setdefault("trace_id", found)
+    """Add the current trace id, unless the event or the bound context has one."""
+    current = trace_id()
+    if current is not None:
+        event.setdefault("trace_id", current)
     return event
 
 
-def _add_whose(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """What Temporal's SDK knows of the activity or the workflow that a line of its own is about."""
+def _add_temporal_context(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Add the ids that Temporal's SDK attaches to the log records of an activity or a workflow."""
     record = event.get("_record")
-    about = getattr(record, "temporal_activity", None) or getattr(record, "temporal_workflow", None) or {}
-    for name, ours in (("workflow_id", "workflow_id"), ("activity_type", "activity"), ("attempt", "attempt")):
-        if name in about:
-            event.setdefault(ours, about[name])
+    attached = getattr(record, "temporal_activity", None) or getattr(record, "temporal_workflow", None) or {}
+    for name, field in (("workflow_id", "workflow_id"), ("activity_type", "activity"), ("attempt", "attempt")):
+        if name in attached:
+            event.setdefault(field, attached[name])
     return event
 
 
-def _is_ours_to_tell(record: logging.LogRecord) -> bool:
-    # The SDK tells of each failed attempt outside of its span; the worker does so inside, in one line.
+def _is_no_failed_attempt(record: logging.LogRecord) -> bool:
+    # The SDK logs a failed attempt outside of its span; our interceptor logs it inside, with the trace id.
     return getattr(record, "__temporal_error_identifier", None) != "ActivityFailure"
 
 
 def configure(settings: Settings, role: str) -> None:
-    """Send all logs of this process, ours and libraries', to standard error as `role`."""
+    """Write all logs of this process to standard error, once per process.
+
+    Args:
+        settings: level and format.
+        role: of the process; each event has it.
+    """
     console = settings.log_format is LogFormat.CONSOLE or (
         settings.log_format is LogFormat.AUTO and sys.stderr.isatty()
     )
@@ -55,8 +59,8 @@ def configure(settings: Settings, role: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_trace,
-        _add_whose,
-        # Of what libraries attach to a record, only what a reader can use.
+        _add_temporal_context,
+        # Of the attributes that libraries attach, only those that help a reader.
         structlog.stdlib.ExtraAdder(allow=("k8s_ref",)),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -74,9 +78,9 @@ def configure(settings: Settings, role: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    # At debug it prints what activities answer, and the words that they fail with.
+    # At DEBUG the SDK logs results and error messages of activities, which can name customers.
     logging.getLogger("temporalio.worker").setLevel(max(logging.getLogger().level, logging.INFO))
-    logging.getLogger("temporalio.activity").addFilter(_is_ours_to_tell)
+    logging.getLogger("temporalio.activity").addFilter(_is_no_failed_attempt)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

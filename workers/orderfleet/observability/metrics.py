@@ -1,7 +1,6 @@
-"""How a metric is declared: its name, help text, labels, buckets and the roles that expose it.
+"""All metrics of the product: names, help texts, labels, buckets and the roles that expose them.
 
-The modules beside it declare with these; nothing is registered with Prometheus here, `exposition` does that.
-A label must never hold an id, a name or a text.
+Nothing is registered with Prometheus here; `exposition` does that. A label must never hold an id, a name or free text.
 """
 
 from __future__ import annotations
@@ -28,31 +27,26 @@ class Exposer(StrEnum):
 
 
 @dataclass(frozen=True)
-class Declared:
-    """One metric as it was declared."""
+class MetricSpec:
+    """The definition of a metric."""
 
     name: str
     kind: str
     help: str
     labels: Mapping[str, str]
-    """What each label holds."""
+    """Values of each label, for the documentation."""
     roles: tuple[Exposer, ...]
     metric: Collector
 
 
-CATALOG: Final[list[Declared]] = []
-
-"""All metrics, in the order of the page."""
+CATALOG: Final[list[MetricSpec]] = []
+"""All metrics, in the order of deploy/docs/metrics.md."""
 
 
 ORDERS_ONLY: Final = (Exposer.ORDERS,)
-
 WORKERS: Final = (Exposer.ORDERS, Exposer.SHIPPING)
-
 OPERATOR_ONLY: Final = (Exposer.OPERATOR,)
-
 API_ONLY: Final = (Exposer.API,)
-
 ALL: Final = tuple(Exposer)
 
 
@@ -63,105 +57,110 @@ LONG: Final = (
     *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, 12 * _HOUR),
     *(_DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY),
 )
-
-"""Bounds in seconds, 5 ms to 30 days: of what may wait for people."""
+"""Bucket bounds in seconds, 5 ms to 30 days, for durations that can include a wait for people."""
 
 SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 30.0, 60.0)
-
-"""Bounds in seconds, 1 ms to 1 min: of what a time-out ends."""
+"""Bucket bounds in seconds, 1 ms to 1 min, for durations that a timeout bounds."""
 
 CALLS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0)
+"""Bucket bounds for a number of calls."""
 
 
-def counter(name: str, told: str, roles: tuple[Exposer, ...], **labels: str) -> Counter:
-    """Declare a counter; `labels` say what each holds."""
-    made = Counter(name, told, tuple(labels), registry=None)
-    CATALOG.append(Declared(name, "counter", told, labels, roles, made))
-    return made
+def counter(name: str, description: str, roles: tuple[Exposer, ...], **labels: str) -> Counter:
+    """Define a counter; `labels` describe the values of each label."""
+    metric = Counter(name, description, tuple(labels), registry=None)
+    CATALOG.append(MetricSpec(name, "counter", description, labels, roles, metric))
+    return metric
 
 
-def gauge(name: str, told: str, roles: tuple[Exposer, ...], **labels: str) -> Gauge:
-    """Declare a gauge; `labels` say what each holds."""
-    made = Gauge(name, told, tuple(labels), registry=None)
-    CATALOG.append(Declared(name, "gauge", told, labels, roles, made))
-    return made
+def gauge(name: str, description: str, roles: tuple[Exposer, ...], **labels: str) -> Gauge:
+    """Define a gauge; `labels` describe the values of each label."""
+    metric = Gauge(name, description, tuple(labels), registry=None)
+    CATALOG.append(MetricSpec(name, "gauge", description, labels, roles, metric))
+    return metric
 
 
-def histogram(name: str, told: str, roles: tuple[Exposer, ...], buckets: Sequence[float], **labels: str) -> Histogram:
-    """Declare a histogram with bounds at `buckets`; `labels` say what each holds."""
-    made = Histogram(name, told, tuple(labels), registry=None, buckets=buckets)
-    CATALOG.append(Declared(name, "histogram", told, labels, roles, made))
-    return made
+def histogram(
+    name: str, description: str, roles: tuple[Exposer, ...], buckets: Sequence[float], **labels: str
+) -> Histogram:
+    """Define a histogram with bucket bounds; `labels` describe the values of each label."""
+    metric = Histogram(name, description, tuple(labels), registry=None, buckets=buckets)
+    CATALOG.append(MetricSpec(name, "histogram", description, labels, roles, metric))
+    return metric
 
 
 def values(*allowed: str) -> str:
-    """All that a label may hold, for the page."""
+    """The allowed values of a label, for the documentation."""
     return ", ".join(f"`{value}`" for value in allowed)
 
 
 DATABASE_DURATION = histogram(
     "orderfleet_database_operation_duration_seconds",
-    "One statement, with the wait for its connection; its count is the number of statements.",
+    "Duration of a statement, with the wait for a connection; its count is the number of statements.",
     ALL,
     SHORT,
     operation="name of the statement",
     outcome=values("ok", "unavailable", "canceled", "error"),
 )
 
-DATABASE_WAIT = histogram("orderfleet_database_pool_wait_seconds", "Wait for a connection of the pool.", ALL, SHORT)
+DATABASE_WAIT = histogram("orderfleet_database_pool_wait_seconds", "Wait for a connection from the pool.", ALL, SHORT)
 
-DATABASE_WAITING = gauge("orderfleet_database_pool_waiting", "Statements that wait for a connection.", ALL)
+DATABASE_WAITING = gauge("orderfleet_database_pool_waiting", "Statements waiting for a connection.", ALL)
 
-DATABASE_IN_USE = gauge("orderfleet_database_pool_in_use", "Connections of the pool that run a statement.", ALL)
+DATABASE_IN_USE = gauge("orderfleet_database_pool_in_use", "Connections of the pool that are running a statement.", ALL)
 
-DATABASE_POOL_SIZE = gauge("orderfleet_database_pool_size", "Connections that the pool holds at most.", ALL)
+DATABASE_POOL_SIZE = gauge("orderfleet_database_pool_size", "Maximum number of connections in the pool.", ALL)
 
-FEED_LAG = gauge(
-    "orderfleet_feed_lag_seconds",
-    "How long ago the follower of the change feed had been told everything; NaN before its beginning.",
+CHANGE_FEED_LAG = gauge(
+    "orderfleet_change_feed_lag_seconds",
+    "Change-feed lag in seconds; NaN before the feed has started.",
     OPERATOR_ONLY,
 )
 
-FEED_LAG_ROWS = gauge(
-    "orderfleet_feed_lag_rows",
-    "Changed orders that wait to be told, as of the last look; counted up to 100,000.",
+CHANGE_FEED_LAG_ROWS = gauge(
+    "orderfleet_change_feed_lag_rows",
+    "Changed orders that the feed has not delivered, as of its last poll; counted up to 100,000.",
     OPERATOR_ONLY,
 )
 
-FEED_CHANGES = counter("orderfleet_feed_changes_total", "Changed orders told.", OPERATOR_ONLY)
+CHANGE_FEED_CHANGES = counter(
+    "orderfleet_change_feed_changes_total", "Changed orders that the feed delivered.", OPERATOR_ONLY
+)
 
 
 RECONCILES = counter(
     "orderfleet_operator_reconciles_total",
-    "Looks at an Order.",
+    "Reconciliations.",
     OPERATOR_ONLY,
     result=values("ok", "temporal_away", "postgres_away", "kubernetes_away", "refused", "error"),
 )
 
 RECONCILE_DURATION = histogram(
-    "orderfleet_operator_reconcile_duration_seconds", "One look at an Order.", OPERATOR_ONLY, SHORT
+    "orderfleet_operator_reconcile_duration_seconds", "Duration of a reconciliation.", OPERATOR_ONLY, SHORT
 )
 
 RECONCILE_CALLS = histogram(
     "orderfleet_operator_reconcile_api_calls",
-    "Calls to the Kubernetes API server that one look at an Order made.",
+    "Calls to the Kubernetes API server in one reconciliation.",
     OPERATOR_ONLY,
     CALLS,
 )
 
 KUBERNETES_CALLS = counter(
     "orderfleet_operator_api_calls_total",
-    "Calls to the Kubernetes API server, the watch not included.",
+    "Calls to the Kubernetes API server, without watches.",
     OPERATOR_ONLY,
     verb=values("get", "patch", "post"),
-    status="HTTP status, or `none` without an answer",
+    status="HTTP status, or `none` without a response",
 )
 
-QUEUE_DEPTH = gauge("orderfleet_operator_queue_depth", "Orders that wait to be looked at, or are.", OPERATOR_ONLY)
+QUEUE_DEPTH = gauge(
+    "orderfleet_operator_queue_depth", "Orders that are queued for reconciliation or being reconciled.", OPERATOR_ONLY
+)
 
 OPERATOR_ORDERS = gauge(
     "orderfleet_operator_orders",
-    "Orders in Kubernetes that have not ended, by the step that their status shows.",
+    "Orders in Kubernetes that have not ended, by the step in their status.",
     OPERATOR_ONLY,
     step="step, or `none` before the first status",
 )
@@ -171,7 +170,7 @@ ORDERS_RECEIVED = counter("orderfleet_orders_received_total", "Orders recorded f
 
 ORDER_DURATION = histogram(
     "orderfleet_order_duration_seconds",
-    "From an order's start to its recorded end; its count is the number of orders that ended.",
+    "Time from an order's start to its recorded end; its count is the number of ended orders.",
     ORDERS_ONLY,
     LONG,
     outcome=values(Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED),
@@ -179,7 +178,7 @@ ORDER_DURATION = histogram(
 
 REVIEW_WAIT = histogram(
     "orderfleet_review_wait_seconds",
-    "How long an order waited in manual review.",
+    "Time an order waited in manual review.",
     ORDERS_ONLY,
     LONG,
     outcome=values("approved", "canceled", "timed_out"),
@@ -187,14 +186,14 @@ REVIEW_WAIT = histogram(
 
 PAYMENTS = counter(
     "orderfleet_payments_total",
-    "Payments that reached a result.",
+    "Payments with a final result.",
     ORDERS_ONLY,
     result=values(PaymentStatus.CHARGED.lower(), PaymentStatus.FAILED.lower(), PaymentStatus.VOIDED.lower()),
 )
 
 REFUNDS = counter(
     "orderfleet_refunds_total",
-    "Refunds by result; those that are owed and not yet done are the difference.",
+    "Refunds by result: `owed` counts those that became necessary, `done` those that are complete.",
     ORDERS_ONLY,
     result=values("owed", "done"),
 )
@@ -242,20 +241,20 @@ for _workflow_type in _WORKFLOW_TYPES:
 
 API_DURATION = histogram(
     "orderfleet_api_request_duration_seconds",
-    "From a request to the first byte of its answer, probes left out; its count is the number of requests.",
+    "Time from a request to the first byte of its response, without probes; its count is the number of requests.",
     API_ONLY,
     SHORT,
     method="HTTP method, or `other`",
-    route="path of the route as in the API's document, or `none`",
+    route="path of the route as in the OpenAPI document, or `none`",
     status="HTTP status",
 )
 
 BUILD = gauge(
     "orderfleet_build_info",
-    "Always 1; its labels say what runs.",
+    "Always 1; its labels identify the running build.",
     ALL,
     role="orders-worker, shipping-worker, worker, operator or api",
-    version="of Orderfleet, or a worker's build id where it has one",
+    version="version of Orderfleet, or the worker's build id if it has one",
     python="version of Python",
     temporalio="version of Temporal's SDK",
 )
@@ -266,19 +265,19 @@ _STEP = "name of the activity"
 
 STEP_ATTEMPTS = counter(
     "orderfleet_step_attempts_total",
-    "Attempts begun, also those that a kill or a time-out ended.",
+    "Attempts started, those included that a kill or a timeout ended.",
     WORKERS,
     step=_STEP,
     kind=values("local", "regular"),
 )
 
 STEP_RETRIES = counter(
-    "orderfleet_step_retries_total", "Attempts begun beyond the first of an activity.", WORKERS, step=_STEP
+    "orderfleet_step_retries_total", "Attempts started after the first one of an activity.", WORKERS, step=_STEP
 )
 
 STEP_DURATION = histogram(
     "orderfleet_step_duration_seconds",
-    "One attempt, from its begin to its end in the worker.",
+    "Duration of an attempt in the worker.",
     WORKERS,
     SHORT,
     step=_STEP,
@@ -287,22 +286,22 @@ STEP_DURATION = histogram(
 
 STEP_FAILURES = counter(
     "orderfleet_step_failures_total",
-    "Attempts that raised, by class of the error.",
+    "Attempts that raised an exception, by its class.",
     WORKERS,
     step=_STEP,
-    error="class name of one of the product's errors, else `other`",
+    error="class name of an error of Orderfleet's, or `other`",
 )
 
 STEP_TIMEOUTS = counter(
     "orderfleet_step_timeouts_total",
-    "Attempts that their time-out overtook, whatever came of them.",
+    "Attempts that ran longer than their timeout, with any result.",
     WORKERS,
     step=_STEP,
 )
 
 PROVIDER_CALL_DURATION = histogram(
     "orderfleet_provider_call_duration_seconds",
-    "One call to the payment provider or the carrier; its count is the number of calls.",
+    "Duration of a call to the payment provider or the carrier; its count is the number of calls.",
     WORKERS,
     SHORT,
     provider=values("payments", "carrier"),
@@ -313,49 +312,49 @@ PROVIDER_CALL_DURATION = histogram(
 
 OPEN_ORDERS = gauge(
     "orderfleet_open_orders",
-    "Orders in the record before their shipping or end, counted every 15 s.",
+    "Open orders in the order store that are not shipped, counted every 15 s.",
     OPERATOR_ONLY,
     step=values("receive", "validate", "manual_review", "charge", "shipping"),
 )
 
 OPEN_ORDER_OLDEST = gauge(
     "orderfleet_open_order_oldest_seconds",
-    "Age of the oldest of them, since its start.",
+    "Age of the oldest of these orders, since its start.",
     OPERATOR_ONLY,
     step="as above",
 )
 
 OVERDUE_ORDERS = gauge(
     "orderfleet_overdue_orders",
-    "Those of them that are past their own deadline: each should be undone by now.",
+    "Those of these orders that are past their own deadline: each should have been canceled and compensated.",
     OPERATOR_ONLY,
     step="as above",
 )
 
 OVERDUE_ORDER_OLDEST = gauge(
     "orderfleet_overdue_order_oldest_seconds",
-    "How long ago the first of these deadlines passed.",
+    "Time since the earliest of these deadlines.",
     OPERATOR_ONLY,
     step="as above",
 )
 
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
-    "Payments in the record of which something is owed, counted every 15 s; `charged`: a refund that hasn't begun.",
+    "Unfinished payments in the order store, counted every 15 s; `charged`: a refund is pending and has not started.",
     OPERATOR_ONLY,
     status=values("init", "charged", "refunding"),
 )
 
 OPEN_PAYMENT_OLDEST = gauge(
     "orderfleet_open_payment_oldest_seconds",
-    "How long the longest of them has been so.",
+    "Longest time that one of these payments has been in its status.",
     OPERATOR_ONLY,
     status="as above",
 )
 
 BACKLOG = gauge(
     "orderfleet_queue_backlog",
-    "Tasks that wait for a worker, as Temporal tells, approximately, every 15 s.",
+    "Approximate number of tasks waiting for a worker, as Temporal reports it, every 15 s.",
     OPERATOR_ONLY,
     task_queue="name of the queue",
     kind=values("workflow", "activity"),
@@ -363,7 +362,7 @@ BACKLOG = gauge(
 
 BACKLOG_AGE = gauge(
     "orderfleet_queue_backlog_age_seconds",
-    "How long the oldest of them has waited.",
+    "Time that the oldest of these tasks has waited.",
     OPERATOR_ONLY,
     task_queue="name of the queue",
     kind="as above",

@@ -1,7 +1,6 @@
-"""What the rooms tell whoever watches them, as Protocols, with one that doesn't look.
+"""Protocols for what other packages report to observability, and an implementation that ignores it.
 
-`telemetry` implements them and entry points hand them in, so no room knows how it is measured. An
-observer must never raise, wait, or change what it watches.
+An observer must never raise, wait, or change what it observes.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ from orderfleet.domain.status import PaymentStatus, Step
 
 
 class StepObserver(Protocol):
-    """Watches attempts of activities."""
+    """Observes attempts of activities, and reviews."""
 
-    def began(self, activity: str, attempt: int, *, local: bool) -> None:
-        """An attempt began."""
+    def started(self, activity: str, attempt: int, *, local: bool) -> None:
+        """An attempt started; `attempt` counts from 1."""
 
-    def ended(self, activity: str, seconds: float, error: BaseException | None, *, late: bool) -> None:
-        """An attempt ended; `late` when its time-out had passed, so that nobody takes its answer."""
+    def ended(self, activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
+        """An attempt ended after `seconds`; Temporal ignores the result of one that `timed_out`."""
 
-    def reviewed(self, outcome: str, waited: float) -> None:
-        """A review that was recorded now ended after `waited` seconds."""
+    def review_ended(self, outcome: str, waited: float) -> None:
+        """The end of a review was recorded; the order waited `waited` seconds."""
 
 
-class RecordObserver(Protocol):
-    """Watches what the record takes in; a write that is made again and changes nothing isn't told."""
+class OrderObserver(Protocol):
+    """Observes changes in the order store; a repeated write that changes nothing isn't reported."""
 
     def order_received(self) -> None:
-        """An order is new."""
+        """An order was stored for the first time."""
 
     def order_ended(self, outcome: Step, lasted: timedelta) -> None:
-        """An order came to its end."""
+        """An order ended, `lasted` after its start."""
 
-    def payment_moved(self, status: PaymentStatus) -> None:
+    def payment_changed(self, status: PaymentStatus) -> None:
         """A payment reached a status."""
 
 
@@ -56,35 +55,35 @@ class OrphanObserver(Protocol):
         """A workflow of another origin has the id that one of this type needs."""
 
 
-class CallObserver(Protocol):
-    """Watches calls to an outside part."""
+class ProviderCallObserver(Protocol):
+    """Observes calls to a provider."""
 
     def call(self, name: str) -> AbstractContextManager[None]:
-        """Stands around one call; what the call raises goes through it."""
+        """A context around one call; it does not suppress exceptions."""
 
 
 class Operation(Protocol):
-    """One statement under way."""
+    """One running statement."""
 
     def connected(self) -> None:
-        """It has its connection; until now it waited."""
+        """The statement has its connection."""
 
 
 class DatabaseObserver(Protocol):
-    """Watches statements and the pool."""
+    """Observes statements and the connection pool."""
 
     def operation(self, name: str) -> AbstractContextManager[Operation]:
-        """Stands around one statement, the wait for its connection included."""
+        """A context around one statement, the wait for its connection included."""
 
 
-class FeedObserver(Protocol):
-    """Watches a follower of the change feed."""
+class ChangeFeedObserver(Protocol):
+    """Observes a follower of the change feed."""
 
-    def behind(self, rows: int) -> None:
-        """So many changed orders are read or waiting, and the follower hasn't been told of them; 0 is none."""
+    def lag(self, rows: int) -> None:
+        """The number of changed orders that are not delivered yet."""
 
-    def told(self, rows: int) -> None:
-        """The follower took so many, or didn't want them."""
+    def delivered(self, rows: int) -> None:
+        """The number of changed orders that were delivered or filtered out."""
 
 
 class _Operation:
@@ -93,25 +92,25 @@ class _Operation:
 
 
 class NoopObserver:
-    """Every observer at once, who doesn't look."""
+    """Implements every observer and ignores all reports."""
 
-    def began(self, activity: str, attempt: int, *, local: bool) -> None:
-        """Nothing."""
+    def started(self, activity: str, attempt: int, *, local: bool) -> None:
+        """Do nothing."""
 
-    def ended(self, activity: str, seconds: float, error: BaseException | None, *, late: bool) -> None:
-        """Nothing."""
+    def ended(self, activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
+        """Do nothing."""
 
-    def reviewed(self, outcome: str, waited: float) -> None:
-        """Nothing."""
+    def review_ended(self, outcome: str, waited: float) -> None:
+        """Do nothing."""
 
     def order_received(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def order_ended(self, outcome: Step, lasted: timedelta) -> None:
-        """Nothing."""
+        """Do nothing."""
 
-    def payment_moved(self, status: PaymentStatus) -> None:
-        """Nothing."""
+    def payment_changed(self, status: PaymentStatus) -> None:
+        """Do nothing."""
 
     def sweep_completed(self) -> None:
         """Nothing."""
@@ -126,17 +125,17 @@ class NoopObserver:
         """Nothing."""
 
     @contextmanager
-    def call(self, name: str) -> Iterator[None]:  # noqa: ARG002 - it doesn't look
-        """Nothing."""
+    def call(self, name: str) -> Iterator[None]:  # noqa: ARG002 - the protocol's signature
+        """Do nothing around the call."""
         yield
 
     @contextmanager
-    def operation(self, name: str) -> Iterator[Operation]:  # noqa: ARG002 - it doesn't look
-        """Nothing."""
+    def operation(self, name: str) -> Iterator[Operation]:  # noqa: ARG002 - the protocol's signature
+        """Do nothing around the statement."""
         yield _Operation()
 
-    def behind(self, rows: int) -> None:
-        """Nothing."""
+    def lag(self, rows: int) -> None:
+        """Do nothing."""
 
-    def told(self, rows: int) -> None:
-        """Nothing."""
+    def delivered(self, rows: int) -> None:
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Measures the operator: looks at Orders, calls to the API server, what waits. The operator's parts call it."""
+"""Metrics of the operator: reconciliations, calls to the API server, its queue, and unfinished orders and tasks."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _RESULTS: Final = {
 }
 
 
-_calls: ContextVar[list[None] | None] = ContextVar("calls of this look", default=None)
+_calls: ContextVar[list[None] | None] = ContextVar("calls of this reconciliation", default=None)
 
 
 class OperatorMetrics:
-    """Looks and calls."""
+    """Metrics of reconciliations and of the API calls that they make."""
 
     @contextmanager
-    def look(self) -> Iterator[None]:
-        """Stands around one look at an Order."""
-        began, result = time.perf_counter(), "ok"
+    def reconcile(self) -> Iterator[None]:
+        """Measure the reconciliation inside."""
+        started, result = time.perf_counter(), "ok"
         calls: list[None] = []
         token = _calls.set(calls)
         try:
@@ -63,24 +63,34 @@ class OperatorMetrics:
         finally:
             _calls.reset(token)
             RECONCILES.labels(result=result).inc(exemplar=exemplar())
-            RECONCILE_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
+            RECONCILE_DURATION.observe(time.perf_counter() - started, exemplar=exemplar())
             RECONCILE_CALLS.observe(len(calls))
 
     def called(self, verb: str, status: int | None) -> None:
-        """A call to the API server was answered, or not."""
+        """Count a call to the API server.
+
+        Args:
+            verb: HTTP method.
+            status: HTTP status; None without a response.
+        """
         KUBERNETES_CALLS.labels(verb=verb.lower(), status=str(status or "none")).inc()
         calls = _calls.get()
         if calls is not None:
             calls.append(None)
 
 
-def show(depth: Callable[[], int], orders: Callable[[], Mapping[str, int]]) -> None:
-    """Have each scrape ask for the queue's depth and the number of Orders by step."""
+def export_queue(depth: Callable[[], int], orders: Callable[[], Mapping[str, int]]) -> None:
+    """Export the queue's depth and the number of Orders as of each scrape.
+
+    Args:
+        depth: of the queue.
+        orders: number of Orders by step, with `NO_STEP` for those without a status.
+    """
     QUEUE_DEPTH.set_function(depth)
     counted: Counter[str] = Counter()
 
     def first() -> float:
-        # Once a scrape: the steps are asked for in the order in which they were made.
+        # Once per scrape: Prometheus reads the label sets in the order of their creation, and this one is the first.
         counted.clear()
         counted.update(orders())
         return counted[NO_STEP]
@@ -91,44 +101,41 @@ def show(depth: Callable[[], int], orders: Callable[[], Mapping[str, int]]) -> N
 
 
 _STEPS = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING)
-
 _STATUSES = (PaymentStatus.INIT, PaymentStatus.CHARGED, PaymentStatus.REFUNDING)
-
-
-_SHOWN = (
+_EXPORTED = (
     *(OPEN_ORDERS, OPEN_ORDER_OLDEST, OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST),
     *(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST),
 )
 
 
-class RecordSurveyMetrics:
-    """What the record says is unfinished."""
+class UnfinishedOrderMetrics:
+    """Metrics of unfinished orders and payments in the order store."""
 
     def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Show it; a step or status where nothing waits shows 0."""
-        for gauge in _SHOWN:
+        """Export the samples; a step or status without a sample exports 0, and None exports nothing."""
+        for gauge in _EXPORTED:
             gauge.clear()
         if found is None:
             return
-        places = {(one.kind, one.place): one for one in found}
+        samples = {(sample.kind, sample.place): sample for sample in found}
         for step in _STEPS:
-            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, places.get((WaitKind.ORDER, step)), step=step)
-            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, places.get((WaitKind.OVERDUE_ORDER, step)), step=step)
+            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, samples.get((WaitKind.ORDER, step)), step=step)
+            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, samples.get((WaitKind.OVERDUE_ORDER, step)), step=step)
         for status in _STATUSES:
-            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, places.get((WaitKind.PAYMENT, status)), status=status.lower())
+            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, samples.get((WaitKind.PAYMENT, status)), status=status.lower())
 
 
 class BacklogMetrics:
-    """What Temporal says waits in the queues."""
+    """Metrics of the tasks that wait in Temporal's task queues."""
 
     def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Show it."""
+        """Export the samples; None exports nothing."""
         BACKLOG.clear()
         BACKLOG_AGE.clear()
-        for one in found or ():
-            _set(BACKLOG, BACKLOG_AGE, one, task_queue=one.place, kind=one.kind)
+        for sample in found or ():
+            _set(BACKLOG, BACKLOG_AGE, sample, task_queue=sample.place, kind=sample.kind)
 
 
-def _set(count: Gauge, oldest: Gauge, found: BacklogSample | None, **labels: str) -> None:
-    count.labels(**labels).set(found.count if found else 0)
-    oldest.labels(**labels).set(found.oldest if found else 0)
+def _set(count: Gauge, oldest: Gauge, sample: BacklogSample | None, **labels: str) -> None:
+    count.labels(**labels).set(sample.count if sample else 0)
+    oldest.labels(**labels).set(sample.oldest if sample else 0)

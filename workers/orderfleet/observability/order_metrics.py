@@ -1,4 +1,7 @@
-"""Measures calls to the payment provider and the carrier, each as a span of its own. Implements `CallObserver`."""
+"""Metrics of orders, payments, steps and provider calls, and a span of each provider call.
+
+It must never export an error's message: a provider's may name a customer.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,12 @@ _UNAVAILABLE = (errors.ProviderUnavailable, errors.CarrierUnavailable, TimeoutEr
 _REFUSED = (errors.PaymentRefused, errors.PaymentVoided, errors.CarrierRefused)
 
 
-class CallMetrics:
-    """Calls to one part.
+class ProviderCallMetrics:
+    """The `ProviderCallObserver` of one provider.
 
     Args:
         provider: `payments` or `carrier`.
-        adapter: which adapter it is, for the span.
+        adapter: name of the adapter, for the span.
     """
 
     def __init__(self, provider: str, adapter: str) -> None:
@@ -52,8 +55,8 @@ class CallMetrics:
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
-        """Measure one call."""
-        began, outcome = time.perf_counter(), "error"
+        """Measure the call inside; `name` is the operation."""
+        started, outcome = time.perf_counter(), "error"
         attributes = {"peer.service": self._provider, "orderfleet.adapter": self._adapter}
         with TRACER.start_as_current_span(
             f"{self._provider} {name}", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
@@ -62,7 +65,7 @@ class CallMetrics:
                 yield
             except BaseException as error:
                 outcome = _call_outcome(error)
-                # Its class only: what a provider says may name a customer.
+                # The class only: a provider's message may name a customer.
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
                 raise
@@ -70,7 +73,7 @@ class CallMetrics:
                 outcome = "ok"
             finally:
                 PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
-                    time.perf_counter() - began, exemplar=exemplar()
+                    time.perf_counter() - started, exemplar=exemplar()
                 )
 
 
@@ -82,19 +85,19 @@ def _call_outcome(error: BaseException) -> str:
     return "refused" if isinstance(error, _REFUSED) else "error"
 
 
-class RecordMetrics:
-    """Each order, payment and refund once, as the record has it."""
+class OrderMetrics:
+    """The `OrderObserver` of a process: counts each order, payment and refund once."""
 
     def order_received(self) -> None:
-        """Count an order."""
+        """Count a new order."""
         ORDERS_RECEIVED.inc(exemplar=exemplar())
 
     def order_ended(self, outcome: Step, lasted: timedelta) -> None:
-        """Count an order's end."""
+        """Count an ended order."""
         ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
 
-    def payment_moved(self, status: PaymentStatus) -> None:
-        """Count a payment's result, or a refund's."""
+    def payment_changed(self, status: PaymentStatus) -> None:
+        """Count a result of a payment or a refund."""
         match status:
             case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
                 PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
@@ -130,31 +133,31 @@ OTHER: Final = "other"
 
 
 class StepMetrics:
-    """Attempts, retries, failures, time-outs and durations by step; review waits."""
+    """The `StepObserver` of a process."""
 
-    def began(self, activity: str, attempt: int, *, local: bool) -> None:
-        """Count an attempt."""
+    def started(self, activity: str, attempt: int, *, local: bool) -> None:
+        """Count an attempt, and a retry if it is not the first one."""
         STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
         if attempt > 1:
             STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
 
-    def ended(self, activity: str, seconds: float, error: BaseException | None, *, late: bool) -> None:
-        """Count how an attempt ended."""
-        if late:
+    def ended(self, activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
+        """Record the duration and the outcome of an attempt."""
+        if timed_out:
             STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
         if isinstance(error, Exception):
-            STEP_FAILURES.labels(step=activity, error=kind_of(error)).inc(exemplar=exemplar())
-        outcome = "timed_out" if late else _step_outcome(error)
+            STEP_FAILURES.labels(step=activity, error=error_class(error)).inc(exemplar=exemplar())
+        outcome = "timed_out" if timed_out else _step_outcome(error)
         STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
 
-    def reviewed(self, outcome: str, waited: float) -> None:
-        """Count a review."""
+    def review_ended(self, outcome: str, waited: float) -> None:
+        """Record the duration and the outcome of a review."""
         REVIEW_WAIT.labels(outcome=outcome).observe(waited, exemplar=exemplar())
 
 
-def kind_of(error: BaseException) -> str:
-    """The class of one of the product's own errors: a bounded number of names."""
-    # What Temporal has to be told more of goes under another class, with the error itself as its cause.
+def error_class(error: BaseException) -> str:
+    """The class name of an error of Orderfleet's, or `other`, so that the label has a bounded number of values."""
+    # An ApplicationError carries options for Temporal, such as the next retry delay; its cause is the error itself.
     own = error.__cause__ if isinstance(error, ApplicationError) else error
     return type(own).__name__ if isinstance(own, errors.OrderfleetError) else OTHER
 

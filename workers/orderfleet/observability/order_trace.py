@@ -1,10 +1,10 @@
-"""One trace per order. Which trace an order's is follows from the order, so that nothing has to be stored.
+"""One trace per order, with ids that are derived from the order, so that no process has to store them.
 
-The trace id is the UID of the Order in Kubernetes. An order without one belongs to the trace of the
-request that brought it, if a `traceparent` came with it; else its trace id is the first 16 bytes of
-SHA-256 over `orderfleet order ` and the order id. The id of its root span is the first 8 bytes of
-SHA-256 over `orderfleet root ` and the trace id's 32 hexadecimal digits, so whoever comes later can
-name the root as its parent. `OrderClient` calls this; with tracing off, nothing happens.
+The trace id is the UID of the Order in Kubernetes. An order without one belongs to the trace of the request that
+created it, if the request had a `traceparent`; else its trace id is the first 16 bytes of SHA-256 over
+`orderfleet order ` and the order id. The id of the root span is the first 8 bytes of SHA-256 over `orderfleet root `
+and the trace id's 32 hexadecimal digits, so that later spans can name it as their parent. With tracing off, nothing
+is recorded.
 """
 
 from __future__ import annotations
@@ -24,22 +24,27 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 from orderfleet.observability.tracing import TRACER
 
 ORDER_ID: Final = "orderfleet.order.id"
-REMOTE_PARENT: Final = ambient.create_key("orderfleet-traceparent-came-along")
-"""In a context whose trace a caller began."""
+REMOTE_PARENT: Final = ambient.create_key("orderfleet-remote-parent")
+"""Set in the context of a request with a `traceparent`."""
 
-_beginning: ContextVar[SpanContext | None] = ContextVar("root span that begins now", default=None)
+_starting_root: ContextVar[SpanContext | None] = ContextVar("root span that is started", default=None)
 
 
-class Beginning:
-    """The start of an order, as its root span tells it."""
+class RootSpan:
+    """The root span of an order that is started."""
 
     def __init__(self) -> None:
-        self.told = True
-        """Whether to tell it; False for a start that found the order begun before."""
+        self.exported = True
+        """Set it to False for a start that found the order started before: a trace has one root."""
 
 
 def trace_id_of(order_id: str, uid: str = "") -> int:
-    """The trace of an order: its UID if that is one, else made from the order id."""
+    """The trace id of an order.
+
+    Args:
+        order_id: of the order; the id is derived from it when `uid` is no UUID.
+        uid: of the Order in Kubernetes; empty for an order without one.
+    """
     try:
         return UUID(uid).int
     except ValueError:
@@ -47,28 +52,33 @@ def trace_id_of(order_id: str, uid: str = "") -> int:
 
 
 def root_of(trace_id: int) -> SpanContext:
-    """The root span of an order's trace, kept or not as the sampler decides."""
+    """The context of the trace's root span, sampled or not as the sampler decides."""
     digits = trace.format_trace_id(trace_id)
     span_id = int.from_bytes(sha256(f"orderfleet root {digits}".encode()).digest()[:8])
-    flags = TraceFlags(TraceFlags.SAMPLED if _kept(trace_id) else TraceFlags.DEFAULT)
+    flags = TraceFlags(TraceFlags.SAMPLED if _sampled(trace_id) else TraceFlags.DEFAULT)
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
 
 
 @contextmanager
-def order_span(order_id: str, uid: str, owner: str) -> Iterator[Beginning]:
-    """Stands around an order's start; what happens in it belongs to the order's trace.
+def order_span(order_id: str, uid: str, owner: str) -> Iterator[RootSpan]:
+    """The root span around an order's start.
 
-    A start that fails tells no root span: it is tried again, and one trace has one root.
+    A start that fails exports no root span: it is retried, and a trace has one root.
+
+    Args:
+        order_id: of the order.
+        uid: of the Order in Kubernetes; empty for an order without one.
+        owner: `namespace/name` of the Order; empty for an order without one.
     """
-    began = Beginning()
+    root = RootSpan()
     if ambient.get_value(REMOTE_PARENT) and not uid:
         trace.get_current_span().set_attribute(ORDER_ID, order_id)
-        yield began
+        yield root
         return
     request = trace.get_current_span().get_span_context()
-    token = _beginning.set(root_of(trace_id_of(order_id, uid)))
+    token = _starting_root.set(root_of(trace_id_of(order_id, uid)))
     try:
-        root = TRACER.start_span(
+        span = TRACER.start_span(
             "order",
             context=Context(),
             kind=SpanKind.PRODUCER,
@@ -76,21 +86,26 @@ def order_span(order_id: str, uid: str, owner: str) -> Iterator[Beginning]:
             links=[Link(request)] if request.is_valid else [],
         )
     finally:
-        _beginning.reset(token)
-    with trace.use_span(root, record_exception=False, set_status_on_exception=False):
-        yield began
-    if began.told:
-        root.end()
+        _starting_root.reset(token)
+    with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+        yield root
+    if root.exported:
+        span.end()
 
 
-def begun_trace(order_id: str) -> str | None:
-    """The trace (hexadecimal) of an order without a UID that was begun here; None where it is the caller's."""
+def derived_trace_id(order_id: str) -> str | None:
+    """The trace id (hexadecimal) of an order without a UID; None where the request's own trace is used."""
     return None if ambient.get_value(REMOTE_PARENT) else trace.format_trace_id(trace_id_of(order_id))
 
 
 @contextmanager
 def order_context(order_id: str, uid: str = "") -> Iterator[None]:
-    """What happens in it belongs to the order's trace, unless it belongs to another one already."""
+    """Make spans inside children of the order's root span, unless another span is current.
+
+    Args:
+        order_id: of the order.
+        uid: of the Order in Kubernetes; empty for an order without one.
+    """
     if trace.get_current_span().get_span_context().is_valid:
         yield
         return
@@ -100,18 +115,18 @@ def order_context(order_id: str, uid: str = "") -> Iterator[None]:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """What happens in it leaves no trace, and what it starts doesn't either: for what never ends."""
-    nobody = SpanContext(1, 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.DEFAULT))
-    with trace.use_span(NonRecordingSpan(nobody)):
+    """Record no spans inside, also none of workflows that are started inside: for a workflow that never ends."""
+    unsampled = SpanContext(1, 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.DEFAULT))
+    with trace.use_span(NonRecordingSpan(unsampled)):
         yield
 
 
-def root_that_begins() -> SpanContext | None:
-    """The root that a span made now is to be, if it is to be one."""
-    return _beginning.get()
+def starting_root() -> SpanContext | None:
+    """The ids for a root span that is started now; None for any other span."""
+    return _starting_root.get()
 
 
-def _kept(trace_id: int) -> bool:
+def _sampled(trace_id: int) -> bool:
     # Only the SDK's provider has a sampler, and the SDK isn't loaded while tracing is off.
     sampler = getattr(trace.get_tracer_provider(), "sampler", None)
     return sampler is not None and bool(sampler.should_sample(Context(), trace_id, "order").decision.is_sampled())

@@ -1,7 +1,7 @@
-"""Takes other people's words out of spans before they leave: of an error they tell its class and nothing more.
+"""The export of spans over OTLP: ids, sampling, redaction and resource attributes.
 
-`export` puts it before whatever sends them. What a provider answers, and what an order's error says, may name a
-customer; the audit trail keeps it, and the log keeps the traceback of what wasn't thought of.
+It must never export an exception's message, which may name a customer: the audit trail keeps messages of expected
+errors, and the log keeps tracebacks of unexpected ones.
 """
 
 from __future__ import annotations
@@ -24,39 +24,38 @@ from opentelemetry.trace import Link, SpanKind, Status, TraceState
 from opentelemetry.util.types import Attributes
 
 from orderfleet import __version__
-from orderfleet.observability.order_trace import root_that_begins
+from orderfleet.observability.order_trace import starting_root
 
 _EXCEPTION: Final = "exception"
 
-_TOLD: Final = frozenset({"exception.type", "exception.escaped"})
-
-"""Attributes of an exception's event, by OpenTelemetry's conventions; its message and traceback are the others."""
+_KEPT_ATTRIBUTES: Final = frozenset({"exception.type", "exception.escaped"})
+"""Attributes of an exception event, by OpenTelemetry's conventions, without `exception.message` and `.stacktrace`."""
 
 
 class RedactingExporter(SpanExporter):
-    """Hands spans on to another exporter, without words.
+    """Redacts exception messages from exported spans.
 
     Args:
-        exporter: sends them.
+        exporter: sends the redacted spans.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send the spans."""
-        return self._exporter.export([_without_words(span) for span in spans])
+        """Send the redacted spans."""
+        return self._exporter.export([_redacted(span) for span in spans])
 
     def shutdown(self) -> None:
-        """End the other."""
+        """Shut down the wrapped exporter."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Have the other send what it holds."""
+        """Flush the wrapped exporter."""
         return self._exporter.force_flush(timeout_millis)
 
 
-def _without_words(span: ReadableSpan) -> ReadableSpan:
+def _redacted(span: ReadableSpan) -> ReadableSpan:
     if not span.status.description and all(event.name != _EXCEPTION for event in span.events):
         return span
     return ReadableSpan(
@@ -79,48 +78,43 @@ def _without_words(span: ReadableSpan) -> ReadableSpan:
 def _event(event: Event) -> Event:
     if event.name != _EXCEPTION:
         return event
-    told = {name: value for name, value in (event.attributes or {}).items() if name in _TOLD}
-    return Event(event.name, told, event.timestamp)
+    kept = {name: value for name, value in (event.attributes or {}).items() if name in _KEPT_ATTRIBUTES}
+    return Event(event.name, kept, event.timestamp)
 
 
 QUEUE: Final = 4096
-
-"""Spans that wait for the receiver at most."""
+"""Maximum number of spans waiting for the receiver; further ones are dropped."""
 
 DELAY: Final = 0.5
-
-"""Seconds until a span is sent, so that an order under way can be looked at."""
+"""Seconds until a span is sent: short, so that traces of running orders are visible."""
 
 TIMEOUT: Final = 5.0
+"""Seconds to send one batch."""
 
-"""Seconds for one batch."""
-
-_QUIET: Final = 60.0
-
-"""Seconds between two lines of log on the same trouble."""
+_LOG_INTERVAL: Final = 60.0
+"""Seconds between two equal messages in the log."""
 
 _RANDOM_BITS: Final = 56
-
-"""Of a trace id's last bits (W3C Trace Context, level 2). The 64 that the SDK's own ratio sampler looks at
-begin, in a UUID, with two bits that are always the same, so it would keep none or too many."""
+"""The random last bits of a trace id (W3C Trace Context, level 2). The SDK's own ratio sampler compares the last 64
+bits, of which a UUID sets the first two, so it would sample none or too many."""
 
 
 class OrderIds(RandomIdGenerator):
-    """Ids of spans: an order's own for its root, random ones for all others."""
+    """Derived ids for the root span of an order, random ids for all others."""
 
     def generate_trace_id(self) -> int:
-        """The trace id of the order that begins now, or a random one."""
-        root = root_that_begins()
+        """The trace id of the root span that is started, or a random one."""
+        root = starting_root()
         return super().generate_trace_id() if root is None else root.trace_id
 
     def generate_span_id(self) -> int:
-        """The span id of the order that begins now, or a random one."""
-        root = root_that_begins()
+        """The span id of the root span that is started, or a random one."""
+        root = starting_root()
         return super().generate_span_id() if root is None else root.span_id
 
 
 class RatioSampler(Sampler):
-    """Keeps a share of the traces, the same ones in every process.
+    """Samples a share of the traces, the same ones in every process.
 
     Args:
         ratio: from 0, none, to 1, all.
@@ -140,34 +134,34 @@ class RatioSampler(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Decide by the trace id alone."""
-        kept = trace_id % 2**_RANDOM_BITS < self._bound
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes, trace_state)
+        sampled = trace_id % 2**_RANDOM_BITS < self._bound
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP, attributes, trace_state)
 
     def get_description(self) -> str:
-        """For the SDK's own logs."""
-        return f"KeptShare({self._bound / 2**_RANDOM_BITS:g})"
+        """The sampler's name and ratio, for the SDK's log."""
+        return f"RatioSampler({self._bound / 2**_RANDOM_BITS:g})"
 
 
 class OncePerMinute(logging.Filter):
-    """Lets the first of the same lines of log pass each minute."""
+    """Passes a log message at most once a minute."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[str, object], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line passes; their texts are few, as they are written in a library's source."""
+        """Whether the message passes. Message templates are constants of the library, so their number is bounded."""
         now, key = time.monotonic(), (record.name, record.msg)
-        if now - self._last.get(key, -_QUIET) < _QUIET:
+        if now - self._last.get(key, -_LOG_INTERVAL) < _LOG_INTERVAL:
             return False
         self._last[key] = now
         return True
 
 
 class LazyOtlpExporter(SpanExporter):
-    """Sends to an OTLP receiver over gRPC, which it loads with the first spans, in the thread that sends them.
+    """Sends spans over OTLP and gRPC; imports gRPC with the first batch, in the exporter's thread.
 
-    A worker would wait for that before its first task otherwise: it is 6 % of the CPU that its imports take.
+    The import takes 6 % of a worker's start-up CPU, and would delay its first task.
 
     Args:
         endpoint: of the receiver, with a scheme; TLS for https.
@@ -186,17 +180,24 @@ class LazyOtlpExporter(SpanExporter):
         return self._exporter.export(spans)
 
     def shutdown(self) -> None:
-        """End what was begun."""
+        """Shut down the OTLP exporter, if it was created."""
         if self._exporter is not None:
             self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held here."""
+        """Flush the OTLP exporter, if it was created."""
         return self._exporter is None or self._exporter.force_flush(timeout_millis)
 
 
 def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -> TracerProvider:
-    """The provider of a role's spans; it connects in a thread of its own."""
+    """A tracer provider that exports in a thread of its own.
+
+    Args:
+        endpoint: `host:port`, or a URL whose scheme selects TLS.
+        role: of the process.
+        environment: where it runs.
+        ratio: share of the traces that are sampled, from 0 to 1.
+    """
     for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
         logging.getLogger(name).addFilter(OncePerMinute())
     provider = TracerProvider(
@@ -216,7 +217,7 @@ def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -
 
 
 def resource(role: str, environment: str) -> Resource:
-    """What sends the spans, by OpenTelemetry's conventions; OTEL_RESOURCE_ATTRIBUTES adds to it."""
+    """The process as an OpenTelemetry resource; OTEL_RESOURCE_ATTRIBUTES adds to it."""
     return Resource.create(
         {
             "service.namespace": "orderfleet",

@@ -1,4 +1,7 @@
-"""The trace that the running code belongs to. Observers and logs ask it; it never begins one."""
+"""The current trace for metrics, logs and adapters, and the export of spans for the lifetime of a process.
+
+The OpenTelemetry SDK is loaded only when spans are exported.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +13,35 @@ from typing import Final
 from opentelemetry import trace
 
 TRACER: Final = trace.get_tracer("orderfleet")
+"""Its spans are recorded only inside `export_spans`."""
 
-"""Makes spans that go nowhere until `tracing` is set up."""
+FLUSH_TIMEOUT: Final = 3.0
+"""Seconds that a process waits at its end for the last spans to be sent."""
 
 
 def trace_id() -> str | None:
-    """The 32 hexadecimal digits of the current trace, or None outside of any."""
+    """The 32 hexadecimal digits of the current trace, or None outside of a trace."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def exemplar() -> dict[str, str] | None:
-    """Labels of an exemplar, when the current trace is one that is kept."""
+    """The labels of an exemplar, or None when the current trace isn't sampled."""
     context = trace.get_current_span().get_span_context()
     if not (context.is_valid and context.trace_flags.sampled):
         return None
     return {"trace_id": trace.format_trace_id(context.trace_id)}
 
 
-LAST_WORDS: Final = 3.0
-
-"""Seconds that a process waits at its end for what is left to be sent."""
-
-
 @contextmanager
-def sending(endpoint: str, role: str, *, environment: str, ratio: float) -> Iterator[None]:
-    """Send spans while the context is open, then what is left within `LAST_WORDS`; once a process.
+def export_spans(endpoint: str, role: str, *, environment: str, ratio: float) -> Iterator[None]:
+    """Export spans while the context is open, and at its end those that are left; once per process.
 
     Args:
-        endpoint: `host:port`, `http://host:port` or `https://host:port`; empty sends nothing.
-        role: what the process is.
+        endpoint: `host:port`, `http://host:port` or `https://host:port`; empty exports nothing.
+        role: of the process.
         environment: where it runs.
-        ratio: share of the traces that are kept.
+        ratio: share of the traces that are sampled, from 0 to 1.
     """
     if not endpoint:
         yield
@@ -53,7 +53,7 @@ def sending(endpoint: str, role: str, *, environment: str, ratio: float) -> Iter
     try:
         yield
     finally:
-        # In a thread that is left behind: with a receiver that is away, the SDK waits half a minute.
-        last = threading.Thread(target=provider.shutdown, daemon=True)
-        last.start()
-        last.join(LAST_WORDS)
+        # In a daemon thread, because the SDK waits half a minute for a receiver that is unavailable.
+        flushing = threading.Thread(target=provider.shutdown, daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_TIMEOUT)

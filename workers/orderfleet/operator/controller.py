@@ -150,7 +150,7 @@ class Operator:
             selector = self._settings.operator_selector
             _log.info("watching Orders", namespaces=namespaces or "all", labels=selector or "all")
             self._problem = None
-            why = await watch(self, namespaces, selector, stop, self._settings.operator_watch_silence)
+            why = await watch(self, namespaces, selector, stop, self._settings.operator_watch_inactivity_timeout)
             _log.error("the watch of Orders ended, watching again", why=why)
             self._problem = "the watch of Orders ended"
             await asyncio.sleep(_RETRY)

@@ -14,9 +14,14 @@ import structlog
 
 from orderfleet.domain.backlog import BacklogSample
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.observability.database_metrics import FeedMetrics, show_lag
+from orderfleet.observability.database_metrics import ChangeFeedMetrics, export_lag
 from orderfleet.observability.health import HealthServer
-from orderfleet.observability.operator_metrics import BacklogMetrics, OperatorMetrics, RecordSurveyMetrics, show
+from orderfleet.observability.operator_metrics import (
+    BacklogMetrics,
+    OperatorMetrics,
+    UnfinishedOrderMetrics,
+    export_queue,
+)
 from orderfleet.operator import kubernetes as access
 from orderfleet.operator.controller import Operator
 from orderfleet.operator.kubernetes import Kubernetes
@@ -82,20 +87,20 @@ async def run(settings: Settings, stop: Stop) -> None:
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
     ):
-        feed = Feed(database, observer=FeedMetrics())
+        feed = Feed(database, observer=ChangeFeedMetrics())
         operator = Operator(
             settings,
             OrderClient.of(temporal, settings),
             OrderReads(database),
             feed,
             kubernetes,
-            metrics.look,
+            metrics.reconcile,
         )
-        show_lag(lambda: feed.behind)
-        show(lambda: len(operator.queue), operator.memory.steps)
+        export_lag(lambda: feed.behind)
+        export_queue(lambda: len(operator.queue), operator.memory.steps)
         backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         surveys = [
-            asyncio.create_task(keep_taking(BacklogSampler(database), RecordSurveyMetrics())),
+            asyncio.create_task(keep_taking(BacklogSampler(database), UnfinishedOrderMetrics())),
             asyncio.create_task(keep_taking(backlog, BacklogMetrics())),
         ]
         try:

@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore, PaymentProvider
 from orderfleet.observability.observers import NoopObserver, OrphanObserver
-from orderfleet.observability.order_metrics import CallMetrics, OrphanMetrics, RecordMetrics, StepMetrics
+from orderfleet.observability.order_metrics import OrderMetrics, OrphanMetrics, ProviderCallMetrics, StepMetrics
 from orderfleet.orders.activities import OrderActivities
 from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
@@ -67,9 +67,9 @@ def worker_spec(
 
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
-    """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
-    measured = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
-    told = RecordMetrics()
+    """The worker over the order store and the provider; it keeps the schedule of the orphan sweep."""
+    measured = MeteredPayments(provider, ProviderCallMetrics("payments", adapter(settings)))
+    told = OrderMetrics()
 
     async def wire(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
 from orderfleet.domain.ports import Carrier, PaymentProvider
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
-from orderfleet.observability.observers import CallObserver
+from orderfleet.observability.observers import ProviderCallObserver
 
 
 class MeteredPayments:
     """Implements `PaymentProvider` by another one; raises what that one raises."""
 
-    def __init__(self, provider: PaymentProvider, observer: CallObserver) -> None:
+    def __init__(self, provider: PaymentProvider, observer: ProviderCallObserver) -> None:
         self._provider = provider
         self._observer = observer
 
@@ -34,7 +34,7 @@ class MeteredPayments:
 class MeteredCarrier:
     """Implements `Carrier` by another one; raises what that one raises."""
 
-    def __init__(self, carrier: Carrier, observer: CallObserver) -> None:
+    def __init__(self, carrier: Carrier, observer: ProviderCallObserver) -> None:
         self._carrier = carrier
         self._observer = observer
 

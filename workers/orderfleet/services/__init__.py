@@ -1,1 +1,1 @@
-"""What callers do with orders: start, change, look up. The one way into Temporal; every call is idempotent."""
+"""Starts, changes and reads orders. Nothing else accesses order workflows; every call is idempotent."""

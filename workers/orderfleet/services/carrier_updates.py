@@ -1,66 +1,66 @@
-"""The carrier's word on its way to the order's workflow. The API calls it.
+"""Passes a carrier's status updates to the order's workflow.
 
-Carriers tell twice, late and out of order; only what makes no sense at all is refused.
+Carriers send updates twice, late and out of order; only an update that contradicts the shipment is rejected.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from orderfleet.domain import names
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, ShipmentView
-from orderfleet.services.deadline import RPC_TIMEOUT
-from orderfleet.services.errors import OrderNotFound, OrderRefused, ShipmentNotFound, UpdateResult, in_time
+from orderfleet.services.deadline import RPC_TIMEOUT, Deadline, deadline_scope, remaining
+from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, ShipmentNotFound, UpdateResult
 from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import OrderClient
 
 
 class CarrierUpdateService:
-    """Where the carrier is heard.
+    """Applies carrier updates.
 
     Args:
-        client: to Temporal.
-        desk: knows where orders stand.
-        patience: longest wait in one call.
+        client: sends the update to the workflow.
+        orders: finds the order and its shipment.
+        timeout: longest duration of one update, over all calls; an open deadline scope may shorten it.
     """
 
-    def __init__(self, client: OrderClient, desk: OrderService, *, patience: timedelta = RPC_TIMEOUT) -> None:
+    def __init__(self, client: OrderClient, orders: OrderService, *, timeout: timedelta = RPC_TIMEOUT) -> None:
         self._client = client
-        self._desk = desk
-        self._patience = patience.total_seconds()
+        self._orders = orders
+        self._timeout = timeout.total_seconds()
 
-    async def hear(self, order_id: str, update: CarrierUpdate) -> UpdateResult:
-        """Pass on the carrier's word; said twice, or too late to matter, it is ignored.
+    async def apply_update(self, order_id: str, update: CarrierUpdate) -> UpdateResult:
+        """Send the update to the order's workflow, unless it changes nothing any more.
 
         Raises:
             OrderNotFound: there is no such order.
             ShipmentNotFound: the order has no such shipment.
-            OrderRefused: the shipment never went out.
+            OrderChangeRejected: the shipment failed or was canceled before its dispatch.
             TemporalUnavailable: Temporal did not answer.
-            StoreUnavailable: neither it nor the record can be asked.
+            StoreUnavailable: neither Temporal nor Postgres answered.
         """
-        async with in_time(order_id, self._patience):
-            return await self._pass_on(order_id, update)
-
-    async def _pass_on(self, order_id: str, update: CarrierUpdate) -> UpdateResult:
-        status: OrderStatus = await self._desk.recorded(order_id)
-        shipment = _shipment(status, update.shipment_id)
-        if shipment is None and not status.ended:
-            # A shipment that just began may not be recorded yet.
-            status = await self._desk.live(order_id)
+        with deadline_scope(Deadline(remaining(self._timeout))):
+            status: OrderStatus = await self._orders.recorded(order_id)
             shipment = _shipment(status, update.shipment_id)
-        if shipment is None:
-            raise ShipmentNotFound(f"order {order_id!r} has no shipment {update.shipment_id!r}")
-        if shipment.status in {ShipmentStatus.CANCELED, ShipmentStatus.FAILED}:
-            raise OrderRefused(f"shipment {shipment.id!r} is {shipment.status}: its package never went out")
-        if shipment.status is ShipmentStatus.DELIVERED or status.ended:
-            return UpdateResult.IGNORED
-        try:
-            await self._client.carrier_update(order_id, update)
-        except OrderNotFound:
-            # It ended between the look and the word.
-            return UpdateResult.IGNORED
-        return UpdateResult.TAKEN
+            if shipment is None and not status.ended:
+                # A shipment that was just started may not be in the order store yet.
+                status = await self._orders.live(order_id)
+                shipment = _shipment(status, update.shipment_id)
+            if shipment is None:
+                raise ShipmentNotFound(f"order {order_id!r} has no shipment {update.shipment_id!r}")
+            if shipment.status in {ShipmentStatus.CANCELED, ShipmentStatus.FAILED}:
+                raise OrderChangeRejected(
+                    f"shipment {shipment.id!r} is {shipment.status}: its package was never dispatched"
+                )
+            if shipment.status is ShipmentStatus.DELIVERED or status.ended:
+                return UpdateResult.IGNORED
+            try:
+                await self._client.signal(order_id, names.CARRIER_UPDATE, [update])
+            except OrderNotFound:
+                # The order ended after its status was read.
+                return UpdateResult.IGNORED
+            return UpdateResult.ACCEPTED
 
 
 def _shipment(status: OrderStatus, shipment_id: str) -> ShipmentView | None:

@@ -1,7 +1,7 @@
-"""One budget of time for all that is done for one caller, however many parts are asked one after the other.
+"""One deadline for everything that is done for one request, however many services it calls in sequence.
 
-The API opens one for each request; whoever waits for Temporal, the record or an identity provider takes the
-wait out of it by `within`. Where none is open, as in the command line and the operator, a wait is as long as it says.
+The API opens a scope for each request; inside, `remaining` shortens every wait. Without a scope, as in the command
+line and the operator, each wait has its own full length.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from datetime import timedelta
 from typing import Final
 
 RPC_TIMEOUT: Final = timedelta(seconds=5)
-"""Longest wait for an answer that needs no worker."""
+"""Longest wait for Temporal or Postgres, without a worker."""
 ANSWER_TIMEOUT: Final = timedelta(seconds=2)
 """Longest wait for a worker's answer."""
 
 
 class Deadline:
-    """So many seconds, from now on.
+    """A point in time, `seconds` after it is made.
 
     Args:
-        seconds: how many.
+        seconds: from now.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = 0.0
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        """Begin anew, with all of it left."""
+    def restart(self) -> None:
+        """Set the deadline again, to its full length from now."""
         self._end = time.monotonic() + self._seconds
 
     def left(self) -> float:
-        """Seconds that are left; 0 once it is spent."""
+        """Seconds until the deadline; 0 after it."""
         return max(self._end - time.monotonic(), 0.0)
 
 
-_OPEN: ContextVar[Deadline | None] = ContextVar("orderfleet_budget", default=None)
+_OPEN: ContextVar[Deadline | None] = ContextVar("orderfleet_deadline", default=None)
 
 
 @contextmanager
-def deadline_scope(budget: Deadline) -> Iterator[None]:
-    """Have all waits inside come out of this budget."""
-    token = _OPEN.set(budget)
+def deadline_scope(deadline: Deadline) -> Iterator[None]:
+    """Apply the deadline to all waits inside, those of tasks started inside included."""
+    token = _OPEN.set(deadline)
     try:
         yield
     finally:
@@ -54,12 +54,15 @@ def deadline_scope(budget: Deadline) -> Iterator[None]:
 
 
 def remaining(seconds: float, *, part: float = 1, reserve: float = 0) -> float:
-    """A wait of `seconds`, shortened to what the budget still allows.
+    """A timeout of `seconds`, shortened to what the open deadline scope allows.
 
     Args:
-        seconds: the wait where there is budget enough, or none is open.
-        part: of what is left, how much it may take.
-        reserve: seconds of the budget that it must leave for what comes after.
+        seconds: the timeout outside of a scope, and its upper bound inside of one.
+        part: share of the scope's remaining time that the wait may use, above 0 and up to 1.
+        reserve: seconds of the scope's remaining time that are kept for later calls.
+
+    Returns:
+        Seconds, at least 0.
     """
-    budget = _OPEN.get()
-    return seconds if budget is None else min(seconds, max(budget.left() * part - reserve, 0.0))
+    deadline = _OPEN.get()
+    return seconds if deadline is None else min(seconds, max(deadline.left() * part - reserve, 0.0))

@@ -1,4 +1,4 @@
-"""What the client raises instead of Temporal's errors, and the one place that translates them."""
+"""The results and errors of the services, and the translation of Temporal's errors, which happens only here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -18,7 +19,7 @@ from orderfleet.temporal.connection import explained, is_workflow_not_found
 
 
 class OrderNotFound(OrderfleetError):
-    """Temporal knows no workflow of this order."""
+    """Temporal has no workflow of this order."""
 
 
 class ShipmentNotFound(OrderfleetError):
@@ -26,22 +27,22 @@ class ShipmentNotFound(OrderfleetError):
 
 
 class OrderIdConflict(OrderfleetError):
-    """The order id is taken by another owner or with another content."""
+    """The order id belongs to another owner, or was used with other content."""
 
 
-class OrderRefused(OrderfleetError):
-    """The order's workflow refused the change; the message is its reason."""
+class OrderChangeRejected(OrderfleetError):
+    """The order's workflow rejected the change; the message is its reason."""
 
 
 class OrderEnded(OrderfleetError):
-    """The order is over; what was asked is not possible any more."""
+    """The order has ended and can't be changed any more."""
 
 
 class TemporalUnavailable(OrderfleetError):
-    """Temporal did not answer, or no worker did; the same call may go through later."""
+    """Temporal or its workers did not answer; the same call may succeed later."""
 
 
-_AWAY = frozenset(
+_UNAVAILABLE: Final = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
         RPCStatusCode.DEADLINE_EXCEEDED,
@@ -49,49 +50,52 @@ _AWAY = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.ABORTED,
         RPCStatusCode.INTERNAL,
-        # Of the namespace: that of a workflow is told apart before.
+        # The namespace is not found; a workflow that is not found is handled before.
         RPCStatusCode.NOT_FOUND,
     }
 )
 
-
-_FULL_RUN = "exceeded workflow execution limit"
-
-"""What the server says of a run that has taken all the signals it may."""
+_SIGNAL_LIMIT: Final = "exceeded workflow execution limit"
+"""Part of the server's message for a run that has received its maximum number of signals."""
 
 
 @contextmanager
-def translated(order_id: str) -> Iterator[None]:
-    """Turn Temporal's errors into ours for a call about `order_id`."""
+def translate_errors(order_id: str) -> Iterator[None]:
+    """Raise our errors in place of Temporal's for a call about `order_id`."""
     try:
         yield
     except RPCError as error:
         if is_workflow_not_found(error):
             raise OrderNotFound(f"there is no running workflow for order {order_id!r}") from error
-        if error.status in _AWAY:
+        if error.status in _UNAVAILABLE:
             raise TemporalUnavailable(f"Temporal did not answer for order {order_id!r}: {error.message}") from error
-        if error.status is RPCStatusCode.INVALID_ARGUMENT and _FULL_RUN in error.message:
-            # A stream of signals without a pause keeps the workflow from continuing as new.
-            raise TemporalUnavailable(f"order {order_id!r} has more changes than it can take; wait a moment") from error
+        if error.status is RPCStatusCode.INVALID_ARGUMENT and _SIGNAL_LIMIT in error.message:
+            # Signals without a pause keep the workflow from continuing as new, which would reset the limit.
+            raise TemporalUnavailable(f"order {order_id!r} receives too many changes; retry in some seconds") from error
         raise
     except RuntimeError as error:
-        # What the SDK raises at the first call of a client that connects when it is needed.
+        # The SDK's error at the first call of a client that connects lazily.
         if "client connect" in str(error):
             raise TemporalUnavailable(
                 f"Temporal could not be reached for order {order_id!r}: {explained(str(error))}"
             ) from error
         raise
     except PayloadDecryptionError as error:
-        raise TemporalUnavailable(f"what Temporal has of order {order_id!r} can't be read: {error}") from error
+        raise TemporalUnavailable(f"Temporal's data of order {order_id!r} can't be read: {error}") from error
     except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
-        raise TemporalUnavailable(f"the workflow of order {order_id!r} could not be asked: {error}") from error
+        raise TemporalUnavailable(f"the workflow of order {order_id!r} did not answer the query: {error}") from error
 
 
 @asynccontextmanager
-async def in_time(order_id: str, seconds: float) -> AsyncIterator[None]:
-    """As `translated`, and Temporal is away when it took longer than so many seconds, or than the budget has left."""
+async def temporal_timeout(order_id: str, seconds: float) -> AsyncIterator[None]:
+    """Translate errors as `translate_errors` does, and raise TemporalUnavailable after the timeout.
+
+    Args:
+        order_id: of the order that the calls inside are about.
+        seconds: the timeout; an open deadline scope may shorten it.
+    """
     seconds = remaining(seconds)
-    with translated(order_id):
+    with translate_errors(order_id):
         try:
             async with asyncio.timeout(seconds):
                 yield
@@ -100,14 +104,15 @@ async def in_time(order_id: str, seconds: float) -> AsyncIterator[None]:
 
 
 class StartOutcome(StrEnum):
-    """Whether a start made the workflow or found it."""
+    """Whether a start created the workflow."""
 
     STARTED = "started"
     ADOPTED = "adopted"
+    """An earlier start of the same order had created it."""
 
 
 class Started(Contract):
-    """The workflow of an order, new or found."""
+    """The workflow of an order that was started or adopted."""
 
     order_id: str
     workflow_id: str
@@ -126,18 +131,18 @@ class Closed(Contract):
 
 
 class ChangeResult(StrEnum):
-    """What became of a change."""
+    """The result of a change."""
 
-    TAKEN = "taken"
-    """The workflow took it."""
+    ACCEPTED = "accepted"
+    """The workflow accepted it."""
     QUEUED = "queued"
-    """No worker answered in time: the change stands as a signal and is handled when one runs."""
+    """No worker answered in time: the change was sent as a signal, and is handled when a worker runs."""
 
 
 class UpdateResult(StrEnum):
-    """What became of the carrier's word."""
+    """The result of a carrier update."""
 
-    TAKEN = "taken"
-    """It stands as a signal of the order's workflow."""
+    ACCEPTED = "accepted"
+    """It was sent to the order's workflow as a signal."""
     IGNORED = "ignored"
-    """It was known before, or nothing waits for it any more."""
+    """The shipment is delivered or the order has ended, so it changes nothing."""

@@ -1,6 +1,6 @@
-"""Two that can tell the same, and one answer in time: the second is asked when the first fails or is slow.
+"""A hedged request: of two sources of the same answer, the second is queried when the first fails or is slow.
 
-The desk asks workflow and record this way. It must leave nothing running behind.
+It must never leave a query running.
 """
 
 from __future__ import annotations
@@ -13,58 +13,61 @@ First = TypeVar("First")
 Second = TypeVar("Second")
 
 _SLOW: Final = 0.25
-"""Part of the patience after which the first is slow."""
+"""Share of the timeout after which the first source counts as slow."""
 
 
 async def hedged(
     first: Coroutine[Any, Any, First],
     second: Callable[[], Coroutine[Any, Any, Second]],
     *,
-    good: Callable[[First], bool],
-    patience: float,
+    accept: Callable[[First], bool],
+    seconds: float,
 ) -> tuple[First | Exception, Second | Exception]:
-    """What both say; an exception is an answer too, and TimeoutError the one that didn't come.
+    """Query `first`, and `second` only if it is needed.
 
-    The first's good answer is waited for as long as there is patience; the second then says nothing.
+    An accepted result of the first is preferred as long as it arrives in time.
 
     Args:
-        first: asked at once.
-        second: asked when the first fails, says nothing good, or is slow.
-        good: whether what the first says is enough.
-        patience: seconds, for both together.
+        first: starts at once.
+        second: starts when the first fails, returns something that is not accepted, or is slow.
+        accept: whether the first's result makes the second unnecessary.
+        seconds: timeout for both together.
+
+    Returns:
+        The result or the exception of each; TimeoutError for one that did not finish or did not start.
     """
     clock = asyncio.get_running_loop().time
-    end = clock() + patience
-    asked = asyncio.ensure_future(first)
-    also: asyncio.Future[Second] | None = None
+    end = clock() + seconds
+    primary = asyncio.ensure_future(first)
+    secondary: asyncio.Future[Second] | None = None
     try:
-        await asyncio.wait({asked}, timeout=patience * _SLOW)
-        if not _is_good(asked, good):
-            also = asyncio.ensure_future(second())
-            await asyncio.wait({asked}, timeout=end - clock())
-            if not _is_good(asked, good):
-                await asyncio.wait({also}, timeout=max(end - clock(), 0))
-        said = _outcome(asked)
-        if also is None:
-            return said, TimeoutError()
-        return said, _outcome(also)
+        await asyncio.wait({primary}, timeout=seconds * _SLOW)
+        if not _accepted(primary, accept):
+            secondary = asyncio.ensure_future(second())
+            await asyncio.wait({primary}, timeout=end - clock())
+            if not _accepted(primary, accept):
+                await asyncio.wait({secondary}, timeout=max(end - clock(), 0))
+        result = _outcome(primary)
+        if secondary is None:
+            return result, TimeoutError()
+        return result, _outcome(secondary)
     finally:
-        left = [future for future in (asked, also) if future is not None]
-        for future in left:
-            future.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        queries = [future for future in (primary, secondary) if future is not None]
+        for query in queries:
+            query.cancel()
+        await asyncio.gather(*queries, return_exceptions=True)
 
 
-def _is_good(asked: asyncio.Future[First], good: Callable[[First], bool]) -> bool:
-    return asked.done() and asked.exception() is None and good(asked.result())
+def _accepted(query: asyncio.Future[First], accept: Callable[[First], bool]) -> bool:
+    return query.done() and query.exception() is None and accept(query.result())
 
 
-def _outcome(asked: asyncio.Future[First]) -> First | Exception:
-    if not asked.done():
+def _outcome(query: asyncio.Future[First]) -> First | Exception:
+    if not query.done():
         return TimeoutError()
-    error = asked.exception()
+    error = query.exception()
     if error is None:
-        return asked.result()
+        return query.result()
     if isinstance(error, Exception):
         return error
     raise error

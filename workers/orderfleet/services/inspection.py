@@ -1,7 +1,6 @@
-"""One event of a workflow's history in a line for people.
+"""An order's workflow and its history as Temporal has them, for display.
 
-`OrderInspector` calls it. It reads Temporal's own messages and must never fail on a kind of event that
-it doesn't know: such an event has its type and no more.
+It reads Temporal's protobuf messages and must never fail on an unknown event type: such an event shows its type only.
 """
 
 from __future__ import annotations
@@ -24,32 +23,38 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract
 from orderfleet.services.deadline import RPC_TIMEOUT
-from orderfleet.services.errors import translated
-from orderfleet.services.pending import PendingActivity, pending_activities, pending_children, readable
+from orderfleet.services.errors import translate_errors
+from orderfleet.services.pending import PendingActivity, decode_failures, pending_activities, pending_children
 
 
 class HistoryLine(Contract):
-    """One event."""
+    """One event of a history."""
 
     id: int
-    """Rising from 1 in a run."""
+    """Starts at 1 in each run."""
     at: datetime
     type: str
-    """As Temporal names it: `ActivityTaskScheduled`."""
+    """Temporal's name for it, such as `ActivityTaskScheduled`."""
     what: str
-    """Which activity, signal, timer or child, and what became of it."""
+    """Which activity, signal, timer or child, and its result."""
 
 
 def history_line(event: HistoryEvent, at: datetime) -> HistoryLine:
-    """The event in a line."""
+    """Summarize an event.
+
+    Args:
+        event: decoded by `decode_failures`.
+        at: its time.
+    """
     kind = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").title().replace("_", "")
     attributes = getattr(event, event.WhichOneof("attributes") or "", None)
-    tell = _TOLD.get(kind)
-    return HistoryLine(id=event.event_id, at=at, type=kind, what=tell(attributes) if tell and attributes else "")
+    summarize = _SUMMARIES.get(kind)
+    what = summarize(attributes) if summarize and attributes else ""
+    return HistoryLine(id=event.event_id, at=at, type=kind, what=what)
 
 
 def _failure(failure: Failure) -> str:
-    """What failed and the reason below it: Temporal's own wrapping says little."""
+    """The message of the root cause: Temporal's wrapping failures carry no detail."""
     cause = failure
     while cause.HasField("cause"):
         cause = cause.cause
@@ -69,17 +74,17 @@ def _of(attributes: Any) -> str:
 
 
 def _marker(attributes: Any) -> str:
-    """A local activity has no events but its marker; its name is in the SDK's own note on it."""
+    """A local activity's only event is its marker, and the SDK puts the activity's name into the marker's data."""
     name = attributes.marker_name
     for payload in attributes.details["data"].payloads if "data" in attributes.details else ():
         with suppress(ValueError):
-            note = json.loads(payload.data)
-            name = f"{note['activity_type']}, a local activity" if "activity_type" in note else name
+            data = json.loads(payload.data)
+            name = f"{data['activity_type']}, a local activity" if "activity_type" in data else name
     failed = f": {_failure(attributes.failure)}" if attributes.HasField("failure") else ""
     return f"{name}{failed}"
 
 
-_TOLD: Final[Mapping[str, Callable[[Any], str]]] = {
+_SUMMARIES: Final[Mapping[str, Callable[[Any], str]]] = {
     "WorkflowExecutionStarted": lambda a: f"{a.workflow_type.name} on {a.task_queue.name}",
     "WorkflowExecutionCompleted": lambda _: "",
     "WorkflowExecutionFailed": lambda a: _failure(a.failure),
@@ -89,7 +94,7 @@ _TOLD: Final[Mapping[str, Callable[[Any], str]]] = {
     "WorkflowExecutionSignaled": lambda a: f"{a.signal_name} {_identity(a)}".strip(),
     "WorkflowExecutionUpdateAccepted": lambda a: a.accepted_request.input.name,
     "WorkflowExecutionUpdateCompleted": lambda a: (
-        f"refused: {_failure(a.outcome.failure)}" if a.outcome.HasField("failure") else "taken"
+        f"rejected: {_failure(a.outcome.failure)}" if a.outcome.HasField("failure") else "accepted"
     ),
     "WorkflowTaskScheduled": lambda a: f"on {a.task_queue.name}",
     "WorkflowTaskStarted": _identity,
@@ -116,7 +121,7 @@ _TOLD: Final[Mapping[str, Callable[[Any], str]]] = {
 
 
 class RunHistory(Contract):
-    """One run of a workflow, event by event."""
+    """The events of one run of a workflow."""
 
     workflow_id: str
     run_id: str
@@ -124,8 +129,13 @@ class RunHistory(Contract):
     events: tuple[HistoryLine, ...]
 
 
-async def with_children(temporal: Client, workflow_id: str, run_id: str) -> list[RunHistory]:
-    """The runs of a workflow up to `run_id`, oldest first, and after them those of each workflow it started.
+async def histories(temporal: Client, workflow_id: str, run_id: str) -> list[RunHistory]:
+    """The runs of a workflow, oldest first, and after them those of its child workflows.
+
+    Args:
+        temporal: the client.
+        workflow_id: of the workflow.
+        run_id: of its last run to read.
 
     Raises:
         RPCError: there is no such run, or Temporal did not answer.
@@ -134,13 +144,18 @@ async def with_children(temporal: Client, workflow_id: str, run_id: str) -> list
     waiting = [(workflow_id, run_id)]
     while waiting:
         chain = await _chain(temporal, *waiting.pop(0), required=not found)
-        found += [_told(run) for run in chain]
-        waiting += [child for run in chain for child in _started_by(run[1])]
+        found += [_run_history(run) for run in chain]
+        waiting += [child for run in chain for child in _children(run[1])]
     return found
 
 
 async def earlier_runs(temporal: Client, workflow_id: str, run_id: str) -> tuple[str, ...]:
-    """The ids of the runs that `run_id` continues, oldest first; of each, one event is read.
+    """The ids of the runs that a run continues, oldest first. It reads one event of each.
+
+    Args:
+        temporal: the client.
+        workflow_id: of the workflow.
+        run_id: of the run.
 
     Raises:
         RPCError: Temporal did not answer.
@@ -169,7 +184,7 @@ _Run = tuple[WorkflowExecution, Sequence[HistoryEvent]]
 
 
 async def _chain(temporal: Client, workflow_id: str, run_id: str, *, required: bool) -> list[_Run]:
-    """The run and those that it continues, oldest first; with `required`, the run itself has to be there."""
+    """The run and those that it continues, oldest first; a missing run raises only if it is `required`."""
     found: list[_Run] = []
     while run_id:
         handle = temporal.get_workflow_handle(workflow_id, run_id=run_id)
@@ -180,28 +195,28 @@ async def _chain(temporal: Client, workflow_id: str, run_id: str, *, required: b
                 raise
             break
         for event in events:
-            await readable(event, temporal.data_converter)
+            await decode_failures(event, temporal.data_converter)
         found.append((WorkflowExecution(workflow_id=workflow_id, run_id=run_id), events))
         run_id = _start(events).continued_execution_run_id
     return found[::-1]
 
 
 def _start(events: Sequence[HistoryEvent]) -> WorkflowExecutionStartedEventAttributes:
-    """What the first event of every run says."""
+    """The attributes of a run's first event."""
     return events[0].workflow_execution_started_event_attributes
 
 
-def _started_by(events: Sequence[HistoryEvent]) -> list[tuple[str, str]]:
-    """The workflows that a run started: shipments, a refund that is owed."""
-    begun = (
+def _children(events: Sequence[HistoryEvent]) -> list[tuple[str, str]]:
+    """Workflow id and run id of the child workflows that a run started: shipments and pending refunds."""
+    started = (
         event.child_workflow_execution_started_event_attributes.workflow_execution
         for event in events
         if event.event_type == EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED
     )
-    return [(child.workflow_id, child.run_id) for child in begun]
+    return [(child.workflow_id, child.run_id) for child in started]
 
 
-def _told(run: _Run) -> RunHistory:
+def _run_history(run: _Run) -> RunHistory:
     execution, events = run
     lines = tuple(history_line(event, event.event_time.ToDatetime(UTC)) for event in events)
     return RunHistory(workflow_id=execution.workflow_id, run_id=execution.run_id, started_at=lines[0].at, events=lines)
@@ -220,26 +235,26 @@ class WorkflowView(Contract):
     history_length: int
     """Events of this run."""
     task_attempt: int = 0
-    """Which attempt a worker makes to decide what comes next; 0 while nothing is to decide. One that grows: the code
-    breaks or hangs at this order, or kills its worker; the history and the workers' logs say which."""
+    """Attempt of the pending workflow task; 0 without one. It grows when the workflow code fails or hangs on this
+    order, or ends its worker; the history and the workers' logs show which."""
     earlier_runs: tuple[str, ...] = ()
-    """Ids of the runs that this one continues, oldest first, as far as Temporal still has them."""
+    """Ids of the runs that this one continues and that Temporal still has, oldest first."""
     owner: str = ""
-    """`namespace/name` of the Order that declared it; empty for an order without one."""
+    """`namespace/name` of the Order; empty for an order without one."""
     waits_for: tuple[str, ...] = ()
-    """Ids of the workflows it has started that aren't over."""
+    """Workflow ids of its children that are not closed."""
     pending: tuple[PendingActivity, ...] = ()
-    """Activities of the order and of what it waits for that aren't done."""
+    """Pending activities of the order and of these children."""
 
 
 _UNKNOWN: Final = "unknown"
 
 
 class OrderInspector:
-    """Looks at the workflows of orders.
+    """Describes the workflows of orders.
 
     Args:
-        temporal: a client; it may be one that connects when it is needed.
+        temporal: a client; it may connect lazily.
     """
 
     def __init__(self, temporal: Client) -> None:
@@ -249,10 +264,10 @@ class OrderInspector:
         """Describe the order's workflow, running or closed.
 
         Raises:
-            OrderNotFound: Temporal knows no such workflow.
+            OrderNotFound: Temporal has no such workflow.
             TemporalUnavailable: Temporal did not answer.
         """
-        with translated(order_id):
+        with translate_errors(order_id):
             description = await self._describe(names.order_workflow_id(order_id))
             children = pending_children(description)
             described = await asyncio.gather(*(self._describe(child) for child in children))
@@ -275,10 +290,10 @@ class OrderInspector:
         )
 
     async def history(self, order_id: str) -> list[RunHistory]:
-        """The runs of the order's workflow, oldest first, then those of what it started. Raises as `workflow`."""
-        with translated(order_id):
+        """The runs of the order's workflow, oldest first, then those of its children. Raises as `workflow`."""
+        with translate_errors(order_id):
             description = await self._describe(names.order_workflow_id(order_id))
-            return await with_children(self._temporal, description.id, description.run_id)
+            return await histories(self._temporal, description.id, description.run_id)
 
     async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription:
         return await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)

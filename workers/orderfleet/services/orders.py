@@ -1,7 +1,7 @@
-"""Orders by workflow and record together: each stands in for the other when it can't be asked.
+"""Orders read from and changed through Temporal and the order store together: each replaces the other when it is down.
 
-The API and the command line call it. The workflow knows first; the record stays when Temporal has
-forgotten, and decides whether an order id was used.
+The workflow has the newest status; the order store keeps it after Temporal's retention has ended, and decides whether
+an order id was used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from orderfleet.domain.base import ORDER_ID
 from orderfleet.domain.errors import PaymentConflict, StoreUnavailable
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
-from orderfleet.domain.order import Address, OrderInput
+from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus
-from orderfleet.services.deadline import RPC_TIMEOUT, remaining
+from orderfleet.services.changes import Change
+from orderfleet.services.deadline import RPC_TIMEOUT, Deadline, deadline_scope, remaining
 from orderfleet.services.errors import (
     ChangeResult,
     OrderEnded,
@@ -33,59 +34,63 @@ from orderfleet.services.errors import (
     Started,
     StartOutcome,
     TemporalUnavailable,
-    in_time,
 )
 from orderfleet.services.hedge import hedged
 from orderfleet.services.workflow_client import OrderClient, conflict
 
 
 class Source(StrEnum):
-    """Who gave a status."""
+    """Where a status comes from."""
 
     WORKFLOW = "workflow"
     RECORD = "record"
+    """The order store."""
 
 
 class SourcedStatus(OrderStatus):
-    """Where an order stands, and who says so."""
+    """The status of an order and where it comes from."""
 
     source: Source = Field(
-        description="Who says so: `record` when the workflow can't be asked, and the other way round."
+        description="Where the status comes from: `workflow`, or `record`, the order store. One replaces the other"
+        " when it does not answer."
     )
 
 
 class VersionedStatus(NamedTuple):
-    """An order as it was seen, and how new that is."""
+    """The status of an order and its version."""
 
     version: int
-    """The record's version of it; 0 when it isn't the record's word."""
+    """The order store's version; 0 for a status of the workflow's."""
     status: SourcedStatus
 
 
 class OrderService:
-    """What callers outside Kubernetes do with orders.
+    """Starts, reads and changes orders for clients outside Kubernetes.
 
     Args:
         client: to Temporal.
-        reader: of the record.
-        patience: longest wait for both together in one call, so that a caller hears in time that one is away; a
-            budget that is open may allow less.
+        reader: of the order store.
+        timeout: longest duration of one call, over Temporal and Postgres together; an open deadline scope may
+            shorten it.
     """
 
-    def __init__(self, client: OrderClient, reader: OrderReader, *, patience: timedelta = RPC_TIMEOUT) -> None:
+    def __init__(self, client: OrderClient, reader: OrderReader, *, timeout: timedelta = RPC_TIMEOUT) -> None:
         self._client = client
         self._reader = reader
-        self._patience = patience.total_seconds()
+        self._timeout = timeout.total_seconds()
 
     async def order_id_of(self, name: str) -> str:
-        """The id of the order that `name` means: an order id, or the id of an order's workflow.
+        """The order id for a name that is an order id or the id of an order's workflow.
 
-        A name is an order id if there is such an order, so that one whose own id begins with `order-` is reached by
-        it. Otherwise `order-` and an id means the order of that id. Only names that begin so cost a look-up.
+        A name is an order id if there is such an order. Otherwise `order-X` means the order X. Only names that begin
+        with `order-` cost a look-up.
+
+        Args:
+            name: what the caller wrote.
 
         Raises:
-            TemporalUnavailable: Temporal did not answer whether there is an order of that very id.
-            StoreUnavailable: the order store did not, and Temporal has no such order, or no longer.
+            TemporalUnavailable: Temporal did not answer whether there is an order with exactly this id.
+            StoreUnavailable: the order store did not answer, and Temporal has no such order, or no longer.
         """
         if not names.may_be_workflow_id(name):
             return name
@@ -95,33 +100,32 @@ class OrderService:
         return order_id
 
     async def _exists(self, order_id: str) -> bool:
-        away: StoreUnavailable | None = None
+        unavailable: StoreUnavailable | None = None
         try:
             if await self._record(order_id) is not None:
                 return True
         except StoreUnavailable as error:
-            away = error
+            unavailable = error
         try:
-            async with in_time(order_id, self._patience):
-                await self._client.pending(order_id)
+            await self._client.pending(order_id)
         except OrderNotFound:
-            if away is not None:
-                raise away from None
+            if unavailable is not None:
+                raise unavailable from None
             return False
         return True
 
     async def start(self, order: OrderInput) -> Started:
-        """Start the order, or find that the same request did.
+        """Start the order, or adopt the one that the same request started before.
 
         Raises:
-            OrderConflict: the order id is taken.
-            PaymentTaken: the payment id belongs to another order.
+            OrderIdConflict: the order id belongs to another owner, or was used with other content.
+            PaymentConflict: the payment id belongs to another order.
             TemporalUnavailable: Temporal did not answer.
         """
-        async with in_time(order.order_id, self._patience):
+        with deadline_scope(Deadline(remaining(self._timeout))):
+            # Without Postgres, Temporal alone decides; the workflow checks the order id again.
             with suppress(StoreUnavailable):
-                # While the record is away Temporal decides, and the workflow looks again.
-                async with self._record_in_time(0.5):
+                async with self._store_timeout(0.5):
                     record, holder = await asyncio.gather(
                         self._reader.order(order.order_id), self._reader.payment_holder(order.payment_id)
                     )
@@ -134,18 +138,18 @@ class OrderService:
             return await self._client.start(order)
 
     async def live(self, order_id: str) -> SourcedStatus:
-        """The workflow's own word, or the record's when it can't be asked.
+        """The workflow's status, or the order store's when the workflow can't be queried.
 
         Raises:
-            OrderNotFound: neither knows the order.
-            TemporalUnavailable: the workflow can't be asked and the record doesn't have the order (yet).
-            StoreUnavailable: neither can be asked.
+            OrderNotFound: Temporal and the order store have no such order.
+            TemporalUnavailable: the workflow can't be queried and the order isn't stored yet.
+            StoreUnavailable: neither answered.
         """
         live, record = await hedged(
             self._client.status(order_id),
             lambda: self._reader.order(order_id),
-            good=lambda _: True,
-            patience=remaining(self._patience),
+            accept=lambda _: True,
+            seconds=remaining(self._timeout),
         )
         if isinstance(live, OrderStatus):
             return _sourced(live, Source.WORKFLOW)
@@ -158,19 +162,19 @@ class OrderService:
         raise _as_temporal(live)
 
     async def recorded(self, order_id: str) -> SourcedStatus:
-        """The record's word, or the workflow's own when it isn't recorded (yet) or the record is away.
+        """The order store's status, or the workflow's when the order isn't stored yet or Postgres is unavailable.
 
         Raises as `live`.
         """
-        return (await self.seen(order_id)).status
+        return (await self.versioned(order_id)).status
 
-    async def seen(self, order_id: str) -> VersionedStatus:
-        """As `recorded`, with the version that the change feed tells too."""
+    async def versioned(self, order_id: str) -> VersionedStatus:
+        """The status as of `recorded`, with its version in the change feed. Raises as `live`."""
         record, live = await hedged(
             self._reader.order(order_id),
             lambda: self._client.status(order_id),
-            good=lambda found: found is not None,
-            patience=remaining(self._patience),
+            accept=lambda found: found is not None,
+            seconds=remaining(self._timeout),
         )
         if isinstance(record, RecordedOrder):
             return VersionedStatus(record.version, _sourced(record.status, Source.RECORD))
@@ -181,11 +185,16 @@ class OrderService:
         raise _as_temporal(live)
 
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
-        """The audit trail from the event after id `after`; empty for an order that isn't recorded yet.
+        """The audit trail of an order; empty for one that isn't stored yet.
+
+        Args:
+            order_id: of the order.
+            after: id of the last event to leave out.
+            limit: the most events to return.
 
         Raises as `live`.
         """
-        async with self._record_in_time():
+        async with self._store_timeout():
             found = await self._reader.events(order_id, after=after, limit=limit)
         if not found:
             # An unknown order is an error, not an empty trail.
@@ -193,48 +202,51 @@ class OrderService:
         return found
 
     async def page(self, wanted: OrderFilter, *, after: Cursor | None = None, limit: int = 50) -> OrderPage:
-        """A page of the recorded orders, newest first.
+        """A page of the stored orders, newest first.
+
+        Args:
+            wanted: which orders.
+            after: where the page before ended; None for the first page.
+            limit: the most orders to return.
 
         Raises:
-            StoreUnavailable: the record is away.
+            StoreUnavailable: Postgres did not answer.
         """
-        async with self._record_in_time():
+        async with self._store_timeout():
             return await self._reader.orders_page(wanted, after=after, limit=limit)
 
-    async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> ChangeResult:
-        """Send a workflow's signal by its name; what becomes of it stands in the audit trail.
+    async def change(self, order_id: str, change: Change, *, request_id: str = "") -> ChangeResult:
+        """Change the order.
 
-        Raises as `approve`, but for a refusal.
-        """
-        return await self._asked(order_id, self._client.signal(order_id, name, args))
-
-    async def approve(self, order_id: str, *, request_id: str = "") -> ChangeResult:
-        """Approve the order.
+        Args:
+            order_id: of the order.
+            change: what to change.
+            request_id: makes a repeated change take effect once; empty for a change that is never repeated.
 
         Raises:
             OrderNotFound: there is no such order.
-            OrderEnded: the order is over.
-            OrderRefused: the workflow refused; the message says why.
+            OrderEnded: the order has ended.
+            OrderChangeRejected: the workflow rejected the change; the message says why.
             TemporalUnavailable: Temporal did not answer.
         """
-        return await self._asked(order_id, self._client.approve(order_id, request_id=request_id))
+        return await self._send(order_id, self._client.change(order_id, change, request_id=request_id))
 
-    async def cancel(self, order_id: str, reason: str, *, request_id: str = "") -> ChangeResult:
-        """Cancel the order. Raises as `approve`."""
-        return await self._asked(order_id, self._client.cancel(order_id, reason, request_id=request_id))
+    async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> ChangeResult:
+        """Send a signal by its name; the audit trail shows whether the workflow accepts it.
 
-    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> ChangeResult:
-        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
-        return await self._asked(order_id, self._client.cancel_payment(order_id, reason, request_id=request_id))
+        Args:
+            order_id: of the order.
+            name: of the workflow's signal handler.
+            args: of the signal.
 
-    async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> ChangeResult:
-        """Send the package elsewhere. Raises as `approve`."""
-        return await self._asked(order_id, self._client.update_address(order_id, address, request_id=request_id))
+        Raises as `change`, except OrderChangeRejected.
+        """
+        return await self._send(order_id, self._client.signal(order_id, name, args))
 
-    async def _asked(self, order_id: str, change: Awaitable[ChangeResult]) -> ChangeResult:
-        """Tell an order that ended from one that never was, when no workflow of it runs."""
+    async def _send(self, order_id: str, call: Awaitable[ChangeResult]) -> ChangeResult:
+        """The call's result; without a running workflow, the order store says whether the order has ended."""
         try:
-            return await change
+            return await call
         except OrderNotFound as error:
             record = await self._record(order_id)
             if record is None:
@@ -242,14 +254,14 @@ class OrderService:
             raise _ended(record.status) from error
 
     async def _record(self, order_id: str) -> RecordedOrder | None:
-        """The order's record, in half the time, so that the other half is left for Temporal."""
-        async with self._record_in_time(0.5):
+        """The stored order; it takes at most half of the time, so that half is left for Temporal."""
+        async with self._store_timeout(0.5):
             return await self._reader.order(order_id)
 
     @asynccontextmanager
-    async def _record_in_time(self, part: float = 1) -> AsyncIterator[None]:
+    async def _store_timeout(self, part: float = 1) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(remaining(self._patience) * part):
+            async with asyncio.timeout(remaining(self._timeout) * part):
                 yield
         except TimeoutError as error:
             raise _as_store(error) from error
@@ -260,7 +272,7 @@ def _as_store(error: Exception) -> Exception:
 
 
 def _as_temporal(error: object) -> Exception:
-    """What is left to raise when nobody else could answer either."""
+    """The error to raise when the order store could not answer either."""
     if isinstance(error, Exception) and not isinstance(error, TimeoutError):
         return error
     return TemporalUnavailable("Temporal did not answer in time")
@@ -284,8 +296,8 @@ def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:
 
 def _ended(status: OrderStatus) -> OrderEnded:
     reason = status.cancel_reason or status.dispatch_failed_reason or status.last_error
-    told = f"{status.step} ({reason})" if reason else f"{status.step}"
-    return OrderEnded(f"order {status.order_id!r} has ended: {told}")
+    outcome = f"{status.step} ({reason})" if reason else f"{status.step}"
+    return OrderEnded(f"order {status.order_id!r} has ended: {outcome}")
 
 
 def _unknown(order_id: str) -> OrderNotFound:

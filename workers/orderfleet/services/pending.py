@@ -1,6 +1,6 @@
-"""Failures that Temporal tells, made readable: their messages may be encrypted.
+"""Pending activities as Temporal describes them, and the decryption of failure messages in Temporal's answers.
 
-`OrderClient` and `OrderInspector` call it on what Temporal answered, before they read it.
+A failure must never be read before `decode_failures`: its message may be encrypted.
 """
 
 from __future__ import annotations
@@ -22,27 +22,32 @@ from orderfleet.domain.errors import PayloadDecryptionError
 from orderfleet.domain.status import OrderStatus
 
 
-async def readable(answer: Message, converter: DataConverter) -> None:
-    """Put each failure's message back in place, wherever in `answer`; without the key it says so instead."""
-    for field, value in answer.ListFields():
+async def decode_failures(message: Message, converter: DataConverter) -> None:
+    """Decrypt the messages of all failures in a protobuf message, in place.
+
+    Args:
+        message: an answer of Temporal's, of any type.
+        converter: has the codec. Without the key, the failure's message says which key is missing.
+    """
+    for field, value in message.ListFields():
         if field.message_type is None:
             continue
         if field.message_type.GetOptions().map_entry:
             found = [entry for entry in value.values() if isinstance(entry, Message)]
         else:
             found = [value] if isinstance(value, Message) else list(value)
-        for message in found:
-            if isinstance(message, Failure):
-                await _open(message, converter)
+        for each in found:
+            if isinstance(each, Failure):
+                await _decode(each, converter)
             else:
-                await readable(message, converter)
+                await decode_failures(each, converter)
 
 
-async def _open(failure: Failure, converter: DataConverter) -> None:
+async def _decode(failure: Failure, converter: DataConverter) -> None:
     try:
         error: BaseException | None = await converter.decode_failure(failure)
-    except PayloadDecryptionError as sealed:
-        failure.message = str(sealed)
+    except PayloadDecryptionError as undecryptable:
+        failure.message = str(undecryptable)
         return
     while isinstance(error, FailureError):
         failure.message = error.message
@@ -50,27 +55,27 @@ async def _open(failure: Failure, converter: DataConverter) -> None:
 
 
 class PendingState(StrEnum):
-    """What a pending activity does."""
+    """The state of a pending activity."""
 
     SCHEDULED = "scheduled"
-    """It waits for a worker, or for its next attempt."""
+    """Waiting for a worker, or for its next attempt."""
     STARTED = "started"
-    """A worker has it."""
+    """Running in a worker."""
     OTHER = "other"
 
 
 class PendingActivity(Contract):
-    """An activity of an order, or of one of its shipments, that isn't done."""
+    """An activity of an order, or of one of its shipments, that isn't closed."""
 
     workflow_id: str
     activity: str
     state: PendingState
     attempt: int
     maximum_attempts: int
-    """0 is no limit."""
+    """0 for no limit."""
     last_failure: str | None = None
     started_at: datetime | None = None
-    """When the last attempt began; None before the first."""
+    """When the last attempt started; None before the first."""
     next_attempt_at: datetime | None = None
 
 
@@ -83,22 +88,27 @@ _STATES = {
 async def pending_activities(
     descriptions: Iterable[WorkflowExecutionDescription], converter: DataConverter
 ) -> list[PendingActivity]:
-    """The pending activities in descriptions of workflows."""
+    """The pending activities of workflows.
+
+    Args:
+        descriptions: of the workflows.
+        converter: decrypts their failures.
+    """
     found: list[PendingActivity] = []
     for description in descriptions:
         raw = description.raw_description
-        await readable(raw, converter)
+        await decode_failures(raw, converter)
         found.extend(_read(description.id, activity) for activity in raw.pending_activities)
     return found
 
 
 def pending_children(description: WorkflowExecutionDescription) -> list[str]:
-    """The ids of the workflows that this one waits for."""
+    """The workflow ids of the children that are not closed."""
     return [child.workflow_id for child in description.raw_description.pending_children]
 
 
 def with_pending(status: OrderStatus, pending: Sequence[PendingActivity]) -> OrderStatus:
-    """The status with the retries and the last error of what is under way."""
+    """The status, with the retries and the last error of the pending activities added."""
     if not pending:
         return status
     retries = dict(status.retries)
@@ -110,8 +120,8 @@ def with_pending(status: OrderStatus, pending: Sequence[PendingActivity]) -> Ord
 
 
 def _last_failure(pending: Iterable[PendingActivity]) -> str | None:
-    told = [f"{activity.activity}: {activity.last_failure}" for activity in pending if activity.last_failure]
-    return told[-1] if told else None
+    failures = [f"{activity.activity}: {activity.last_failure}" for activity in pending if activity.last_failure]
+    return failures[-1] if failures else None
 
 
 def _read(workflow_id: str, info: PendingActivityInfo) -> PendingActivity:
@@ -122,7 +132,7 @@ def _read(workflow_id: str, info: PendingActivityInfo) -> PendingActivity:
         state=_STATES.get(info.state, PendingState.OTHER),
         attempt=info.attempt,
         maximum_attempts=info.maximum_attempts,
-        last_failure=None if failure is None else _told(failure),
+        last_failure=None if failure is None else _failure_text(failure),
         started_at=info.last_started_time.ToDatetime(UTC) if info.HasField("last_started_time") else None,
         next_attempt_at=(
             info.next_attempt_schedule_time.ToDatetime(UTC) if info.HasField("next_attempt_schedule_time") else None
@@ -130,6 +140,6 @@ def _read(workflow_id: str, info: PendingActivityInfo) -> PendingActivity:
     )
 
 
-def _told(failure: Failure) -> str:
+def _failure_text(failure: Failure) -> str:
     """A failure in one line: its message, or its type where it has none."""
     return failure.message or failure.application_failure_info.type

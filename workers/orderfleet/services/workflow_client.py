@@ -1,6 +1,7 @@
-"""Whose an order id is: what a start leaves in Temporal, and whether another start is the same order.
+"""The client of order workflows: start, adopt, change, query. Nothing else starts or signals an order's workflow.
 
-Client and desk compare with it, one with Temporal's memo, the other with the record.
+Every call is idempotent: an order id names one workflow, and `conflict` decides whether a second start is the same
+order.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from pydantic import BaseModel
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -27,38 +27,44 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from orderfleet.domain import names
 from orderfleet.domain.base import error_message
-from orderfleet.domain.order import Address, OrderInput, SpecUpdate, content_hash
-from orderfleet.domain.shipment import CarrierUpdate
+from orderfleet.domain.order import OrderInput, SpecUpdate
 from orderfleet.domain.status import OrderStatus
 from orderfleet.observability.order_trace import order_context, order_span
+from orderfleet.services.changes import Change
 from orderfleet.services.deadline import ANSWER_TIMEOUT, RPC_TIMEOUT, remaining
 from orderfleet.services.errors import (
     ChangeResult,
     Closed,
+    OrderChangeRejected,
     OrderIdConflict,
-    OrderRefused,
     Started,
     StartOutcome,
-    in_time,
-    translated,
+    temporal_timeout,
+    translate_errors,
 )
 from orderfleet.services.pending import PendingActivity, pending_activities, pending_children, with_pending
 from orderfleet.settings import Settings
 
+LIVENESS_CHECK_DELAY: Final = timedelta(milliseconds=500)
+"""How long an update may go unanswered before a call that needs no worker checks that Temporal is reachable."""
+
+SIGNAL_RESERVE: Final = timedelta(milliseconds=400)
+"""Time of a deadline scope that the wait for a worker leaves, so that the change can still be sent as a signal."""
+
 
 @dataclass(frozen=True)
 class Claim:
-    """Who says that an order id is theirs: what has to be known of an order to find it."""
+    """What identifies the owner and the content of an order id, without the order itself."""
 
     order_id: str
     owner: str
     owner_uid: str
     content_hash: str
-    """Empty where the content isn't known: then nobody else's order is the same."""
+    """Empty where the content isn't known: then it equals no other order's."""
 
 
 def memo(order: OrderInput) -> dict[str, str]:
-    """What stands beside the workflow in Temporal."""
+    """The memo of the order's workflow, which `find` and a second start compare."""
     return {
         names.MEMO_OWNER: order.owner,
         names.MEMO_OWNER_UID: order.owner_uid,
@@ -67,10 +73,16 @@ def memo(order: OrderInput) -> dict[str, str]:
 
 
 def conflict(order: OrderInput | Claim, *, owner: str, owner_uid: str, content: str) -> str | None:
-    """Why `order` is not the one already known by its id; None when it is the same.
+    """Why `order` is not the order that already has its id.
 
-    The same Order object (by UID) is always the same. Another object of the same name, or another
-    request, is the same if its content hash is.
+    Args:
+        order: the one to compare.
+        owner: `namespace/name` of the existing order's owner; empty for an order without one.
+        owner_uid: UID of the existing order's owner.
+        content: content hash of the existing order.
+
+    Returns:
+        A message, or None for the same order: of the same Order object (by UID), or of the same owner and content.
     """
     if owner != order.owner:
         held = f"belongs to Order {owner}" if owner else "was made outside Kubernetes"
@@ -82,79 +94,16 @@ def conflict(order: OrderInput | Claim, *, owner: str, owner_uid: str, content: 
     return None
 
 
-SUSPICIOUS: Final = timedelta(milliseconds=500)
-
-"""After so long without an answer, Temporal is asked whether it is there at all."""
-
-SIGNAL_RESERVE: Final = timedelta(milliseconds=400)
-
-"""What the wait for a worker leaves of a caller's budget, so that the change can still go as a signal."""
-
-
-async def change(
-    handle: WorkflowHandle[Any, Any], order_id: str, name: str, args: list[Any], request_id: str, *, patience: float
-) -> ChangeResult:
-    """Send the update `name`; with no worker's answer in time, the signal of the same name.
-
-    Args:
-        handle: of the order's workflow.
-        order_id: of the order.
-        name: of the change, as update and as signal.
-        args: its arguments.
-        request_id: makes the same change, sent again, one; empty for one that is never sent again.
-        patience: seconds that Temporal itself may take to answer one call.
-
-    Raises:
-        OrderRefused: the workflow refused; the message says why.
-        TemporalUnavailable: Temporal did not answer.
-        RPCError: see `errors.translated`.
-    """
-    wait = remaining(ANSWER_TIMEOUT.total_seconds(), reserve=SIGNAL_RESERVE.total_seconds())
-    unanswered_at = time.monotonic() + wait
-    update_id = _update_id(request_id, name, args) if request_id else str(uuid4())
-    asked = asyncio.ensure_future(handle.execute_update(name, args=args, id=update_id, rpc_timeout=ANSWER_TIMEOUT))
-    try:
-        await _suspect(asked, handle, order_id, patience)
-        async with asyncio.timeout(max(unanswered_at - time.monotonic(), 0)):
-            await asked
-    except WorkflowUpdateFailedError as error:
-        raise OrderRefused(error_message(error.cause)) from error
-    except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
-        async with in_time(order_id, patience):
-            await handle.signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
-        return ChangeResult.QUEUED
-    finally:
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
-    return ChangeResult.TAKEN
-
-
-async def _suspect(
-    asked: asyncio.Future[Any], handle: WorkflowHandle[Any, Any], order_id: str, patience: float
-) -> None:
-    """Return once the update is answered, or Temporal says that it is there."""
-    slow = SUSPICIOUS.total_seconds()
-    done, _ = await asyncio.wait({asked}, timeout=slow)
-    if not done:
-        async with in_time(order_id, max(patience - slow, slow)):
-            await handle.describe(rpc_timeout=RPC_TIMEOUT)
-
-
-def _update_id(request_id: str, name: str, args: list[Any]) -> str:
-    """An id that only the same change has: a caller may use one request id for several."""
-    content = [arg.model_dump(mode="json") if isinstance(arg, BaseModel) else arg for arg in args]
-    return f"{request_id}:{name}:{content_hash({'args': content})[:16]}"
-
-
 class OrderClient:
     """Orders through Temporal.
 
     Args:
-        temporal: a connected client with the pydantic data converter.
+        temporal: a client with the data converter of `orderfleet.temporal`.
         task_queue: the order workers' queue.
-        execution_timeout: after which Temporal ends an order's workflow without undoing anything; for
-            tests and demos only.
-        patience: longest wait for Temporal itself in one call; the SDK alone would try for 10 s.
+        execution_timeout: after which Temporal ends an order's workflow without compensation; for tests and demos
+            only.
+        timeout: longest wait for Temporal in one call; an open deadline scope may shorten it. The SDK alone would
+            retry for 10 s.
     """
 
     def __init__(
@@ -163,33 +112,39 @@ class OrderClient:
         *,
         task_queue: str = names.ORDERS_TASK_QUEUE,
         execution_timeout: timedelta | None = None,
-        patience: timedelta = RPC_TIMEOUT,
+        timeout: timedelta = RPC_TIMEOUT,
     ) -> None:
         self._temporal = temporal
         self._task_queue = task_queue
         self._execution_timeout = execution_timeout
-        self._patience = patience.total_seconds()
+        self._timeout = timeout.total_seconds()
 
     @classmethod
-    def of(cls, temporal: Client, settings: Settings, *, patience: timedelta = RPC_TIMEOUT) -> OrderClient:
-        """The client as the settings say."""
+    def of(cls, temporal: Client, settings: Settings, *, timeout: timedelta = RPC_TIMEOUT) -> OrderClient:
+        """A client with the settings' task queue and execution timeout.
+
+        Args:
+            temporal: as of the constructor.
+            settings: of the process.
+            timeout: as of the constructor.
+        """
         return cls(
             temporal,
             task_queue=settings.orders_task_queue,
             execution_timeout=settings.order_execution_timeout,
-            patience=patience,
+            timeout=timeout,
         )
 
     async def start(self, order: OrderInput) -> Started:
         """Start the order's workflow, or adopt the one that the same owner started with the same content.
 
         Raises:
-            OrderConflict: the order id is taken by another owner or with another content.
+            OrderIdConflict: the order id belongs to another owner, or was used with other content.
             TemporalUnavailable: Temporal did not answer.
         """
         workflow_id = names.order_workflow_id(order.order_id)
-        async with in_time(order.order_id, self._patience):
-            with order_span(order.order_id, order.owner_uid, order.owner) as began:
+        async with temporal_timeout(order.order_id, self._timeout):
+            with order_span(order.order_id, order.owner_uid, order.owner) as root:
                 try:
                     handle = await self._temporal.start_workflow(
                         names.ORDER_WORKFLOW,
@@ -201,10 +156,9 @@ class OrderClient:
                         memo=memo(order),
                         static_summary=f"order {order.order_id}",
                         execution_timeout=self._execution_timeout,
-                        rpc_timeout=RPC_TIMEOUT,
                     )
                 except WorkflowAlreadyStartedError:
-                    began.told = False
+                    root.exported = False
                     return await self._adopt(order, workflow_id)
         return Started(
             order_id=order.order_id,
@@ -214,21 +168,21 @@ class OrderClient:
         )
 
     async def find(self, claim: Claim) -> Started:
-        """Find the order's workflow without starting it, running or ended.
+        """Adopt the order's workflow, running or closed, without starting one.
 
         Raises:
-            OrderConflict: the order id is taken by another owner or with another content.
-            OrderNotFound: Temporal knows no such workflow.
+            OrderIdConflict: the order id belongs to another owner, or was used with other content.
+            OrderNotFound: Temporal has no such workflow.
             TemporalUnavailable: Temporal did not answer.
         """
-        async with in_time(claim.order_id, self._patience):
+        async with temporal_timeout(claim.order_id, self._timeout):
             return await self._adopt(claim, names.order_workflow_id(claim.order_id))
 
     async def _adopt(self, order: OrderInput | Claim, workflow_id: str) -> Started:
-        description = await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
-        known = await description.memo()
+        description = await self._temporal.get_workflow_handle(workflow_id).describe()
+        stored = await description.memo()
         owner, uid, content = (
-            str(known.get(key, "")) for key in (names.MEMO_OWNER, names.MEMO_OWNER_UID, names.MEMO_CONTENT_HASH)
+            str(stored.get(key, "")) for key in (names.MEMO_OWNER, names.MEMO_OWNER_UID, names.MEMO_CONTENT_HASH)
         )
         problem = conflict(order, owner=owner, owner_uid=uid, content=content)
         if problem is not None:
@@ -241,111 +195,126 @@ class OrderClient:
         )
 
     async def closed(self, order_id: str) -> Closed | None:
-        """How the order's workflow ended; None while it runs.
+        """How the order's workflow closed; None while it runs.
 
         Raises:
-            OrderNotFound: Temporal knows no such workflow.
+            OrderNotFound: Temporal has no such workflow.
             TemporalUnavailable: Temporal did not answer.
         """
         handle = self._handle(order_id)
-        async with in_time(order_id, self._patience):
-            description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        async with temporal_timeout(order_id, self._timeout):
+            description = await handle.describe()
             if description.close_time is None or description.status is None:
                 return None
             reason = ""
             if description.status is WorkflowExecutionStatus.FAILED:
                 try:
-                    await handle.result(rpc_timeout=RPC_TIMEOUT)
+                    await handle.result()
                 except WorkflowFailureError as failure:
                     cause = failure.cause
                     reason = cause.message if isinstance(cause, FailureError) else str(cause)
             how = description.status.name.lower().replace("_", " ")
             return Closed(how=how, reason=reason, at=description.close_time)
 
-    async def declare(self, order_id: str, declaration: SpecUpdate) -> None:
-        """Tell the workflow the declared state; durable also while no worker runs.
+    async def apply_spec(self, order_id: str, spec: SpecUpdate) -> None:
+        """Send the Order's spec to the workflow; Temporal keeps it until a worker runs.
 
-        Raises:
-            OrderNotFound: the workflow does not run (any more).
-            TemporalUnavailable: Temporal did not answer.
+        Raises as `signal`.
         """
-        with order_context(order_id, declaration.owner_uid):
-            await self.signal(order_id, names.APPLY_SPEC, [declaration])
+        with order_context(order_id, spec.owner_uid):
+            await self.signal(order_id, names.APPLY_SPEC, [spec])
 
     async def signal(self, order_id: str, name: str, args: Sequence[Any]) -> ChangeResult:
-        """Signal the workflow and don't wait for what it says; durable also while no worker runs.
+        """Signal the workflow without waiting for its answer; Temporal keeps the signal until a worker runs.
 
-        Raises as `declare`.
+        Args:
+            order_id: of the order.
+            name: of the workflow's signal handler.
+            args: of the signal.
+
+        Raises:
+            OrderNotFound: the workflow does not run.
+            TemporalUnavailable: Temporal did not answer.
         """
-        async with in_time(order_id, self._patience):
+        async with temporal_timeout(order_id, self._timeout):
             with order_context(order_id):
-                await self._handle(order_id).signal(name, args=args, rpc_timeout=RPC_TIMEOUT)
+                await self._handle(order_id).signal(name, args=args)
         return ChangeResult.QUEUED
 
-    async def approve(self, order_id: str, *, request_id: str = "") -> ChangeResult:
-        """Approve the order.
+    async def change(self, order_id: str, change: Change, *, request_id: str = "") -> ChangeResult:
+        """Send the change as an update, or as a signal of the same name when no worker answers in time.
+
+        Args:
+            order_id: of the order.
+            change: what to change.
+            request_id: makes a repeated change take effect once; empty for a change that is never repeated.
 
         Raises:
-            OrderNotFound: the workflow does not run (any more).
-            OrderRefused: the workflow refused; the message says why.
+            OrderNotFound: the workflow does not run.
+            OrderChangeRejected: the workflow rejected the change; the message says why.
             TemporalUnavailable: Temporal did not answer.
         """
-        return await self._change(order_id, names.APPROVE, [], request_id)
+        update_id = change.update_id(request_id) if request_id else str(uuid4())
+        wait = remaining(ANSWER_TIMEOUT.total_seconds(), reserve=SIGNAL_RESERVE.total_seconds())
+        end = time.monotonic() + wait
+        with translate_errors(order_id), order_context(order_id):
+            update = asyncio.ensure_future(
+                self._handle(order_id).execute_update(change.name, args=change.args, id=update_id)
+            )
+            try:
+                await self._check_reachable(order_id, update)
+                # Not `await update`: the SDK would turn a cancellation of this task into an error of the update.
+                await asyncio.wait({update}, timeout=max(end - time.monotonic(), 0))
+                if update.done():
+                    update.result()
+                    return ChangeResult.ACCEPTED
+            except WorkflowUpdateFailedError as error:
+                raise OrderChangeRejected(error_message(error.cause)) from error
+            except WorkflowUpdateRPCTimeoutOrCancelledError:
+                # Temporal ended the wait for a worker.
+                pass
+            finally:
+                update.cancel()
+                await asyncio.gather(update, return_exceptions=True)
+            return await self.signal(order_id, change.name, change.args)
 
-    async def cancel(self, order_id: str, reason: str, *, request_id: str = "") -> ChangeResult:
-        """Cancel the order. Raises as `approve`."""
-        return await self._change(order_id, names.CANCEL_ORDER, [reason], request_id)
-
-    async def cancel_payment(self, order_id: str, reason: str, *, request_id: str = "") -> ChangeResult:
-        """Cancel the payment and so the order: not charged, or refunded. Raises as `approve`."""
-        return await self._change(order_id, names.CANCEL_PAYMENT, [reason], request_id)
-
-    async def update_address(self, order_id: str, address: Address, *, request_id: str = "") -> ChangeResult:
-        """Send the package elsewhere. Raises as `approve`."""
-        return await self._change(order_id, names.UPDATE_ADDRESS, [address], request_id)
-
-    async def carrier_update(self, order_id: str, update: CarrierUpdate) -> None:
-        """Tell the workflow what the carrier said; durable also while no worker runs.
-
-        Raises:
-            OrderNotFound: the workflow does not run (any more).
-            TemporalUnavailable: Temporal did not answer.
-        """
-        await self.signal(order_id, names.CARRIER_UPDATE, [update])
+    async def _check_reachable(self, order_id: str, update: asyncio.Future[Any]) -> None:
+        """Return once the update is answered, or Temporal has answered a call that needs no worker."""
+        delay = LIVENESS_CHECK_DELAY.total_seconds()
+        answered, _ = await asyncio.wait({update}, timeout=delay)
+        if not answered:
+            async with temporal_timeout(order_id, max(self._timeout - delay, delay)):
+                await self._handle(order_id).describe()
 
     async def status(self, order_id: str) -> OrderStatus:
-        """Ask the workflow itself, running or ended; Temporal adds the retries of what is under way.
+        """Query the workflow, running or closed; the retries of its pending activities come from Temporal.
 
         Raises:
-            OrderNotFound: Temporal knows no such workflow.
+            OrderNotFound: Temporal has no such workflow.
             TemporalUnavailable: Temporal or the workers did not answer.
         """
         query = self._handle(order_id).query(names.STATUS_QUERY, result_type=OrderStatus, rpc_timeout=ANSWER_TIMEOUT)
-        async with in_time(order_id, self._patience):
-            # Side by side: they wait for different things, a worker and Temporal.
-            status, pending = await asyncio.gather(query, self.pending(order_id))
+        async with temporal_timeout(order_id, self._timeout):
+            # Concurrently: the query waits for a worker, the descriptions wait for Temporal only.
+            status, pending = await asyncio.gather(query, self._pending(order_id))
         return with_pending(status, pending)
 
     async def pending(self, order_id: str) -> list[PendingActivity]:
-        """What the order and its shipments are at, each with its attempts and last failure.
+        """The pending activities of the order and its shipments, each with its attempts and last failure.
 
         Raises:
-            OrderNotFound: Temporal knows no such workflow.
+            OrderNotFound: Temporal has no such workflow.
             TemporalUnavailable: Temporal did not answer.
         """
-        with translated(order_id):
-            order = await self._handle(order_id).describe(rpc_timeout=ANSWER_TIMEOUT)
-            children = await asyncio.gather(
-                *(
-                    self._temporal.get_workflow_handle(child).describe(rpc_timeout=ANSWER_TIMEOUT)
-                    for child in pending_children(order)
-                )
-            )
-            return await pending_activities((order, *children), self._temporal.data_converter)
+        async with temporal_timeout(order_id, self._timeout):
+            return await self._pending(order_id)
 
-    async def _change(self, order_id: str, name: str, args: list[Any], request_id: str) -> ChangeResult:
-        with translated(order_id), order_context(order_id):
-            return await change(self._handle(order_id), order_id, name, args, request_id, patience=self._patience)
+    async def _pending(self, order_id: str) -> list[PendingActivity]:
+        order = await self._handle(order_id).describe()
+        children = await asyncio.gather(
+            *(self._temporal.get_workflow_handle(child).describe() for child in pending_children(order))
+        )
+        return await pending_activities((order, *children), self._temporal.data_converter)
 
     def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
         return self._temporal.get_workflow_handle(names.order_workflow_id(order_id))

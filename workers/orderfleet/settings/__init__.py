@@ -1,7 +1,7 @@
-"""The settings: one frozen object, read once at the start of a process.
+"""The settings: one frozen object, read from the environment once, at the start of a process.
 
-Nothing else reads the environment. Each field's description is its documentation; the settings
-table in the README is generated from them.
+Nothing else reads the environment. The descriptions of the fields are the documentation; the table of settings is
+generated from them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from orderfleet.settings.processes import (
     TelemetrySettings,
     WorkerSettings,
 )
-from orderfleet.settings.providers import NOBODY, ProviderSettings, check_timeout, check_url
+from orderfleet.settings.providers import IN_PROCESS, ProviderSettings, check_timeout, check_url
 
 __all__ = ["PREFIX", "ApiAuth", "Environment", "LogFormat", "Settings"]
 
 
-# The documented order of the groups is from the last base to the first.
+# The table of settings lists the groups from the last base to the first.
 class Settings(
     TelemetrySettings,
     OperatorSettings,
@@ -46,17 +46,17 @@ class Settings(
 
     @model_validator(mode="after")
     def _providers_fit(self) -> Self:
-        if self.payment_provider not in NOBODY:
+        if self.payment_provider not in IN_PROCESS:
             check_url(self, "payment_provider", "payment_url")
             check_timeout(self, "payment_timeout", "charge_timeout")
             check_timeout(self, "payment_timeout", "refund_timeout")
-        if self.carrier not in NOBODY:
+        if self.carrier not in IN_PROCESS:
             check_url(self, "carrier", "carrier_url")
             check_timeout(self, "carrier_timeout", "dispatch_carrier_timeout")
         return self
 
     def order_policy(self) -> OrderPolicy:
-        """What an order that starts now is given to keep."""
+        """The policy of an order that starts now; its workflow keeps it."""
         return OrderPolicy(
             receive=self.step(self.receive_timeout),
             validation=self.step(self.validate_timeout),

@@ -1,4 +1,4 @@
-"""What every group of settings is made from: how the environment is read and its variables are named."""
+"""The base of all groups of settings: how the environment is read and how its variables are named."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ PREFIX: Final = "ORDERFLEET_"
 
 
 def names(name: str, *others: str) -> AliasChoices:
-    """Ours first, then the names people already use."""
+    """The variables of a field, the first set one wins.
+
+    Args:
+        name: of our variable, without the prefix.
+        others: names of earlier systems.
+    """
     return AliasChoices(f"{PREFIX}{name}", *others)
 
 
 def variable(field: str) -> str:
-    """The environment variable of a field, for messages."""
+    """The name of a field's environment variable, for messages."""
     return f"{PREFIX}{field.upper()}"
 
 
 class Group(BaseSettings):
-    """Settings of one kind."""
+    """A group of settings."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="ignore", case_sensitive=False

@@ -1,4 +1,4 @@
-"""What holds for an order that says nothing else, taken into its workflow as it starts."""
+"""Defaults of an order and policies of its steps. A workflow keeps those that applied when it started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orderfleet.settings.base import Group
 
 
 class OrderSettings(Group):
-    """Defaults of an order."""
+    """Defaults for the fields that an order leaves out."""
 
     review_mode: ReviewMode = Field(default=ReviewMode.MANUAL, description="Default of an order's `review.mode`.")
     review_timeout: Duration = Field(
@@ -28,8 +28,8 @@ class OrderSettings(Group):
     order_execution_timeout: Duration | None = Field(
         default=None,
         gt=timedelta(0),
-        description="Temporal's own time-out of an order's workflow, for tests and demos: it undoes nothing"
-        " by itself. Unset is none; `deadline` is what cancels and undoes.",
+        description="Temporal's execution timeout of an order's workflow, for tests and demos: it ends the workflow"
+        " without compensation. Unset is none. Use `deadline` to cancel and compensate.",
     )
     delivery_confirm: bool = Field(default=False, description="Default of an order's `delivery.confirm`.")
     delivery_timeout: Duration = Field(
@@ -37,11 +37,11 @@ class OrderSettings(Group):
     )
     require_prices: bool | None = Field(
         default=None,
-        description="Refuse an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`,"
+        description="Reject an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`,"
         " and `false` where `ORDERFLEET_SAMPLE_ORDERS` is on.",
     )
     sample_orders: bool = Field(
-        default=False, description="Stand in a sample item and address for what a request leaves out. Local only."
+        default=False, description="Use a sample item and address if a request leaves them out. Local only."
     )
 
     def prices_required(self) -> bool:
@@ -49,72 +49,76 @@ class OrderSettings(Group):
         return not self.sample_orders if self.require_prices is None else self.require_prices
 
     def review(self) -> Review:
-        """Review terms of an order that names none."""
+        """The default `review` of an order."""
         return Review(mode=self.review_mode, timeout=self.review_timeout, on_timeout=self.review_on_timeout)
 
     def delivery(self) -> Delivery:
-        """Delivery terms of an order that names none."""
+        """The default `delivery` of an order."""
         return Delivery(confirm=self.delivery_confirm, timeout=self.delivery_timeout)
 
 
 class StepSettings(Group):
-    """Settings of the steps, and the policies they make."""
+    """Settings of the steps, and the policies made from them."""
 
     step_attempts: Attempts = Field(default=3, description="Attempts of each step.")
     step_initial_interval: Duration = Field(
-        default=parse_duration("1s"), gt=timedelta(0), description="Gap after the first failed attempt."
+        default=parse_duration("1s"), gt=timedelta(0), description="Wait after the first failed attempt."
     )
-    step_backoff: Backoff = Field(default=2.0, description="Factor from one gap to the next.")
+    step_backoff: Backoff = Field(default=2.0, description="Factor from one wait to the next.")
     step_maximum_interval: Duration = Field(
-        default=parse_duration("30s"), gt=timedelta(0), description="Longest gap between attempts."
+        default=parse_duration("30s"), gt=timedelta(0), description="Longest wait between attempts."
     )
-    step_total_timeout: Duration = Field(
-        default=parse_duration("1h"), gt=timedelta(0), description="A whole step over all attempts."
+    step_schedule_to_close_timeout: Duration = Field(
+        default=parse_duration("1h"), gt=timedelta(0), description="Timeout of a step over all attempts."
     )
     receive_timeout: Duration = Field(
-        default=parse_duration("3s"), gt=timedelta(0), description="One attempt of `receive`."
+        default=parse_duration("3s"), gt=timedelta(0), description="Timeout of an attempt of `receive`."
     )
     validate_timeout: Duration = Field(
-        default=parse_duration("3s"), gt=timedelta(0), description="One attempt of `validate`."
+        default=parse_duration("3s"), gt=timedelta(0), description="Timeout of an attempt of `validate`."
     )
     record_timeout: Duration = Field(
-        default=parse_duration("3s"), gt=timedelta(0), description="One attempt to record progress."
+        default=parse_duration("3s"), gt=timedelta(0), description="Timeout of an attempt to record progress."
     )
     charge_timeout: Duration = Field(
-        default=parse_duration("4s"), gt=timedelta(0), description="One attempt of `charge`."
+        default=parse_duration("4s"), gt=timedelta(0), description="Timeout of an attempt of `charge`."
     )
     prepare_package_timeout: Duration = Field(
-        default=parse_duration("5s"), gt=timedelta(0), description="One attempt of `prepare_package`."
+        default=parse_duration("5s"), gt=timedelta(0), description="Timeout of an attempt of `prepare_package`."
     )
     dispatch_carrier_timeout: Duration = Field(
-        default=parse_duration("5s"), gt=timedelta(0), description="One attempt of `dispatch_carrier`."
+        default=parse_duration("5s"), gt=timedelta(0), description="Timeout of an attempt of `dispatch_carrier`."
     )
     refund_timeout: Duration = Field(
         default=parse_duration("5s"),
         gt=timedelta(0),
-        description="One attempt to give money back, or to void a charge.",
+        description="Timeout of an attempt to refund a payment or to void a charge.",
     )
     shipping_attempts: ShippingAttempts = Field(
-        default=2, description="Shipments tried before dispatch failed for good."
+        default=2, description="Number of shipments tried before the order's dispatch fails permanently."
     )
-    outage_first_wait: Duration = Field(
-        default=parse_duration("1s"), gt=timedelta(0), description="First wait while Postgres is away."
+    store_outage_initial_backoff: Duration = Field(
+        default=parse_duration("1s"),
+        gt=timedelta(0),
+        description="First wait between retries while Postgres is unavailable.",
     )
-    outage_longest_wait: Duration = Field(
-        default=parse_duration("60s"), gt=timedelta(0), description="Longest wait while Postgres is away."
+    store_outage_max_backoff: Duration = Field(
+        default=parse_duration("60s"),
+        gt=timedelta(0),
+        description="Longest wait between retries while Postgres is unavailable.",
     )
 
     def step(self, attempt_timeout: timedelta) -> StepPolicy:
-        """What a step is given whose attempts take at most `attempt_timeout`."""
+        """The policy of a step whose attempts have this timeout."""
         return StepPolicy(
             attempt_timeout=attempt_timeout,
             attempts=self.step_attempts,
             initial_interval=self.step_initial_interval,
             backoff=self.step_backoff,
             maximum_interval=self.step_maximum_interval,
-            total_timeout=self.step_total_timeout,
+            total_timeout=self.step_schedule_to_close_timeout,
         )
 
     def outage(self) -> OutagePolicy:
-        """How a workflow waits while Postgres is away."""
-        return OutagePolicy(first=self.outage_first_wait, longest=self.outage_longest_wait)
+        """The policy of retries while Postgres is unavailable."""
+        return OutagePolicy(first=self.store_outage_initial_backoff, longest=self.store_outage_max_backoff)

@@ -1,4 +1,4 @@
-"""What every process has, whatever its role: where it runs, its log, its health port, its end."""
+"""Settings of processes: those of every role, then those of the API, the operator and the workers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from orderfleet.settings.base import Group, names
 
 
 class Environment(StrEnum):
-    """Where a process runs. Conveniences that would be dangerous in production need `local`."""
+    """Where a process runs. Defaults that are unsafe in production apply to `local` only."""
 
     LOCAL = "local"
     PRODUCTION = "production"
 
 
 class LogFormat(StrEnum):
-    """`auto` is `console` on a terminal and `json` elsewhere."""
+    """Format of the log; `auto` is `console` on a terminal and `json` elsewhere."""
 
     AUTO = "auto"
     JSON = "json"
@@ -31,10 +31,11 @@ class LogFormat(StrEnum):
 
 
 class ProcessSettings(Group):
-    """Settings of a process as such."""
+    """Settings of every process."""
 
     environment: Environment = Field(
-        default=Environment.PRODUCTION, description="`local` allows what only a local stack should."
+        default=Environment.PRODUCTION,
+        description="`local` permits unsafe defaults, such as an API without authentication. Local stacks only.",
     )
     log_level: str = Field(
         default="INFO",
@@ -55,7 +56,7 @@ class ProcessSettings(Group):
     drain_timeout: Duration = Field(
         default=parse_duration("20s"),
         ge=timedelta(0),
-        description="On SIGTERM: how long a process may finish what it holds. Below the pod's grace period.",
+        description="How long a process may finish its work after SIGTERM. Keep it below the pod's grace period.",
     )
 
 
@@ -64,14 +65,16 @@ class TelemetrySettings(Group):
 
     otlp_endpoint: str = Field(
         default="",
-        description="OTLP over gRPC receiver of traces, as `host:port` or with `https://` for TLS; empty turns"
-        " tracing off.",
+        description="Receiver of traces, OTLP over gRPC, as `host:port`, or `https://host:port` for TLS. Empty"
+        " disables tracing.",
     )
-    trace_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of the orders whose traces are kept.")
+    trace_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the orders whose traces are sampled, from 0 to 1."
+    )
 
 
 class ApiAuth(StrEnum):
-    """How the API knows its callers."""
+    """How the API authenticates its callers."""
 
     NONE = "none"
     TOKENS = "tokens"
@@ -91,32 +94,34 @@ class ApiSettings(Group):
     )
     api_auth: ApiAuth | None = Field(
         default=None,
-        description="Who may call the API: `tokens` of a file, `jwt` of an identity provider, or `none` for everyone."
-        " Without a choice it starts only where the environment is `local`.",
+        description="Authentication of the API's callers: `tokens` of a file, `jwt` of an identity provider, or"
+        " `none`. If unset, the API starts only if the environment is `local`.",
     )
     api_tokens_file: Path | None = Field(
         default=None,
-        description="File of `tokens`: a YAML list of `name`, `role` (`read`, `operate`, `carrier`) and `token`;"
-        " read again when it changes.",
+        description="File of `tokens`: a YAML list of `name`, `role` (`read`, `operate`, `carrier`) and `token`; read"
+        " again when it changes.",
     )
     api_carrier_tokens_file: Path | None = Field(
-        default=None, description="Such a file for the carrier's own tokens, whatever the others are."
+        default=None,
+        description="File of the carrier's tokens, in the same format, with any kind of authentication of other"
+        " callers.",
     )
     api_jwks_url: str | None = Field(
-        default=None, pattern="^https?://", description="Where the identity provider's keys are, for `jwt`."
+        default=None, pattern="^https?://", description="URL of the identity provider's keys (JWKS), for `jwt`."
     )
-    api_jwt_issuer: str | None = Field(default=None, description="`iss` of the provider's tokens.")
-    api_jwt_audience: str | None = Field(default=None, description="What must stand in `aud` of its tokens.")
+    api_jwt_issuer: str | None = Field(default=None, description="Required `iss` of the provider's tokens.")
+    api_jwt_audience: str | None = Field(default=None, description="Required `aud` of the provider's tokens.")
     api_jwt_roles_claim: str = Field(
         default="roles",
         min_length=1,
-        description="Claim that holds a token's roles: a list, or text with spaces between. Dots lead into claims"
-        " (`realm_access.roles`) unless a claim has that very name (`https://example.com/roles`).",
+        description="Claim with a token's roles: a list, or text separated by spaces. Dots select a nested claim"
+        " (`realm_access.roles`), unless a claim has exactly that name (`https://example.com/roles`).",
     )
     api_jwt_roles: str = Field(
         default="",
-        description="What the provider's roles are here: `orders-admin=operate,orders-support=read`; no others count"
-        " then. Empty: the provider calls them `read`, `operate`, `carrier`.",
+        description="Map from the provider's roles to ours: `orders-admin=operate,orders-support=read`; other roles"
+        " are ignored. Empty: the provider uses our names, `read`, `operate`, `carrier`.",
     )
     api_read_timeout: Duration = Field(
         default=parse_duration("10s"),
@@ -133,7 +138,7 @@ class ApiSettings(Group):
         default=100, ge=1, description="Streams (`/orders/{id}/watch`) that a caller has open at once at most."
     )
     api_body_limit: int = Field(
-        default=1024 * 1024, ge=1024, description="Longest body of a request to the API, in bytes."
+        default=1024 * 1024, ge=1024, description="Largest body of a request to the API, in bytes."
     )
 
 
@@ -145,15 +150,17 @@ class OperatorSettings(Group):
     )
     operator_selector: str = Field(
         default="",
-        description="Labels of the Orders that this operator takes, as in `kubectl get -l`: `shard=a`,"
-        " `shard notin (a,b)`; empty is all. Several operators share the Orders so; each Order must be meant by one.",
+        description="Label selector of this operator's Orders, as in `kubectl get -l`: `shard=a`, `shard notin (a,b)`;"
+        " empty selects all. The selectors of several operators must not overlap.",
     )
-    operator_concurrency: int = Field(default=20, ge=1, description="Orders the operator handles at once.")
-    operator_watch_silence: Duration = Field(
+    operator_concurrency: int = Field(
+        default=20, ge=1, description="Number of Orders that the operator reconciles at once."
+    )
+    operator_watch_inactivity_timeout: Duration = Field(
         default=parse_duration("30s"),
         gt=timedelta(0),
-        description="Longest that the operator waits for a word of the API server before it watches anew: how long"
-        " it may be deaf on a connection that died unheard. A quiet cluster costs one request each time.",
+        description="The operator reconnects its watch after this long without data, because a broken connection may"
+        " report no error. Without changes in the cluster, each reconnection costs one request.",
     )
 
     operator_own_namespace: str = Field(
@@ -170,7 +177,7 @@ class OperatorSettings(Group):
 
     @field_validator("operator_selector")
     @classmethod
-    def _readable(cls, text: str) -> str:
+    def _valid(cls, text: str) -> str:
         return str(LabelSelector.read(text))
 
 
@@ -190,21 +197,27 @@ class WorkerSettings(Group):
     worker_deployment: str = Field(
         default="",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62})?$",
-        description="Temporal's name for the fleet of which this worker is one version, such as `orderfleet`. Then it "
-        "gets no order before that version is made current or ramped. Empty: workers have no versions.",
+        description="Name of the Temporal Worker Deployment that this worker is a version of, such as `orderfleet`."
+        " The worker receives orders only after its version is current or ramping. Empty: workers are not versioned.",
     )
     worker_build_id: str = Field(
         default="",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,127})?$",
-        description="Which version of its deployment this worker is, such as the image's tag: another one for every "
-        "change of code. Empty: the product's version.",
+        description="Build id of this worker in its deployment, such as the image's tag: a different one for every"
+        " change of code. Empty: the product's version.",
     )
-    worker_activity_slots: int = Field(default=100, ge=1, description="Activities a worker runs at once.")
-    worker_workflow_slots: int = Field(default=200, ge=2, description="Workflow tasks a worker handles at once.")
-    # Without a cache the SDK drops local activities that are under way as a workflow is put aside (sdk-rust #1304).
-    worker_cached_workflows: int = Field(default=1000, ge=1, description="Workflows a worker keeps in memory.")
+    worker_activity_slots: int = Field(
+        default=100, ge=1, description="Number of activities that a worker runs at once."
+    )
+    worker_workflow_slots: int = Field(
+        default=200, ge=2, description="Number of workflow tasks that a worker runs at once."
+    )
+    # Without a cache, the SDK drops running local activities when it evicts a workflow (sdk-rust #1304).
+    worker_cached_workflows: int = Field(
+        default=1000, ge=1, description="Number of workflows that a worker keeps in memory."
+    )
     temporal_metrics_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of the SDK's own Prometheus metrics in a worker; 0 is off."
+        default=0, ge=0, le=65535, description="Port of the SDK's own Prometheus metrics in a worker; 0 disables them."
     )
     orphan_sweep_interval: Duration = Field(
         default=parse_duration("30s"),

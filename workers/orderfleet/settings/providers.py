@@ -1,6 +1,6 @@
-"""What the settings of payment provider and carrier have to be like, alone and together.
+"""Settings of the payment provider and the carrier, and the checks of their combination.
 
-`Settings` calls it as it reads the environment; problems name the variables and what to do.
+The message of a failed check names the variables and what to do.
 """
 
 from __future__ import annotations
@@ -17,115 +17,122 @@ from orderfleet.domain.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 from orderfleet.settings.base import Group, variable
 
 SIMULATED: Final = "simulated"
-
 HTTP: Final = "http"
-
-NOBODY: Final = (None, SIMULATED)
-
-"""Choices that call nobody."""
-
+IN_PROCESS: Final = (None, SIMULATED)
+"""Choices of an adapter that makes no calls over the network."""
 
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 def _read_url(text: str) -> str:
     if text and not _URL.fullmatch(text):
-        raise ValueError("write https://HOST[:PORT][/PATH], without user, password and query")
+        raise ValueError("write https://HOST[:PORT][/PATH], without user, password or query")
     return text
 
 
 ServiceUrl = Annotated[str, AfterValidator(_read_url)]
-
-"""Base of a service's paths; empty is none."""
+"""Base URL of a service; empty for none."""
 
 
 def check_url(settings: Any, adapter: str, url: str) -> None:
-    """See to it that the `http` adapter has somebody to call.
+    """Check that the `http` adapter has a URL.
+
+    Args:
+        settings: to check.
+        adapter: field of the adapter's name.
+        url: field of its URL.
 
     Raises:
-        ValueError: it has not.
+        ValueError: the URL is missing.
     """
     if getattr(settings, adapter) == HTTP and not getattr(settings, url):
         raise ValueError(f"the adapter {variable(adapter)}={HTTP} needs {variable(url)}")
 
 
 def check_timeout(settings: Any, call: str, attempt: str) -> None:
-    """See to it that a call fits into its attempt, so that neither it nor the record uses the attempt up.
+    """Check that a provider call fits into its attempt, beside the statements before and after it.
 
-    The statement before the call may take the database's whole time-out; the one after it is bounded
-    by what is left (`steps.bounds`), of which there has to be some.
+    The statement before the call may take the whole database timeout; the one after it is limited to the remaining
+    time of the attempt, and needs at least `LEAST_FOR_THE_STORE`.
+
+    Args:
+        settings: to check.
+        call: field of the call's timeout.
+        attempt: field of the attempt's timeout.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: the call does not fit.
     """
     database: timedelta = settings.database_timeout
     needed: timedelta = getattr(settings, call) + database + LEAST_FOR_THE_STORE + ANSWER_MARGIN
     if needed > getattr(settings, attempt):
         raise ValueError(
-            f"the attempt {_told(settings, attempt)} has no room for a call of {_told(settings, call)} beside"
-            f" {_told(settings, 'database_timeout')}: it takes {format_duration(needed)};"
+            f"the attempt {_with_value(settings, attempt)} has no room for a call of {_with_value(settings, call)}"
+            f" beside {_with_value(settings, 'database_timeout')}: it takes {format_duration(needed)};"
             f" shorten {variable(call)} or lengthen {variable(attempt)}"
         )
 
 
-def _told(settings: Any, field: str) -> str:
+def _with_value(settings: Any, field: str) -> str:
     return f"{variable(field)} ({format_duration(getattr(settings, field))})"
 
 
 class ProviderSettings(Group):
-    """Settings of payment provider and carrier."""
+    """Settings of the payment provider and the carrier."""
 
     payment_provider: str | None = Field(
         default=None,
         min_length=1,
-        description="Adapter of the payment provider: `simulated`, `http`, or one that a package registered."
-        " Without a choice it is `simulated` where the environment is `local`; elsewhere its worker doesn't start.",
+        description="Adapter of the payment provider: `simulated`, `http`, or one that a package registers. If unset,"
+        " it is `simulated` if the environment is `local`; otherwise the worker doesn't start.",
     )
-    payment_url: ServiceUrl = Field(default="", description="Where the payment provider is, for `http`.")
+    payment_url: ServiceUrl = Field(default="", description="Base URL of the payment provider, for `http`.")
     payment_token_file: Path | None = Field(
-        default=None, description="File of the payment provider's bearer token, read anew for each call."
+        default=None, description="File of the bearer token for the payment provider, read for each call."
     )
     payment_ca_file: Path | None = Field(
         default=None,
-        description="File of the certificate authorities, in PEM, that the payment provider's certificate may be by;"
-        " read again when it changes. Unset trusts the system's.",
+        description="PEM file of the certificate authorities to trust for the payment provider; read again when it"
+        " changes. Unset: the system's.",
     )
     payment_timeout: Duration = Field(
         default=parse_duration("1500ms"),
         gt=timedelta(0),
-        description="One call to the payment provider. It has to fit into the attempts to charge and to give back,"
-        " beside the database's time-out.",
+        description="Timeout of a call to the payment provider. With the database timeout, it has to fit into the"
+        " timeouts of `charge` and of refunds.",
     )
     carrier: str | None = Field(
         default=None,
         min_length=1,
-        description="Adapter of the carrier: `simulated`, `http`, or one that a package registered."
-        " Without a choice it is `simulated` where the environment is `local`; elsewhere its worker doesn't start.",
+        description="Adapter of the carrier: `simulated`, `http`, or one that a package registers. If unset, it is"
+        " `simulated` if the environment is `local`; otherwise the worker doesn't start.",
     )
-    carrier_url: ServiceUrl = Field(default="", description="Where the carrier is, for `http`.")
+    carrier_url: ServiceUrl = Field(default="", description="Base URL of the carrier, for `http`.")
     carrier_token_file: Path | None = Field(
-        default=None, description="File of the carrier's bearer token, read anew for each call."
+        default=None, description="File of the bearer token for the carrier, read for each call."
     )
     carrier_ca_file: Path | None = Field(
         default=None,
-        description="File of the certificate authorities, in PEM, that the carrier's certificate may be by; read"
-        " again when it changes. Unset trusts the system's.",
+        description="PEM file of the certificate authorities to trust for the carrier; read again when it changes."
+        " Unset: the system's.",
     )
     carrier_timeout: Duration = Field(
         default=parse_duration("2500ms"),
         gt=timedelta(0),
-        description="One call to the carrier. It has to fit into the attempt to dispatch,"
-        " beside the database's time-out.",
+        description="Timeout of a call to the carrier. With the database timeout, it has to fit into the timeout of"
+        " `dispatch_carrier`.",
     )
     simulated_ledger: Path | None = Field(
-        default=None, description="File of the simulated provider's and carrier's ledgers; unset keeps them in memory."
+        default=None, description="File of the ledgers of the simulated provider and carrier. Unset: in memory."
     )
     simulated_latency: Duration = Field(
-        default=parse_duration("0s"), ge=timedelta(0), description="How long the simulated provider and carrier take."
+        default=parse_duration("0s"),
+        ge=timedelta(0),
+        description="Duration of a call to the simulated provider or carrier.",
     )
     faults: str = Field(
         default="",
-        description="Faults to inject into steps, for demos and tests: `flaky`, or "
-        "`charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for the"
-        " first ones only). Empty is none.",
+        description="Faults to inject into steps, for demos and tests: `flaky`, or"
+        " `charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for the first N"
+        " only). Empty injects none.",
     )

@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 
 from orderfleet.domain.ports import Carrier
-from orderfleet.observability.order_metrics import CallMetrics, StepMetrics
+from orderfleet.observability.order_metrics import ProviderCallMetrics, StepMetrics
 from orderfleet.process import Stop
 from orderfleet.providers.carriers import adapter
 from orderfleet.providers.carriers import carrier as named_carrier
@@ -48,7 +48,7 @@ def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> Wo
 
 def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFactory:
     """The duty over the record and the carrier."""
-    measured = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
+    measured = MeteredCarrier(carrier, ProviderCallMetrics("carrier", adapter(settings)))
 
     async def wire(_client: Client) -> WorkerSpec:
         return worker_spec(settings, OrderRecord(database), measured)

@@ -19,7 +19,7 @@ import asyncpg
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.observability.observers import FeedObserver, NoopObserver
+from orderfleet.observability.observers import ChangeFeedObserver, NoopObserver
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
@@ -53,7 +53,7 @@ class Feed:
         poll: timedelta = timedelta(seconds=1),
         least_gap: timedelta = timedelta(milliseconds=50),
         batch: int = 500,
-        observer: FeedObserver | None = None,
+        observer: ChangeFeedObserver | None = None,
     ) -> None:
         self._database = database
         self._poll = poll.total_seconds()
@@ -138,17 +138,17 @@ class Feed:
             now = now or rows[0]["snapshot"]
             found = [row for row in rows if row["order_id"] is not None]
             last = len(found) < self._batch
-            self._observer.behind(len(found) + (0 if last else await self._count_remaining(connection, found[-1])))
+            self._observer.lag(len(found) + (0 if last else await self._count_remaining(connection, found[-1])))
             delivered = [recorded_order(row) for row in found if wanted is None or wanted(row["owner"])]
             if delivered:
                 yield delivered
             if found:
-                self._observer.told(len(found))
+                self._observer.delivered(len(found))
             if last:
                 break
             after = _cursor(found[-1])
         self._snapshot = now
-        self._observer.behind(0)
+        self._observer.lag(0)
 
     async def _count_remaining(self, connection: asyncpg.Connection[asyncpg.Record], last: asyncpg.Record) -> int:
         """Return how many changed orders follow the last one that was read; called after a full page only."""

@@ -14,7 +14,7 @@ from orderfleet.domain.events import AuditEvent
 from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.status import Step
-from orderfleet.observability.observers import NoopObserver, RecordObserver
+from orderfleet.observability.observers import NoopObserver, OrderObserver
 from orderfleet.store.encoding import as_json, as_text, events_without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
@@ -23,7 +23,7 @@ from orderfleet.store.statements import statement
 class Orphans:
     """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when it is away or too slow."""
 
-    def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
+    def __init__(self, database: Database, observer: OrderObserver | None = None) -> None:
         self._database = database
         self._observer = observer or NoopObserver()
 

@@ -19,7 +19,7 @@ from orderfleet.domain.payment import PaymentIntent, PaymentRecord
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import PaymentStatus
 from orderfleet.domain.transitions import payment_origins, shipment_origins
-from orderfleet.observability.observers import NoopObserver, RecordObserver
+from orderfleet.observability.observers import NoopObserver, OrderObserver
 from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
@@ -36,7 +36,7 @@ class OrderRecord:
         observer: notified of what a write changed; not of a repeated write.
     """
 
-    def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:
+    def __init__(self, database: Database, observer: OrderObserver | None = None) -> None:
         self._database = database
         self._observer = observer or NoopObserver()
 
@@ -172,7 +172,7 @@ class OrderRecord:
             raise _payment_taken(payment.payment_id, payment.order_id)
         present = PaymentStatus(rows[0]["status"])
         if rows[0]["moved"]:
-            self._observer.payment_moved(present)
+            self._observer.payment_changed(present)
         return present
 
     async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:

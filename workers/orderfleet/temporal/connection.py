@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode, ServiceClient, TLSConfig
 
 from orderfleet.domain.errors import WrongSetting
 from orderfleet.observability.exposition import prometheus
-from orderfleet.process import PortTaken
+from orderfleet.process import PortUnavailable
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
 from orderfleet.temporal.encryption import data_converter
@@ -200,7 +200,7 @@ def core_runtime(settings: Settings) -> Runtime:
     """The SDK's runtime of a worker, with its own Prometheus port when one is set.
 
     Raises:
-        PortTaken: the port can't be listened on.
+        PortUnavailable: the port can't be listened on.
     """
     if not settings.temporal_metrics_port:
         return Runtime.default()
@@ -208,6 +208,6 @@ def core_runtime(settings: Settings) -> Runtime:
     try:
         return Runtime(telemetry=TelemetryConfig(metrics=prometheus(address)))
     except ValueError as error:
-        raise PortTaken(
+        raise PortUnavailable(
             f"can't listen on {address}: {error}; set {PREFIX}HEALTH_HOST or {PREFIX}TEMPORAL_METRICS_PORT"
         ) from None

@@ -129,7 +129,7 @@ class _Measured(ActivityInboundInterceptor):
         info = activity.info()
         bound = info.start_to_close_timeout or info.schedule_to_close_timeout
         began = time.monotonic()
-        self._observer.began(info.activity_type, info.attempt, local=info.is_local)
+        self._observer.started(info.activity_type, info.attempt, local=info.is_local)
         try:
             result = await super().execute_activity(input)
         except BaseException as error:
@@ -144,14 +144,14 @@ class _Measured(ActivityInboundInterceptor):
     def _end(self, step: str, began: float, bound: timedelta | None, error: BaseException | None) -> bool:
         lasted = time.monotonic() - began
         late = bound is not None and lasted >= bound.total_seconds()
-        self._observer.ended(step, lasted, error, late=late)
+        self._observer.ended(step, lasted, error, timed_out=late)
         return late
 
     def _tell_reviews(self, call: ExecuteActivityInput) -> None:
         for event in _events(call):
             outcome = _REVIEW_ENDS.get(event.kind)
             if outcome is not None and "waited_seconds" in event.detail:
-                self._observer.reviewed(outcome, float(event.detail["waited_seconds"]))
+                self._observer.review_ended(outcome, float(event.detail["waited_seconds"]))
 
 
 def _events(call: ExecuteActivityInput) -> Iterator[AuditEvent]:

@@ -1,6 +1,6 @@
 """`orderfleet stack`: the local stack from the command line.
 
-It parses, prints and sets exit codes; `orderfleet.stack` does the work. It must never start or
+It parses, prints and sets exit codes; `orderfleet_local.stack` does the work. It must never start or
 signal a process itself.
 """
 

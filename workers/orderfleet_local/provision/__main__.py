@@ -1,4 +1,4 @@
-"""The command `python3 -m orderfleet.stack.provision [TOOL …]`, which `make` runs.
+"""The command `python3 -m orderfleet_local.provision [TOOL …]`, which `make` runs.
 
 It must never do anything but parse, call the ladder and print.
 
@@ -21,7 +21,7 @@ from orderfleet_local.provision.resolver import resolve
 def main() -> int:
     """Provide the tools named on the command line; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python3 -m orderfleet.stack.provision",
+        prog="python3 -m orderfleet_local.provision",
         description="Provide the programs of the local stack: from PATH, the cache folder, the"
         " official release (verified by checksum), or a build by Go or Maven.",
     )

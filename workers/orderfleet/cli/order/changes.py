@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Let an order go on to the charge."""
-    _change(order_id, output, "approved", lambda there, order: there.desk.approve(order))
+    from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
+
+    _change(order_id, output, "approved", lambda there, order: there.desk.change(order, Change.approve()))
 
 
 def cancel(
@@ -43,7 +45,9 @@ def cancel(
     output: OutputOption = TABLE,
 ) -> None:
     """Cancel an order and undo it: what was charged is refunded. Refused once it is dispatched."""
-    _change(order_id, output, "canceled", lambda there, order: there.desk.cancel(order, reason))
+    from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
+
+    _change(order_id, output, "canceled", lambda there, order: there.desk.change(order, Change.cancel(reason)))
 
 
 def update_address(
@@ -62,9 +66,11 @@ def update_address(
     if not parts:
         raise typer.BadParameter("nothing to change; give --street, --city, --state, --zip or --country")
 
+    from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
+
     async def change(there: Reach, order: str) -> ChangeResult:
         current = (await there.desk.live(order)).address
-        return await there.desk.update_address(order, current.model_copy(update=parts))
+        return await there.desk.change(order, Change.update_address(current.model_copy(update=parts)))
 
     _change(order_id, output, "going to the new address", change)
 
@@ -77,7 +83,7 @@ def _change(name: str, output: Output, outcome: str, send: Callable[[Reach, str]
     order_id, answer = ask(change, f"waiting for what order {name} answers")
     if output is not Output.TABLE:
         print_document({"order_id": order_id, "result": str(answer)}, output)
-    elif answer == "taken":
+    elif answer == "accepted":
         typer.echo(f"order {order_id} is {outcome}")
     else:
         typer.echo(f"no worker answered; order {order_id} will be {outcome} when one runs, unless it is too late then")

@@ -1,4 +1,4 @@
-"""Spans of errors tell the error's class, and none of the words that came with it."""
+"""Redaction of exception messages in exported spans."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from orderfleet.domain.errors import ProviderUnavailable
 from orderfleet.observability.span_export import RedactingExporter
 
 
-def test_an_error_is_told_by_its_class_alone():
-    kept = InMemorySpanExporter()
+def test_export_of_a_failed_span_keeps_the_error_class_only():
+    exported = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(kept)))
+    provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(exported)))
     tracer = provider.get_tracer("test")
 
     def charge() -> None:
         with tracer.start_as_current_span("charge", attributes={"orderfleet.order.id": "ord-1"}) as span:
-            span.add_event("asked", {"attempt": 1})
+            span.add_event("called", {"attempt": 1})
             raise ProviderUnavailable("the payment provider answered 500: card of Ann")
 
     with tracer.start_as_current_span("parent"), pytest.raises(ProviderUnavailable):
         charge()
-    child, parent = kept.get_finished_spans()
+    child, parent = exported.get_finished_spans()
     assert child.parent == parent.context
     assert child.attributes == {"orderfleet.order.id": "ord-1"}
     assert (child.status.status_code, child.status.description) == (StatusCode.ERROR, "ProviderUnavailable")
-    asked, raised = child.events
-    assert asked.attributes == {"attempt": 1}
+    called, raised = child.events
+    assert called.attributes == {"attempt": 1}
     assert raised.attributes == {
         "exception.type": "orderfleet.domain.errors.ProviderUnavailable",
         "exception.escaped": "False",
