@@ -1,16 +1,23 @@
-"""How a step is tried: time-outs, attempts, gaps. Part of the workflow's input.
+"""How a step is tried: timeouts, attempts, backoff. Part of the workflow's input.
 
-A setting changed while orders run must not change them: the values travel in the input and stay
-what they were at the start. The defaults here are the product's defaults; `runtime.settings`
-offers each of them as a setting.
+A changed setting must not change a running order, so the values travel in the input. A policy is written as the number
+of a set of defaults and what differs from it: in full, it is most of an order's history.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.durations import PositiveDuration
@@ -85,3 +92,56 @@ class OrderPolicy(Contract):
     """Whether an item without a price is an error. None, as in a raw start: the validating worker's setting decides."""
     changes_per_run: int = Field(default=1000, ge=1, le=10_000)
     """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""
+
+    @model_serializer(mode="wrap")
+    def _write_differences(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """The number of the current defaults, and what differs from them."""
+        defaults = _WRITTEN_DEFAULTS.get(info.mode)
+        if defaults is None:
+            defaults = _WRITTEN_DEFAULTS[info.mode] = write(OrderPolicy())
+        return {_DEFAULTS: CURRENT_DEFAULTS, **_differences(write(self), defaults)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_differences(cls, data: Any) -> Any:
+        """Fill a policy that names its defaults; one that doesn't, as of a raw client, is on the current ones."""
+        if not isinstance(data, Mapping) or _DEFAULTS not in data:
+            return data
+        number = data[_DEFAULTS]
+        if number != CURRENT_DEFAULTS and number not in EARLIER_DEFAULTS:
+            raise ValueError(f"{_DEFAULTS}: this build has no defaults of number {number!r}")
+        return _merged(EARLIER_DEFAULTS.get(number) or _current_defaults(), data)
+
+
+CURRENT_DEFAULTS: Final = 1
+"""Number of the defaults that the classes above have. Orders that run were started with a number."""
+EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {}
+"""Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
+
+_DEFAULTS: Final = "defaults"
+_WRITTEN_DEFAULTS: Final[dict[str, dict[str, Any]]] = {}
+
+
+def _current_defaults() -> dict[str, Any]:
+    """The current defaults as JSON in full."""
+    if "json" not in _WRITTEN_DEFAULTS:
+        OrderPolicy().model_dump(mode="json")
+    return _WRITTEN_DEFAULTS["json"]
+
+
+def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not the default; of a step, its fields."""
+    return {
+        name: _differences(value, default) if isinstance(value, dict) and isinstance(default, dict) else value
+        for name, value in values.items()
+        if value != (default := defaults[name])
+    }
+
+
+def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` over `defaults`, field by field."""
+    merged = dict(defaults)
+    for name, value in values.items():
+        default = merged.get(name)
+        merged[name] = _merged(default, value) if isinstance(default, Mapping) and isinstance(value, Mapping) else value
+    return merged

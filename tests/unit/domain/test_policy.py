@@ -1,0 +1,89 @@
+"""A policy travels as the number of its defaults and what differs from them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orderfleet.domain import policy
+from orderfleet.domain.policy import CURRENT_DEFAULTS, OrderPolicy, OutagePolicy, StepPolicy
+
+PINNED = {
+    "receive": {"attempt_timeout": "3s"},
+    "validation": {"attempt_timeout": "3s"},
+    "record": {"attempt_timeout": "3s"},
+    "charge": {"attempt_timeout": "4s"},
+    "prepare_package": {"attempt_timeout": "5s"},
+    "dispatch_carrier": {"attempt_timeout": "5s"},
+    "refund": {"attempt_timeout": "5s"},
+}
+STEP = {"attempts": 3, "initial_interval": "1s", "backoff": 2.0, "maximum_interval": "30s", "total_timeout": "1h"}
+"""Running orders were started on these values. To change a default, copy all of them to `EARLIER_DEFAULTS` under
+`CURRENT_DEFAULTS`, and raise that number by one."""
+
+durations = st.integers(1, 10**12).map(lambda count: timedelta(microseconds=count))
+steps = st.builds(
+    StepPolicy,
+    attempt_timeout=durations,
+    attempts=st.integers(1, 2**31 - 1),
+    initial_interval=durations,
+    backoff=st.floats(1, 1000),
+    maximum_interval=durations,
+    total_timeout=durations,
+)
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(PINNED, steps),
+        "outage": st.builds(OutagePolicy, first=durations, longest=durations),
+        "shipping_attempts": st.integers(1, 100),
+        "shipping_task_queue": st.just("elsewhere"),
+        "require_prices": st.booleans(),
+        "changes_per_run": st.integers(1, 10_000),
+    },
+)
+
+
+@given(changes)
+def test_policy_written_and_read_again_is_equal(given_changes):
+    original = OrderPolicy(**given_changes)
+    assert OrderPolicy.model_validate_json(original.model_dump_json()) == original
+    assert OrderPolicy.model_validate(original.model_dump()) == original
+
+
+def test_policy_of_defaults_alone_is_written_as_their_number():
+    assert OrderPolicy().model_dump(mode="json") == {"defaults": CURRENT_DEFAULTS}
+
+
+def test_field_of_a_step_that_differs_is_written_without_the_others():
+    own = OrderPolicy()
+    changed = own.model_copy(update={"charge": own.charge.model_copy(update={"attempts": 7})})
+    assert changed.model_dump(mode="json") == {"defaults": CURRENT_DEFAULTS, "charge": {"attempts": 7}}
+    assert OrderPolicy.model_validate(changed.model_dump(mode="json")).charge.attempt_timeout == timedelta(seconds=4)
+
+
+def test_current_defaults_are_those_that_running_orders_were_started_on():
+    full = dict(policy._current_defaults())
+    assert {name: full.pop(name) for name in PINNED} == {name: {**STEP, **own} for name, own in PINNED.items()}
+    assert full.pop("outage") == {"first": "1s", "longest": "1m"}
+    assert sorted(map(repr, full.values())) == sorted(
+        map(repr, [2, 1000, {"first": "1s", "longest": "1h"}, "shipping-tq", None])
+    )
+    assert CURRENT_DEFAULTS == 1
+
+
+def test_policy_on_earlier_defaults_keeps_them(monkeypatch):
+    earlier = {**policy._current_defaults(), "shipping_attempts": 9}
+    monkeypatch.setattr(policy, "EARLIER_DEFAULTS", {0: earlier})
+    read = OrderPolicy.model_validate({"defaults": 0, "charge": {"attempts": 1}})
+    assert (read.shipping_attempts, read.charge.attempts) == (9, 1)
+    assert read.charge.attempt_timeout == timedelta(seconds=4)
+
+
+def test_policy_on_unknown_defaults_is_rejected_with_the_number():
+    with pytest.raises(ValidationError, match="no defaults of number 99"):
+        OrderPolicy.model_validate({"defaults": 99})
