@@ -39,7 +39,7 @@ def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, st
         raise InputRejected(f"{TAKES}; {len(args)} were given")
     try:
         check_readable(*args)
-        order, too_long = _read_and_cut(args[0] if len(args) == 1 else dict(zip(_EARLIER, args, strict=True)))
+        order, too_long = read_and_cut(args[0] if len(args) == 1 else dict(zip(_EARLIER, args, strict=True)))
     except InputRejected as rejected:
         raise InputRejected(f"{rejected}. {TAKES}") from None
     expected = names.order_workflow_id(order.order_id)
@@ -49,7 +49,7 @@ def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, st
     return order, too_long, OrderState.new(order, info.start_time)
 
 
-def _read_and_cut(value: Any) -> tuple[OrderInput, str | None]:
+def read_and_cut(value: Any) -> tuple[OrderInput, str | None]:
     """Read an order; texts that are too long are cut, so that the order can be recorded with what is wrong."""
     try:
         return read(OrderInput, value), None
