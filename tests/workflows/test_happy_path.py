@@ -111,7 +111,7 @@ async def test_raw_client_starts_with_a_plain_object(running: Fleet) -> None:
             "items": [{"sku": "ABC", "qty": 1}],
             "address": {"line1": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
             "review": {"mode": "auto"},
-            "policy": {"shipping_task_queue": running.settings.shipping_task_queue},
+            "policy": {"shipping_task_queue": running.settings.shipping_task_queue, "require_prices": False},
         },
         id="order-raw-1",
         task_queue=running.settings.orders_task_queue,

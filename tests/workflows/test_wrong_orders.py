@@ -35,11 +35,11 @@ async def test_a_wrong_order_fails_at_once_and_names_the_field(running: Fleet) -
     ("given", "field"),
     [
         ({"order_id": "w 2"}, "order_id"),
-        ({"order_id": "w-2", "items": [{"sku": "a", "qty": "many"}]}, "items.0.qty"),
+        ({"order_id": "w-2", "items": [{"sku": "a", "qty": "many"}]}, "items[0].qty"),
         ({"order_id": "w-2", "review": {"timeout": "soon"}}, "review.timeout"),
         # Reckoned with, each of these would keep the workflow from ever taking another step.
         ({"order_id": "w-2", "review": {"timeout": "80000000h"}}, "review.timeout"),
-        ({"order_id": "w-2", "items": [{"sku": "a", "qty": 2, "price": "9e999999"}]}, "items.0.price"),
+        ({"order_id": "w-2", "items": [{"sku": "a", "qty": 2, "price": "9e999999"}]}, "items[0].price"),
         ("w-2", "OrderInput"),
     ],
 )
@@ -124,7 +124,7 @@ async def test_address_that_is_too_long_is_refused_by_signal_and_update(running:
     long = {**ADDRESS.model_dump(), "city": "x" * 257}
     with pytest.raises(WorkflowUpdateFailedError) as failure:
         await handle.execute_update("update_address", long)
-    assert "city: String should have at most 256 characters" in str(failure.value.cause)
+    assert "city: has more than 256 characters" in str(failure.value.cause)
     await handle.signal("update_address", long)
     await handle.signal("declare", {"generation": 2, "address": long})
     await handle.signal("cancel_order", "x" * 5000)
@@ -133,7 +133,7 @@ async def test_address_that_is_too_long_is_refused_by_signal_and_update(running:
     assert status.cancel_reason == "x" * 999 + "…"
     refused = [event.detail for event in await running.events("w-6") if event.kind == "change_refused"]
     assert [each["change"] for each in refused] == ["address", "declare"]
-    assert all("city: String should have at most 256 characters" in each["reason"] for each in refused)
+    assert all("city: has more than 256 characters" in each["reason"] for each in refused)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def test_order_that_postgres_rejects_fails_recorded(running: Fleet) -> Non
     status = (await running.recorded("w-7")).status
     assert status.step is Step.FAILED
     assert status.last_error is not None
-    assert status.last_error.startswith("receive: Postgres rejects the values: CheckViolationError")
+    assert status.last_error.startswith("receive: Postgres rejects the values: ")
     assert status.completed_at is not None
     assert not running.provider.charges
 

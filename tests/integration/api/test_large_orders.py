@@ -8,7 +8,7 @@ ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "
 
 
 def body(order_id: str, count: int) -> dict:
-    items = [{"sku": "w", "qty": 1}] * count
+    items = [{"sku": "w", "qty": 1, "price": "1"}] * count
     return {"order_id": order_id, "items": items, "address": ADDRESS, "review": {"mode": "auto"}}
 
 

@@ -81,7 +81,9 @@ async def test_every_write_records_its_event_beside_a_conflicting_one(
         "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, "r", events=[one]),
         "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
         "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
-        "orphan": lambda one: Orphans(database).settle("ord-1", step=Step.FAILED, reason="closed", event=one),
+        "orphan": lambda one: Orphans(database).record_compensation(
+            "ord-1", step=Step.FAILED, reason="closed", events=[one]
+        ),
     }
 
     def given(seq: int, one: Any) -> Any:

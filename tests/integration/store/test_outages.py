@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.errors import StoreRejected, StoreUnavailable
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -159,8 +159,8 @@ async def test_a_database_that_does_not_exist_is_an_outage(postgres_url: str) ->
     ("sql_text", "error"),
     [
         ("selec 1", asyncpg.PostgresSyntaxError),
-        ("insert into schema_migrations values (1, 'x', 'y')", asyncpg.UniqueViolationError),
-        ("insert into events (order_id, key, kind, step, at) values ('x','k','k','s',now())", asyncpg.PostgresError),
+        ("insert into schema_migrations values (1, 'x', 'y')", StoreRejected),
+        ("insert into events (order_id, key, kind, step, at) values ('x','k','k','s',now())", StoreRejected),
         ("select $1::int", asyncpg.InterfaceError),
     ],
 )

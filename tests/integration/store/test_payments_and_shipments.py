@@ -6,7 +6,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from orderfleet.domain.errors import PaymentConflict
+from orderfleet.domain.errors import PaymentConflict, StoreRejected
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.domain.transitions import PAYMENT_MOVES, SHIPMENT_MOVES
@@ -206,7 +206,7 @@ async def test_shipment_id_of_another_order_is_an_error_and_changes_nothing(
     )
     before = await reads.order("ord-1"), await reads.order("ord-2")
     sent = shipment(ShipmentStatus.DISPATCHED, "ord-2", carrier="simulated", tracking_number="SIM1")
-    with pytest.raises(asyncpg.UniqueViolationError, match="shipment shipping-ord-2-1 belongs to another order"):
+    with pytest.raises(StoreRejected, match="shipment shipping-ord-2-1 belongs to another order"):
         await record.record_shipment(sent, [event("s/1", EventKind.DISPATCHED)])
     assert (await reads.order("ord-1"), await reads.order("ord-2")) == before
 

@@ -9,7 +9,6 @@ import pytest
 from orderfleet.domain.errors import OrderConflict, PaymentConflict
 from orderfleet.domain.order import Item
 from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
-from orderfleet.store.migration_files import default_directory
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
 from record_samples import ADDRESS, AT, order, payment, progress, receive
@@ -174,21 +173,3 @@ async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderR
             progress=progress(99, Step.FAILED),
         )
     assert await reads.payment_holder("other") is None
-
-
-async def test_the_migration_gives_a_shared_payment_id_to_the_order_that_began_its_charge(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
-) -> None:
-    (migration,) = default_directory().glob("*_claim_payment_ids.sql")
-    for number in (1, 2, 3):
-        await receive(record, order(f"ord-{number}", payment_id=f"pay-{number}"))
-    await sql.execute("update orders set payment_id = 'shared' where order_id <> 'ord-3'")
-    await sql.execute("update orders set created_at = created_at - interval '1 day' where order_id = 'ord-1'")
-    await sql.execute("drop table payment_ids")
-    await sql.execute(migration.read_text())
-    assert await reads.payment_holder("shared") == "ord-1", "the older one"
-    assert await reads.payment_holder("pay-3") == "ord-3"
-    await sql.execute("insert into payments values ('shared', 'ord-2', 'CHARGED', 1, 'USD')")
-    await sql.execute("drop table payment_ids")
-    await sql.execute(migration.read_text())
-    assert await reads.payment_holder("shared") == "ord-2", "the one that began its charge"

@@ -110,7 +110,7 @@ async def test_an_orphan_with_a_rejected_reason_is_ended(
 ) -> None:
     await receive(record)
     ended = event("e", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=POISON)
-    await Orphans(database).settle("ord-1", step=Step.FAILED, reason=POISON, event=ended)
+    await Orphans(database).record_compensation("ord-1", step=Step.FAILED, reason=POISON, events=[ended])
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.ended

@@ -85,7 +85,7 @@ def play(stage, monkeypatch, *statuses, money=(CHARGE,), taken=(PARCEL,)):
     kubectl, out = Kubectl(*statuses), io.StringIO()
     monkeypatch.setattr(playing, "Kubectl", lambda *_: kubectl)
     facts = Facts(statuses[-1], [], 1, money, taken)
-    monkeypatch.setattr(playing, "gather", lambda *_: facts)
+    monkeypatch.setattr(playing, "gather_facts", lambda *_: facts)
     monkeypatch.setattr(playing, "_JUDGE_SECONDS", 0)
     monkeypatch.setattr(playing, "_SECONDS", 0)
     with View(Console(file=out, width=200), "demo-x") as view:

@@ -28,11 +28,11 @@ from pathlib import Path
 from orderfleet_local.provision.build import Builder
 from orderfleet_local.provision.cache import Cache
 from orderfleet_local.provision.catalog import *
-from orderfleet_local.provision.resolver import Ladder
+from orderfleet_local.provision.resolver import Resolver
 from orderfleet_local.provision.release import Network
 from orderfleet_local.provision.progress import Progress
 tool = Tool("pretend-tool", "1.2.3", GoBuild("pretend", "example.test/pretend"))
-Ladder(Cache(Path(sys.argv[1])), Network(), Builder(Path(sys.argv[2])), Progress()).provide([tool])
+Resolver(Cache(Path(sys.argv[1])), Network(), Builder(Path(sys.argv[2])), Progress()).provide([tool])
 """
 
 

@@ -117,13 +117,13 @@ from pathlib import Path
 from orderfleet_local.provision.build import Builder
 from orderfleet_local.provision.cache import Cache
 from orderfleet_local.provision.catalog import *
-from orderfleet_local.provision.resolver import Ladder
+from orderfleet_local.provision.resolver import Resolver
 from orderfleet_local.provision.release import Network
 from orderfleet_local.provision.progress import Progress
 base, cache = sys.argv[1], Path(sys.argv[2])
 release = Release(base + "pretend-tool", base + "pretend-tool.sha256", ChecksumKind.DIGEST)
 tool = Tool("pretend-tool", "1.2.3", GoBuild("pretend", "example.test/pretend"), None, release)
-Ladder(Cache(cache), Network(), Builder(Path("/nowhere")), Progress()).provide([tool])
+Resolver(Cache(cache), Network(), Builder(Path("/nowhere")), Progress()).provide([tool])
 """
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import asyncpg
 import pytest
 
@@ -60,7 +62,7 @@ def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
     ],
 )
 def test_values_that_postgres_never_accepts_are_rejected(error: Exception) -> None:
-    with pytest.raises(StoreRejected, match=f"{type(error).__name__}: {error}") as caught, translate_errors():
+    with pytest.raises(StoreRejected, match=re.escape(f"({type(error).__name__})")) as caught, translate_errors():
         raise error
     assert caught.value.__cause__ is error
 
@@ -68,4 +70,4 @@ def test_values_that_postgres_never_accepts_are_rejected(error: Exception) -> No
 def test_a_rejection_does_not_quote_the_value() -> None:
     with pytest.raises(StoreRejected) as caught, translate_errors():
         raise asyncpg.InvalidTextRepresentationError('invalid input syntax for type json: "1 Main St"')
-    assert str(caught.value).endswith("InvalidTextRepresentationError: invalid input syntax for type json")
+    assert str(caught.value).endswith("invalid input syntax for type json (InvalidTextRepresentationError)")

@@ -95,7 +95,9 @@ class CompensationWorkflow:
         Raises:
             ApplicationError: its start is rejected; the message says why.
         """
-        compensation = read_start(Compensation, args)
+        compensation = read_start(
+            Compensation, args, lambda given: names.compensation_workflow_id(given.orphan.order_id)
+        )
         orphan = self._orphan = compensation.orphan
         self._policy = compensation.policy
         self._steps = StepRunner(compensation.policy.outage, self._on_error)

@@ -24,7 +24,8 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
     Args:
         model: what the object is read as.
         args: the arguments of the workflow, as `*args: Any` has them.
-        workflow_id: makes the id that the workflow has to have from what it was started with; None accepts any.
+        workflow_id: returns the id that the workflow must have, from what it was started with; None accepts any. The
+            id may have a suffix after `/`: it is started under one when another client's workflow has the id.
 
     Raises:
         ApplicationError: it can't be read, or the id is another one's; raised in `run`, it fails the workflow.
@@ -35,7 +36,7 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
         raise refused_start(str(rejected)) from None
     info = workflow.info()
     expected = workflow_id(given) if workflow_id is not None else info.workflow_id
-    if info.workflow_id != expected:
+    if info.workflow_id != expected and not info.workflow_id.startswith(f"{expected}/"):
         raise refused_start(f"workflow id: is {info.workflow_id!r}; start it as {expected!r}")
     return given
 
