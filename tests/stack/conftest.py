@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from pretend_stack import role
-from orderfleet import stack
+from orderfleet_local import stack
 stack.up(lambda text: print(text, flush=True), folder=Path(sys.argv[2]), roles=[role(m) for m in sys.argv[3:]])
 """
 
