@@ -8,7 +8,7 @@ SLOWER := chaos cluster observability
 # More workers than cores: many tests wait for a time-out or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 # What fails is run once more, alone, and told as flaky if it passes then (deploy/docs/testing.md).
-AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
+AGAIN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
 
 AUDIT  := deploy/tools/audit
 
@@ -33,7 +33,7 @@ test: ready-all ## what must pass before a change goes in: style, types, layers,
 
 coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
 	@rm -f .coverage .coverage.*
-	$(BIN)/python tests/second_look.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
+	$(BIN)/python tests/support/rerun_failed.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

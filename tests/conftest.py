@@ -21,8 +21,8 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from backing import Backing, Kubernetes, session
 from orderfleet_local.stack import processes
+from support.backing import Backing, Kubernetes, session
 
 _FOLDER = "orderfleet_backing"
 _closing = pytest.StashKey[ExitStack]()

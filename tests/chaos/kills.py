@@ -23,13 +23,13 @@ from typing import Any
 
 from temporalio.client import Client
 
-from books import Books, wrong
 from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
 from orderfleet.services.errors import OrderNotFound, OrderRefused, TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
+from support.ledgers import Ledgers, wrong
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 UNDER_WAY = 12
@@ -90,7 +90,7 @@ class Run:
     client: OrderClient
     temporal: Client
     reads: OrderReader
-    books: Books
+    books: Ledgers
     queues: Any
     wanted: int
     """Kills."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from case import Case, Finding
 
-from books import SHIPPED, wrong_money, wrong_parcels
 from orderfleet.domain.order import Address
+from support.ledgers import SHIPPED, wrong_money, wrong_parcels
 
 
 def money(case: Case) -> Iterator[Finding]:

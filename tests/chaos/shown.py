@@ -9,11 +9,11 @@ from case import Case, Finding, did
 from evidence import of_order
 from schedule import Act, Side
 
-from books import SHIPPED
 from orderfleet.domain.names import ENDED_LABEL, ORDER_WORKFLOW, order_id_of, order_workflow_id, refund_workflow_id
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.operator.conditions import ConditionType
+from support.ledgers import SHIPPED
 
 
 def temporal(case: Case) -> Iterator[Finding]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from schedule import API, APISERVER, CUSTOMERS, ETCD, LINES, OPERATOR, POSTGRES, TEMPORAL
 
-from line_between import Line
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import apiserver, etcd, postgres, temporal_server
 from orderfleet_local.stack.assembly import EVERYWHERE
 from orderfleet_local.stack.launch import Part, Ports
 from orderfleet_local.stack.processes import Command
 from orderfleet_local.stack.roles import API_PORT, MIGRATE, PRODUCT, ROLES
+from support.tcp_proxy import TcpProxy
 
 _PURPOSE = {POSTGRES: "sql", TEMPORAL: "grpc", ETCD: "client", APISERVER: "https", API: API_PORT}
 """Which of a server's ports its lines lead to."""
@@ -32,7 +32,7 @@ class StormyParts:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.lines = {between: Line("127.0.0.1", 0) for between in LINES}
+        self.lines = {between: TcpProxy("127.0.0.1", 0) for between in LINES}
         self.ledger = folder / "ledger.db"
         """The books of the simulated provider and carrier."""
         self.kubeconfig = apiserver.kubeconfig(folder / "kubernetes")

@@ -19,11 +19,11 @@ import psutil
 from schedule import APISERVER, ETCD, LINES, PARTS, POSTGRES, TEMPORAL, Fault, Wrong
 from stormy_parts import StormyParts
 
-from backing import session
 from orderfleet_local.stack import crd, postgres, processes, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import Part, Running, launch, run_job
 from orderfleet_local.stack.roles import MIGRATE, ROLES
+from support.backing import session
 
 _SERVERS = {server for _client, server in LINES}
 _LOOK_AGAIN = 0.5

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from shop import Shop, condition, ended, eventually, manifest, step
 
-from line_between import line_to
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
+from support.tcp_proxy import tcp_proxy
 
 FINISHED = 2000
 AWAY = 60.0
@@ -79,7 +79,7 @@ async def test_a_minute_without_the_api_server_loses_nothing(
 ) -> None:
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
-    async with line_to("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
+    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
         cluster["server"] = f"https://127.0.0.1:{api.port}"
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))

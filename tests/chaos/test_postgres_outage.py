@@ -20,7 +20,7 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
-from own_postgres import OwnServer, own_postgres
+from support.own_postgres import OwnServer, own_postgres
 
 AWAY = 30.0
 """Seconds."""

@@ -14,10 +14,10 @@ import pytest
 from kills import SEED, Nursery, Run, kill_while_ordering, nursery
 from temporalio.client import Client
 
-from books import Books
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from support.ledgers import Ledgers
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
 
@@ -46,7 +46,7 @@ async def test_nothing_is_lost_or_paid_twice_when_workers_are_killed(
             client=OrderClient(temporal_client, task_queue=task_queues.orders),
             temporal=temporal_client,
             reads=OrderReads(database),
-            books=Books(tmp_path / "ledger.db"),
+            books=Ledgers(tmp_path / "ledger.db"),
             queues=task_queues,
             wanted=KILLS,
         )

@@ -16,12 +16,12 @@ import pytest
 from kills import SEED, Nursery, Run, kill_while_ordering, nursery
 from temporalio.client import Client
 
-from books import Books
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from provider_server.faults import AFTER
 from provider_server.process import ProviderServer, provider_server
+from support.ledgers import Ledgers
 
 KILLS = int(os.environ.get("CHAOS_KILLS_OVER_HTTP", "20"))
 
@@ -63,7 +63,7 @@ async def test_one_charge_and_one_parcel_when_workers_are_killed_and_answers_are
             client=OrderClient(temporal_client, task_queue=task_queues.orders),
             temporal=temporal_client,
             reads=OrderReads(database),
-            books=Books(server.ledger),
+            books=Ledgers(server.ledger),
             queues=task_queues,
             wanted=KILLS,
             name="kill-http",

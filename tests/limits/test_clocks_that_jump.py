@@ -21,16 +21,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 from operator_fixtures import shop
 from shop import Shop, manifest, step
 
-from books import Books
 from identity_provider import AUDIENCE, ISSUER, identity_provider
-from jumping_clock import JumpingClock, jumping_clock
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Item, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import Step
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from worker_processes import WorkerFleet, order, until
+from support.jumping_clock import JumpingClock, jumping_clock
+from support.ledgers import Ledgers
+from support.worker_processes import WorkerFleet, order, until
 
 __all__ = ["shop"]
 
@@ -110,7 +110,7 @@ async def test_workers_whose_clock_jumps_keep_to_temporals_time(
     assert {EventKind.CHARGED, EventKind.DISPATCHED, EventKind.REFUNDED} <= _kinds(told)
     wrong = [event for event in told if not began - SLACK < event.at < datetime.now(UTC) + SLACK]
     assert not wrong, "these tell the worker's time"
-    money = Books(tmp_path / "ledger.db").money()
+    money = Ledgers(tmp_path / "ledger.db").money()
     assert [money["charge", f"pay-{name}"] for name in names] == [0, 1, 1, 1]
     assert money["give_back", f"pay-{given_back}"] == 1
 

@@ -27,9 +27,9 @@ from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
-from own_postgres import OwnServer
-from small_disk import SmallDisk, small_disk
-from worker_processes import WorkerFleet
+from support.own_postgres import OwnServer
+from support.small_disk import SmallDisk, small_disk
+from support.worker_processes import WorkerFleet
 
 WAITING, NEW = 5, 20
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

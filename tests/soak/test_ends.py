@@ -17,7 +17,7 @@ from ends import Ends, ends
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, order, payment, progress, receive
+from support.sample_rows import AT, order, payment, progress, receive
 
 
 @pytest.fixture

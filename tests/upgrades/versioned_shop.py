@@ -9,14 +9,14 @@ from builds import Deployment, Edit, activities_of, builds_of, gathered
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from books import Books, wrong
 from orderfleet.domain import names
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
 from orderfleet.store.reads import OrderReads
-from worker_processes import WorkerFleet, WorkerProcess, order, until
+from support.ledgers import Ledgers, wrong
+from support.worker_processes import WorkerFleet, WorkerProcess, order, until
 
 TELLS_BEFORE_THE_CHARGE = Edit(
     "orders/workflow.py",
@@ -32,7 +32,7 @@ class Shop:
     """Orders, their workers by build, and the books."""
 
     def __init__(
-        self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Books, queues: Any
+        self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Ledgers, queues: Any
     ) -> None:
         self.temporal = client
         self.reads = reads

@@ -17,7 +17,7 @@ from operator_fixtures import shop
 
 from orderfleet_local.stack import ports
 from otlp_receiver import Receiver, receiving
-from worker_processes import WorkerFleet
+from support.worker_processes import WorkerFleet
 
 __all__ = ["shop"]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import SecretStr
 from shop import condition, ended, eventually, manifest, step
 
-from line_between import line_to
+from support.tcp_proxy import tcp_proxy
 
 SILENCE = 4
 """Seconds after which the operator watches anew."""
@@ -23,7 +23,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
 ) -> None:
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
-    async with line_to("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
+    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
         cluster["server"] = f"https://127.0.0.1:{api.port}"
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))
@@ -40,7 +40,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
 
 async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers, postgres_url) -> None:
     parts = urlsplit(postgres_url)
-    async with line_to("127.0.0.1", parts.port or 5432) as postgres:
+    async with tcp_proxy("127.0.0.1", parts.port or 5432) as postgres:
         user = f"{parts.username}@" if parts.username else ""
         url = SecretStr(urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{postgres.port}")))
         async with shop.operator(database_url=url):

@@ -10,7 +10,7 @@ from fleet import Gate
 from pydantic import SecretStr
 from shop import condition, ended, manifest, step
 
-from line_between import line_to
+from support.tcp_proxy import tcp_proxy
 
 
 def _through(url: str, port: int) -> str:
@@ -22,7 +22,7 @@ def _through(url: str, port: int) -> str:
 async def test_created_while_temporal_is_away(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
-    async with line_to(host, int(port)) as temporal:
+    async with tcp_proxy(host, int(port)) as temporal:
         await temporal.cut()
         async with shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"):
             await shop.apply(manifest(name, approved=True))
@@ -39,7 +39,7 @@ async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
-        line_to(host, int(port)) as temporal,
+        tcp_proxy(host, int(port)) as temporal,
         shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"),
     ):
         await shop.apply(manifest(name))
@@ -60,7 +60,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
-        line_to(host, int(port)) as temporal,
+        tcp_proxy(host, int(port)) as temporal,
         shop.operator(temporal_address=f"127.0.0.1:{temporal.port}") as operator,
     ):
         await shop.apply(manifest(name))
@@ -79,7 +79,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
 
 async def test_created_while_postgres_is_away(shop, workers, postgres_url):
     name = shop.name()
-    async with line_to("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
+    async with tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
         await postgres.cut()
         async with shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))) as operator:
             assert operator.not_ready() is not None
@@ -97,7 +97,7 @@ async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postg
     workers.provider.charging.before = [charging]
     name = shop.name()
     async with (
-        line_to("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres,
+        tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres,
         shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))),
     ):
         await shop.apply(manifest(name, approved=True))
@@ -114,7 +114,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     port = urlsplit(cluster["server"]).port or 443
-    async with line_to("127.0.0.1", port) as api:
+    async with tcp_proxy("127.0.0.1", port) as api:
         cluster["server"] = f"https://127.0.0.1:{api.port}"
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))

@@ -18,8 +18,8 @@ from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderRecord
-from record_follower import LONG, following, touch
-from record_samples import order, progress, receive, until
+from support.change_feed_follower import LONG, following, touch
+from support.sample_rows import order, progress, receive, until
 
 
 async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderRecord) -> None:

@@ -13,8 +13,8 @@ from orderfleet.domain.status import Step
 from orderfleet.store.feed import Feed
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_follower import following, touch
-from record_samples import progress, receive, until
+from support.change_feed_follower import following, touch
+from support.sample_rows import progress, receive, until
 
 
 @contextmanager

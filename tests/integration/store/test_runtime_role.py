@@ -21,7 +21,7 @@ from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
-from own_postgres import as_role
+from support.own_postgres import as_role
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

@@ -13,7 +13,7 @@ _SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 
 
 @asynccontextmanager
-async def tls_line(
+async def tls_proxy(
     address: str,
     own: Certificates,
     *,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 
-class Line:
+class TcpProxy:
     """The line: it listens on a port of its own and passes on to `to`, until something is wrong with it.
 
     A cut line refuses connections, as a server does that died; a silent one keeps them and says
@@ -132,9 +132,9 @@ _GREETING = 4
 
 
 @asynccontextmanager
-async def line_to(host: str, port: int) -> AsyncIterator[Line]:
+async def tcp_proxy(host: str, port: int) -> AsyncIterator[TcpProxy]:
     """A line to a server that passes on from the beginning."""
-    line = Line(host, port)
+    line = TcpProxy(host, port)
     await line.mend()
     try:
         yield line

@@ -22,10 +22,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import class_archive
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import apiserver, crd, etcd, postgres, processes, temporal_server
 from orderfleet_local.stack.launch import launch
+from support import class_archive
 
 TEMPLATE = "migrated"
 # Databases are copied and dropped all the time, and autovacuum would hold on to the template.

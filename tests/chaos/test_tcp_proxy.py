@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from line_between import Line, line_to
+from support.tcp_proxy import TcpProxy, tcp_proxy
 
 LONG = 30.0
 """Seconds that something may take on a busy machine."""
@@ -44,11 +44,11 @@ class Echo:
 
 
 @asynccontextmanager
-async def ends() -> AsyncIterator[tuple[Echo, Line]]:
+async def ends() -> AsyncIterator[tuple[Echo, TcpProxy]]:
     echo = Echo()
     server = await asyncio.start_server(echo.connected, "127.0.0.1", 0)
     async with server:
-        async with line_to("127.0.0.1", server.sockets[0].getsockname()[1]) as line:
+        async with tcp_proxy("127.0.0.1", server.sockets[0].getsockname()[1]) as line:
             yield echo, line
         await echo.close()
 
@@ -60,7 +60,7 @@ class Caller:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def on(cls, line: Line) -> Caller:
+    async def on(cls, line: TcpProxy) -> Caller:
         return cls(*await asyncio.open_connection("127.0.0.1", line.port))
 
     async def asks(self, word: bytes) -> bytes:

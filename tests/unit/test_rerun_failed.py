@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from second_look import MOST, look
+from support.rerun_failed import MOST, look
 
 
 @pytest.fixture

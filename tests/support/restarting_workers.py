@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from worker_processes import WorkerFleet
+from support.worker_processes import WorkerFleet
 
 
 @asynccontextmanager
-async def kept_alive(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
+async def restarting_workers(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
     """So many worker processes; yields how the dead ones ended."""
     ends: list[int] = []
 

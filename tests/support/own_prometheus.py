@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orderfleet_local.stack import ports
-from prometheus_programs import program
+from support.prometheus_programs import program
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ ENDS = {*SHIPPED, Step.CANCELED, Step.FAILED}
 GIVEN_BACK = {PaymentStatus.REFUNDED, PaymentStatus.VOIDED, PaymentStatus.FAILED, None}
 
 
-class Books:
+class Ledgers:
     """The simulated provider's and carrier's ledgers, read from outside."""
 
     def __init__(self, path: Path) -> None:
