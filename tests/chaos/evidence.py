@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from customers import NAMESPACE, Told
-from stormy_stack import StormyStack
+from clients import NAMESPACE, ClientLog
+from proxied_stack import ProxiedStack
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
@@ -28,7 +28,7 @@ from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 
-_AT_ONCE = 200
+_BATCH_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Workflow:
 class Evidence:
     """Everything that was found."""
 
-    told: Mapping[str, Told]
+    client_logs: Mapping[str, ClientLog]
     """By the customer's own name for it."""
     money: Sequence[PaymentEntry]
     parcels: Sequence[TakenParcel]
@@ -57,7 +57,7 @@ class Evidence:
     """Orders that are still in Kubernetes, by name."""
 
 
-async def gather(stack: StormyStack, told: Mapping[str, Told]) -> Evidence:
+async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> Evidence:
     """Look everywhere."""
     ledger = stack.parts.ledger
     async with Database(stack.database_url, pool_size=8, timeout=timedelta(seconds=30)) as database:
@@ -65,11 +65,11 @@ async def gather(stack: StormyStack, told: Mapping[str, Told]) -> Evidence:
         ids = await recorded_ids(stack)
         orders = await reads.orders(ids)
         events: dict[str, list[RecordedEvent]] = {}
-        for begin in range(0, len(ids), _AT_ONCE):
-            some = ids[begin : begin + _AT_ONCE]
+        for begin in range(0, len(ids), _BATCH_SIZE):
+            some = ids[begin : begin + _BATCH_SIZE]
             events |= zip(some, await asyncio.gather(*(_events(reads, order_id) for order_id in some)), strict=True)
     return Evidence(
-        told=told,
+        client_logs=client_logs,
         money=await asyncio.to_thread(PaymentLedger(ledger).entries),
         parcels=await asyncio.to_thread(CarrierLedger(ledger).parcels),
         orders=orders,
@@ -83,7 +83,7 @@ async def _events(reads: OrderReads, order_id: str) -> list[RecordedEvent]:
     return list(await reads.events(order_id))
 
 
-async def recorded_ids(stack: StormyStack, *, unsettled: bool = False) -> list[str]:
+async def recorded_ids(stack: ProxiedStack, *, unsettled: bool = False) -> list[str]:
     """The orders of the record; only those that go on or are owed money if asked so."""
     connection = await asyncpg.connect(stack.database_url, timeout=30)
     try:
@@ -97,7 +97,7 @@ async def recorded_ids(stack: StormyStack, *, unsettled: bool = False) -> list[s
     return [row["order_id"] for row in rows]
 
 
-async def workflows(stack: StormyStack, *, results: bool = False) -> dict[str, Workflow]:
+async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, Workflow]:
     """All workflows but the sweep; the results of the orders' own if asked so."""
     client = await Client.connect(stack.temporal_address, data_converter=DATA_CONVERTER)
     found: dict[str, Workflow] = {}
@@ -113,16 +113,16 @@ async def workflows(stack: StormyStack, *, results: bool = False) -> dict[str, W
             for name, workflow in found.items()
             if workflow.kind == ORDER_WORKFLOW and workflow.status == WorkflowExecutionStatus.COMPLETED.name
         ]
-        for begin in range(0, len(completed), _AT_ONCE):
-            some = completed[begin : begin + _AT_ONCE]
+        for begin in range(0, len(completed), _BATCH_SIZE):
+            some = completed[begin : begin + _BATCH_SIZE]
             handles = [client.get_workflow_handle(name, result_type=OrderStatus) for name in some]
             answers = await asyncio.gather(*(handle.result() for handle in handles))
-            for name, answer in zip(some, answers, strict=True):
-                found[name] = Workflow(ORDER_WORKFLOW, found[name].status, answer)
+            for name, response in zip(some, answers, strict=True):
+                found[name] = Workflow(ORDER_WORKFLOW, found[name].status, response)
     return found
 
 
-async def resources(stack: StormyStack) -> dict[str, Mapping[str, Any]]:
+async def resources(stack: ProxiedStack) -> dict[str, Mapping[str, Any]]:
     """The Orders in Kubernetes, by name."""
 
     def read() -> str:
@@ -135,6 +135,6 @@ async def resources(stack: StormyStack) -> dict[str, Mapping[str, Any]]:
     return {item["metadata"]["name"]: item for item in items}
 
 
-def of_order(evidence: Evidence, order_id: str) -> Workflow | None:
+def order_workflow(evidence: Evidence, order_id: str) -> Workflow | None:
     """The order's own workflow."""
     return evidence.workflows.get(order_workflow_id(order_id))

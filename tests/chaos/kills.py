@@ -29,18 +29,18 @@ from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
 from orderfleet.services.errors import OrderNotFound, OrderRefused, TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
-from support.ledgers import Ledgers, wrong
+from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-UNDER_WAY = 12
+CONCURRENT_ORDERS = 12
 """Orders that are under way at the same time."""
-SOON = 120
+END_TIMEOUT = 120
 """Seconds after the last kill within which every order ends."""
-TOOK_IT_FROM = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
+WAITING_WORKER = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
 """Which worker waits for the answer to which entry."""
 
 
-class Nursery:
+class ForkServer:
     """Forks workers, two of each kind, and replaces the ones that are killed."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
@@ -90,21 +90,21 @@ class Run:
     client: OrderClient
     temporal: Client
     reads: OrderReader
-    books: Ledgers
+    ledgers: Ledgers
     queues: Any
     wanted: int
     """Kills."""
     name: str = "kill"
     """What its orders are called: the Temporal server is shared."""
     charge_attempts: int = 2
-    dice: random.Random = field(default_factory=lambda: random.Random(SEED))
-    enough: asyncio.Event = field(default_factory=asyncio.Event)
+    rng: random.Random = field(default_factory=lambda: random.Random(SEED))
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     kills: Counter[str] = field(default_factory=Counter)
     started: list[str] = field(default_factory=list)
 
     def order(self, number: int) -> OrderInput:
         step = StepPolicy(attempt_timeout="2s", attempts=4, initial_interval="50ms", maximum_interval="200ms")
-        gaps = OutagePolicy(first="100ms", longest="500ms")
+        backoff = OutagePolicy(first="100ms", longest="500ms")
         sku = "refuse-dispatch" if number % 5 == 0 else "widget"
         return OrderInput(
             order_id=f"{self.name}-{SEED}-{number}",
@@ -119,8 +119,8 @@ class Run:
                 prepare_package=step,
                 dispatch_carrier=step,
                 refund=step,
-                outage=gaps,
-                owed=gaps,
+                outage=backoff,
+                owed=backoff,
                 shipping_task_queue=self.queues.shipping,
             ),
         )
@@ -131,7 +131,7 @@ class Run:
         self.started.append(order.order_id)
         await self.client.start(order)
         if number % 3 == 0:
-            await asyncio.sleep(self.dice.random() * 2)
+            await asyncio.sleep(self.rng.random() * 2)
             with suppress(OrderRefused, OrderNotFound, TemporalUnavailable):
                 await self.client.cancel(order.order_id, "changed my mind")
         await self.until_ended(order.order_id)
@@ -141,15 +141,15 @@ class Run:
 
         Under fire an order may take any time; once the killing is over, it has to end soon.
         """
-        calm_since = None
+        quiet_since = None
         while True:
             found = await self.reads.order(order_id)
             if found and found.status.ended and found.status.payment.status is not PaymentStatus.REFUNDING:
                 return found.status
-            if self.enough.is_set():
+            if self.stop.is_set():
                 now = asyncio.get_running_loop().time()
-                calm_since = calm_since or now
-                assert now - calm_since < SOON, f"stuck: {found}\n{await self.history(order_id)}"
+                quiet_since = quiet_since or now
+                assert now - quiet_since < END_TIMEOUT, f"stuck: {found}\n{await self.history(order_id)}"
             await asyncio.sleep(0.1)
 
     async def history(self, order_id: str) -> str:
@@ -164,10 +164,10 @@ class Run:
 
 
 @contextmanager
-def nursery(folder: Path, **environment: str) -> Iterator[Nursery]:
+def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
     """Two workers of each kind, with these variables beside those of every test."""
     quiet = {"ORDERFLEET_ENVIRONMENT": "local", "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_HEALTH_HOST": "127.0.0.1"}
-    made = Nursery({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
+    made = ForkServer({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
     try:
         for kind in ("orders", "shipping"):
             for _ in range(2):
@@ -177,19 +177,19 @@ def nursery(folder: Path, **environment: str) -> Iterator[Nursery]:
         made.close()
 
 
-async def kill_while_ordering(run: Run, nursery: Nursery) -> None:
+async def kill_while_ordering(run: Run, fork_server: ForkServer) -> None:
     """Until there were enough kills and every order has ended as promised."""
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_ordering(run))
-        group.create_task(keep_killing(run, nursery))
+        group.create_task(keep_killing(run, fork_server))
 
-    money, parcels = run.books.money(), run.books.parcels()
+    money, parcels = run.ledgers.money(), run.ledgers.parcels()
     ends: Counter[str] = Counter()
     broken: dict[str, list[str]] = {}
     for order_id in run.started:
         status = await run.until_ended(order_id)
         ends[f"{status.step}, payment {status.payment.status}"] += 1
-        if problems := wrong(order_id, status, money, parcels):
+        if problems := order_errors(order_id, status, money, parcels):
             broken[order_id] = problems
 
     print(summary(run, ends, money, parcels))
@@ -201,33 +201,33 @@ async def keep_ordering(run: Run) -> None:
     """Keep a number of orders under way until there were enough kills; then let them end."""
     numbers = iter(range(1, 100_000))
 
-    async def one_after_another() -> None:
-        while not run.enough.is_set():
+    async def order_repeatedly() -> None:
+        while not run.stop.is_set():
             await run.one(next(numbers))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(UNDER_WAY):
-            group.create_task(one_after_another())
+        for _ in range(CONCURRENT_ORDERS):
+            group.create_task(order_repeatedly())
 
 
-async def keep_killing(run: Run, nursery: Nursery) -> None:
+async def keep_killing(run: Run, fork_server: ForkServer) -> None:
     """Kill whoever waits for the answer to a new entry of the books."""
-    seen = run.books.moments()
+    seen = run.ledgers.latest_entries()
     while run.kills.total() < run.wanted:
-        now = await asyncio.to_thread(run.books.moments)
-        fresh = [kind for kind, number in now.items() if number > seen.get(kind, 0)]
+        now = await asyncio.to_thread(run.ledgers.latest_entries)
+        new = [kind for kind, number in now.items() if number > seen.get(kind, 0)]
         seen = now
-        if fresh:
+        if new:
             # The rarest of the moments at hand, so that each has its share.
-            moment = min(fresh, key=lambda kind: run.kills[kind])
-            nursery.kill(TOOK_IT_FROM[moment])
-            run.kills[moment] += 1
+            entry_kind = min(new, key=lambda kind: run.kills[kind])
+            fork_server.kill(WAITING_WORKER[entry_kind])
+            run.kills[entry_kind] += 1
             # Without a pause nobody would ever answer: let some of the work be done.
-            await asyncio.sleep(0.7 + run.dice.random())
-            seen = await asyncio.to_thread(run.books.moments)
+            await asyncio.sleep(0.7 + run.rng.random())
+            seen = await asyncio.to_thread(run.ledgers.latest_entries)
         else:
             await asyncio.sleep(0.005)
-    run.enough.set()
+    run.stop.set()
 
 
 def summary(run: Run, ends: Counter[str], money: Counter[tuple[str, str]], parcels: Counter[str]) -> str:

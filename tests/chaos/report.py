@@ -17,7 +17,7 @@ _SHOWN = 10
 """Violations of one promise that the text shows; the JSON has them all."""
 
 
-def document(run: Run, evidence: Evidence, judged: Sequence[Promise]) -> dict[str, Any]:
+def document(run: Run, evidence: Evidence, checked: Sequence[Promise]) -> dict[str, Any]:
     """Everything that was counted."""
     ends: Counter[str] = Counter()
     for order in evidence.orders.values():
@@ -28,7 +28,7 @@ def document(run: Run, evidence: Evidence, judged: Sequence[Promise]) -> dict[st
         "ends": dict(sorted(ends.items())),
         "provider": dict(Counter(entry.kind for entry in evidence.money)),
         "parcels": sum(not parcel.voided for parcel in evidence.parcels),
-        "promises": [{"promise": one.text, "held_against": one.held_against, "broken": one.broken} for one in judged],
+        "promises": [{"promise": one.text, "held_against": one.cases, "broken": one.broken} for one in checked],
     }
 
 
@@ -56,7 +56,7 @@ def text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def kept(found: dict[str, Any]) -> bool:
+def no_violation(found: dict[str, Any]) -> bool:
     """Whether no promise is broken."""
     return not any(promise["broken"] for promise in found["promises"])
 

@@ -16,22 +16,22 @@ from orderfleet_local.stack.processes import POSTGRES
 from orderfleet_local.stack.roles import ROLES
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
-CUSTOMERS = "customers"
+CLIENTS = "customers"
 API = "api"
 OPERATOR = "operator"
 PARTS = (*(role.name for role in ROLES), POSTGRES, TEMPORAL, APISERVER, ETCD)
 """What is killed and frozen."""
-LINES = (
+CONNECTIONS = (
     *((role.name, server) for role in ROLES for server in (POSTGRES, TEMPORAL)),
     (OPERATOR, APISERVER),
     (APISERVER, ETCD),
-    (CUSTOMERS, API),
-    (CUSTOMERS, APISERVER),
+    (CLIENTS, API),
+    (CLIENTS, APISERVER),
 )
 """Who talks to whom; each pair has a line of its own."""
 
 
-class Wrong(StrEnum):
+class FaultKind(StrEnum):
     """What may be wrong with a part or a line."""
 
     KILLED = "killed"
@@ -43,9 +43,9 @@ class Wrong(StrEnum):
     ANSWERS_LOST = "answers lost"
 
 
-OF_PARTS = (Wrong.KILLED, Wrong.FROZEN)
-OF_LINES = (Wrong.CUT, Wrong.SILENT, Wrong.SLOW, Wrong.HALF_OPEN, Wrong.ANSWERS_LOST)
-AT_ONCE = 4
+PART_FAULTS = (FaultKind.KILLED, FaultKind.FROZEN)
+CONNECTION_FAULTS = (FaultKind.CUT, FaultKind.SILENT, FaultKind.SLOW, FaultKind.HALF_OPEN, FaultKind.ANSWERS_LOST)
+MAX_SIMULTANEOUS_FAULTS = 4
 """Faults that begin together, at most."""
 
 
@@ -53,7 +53,7 @@ AT_ONCE = 4
 class Fault:
     """One fault: what is wrong with a part, or with the line from the first to the second."""
 
-    wrong: Wrong
+    wrong: FaultKind
     at: tuple[str, ...]
     seconds: float
 
@@ -62,38 +62,38 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Squall:
+class FaultGroup:
     """Faults that begin together, once so many orders were asked for."""
 
     after_orders: int
     faults: tuple[Fault, ...]
 
 
-def squalls(seed: int, faults: int, orders: int) -> list[Squall]:
+def fault_groups(seed: int, faults: int, orders: int) -> list[FaultGroup]:
     """Faults over all parts and lines, in groups of one to four spread evenly over the orders.
 
     Every part is killed, then frozen, before one has its second turn; half of the faults are of lines.
     """
-    dice = random.Random(f"{seed}/faults")
-    parts = _rounds(dice, [(wrong, (part,)) for wrong in OF_PARTS for part in PARTS], faults)
-    lines = _rounds(dice, [(wrong, line) for wrong in OF_LINES for line in LINES], faults)
+    rng = random.Random(f"{seed}/faults")
+    parts = _rounds(rng, [(wrong, (part,)) for wrong in PART_FAULTS for part in PARTS], faults)
+    lines = _rounds(rng, [(wrong, line) for wrong in CONNECTION_FAULTS for line in CONNECTIONS], faults)
     drawn = [(parts, lines)[number % 2].pop() for number in range(faults)]
     groups: list[list[Fault]] = []
     while drawn:
-        count = min(dice.randint(1, AT_ONCE), len(drawn))
-        groups.append([Fault(wrong, at, round(dice.uniform(2, 12), 1)) for wrong, at in drawn[:count]])
+        count = min(rng.randint(1, MAX_SIMULTANEOUS_FAULTS), len(drawn))
+        groups.append([Fault(wrong, at, round(rng.uniform(2, 12), 1)) for wrong, at in drawn[:count]])
         del drawn[:count]
     between = orders / (len(groups) + 1)
-    return [Squall(int(between * number), tuple(group)) for number, group in enumerate(groups, 1)]
+    return [FaultGroup(int(between * number), tuple(group)) for number, group in enumerate(groups, 1)]
 
 
 def _rounds(
-    dice: random.Random, deck: list[tuple[Wrong, tuple[str, ...]]], enough: int
-) -> list[tuple[Wrong, tuple[str, ...]]]:
+    rng: random.Random, deck: list[tuple[FaultKind, tuple[str, ...]]], enough: int
+) -> list[tuple[FaultKind, tuple[str, ...]]]:
     """Cards in a random order, all of the deck before any a second time; every target early."""
-    drawn: list[tuple[Wrong, tuple[str, ...]]] = []
+    drawn: list[tuple[FaultKind, tuple[str, ...]]] = []
     while len(drawn) < enough:
-        left = dice.sample(deck, len(deck))
+        left = rng.sample(deck, len(deck))
         while left:
             seen: set[tuple[str, ...]] = set()
             for card in list(left):
@@ -104,14 +104,14 @@ def _rounds(
     return drawn[::-1]
 
 
-class Side(StrEnum):
+class Channel(StrEnum):
     """How an order is asked for."""
 
     HTTP = "http"
     KUBERNETES = "kubernetes"
 
 
-class Act(StrEnum):
+class Action(StrEnum):
     """What a customer does to an order later."""
 
     APPROVE = "approve"
@@ -122,48 +122,48 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wish:
+class OrderPlan:
     """One order, and what is done to it so many seconds after it was accepted."""
 
     order_id: str
-    side: Side
+    channel: Channel
     manual: bool
-    refused_by: str | None
+    rejected_by: str | None
     """`provider`, `carrier`, or nobody."""
     deadline: int | None
     """Seconds."""
-    acts: tuple[tuple[float, Act], ...]
+    actions: tuple[tuple[float, Action], ...]
 
     @property
     def payment_id(self) -> str:
         """Its payment, which the simulated provider refuses by its name."""
-        return f"{'refuse' if self.refused_by == 'provider' else 'pay'}-{self.order_id}"
+        return f"{'refuse' if self.rejected_by == 'provider' else 'pay'}-{self.order_id}"
 
     @property
     def sku(self) -> str:
         """Its item, which the simulated carrier refuses by its name."""
-        return "refuse-dispatch" if self.refused_by == "carrier" else "widget"
+        return "refuse-dispatch" if self.rejected_by == "carrier" else "widget"
 
 
-def wishes(seed: int, orders: int) -> list[Wish]:
+def order_plans(seed: int, orders: int) -> list[OrderPlan]:
     """The orders of a run: half over HTTP, half in Kubernetes."""
-    return [_wish(random.Random(f"{seed}/order/{number}"), seed, number) for number in range(1, orders + 1)]
+    return [_order_plan(random.Random(f"{seed}/order/{number}"), seed, number) for number in range(1, orders + 1)]
 
 
-def _wish(dice: random.Random, seed: int, number: int) -> Wish:
-    side = Side.HTTP if number % 2 else Side.KUBERNETES
-    manual = dice.random() < 0.4
-    acts: list[tuple[float, Act]] = []
-    if manual and dice.random() < 0.85:
-        acts.append((dice.uniform(0, 4), Act.APPROVE))
-    if dice.random() < 0.3:
-        acts.append((dice.uniform(0, 5), Act.REDIRECT))
-    if dice.random() < 0.3:
-        acts.append((dice.uniform(0, 6), dice.choice((Act.CANCEL, Act.CANCEL_PAYMENT))))
-    if side is Side.KUBERNETES:
-        acts = [(after, Act.CANCEL if act is Act.CANCEL_PAYMENT else act) for after, act in acts]
-        if dice.random() < 0.25:
-            acts.append((dice.uniform(0, 8), Act.DELETE))
-    refused_by = dice.choices(("provider", "carrier", None), (5, 8, 87))[0]
-    deadline = dice.randint(5, 15) if dice.random() < 0.05 else None
-    return Wish(f"storm-{seed}-{number}", side, manual, refused_by, deadline, tuple(sorted(acts)))
+def _order_plan(rng: random.Random, seed: int, number: int) -> OrderPlan:
+    channel = Channel.HTTP if number % 2 else Channel.KUBERNETES
+    manual = rng.random() < 0.4
+    actions: list[tuple[float, Action]] = []
+    if manual and rng.random() < 0.85:
+        actions.append((rng.uniform(0, 4), Action.APPROVE))
+    if rng.random() < 0.3:
+        actions.append((rng.uniform(0, 5), Action.REDIRECT))
+    if rng.random() < 0.3:
+        actions.append((rng.uniform(0, 6), rng.choice((Action.CANCEL, Action.CANCEL_PAYMENT))))
+    if channel is Channel.KUBERNETES:
+        actions = [(after, Action.CANCEL if action is Action.CANCEL_PAYMENT else action) for after, action in actions]
+        if rng.random() < 0.25:
+            actions.append((rng.uniform(0, 8), Action.DELETE))
+    rejected_by = rng.choices(("provider", "carrier", None), (5, 8, 87))[0]
+    deadline = rng.randint(5, 15) if rng.random() < 0.05 else None
+    return OrderPlan(f"storm-{seed}-{number}", channel, manual, rejected_by, deadline, tuple(sorted(actions)))

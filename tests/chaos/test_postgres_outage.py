@@ -22,7 +22,7 @@ from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from support.own_postgres import OwnServer, own_postgres
 
-AWAY = 30.0
+OUTAGE_SECONDS = 30.0
 """Seconds."""
 ORDERS = 40
 
@@ -61,7 +61,7 @@ async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, 
             stood = Counter(order.status.step for order in found.values())
             server.kill()
     assert len(stood) >= 3, f"too few steps were under way: {stood}"
-    await asyncio.sleep(AWAY)
+    await asyncio.sleep(OUTAGE_SECONDS)
     server.start()
 
     ends = await asyncio.gather(*(handle.result() for handle in handles), return_exceptions=True)
@@ -69,7 +69,7 @@ async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, 
     assert not failed, failed
     statuses = [end for end in ends if isinstance(end, OrderStatus)]
     assert len(statuses) == ORDERS
-    print(f"\nat the outage {dict(stood)}, {ORDERS} orders, all shipped after {AWAY:g} s without Postgres")
+    print(f"\nat the outage {dict(stood)}, {ORDERS} orders, all shipped after {OUTAGE_SECONDS:g} s without Postgres")
     for status in statuses:
         assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
         assert status.retries == {}, "an attempt was used up by the outage"

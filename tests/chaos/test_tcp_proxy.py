@@ -10,7 +10,7 @@ import pytest
 
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
-LONG = 30.0
+TIMEOUT = 30.0
 """Seconds that something may take on a busy machine."""
 
 
@@ -67,7 +67,7 @@ class Caller:
         """What is answered; nothing when the line broke off."""
         self._writer.write(word + b"\n")
         try:
-            return await asyncio.wait_for(self._reader.readline(), LONG)
+            return await asyncio.wait_for(self._reader.readline(), TIMEOUT)
         except ConnectionError:
             return b""
 
@@ -80,7 +80,7 @@ async def test_what_is_said_arrives_both_ways() -> None:
         caller = await Caller.on(line)
         assert await caller.asks(b"one") == b"one\n"
         caller.hang_up()
-        await asyncio.wait_for(echo.gone.wait(), LONG)
+        await asyncio.wait_for(echo.gone.wait(), TIMEOUT)
 
 
 async def test_a_cut_line_refuses_and_a_mended_one_is_on_its_port_again() -> None:
@@ -93,7 +93,7 @@ async def test_a_cut_line_refuses_and_a_mended_one_is_on_its_port_again() -> Non
         caller.hang_up()
         with pytest.raises(ConnectionRefusedError):
             await Caller.on(line)
-        await line.mend()
+        await line.restore()
         again = await Caller.on(line)
         assert (await again.asks(b"three"), line.port) == (b"three\n", port)
         again.hang_up()
@@ -104,7 +104,7 @@ async def test_a_lost_answer_is_of_work_that_was_done() -> None:
         caller = await Caller.on(line)
         for number in range(5):
             await caller.asks(b"%d" % number)
-        line.losing_answers = True
+        line.drop_responses = True
         assert await caller.asks(b"charge") == b""
         assert echo.heard[-1] == b"charge\n"
         caller.hang_up()
@@ -115,17 +115,17 @@ async def test_a_half_open_line_keeps_the_client_waiting_for_ever() -> None:
         caller = await Caller.on(line)
         await caller.asks(b"one")
         line.half_open()
-        await asyncio.wait_for(echo.gone.wait(), LONG)
+        await asyncio.wait_for(echo.gone.wait(), TIMEOUT)
         later = await Caller.on(line)
-        await line.mend()
+        await line.restore()
         for waiting in (caller, later):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(waiting.asks(b"two"), 0.5)
             waiting.hang_up()
-        fresh = await Caller.on(line)
-        assert await fresh.asks(b"three") == b"three\n"
+        new = await Caller.on(line)
+        assert await new.asks(b"three") == b"three\n"
         assert echo.heard == [b"one\n", b"three\n"]
-        fresh.hang_up()
+        new.hang_up()
 
 
 async def test_a_silent_line_says_it_all_when_it_is_mended() -> None:
@@ -135,6 +135,6 @@ async def test_a_silent_line_says_it_all_when_it_is_mended() -> None:
         waiting = asyncio.ensure_future(caller.asks(b"one"))
         done, _ = await asyncio.wait([waiting], timeout=0.3)
         assert not done
-        await line.mend()
+        await line.restore()
         assert await waiting == b"one\n"
         caller.hang_up()

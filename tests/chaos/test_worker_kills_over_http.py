@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import SEED, Nursery, Run, kill_while_ordering, nursery
+from kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from temporalio.client import Client
 
 from orderfleet.services.workflow_client import OrderClient
@@ -37,8 +37,8 @@ def server(tmp_path: Path) -> Iterator[ProviderServer]:
 @pytest.fixture
 def workers(
     temporal_address: str, postgres_url: str, task_queues: Any, server: ProviderServer, tmp_path: Path
-) -> Iterator[Nursery]:
-    with nursery(
+) -> Iterator[ForkServer]:
+    with fork_server(
         tmp_path,
         ORDERFLEET_TEMPORAL_ADDRESS=temporal_address,
         ORDERFLEET_DATABASE_URL=postgres_url,
@@ -56,14 +56,14 @@ def workers(
 
 @pytest.mark.timeout(400)
 async def test_one_charge_and_one_parcel_when_workers_are_killed_and_answers_are_lost(
-    workers: Nursery, server: ProviderServer, temporal_client: Client, postgres_url: str, task_queues: Any
+    workers: ForkServer, server: ProviderServer, temporal_client: Client, postgres_url: str, task_queues: Any
 ) -> None:
     async with Database(postgres_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
         run = Run(
             client=OrderClient(temporal_client, task_queue=task_queues.orders),
             temporal=temporal_client,
             reads=OrderReads(database),
-            books=Ledgers(server.ledger),
+            ledgers=Ledgers(server.ledger),
             queues=task_queues,
             wanted=KILLS,
             name="kill-http",
@@ -76,8 +76,8 @@ async def test_one_charge_and_one_parcel_when_workers_are_killed_and_answers_are
     met = Counter(call["fault"] for call in calls)
     asked = Counter(call["body"]["payment_id"] for call in calls if call["path"] == "/charges")
     print(f"  over HTTP       {len(calls)} calls, {met}")
-    assert max(run.books.money().values()) == max(run.books.parcels().values()) == 1
+    assert max(run.ledgers.money().values()) == max(run.ledgers.parcels().values()) == 1
     assert max(asked.values()) > 1, "some charge was asked for again, and is one charge all the same"
     assert sum(met[fault] for fault in AFTER), "answers were lost after the work was done"
-    for moment in ("charge", "booking"):
-        assert run.kills[moment], f"no kill after a {moment}: {run.kills}"
+    for entry_kind in ("charge", "booking"):
+        assert run.kills[entry_kind], f"no kill after a {entry_kind}: {run.kills}"

@@ -24,7 +24,7 @@ def seeds(config: pytest.Config, seconds: float) -> Iterator[int]:
 
 
 @contextmanager
-def told(seed: int) -> Iterator[None]:
+def name_seed_on_failure(seed: int) -> Iterator[None]:
     """A failure names the seed."""
     try:
         yield

@@ -18,7 +18,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 BOUND = timedelta(seconds=60)
 
 
-class Held:
+class BlockingActivities:
     def __init__(self) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
 
@@ -33,7 +33,7 @@ class Held:
 
 
 @workflow.defn(name="TellsMore")
-class TellsMore:
+class SignaledAtEnd:
     """Ends after a local activity, or after one more activity if it was told something meanwhile."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class TellsMore:
 
 
 @workflow.defn(name="Waits")
-class Waits:
+class WaitsForSignal:
     def __init__(self) -> None:
         self._told = False
 
@@ -73,20 +73,20 @@ class Waits:
         return self._told
 
 
-def worker(client: Client, queue: str, held: Held) -> Worker:
+def worker(client: Client, queue: str, held: BlockingActivities) -> Worker:
     return Worker(
         client,
         task_queue=queue,
-        workflows=[TellsMore, Waits],
+        workflows=[SignaledAtEnd, WaitsForSignal],
         activities=[held.first, held.more],
         workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
     )
 
 
-async def told_while_it_ends(client: Client, queue: str, rounds: int) -> list[WorkflowHistory]:
+async def signal_during_last_task(client: Client, queue: str, rounds: int) -> list[WorkflowHistory]:
     """A signal and queries come during the task that ends the workflow; the histories of those that missed it."""
-    missed, held = [], Held()
+    missed, held = [], BlockingActivities()
     async with worker(client, queue, held):
         for number in range(rounds):
             held.reached.clear()
@@ -96,24 +96,24 @@ async def told_while_it_ends(client: Client, queue: str, rounds: int) -> list[Wo
             )
             await held.reached.wait()
             await handle.signal("tell")
-            asked = [asyncio.create_task(handle.query("told")) for _ in range(3)]
+            updates = [asyncio.create_task(handle.query("told")) for _ in range(3)]
             # They wait behind the task; nothing tells that they do.
-            await asyncio.wait(asked, timeout=0.3)
+            await asyncio.wait(updates, timeout=0.3)
             held.opened.set()
             if not await handle.result():
                 missed.append(await handle.fetch_history())
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*updates, return_exceptions=True)
     return missed
 
 
-async def another_worker_ends_it(client: Client, queue: str, patience: float) -> bool:
+async def completes_on_second_worker(client: Client, queue: str, timeout: float) -> bool:
     """A worker that has a workflow in its cache goes; whether the next one is given it."""
-    async with worker(client, queue, Held()):
+    async with worker(client, queue, BlockingActivities()):
         handle = await client.start_workflow("Waits", id=f"{queue}-wait", task_queue=queue)
         await handle.query("told")
-    async with worker(client, queue, Held()):
+    async with worker(client, queue, BlockingActivities()):
         await handle.signal("tell")
-        done, pending = await asyncio.wait({asyncio.ensure_future(handle.result())}, timeout=patience)
+        done, pending = await asyncio.wait({asyncio.ensure_future(handle.result())}, timeout=timeout)
         for each in pending:
             each.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
@@ -123,7 +123,7 @@ async def another_worker_ends_it(client: Client, queue: str, patience: float) ->
 @pytest.mark.slow
 async def test_an_end_that_a_signal_refuses_is_decided_anew(temporal_client: Client, task_queues: Any) -> None:
     """The time-skipping server misses some: it tells the worker that the end which it refused was taken."""
-    assert await told_while_it_ends(temporal_client, task_queues.orders, 5) == []
+    assert await signal_during_last_task(temporal_client, task_queues.orders, 5) == []
 
 
 @pytest.mark.slow
@@ -131,5 +131,5 @@ async def test_a_workflow_of_a_worker_that_is_gone_is_given_to_another_by_a_real
     temporal_client: Client, task_queues: Any, time_skipping_env: WorkflowEnvironment
 ) -> None:
     """It never times out a task that no worker took from its sticky queue."""
-    assert await another_worker_ends_it(temporal_client, task_queues.orders, 60)
-    assert not await another_worker_ends_it(time_skipping_env.client, task_queues.orders, 5)
+    assert await completes_on_second_worker(temporal_client, task_queues.orders, 60)
+    assert not await completes_on_second_worker(time_skipping_env.client, task_queues.orders, 5)

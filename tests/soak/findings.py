@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gauges import GAUGES
-from steadiness import Sample, Slope, Trend, Verdict, trend
+from trends import Sample, Slope, Trend, TrendKind, trend
 
 _MINUTE, _HOUR = 60, 3600
 _THOUSAND = 1000
-_EVEN = 1.5
+_MAX_IMBALANCE = 1.5
 """Times as many orders in one half as in the other."""
 
 
@@ -40,15 +40,15 @@ def findings(
     found = []
     for role, by_gauge in samples.items():
         for gauge in (gauge for gauge in GAUGES if gauge.name in by_gauge):
-            judged = trend([sample for sample in by_gauge[gauge.name] if sample[0] >= warm_up], gauge.notable)
-            slope = judged.slope
+            checked = trend([sample for sample in by_gauge[gauge.name] if sample[0] >= warm_up], gauge.tolerance)
+            slope = checked.slope
             scale = _THOUSAND / a_second
             by_orders = Slope(slope.value * scale, slope.low * scale, slope.high * scale)
-            found.append(Finding(role, gauge.name, judged, by_orders))
+            found.append(Finding(role, gauge.name, checked, by_orders))
     return found
 
 
-def pace(orders: Sequence[tuple[float, int]], warm_up: float) -> tuple[float, float]:
+def load_per_minute(orders: Sequence[tuple[float, int]], warm_up: float) -> tuple[float, float]:
     """Orders a minute in the first and in the second half of what is judged."""
     late = [(at, count) for at, count in orders if at >= warm_up]
     (begin, none), (middle, some), (end, every) = late[0], late[len(late) // 2], late[-1]
@@ -59,18 +59,20 @@ def text(found: Sequence[Finding], done: Mapping[str, int], halves: tuple[float,
     """The table, and what the load was."""
     lines = [f"{'':16} {'':22} {'start':>8} {'end':>8}   {'an hour':>24}   {'1,000 orders':>24}"]
     for one in found:
-        values = f"{one.trend.start:8.1f} {one.trend.end:8.1f}   {_told(one.trend.slope, _HOUR):>24}"
-        lines.append(f"{one.role:16} {one.gauge:22} {values}   {_told(one.per_thousand, 1):>24}   {one.trend.verdict}")
+        values = f"{one.trend.start:8.1f} {one.trend.end:8.1f}   {_format_slope(one.trend.slope, _HOUR):>24}"
+        lines.append(
+            f"{one.role:16} {one.gauge:22} {values}   {_format_slope(one.per_thousand, 1):>24}   {one.trend.kind}"
+        )
     load = ", ".join(f"{count} {name}" for name, count in sorted(done.items(), key=lambda item: -item[1]))
-    uneven = "" if max(halves) < min(halves) * _EVEN else "; too uneven to tell a leak by"
+    uneven = "" if max(halves) < min(halves) * _MAX_IMBALANCE else "; too uneven to tell a leak by"
     steady = f"{halves[0]:.0f} orders a minute in the first half, {halves[1]:.0f} in the second{uneven}"
     return "\n".join([*lines, "", "slopes with their 95 % interval", steady, f"load: {load}"])
 
 
-def level(found: Sequence[Finding]) -> bool:
+def no_growth(found: Sequence[Finding]) -> bool:
     """Whether nothing grows."""
-    return all(one.trend.verdict is not Verdict.GROWS for one in found)
+    return all(one.trend.kind is not TrendKind.GROWS for one in found)
 
 
-def _told(slope: Slope, scale: float) -> str:
+def _format_slope(slope: Slope, scale: float) -> str:
     return f"{slope.value * scale:+.2f} ({slope.low * scale:+.2f} to {slope.high * scale:+.2f})"

@@ -22,7 +22,7 @@ class Gauge:
     """One measured thing. `notable` is what it may rise by over a whole soak without a word."""
 
     name: str
-    notable: float
+    tolerance: float
 
 
 # What no other process shares is what a leak would add to; the other counts are whole things.
@@ -38,7 +38,7 @@ _CACHED = "temporal_sticky_cache_size{"
 
 
 @dataclass(frozen=True)
-class Measured:
+class RoleTarget:
     """One role's process, and where it is asked."""
 
     process: psutil.Process
@@ -50,7 +50,7 @@ class Measured:
     """Where those of Temporal's SDK are; only workers have them."""
 
 
-async def read(role: Measured, database_url: str) -> dict[str, float]:
+async def read(role: RoleTarget, database_url: str) -> dict[str, float]:
     """Every gauge of a role, by name.
 
     Raises:
@@ -60,7 +60,7 @@ async def read(role: Measured, database_url: str) -> dict[str, float]:
     return {**inside, CONNECTIONS.name: await _connections(role, database_url)}
 
 
-def _inside(role: Measured) -> dict[str, float]:
+def _inside(role: RoleTarget) -> dict[str, float]:
     with role.process.oneshot():
         memory = role.process.memory_full_info().uss / _MEBIBYTE
         threads, files = role.process.num_threads(), role.process.num_fds()
@@ -73,12 +73,12 @@ def _inside(role: Measured) -> dict[str, float]:
 
 
 def _series(url: str) -> Iterator[str]:
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        text = answer.read().decode()
+    with urllib.request.urlopen(url, timeout=60) as response:
+        text = response.read().decode()
     return (told for told in text.splitlines() if told and not told.startswith("#"))
 
 
-async def _connections(role: Measured, database_url: str) -> float:
+async def _connections(role: RoleTarget, database_url: str) -> float:
     connection = await asyncpg.connect(database_url, timeout=30)
     try:
         found = dict(await connection.fetch(_CONNECTIONS))

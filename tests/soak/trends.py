@@ -16,16 +16,16 @@ from enum import StrEnum
 from itertools import combinations, pairwise
 from statistics import median
 
-STRETCHES = 24
+BUCKETS = 24
 _NORMAL_95 = 1.96
-_FLATTENED = 0.5
+_FLATTENING_RATIO = 0.5
 """A second half that rises less than this part of what the first half did is one that fills up."""
 
 Sample = tuple[float, float]
 """Seconds since the load began, and the value."""
 
 
-class Verdict(StrEnum):
+class TrendKind(StrEnum):
     """What a measured thing does under a steady load."""
 
     FLAT = "flat"
@@ -50,10 +50,10 @@ class Trend:
     start: float
     end: float
     slope: Slope
-    verdict: Verdict
+    kind: TrendKind
 
 
-def trend(samples: Sequence[Sample], notable: float) -> Trend:
+def trend(samples: Sequence[Sample], tolerance: float) -> Trend:
     """Judge samples that were taken after the warm-up.
 
     Args:
@@ -63,21 +63,21 @@ def trend(samples: Sequence[Sample], notable: float) -> Trend:
     Raises:
         ValueError: there are fewer samples than stretches.
     """
-    if len(samples) < STRETCHES:
-        raise ValueError(f"{len(samples)} samples are too few for a trend: {STRETCHES} are needed")
-    points = _stretches(samples)
+    if len(samples) < BUCKETS:
+        raise ValueError(f"{len(samples)} samples are too few for a trend: {BUCKETS} are needed")
+    points = _bucket_medians(samples)
     half = len(points) // 2
-    slope, before, after = line(points), line(points[:half]), line(points[half:])
+    slope, before, after = fit_slope(points), fit_slope(points[:half]), fit_slope(points[half:])
     rise = slope.value * (points[-1][0] - points[0][0])
     # A leak shows in both halves, and as strongly in the second as in the first.
-    flattens = after.low <= 0 or after.value < before.value * _FLATTENED
-    verdict = Verdict.FILLS if flattens else Verdict.GROWS
-    if slope.low <= 0 or rise <= notable:
-        verdict = Verdict.FLAT
-    return Trend(points[0][1], points[-1][1], slope, verdict)
+    flattens = after.low <= 0 or after.value < before.value * _FLATTENING_RATIO
+    kind = TrendKind.FILLS if flattens else TrendKind.GROWS
+    if slope.low <= 0 or rise <= tolerance:
+        kind = TrendKind.FLAT
+    return Trend(points[0][1], points[-1][1], slope, kind)
 
 
-def line(points: Sequence[Sample]) -> Slope:
+def fit_slope(points: Sequence[Sample]) -> Slope:
     """The slope of the line through the points; each must have a time of its own."""
     slopes = sorted((late - early) / (then - first) for (first, early), (then, late) in combinations(points, 2))
     count, pairs = len(points), len(slopes)
@@ -86,7 +86,7 @@ def line(points: Sequence[Sample]) -> Slope:
     return Slope(median(slopes), slopes[max(low, 0)], slopes[min(high, pairs - 1)])
 
 
-def _stretches(samples: Sequence[Sample]) -> list[Sample]:
-    cuts = [len(samples) * number // STRETCHES for number in range(STRETCHES + 1)]
+def _bucket_medians(samples: Sequence[Sample]) -> list[Sample]:
+    cuts = [len(samples) * number // BUCKETS for number in range(BUCKETS + 1)]
     parts = [samples[begin:end] for begin, end in pairwise(cuts)]
     return [(median(at for at, _ in part), median(value for _, value in part)) for part in parts]

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from case import Case, Finding
+from check_context import CheckContext, Finding
 
 from orderfleet.domain.order import Address
-from support.ledgers import SHIPPED, wrong_money, wrong_parcels
+from support.ledgers import SHIPPED, parcel_errors, payment_errors
 
 
-def money(case: Case) -> Iterator[Finding]:
+def money(context: CheckContext) -> Iterator[Finding]:
     """Each ended order's charges, by the provider's books and in the record."""
-    books = Counter((entry.kind, entry.payment_id) for entry in case.found.money)
-    for order_id, status in case.statuses.items():
-        yield order_id, "; ".join(wrong_money(status, books))
+    ledgers = Counter((entry.kind, entry.payment_id) for entry in context.found.money)
+    for order_id, status in context.statuses.items():
+        yield order_id, "; ".join(payment_errors(status, ledgers))
 
 
-def ledger(case: Case) -> Iterator[Finding]:
+def ledger(context: CheckContext) -> Iterator[Finding]:
     """Each line of the provider's books."""
-    count = Counter((entry.kind, entry.payment_id) for entry in case.found.money)
-    for entry in case.found.money:
-        order = case.found.orders.get(entry.order_id)
+    count = Counter((entry.kind, entry.payment_id) for entry in context.found.money)
+    for entry in context.found.money:
+        order = context.found.orders.get(entry.order_id)
         if order is None or order.status.payment.id != entry.payment_id:
             yield entry.payment_id, f"{entry.kind} for {entry.order_id}, whose payment it isn't"
         elif (entry.amount, entry.currency) != (order.status.payment.amount, order.status.payment.currency):
@@ -32,19 +32,19 @@ def ledger(case: Case) -> Iterator[Finding]:
             yield entry.payment_id, "" if times == 1 else f"{entry.kind} {times} times"
 
 
-def parcels(case: Case) -> Iterator[Finding]:
+def parcels(context: CheckContext) -> Iterator[Finding]:
     """Each order's parcels, by the carrier's books and in the record."""
-    parcels = Counter(parcel.order_id for parcel in case.found.parcels if not parcel.voided)
-    for order_id, status in case.statuses.items():
-        yield order_id, "; ".join(wrong_parcels(order_id, status, parcels))
-    for order_id in parcels.keys() - case.found.orders.keys():
+    parcels = Counter(parcel.order_id for parcel in context.found.parcels if not parcel.voided)
+    for order_id, status in context.statuses.items():
+        yield order_id, "; ".join(parcel_errors(order_id, status, parcels))
+    for order_id in parcels.keys() - context.found.orders.keys():
         yield order_id, "a parcel of no known order"
 
 
-def addresses(case: Case) -> Iterator[Finding]:
+def addresses(context: CheckContext) -> Iterator[Finding]:
     """Where each parcel went, and as what."""
-    for order_id, parcel in case.parcel_of.items():
-        status = case.statuses.get(order_id)
+    for order_id, parcel in context.parcel_of.items():
+        status = context.statuses.get(order_id)
         if status is None or status.step not in SHIPPED or not status.shipments:
             continue
         went = Address.model_validate_json(parcel.address)

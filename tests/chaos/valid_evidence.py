@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from customers import ELSEWHERE, HOME, Outcome, Told
+from clients import ADDRESS, NEW_ADDRESS, ChangeResult, ClientLog
 from evidence import Evidence, Workflow
-from schedule import Act, Side, Wish
+from schedule import Action, Channel, OrderPlan
 
 from orderfleet.domain.events import EventKind, RecordedEvent, RecordedOrder
 from orderfleet.domain.names import (
@@ -38,18 +38,26 @@ _SHIPPED = [*_CHARGED, (EventKind.DISPATCHED, Step.SHIPPING), (EventKind.SHIPPED
 _CANCELED = [*_CHARGED, (EventKind.CANCEL_REQUESTED, Step.SHIPPING), (EventKind.REFUNDED, Step.CHARGE)]
 
 
-def sound() -> Evidence:
+def valid_evidence() -> Evidence:
     """Five orders, each in order; every call makes its own, to be spoiled freely."""
     evidence = Evidence({}, [], [], {}, {}, {}, {})
-    _add(evidence, SHIPPED, Side.HTTP, Step.SHIPPED, PaymentStatus.CHARGED, [(Act.REDIRECT, Outcome.TAKEN)], _SHIPPED)
-    _add(evidence, DECLARED, Side.KUBERNETES, Step.SHIPPED, PaymentStatus.CHARGED, [], _SHIPPED)
+    _add(
+        evidence,
+        SHIPPED,
+        Channel.HTTP,
+        Step.SHIPPED,
+        PaymentStatus.CHARGED,
+        [(Action.REDIRECT, ChangeResult.ACCEPTED)],
+        _SHIPPED,
+    )
+    _add(evidence, DECLARED, Channel.KUBERNETES, Step.SHIPPED, PaymentStatus.CHARGED, [], _SHIPPED)
     for name in (CANCELED, DELETED):
-        act = Act.CANCEL if name == CANCELED else Act.DELETE
+        action = Action.CANCEL if name == CANCELED else Action.DELETE
         events = [*_CANCELED, (EventKind.CANCELED, Step.CANCELED)]
-        changes = [(act, Outcome.QUEUED)]
-        _add(evidence, name, Side.KUBERNETES, Step.CANCELED, PaymentStatus.REFUNDED, changes, events)
+        changes = [(action, ChangeResult.QUEUED)]
+        _add(evidence, name, Channel.KUBERNETES, Step.CANCELED, PaymentStatus.REFUNDED, changes, events)
     refused = [*_BEGUN, (EventKind.CHARGE_REFUSED, Step.CHARGE), (EventKind.FAILED, Step.FAILED)]
-    _add(evidence, FAILED, Side.HTTP, Step.FAILED, PaymentStatus.FAILED, [], refused)
+    _add(evidence, FAILED, Channel.HTTP, Step.FAILED, PaymentStatus.FAILED, [], refused)
     del evidence.resources[DELETED]  # type: ignore[attr-defined]
     return evidence
 
@@ -57,18 +65,18 @@ def sound() -> Evidence:
 def _add(
     evidence: Any,
     name: str,
-    side: Side,
+    channel: Channel,
     step: Step,
     paid: PaymentStatus,
-    changes: list[tuple[Act, Outcome]],
+    changes: list[tuple[Action, ChangeResult]],
     events: list[tuple[EventKind, Step]],
 ) -> None:
-    redirected = Act.REDIRECT in dict(changes)
-    address = ELSEWHERE if redirected else HOME
+    redirected = Action.REDIRECT in dict(changes)
+    address = NEW_ADDRESS if redirected else ADDRESS
     if redirected:
         events = [*events, (EventKind.ADDRESS_CHANGED, Step.SHIPPING)]
-    wish = Wish(name, side, False, None, None, tuple((0.0, act) for act, _ in changes))
-    evidence.told[name] = Told(wish, name, [(act, outcome, False) for act, outcome in changes])
+    plan = OrderPlan(name, channel, False, None, None, tuple((0.0, action) for action, _ in changes))
+    evidence.client_logs[name] = ClientLog(plan, name, [(action, outcome, False) for action, outcome in changes])
     if paid in {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}:
         evidence.money.append(entry("charge", name))
     if paid is PaymentStatus.REFUNDED:
@@ -87,7 +95,7 @@ def _add(
     evidence.workflows[order_workflow_id(name)] = Workflow(
         ORDER_WORKFLOW, "FAILED" if failed else "COMPLETED", None if failed else status
     )
-    if side is Side.KUBERNETES:
+    if channel is Channel.KUBERNETES:
         evidence.resources[name] = _resource(status, cancel=step is Step.CANCELED)
 
 
@@ -96,7 +104,7 @@ def entry(kind: str, name: str) -> PaymentEntry:
     return PaymentEntry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
 
 
-def parcel(name: str, address: dict[str, str] = HOME) -> TakenParcel:
+def parcel(name: str, address: dict[str, str] = ADDRESS) -> TakenParcel:
     """A parcel that left."""
     where = Address(**address).model_dump_json()
     return TakenParcel(f"ship-{name}", name, shipment_id(name, 1), where, f"SIM-{name}", False)
@@ -127,7 +135,7 @@ def _status(name: str, step: Step, paid: PaymentStatus, address: dict[str, str])
 
 def _resource(status: OrderStatus, *, cancel: bool) -> dict[str, Any]:
     ready = {"Ready": "True", "Stalled": "False", "Reconciling": "False"}
-    shown = {
+    status_checks = {
         "orderId": status.order_id,
         "workflowId": status.workflow_id,
         "runId": status.run_id,
@@ -148,4 +156,4 @@ def _resource(status: OrderStatus, *, cancel: bool) -> dict[str, Any]:
     }
     metadata = {"name": status.order_id, "generation": 2, "labels": {ENDED_LABEL: "true"}}
     spec = {"address": status.address.model_dump(), "cancel": cancel}
-    return {"metadata": metadata, "spec": spec, "status": shown}
+    return {"metadata": metadata, "spec": spec, "status": status_checks}

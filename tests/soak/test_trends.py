@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from steadiness import STRETCHES, Sample, Verdict, line, trend
+from trends import BUCKETS, Sample, TrendKind, fit_slope, trend
 
 _SECONDS = 1200
 _EVERY = 5
@@ -21,70 +21,70 @@ _HOUR = 3600
 
 def _samples(seed: int, shape: Callable[[float], float]) -> list[Sample]:
     """A process of 120 MiB that breathes by 0.5 MiB, with a peak now and then."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     samples = []
     for at in range(0, _SECONDS, _EVERY):
-        peak = 15.0 if dice.random() < 0.05 else 0.0
-        samples.append((float(at), 120 + dice.gauss(0, 0.5) + peak + shape(at)))
+        peak = 15.0 if rng.random() < 0.05 else 0.0
+        samples.append((float(at), 120 + rng.gauss(0, 0.5) + peak + shape(at)))
     return samples
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_leak_is_found_with_its_size(seed: int) -> None:
-    found = trend(_samples(seed, lambda at: 6 * at / _HOUR), notable=1)
-    assert found.verdict is Verdict.GROWS
+    found = trend(_samples(seed, lambda at: 6 * at / _HOUR), tolerance=1)
+    assert found.kind is TrendKind.GROWS
     assert found.slope.value * _HOUR == pytest.approx(6, abs=2)
 
 
 def test_the_interval_holds_the_leak_as_often_as_it_says() -> None:
-    found = [trend(_samples(seed, lambda at: 6 * at / _HOUR), notable=1).slope for seed in range(100)]
+    found = [trend(_samples(seed, lambda at: 6 * at / _HOUR), tolerance=1).slope for seed in range(100)]
     assert sum(slope.low * _HOUR < 6 < slope.high * _HOUR for slope in found) >= 90
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_with_peaks_is_flat(seed: int) -> None:
-    assert trend(_samples(seed, lambda _: 0), notable=1).verdict is Verdict.FLAT
+    assert trend(_samples(seed, lambda _: 0), tolerance=1).kind is TrendKind.FLAT
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_waves_are_flat(seed: int) -> None:
     waves = _samples(seed, lambda at: 4 * math.sin(at / 60))
-    assert trend(waves, notable=1).verdict is not Verdict.GROWS
+    assert trend(waves, tolerance=1).kind is not TrendKind.GROWS
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_cache_fills(seed: int) -> None:
-    found = trend(_samples(seed, lambda at: 10 * (1 - math.exp(-at / 200))), notable=1)
-    assert found.verdict is Verdict.FILLS
+    found = trend(_samples(seed, lambda at: 10 * (1 - math.exp(-at / 200))), tolerance=1)
+    assert found.kind is TrendKind.FILLS
     assert found.end - found.start > 5
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_one_step_up_is_no_leak(seed: int) -> None:
-    assert trend(_samples(seed, lambda at: 5.0 * (at > 500)), notable=1).verdict is not Verdict.GROWS
+    assert trend(_samples(seed, lambda at: 5.0 * (at > 500)), tolerance=1).kind is not TrendKind.GROWS
 
 
 def test_a_leak_too_small_to_note_is_told_in_its_slope() -> None:
-    found = trend(_samples(1, lambda at: 2 * at / _HOUR), notable=1)
-    assert found.verdict is Verdict.FLAT
+    found = trend(_samples(1, lambda at: 2 * at / _HOUR), tolerance=1)
+    assert found.kind is TrendKind.FLAT
     assert found.slope.high * _HOUR > 2
 
 
 def test_what_is_given_back_is_flat() -> None:
-    assert trend(_samples(1, lambda at: -10 * at / _HOUR), notable=1).verdict is Verdict.FLAT
+    assert trend(_samples(1, lambda at: -10 * at / _HOUR), tolerance=1).kind is TrendKind.FLAT
 
 
 def test_a_count_that_never_moves_has_no_slope() -> None:
-    found = trend([(float(at), 12.0) for at in range(100)], notable=1)
-    assert (found.start, found.end, found.slope.value, found.verdict) == (12, 12, 0, Verdict.FLAT)
+    found = trend([(float(at), 12.0) for at in range(100)], tolerance=1)
+    assert (found.start, found.end, found.slope.value, found.kind) == (12, 12, 0, TrendKind.FLAT)
 
 
 def test_a_line_is_not_moved_by_an_outlier() -> None:
     points = [(float(at), 2.0 * at) for at in range(20)]
     points[7] = (7.0, 1000.0)
-    assert line(points).value == pytest.approx(2)
+    assert fit_slope(points).value == pytest.approx(2)
 
 
 def test_too_few_samples_are_no_trend() -> None:
     with pytest.raises(ValueError, match="too few"):
-        trend([(float(at), 1.0) for at in range(STRETCHES - 1)], notable=1)
+        trend([(float(at), 1.0) for at in range(BUCKETS - 1)], tolerance=1)

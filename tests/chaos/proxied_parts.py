@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from schedule import API, APISERVER, CUSTOMERS, ETCD, LINES, OPERATOR, POSTGRES, TEMPORAL
+from schedule import API, APISERVER, CLIENTS, CONNECTIONS, ETCD, OPERATOR, POSTGRES, TEMPORAL
 
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import apiserver, etcd, postgres, temporal_server
@@ -23,7 +23,7 @@ _PURPOSE = {POSTGRES: "sql", TEMPORAL: "grpc", ETCD: "client", APISERVER: "https
 """Which of a server's ports its lines lead to."""
 
 
-class StormyParts:
+class ProxiedParts:
     """The parts and the lines between them.
 
     Args:
@@ -32,7 +32,7 @@ class StormyParts:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.lines = {between: TcpProxy("127.0.0.1", 0) for between in LINES}
+        self.lines = {between: TcpProxy("127.0.0.1", 0) for between in CONNECTIONS}
         self.ledger = folder / "ledger.db"
         """The books of the simulated provider and carrier."""
         self.kubeconfig = apiserver.kubeconfig(folder / "kubernetes")
@@ -60,7 +60,7 @@ class StormyParts:
         """The job that makes the record's schema."""
         return Command((*PRODUCT, MIGRATE), self._folder, {**EVERYWHERE, "ORDERFLEET_DATABASE_URL": database_url})
 
-    def lead_to(self, name: str, ports: Ports) -> None:
+    def point_proxies_to(self, name: str, ports: Ports) -> None:
         """Let a server's lines lead to where it listens now."""
         for (_client, server), line in self.lines.items():
             if server == name:
@@ -76,10 +76,10 @@ class StormyParts:
             **self._settings,
         }
         if name == OPERATOR:
-            environment["KUBECONFIG"] = str(self._through_its_line())
+            environment["KUBECONFIG"] = str(self._operator_kubeconfig())
         return role.part(self._folder, environment, {purpose: before.get(purpose, 0) for purpose in role.ports})
 
-    def _through_its_line(self) -> Path:
+    def _operator_kubeconfig(self) -> Path:
         """The operator's kubeconfig."""
         content = json.loads(self.kubeconfig.read_text())
         content["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self.lines[OPERATOR, APISERVER].port}"
@@ -91,9 +91,9 @@ class StormyParts:
     @property
     def api_url(self) -> str:
         """The product's HTTP API, through the customers' line."""
-        return f"http://127.0.0.1:{self.lines[CUSTOMERS, API].port}"
+        return f"http://127.0.0.1:{self.lines[CLIENTS, API].port}"
 
     @property
     def apiserver_url(self) -> str:
         """The Kubernetes API, through the customers' line."""
-        return f"https://127.0.0.1:{self.lines[CUSTOMERS, APISERVER].port}"
+        return f"https://127.0.0.1:{self.lines[CLIENTS, APISERVER].port}"

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ends import Ends, ends
+from completions import Completions, completions
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
@@ -27,13 +27,15 @@ async def record(postgres_url: str) -> AsyncIterator[OrderRecord]:
 
 
 @pytest.fixture
-async def seen(postgres_url: str) -> AsyncIterator[Ends]:
-    async with ends(postgres_url) as made:
+async def completions(postgres_url: str) -> AsyncIterator[Completions]:
+    async with completions(postgres_url) as made:
         yield made
 
 
-async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(record: OrderRecord, seen: Ends) -> None:
-    shipped, canceled = (asyncio.create_task(seen.of(order_id)) for order_id in ("shipped", "canceled"))
+async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(
+    record: OrderRecord, completions: Completions
+) -> None:
+    shipped, canceled = (asyncio.create_task(completions.wait_for(order_id)) for order_id in ("shipped", "canceled"))
     for order_id in ("shipped", "canceled"):
         await receive(record, order(order_id))
         await record.begin_payment(payment(order_id))
@@ -50,5 +52,5 @@ async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(record: Order
         assert await canceled
 
 
-async def test_an_order_without_an_end_is_given_up(seen: Ends) -> None:
-    assert not await seen.of("never recorded", patience=0.1)
+async def test_an_order_without_an_end_is_given_up(completions: Completions) -> None:
+    assert not await completions.wait_for("never recorded", timeout=0.1)

@@ -24,7 +24,7 @@ KEY = Key("shop", "o-1")
 LONG = MISSING_RECHECK - 1
 """Looks that are asked for after longer than this come again for as long as a workflow is missing."""
 
-_AWAY: dict[str, type[OrderfleetError]] = {
+_UNAVAILABLE_ERRORS: dict[str, type[OrderfleetError]] = {
     "kubernetes": KubernetesUnavailable,
     "temporal": TemporalUnavailable,
     "store": StoreUnavailable,
@@ -44,24 +44,24 @@ def merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-class World:
+class OperatorEnvironment:
     """Everything that a reconciler talks to, and the reconciler."""
 
     def __init__(self, body: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
         self.body: dict[str, Any] | None = body
-        self.told_bodies = [body]
+        self.watch_events = [body]
         """What the watch has told or may still tell, oldest first."""
         self.record: RecordedOrder | None = None
-        self.told_records: list[RecordedOrder] = []
-        self.away: set[str] = set()
-        self.answers_lost: set[str] = set()
+        self.feed_records: list[RecordedOrder] = []
+        self.unavailable: set[str] = set()
+        self.lost_responses: set[str] = set()
         """Parts that do what they are asked next, and whose answer never comes."""
-        self.meanwhile: Callable[[], None] | None = None
+        self.during_next_call: Callable[[], None] | None = None
         """What happens in the midst of the next call of any part."""
         self.started: OrderInput | None = None
         """What the workflow of this id was started with, running or not: an id is taken once (REJECT_DUPLICATE)."""
-        self.runs = False
-        self.foreign = False
+        self.running = False
+        self.foreign_workflow = False
         """Whether Temporal has somebody else's workflow under the id."""
         self.declared: SpecUpdate | None = None
         self.writes: Counter[Write] = Counter()
@@ -74,7 +74,7 @@ class World:
     def restart(self) -> None:
         """An operator that knows nothing."""
         self.memory = OrderCache()
-        self.looks: list[float] = []
+        self.due_times: list[float] = []
         made: Any = Reconciler
         self._reconciler: Reconciler = made(
             memory=self.memory,
@@ -83,7 +83,7 @@ class World:
             kubernetes=self,
             events=self,
             settings=SETTINGS,
-            look=lambda _key, after: self.looks.append(self.now + after),
+            look=lambda _key, after: self.due_times.append(self.now + after),
         )
         if self.body is not None:
             self.memory.see(self.body)
@@ -96,10 +96,10 @@ class World:
             return error
         return None
 
-    def tell_all(self) -> None:
+    def deliver_latest(self) -> None:
         """The newest news of everything reach the operator."""
         if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
-            self.memory.forget(KEY, self.told_bodies[-1]["metadata"]["uid"])
+            self.memory.forget(KEY, self.watch_events[-1]["metadata"]["uid"])
         else:
             self.memory.see(self.body)
         if self.record is not None:
@@ -113,11 +113,11 @@ class World:
             count += 1
             assert count < 30, f"no end: {self.body}"
             self.now = max(self.now, min(due))
-            self.looks.clear()
-            self.tell_all()
+            self.due_times.clear()
+            self.deliver_latest()
             failed = self.reconcile()
             assert failed is None, failed
-            due = [look for look in self.looks if look - self.now < LONG]
+            due = [look for look in self.due_times if look - self.now < LONG]
         return count
 
     def change(self, patch: dict[str, Any], *, edit: bool = False) -> None:
@@ -128,29 +128,29 @@ class World:
         raised |= {"generation": metadata["generation"] + 1} if edit else {}
         self.body = merged(merged(self.body, patch), {"metadata": raised})
         self.body["metadata"].setdefault("finalizers", [])
-        self.told_bodies.append(self.body)
+        self.watch_events.append(self.body)
         if "deletionTimestamp" in self.body["metadata"] and not self.body["metadata"]["finalizers"]:
             self.body = None
 
     def apply(self, body: dict[str, Any]) -> None:
         """Somebody creates the Order again after it is gone."""
-        version = int(self.told_bodies[-1]["metadata"]["resourceVersion"]) + 1
+        version = int(self.watch_events[-1]["metadata"]["resourceVersion"]) + 1
         self.body = merged(body, {"metadata": {"resourceVersion": str(version)}})
         # The watch told that the one before is gone before it tells of this one.
-        self.told_bodies = [self.body]
+        self.watch_events = [self.body]
         self.memory.see(self.body)
 
     def _called(self, part: str) -> None:
-        happens, self.meanwhile = self.meanwhile, None
-        if happens is not None:
-            happens()
-        if part in self.away:
-            raise _AWAY[part]("away")
+        change_object, self.during_next_call = self.during_next_call, None
+        if change_object is not None:
+            change_object()
+        if part in self.unavailable:
+            raise _UNAVAILABLE_ERRORS[part]("away")
 
-    def _answers(self, part: str) -> None:
-        if part in self.answers_lost:
-            self.answers_lost.remove(part)
-            raise _AWAY[part]("the answer was lost")
+    def _respond(self, part: str) -> None:
+        if part in self.lost_responses:
+            self.lost_responses.remove(part)
+            raise _UNAVAILABLE_ERRORS[part]("the answer was lost")
 
     # The API server, as the reconciler calls it.
 
@@ -162,8 +162,8 @@ class World:
             raise ObjectChanged("409")
         self.writes[write] += 1
         self.change(patch)
-        self._answers("kubernetes")
-        return self.told_bodies[-1]
+        self._respond("kubernetes")
+        return self.watch_events[-1]
 
     async def get(self, _key: Key) -> dict[str, Any]:
         self._called("kubernetes")
@@ -175,7 +175,7 @@ class World:
 
     def _temporal(self, order: OrderInput | Claim | None = None) -> None:
         self._called("temporal")
-        if order is not None and self.foreign:
+        if order is not None and self.foreign_workflow:
             raise OrderIdConflict("order id is another's")
         if order is not None and self.started is not None:
             first = self.started
@@ -187,8 +187,8 @@ class World:
         self._temporal(order)
         outcome = StartOutcome.ADOPTED if self.started is not None else StartOutcome.STARTED
         if self.started is None:
-            self.started, self.runs = order, True
-        self._answers("temporal")
+            self.started, self.running = order, True
+        self._respond("temporal")
         return _started(outcome)
 
     async def find(self, claim: Claim) -> Started:
@@ -199,10 +199,10 @@ class World:
 
     async def declare(self, _order_id: str, declaration: SpecUpdate) -> None:
         self._temporal()
-        if not self.runs:
+        if not self.running:
             raise OrderNotFound("no workflow")
         self.declared = declaration
-        self._answers("temporal")
+        self._respond("temporal")
 
     async def read(self, _order_id: str) -> RecordedOrder | None:
         self._called("store")

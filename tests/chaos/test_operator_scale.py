@@ -17,7 +17,7 @@ from orderfleet.operator.main import login
 from support.tcp_proxy import tcp_proxy
 
 FINISHED = 2000
-AWAY = 60.0
+OUTAGE_SECONDS = 60.0
 """Seconds."""
 
 
@@ -97,8 +97,8 @@ async def test_a_minute_without_the_api_server_loses_nothing(
                 await (workers.client.approve(name) if number % 2 else shop.patch(name, approved=True))
             await shop.apply(*(manifest(name, approved=True) for name in meanwhile))
             await shop.delete(deleted)
-            await asyncio.sleep(AWAY)
-            await api.mend()
+            await asyncio.sleep(OUTAGE_SECONDS)
+            await api.restore()
             for name in (*before, *meanwhile):
                 done = await shop.until(name, ended, seconds=60)
                 assert condition(done, "Ready") == ("True", "Shipped")

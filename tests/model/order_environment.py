@@ -29,8 +29,8 @@ class Outage:
     """How many of the next writes to the record fail, after they were made or before."""
 
     def __init__(self) -> None:
-        self.away = 0
-        self.answers_lost = 0
+        self.unavailable = 0
+        self.lost_responses = 0
 
     def record(self, database: Any) -> OrderRecord:
         outage = self
@@ -42,12 +42,12 @@ class Outage:
                     return found
 
                 async def call(*args: Any, **options: Any) -> Any:
-                    if outage.away:
-                        outage.away -= 1
+                    if outage.unavailable:
+                        outage.unavailable -= 1
                         raise StoreUnavailable("Postgres is away")
                     answer = await found(*args, **options)
-                    if outage.answers_lost:
-                        outage.answers_lost -= 1
+                    if outage.lost_responses:
+                        outage.lost_responses -= 1
                         raise StoreUnavailable("Postgres went away before it answered")
                     return answer
 
@@ -56,7 +56,7 @@ class Outage:
         return Record(database)
 
 
-class Yard:
+class OrderEnvironment:
     """The workers on a real server, the world around them, and a clock that can only be waited for.
 
     Args:
@@ -65,9 +65,9 @@ class Yard:
         orders_queue, shipping_queue: that no other yard of this server has.
     """
 
-    hour = timedelta(milliseconds=100)
+    order_hour = timedelta(milliseconds=100)
     """What an hour of an order is here."""
-    skips = False
+    skips_time = False
     continues_as_new = True
 
     def __init__(self, client: Client, database_url: str, orders_queue: str, shipping_queue: str) -> None:
@@ -125,7 +125,7 @@ class Yard:
                     raise
         return found
 
-    def misled(self, histories: list[WorkflowHistory]) -> bool:
+    def is_unreliable(self, histories: list[WorkflowHistory]) -> bool:
         """Whether the server told the workers something else than what it did."""
         return False
 
@@ -140,11 +140,11 @@ class Yard:
             await replayer.replay_workflow(history)
 
 
-class SkippingYard(Yard):
+class TimeSkippingOrderEnvironment(OrderEnvironment):
     """The same on a server of its own whose clock skips."""
 
-    hour = timedelta(hours=1)
-    skips = True
+    order_hour = timedelta(hours=1)
+    skips_time = True
     continues_as_new = False
     """An update that is done as its run continues as new is an internal error to that server, and stops its clock."""
 
@@ -158,11 +158,11 @@ class SkippingYard(Yard):
         service = self.client.service_client.test_service
         await service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
-    def misled(self, histories: list[WorkflowHistory]) -> bool:
+    def is_unreliable(self, histories: list[WorkflowHistory]) -> bool:
         """Ends that this server refuses come out wrong now and then: see `test_skipping_server`."""
-        return any(_end_was_refused(history) for history in histories)
+        return any(_completion_was_rejected(history) for history in histories)
 
 
-def _end_was_refused(history: WorkflowHistory) -> bool:
+def _completion_was_rejected(history: WorkflowHistory) -> bool:
     refused = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
     return any(event.workflow_task_failed_event_attributes.cause == refused for event in history.events)

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-_LOOK_AGAIN = 1.0
-_PATIENCE = 600.0
+_POLL_SECONDS = 1.0
+_TIMEOUT = 600.0
 """Seconds; an Order that is deleted before it was recorded has no end there."""
 _ENDED = (
     "select order_id from orders where order_id = any($1) and completed_at is not null"
@@ -21,17 +21,17 @@ _ENDED = (
 )
 
 
-class Ends:
+class Completions:
     """Ends of orders that somebody waits for."""
 
     def __init__(self) -> None:
         self._awaited: dict[str, asyncio.Event] = {}
 
-    async def of(self, order_id: str, patience: float = _PATIENCE) -> bool:
+    async def wait_for(self, order_id: str, timeout: float = _TIMEOUT) -> bool:
         """Wait until the order has ended with nothing owed, or for so many seconds; return whether it has."""
         ended = self._awaited[order_id] = asyncio.Event()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await ended.wait()
         except TimeoutError:
             return False
@@ -39,26 +39,26 @@ class Ends:
             del self._awaited[order_id]
         return True
 
-    async def look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    async def poll(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         """Look into the record until canceled; `ends` runs it."""
         while True:
             for row in await connection.fetch(_ENDED, list(self._awaited)):
                 # Whoever waited may have given up meanwhile.
                 if ended := self._awaited.get(row["order_id"]):
                     ended.set()
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 @asynccontextmanager
-async def ends(database_url: str) -> AsyncIterator[Ends]:
+async def completions(database_url: str) -> AsyncIterator[Completions]:
     """Ends in a record."""
-    made = Ends()
+    made = Completions()
     connection = await asyncpg.connect(database_url, timeout=30)
     async with asyncio.TaskGroup() as group:
-        looking = group.create_task(made.look(connection))
+        polling = group.create_task(made.poll(connection))
         try:
             yield made
         finally:
-            looking.cancel()
-            await asyncio.wait([looking])
+            polling.cancel()
+            await asyncio.wait([polling])
             await connection.close()

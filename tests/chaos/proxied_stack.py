@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from schedule import APISERVER, ETCD, LINES, PARTS, POSTGRES, TEMPORAL, Fault, Wrong
-from stormy_parts import StormyParts
+from proxied_parts import ProxiedParts
+from schedule import APISERVER, CONNECTIONS, ETCD, PARTS, POSTGRES, TEMPORAL, Fault, FaultKind
 
 from orderfleet_local.stack import crd, postgres, processes, temporal_server
 from orderfleet_local.stack.errors import PartFailed
@@ -25,13 +25,13 @@ from orderfleet_local.stack.launch import Part, Running, launch, run_job
 from orderfleet_local.stack.roles import MIGRATE, ROLES
 from support.backing import session
 
-_SERVERS = {server for _client, server in LINES}
-_LOOK_AGAIN = 0.5
-_WELL_AGAIN = 180.0
+_SERVERS = {server for _client, server in CONNECTIONS}
+_POLL_SECONDS = 0.5
+_READY_TIMEOUT = 180.0
 """Seconds within which every part is ready once nothing is wrong any more."""
 
 
-class StormyStack:
+class ProxiedStack:
     """The parts, the lines, and what is wrong with each.
 
     Args:
@@ -41,13 +41,13 @@ class StormyStack:
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
-        self.parts = StormyParts(folder, settings)
+        self.parts = ProxiedParts(folder, settings)
         self.starts: Counter[str] = Counter()
-        self.ended_by_itself: Counter[str] = Counter()
+        self.unexpected_exits: Counter[str] = Counter()
         """Parts that ended although nobody had killed them."""
         self._running: dict[str, Running] = {}
-        self._kept_down: set[str] = set()
-        self._accounted: set[int] = set()
+        self._held_down: set[str] = set()
+        self._explained_exits: set[int] = set()
         """Process ids whose end has a known cause."""
         self._launching: set[asyncio.Future[Running]] = set()
         self._closing = threading.Event()
@@ -70,12 +70,12 @@ class StormyStack:
     async def up(self) -> None:
         """Start every part and wait until it is ready."""
         for line in self.parts.lines.values():
-            await line.mend()
-        await asyncio.gather(*(self._start(name, patient=False) for name in (POSTGRES, TEMPORAL, ETCD)))
-        await self._start(APISERVER, patient=False)
+            await line.restore()
+        await asyncio.gather(*(self._start(name, tolerant=False) for name in (POSTGRES, TEMPORAL, ETCD)))
+        await self._start(APISERVER, tolerant=False)
         await asyncio.to_thread(run_job, MIGRATE, self.parts.migration(self.database_url), self.folder)
         await asyncio.to_thread(crd.apply, self.parts.kubectl, self.parts.kubeconfig, self.folder)
-        await asyncio.gather(*(self._start(role.name, patient=False) for role in ROLES))
+        await asyncio.gather(*(self._start(role.name, tolerant=False) for role in ROLES))
 
     async def close(self) -> None:
         """Start nothing any more, and end the lines."""
@@ -84,7 +84,7 @@ class StormyStack:
         for line in self.parts.lines.values():
             await line.cut()
 
-    async def suffer(self, fault: Fault) -> None:
+    async def apply(self, fault: Fault) -> None:
         """Let a fault begin, last and end."""
         await self._begin(fault)
         try:
@@ -98,77 +98,77 @@ class StormyStack:
             for name in PARTS:
                 group.create_task(self._supervise(name))
 
-    async def well_again(self) -> None:
+    async def until_ready(self) -> None:
         """Return once every part is ready; nothing may be wrong any more.
 
         Raises:
             AssertionError: a part isn't ready in time.
         """
         for line in self.parts.lines.values():
-            await line.mend()
-        end = asyncio.get_running_loop().time() + _WELL_AGAIN
+            await line.restore()
+        end = asyncio.get_running_loop().time() + _READY_TIMEOUT
         for name in PARTS:
             while not await self._ready(name):
                 late = asyncio.get_running_loop().time() > end
                 assert not late, f"{name} isn't ready; see {self.folder / 'logs'}"
-                await asyncio.sleep(_LOOK_AGAIN)
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def _begin(self, fault: Fault) -> None:
         if len(fault.at) == 1:
             (part,) = fault.at
-            if fault.wrong is Wrong.KILLED:
-                self._kept_down.add(part)
+            if fault.wrong is FaultKind.KILLED:
+                self._held_down.add(part)
             async with self._starting[part]:  # one that is being started is hit once it runs
-                if fault.wrong is Wrong.KILLED:
-                    self._accounted.add(self._running[part].process.pid)
-                    await asyncio.to_thread(processes.end, self._found(part), by=signal.SIGKILL, bound=30)
+                if fault.wrong is FaultKind.KILLED:
+                    self._explained_exits.add(self._running[part].process.pid)
+                    await asyncio.to_thread(processes.end, self._processes(part), by=signal.SIGKILL, bound=30)
                 else:
                     self._signal(part, signal.SIGSTOP)
             return
         line = self.parts.lines[fault.at[0], fault.at[1]]
-        if fault.wrong is Wrong.CUT:
+        if fault.wrong is FaultKind.CUT:
             await line.cut()
-        elif fault.wrong is Wrong.SILENT:
+        elif fault.wrong is FaultKind.SILENT:
             line.silence()
-        elif fault.wrong is Wrong.SLOW:
+        elif fault.wrong is FaultKind.SLOW:
             line.delay = 0.3
-        elif fault.wrong is Wrong.HALF_OPEN:
+        elif fault.wrong is FaultKind.HALF_OPEN:
             line.half_open()
         else:
-            line.losing_answers = True
+            line.drop_responses = True
 
     async def _end(self, fault: Fault) -> None:
         if len(fault.at) == 2:
-            await self.parts.lines[fault.at[0], fault.at[1]].mend()
-        elif fault.wrong is Wrong.KILLED:
-            self._kept_down.discard(fault.at[0])
+            await self.parts.lines[fault.at[0], fault.at[1]].restore()
+        elif fault.wrong is FaultKind.KILLED:
+            self._held_down.discard(fault.at[0])
         else:
             self._signal(fault.at[0], signal.SIGCONT)
 
     def _signal(self, part: str, number: signal.Signals) -> None:
-        for process in self._found(part):
+        for process in self._processes(part):
             with suppress(psutil.Error):
                 process.send_signal(number)
 
-    def _found(self, part: str) -> list[psutil.Process]:
+    def _processes(self, part: str) -> list[psutil.Process]:
         return processes.find(self.folder, part).get(part, [])
 
     async def _supervise(self, name: str) -> None:
         while True:
-            await asyncio.sleep(_LOOK_AGAIN)
-            if name in self._kept_down:
+            await asyncio.sleep(_POLL_SECONDS)
+            if name in self._held_down:
                 continue
             if not processes.alive(self._running[name].process):
-                await self._start(name, patient=True)
+                await self._start(name, tolerant=True)
 
-    async def _start(self, name: str, *, patient: bool) -> None:
+    async def _start(self, name: str, *, tolerant: bool) -> None:
         """Start a part; `patient` means that what it needs may be away, so that it is enough that it listens."""
         async with self._starting[name]:
-            if name in self._kept_down:
+            if name in self._held_down:
                 return
-            part = replace(self._part(name), bound=_WELL_AGAIN)
-            if patient:
-                self._account_for(name)
+            part = replace(self._part(name), bound=_READY_TIMEOUT)
+            if tolerant:
+                self._count_unexplained_exit(name)
                 part = replace(part, ready=lambda _: True, finish=lambda _: None)
             self.starts[name] += 1
             log = self.folder / "logs" / f"{name}.log"
@@ -177,17 +177,17 @@ class StormyStack:
             try:
                 self._running[name] = await self._launch(part)
             except PartFailed:
-                if not patient:
+                if not tolerant:
                     raise
                 return
             if name in _SERVERS:
-                self.parts.lead_to(name, self._running[name].ports)
+                self.parts.point_proxies_to(name, self._running[name].ports)
 
-    def _account_for(self, name: str) -> None:
+    def _count_unexplained_exit(self, name: str) -> None:
         pid = self._running[name].process.pid
-        if pid not in self._accounted:
-            self.ended_by_itself[name] += 1
-            self._accounted.add(pid)
+        if pid not in self._explained_exits:
+            self.unexpected_exits[name] += 1
+            self._explained_exits.add(pid)
 
     async def _launch(self, part: Part) -> Running:
         launching = asyncio.ensure_future(asyncio.to_thread(launch, part, self.folder, self._closing))
@@ -208,12 +208,12 @@ class StormyStack:
 
 
 @asynccontextmanager
-async def stormy_stack(settings: dict[str, str]) -> AsyncIterator[StormyStack]:
+async def proxied_stack(settings: dict[str, str]) -> AsyncIterator[ProxiedStack]:
     """A stack of its own, all parts ready; nothing of it runs when the context closes."""
     async with AsyncExitStack() as closing:
         backing = closing.enter_context(session())
         closing.callback(processes.let_go)
-        stack = StormyStack(backing.folder, settings)
+        stack = ProxiedStack(backing.folder, settings)
         closing.push_async_callback(stack.close)
         await stack.up()
         yield stack

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from customers import Outcome, Told
+from clients import ChangeResult, ClientLog
 from evidence import Evidence
-from schedule import Act
+from schedule import Action
 
 from orderfleet.domain.status import OrderStatus
 from orderfleet.providers.carriers.simulated import TakenParcel
@@ -19,16 +19,20 @@ Finding = tuple[str, str]
 """What it is about, and what is wrong with it; nothing is an empty text."""
 
 
-class Case:
+class CheckContext:
     """The evidence, and what follows from it."""
 
     def __init__(self, evidence: Evidence) -> None:
         self.found = evidence
 
     @cached_property
-    def accepted(self) -> dict[str, Told]:
+    def accepted(self) -> dict[str, ClientLog]:
         """What customers were told of the orders that were accepted."""
-        return {told.order_id: told for told in self.found.told.values() if told.order_id is not None}
+        return {
+            client_log.order_id: client_log
+            for client_log in self.found.client_logs.values()
+            if client_log.order_id is not None
+        }
 
     @cached_property
     def statuses(self) -> dict[str, OrderStatus]:
@@ -41,6 +45,6 @@ class Case:
         return {parcel.order_id: parcel for parcel in self.found.parcels if not parcel.voided}
 
 
-def did(told: Told, act: Act) -> bool:
+def requested(client_log: ClientLog, action: Action) -> bool:
     """Whether a customer did something to an order that was known then."""
-    return any(done is act and outcome is not Outcome.UNKNOWN for done, outcome, _again in told.changes)
+    return any(done is action and outcome is not ChangeResult.UNKNOWN for done, outcome, _again in client_log.changes)

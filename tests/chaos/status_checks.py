@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from case import Case, Finding, did
-from evidence import of_order
-from schedule import Act, Side
+from check_context import CheckContext, Finding, requested
+from evidence import order_workflow
+from schedule import Action, Channel
 
 from orderfleet.domain.names import ENDED_LABEL, ORDER_WORKFLOW, order_id_of, order_workflow_id, refund_workflow_id
 from orderfleet.domain.order import Address
@@ -16,41 +16,41 @@ from orderfleet.operator.conditions import ConditionType
 from support.ledgers import SHIPPED
 
 
-def temporal(case: Case) -> Iterator[Finding]:
+def temporal(context: CheckContext) -> Iterator[Finding]:
     """Each workflow, beside the record."""
-    for order_id, status in case.statuses.items():
-        workflow = of_order(case.found, order_id)
+    for order_id, status in context.statuses.items():
+        workflow = order_workflow(context.found, order_id)
         expected = "FAILED" if status.step is Step.FAILED else "COMPLETED"
         if workflow is None:
             yield order_id, "recorded, and Temporal knows no workflow for it"
         elif workflow.status != expected:
             yield order_id, f"{status.step} in the record, its workflow is {workflow.status}"
-        elif workflow.result is not None and _differs(workflow.result, status):
-            yield order_id, _differs(workflow.result, status)
+        elif workflow.result is not None and _differences(workflow.result, status):
+            yield order_id, _differences(workflow.result, status)
         else:
-            refunds = case.found.workflows.get(refund_workflow_id(status.payment.id))
+            refunds = context.found.workflows.get(refund_workflow_id(status.payment.id))
             yield order_id, "" if refunds is None or refunds.status == "COMPLETED" else f"refund {refunds.status}"
-    for name, workflow in case.found.workflows.items():
+    for name, workflow in context.found.workflows.items():
         if workflow.status == "RUNNING":
             yield name, "goes on"
-        elif workflow.kind == ORDER_WORKFLOW and order_id_of(name) not in case.found.orders:
+        elif workflow.kind == ORDER_WORKFLOW and order_id_of(name) not in context.found.orders:
             yield name, "a workflow of an order that isn't recorded"
 
 
-def kubernetes(case: Case) -> Iterator[Finding]:
+def kubernetes(context: CheckContext) -> Iterator[Finding]:
     """Each Order's status, beside the record."""
-    for name, order in case.found.resources.items():
-        status = case.statuses.get(name)
+    for name, order in context.found.resources.items():
+        status = context.statuses.get(name)
         if status is None:
             yield name, "an Order that isn't recorded"
         else:
-            yield name, "; ".join(_not_shown(order, status))
+            yield name, "; ".join(_status_errors(order, status))
 
 
-def edits(case: Case) -> Iterator[Finding]:
+def edits(context: CheckContext) -> Iterator[Finding]:
     """What each Order declares is so, or refused."""
-    for name, order in case.found.resources.items():
-        status = case.statuses.get(name)
+    for name, order in context.found.resources.items():
+        status = context.statuses.get(name)
         if status is None:
             continue
         spec = order["spec"]
@@ -66,13 +66,13 @@ def edits(case: Case) -> Iterator[Finding]:
         yield name, f"{', '.join(left)}: neither applied nor refused" if left and not refused else ""
 
 
-def finalizers(case: Case) -> Iterator[Finding]:
+def finalizers(context: CheckContext) -> Iterator[Finding]:
     """What is left of each Order."""
-    for order_id, told in case.accepted.items():
-        if told.wish.side is not Side.KUBERNETES:
+    for order_id, client_log in context.accepted.items():
+        if client_log.plan.channel is not Channel.KUBERNETES:
             continue
-        deleted = did(told, Act.DELETE)
-        order = case.found.resources.get(order_id)
+        deleted = requested(client_log, Action.DELETE)
+        order = context.found.resources.get(order_id)
         if order is None:
             yield order_id, "" if deleted else "gone, and nobody deleted it"
         elif deleted:
@@ -82,7 +82,7 @@ def finalizers(case: Case) -> Iterator[Finding]:
             yield order_id, f"held by {held}" if held else "" if ENDED_LABEL in labels else "not marked as ended"
 
 
-def _differs(result: OrderStatus, status: OrderStatus) -> str:
+def _differences(result: OrderStatus, status: OrderStatus) -> str:
     names = ("step", "approved", "canceled", "cancel_reason", "address", "dispatch_failed_reason")
     return ", ".join(
         f"{name} is {getattr(status, name)} in the record, {getattr(result, name)} in its workflow"
@@ -91,8 +91,8 @@ def _differs(result: OrderStatus, status: OrderStatus) -> str:
     )
 
 
-def _not_shown(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
-    shown = order.get("status", {})
+def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
+    status_checks = order.get("status", {})
     payment = {"id": status.payment.id, "amount": str(status.payment.amount), "currency": status.payment.currency}
     if status.payment.status is not None:
         payment["status"] = status.payment.status
@@ -114,8 +114,8 @@ def _not_shown(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
         "retries": dict(status.retries) or None,
     }
     for name, value in expected.items():
-        if shown.get(name) != value:
-            yield f"{name} is {shown.get(name)}, the record says {value}"
+        if status_checks.get(name) != value:
+            yield f"{name} is {status_checks.get(name)}, the record says {value}"
     ready = status.step in SHIPPED or (status.step is Step.CANCELED and bool(order["spec"].get("cancel")))
     for kind, holds in {
         ConditionType.READY: ready,
@@ -127,4 +127,7 @@ def _not_shown(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
 
 
 def _condition(order: Mapping[str, Any], kind: str) -> str | None:
-    return next((told["status"] for told in order["status"].get("conditions", ()) if told["type"] == kind), None)
+    return next(
+        (client_log["status"] for client_log in order["status"].get("conditions", ()) if client_log["type"] == kind),
+        None,
+    )
