@@ -1,4 +1,4 @@
-"""Promises about an order's own story: it was taken, it ended, and every state is explained. `promises` lists them."""
+"""Checks of each order's audit trail: it was accepted, it ended, and events explain every state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FLOW_EVENTS: Final = {
     EventKind.SHIPPED,
     EventKind.DELIVERED,
 }
-"""Events that tell of the order's next step; others may come at any."""
+"""Events of the order's next step; other events may come at any step."""
 _END_EVENTS: Final = {
     Step.SHIPPED: EventKind.SHIPPED,
     Step.DELIVERED: EventKind.DELIVERED,
@@ -40,14 +40,14 @@ _PAYMENT_EVENTS: Final = {
     PaymentStatus.VOIDED: {EventKind.PAYMENT_VOIDED},
     PaymentStatus.REFUNDED: {EventKind.REFUNDED, EventKind.PAYMENT_VOIDED},
 }
-"""Of each status that a payment may end with, the events one of which tells of it."""
-_APPROVED: Final = "approved, and no event says so"
-_NEW_ADDRESS: Final = "another address, and no event says so"
+"""The events that explain a payment's final status; one of them is enough."""
+_APPROVED: Final = "approved, without an event"
+_NEW_ADDRESS: Final = "another address, without an event"
 
 
 def answers(context: CheckContext) -> Iterator[Finding]:
-    """Everybody who asked again was answered, and with nothing nobody should be told."""
-    for name, client_log in context.found.client_logs.items():
+    """Each request was answered, and no response was wrong."""
+    for name, client_log in context.evidence.client_logs.items():
         waiting = [] if client_log.order_id else ["it was never accepted"]
         if len(client_log.changes) < len(client_log.plan.actions):
             waiting.append(f"{client_log.plan.actions[len(client_log.changes)][1]} was never answered")
@@ -55,54 +55,54 @@ def answers(context: CheckContext) -> Iterator[Finding]:
 
 
 def recorded(context: CheckContext) -> Iterator[Finding]:
-    """Accepted orders and recorded orders are the same."""
-    twice = Counter(client_log.order_id for client_log in context.found.client_logs.values())
+    """Accepted orders and stored orders are the same."""
+    clients_of = Counter(client_log.order_id for client_log in context.evidence.client_logs.values())
     for order_id, client_log in context.accepted.items():
-        if order_id not in context.found.orders:
-            yield order_id, "" if _deleted_before_start(context, client_log) else "accepted, and not in the record"
+        if order_id not in context.evidence.orders:
+            yield order_id, "" if _deleted_before_start(context, client_log) else "accepted, and not stored"
         else:
-            yield order_id, "" if twice[order_id] == 1 else f"the order of {twice[order_id]} customers"
-    # An order may have been started whose customer never heard so.
-    asked = {*context.accepted, *context.found.client_logs}
-    for order_id in context.found.orders.keys() - asked:
-        yield order_id, "in the record, and nobody asked for it"
+            yield order_id, "" if clients_of[order_id] == 1 else f"the order of {clients_of[order_id]} clients"
+    # An order may have been started although its client got no response.
+    asked = {*context.accepted, *context.evidence.client_logs}
+    for order_id in context.evidence.orders.keys() - asked:
+        yield order_id, "stored, without a request"
 
 
 def ends(context: CheckContext) -> Iterator[Finding]:
-    """Each came to an end, with nothing owed."""
+    """Each order ended, and no refund is pending."""
     for order_id, status in context.statuses.items():
         payment = status.payment.status
         if status.step not in _END_EVENTS or not status.ended:
             yield order_id, f"still at {status.step}"
         else:
-            owed = payment in {PaymentStatus.INIT, PaymentStatus.REFUNDING}
-            yield order_id, f"{status.step}, and its payment is still {payment}" if owed else ""
+            pending = payment in {PaymentStatus.INIT, PaymentStatus.REFUNDING}
+            yield order_id, f"{status.step}, and its payment is still {payment}" if pending else ""
 
 
 def steps(context: CheckContext) -> Iterator[Finding]:
-    """What its events tell of is a walk along the table."""
+    """The steps of an order's events follow the transition table."""
     for order_id, status in context.statuses.items():
-        events = context.found.events.get(order_id, ())
-        client_log = _recorded_steps([event for event in events if event.kind in _FLOW_EVENTS or _is_end(event)])
-        walked = [Step.RECEIVE, *client_log, status.step]
+        events = context.evidence.events.get(order_id, ())
+        recorded = _recorded_steps([event for event in events if event.kind in _FLOW_EVENTS or _is_end(event)])
+        walked = [Step.RECEIVE, *recorded, status.step]
         wrong = [f"{a} -> {b}" for a, b in itertools.pairwise(walked) if a != b and b not in _reachable(a)]
         yield order_id, ", ".join(wrong)
 
 
 def events(context: CheckContext) -> Iterator[Finding]:
-    """Every state is explained by an event."""
+    """An event explains every state."""
     for order_id, status in context.statuses.items():
-        wrong = list(_unexplained(status, context.found.events.get(order_id, ())))
+        wrong = list(_unexplained(status, context.evidence.events.get(order_id, ())))
         client_log = context.accepted[order_id]
         if client_log.plan.channel is Channel.KUBERNETES:
-            # An edit may have come before the operator started the order with it.
+            # The operator may have started the order after the edit, and with it.
             edits = {_NEW_ADDRESS: Action.REDIRECT, _APPROVED: Action.APPROVE}
             wrong = [one for one in wrong if one not in edits or not requested(client_log, edits[one])]
         yield order_id, "; ".join(wrong)
 
 
 def accepted_changes(context: CheckContext) -> Iterator[Finding]:
-    """What a customer heard was taken is so."""
+    """Each change that a client received as accepted took effect."""
     for order_id, client_log in context.accepted.items():
         status = context.statuses.get(order_id)
         for action, outcome, _again in client_log.changes:
@@ -111,22 +111,22 @@ def accepted_changes(context: CheckContext) -> Iterator[Finding]:
 
 
 def _deleted_before_start(context: CheckContext, client_log: ClientLog) -> bool:
-    """Whether the Order was deleted before the operator took it up, as may be: then there is no trace of it."""
+    """Return whether the Order was deleted before the operator started it: it leaves no trace then."""
     order_id = client_log.order_id or ""
     traces = (
-        order_id in context.found.resources,
-        order_workflow(context.found, order_id) is not None,
-        any(entry.order_id == order_id for entry in context.found.money),
-        any(parcel.order_id == order_id for parcel in context.found.parcels),
+        order_id in context.evidence.resources,
+        order_workflow(context.evidence, order_id) is not None,
+        any(entry.order_id == order_id for entry in context.evidence.money),
+        any(parcel.order_id == order_id for parcel in context.evidence.parcels),
     )
     return requested(client_log, Action.DELETE) and not any(traces)
 
 
 def _recorded_steps(events: Sequence[RecordedEvent]) -> list[Step]:
-    """The steps that events tell of, without those of a workflow task that was lost and came out otherwise.
+    """Return the steps of the events, without those of a lost workflow task.
 
-    Only local activities write for a task that may be lost; so such a story ends before the charge begins: an order
-    that was let through to its charge, and is in review once the task is run again.
+    A local activity can be lost with its task after it has written, and the repeated task may decide differently. Only
+    tasks before the charge use local activities: an event of the charge may precede one of the review.
     """
     steps: list[Step] = []
     begun = False
@@ -139,12 +139,12 @@ def _recorded_steps(events: Sequence[RecordedEvent]) -> list[Step]:
 
 
 def _is_end(event: RecordedEvent) -> bool:
-    """Whether it tells of the order's own end; a shipment may be canceled and the order go on."""
+    """Return whether the event ends the order; an event with that kind but another step ends a shipment only."""
     return _END_EVENTS.get(event.step) is event.kind
 
 
 def _reachable(step: Step) -> set[Step]:
-    """Steps that may follow, at once or later: not each has an event of its own."""
+    """Return the steps that may follow, directly or later: not every step has an event."""
     found: set[Step] = set()
     ahead = [step]
     while ahead:
@@ -157,28 +157,28 @@ def _reachable(step: Step) -> set[Step]:
 def _unexplained(status: OrderStatus, events: Sequence[RecordedEvent]) -> Iterator[str]:
     kinds = {event.kind for event in events}
     if EventKind.RECEIVED not in kinds:
-        yield "no event tells that it was received"
+        yield "no event of its receipt"
     ends = [event.kind for event in events if _is_end(event)]
     if status.step in _END_EVENTS and ends != [_END_EVENTS[status.step]]:
-        yield f"{status.step}, and its events tell of {ends or 'no end'}"
+        yield f"{status.step}, and the end events are {ends or 'missing'}"
     if status.step is Step.CANCELED and not kinds & {EventKind.CANCEL_REQUESTED, EventKind.REVIEW_TIMED_OUT}:
-        yield "canceled, and no event says at whose request"
+        yield "canceled, and no event explains why"
     if status.approved and EventKind.APPROVED not in kinds:
         yield _APPROVED
     if status.address != Address(**ADDRESS) and EventKind.ADDRESS_CHANGED not in kinds:
         yield _NEW_ADDRESS
-    client_log = _PAYMENT_EVENTS.get(status.payment.status)
-    if client_log and not kinds & client_log:
-        yield f"payment {status.payment.status}, and no event says so"
+    explaining = _PAYMENT_EVENTS.get(status.payment.status)
+    if explaining and not kinds & explaining:
+        yield f"payment {status.payment.status}, without an event"
     if status.payment.status is None and kinds & {EventKind.CHARGED, EventKind.REFUNDED}:
-        yield "events tell of a charge, and there is no payment"
+        yield "events of a charge, and there is no payment"
 
 
 def _not_applied(action: Action, status: OrderStatus) -> str:
     if action is Action.APPROVE and not status.approved:
-        return "its approval was taken, and it isn't approved"
+        return "its approval was accepted, and it isn't approved"
     if action in {Action.CANCEL, Action.CANCEL_PAYMENT} and status.step is not Step.CANCELED:
-        return f"its cancel was taken, and it is {status.step}"
+        return f"its cancel was accepted, and it is {status.step}"
     if action is Action.REDIRECT and status.address == Address(**ADDRESS):
-        return "its new address was taken, and it has the old one"
+        return "its new address was accepted, and it has the old one"
     return ""

@@ -1,7 +1,7 @@
-"""The evidence of a run as promises look at it: what was accepted, and where it stands.
+"""The evidence of a run, and the facts that several checks derive from it.
 
-The modules `story`, `moved` and `shown` hold one promise in each of their functions and yield what they find of
-each thing they look at. It must never excuse anything.
+A check is a function of `audit_checks`, `ledger_checks` or `status_checks`. It yields a finding for each case that it
+examines. A check never excuses a violation.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from orderfleet.domain.status import OrderStatus
 from orderfleet.providers.carriers.simulated import TakenParcel
 
 Finding = tuple[str, str]
-"""What it is about, and what is wrong with it; nothing is an empty text."""
+"""The subject, and the violation; an empty text means that the case is correct."""
 
 
 class CheckContext:
-    """The evidence, and what follows from it."""
+    """The evidence and what follows from it."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self.found = evidence
+        self.evidence = evidence
 
     @cached_property
     def accepted(self) -> dict[str, ClientLog]:
-        """What customers were told of the orders that were accepted."""
+        """The client log of each accepted order, by order id."""
         return {
             client_log.order_id: client_log
-            for client_log in self.found.client_logs.values()
+            for client_log in self.evidence.client_logs.values()
             if client_log.order_id is not None
         }
 
     @cached_property
     def statuses(self) -> dict[str, OrderStatus]:
-        """Of accepted orders that are recorded; others are another promise's matter."""
-        return {name: order.status for name, order in self.found.orders.items() if name in self.accepted}
+        """The stored status of each accepted order; another check reports orders that are missing."""
+        return {name: order.status for name, order in self.evidence.orders.items() if name in self.accepted}
 
     @cached_property
     def parcel_of(self) -> dict[str, TakenParcel]:
-        """The parcel that left, by order."""
-        return {parcel.order_id: parcel for parcel in self.found.parcels if not parcel.voided}
+        """The parcel that left, by order id."""
+        return {parcel.order_id: parcel for parcel in self.evidence.parcels if not parcel.voided}
 
 
 def requested(client_log: ClientLog, action: Action) -> bool:
-    """Whether a customer did something to an order that was known then."""
-    return any(done is action and outcome is not ChangeResult.UNKNOWN for done, outcome, _again in client_log.changes)
+    """Return whether the client sent the action and the order existed."""
+    return any(done is action and outcome is not ChangeResult.NOT_FOUND for done, outcome, _again in client_log.changes)

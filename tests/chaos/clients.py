@@ -1,7 +1,7 @@
-"""Customers who ask until they are answered, over HTTP and in Kubernetes, and note what they were told.
+"""Clients that send requests over HTTP and to Kubernetes until they are answered, and log the responses.
 
-`storm` sends one for each order. A lost answer, a broken connection and "come back later" make them ask again:
-the same request, with the same key. What they were told is evidence; they never look into the record.
+`storm` starts one client for each order. After a lost response, a broken connection or a retryable status a client
+sends the same request again, with the same idempotency key. Clients never read the order store.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ _RETRIED_STATUSES = {408, 429, 500, 502, 503, 504}
 
 
 class ChangeResult(StrEnum):
-    """What a customer was told of a change."""
+    """The response to a change."""
 
-    ACCEPTED = "taken"
+    ACCEPTED = "accepted"
     QUEUED = "queued"
-    """It will be looked at; it may be too late then."""
-    REJECTED = "refused"
-    UNKNOWN = "unknown"
-    """There is no such order, they say."""
+    """Accepted for processing; it may be too late when it is processed."""
+    REJECTED = "rejected"
+    NOT_FOUND = "not found"
+    """The order does not exist, according to the response."""
 
 
 @dataclass
 class ClientLog:
-    """What one customer was told."""
+    """The responses to one client."""
 
     plan: OrderPlan
     order_id: str | None = None
-    """Once accepted."""
+    """Set once the order is accepted."""
     changes: list[tuple[Action, ChangeResult, bool]] = field(default_factory=list)
-    """In order; whether it was asked for more than once, so that an earlier time may have been the one heard."""
+    """In order of sending; the flag says that the request was repeated, so an earlier attempt may have succeeded."""
     problems: list[str] = field(default_factory=list)
-    """Answers that nobody should get."""
+    """Responses that no client should get."""
 
 
 class Clients:
-    """Everyone who orders."""
+    """All clients of a run, which send orders and changes."""
 
     def __init__(self, api: str, kubernetes: str, session: aiohttp.ClientSession) -> None:
         self._api = api
@@ -62,10 +62,10 @@ class Clients:
         self._session = session
         self.client_logs: dict[str, ClientLog] = {}
         self.attempts: Counter[str] = Counter()
-        """How often something was asked, and how often again, by side."""
+        """Requests by channel, repeated ones counted separately."""
 
     async def order(self, plan: OrderPlan) -> ClientLog:
-        """Order, and then do what the wish says, each until it is answered."""
+        """Send the order, then the actions of its plan; return when each was answered."""
         client_log = self.client_logs[plan.order_id] = ClientLog(plan)
         await (self._order_over_http(client_log) if plan.channel is Channel.HTTP else self._create_resource(client_log))
         began = asyncio.get_running_loop().time()
@@ -89,7 +89,7 @@ class Clients:
         if plan.deadline:
             body["deadline"] = f"{plan.deadline}s"
         if plan.order_id.endswith("3"):
-            # Some leave the choice of an id to the fleet: it follows from the key.
+            # Without an order id the fleet derives one from the idempotency key.
             del body["order_id"]
         status, response, _again = await self._request(
             plan, "POST", f"{self._api}/orders", body, {"Idempotency-Key": plan.order_id}
@@ -102,7 +102,7 @@ class Clients:
     async def _change_over_http(self, plan: OrderPlan, action: Action) -> tuple[ChangeResult, bool]:
         client_log = self.client_logs[plan.order_id]
         if client_log.order_id is None:
-            return ChangeResult.UNKNOWN, False
+            return ChangeResult.NOT_FOUND, False
         path = {Action.APPROVE: "approve", Action.REDIRECT: "update-address", Action.CANCEL: "cancel"}.get(
             action, "cancel-payment"
         )
@@ -113,10 +113,10 @@ class Clients:
         outcome = {
             200: ChangeResult.ACCEPTED,
             202: ChangeResult.QUEUED,
-            404: ChangeResult.UNKNOWN,
+            404: ChangeResult.NOT_FOUND,
             409: ChangeResult.REJECTED,
         }.get(status)
-        if outcome is None or outcome is ChangeResult.UNKNOWN:
+        if outcome is None or outcome is ChangeResult.NOT_FOUND:
             client_log.problems.append(f"{action} was answered {status}: {response}")
         return outcome or ChangeResult.REJECTED, again
 
@@ -151,16 +151,20 @@ class Clients:
         gone = Action.DELETE in {before for before, _outcome, _again in self.client_logs[plan.order_id].changes}
         if status in {200, 202}:
             return ChangeResult.QUEUED, again
-        # A DELETE is asked again by the HTTP library itself, untold, when its connection breaks off at the answer.
+        # The HTTP library repeats a DELETE by itself when the connection closes before the response.
         if status == 422 or (status == 404 and (gone or action is Action.DELETE)):
             return ChangeResult.REJECTED, again
         self.client_logs[plan.order_id].problems.append(f"{action} was answered {status}: {response}")
-        return ChangeResult.UNKNOWN, again
+        return ChangeResult.NOT_FOUND, again
 
     async def _request(
         self, plan: OrderPlan, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any], bool]:
-        """Ask until there is an answer that is not "later"; the last says whether it took more than once."""
+        """Repeat a request until its response is final.
+
+        Returns:
+            Status, body, and whether the request was repeated.
+        """
         rng = random.Random(plan.order_id)
         delay, attempts = 0.2, 0
         while True:
@@ -186,7 +190,7 @@ def _review(plan: OrderPlan) -> dict[str, str]:
 
 @asynccontextmanager
 async def start_clients(stack: ProxiedStack) -> AsyncIterator[Clients]:
-    """Customers of a stack, who reach it through lines of their own."""
+    """Yield clients that reach the stack through proxies of their own."""
     pki = stack.parts.kubeconfig.parent / "pki"
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / "admin.crt", pki / "admin.key")

@@ -1,7 +1,6 @@
-"""What every side says of a run's orders: customers, provider, carrier, Postgres, Temporal and Kubernetes.
+"""The state of a run's orders in every system: clients, provider, carrier, Postgres, Temporal and Kubernetes.
 
-`storm` gathers it, `promises` judges it. It reads each part directly, none through a line or through the
-product's own API, and must never change anything.
+It reads each system directly, not through a proxy and not through the product's API, and must never change anything.
 """
 
 from __future__ import annotations
@@ -33,32 +32,37 @@ _BATCH_SIZE = 200
 
 @dataclass(frozen=True)
 class Workflow:
-    """One workflow as Temporal has it, its runs taken together."""
+    """One workflow in Temporal, all runs together."""
 
     kind: str
     status: str
     result: OrderStatus | None = None
-    """Of an order's workflow that completed."""
+    """Of an order workflow that completed."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was found."""
+    """Everything that was collected."""
 
     client_logs: Mapping[str, ClientLog]
-    """By the customer's own name for it."""
+    """By the client's own name for the order."""
     money: Sequence[PaymentEntry]
     parcels: Sequence[TakenParcel]
     orders: Mapping[str, RecordedOrder]
     events: Mapping[str, Sequence[RecordedEvent]]
     workflows: Mapping[str, Workflow]
-    """By workflow id; the sweep's is left out."""
+    """By workflow id, without the orphan sweep."""
     resources: Mapping[str, Mapping[str, Any]]
-    """Orders that are still in Kubernetes, by name."""
+    """Orders that still exist in Kubernetes, by name."""
 
 
 async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> Evidence:
-    """Look everywhere."""
+    """Collect the evidence.
+
+    Args:
+        stack: whose systems are read.
+        client_logs: of the run's clients.
+    """
     ledger = stack.parts.ledger
     async with Database(stack.database_url, pool_size=8, timeout=timedelta(seconds=30)) as database:
         reads = OrderReads(database)
@@ -84,7 +88,7 @@ async def _events(reads: OrderReads, order_id: str) -> list[RecordedEvent]:
 
 
 async def recorded_ids(stack: ProxiedStack, *, unsettled: bool = False) -> list[str]:
-    """The orders of the record; only those that go on or are owed money if asked so."""
+    """Return the ids of stored orders; with `unsettled` only those that are open or have a pending refund."""
     connection = await asyncpg.connect(stack.database_url, timeout=30)
     try:
         rows = await connection.fetch(
@@ -98,13 +102,13 @@ async def recorded_ids(stack: ProxiedStack, *, unsettled: bool = False) -> list[
 
 
 async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, Workflow]:
-    """All workflows but the sweep; the results of the orders' own if asked so."""
+    """Return all workflows but the orphan sweep; with `results` also the results of order workflows."""
     client = await Client.connect(stack.temporal_address, data_converter=DATA_CONVERTER)
     found: dict[str, Workflow] = {}
     async for run in client.list_workflows("", page_size=1000):
         if run.workflow_type == ORPHAN_SWEEP_WORKFLOW or run.status is None:
             continue
-        # A run that continued as new is not how it ended.
+        # A run that continued as new doesn't say how the workflow ended.
         if run.id not in found or run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
             found[run.id] = Workflow(run.workflow_type, run.status.name)
     if results:
@@ -123,7 +127,7 @@ async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, 
 
 
 async def resources(stack: ProxiedStack) -> dict[str, Mapping[str, Any]]:
-    """The Orders in Kubernetes, by name."""
+    """Return the Orders in Kubernetes, by name."""
 
     def read() -> str:
         command = [str(stack.parts.kubectl), "--kubeconfig", str(stack.parts.kubeconfig), "--namespace", NAMESPACE]
@@ -136,5 +140,5 @@ async def resources(stack: ProxiedStack) -> dict[str, Mapping[str, Any]]:
 
 
 def order_workflow(evidence: Evidence, order_id: str) -> Workflow | None:
-    """The order's own workflow."""
+    """Return the order's own workflow."""
     return evidence.workflows.get(order_workflow_id(order_id))

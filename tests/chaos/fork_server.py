@@ -1,7 +1,7 @@
-"""A process that forks workers which have everything imported: a killed worker is replaced in a moment.
+"""A process that forks workers with all modules imported, so that a killed worker is replaced at once.
 
-`kills.py` starts it and writes one JSON line per worker to its standard input; it answers with
-the worker's process id. Nothing here may start a thread or Temporal's runtime before the fork.
+It reads one JSON line per worker from standard input, and prints the worker's process id. Nothing here may start a
+thread or Temporal's runtime before the fork.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def work(kind: str, environment: dict[str, str], log: str) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the killed are not waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers are not waited for
     for line in sys.stdin:
         wanted = json.loads(line)
         child = os.fork()

@@ -1,8 +1,7 @@
-"""Workers that are killed the moment their provider or carrier has done the work, and how the orders fare.
+"""Kills workers the moment their provider or carrier has done the work, and checks how the orders end.
 
-The tests of this folder say against which provider, and how often. Provider and carrier take their time to
-answer after they did their work; a worker is killed the moment a new entry stands in their books. In the
-end books, record and promises are held against each other.
+Provider and carrier answer only a while after they did the work. A worker is killed when a new entry appears in their
+ledgers. In the end the ledgers and the order store are compared.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 CONCURRENT_ORDERS = 12
-"""Orders that are under way at the same time."""
+"""Orders in progress at the same time."""
 END_TIMEOUT = 120
 """Seconds after the last kill within which every order ends."""
 WAITING_WORKER = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
-"""Which worker waits for the answer to which entry."""
+"""The kind of worker that waits for the response, by kind of ledger entry."""
 
 
 class ForkServer:
-    """Forks workers, two of each kind, and replaces the ones that are killed."""
+    """Forks workers, two of each kind, and replaces those that are killed."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment = environment
@@ -65,7 +64,7 @@ class ForkServer:
         self.workers[kind].append(int(self._process.stdout.readline()))
 
     def kill(self, kind: str) -> None:
-        """Kill every worker of a kind, one of which waits for an answer, and start as many again."""
+        """Kill and replace every worker of a kind: one of them waits for the response."""
         killed, self.workers[kind] = self.workers[kind], []
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -85,7 +84,7 @@ class ForkServer:
 
 @dataclass
 class Run:
-    """One run, and what it counted."""
+    """One run and its counts."""
 
     client: OrderClient
     temporal: Client
@@ -93,9 +92,9 @@ class Run:
     ledgers: Ledgers
     queues: Any
     wanted: int
-    """Kills."""
+    """Kills to reach."""
     name: str = "kill"
-    """What its orders are called: the Temporal server is shared."""
+    """Prefix of its order ids: the Temporal server is shared."""
     charge_attempts: int = 2
     rng: random.Random = field(default_factory=lambda: random.Random(SEED))
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -126,7 +125,7 @@ class Run:
         )
 
     async def one(self, number: int) -> None:
-        """Start an order, perhaps cancel it at some moment, and wait until it has ended."""
+        """Start an order, cancel every third one after a random time, and wait until it has ended."""
         order = self.order(number)
         self.started.append(order.order_id)
         await self.client.start(order)
@@ -137,9 +136,9 @@ class Run:
         await self.until_ended(order.order_id)
 
     async def until_ended(self, order_id: str) -> OrderStatus:
-        """Its end stands in the record, and nothing is owed any more.
+        """Return the order's status once it has ended and no refund is pending.
 
-        Under fire an order may take any time; once the killing is over, it has to end soon.
+        There is no limit while workers are killed; afterwards each order has to end within `END_TIMEOUT`.
         """
         quiet_since = None
         while True:
@@ -153,7 +152,7 @@ class Run:
             await asyncio.sleep(0.1)
 
     async def history(self, order_id: str) -> str:
-        """What Temporal knows of an order that is stuck."""
+        """Return the history and the pending activities of an order that doesn't end."""
         handle = self.temporal.get_workflow_handle(f"order-{order_id}")
         pending = (await handle.describe()).raw_description
         events = [
@@ -165,7 +164,7 @@ class Run:
 
 @contextmanager
 def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
-    """Two workers of each kind, with these variables beside those of every test."""
+    """Yield two workers of each kind, with additional environment variables."""
     quiet = {"ORDERFLEET_ENVIRONMENT": "local", "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_HEALTH_HOST": "127.0.0.1"}
     made = ForkServer({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
     try:
@@ -178,7 +177,7 @@ def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
 
 
 async def kill_while_ordering(run: Run, fork_server: ForkServer) -> None:
-    """Until there were enough kills and every order has ended as promised."""
+    """Run until there were enough kills, and check that every order ended correctly."""
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_ordering(run))
         group.create_task(keep_killing(run, fork_server))
@@ -198,7 +197,7 @@ async def kill_while_ordering(run: Run, fork_server: ForkServer) -> None:
 
 
 async def keep_ordering(run: Run) -> None:
-    """Keep a number of orders under way until there were enough kills; then let them end."""
+    """Keep `CONCURRENT_ORDERS` orders in progress until there were enough kills; then let them end."""
     numbers = iter(range(1, 100_000))
 
     async def order_repeatedly() -> None:
@@ -211,18 +210,18 @@ async def keep_ordering(run: Run) -> None:
 
 
 async def keep_killing(run: Run, fork_server: ForkServer) -> None:
-    """Kill whoever waits for the answer to a new entry of the books."""
+    """Kill the worker that waits for the response to a new ledger entry."""
     seen = run.ledgers.latest_entries()
     while run.kills.total() < run.wanted:
         now = await asyncio.to_thread(run.ledgers.latest_entries)
         new = [kind for kind, number in now.items() if number > seen.get(kind, 0)]
         seen = now
         if new:
-            # The rarest of the moments at hand, so that each has its share.
+            # The kind with the fewest kills, so that each gets its share.
             entry_kind = min(new, key=lambda kind: run.kills[kind])
             fork_server.kill(WAITING_WORKER[entry_kind])
             run.kills[entry_kind] += 1
-            # Without a pause nobody would ever answer: let some of the work be done.
+            # Without a pause no worker would ever complete an order.
             await asyncio.sleep(0.7 + run.rng.random())
             seen = await asyncio.to_thread(run.ledgers.latest_entries)
         else:

@@ -1,4 +1,4 @@
-"""Promises about money and parcels, by the books of provider and carrier. `promises` lists them."""
+"""Checks of money and parcels against the ledgers of payment provider and carrier."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from support.ledgers import SHIPPED, parcel_errors, payment_errors
 
 
 def money(context: CheckContext) -> Iterator[Finding]:
-    """Each ended order's charges, by the provider's books and in the record."""
-    ledgers = Counter((entry.kind, entry.payment_id) for entry in context.found.money)
+    """Each ended order's charges, in the provider's ledger and in the order store."""
+    ledgers = Counter((entry.kind, entry.payment_id) for entry in context.evidence.money)
     for order_id, status in context.statuses.items():
         yield order_id, "; ".join(payment_errors(status, ledgers))
 
 
 def ledger(context: CheckContext) -> Iterator[Finding]:
-    """Each line of the provider's books."""
-    count = Counter((entry.kind, entry.payment_id) for entry in context.found.money)
-    for entry in context.found.money:
-        order = context.found.orders.get(entry.order_id)
+    """Each entry of the provider's ledger."""
+    count = Counter((entry.kind, entry.payment_id) for entry in context.evidence.money)
+    for entry in context.evidence.money:
+        order = context.evidence.orders.get(entry.order_id)
         if order is None or order.status.payment.id != entry.payment_id:
             yield entry.payment_id, f"{entry.kind} for {entry.order_id}, whose payment it isn't"
         elif (entry.amount, entry.currency) != (order.status.payment.amount, order.status.payment.currency):
@@ -33,16 +33,16 @@ def ledger(context: CheckContext) -> Iterator[Finding]:
 
 
 def parcels(context: CheckContext) -> Iterator[Finding]:
-    """Each order's parcels, by the carrier's books and in the record."""
-    parcels = Counter(parcel.order_id for parcel in context.found.parcels if not parcel.voided)
+    """Each order's parcels, in the carrier's ledger and in the order store."""
+    parcels = Counter(parcel.order_id for parcel in context.evidence.parcels if not parcel.voided)
     for order_id, status in context.statuses.items():
         yield order_id, "; ".join(parcel_errors(order_id, status, parcels))
-    for order_id in parcels.keys() - context.found.orders.keys():
+    for order_id in parcels.keys() - context.evidence.orders.keys():
         yield order_id, "a parcel of no known order"
 
 
 def addresses(context: CheckContext) -> Iterator[Finding]:
-    """Where each parcel went, and as what."""
+    """Each parcel's address and tracking number."""
     for order_id, parcel in context.parcel_of.items():
         status = context.statuses.get(order_id)
         if status is None or status.step not in SHIPPED or not status.shipments:

@@ -1,7 +1,6 @@
-"""The local stack with a line between any two parts, each part of which may be killed or frozen.
+"""The local stack with a proxy between any two parts; each part can be killed or frozen.
 
-`storm` uses it. Parts are the stack's own, started as the stack starts them; what ends is started again
-until it stays up, as a supervisor would. It must never start a part that a fault keeps down.
+A part that exits is started again, as a supervisor does, unless a fault holds it down.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from support.backing import session
 _SERVERS = {server for _client, server in CONNECTIONS}
 _POLL_SECONDS = 0.5
 _READY_TIMEOUT = 180.0
-"""Seconds within which every part is ready once nothing is wrong any more."""
+"""Seconds within which every part is ready once no fault is active."""
 
 
 class ProxiedStack:
-    """The parts, the lines, and what is wrong with each.
+    """The parts, the proxies, and the active faults.
 
     Args:
         folder: of its data, logs and sockets.
-        settings: variables of every role, beside those of the stack.
+        settings: additional variables of every role.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
@@ -44,33 +43,33 @@ class ProxiedStack:
         self.parts = ProxiedParts(folder, settings)
         self.starts: Counter[str] = Counter()
         self.unexpected_exits: Counter[str] = Counter()
-        """Parts that ended although nobody had killed them."""
+        """Exits that no fault explains, by part."""
         self._running: dict[str, Running] = {}
         self._held_down: set[str] = set()
         self._explained_exits: set[int] = set()
-        """Process ids whose end has a known cause."""
+        """Process ids whose exit a fault or an earlier count explains."""
         self._launching: set[asyncio.Future[Running]] = set()
         self._closing = threading.Event()
         self._starting: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in PARTS}
 
     @property
     def database_url(self) -> str:
-        """The record, without a line between."""
+        """The order store, without a proxy."""
         return postgres.database_url(self._running[POSTGRES].ports)
 
     @property
     def temporal_address(self) -> str:
-        """Temporal, without a line between."""
+        """Temporal, without a proxy."""
         return temporal_server.address(self._running[TEMPORAL].ports)
 
     def running(self, name: str) -> Running:
-        """A part as it was last started."""
+        """Return a part as it was last started."""
         return self._running[name]
 
     async def up(self) -> None:
         """Start every part and wait until it is ready."""
-        for line in self.parts.lines.values():
-            await line.restore()
+        for proxy in self.parts.proxies.values():
+            await proxy.restore()
         await asyncio.gather(*(self._start(name, tolerant=False) for name in (POSTGRES, TEMPORAL, ETCD)))
         await self._start(APISERVER, tolerant=False)
         await asyncio.to_thread(run_job, MIGRATE, self.parts.migration(self.database_url), self.folder)
@@ -78,14 +77,14 @@ class ProxiedStack:
         await asyncio.gather(*(self._start(role.name, tolerant=False) for role in ROLES))
 
     async def close(self) -> None:
-        """Start nothing any more, and end the lines."""
+        """Start nothing any more, and close the proxies."""
         self._closing.set()
         await asyncio.gather(*self._launching, return_exceptions=True)
-        for line in self.parts.lines.values():
-            await line.cut()
+        for proxy in self.parts.proxies.values():
+            await proxy.cut()
 
     async def apply(self, fault: Fault) -> None:
-        """Let a fault begin, last and end."""
+        """Start a fault, wait for its duration, and end it."""
         await self._begin(fault)
         try:
             await asyncio.sleep(fault.seconds)
@@ -93,19 +92,19 @@ class ProxiedStack:
             await self._end(fault)
 
     async def supervise(self) -> None:
-        """Start what has ended and isn't kept down, until canceled."""
+        """Restart each part that has exited and isn't held down, until canceled."""
         async with asyncio.TaskGroup() as group:
             for name in PARTS:
                 group.create_task(self._supervise(name))
 
     async def until_ready(self) -> None:
-        """Return once every part is ready; nothing may be wrong any more.
+        """Return once every part is ready; no fault may be active.
 
         Raises:
             AssertionError: a part isn't ready in time.
         """
-        for line in self.parts.lines.values():
-            await line.restore()
+        for proxy in self.parts.proxies.values():
+            await proxy.restore()
         end = asyncio.get_running_loop().time() + _READY_TIMEOUT
         for name in PARTS:
             while not await self._ready(name):
@@ -114,36 +113,36 @@ class ProxiedStack:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _begin(self, fault: Fault) -> None:
-        if len(fault.at) == 1:
-            (part,) = fault.at
-            if fault.wrong is FaultKind.KILLED:
+        if len(fault.target) == 1:
+            (part,) = fault.target
+            if fault.kind is FaultKind.KILLED:
                 self._held_down.add(part)
-            async with self._starting[part]:  # one that is being started is hit once it runs
-                if fault.wrong is FaultKind.KILLED:
+            async with self._starting[part]:  # the fault waits for a part that is being started
+                if fault.kind is FaultKind.KILLED:
                     self._explained_exits.add(self._running[part].process.pid)
                     await asyncio.to_thread(processes.end, self._processes(part), by=signal.SIGKILL, bound=30)
                 else:
                     self._signal(part, signal.SIGSTOP)
             return
-        line = self.parts.lines[fault.at[0], fault.at[1]]
-        if fault.wrong is FaultKind.CUT:
-            await line.cut()
-        elif fault.wrong is FaultKind.SILENT:
-            line.silence()
-        elif fault.wrong is FaultKind.SLOW:
-            line.delay = 0.3
-        elif fault.wrong is FaultKind.HALF_OPEN:
-            line.half_open()
+        proxy = self.parts.proxies[fault.target[0], fault.target[1]]
+        if fault.kind is FaultKind.CUT:
+            await proxy.cut()
+        elif fault.kind is FaultKind.SILENT:
+            proxy.silence()
+        elif fault.kind is FaultKind.SLOW:
+            proxy.delay = 0.3
+        elif fault.kind is FaultKind.HALF_OPEN:
+            proxy.half_open()
         else:
-            line.drop_responses = True
+            proxy.drop_responses = True
 
     async def _end(self, fault: Fault) -> None:
-        if len(fault.at) == 2:
-            await self.parts.lines[fault.at[0], fault.at[1]].restore()
-        elif fault.wrong is FaultKind.KILLED:
-            self._held_down.discard(fault.at[0])
+        if len(fault.target) == 2:
+            await self.parts.proxies[fault.target[0], fault.target[1]].restore()
+        elif fault.kind is FaultKind.KILLED:
+            self._held_down.discard(fault.target[0])
         else:
-            self._signal(fault.at[0], signal.SIGCONT)
+            self._signal(fault.target[0], signal.SIGCONT)
 
     def _signal(self, part: str, number: signal.Signals) -> None:
         for process in self._processes(part):
@@ -162,7 +161,7 @@ class ProxiedStack:
                 await self._start(name, tolerant=True)
 
     async def _start(self, name: str, *, tolerant: bool) -> None:
-        """Start a part; `patient` means that what it needs may be away, so that it is enough that it listens."""
+        """Start a part; with `tolerant` it need not become ready, since a server that it needs may be unavailable."""
         async with self._starting[name]:
             if name in self._held_down:
                 return
@@ -209,7 +208,7 @@ class ProxiedStack:
 
 @asynccontextmanager
 async def proxied_stack(settings: dict[str, str]) -> AsyncIterator[ProxiedStack]:
-    """A stack of its own, all parts ready; nothing of it runs when the context closes."""
+    """Yield a stack of its own with all parts ready; none of its processes runs afterwards."""
     async with AsyncExitStack() as closing:
         backing = closing.enter_context(session())
         closing.callback(processes.let_go)

@@ -1,7 +1,6 @@
-"""What goes wrong in a chaos run, and what its customers want: both follow from the seed alone.
+"""The faults of a chaos run and the plans of its clients; the seed alone determines both.
 
-`storm` carries it out. Moments are counted in orders, not in seconds, so that a slow machine gets the same
-storm. Nothing here may depend on how a run goes.
+Times are counted in orders, not in seconds, so that a slow machine gets the same storm.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from orderfleet_local.stack.processes import POSTGRES
 from orderfleet_local.stack.roles import ROLES
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
-CLIENTS = "customers"
+CLIENTS = "clients"
 API = "api"
 OPERATOR = "operator"
 PARTS = (*(role.name for role in ROLES), POSTGRES, TEMPORAL, APISERVER, ETCD)
-"""What is killed and frozen."""
+"""Targets of kills and freezes."""
 CONNECTIONS = (
     *((role.name, server) for role in ROLES for server in (POSTGRES, TEMPORAL)),
     (OPERATOR, APISERVER),
@@ -28,11 +27,11 @@ CONNECTIONS = (
     (CLIENTS, API),
     (CLIENTS, APISERVER),
 )
-"""Who talks to whom; each pair has a line of its own."""
+"""Client and server of each connection; each pair has a proxy of its own."""
 
 
 class FaultKind(StrEnum):
-    """What may be wrong with a part or a line."""
+    """What a fault does to a part or to a connection."""
 
     KILLED = "killed"
     FROZEN = "frozen"
@@ -40,59 +39,59 @@ class FaultKind(StrEnum):
     SILENT = "silent"
     SLOW = "slow"
     HALF_OPEN = "half-open"
-    ANSWERS_LOST = "answers lost"
+    RESPONSES_LOST = "responses lost"
 
 
 PART_FAULTS = (FaultKind.KILLED, FaultKind.FROZEN)
-CONNECTION_FAULTS = (FaultKind.CUT, FaultKind.SILENT, FaultKind.SLOW, FaultKind.HALF_OPEN, FaultKind.ANSWERS_LOST)
+CONNECTION_FAULTS = (FaultKind.CUT, FaultKind.SILENT, FaultKind.SLOW, FaultKind.HALF_OPEN, FaultKind.RESPONSES_LOST)
 MAX_SIMULTANEOUS_FAULTS = 4
-"""Faults that begin together, at most."""
+"""Faults that start together, at most."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what is wrong with a part, or with the line from the first to the second."""
+    """One fault of a part, or of the connection from the first to the second."""
 
-    wrong: FaultKind
-    at: tuple[str, ...]
+    kind: FaultKind
+    target: tuple[str, ...]
     seconds: float
 
     def __str__(self) -> str:
-        return f"{' -> '.join(self.at)} {self.wrong} for {self.seconds:.0f} s"
+        return f"{' -> '.join(self.target)} {self.kind} for {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
 class FaultGroup:
-    """Faults that begin together, once so many orders were asked for."""
+    """Faults that start together once a number of orders was sent."""
 
     after_orders: int
     faults: tuple[Fault, ...]
 
 
 def fault_groups(seed: int, faults: int, orders: int) -> list[FaultGroup]:
-    """Faults over all parts and lines, in groups of one to four spread evenly over the orders.
+    """Return faults over all parts and connections, in groups of one to four spread evenly over the orders.
 
-    Every part is killed, then frozen, before one has its second turn; half of the faults are of lines.
+    Every part is killed, then frozen, before one has its second turn; half of the faults affect connections.
     """
     rng = random.Random(f"{seed}/faults")
-    parts = _rounds(rng, [(wrong, (part,)) for wrong in PART_FAULTS for part in PARTS], faults)
-    lines = _rounds(rng, [(wrong, line) for wrong in CONNECTION_FAULTS for line in CONNECTIONS], faults)
-    drawn = [(parts, lines)[number % 2].pop() for number in range(faults)]
+    parts = _rounds(rng, [(kind, (part,)) for kind in PART_FAULTS for part in PARTS], faults)
+    connections = _rounds(rng, [(kind, connection) for kind in CONNECTION_FAULTS for connection in CONNECTIONS], faults)
+    drawn = [(parts, connections)[number % 2].pop() for number in range(faults)]
     groups: list[list[Fault]] = []
     while drawn:
         count = min(rng.randint(1, MAX_SIMULTANEOUS_FAULTS), len(drawn))
-        groups.append([Fault(wrong, at, round(rng.uniform(2, 12), 1)) for wrong, at in drawn[:count]])
+        groups.append([Fault(kind, target, round(rng.uniform(2, 12), 1)) for kind, target in drawn[:count]])
         del drawn[:count]
     between = orders / (len(groups) + 1)
     return [FaultGroup(int(between * number), tuple(group)) for number, group in enumerate(groups, 1)]
 
 
 def _rounds(
-    rng: random.Random, deck: list[tuple[FaultKind, tuple[str, ...]]], enough: int
+    rng: random.Random, deck: list[tuple[FaultKind, tuple[str, ...]]], count: int
 ) -> list[tuple[FaultKind, tuple[str, ...]]]:
-    """Cards in a random order, all of the deck before any a second time; every target early."""
+    """Return cards in a random order, the whole deck before any card a second time; every target comes early."""
     drawn: list[tuple[FaultKind, tuple[str, ...]]] = []
-    while len(drawn) < enough:
+    while len(drawn) < count:
         left = rng.sample(deck, len(deck))
         while left:
             seen: set[tuple[str, ...]] = set()
@@ -105,14 +104,14 @@ def _rounds(
 
 
 class Channel(StrEnum):
-    """How an order is asked for."""
+    """How an order is sent."""
 
     HTTP = "http"
     KUBERNETES = "kubernetes"
 
 
 class Action(StrEnum):
-    """What a customer does to an order later."""
+    """What a client does to an order later."""
 
     APPROVE = "approve"
     REDIRECT = "redirect"
@@ -123,30 +122,30 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class OrderPlan:
-    """One order, and what is done to it so many seconds after it was accepted."""
+    """One order and its actions, each with the seconds after the order was accepted."""
 
     order_id: str
     channel: Channel
     manual: bool
     rejected_by: str | None
-    """`provider`, `carrier`, or nobody."""
+    """`provider`, `carrier`, or None."""
     deadline: int | None
-    """Seconds."""
+    """In seconds."""
     actions: tuple[tuple[float, Action], ...]
 
     @property
     def payment_id(self) -> str:
-        """Its payment, which the simulated provider refuses by its name."""
+        """Its payment id; the simulated provider rejects some by prefix."""
         return f"{'refuse' if self.rejected_by == 'provider' else 'pay'}-{self.order_id}"
 
     @property
     def sku(self) -> str:
-        """Its item, which the simulated carrier refuses by its name."""
+        """Its item; the simulated carrier rejects one SKU."""
         return "refuse-dispatch" if self.rejected_by == "carrier" else "widget"
 
 
 def order_plans(seed: int, orders: int) -> list[OrderPlan]:
-    """The orders of a run: half over HTTP, half in Kubernetes."""
+    """Return the orders of a run: half over HTTP, half in Kubernetes."""
     return [_order_plan(random.Random(f"{seed}/order/{number}"), seed, number) for number in range(1, orders + 1)]
 
 

@@ -1,4 +1,4 @@
-"""Promises about what Temporal and Kubernetes show: the same as the record, and nothing left. `promises` lists them."""
+"""Checks of Temporal and Kubernetes against the order store: both show the same, and nothing is left."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from support.ledgers import SHIPPED
 
 
 def temporal(context: CheckContext) -> Iterator[Finding]:
-    """Each workflow, beside the record."""
+    """Each workflow ended as its order."""
     for order_id, status in context.statuses.items():
-        workflow = order_workflow(context.found, order_id)
+        workflow = order_workflow(context.evidence, order_id)
         expected = "FAILED" if status.step is Step.FAILED else "COMPLETED"
         if workflow is None:
-            yield order_id, "recorded, and Temporal knows no workflow for it"
+            yield order_id, "stored, and Temporal has no workflow for it"
         elif workflow.status != expected:
-            yield order_id, f"{status.step} in the record, its workflow is {workflow.status}"
+            yield order_id, f"{status.step} in the order store, its workflow is {workflow.status}"
         elif workflow.result is not None and _differences(workflow.result, status):
             yield order_id, _differences(workflow.result, status)
         else:
-            refunds = context.found.workflows.get(refund_workflow_id(status.payment.id))
+            refunds = context.evidence.workflows.get(refund_workflow_id(status.payment.id))
             yield order_id, "" if refunds is None or refunds.status == "COMPLETED" else f"refund {refunds.status}"
-    for name, workflow in context.found.workflows.items():
+    for name, workflow in context.evidence.workflows.items():
         if workflow.status == "RUNNING":
-            yield name, "goes on"
-        elif workflow.kind == ORDER_WORKFLOW and order_id_of(name) not in context.found.orders:
-            yield name, "a workflow of an order that isn't recorded"
+            yield name, "still runs"
+        elif workflow.kind == ORDER_WORKFLOW and order_id_of(name) not in context.evidence.orders:
+            yield name, "a workflow of an order that isn't stored"
 
 
 def kubernetes(context: CheckContext) -> Iterator[Finding]:
-    """Each Order's status, beside the record."""
-    for name, order in context.found.resources.items():
+    """Each Order's status equals the order store."""
+    for name, order in context.evidence.resources.items():
         status = context.statuses.get(name)
         if status is None:
             yield name, "an Order that isn't recorded"
@@ -48,8 +48,8 @@ def kubernetes(context: CheckContext) -> Iterator[Finding]:
 
 
 def edits(context: CheckContext) -> Iterator[Finding]:
-    """What each Order declares is so, or refused."""
-    for name, order in context.found.resources.items():
+    """Each edit of an Order is applied or rejected."""
+    for name, order in context.evidence.resources.items():
         status = context.statuses.get(name)
         if status is None:
             continue
@@ -59,40 +59,40 @@ def edits(context: CheckContext) -> Iterator[Finding]:
             "cancel": bool(spec.get("cancel")) and not status.canceled,
             "address": Address(**spec["address"]) != status.address,
         }
-        # A declared cancel that was carried out has the last word.
+        # A declared cancel that took effect overrides other edits.
         carried_out = bool(spec.get("cancel")) and status.canceled
         left = [edit for edit, is_open in open_edits.items() if is_open and not carried_out]
-        refused = _condition(order, ConditionType.SPEC_APPLIED) == "False"
-        yield name, f"{', '.join(left)}: neither applied nor refused" if left and not refused else ""
+        rejected = _condition(order, ConditionType.SPEC_APPLIED) == "False"
+        yield name, f"{', '.join(left)}: neither applied nor rejected" if left and not rejected else ""
 
 
 def finalizers(context: CheckContext) -> Iterator[Finding]:
-    """What is left of each Order."""
+    """No finalizer is left, and deleted Orders are gone."""
     for order_id, client_log in context.accepted.items():
         if client_log.plan.channel is not Channel.KUBERNETES:
             continue
         deleted = requested(client_log, Action.DELETE)
-        order = context.found.resources.get(order_id)
+        order = context.evidence.resources.get(order_id)
         if order is None:
-            yield order_id, "" if deleted else "gone, and nobody deleted it"
+            yield order_id, "" if deleted else "gone, and no client deleted it"
         elif deleted:
             yield order_id, "deleted, and still there"
         else:
             held, labels = order["metadata"].get("finalizers"), order["metadata"].get("labels", {})
-            yield order_id, f"held by {held}" if held else "" if ENDED_LABEL in labels else "not marked as ended"
+            yield order_id, f"has finalizers {held}" if held else "" if ENDED_LABEL in labels else "has no ended label"
 
 
 def _differences(result: OrderStatus, status: OrderStatus) -> str:
     names = ("step", "approved", "canceled", "cancel_reason", "address", "dispatch_failed_reason")
     return ", ".join(
-        f"{name} is {getattr(status, name)} in the record, {getattr(result, name)} in its workflow"
+        f"{name} is {getattr(status, name)} in the order store, {getattr(result, name)} in its workflow"
         for name in names
         if getattr(result, name) != getattr(status, name)
     )
 
 
 def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
-    status_checks = order.get("status", {})
+    shown = order.get("status", {})
     payment = {"id": status.payment.id, "amount": str(status.payment.amount), "currency": status.payment.currency}
     if status.payment.status is not None:
         payment["status"] = status.payment.status
@@ -114,8 +114,8 @@ def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[st
         "retries": dict(status.retries) or None,
     }
     for name, value in expected.items():
-        if status_checks.get(name) != value:
-            yield f"{name} is {status_checks.get(name)}, the record says {value}"
+        if shown.get(name) != value:
+            yield f"{name} is {shown.get(name)}, the order store has {value}"
     ready = status.step in SHIPPED or (status.step is Step.CANCELED and bool(order["spec"].get("cancel")))
     for kind, holds in {
         ConditionType.READY: ready,
@@ -128,6 +128,6 @@ def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[st
 
 def _condition(order: Mapping[str, Any], kind: str) -> str | None:
     return next(
-        (client_log["status"] for client_log in order["status"].get("conditions", ()) if client_log["type"] == kind),
+        (found["status"] for found in order["status"].get("conditions", ()) if found["type"] == kind),
         None,
     )

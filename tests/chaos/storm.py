@@ -1,7 +1,7 @@
-"""A chaos run: a stack under load in which things go wrong by schedule, and how it stands once it is over.
+"""A chaos run: the local stack under load, with faults that follow a schedule.
 
-`chaos` and the tests call it. While it lasts nothing is judged; afterwards everything is healed, the orders
-get time to settle, and what every side then says is the evidence.
+Nothing is judged during the run. Afterwards all faults are removed, the orders get time to settle, and the evidence is
+collected from every system.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ Log = Callable[[str], None]
 _PROGRESS_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _END_TIMEOUT = 120.0
-"""Seconds after which a customer lets another one order, whether or not the order has ended."""
+"""Seconds after which a client slot is free again, whether or not the order has ended."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything."""
+    """The size of a run."""
 
     orders: int
     faults: int
     seed: int
     concurrency: int = 40
-    """Orders that are under way at the same time, at most."""
+    """Orders in progress at the same time, at most."""
     settle: float = 300.0
-    """Seconds for the orders to come to their ends once nothing is wrong any more, and no failure before."""
+    """Seconds for the orders to end once all faults are removed."""
 
 
 @dataclass
 class Run:
-    """What happened."""
+    """What a run did."""
 
     size: Size
     faults_applied: list[Fault] = field(default_factory=list)
@@ -54,11 +54,11 @@ class Run:
     storm_seconds: float = 0.0
     settle_seconds: float = 0.0
     unsettled: dict[str, list[str]] = field(default_factory=dict)
-    """What had not come to rest within the limit, by where."""
+    """What had not settled at the limit, by system."""
 
     def document(self) -> dict[str, Any]:
-        """What the report tells of it."""
-        kinds = Counter(f"{' -> '.join(fault.at)}: {fault.wrong}" for fault in self.faults_applied)
+        """Return the run as the report's JSON has it."""
+        kinds = Counter(f"{' -> '.join(fault.target)}: {fault.kind}" for fault in self.faults_applied)
         return {
             "seed": self.size.seed,
             "orders": self.size.orders,
@@ -74,7 +74,15 @@ class Run:
 
 
 async def storm(size: Size, log: Log) -> tuple[Run, Evidence]:
-    """Run the whole of it."""
+    """Run a storm.
+
+    Args:
+        size: of the run.
+        log: gets a line of progress now and then.
+
+    Returns:
+        What the run did, and the evidence of its outcome.
+    """
     log(f"seed {size.seed}: {size.orders} orders, {size.faults} faults")
     began = time.monotonic()
     async with proxied_stack(environment(size.seed)) as stack, start_clients(stack) as clients:
@@ -92,7 +100,7 @@ async def storm(size: Size, log: Log) -> tuple[Run, Evidence]:
 
 
 def environment(seed: int) -> dict[str, str]:
-    """What the roles are told: provider and carrier take their time and fail, and waits are short."""
+    """Return the settings of every role: provider and carrier are slow and fail, and waits are short."""
     sick = "error=0.15,hang=0.05,length=8s"
     faults = f"charge:{sick};dispatch_carrier:{sick};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2"
     chosen = {
@@ -122,12 +130,12 @@ async def _run_storm(stack: ProxiedStack, clients: Clients, run: Run, log: Log) 
     try:
         await _apply_faults(stack, clients, run, fault_groups(size.seed, size.faults, size.orders), ordering, log)
         if size.orders > size.concurrency:
-            log("no more faults; the rest of the orders is asked for")
+            log("no more faults; sending the remaining orders")
         run.storm_seconds = time.monotonic() - began
         await stack.until_ready()
         log("every part is ready again; waiting for the orders to settle")
         healed = time.monotonic()
-        # The last orders may have been asked for only now; from then on the limit counts.
+        # The last orders may be sent only now, so that the limit counts from here.
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*ordering), size.settle + size.orders)
         run.unsettled = await _settle(stack, size.settle)
@@ -146,17 +154,17 @@ async def _apply_faults(
     ordering: list[asyncio.Task[None]],
     log: Log,
 ) -> None:
-    """Carry out the schedule; what is wrong already is over before something else is wrong with the same target."""
+    """Apply the schedule; a target's next fault waits until its last one is over."""
     targets: dict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def apply(fault: Fault) -> None:
-        async with targets[fault.at]:
+        async with targets[fault.target]:
             await stack.apply(fault)
         run.faults_applied.append(fault)
 
     async with asyncio.TaskGroup() as group:
         for fault_group in schedule:
-            while len(clients.client_logs) < fault_group.after_orders and not all(task.done() for task in ordering):  # noqa: ASYNC110 - customers don't know the weather
+            while len(clients.client_logs) < fault_group.after_orders and not all(task.done() for task in ordering):  # noqa: ASYNC110 - clients set no event
                 await asyncio.sleep(0.1)
             log(f"  {len(clients.client_logs)} orders: {'; '.join(map(str, fault_group.faults))}")
             for fault in fault_group.faults:
@@ -164,7 +172,7 @@ async def _apply_faults(
 
 
 class _OrderEnds:
-    """Which orders have ended, by the record, so that there are never too many under way."""
+    """The orders that have ended, according to the order store; they bound the orders in progress."""
 
     def __init__(self, stack: ProxiedStack) -> None:
         self._stack = stack
@@ -174,18 +182,18 @@ class _OrderEnds:
 
     async def poll(self) -> None:
         while True:
-            with suppress(Exception):  # Postgres may be away, and that is no news
+            with suppress(Exception):  # a fault may have stopped Postgres
                 async with asyncio.timeout(10):
-                    # In this order: what is recorded in between is not taken for settled.
+                    # In this order: an order that is stored in between must not count as settled.
                     recorded = set(await recorded_ids(self._stack))
-                    open = set(await recorded_ids(self._stack, unsettled=True))
+                    unsettled = set(await recorded_ids(self._stack, unsettled=True))
                 async with self._changed:
-                    self.open, self.settled = open, recorded - open
+                    self.open, self.settled = unsettled, recorded - unsettled
                     self._changed.notify_all()
             await asyncio.sleep(_POLL_SECONDS)
 
     async def of(self, client_log: ClientLog) -> None:
-        """Wait until an order has ended, or for long enough; one that is deleted may never be recorded."""
+        """Wait until an order has ended, for a limited time; a deleted Order may never be stored."""
         if client_log.order_id is None or any(
             action is Action.DELETE for action, _outcome, _again in client_log.changes
         ):
@@ -202,12 +210,12 @@ async def _report_progress(clients: Clients, ends: _OrderEnds, run: Run, log: Lo
         accepted = sum(client_log.order_id is not None for client_log in clients.client_logs.values())
         log(
             f"{time.monotonic() - began:5.0f} s: {accepted} of {run.size.orders} orders accepted,"
-            f" {len(ends.open)} go on, {len(run.faults_applied)} of {run.size.faults} faults over"
+            f" {len(ends.open)} open, {len(run.faults_applied)} of {run.size.faults} faults over"
         )
 
 
 async def _settle(stack: ProxiedStack, limit: float) -> dict[str, list[str]]:
-    """Wait until nothing goes on any more; return what still does at the limit."""
+    """Wait until every order has settled; return what has not at the limit, by system."""
     end = time.monotonic() + limit
     while True:
         left = await _unsettled(stack)

@@ -1,4 +1,4 @@
-"""Postgres killed for half a minute while orders stand at every step: each ends right, with its attempts left."""
+"""Postgres is killed for half a minute while orders are at every step: each ends correctly and uses no attempt."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ async def shop(server: OwnServer, temporal_client: Client, task_queues: Any) -> 
 
 
 @pytest.mark.timeout(300)
-async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, server: OwnServer) -> None:
+async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(shop: Fleet, server: OwnServer) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.2)
 
     for script in (shop.provider.charging, shop.carrier.booking):
         script.always = slowly
-    # As in the product, an attempt lasts longer than the store's own bound of 2 s.
+    # As in the product, an attempt lasts longer than the store's own timeout of 2 s.
     step = StepPolicy(attempt_timeout="5s", initial_interval="10ms")
     names = ("receive", "validation", "record", "charge", "prepare_package", "dispatch_carrier")
     policy = quick_policy(shop.settings, **dict.fromkeys(names, step))
     handles = []
     for number in range(ORDERS):
-        order = shop.order(f"away-{number}", review=Review(mode=ReviewMode.AUTO), policy=policy)
+        order = shop.order(f"outage-{number}", review=Review(mode=ReviewMode.AUTO), policy=policy)
         handles.append(await shop.start(order))
-        await asyncio.sleep(0.03)  # so that they stand at different steps
+        await asyncio.sleep(0.03)  # so that they are at different steps
         if number == ORDERS * 2 // 3:
-            found = await shop.reads.orders([f"away-{one}" for one in range(number)])
-            stood = Counter(order.status.step for order in found.values())
+            found = await shop.reads.orders([f"outage-{one}" for one in range(number)])
+            steps_at_outage = Counter(order.status.step for order in found.values())
             server.kill()
-    assert len(stood) >= 3, f"too few steps were under way: {stood}"
+    assert len(steps_at_outage) >= 3, f"too few different steps: {steps_at_outage}"
     await asyncio.sleep(OUTAGE_SECONDS)
     server.start()
 
@@ -69,10 +69,12 @@ async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, 
     assert not failed, failed
     statuses = [end for end in ends if isinstance(end, OrderStatus)]
     assert len(statuses) == ORDERS
-    print(f"\nat the outage {dict(stood)}, {ORDERS} orders, all shipped after {OUTAGE_SECONDS:g} s without Postgres")
+    print(
+        f"\nat the outage {dict(steps_at_outage)}, {ORDERS} orders shipped after {OUTAGE_SECONDS:g} s without Postgres"
+    )
     for status in statuses:
         assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
-        assert status.retries == {}, "an attempt was used up by the outage"
+        assert status.retries == {}, "the outage used an attempt"
         recorded = (await shop.recorded(status.order_id)).status
         assert (recorded.step, recorded.retries) == (Step.SHIPPED, {})
         assert shop.provider.balance(status.payment.id) == 1
@@ -80,15 +82,15 @@ async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, 
 
 
 @pytest.mark.timeout(300)
-async def test_a_provider_that_is_away_for_a_minute_leaves_nothing_owed(shop: Fleet) -> None:
-    """It uses up the attempts, as it is meant to: the charge is made impossible, and given back if it was made."""
+async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refund(shop: Fleet) -> None:
+    """The outage uses all attempts: the order fails, and its payment is voided."""
     back = asyncio.Event()
 
-    async def away() -> None:
+    async def unavailable() -> None:
         if not back.is_set():
-            raise ConnectionError("the provider is away")
+            raise ConnectionError("the provider is unavailable")
 
-    shop.provider.charging.always = shop.provider.voiding.always = away
+    shop.provider.charging.always = shop.provider.voiding.always = unavailable
     handles = [await shop.start(shop.order(f"minute-{n}", review=Review(mode=ReviewMode.AUTO))) for n in range(10)]
     await asyncio.sleep(60)
     back.set()

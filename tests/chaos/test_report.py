@@ -1,4 +1,4 @@
-"""A chaos run's report says which promise was broken by what, and its JSON says the same."""
+"""The report of a chaos run shows each broken promise with its violations, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _run() -> Run:
     return Run(Size(orders=60, faults=16, seed=7), faults_applied=faults)
 
 
-def test_a_kept_promise_is_told_with_its_count() -> None:
+def test_report_of_a_kept_promise_shows_its_cases() -> None:
     evidence = valid_evidence()
     found = document(_run(), evidence, promises(evidence))
     assert no_violation(found)
@@ -27,7 +27,7 @@ def test_a_kept_promise_is_told_with_its_count() -> None:
     assert "5  kept       each accepted order reached an end" in text(found)
 
 
-def test_a_broken_promise_is_told_with_what_broke_it(tmp_path: Path) -> None:
+def test_report_of_a_broken_promise_shows_its_violations(tmp_path: Path) -> None:
     evidence = valid_evidence()
     evidence.parcels.append(parcel(CANCELED))  # type: ignore[attr-defined]
     found = document(_run(), evidence, promises(evidence))
@@ -40,7 +40,7 @@ def test_a_broken_promise_is_told_with_what_broke_it(tmp_path: Path) -> None:
     assert read["run"]["faults"] == 16
 
 
-def test_the_seed_is_that_of_provider_and_carrier_too() -> None:
+def test_environment_of_a_seed_sets_the_seed_of_injected_faults() -> None:
     plan = parse_faults(environment(7)["ORDERFLEET_FAULTS"])
     assert plan.seed == 7
     assert {"charge", "dispatch_carrier", "refund"} <= plan.by_step.keys()

@@ -1,4 +1,4 @@
-"""Each thing that may be wrong with a line, as its two ends see it."""
+"""Each fault of a TCP proxy, as client and server observe it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
 TIMEOUT = 30.0
-"""Seconds that something may take on a busy machine."""
+"""Seconds; generous, for a busy machine."""
 
 
 class Echo:
-    """A server that answers each line with itself, and keeps what it heard."""
+    """A server that echoes each line, and keeps what it received."""
 
     def __init__(self) -> None:
-        self.heard: list[bytes] = []
-        self.gone = asyncio.Event()
+        self.received: list[bytes] = []
+        self.disconnected = asyncio.Event()
         self._serving: set[asyncio.Task[None]] = set()
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,108 +33,108 @@ class Echo:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                self.heard.append(line)
+                self.received.append(line)
                 writer.write(line)
                 await writer.drain()
         except OSError:
             pass
         finally:
-            self.gone.set()
+            self.disconnected.set()
             writer.transport.abort()
 
 
 @asynccontextmanager
-async def ends() -> AsyncIterator[tuple[Echo, TcpProxy]]:
+async def echo_through_proxy() -> AsyncIterator[tuple[Echo, TcpProxy]]:
     echo = Echo()
     server = await asyncio.start_server(echo.connected, "127.0.0.1", 0)
     async with server:
-        async with tcp_proxy("127.0.0.1", server.sockets[0].getsockname()[1]) as line:
-            yield echo, line
+        async with tcp_proxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+            yield echo, proxy
         await echo.close()
 
 
 class Caller:
-    """One connection through the line."""
+    """One connection through the proxy."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def on(cls, line: TcpProxy) -> Caller:
-        return cls(*await asyncio.open_connection("127.0.0.1", line.port))
+    async def connect(cls, proxy: TcpProxy) -> Caller:
+        return cls(*await asyncio.open_connection("127.0.0.1", proxy.port))
 
-    async def asks(self, word: bytes) -> bytes:
-        """What is answered; nothing when the line broke off."""
-        self._writer.write(word + b"\n")
+    async def send(self, request: bytes) -> bytes:
+        """Return the response; empty if the connection broke."""
+        self._writer.write(request + b"\n")
         try:
             return await asyncio.wait_for(self._reader.readline(), TIMEOUT)
         except ConnectionError:
             return b""
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         self._writer.transport.abort()
 
 
-async def test_what_is_said_arrives_both_ways() -> None:
-    async with ends() as (echo, line):
-        caller = await Caller.on(line)
-        assert await caller.asks(b"one") == b"one\n"
-        caller.hang_up()
-        await asyncio.wait_for(echo.gone.wait(), TIMEOUT)
+async def test_proxy_passes_data_both_ways() -> None:
+    async with echo_through_proxy() as (echo, proxy):
+        caller = await Caller.connect(proxy)
+        assert await caller.send(b"one") == b"one\n"
+        caller.abort()
+        await asyncio.wait_for(echo.disconnected.wait(), TIMEOUT)
 
 
-async def test_a_cut_line_refuses_and_a_mended_one_is_on_its_port_again() -> None:
-    async with ends() as (_echo, line):
-        caller = await Caller.on(line)
-        await caller.asks(b"one")
-        port = line.port
-        await line.cut()
-        assert await caller.asks(b"two") == b""
-        caller.hang_up()
+async def test_cut_proxy_refuses_connections_until_it_is_restored_on_its_port() -> None:
+    async with echo_through_proxy() as (_echo, proxy):
+        caller = await Caller.connect(proxy)
+        await caller.send(b"one")
+        port = proxy.port
+        await proxy.cut()
+        assert await caller.send(b"two") == b""
+        caller.abort()
         with pytest.raises(ConnectionRefusedError):
-            await Caller.on(line)
-        await line.restore()
-        again = await Caller.on(line)
-        assert (await again.asks(b"three"), line.port) == (b"three\n", port)
-        again.hang_up()
+            await Caller.connect(proxy)
+        await proxy.restore()
+        reconnected = await Caller.connect(proxy)
+        assert (await reconnected.send(b"three"), proxy.port) == (b"three\n", port)
+        reconnected.abort()
 
 
-async def test_a_lost_answer_is_of_work_that_was_done() -> None:
-    async with ends() as (echo, line):
-        caller = await Caller.on(line)
+async def test_dropped_response_leaves_the_request_delivered() -> None:
+    async with echo_through_proxy() as (echo, proxy):
+        caller = await Caller.connect(proxy)
         for number in range(5):
-            await caller.asks(b"%d" % number)
-        line.drop_responses = True
-        assert await caller.asks(b"charge") == b""
-        assert echo.heard[-1] == b"charge\n"
-        caller.hang_up()
+            await caller.send(b"%d" % number)
+        proxy.drop_responses = True
+        assert await caller.send(b"charge") == b""
+        assert echo.received[-1] == b"charge\n"
+        caller.abort()
 
 
-async def test_a_half_open_line_keeps_the_client_waiting_for_ever() -> None:
-    async with ends() as (echo, line):
-        caller = await Caller.on(line)
-        await caller.asks(b"one")
-        line.half_open()
-        await asyncio.wait_for(echo.gone.wait(), TIMEOUT)
-        later = await Caller.on(line)
-        await line.restore()
-        for waiting in (caller, later):
+async def test_half_open_proxy_keeps_its_connections_silent_after_it_is_restored() -> None:
+    async with echo_through_proxy() as (echo, proxy):
+        caller = await Caller.connect(proxy)
+        await caller.send(b"one")
+        proxy.half_open()
+        await asyncio.wait_for(echo.disconnected.wait(), TIMEOUT)
+        later = await Caller.connect(proxy)
+        await proxy.restore()
+        for blocked in (caller, later):
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(waiting.asks(b"two"), 0.5)
-            waiting.hang_up()
-        new = await Caller.on(line)
-        assert await new.asks(b"three") == b"three\n"
-        assert echo.heard == [b"one\n", b"three\n"]
-        new.hang_up()
+                await asyncio.wait_for(blocked.send(b"two"), 0.5)
+            blocked.abort()
+        new = await Caller.connect(proxy)
+        assert await new.send(b"three") == b"three\n"
+        assert echo.received == [b"one\n", b"three\n"]
+        new.abort()
 
 
-async def test_a_silent_line_says_it_all_when_it_is_mended() -> None:
-    async with ends() as (_echo, line):
-        caller = await Caller.on(line)
-        line.silence()
-        waiting = asyncio.ensure_future(caller.asks(b"one"))
-        done, _ = await asyncio.wait([waiting], timeout=0.3)
+async def test_silent_proxy_passes_held_data_when_it_is_restored() -> None:
+    async with echo_through_proxy() as (_echo, proxy):
+        caller = await Caller.connect(proxy)
+        proxy.silence()
+        blocked = asyncio.ensure_future(caller.send(b"one"))
+        done, _ = await asyncio.wait([blocked], timeout=0.3)
         assert not done
-        await line.restore()
-        assert await waiting == b"one\n"
-        caller.hang_up()
+        await proxy.restore()
+        assert await blocked == b"one\n"
+        caller.abort()

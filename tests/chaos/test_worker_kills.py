@@ -1,5 +1,5 @@
-"""Workers killed at the worst moments, at least 200 times: between the provider's charge and the row's
-update, between a void or a refund and its answer, between a booking and its answer.
+"""Workers are killed at least 200 times: after the provider's charge and before the row's update, and before the
+response to a void, a refund or a booking.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def workers(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path
 
 
 @pytest.mark.timeout(1500)
-async def test_nothing_is_lost_or_paid_twice_when_workers_are_killed(
+async def test_killed_workers_lose_no_order_and_charge_once(
     workers: ForkServer, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     async with Database(postgres_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
@@ -52,4 +52,4 @@ async def test_nothing_is_lost_or_paid_twice_when_workers_are_killed(
         )
         await kill_while_ordering(run, workers)
     for entry_kind in ("charge", "give_back", "booking"):
-        assert run.kills[entry_kind] >= KILLS // 20, f"hardly any kill after a {entry_kind}: {run.kills}"
+        assert run.kills[entry_kind] >= KILLS // 20, f"too few kills after a {entry_kind}: {run.kills}"

@@ -1,4 +1,4 @@
-"""The evidence of a run in which every promise was kept, for tests that spoil one thing of it."""
+"""The evidence of a run that kept every promise, for tests that violate one of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CANCELED = [*_CHARGED, (EventKind.CANCEL_REQUESTED, Step.SHIPPING), (EventKind.
 
 
 def valid_evidence() -> Evidence:
-    """Five orders, each in order; every call makes its own, to be spoiled freely."""
+    """Return five correct orders; each call returns new objects, which a test may change."""
     evidence = Evidence({}, [], [], {}, {}, {}, {})
     _add(
         evidence,
@@ -100,7 +100,7 @@ def _add(
 
 
 def entry(kind: str, name: str) -> PaymentEntry:
-    """A line of the provider's books."""
+    """An entry of the provider's ledger."""
     return PaymentEntry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
 
 
@@ -152,7 +152,7 @@ def _resource(status: OrderStatus, *, cancel: bool) -> dict[str, Any]:
         },
         "trackingNumber": status.shipments[-1].tracking_number,
         "observedGeneration": 2,
-        "conditions": [{"type": kind, "status": told} for kind, told in ready.items()],
+        "conditions": [{"type": kind, "status": value} for kind, value in ready.items()],
     }
     metadata = {"name": status.order_id, "generation": 2, "labels": {ENDED_LABEL: "true"}}
     spec = {"address": status.address.model_dump(), "cancel": cancel}

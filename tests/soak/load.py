@@ -1,8 +1,7 @@
-"""The steady load of a soak: always as many orders under way, of every kind, and watchers that come and go.
+"""The steady load of a soak: a constant number of open orders, and clients that watch them.
 
-`soaking` opens it for as long as the soak lasts. Orders and what is done to them are a storm's, without the
-weather; every Order in Kubernetes is deleted once it has had time to end. The next order comes when one has ended, so
-that a slow machine has no more of them under way than a fast one. Nothing is judged here.
+Orders and actions are those of a storm, without faults; every Order in Kubernetes is deleted after a time in which it
+can end. A new order starts when one has ended, so that a slow machine has no more open orders than a fast one.
 """
 
 from __future__ import annotations
@@ -16,39 +15,39 @@ from dataclasses import replace
 
 import aiohttp
 from clients import Clients, start_clients
-from completions import Completions, completions
+from completions import Completions, track_completions
 from proxied_stack import ProxiedStack
 from schedule import Action, Channel, OrderPlan, order_plans
 
 _START_INTERVAL = 0.1
-"""Seconds from one who comes to the next, at least; they would do everything at the same time otherwise."""
+"""Seconds between two starts, so that orders are not all at the same step."""
 _PLANS_PER_SEED = 1000
 _DELETE_AFTER = 25.0
-"""Seconds; a review that nobody decides takes 20."""
+"""Seconds; a review without a decision takes 20."""
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _SHORT_TIMEOUT = aiohttp.ClientTimeout(total=1.5)
 
 
 class LoadGenerator:
-    """Everyone who orders and watches.
+    """Sends orders, and watches them.
 
     Args:
-        everyone: who order, and do what their wishes say.
-        ends: of their orders.
+        clients: send the orders and their actions.
+        completions: of their orders.
         api: address of the HTTP API.
-        session: for those who watch.
+        session: of the watching clients.
     """
 
     def __init__(self, clients: Clients, completions: Completions, api: str, session: aiohttp.ClientSession) -> None:
-        self._everyone = clients
-        self._ends = completions
+        self._clients = clients
+        self._completions = completions
         self._api = api
         self._session = session
         self.done: Counter[str] = Counter()
-        """What was done how often; `orders` are those that have ended."""
+        """Counts by kind of request; `orders` are those that have ended."""
 
     async def run(self, seed: int, concurrency: int) -> None:
-        """Let as many order, one more for each whose order has ended, until canceled."""
+        """Keep `concurrency` orders open until canceled."""
         slots = asyncio.Semaphore(concurrency)
         async with asyncio.TaskGroup() as group:
             for plan in _order_plans(seed):
@@ -61,18 +60,18 @@ class LoadGenerator:
         rng = random.Random(plan.order_id)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read_order(plan, rng))
-            ordering = group.create_task(self._everyone.order(plan))
+            ordering = group.create_task(self._clients.order(plan))
         client_log = ordering.result()
         self.done["refused"] += client_log.order_id is None
         self.done.update(str(action) for action, _outcome, _again in client_log.changes)
-        # What one customer was told is a storm's evidence; here it would be the one thing that grows.
-        del self._everyone.client_logs[plan.order_id]
+        # A storm keeps the log as evidence; here it would be memory that grows.
+        del self._clients.client_logs[plan.order_id]
         if client_log.order_id is not None:
-            self.done["orders" if await self._ends.wait_for(client_log.order_id) else "without an end"] += 1
+            self.done["orders" if await self._completions.wait_for(client_log.order_id) else "without an end"] += 1
 
     async def _read_order(self, plan: OrderPlan, rng: random.Random) -> None:
         path = f"/orders/{plan.order_id}"
-        await self._get(f"{path}/watch", "watched before it was there")
+        await self._get(f"{path}/watch", "watched before its start")
         await asyncio.sleep(1)
         if rng.random() < 0.5:
             await self._get(f"{path}/watch", "watched and left", _SHORT_TIMEOUT)
@@ -91,38 +90,38 @@ class LoadGenerator:
     async def _lines(self, path: str) -> AsyncIterator[tuple[str, str]]:
         with suppress(aiohttp.ClientError, TimeoutError):
             async with self._session.get(f"{self._api}{path}", timeout=_REQUEST_TIMEOUT) as response:
-                async for client_log in response.content:
-                    name, _, value = client_log.decode().strip().partition(": ")
+                async for line in response.content:
+                    name, _, value = line.decode().strip().partition(": ")
                     yield name, value
 
     async def _get(
-        self, path: str, client_log: str, timeout: aiohttp.ClientTimeout = _REQUEST_TIMEOUT, *, last_event_id: str = ""
+        self, path: str, count_as: str, limit: aiohttp.ClientTimeout = _REQUEST_TIMEOUT, *, last_event_id: str = ""
     ) -> None:
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         with suppress(aiohttp.ClientError, TimeoutError):
-            async with self._session.get(f"{self._api}{path}", timeout=timeout, headers=headers) as response:
+            async with self._session.get(f"{self._api}{path}", timeout=limit, headers=headers) as response:
                 await response.read()
-        self.done[client_log] += 1
+        self.done[count_as] += 1
 
 
 def _order_plans(seed: int) -> Iterator[OrderPlan]:
-    """Without an end, no id twice."""
+    """Yield plans without end, each with a new order id."""
     while True:
         for plan in order_plans(seed, _PLANS_PER_SEED):
             if plan.channel is Channel.KUBERNETES:
                 actions = tuple((after, action) for after, action in plan.actions if action is not Action.DELETE)
                 yield replace(plan, actions=(*actions, (_DELETE_AFTER, Action.DELETE)))
-            elif not plan.order_id.endswith("3"):  # its customer leaves the id to the fleet, and couldn't watch it
+            elif not plan.order_id.endswith("3"):  # the fleet chooses the id of those, so that no client could watch it
                 yield plan
         seed += 1
 
 
 @asynccontextmanager
 async def generate_load(stack: ProxiedStack) -> AsyncIterator[LoadGenerator]:
-    """Shoppers of a stack."""
+    """Yield the load of a stack."""
     async with (
         start_clients(stack) as clients,
-        completions(stack.database_url) as order_completions,
+        track_completions(stack.database_url) as order_completions,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         yield LoadGenerator(clients, order_completions, stack.parts.api_url, session)

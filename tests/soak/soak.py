@@ -1,6 +1,6 @@
-"""`make soak`: each role of the local stack under a steady load, and whether what it holds stays level.
+"""`make soak`: each role of the local stack under a steady load, and whether its resources stay level.
 
-Ends with 1 when something grew that neither came to rest nor is too little to note.
+Exits with 1 if a gauge grows by more than its tolerance and doesn't level off.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from findings import findings, load_per_minute, no_growth, text
 from soak_run import SoakPlan, soak
 
 _WARM_UP = 0.25
-"""Part of the time that isn't judged: imports, caches, pools and pollers settle."""
+"""Part of the time that is ignored: imports, caches, pools and pollers settle."""
 
 
 def main(
     minutes: Annotated[float, typer.Option(min=4, help="How long, with a quarter of it to warm up.")] = 60,
-    concurrency: Annotated[int, typer.Option(min=1, help="Orders under way, always.")] = 40,
+    concurrency: Annotated[int, typer.Option(min=1, help="Open orders, constantly.")] = 40,
     seed: Annotated[int, typer.Option(help="Which orders.")] = 1,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/soak.json"),
 ) -> None:
-    """Soak the stack and judge it."""
+    """Run a soak and report the trends."""
     plan = SoakPlan(minutes=minutes, concurrency=concurrency, seed=seed)
     result = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
     warm_up = minutes * 60 * _WARM_UP

@@ -1,7 +1,4 @@
-"""A soak: the local stack's roles under a steady load for a given time, read every few seconds.
-
-`soak` and nobody else calls it. It gathers and doesn't judge.
-"""
+"""A soak: the local stack's roles under a steady load for a given time, sampled every few seconds."""
 
 from __future__ import annotations
 
@@ -26,37 +23,41 @@ _APPLICATION_NAMES = {
     "operator": "orderfleet operator",
     "api": "orderfleet api",
 }
-"""How Postgres shows each role's connections."""
+"""The `application_name` of each role's Postgres connections."""
 
 
 @dataclass(frozen=True)
 class SoakPlan:
-    """How long, and how much of everything."""
+    """Duration and size of a soak."""
 
     minutes: float
     concurrency: int
     seed: int
     every: float = 5.0
-    """Seconds from one sample to the next."""
+    """Seconds between two samples."""
 
 
 @dataclass
 class SoakResult:
-    """What was read."""
+    """The samples of a soak."""
 
     plan: SoakPlan
     samples: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
     """By role and gauge: seconds since the load began, and the value."""
     orders: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds, and how many orders were done with by then."""
+    """Seconds since the load began, and the orders that had ended by then."""
     done: dict[str, int] = field(default_factory=dict)
 
 
 async def soak(plan: SoakPlan, log: Log) -> SoakResult:
-    """Run the whole of it.
+    """Run a soak.
+
+    Args:
+        plan: of the soak.
+        log: gets a line of progress now and then.
 
     Raises:
-        AssertionError: a role ended by itself.
+        AssertionError: a role exited.
     """
     async with proxied_stack(environment(plan.seed)) as stack, generate_load(stack) as load:
         log(f"the stack is ready, in {stack.folder}")
@@ -74,9 +75,9 @@ async def _read(
     stack: ProxiedStack, load: LoadGenerator, result: SoakResult, running: asyncio.Task[None], log: Log
 ) -> None:
     roles = {role.name: _role_target(stack, role.name) for role in ROLES}
-    began, told = time.monotonic(), 0.0
+    began, next_report = time.monotonic(), 0.0
     while (at := time.monotonic() - began) < result.plan.minutes * 60:
-        assert not running.done(), f"the load broke off: {running.exception()}"
+        assert not running.done(), f"the load failed: {running.exception()}"
         for name, role in roles.items():
             assert role.process.is_running(), f"{name} ended; see {stack.folder / 'logs'}"
             read = await gauges.read(role, stack.database_url)
@@ -84,10 +85,10 @@ async def _read(
                 result.samples.setdefault(name, {}).setdefault(gauge, []).append((at, value))
         result.orders.append((at, load.done["orders"]))
         result.done = dict(load.done)
-        if at >= told:
+        if at >= next_report:
             memory = (f"{name} {found[gauges.MEMORY.name][-1][1]:.1f}" for name, found in result.samples.items())
             log(f"{at / 60:5.1f} min: {load.done['orders']} orders; MiB: {', '.join(memory)}")
-            told += _PROGRESS_SECONDS
+            next_report += _PROGRESS_SECONDS
         await asyncio.sleep(max(0.0, result.plan.every - (time.monotonic() - began - at)))
 
 

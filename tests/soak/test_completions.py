@@ -1,4 +1,4 @@
-"""A soak's next order comes when one has ended and nothing is owed for it, by the record."""
+"""A soak starts its next order when one has ended in the order store and has no pending refund."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from completions import Completions, completions
+from completions import Completions, track_completions
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
@@ -28,11 +28,11 @@ async def record(postgres_url: str) -> AsyncIterator[OrderRecord]:
 
 @pytest.fixture
 async def completions(postgres_url: str) -> AsyncIterator[Completions]:
-    async with completions(postgres_url) as made:
+    async with track_completions(postgres_url) as made:
         yield made
 
 
-async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(
+async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
     record: OrderRecord, completions: Completions
 ) -> None:
     shipped, canceled = (asyncio.create_task(completions.wait_for(order_id)) for order_id in ("shipped", "canceled"))
@@ -45,12 +45,12 @@ async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(
     await record.record("shipped", progress(2, Step.SHIPPED, completed_at=AT))
     async with asyncio.timeout(60):
         assert await shipped
-        # Looked for together, and it has ended longer.
+        # Both are polled together, and this one's step ended first.
         assert not canceled.done()
         for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
             await record.finish_payment(payment("canceled"), status, None)
         assert await canceled
 
 
-async def test_an_order_without_an_end_is_given_up(completions: Completions) -> None:
-    assert not await completions.wait_for("never recorded", timeout=0.1)
+async def test_wait_for_order_without_an_end_times_out(completions: Completions) -> None:
+    assert not await completions.wait_for("never recorded", seconds=0.1)

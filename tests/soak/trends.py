@@ -1,10 +1,8 @@
-"""Whether a measured thing stays where it is, fills up or grows: a line through its samples, and the verdict.
+"""Whether a series of samples is flat, levels off or grows, by a line through its samples.
 
-`soak` judges with it. It is pure; it must never be told what it measures.
-
-The line is that of Theil and Sen (Sen 1968, "Estimates of the regression coefficient based on Kendall's tau"): the
-median of the slopes between all pairs of points, which single outliers don't move. Its points are medians of
-equal stretches of time, because samples that follow each other closely are no news of each other.
+The line is the Theil-Sen estimator (Sen 1968, "Estimates of the regression coefficient based on Kendall's tau"): the
+median of the slopes between all pairs of points, which is robust against outliers. Its points are medians of equal
+stretches of time, because samples that closely follow each other are not independent.
 """
 
 from __future__ import annotations
@@ -19,24 +17,24 @@ from statistics import median
 BUCKETS = 24
 _NORMAL_95 = 1.96
 _FLATTENING_RATIO = 0.5
-"""A second half that rises less than this part of what the first half did is one that fills up."""
+"""A series levels off if its second half rises by less than this ratio of the first half's rise."""
 
 Sample = tuple[float, float]
 """Seconds since the load began, and the value."""
 
 
 class TrendKind(StrEnum):
-    """What a measured thing does under a steady load."""
+    """What a quantity does under a steady load."""
 
     FLAT = "flat"
     FILLS = "fills"
-    """It rose and comes to rest, as a cache does."""
+    """It rises and levels off, as a cache does."""
     GROWS = "GROWS"
 
 
 @dataclass(frozen=True)
 class Slope:
-    """Rise a second, with the bounds of its 95 % confidence interval."""
+    """Rise per second, with the bounds of its 95 % confidence interval."""
 
     value: float
     low: float
@@ -45,7 +43,7 @@ class Slope:
 
 @dataclass(frozen=True)
 class Trend:
-    """What became of one measured thing after the warm-up."""
+    """The trend of one quantity after the warm-up."""
 
     start: float
     end: float
@@ -54,14 +52,14 @@ class Trend:
 
 
 def trend(samples: Sequence[Sample], tolerance: float) -> Trend:
-    """Judge samples that were taken after the warm-up.
+    """Compute the trend of samples that were taken after the warm-up.
 
     Args:
-        samples: in the order of time.
-        notable: what it may rise by over all of them without a word.
+        samples: in order of time.
+        tolerance: rise over all samples that is ignored.
 
     Raises:
-        ValueError: there are fewer samples than stretches.
+        ValueError: there are fewer samples than buckets.
     """
     if len(samples) < BUCKETS:
         raise ValueError(f"{len(samples)} samples are too few for a trend: {BUCKETS} are needed")
@@ -78,7 +76,7 @@ def trend(samples: Sequence[Sample], tolerance: float) -> Trend:
 
 
 def fit_slope(points: Sequence[Sample]) -> Slope:
-    """The slope of the line through the points; each must have a time of its own."""
+    """Return the slope of the line through the points, each of which has a different time."""
     slopes = sorted((late - early) / (then - first) for (first, early), (then, late) in combinations(points, 2))
     count, pairs = len(points), len(slopes)
     spread = _NORMAL_95 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)

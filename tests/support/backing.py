@@ -1,8 +1,7 @@
-"""The real parts that tests run against: PostgreSQL, Temporal, a Kubernetes API server.
+"""The real services that tests run against: PostgreSQL, Temporal, a Kubernetes API server.
 
-`conftest.py` wraps these in fixtures. A part is started by the first test that needs it, once for
-all pytest-xdist workers, and ended by the session that owns the folder. A part that can't be had
-fails the tests that need it; it must never make them skip.
+The first test that needs a service starts it, once for all pytest-xdist workers; the session that owns the folder stops
+it. A service that can't be started fails the tests that need it, and must never make them skip.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from orderfleet_local.stack.launch import launch
 from support import class_archive
 
 TEMPLATE = "migrated"
-# Databases are copied and dropped all the time, and autovacuum would hold on to the template.
+# Databases are copied and dropped constantly, and autovacuum would lock the template.
 _TEST_DATABASE_SETTINGS = {"autovacuum": "off", "synchronous_commit": "off", "max_connections": "300"}
 
 
@@ -44,17 +43,28 @@ class Kubernetes:
     kubeconfig: Path
     namespace: str
     store: str
-    """Address of the etcd that it keeps its objects in."""
+    """Address of the etcd that stores its objects."""
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess
-        """Run kubectl in the test's namespace; return what it printed, fail when it fails."""
+        """Run kubectl in the test's namespace.
+
+        Args:
+            arguments: of kubectl.
+            input: its standard input.
+
+        Returns:
+            Its standard output.
+
+        Raises:
+            KubectlFailed: it exited with an error.
+        """
         result = self._run(arguments, input)
         if result.returncode != 0:
             raise KubectlFailed(f"kubectl {' '.join(arguments)}\n{result.stdout}{result.stderr}")
         return result.stdout
 
-    def refused(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess
-        """Run kubectl, which must fail; return its complaint."""
+    def kubectl_fails(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess
+        """Run kubectl, which must fail; return its standard error."""
         result = self._run(arguments, input)
         assert result.returncode != 0, f"kubectl {' '.join(arguments)} was accepted\n{result.stdout}"
         return result.stderr
@@ -69,7 +79,12 @@ class Kubernetes:
 
 
 class Backing:
-    """The parts of one test session, whose state lies in `folder`; the API server may be given flags."""
+    """The services of one test session.
+
+    Args:
+        folder: of their state.
+        apiserver_flags: additional flags of the API server.
+    """
 
     def __init__(self, folder: Path, apiserver_flags: tuple[str, ...] = ()) -> None:
         self.folder = folder
@@ -80,7 +95,7 @@ class Backing:
 
     @contextmanager
     def database(self, *, migrated: bool) -> Iterator[str]:
-        """Give the address of a database of its own, with or without the migrations."""
+        """Yield the URL of a new database, with or without the migrations."""
         self._once("postgres", self._start_postgres)
         if migrated:
             self._once("template", self._make_template)
@@ -96,33 +111,33 @@ class Backing:
         """Return the API server with a new namespace."""
         server = self._once("kubernetes", self._start_kubernetes)
         namespace = f"test-{uuid.uuid4().hex[:12]}"
-        scope = Kubernetes(Path(server["kubectl"]), Path(server["kubeconfig"]), namespace, server["store"])
-        scope.kubectl("create", "namespace", namespace)
-        return scope
+        kubernetes = Kubernetes(Path(server["kubectl"]), Path(server["kubeconfig"]), namespace, server["store"])
+        kubernetes.kubectl("create", "namespace", namespace)
+        return kubernetes
 
     def test_server(self) -> Path:
         """Return the program of the time-skipping test server."""
         return Path(self._once("test-server", self._prepare_test_server)["program"])
 
     def stop(self) -> None:
-        """End every process that any worker started, and remove what they wrote."""
+        """Kill every process that a pytest-xdist worker started, and remove the folder."""
         for found in processes.find(self.folder).values():
-            # Nothing here is worth a graceful end.
+            # The data is removed, so a graceful stop has no use.
             processes.end(found, by=signal.SIGKILL, bound=10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _once(self, name: str, start: Callable[[], dict[str, str]]) -> dict[str, str]:
-        answer = self.folder / f"{name}.json"
+        result_file = self.folder / f"{name}.json"
         with _locked(self.folder / f"{name}.lock"):
-            if not answer.exists():
+            if not result_file.exists():
                 try:
                     content = start()
                 except Exception as error:
                     # The next test would wait as long for the same failure.
-                    answer.write_text(json.dumps({"failure": f"{name} can't be had: {error}"}))
+                    result_file.write_text(json.dumps({"failure": f"{name} can't be started: {error}"}))
                     raise
-                answer.write_text(json.dumps(content))
-        content = json.loads(answer.read_text())
+                result_file.write_text(json.dumps(content))
+        content = json.loads(result_file.read_text())
         if "failure" in content:
             raise AssertionError(content["failure"])
         return content
@@ -135,7 +150,7 @@ class Backing:
         from orderfleet.store.migrate import migrate  # noqa: PLC0415 - most tests of the stack don't need it
 
         self._postgres_program("createdb", TEMPLATE)
-        _run_aside(lambda: asyncio.run(migrate(self._database_url(TEMPLATE))))
+        _run_in_thread(lambda: asyncio.run(migrate(self._database_url(TEMPLATE))))
         return {}
 
     def _start_temporal(self) -> dict[str, str]:
@@ -145,9 +160,9 @@ class Backing:
 
     def _prepare_test_server(self) -> dict[str, str]:
         launcher = provide(["temporal-test-server"])["temporal-test-server"]
-        archive = class_archive.place(launcher)
+        archive = class_archive.path_for(launcher)
         if archive is not None and not archive.exists():
-            _run_aside(lambda: class_archive.make(launcher, archive))
+            _run_in_thread(lambda: class_archive.create(launcher, archive))
         if archive is None or not archive.exists():
             return {"program": str(launcher)}
         program = self.folder / "test-server"
@@ -181,20 +196,20 @@ class Backing:
         assert result.returncode == 0, result.stderr
 
 
-def _run_aside(work: Callable[[], object]) -> None:
-    """Run `work` in a thread of its own: this one may have an event loop already."""
+def _run_in_thread(work: Callable[[], object]) -> None:
+    """Run `work` in another thread: this one may have an event loop."""
     with ThreadPoolExecutor(1) as threads:
         threads.submit(work).result()
 
 
 @contextmanager
 def session() -> Iterator[Backing]:
-    """Give the parts of a new session; end them, and those of sessions that were killed."""
+    """Yield the services of a new session, and stop them; also stop those of sessions that were killed."""
     root = Path(tempfile.gettempdir()) / f"orderfleet-tests-{os.getuid()}"
     root.mkdir(mode=0o755, exist_ok=True)
     folder = root / uuid.uuid4().hex[:8]
     with ExitStack() as closing:
-        # A session that has its folder and not yet its lock would look killed.
+        # A session with a folder and without its lock counts as killed.
         with _locked(root / "lock"):
             _clear_killed_sessions(root)
             folder.mkdir(mode=0o755)
@@ -212,7 +227,7 @@ def _clear_killed_sessions(root: Path) -> None:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a file's lock, which the kernel frees when we die."""
+    """Hold a file's lock; the kernel frees it when the process dies."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

@@ -1,4 +1,4 @@
-"""A follower of the change feed that keeps what it was told, for the tests of the feed."""
+"""A follower of the change feed that keeps what it received."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from orderfleet.domain.events import RecordedOrder
 from orderfleet.store.feed import Feed
 
 LONG = timedelta(hours=1)
-"""A poll that never comes in a test: what is told was told by a wake-up."""
+"""A poll interval longer than any test, so that only notifications wake the follower."""
 
 
 class Follower:
-    """What a feed told, as it comes."""
+    """Keeps the batches of a feed, in order."""
 
     def __init__(self) -> None:
         self.batches: list[list[RecordedOrder]] = []
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
 
     @property
-    def told(self) -> list[RecordedOrder]:
+    def orders(self) -> list[RecordedOrder]:
         return [one for batch in self.batches for one in batch]
 
     def versions(self, order_id: str = "ord-1") -> list[int]:
-        return [one.version for one in self.told if one.order_id == order_id]
+        return [one.version for one in self.orders if one.order_id == order_id]
 
-    async def until_told(self, order_id: str, version: int, bound: float = 20) -> None:
+    async def wait_for_version(self, order_id: str, version: int, bound: float = 20) -> None:
         async with asyncio.timeout(bound):
             while version > max(self.versions(order_id), default=0):
-                self.news.clear()
-                await self.news.wait()
+                self.changed.clear()
+                await self.changed.wait()
 
     async def follow(self, feed: Feed, wanted: Callable[[str], bool] | None) -> None:
         async with aclosing(feed.follow(wanted)) as batches:
             async for batch in batches:
                 self.batches.append(list(batch))
-                self.news.set()
+                self.changed.set()
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""A class-data archive for the time-skipping test server, which then starts in a third of the time.
+"""A class-data archive for the time-skipping test server, with which it starts in a third of the time.
 
-`backing.py` makes it once per machine, by running one small order of everything on the server. A
-server without an archive does the same, later: it must never be what a test fails for.
+It is created once per machine, from the classes that a small workflow loads. A server works without it, so that a
+failure to create it must never fail a test.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from temporalio.worker import Worker
 from orderfleet_local.stack import paths
 
 _QUEUE = "class-archive"
-_TRIES = 300
+_CONNECT_ATTEMPTS = 300
 
 
 @activity.defn
@@ -40,30 +40,30 @@ class Child:
 
 
 @workflow.defn(sandboxed=False)
-class Everything:
+class ExampleOrder:
     def __init__(self) -> None:
-        self._seen = 0
+        self._received = 0
 
     @workflow.run
     async def run(self) -> None:
-        await workflow.wait_condition(lambda: self._seen == 2)
+        await workflow.wait_condition(lambda: self._received == 2)
         await workflow.execute_activity(nothing, start_to_close_timeout=timedelta(seconds=10))
         await workflow.execute_child_workflow(Child.run, id="child")
 
     @workflow.signal
     def by_signal(self) -> None:
-        self._seen += 1
+        self._received += 1
 
     @workflow.update
     def by_update(self) -> None:
-        self._seen += 1
+        self._received += 1
 
     @workflow.query
-    def seen(self) -> int:
-        return self._seen
+    def received(self) -> int:
+        return self._received
 
 
-def place(launcher: Path) -> Path | None:
+def path_for(launcher: Path) -> Path | None:
     """Where the archive for `launcher` on this Java belongs; None when it doesn't run on Java."""
     java = shutil.which("java")
     if java is None or not (launcher.parent / "lib").is_dir():
@@ -73,8 +73,8 @@ def place(launcher: Path) -> Path | None:
     return paths.cache_dir() / "class-archives" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.jsa"
 
 
-def make(launcher: Path, target: Path) -> None:
-    """Write the archive, or nothing; needs a thread without an event loop."""
+def create(launcher: Path, target: Path) -> None:
+    """Write the archive, or nothing if that fails; needs a thread without an event loop."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_suffix(f".{os.getpid()}")
     with socket.socket() as probe:
@@ -87,7 +87,7 @@ def make(launcher: Path, target: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        asyncio.run(_use(f"127.0.0.1:{port}"))
+        asyncio.run(_run_workflow(f"127.0.0.1:{port}"))
         server.send_signal(signal.SIGTERM)
         server.wait(60)
         new.rename(target)
@@ -99,20 +99,20 @@ def make(launcher: Path, target: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-async def _use(address: str) -> None:
+async def _run_workflow(address: str) -> None:
     client = await _connect(address)
-    async with Worker(client, task_queue=_QUEUE, workflows=[Everything, Child], activities=[nothing]):
-        handle = await client.start_workflow(Everything.run, id="everything", task_queue=_QUEUE)
-        await handle.signal(Everything.by_signal)
-        await handle.execute_update(Everything.by_update)
-        await handle.query(Everything.seen)
+    async with Worker(client, task_queue=_QUEUE, workflows=[ExampleOrder, Child], activities=[nothing]):
+        handle = await client.start_workflow(ExampleOrder.run, id="everything", task_queue=_QUEUE)
+        await handle.signal(ExampleOrder.by_signal)
+        await handle.execute_update(ExampleOrder.by_update)
+        await handle.query(ExampleOrder.received)
         await handle.describe()
         await handle.result()
         await handle.fetch_history()
 
 
 async def _connect(address: str) -> Client:
-    for _ in range(_TRIES):
+    for _ in range(_CONNECT_ATTEMPTS):
         try:
             return await Client.connect(address)
         except RuntimeError:  # not listening yet

@@ -1,8 +1,7 @@
 """The wall clock of single processes, which a test sets ahead or back while they run.
 
-libfaketime answers whoever asks the C library for the time; it is preloaded into the processes that are given
-this environment and into no other. The monotonic clock and timers stay the machine's own, as when an
-administrator or a time service sets the clock.
+libfaketime replaces the C library's time functions in the processes that get this environment, and in no other. The
+monotonic clock and timers stay the machine's own, as when an administrator sets the clock.
 """
 
 from __future__ import annotations
@@ -21,7 +20,11 @@ _HOUR = timedelta(hours=1)
 
 
 class JumpingClock:
-    """Right until it is told to jump."""
+    """A wall clock that is correct until `jump`.
+
+    Args:
+        file: that holds the offset.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -33,28 +36,28 @@ class JumpingClock:
         }
         self.jump(timedelta(0))
 
-    def jump(self, off: timedelta) -> None:
-        """Let the clock be ahead by so much from now on, or behind."""
+    def jump(self, offset: timedelta) -> None:
+        """Set the clock ahead by `offset` from now on, or back if it is negative."""
         new = self._file.with_suffix(".new")
-        new.write_text(f"{off.total_seconds():+.0f}\n")
-        new.replace(self._file)  # a clock that is read meanwhile sees the one or the other
+        new.write_text(f"{offset.total_seconds():+.0f}\n")
+        new.replace(self._file)  # atomic: a process reads the old or the new offset
 
 
 def jumping_clock(folder: Path) -> JumpingClock:
-    """A clock of its own for a test; skips the test where the library can't be loaded."""
+    """Return a clock for one test; skip the test if the library can't be loaded."""
     clock = JumpingClock(folder / "clock")
     clock.jump(_HOUR)
-    ask = [sys.executable, "-c", "import time; print(time.time())"]
+    command = [sys.executable, "-c", "import time; print(time.time())"]
     environment = {**os.environ, **clock.environment}
-    told = subprocess.run(ask, check=True, env=environment, capture_output=True, text=True, timeout=60)
-    if abs(float(told.stdout) - time.time() - _HOUR.total_seconds()) > _HOUR.total_seconds() / 2:
-        pytest.skip(f"libfaketime can't be loaded here, so no clock was made to jump: {told.stderr.strip()}")
+    result = subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=60)
+    if abs(float(result.stdout) - time.time() - _HOUR.total_seconds()) > _HOUR.total_seconds() / 2:
+        pytest.skip(f"libfaketime can't be loaded here, so no clock jumped: {result.stderr.strip()}")
     clock.jump(timedelta(0))
     return clock
 
 
 def _library() -> Path:
-    # The package itself is never imported: all that is wanted of it is the library it brings along.
+    # The package is not imported: only the library that it contains is needed.
     spec = importlib.util.find_spec("libfaketime")
     assert spec is not None, "libfaketime isn't installed; run `make venv`"
     assert spec.origin is not None

@@ -1,4 +1,4 @@
-"""A Postgres server that one test may stop, kill and start again."""
+"""A Postgres server that one test can pause, kill and start again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orderfleet_local.stack.launch import launch
 
 
 class OwnServer:
-    """The server; it keeps its port."""
+    """A Postgres server that keeps its port when it is started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,7 +29,7 @@ class OwnServer:
 
     def start(self) -> None:
         started = launch(postgres.part(self._folder / "postgres", self._port), self._folder).ports["sql"]
-        assert self._port in {0, started}, "its port was taken meanwhile"
+        assert self._port in {0, started}, "another process took its port"
         self._port = started
 
     def kill(self) -> None:
@@ -51,7 +51,11 @@ class OwnServer:
 
 @contextmanager
 def own_postgres(backing: Path) -> Iterator[OwnServer]:
-    """A server for one test, in the session's folder, which the account that Postgres runs as may enter."""
+    """Yield a server for one test.
+
+    Args:
+        backing: the session's folder, which the account of Postgres may enter.
+    """
     folder = backing / f"own-{uuid.uuid4().hex[:8]}"
     folder.mkdir(mode=0o755)
     server = OwnServer(folder)
@@ -62,6 +66,6 @@ def own_postgres(backing: Path) -> Iterator[OwnServer]:
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database for another role."""
+    """Return the URL of the same database for another role."""
     parts = urlsplit(url)
     return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()

@@ -1,4 +1,4 @@
-"""A Prometheus of a test's own: scrapes each second, answers queries."""
+"""A Prometheus for one test, which scrapes every second."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from support.prometheus_programs import program
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A Prometheus that runs."""
+    """A running Prometheus."""
 
     port: int
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Answer of an instant query; fails on an error in it."""
+        """Return the result of an instant query; fail if the expression is invalid."""
         try:
-            told = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
+            response = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"))
         except urllib.error.HTTPError as error:
             if error.code != http.HTTPStatus.BAD_REQUEST:
                 raise
             with error:
                 raise AssertionError(f"{expression}: {error.read().decode()}") from None
-        assert told["status"] == "success", told
-        found: list[dict[str, Any]] = told["data"]["result"]
+        assert response["status"] == "success", response
+        found: list[dict[str, Any]] = response["data"]["result"]
         return found
 
     def get(self, path: str) -> bytes:
-        """What it answers at a path."""
+        """Return the response at a path."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             content: bytes = answer.read()
         return content
 
     def firing(self) -> set[str]:
-        """Names of the alerts that fire now."""
+        """Return the names of the alerts that fire now."""
         return {found["metric"]["alertname"] for found in self.query('ALERTS{alertstate="firing"}')}
 
     def ready(self) -> bool:
@@ -56,6 +56,13 @@ class Prometheus:
 
 @contextmanager
 def running(folder: Path, jobs: dict[str, list[int]], rules: str = "") -> Iterator[Prometheus]:
+    """Run a Prometheus.
+
+    Args:
+        folder: of its data and its output.
+        jobs: ports to scrape, by job.
+        rules: content of its rule file.
+    """
     port = ports.choose(0)
     scrapes = [
         {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{each}" for each in found]}]}
@@ -63,9 +70,9 @@ def running(folder: Path, jobs: dict[str, list[int]], rules: str = "") -> Iterat
     ]
     config = folder / "prometheus.yaml"
     (folder / "rules.yaml").write_text(rules)
-    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    told = {"global": often, "scrape_configs": scrapes, "rule_files": ["rules.yaml"] if rules else []}
-    config.write_text(json.dumps(told))
+    intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    configuration = {"global": intervals, "scrape_configs": scrapes, "rule_files": ["rules.yaml"] if rules else []}
+    config.write_text(json.dumps(configuration))
     with (folder / "prometheus.out").open("wb") as output:
         process = subprocess.Popen(
             [

@@ -1,7 +1,7 @@
-"""Runs a suite, and those of its tests that failed once more, alone: `make test-all` calls it.
+"""Runs a test suite, and reruns its failed tests once, alone.
 
-A test that passes then is told as flaky, with what it said first: it is to be mended, and doesn't hold up
-a change that has nothing to do with it (deploy/docs/testing.md). `make test` and the chaos runs never look twice.
+A test that passes then is reported as flaky, and doesn't block an unrelated change (deploy/docs/testing.md).
+`make test` and the chaos tests are never rerun.
 """
 
 from __future__ import annotations
@@ -14,29 +14,38 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-MOST: Final = 3
-"""Failed tests that get a second look; more of them are no accident."""
+MAX_RERUN: Final = 3
+"""Failed tests that are rerun; more failures are not flaky."""
 FAILED: Final = 1
 """pytest's exit status when tests failed; others mean that it could not run them."""
 
 Run = Callable[[Sequence[str]], int]
 
 
-def look(command: Sequence[str], run: Run, say: Callable[[str], None]) -> int:
-    """Run `command`, a pytest with arguments; its exit status, or that of the second look."""
+def run_suite(command: Sequence[str], run: Run, report: Callable[[str], None]) -> int:
+    """Run a suite.
+
+    Args:
+        command: pytest with its arguments.
+        run: runs a command and returns its exit status.
+        report: gets a line for each rerun and each flaky test.
+
+    Returns:
+        The exit status of the suite, or of the rerun if there was one.
+    """
     with tempfile.TemporaryDirectory() as cache:
         suite = [*command, "-o", f"cache_dir={cache}"]
         status = run(suite)
         failed = _failed(Path(cache))
         if status != FAILED or not failed:
             return status
-        if len(failed) > MOST:
-            say(f"second look: {len(failed)} tests failed, more than {MOST}: none is run again")
+        if len(failed) > MAX_RERUN:
+            report(f"rerun: {len(failed)} tests failed, more than {MAX_RERUN}: none is rerun")
             return status
-        say(f"second look: {', '.join(failed)}: once more, alone")
+        report(f"rerun: {', '.join(failed)}: once, alone")
         again = run([*suite, "-n", "0", "--last-failed"])
     for test in failed if again == 0 else ():
-        say(f"FLAKY: {test} failed, and passed alone; why it failed first stands above")
+        report(f"FLAKY: {test} failed, and passed alone; its first failure is above")
     return again
 
 
@@ -46,4 +55,4 @@ def _failed(cache: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(look(sys.argv[1:], lambda command: subprocess.run(command, check=False).returncode, print))
+    sys.exit(run_suite(sys.argv[1:], lambda command: subprocess.run(command, check=False).returncode, print))

@@ -1,4 +1,4 @@
-"""Worker processes that are started anew when they die, as Kubernetes does."""
+"""Worker processes that are restarted when they exit, as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from support.worker_processes import WorkerFleet
 
 @asynccontextmanager
 async def restarting_workers(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
-    """So many worker processes; yields how the dead ones ended."""
-    ends: list[int] = []
+    """Run worker processes, and restart each that exits.
 
-    async def keep() -> None:
+    Args:
+        fleet: that starts them.
+        count: of processes.
+        environment: additional variables.
+
+    Yields:
+        The exit codes of those that exited.
+    """
+    exit_codes: list[int] = []
+
+    async def restart() -> None:
         while True:
             worker = await fleet.worker("all", **environment)
-            ends.append(await worker.process.wait())
+            exit_codes.append(await worker.process.wait())
 
-    keepers = [asyncio.create_task(keep()) for _ in range(count)]
+    tasks = [asyncio.create_task(restart()) for _ in range(count)]
     try:
-        yield ends
+        yield exit_codes
     finally:
-        for keeper in keepers:
-            keeper.cancel()
+        for task in tasks:
+            task.cancel()

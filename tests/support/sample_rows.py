@@ -1,4 +1,4 @@
-"""Orders, payments, shipments, progress and events as the tests of the record and its readers make them."""
+"""Sample orders, payments, shipments, progress and events for tests of the order store and its readers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def receive(
 
 
 async def until(holds: Callable[[], Awaitable[bool]], bound: float = 60) -> None:
-    """Return once the condition holds; fail when it doesn't within the bound."""
+    """Return once the condition holds; fail if it doesn't within `bound` seconds."""
     async with asyncio.timeout(bound):
-        while not await holds():  # noqa: ASYNC110 - asks a server, which sets no event here
+        while not await holds():  # noqa: ASYNC110 - the server sets no event
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A file system of a few MiB that a test may fill to its last byte: a tmpfs, mounted for one test."""
+"""A file system of a few MiB that a test can fill to its last byte: a tmpfs, mounted for one test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 class SmallDisk:
-    """Has room until it is filled."""
+    """A small file system, empty until `fill`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -20,24 +20,29 @@ class SmallDisk:
 
     @property
     def free(self) -> int:
-        """Bytes."""
+        """Free bytes."""
         found = os.statvfs(self.folder)
         return found.f_bavail * found.f_frsize
 
     def fill(self) -> None:
-        """Leave no room."""
+        """Fill the file system."""
         with self._filler.open("ab") as file:
             while left := self.free:
                 os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, left)
 
     def make_room(self) -> None:
-        """Give back what was filled."""
+        """Free what `fill` used."""
         self._filler.unlink()
 
 
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
-    """Mount one at `folder`; skips the test where that isn't allowed."""
+    """Mount a small file system; skip the test if mounting isn't allowed.
+
+    Args:
+        folder: to mount at.
+        mebibytes: its size.
+    """
     folder.mkdir(mode=0o755)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=0755", "orderfleet-test", str(folder)]
     done = subprocess.run(mount, check=False, capture_output=True, text=True, timeout=60)
@@ -46,5 +51,5 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(folder)
     finally:
-        # Lazily: whoever still holds a file there ends by itself.
+        # Lazily: a process that still has a file open there exits by itself.
         subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""A TCP line between a client and a server that a test may cut, slow down, let go silent or let lie."""
+"""A TCP proxy between a client and a server, with which a test cuts, delays, silences or half-closes connections."""
 
 from __future__ import annotations
 
@@ -6,50 +6,55 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+_CHUNK = 65536
+
 
 class TcpProxy:
-    """The line: it listens on a port of its own and passes on to `to`, until something is wrong with it.
+    """A proxy that listens on a port of its own and forwards to `to`, until a fault is set.
 
-    A cut line refuses connections, as a server does that died; a silent one keeps them and says
-    nothing, as one does behind a broken network. On a half-open one the server has hung up and the
-    client never hears of it. One that loses answers passes a request on and breaks off at the answer:
-    the work is done, and whoever asked for it isn't told.
+    `cut` refuses connections, as a server that has exited does. `silence` keeps connections and forwards nothing, as a
+    broken network does. `half_open` closes the server's end while the client's stays open. `drop_responses` forwards a
+    request and closes the connection at its response: the work is done, and the client cannot know.
+
+    Args:
+        host: of the server.
+        port: of the server.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.to = (host, port)
-        """Where new connections go; a server that comes back on another port is told here."""
+        """Address for new connections; set it when the server moves to another port."""
         self.delay = 0.0
-        """Seconds that everything takes longer, each way."""
-        self.losing_answers = False
+        """Seconds by which data is delayed, each way."""
+        self.drop_responses = False
         self.port = 0
-        self._open = asyncio.Event()
-        self._open.set()
-        self._deaf = False
+        self._forwarding_allowed = asyncio.Event()
+        self._forwarding_allowed.set()
+        self._half_open = False
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._passing: set[asyncio.Task[None]] = set()
+        self._forwarding: set[asyncio.Task[None]] = set()
 
-    async def mend(self) -> None:
-        """Pass on (again), on the same port; a connection that was left half-open stays so."""
-        self.delay, self.losing_answers, self._deaf = 0.0, False, False
-        self._open.set()
+    async def restore(self) -> None:
+        """End every fault and listen on the same port; connections that are half-open stay so."""
+        self.delay, self.drop_responses, self._half_open = 0.0, False, False
+        self._forwarding_allowed.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     def silence(self) -> None:
-        """Keep every connection and pass nothing on."""
-        self._open.clear()
+        """Keep every connection and forward nothing."""
+        self._forwarding_allowed.clear()
 
     def half_open(self) -> None:
-        """Let the servers' ends be gone and the clients' be kept; new connections are no better."""
-        self._deaf = True
-        for task in list(self._passing):
+        """Close the server's end of every connection and keep the client's; new connections get no server either."""
+        self._half_open = True
+        for task in list(self._forwarding):
             task.cancel()
 
     async def cut(self) -> None:
-        """End every connection and take no more."""
+        """Close every connection and refuse new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -65,60 +70,69 @@ class TcpProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._open.wait()
-            if not self._deaf:
-                passing = asyncio.ensure_future(self._pass_both_ways(reader, writer))
-                self._passing.add(passing)
-                passing.add_done_callback(self._passing.discard)
+            await self._forwarding_allowed.wait()
+            if not self._half_open:
+                forwarding = asyncio.ensure_future(self._forward_both_ways(reader, writer))
+                self._forwarding.add(forwarding)
+                forwarding.add_done_callback(self._forwarding.discard)
                 try:
-                    await asyncio.wait([passing])
+                    await asyncio.wait([forwarding])
                 finally:
-                    passing.cancel()
-                    await asyncio.gather(passing, return_exceptions=True)
-                if not passing.cancelled():
+                    forwarding.cancel()
+                    await asyncio.gather(forwarding, return_exceptions=True)
+                if not forwarding.cancelled():
                     return
-            # Half-open: what the client says is taken, and nobody hears it.
+            # Half-open: the client's data is read and discarded.
             with suppress(OSError):
-                while await reader.read(65536):
+                while await reader.read(_CHUNK):
                     pass
         finally:
             if not writer.is_closing():
                 writer.transport.abort()
 
-    async def _pass_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there_reader, there_writer = await asyncio.open_connection(*self.to)
+            server_reader, server_writer = await asyncio.open_connection(*self.to)
         except OSError:
             return
         tasks = [
-            asyncio.ensure_future(self._pass_on(reader, there_writer)),
-            asyncio.ensure_future(self._pass_on(there_reader, writer, answers=True)),
+            asyncio.ensure_future(self._forward(reader, server_writer)),
+            asyncio.ensure_future(self._forward(server_reader, writer, responses=True)),
         ]
         try:
-            # Whichever side hangs up first, the other is told all that was said until then.
+            # When one side closes, the other still gets all data that was sent before.
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if all(task.result() for task in tasks if task.done()):
                 writer.close()
-                there_writer.close()
+                server_writer.close()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if not there_writer.is_closing():
-                there_writer.transport.abort()
+            if not server_writer.is_closing():
+                server_writer.transport.abort()
 
-    async def _pass_on(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool = False
+    async def _forward(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, responses: bool = False
     ) -> bool:
-        """Pass on until the source ends; return whether it ended as it should."""
-        heard = 0
+        """Forward until the source ends.
+
+        Args:
+            source: to read from.
+            target: to write to.
+            responses: whether this is the direction that `drop_responses` affects.
+
+        Returns:
+            Whether the source ended by an orderly close.
+        """
+        chunks = 0
         try:
-            while data := await source.read(65536):
-                heard += 1
-                await self._open.wait()
+            while data := await source.read(_CHUNK):
+                chunks += 1
+                await self._forwarding_allowed.wait()
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                if answers and self.losing_answers and heard > _GREETING:
+                if responses and self.drop_responses and chunks > _HANDSHAKE_CHUNKS:
                     return False
                 target.write(data)
                 await target.drain()
@@ -127,16 +141,16 @@ class TcpProxy:
         return True
 
 
-_GREETING = 4
-"""Answers that a new connection gets before one is lost: those to its greeting, so that some work is asked for."""
+_HANDSHAKE_CHUNKS = 4
+"""Responses that a new connection gets before one is dropped, so that the client gets as far as a request."""
 
 
 @asynccontextmanager
 async def tcp_proxy(host: str, port: int) -> AsyncIterator[TcpProxy]:
-    """A line to a server that passes on from the beginning."""
-    line = TcpProxy(host, port)
-    await line.mend()
+    """Yield a proxy to a server, which forwards from the start."""
+    proxy = TcpProxy(host, port)
+    await proxy.restore()
     try:
-        yield line
+        yield proxy
     finally:
-        await line.cut()
+        await proxy.cut()

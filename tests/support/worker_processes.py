@@ -1,4 +1,4 @@
-"""Worker processes as pods run them, on queues of the test's own."""
+"""Processes of the product's roles, on task queues of one test."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: Path) -> None:
         self.process = process
         self.port = port
-        """The API's own port; of other roles the health port."""
+        """The API port of the API; the health port of other roles."""
         self.health_port = health_port
         self.log = log
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
-                return answer.status, answer.read().decode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as value:
+                return value.status, value.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except OSError as error:  # also one that is too busy to answer in time
+        except OSError as error:  # also a timeout
             return 0, str(error)
 
     async def answers(self, path: str, status: int) -> str:
-        code, text = await until(lambda: asyncio.to_thread(self.get, path), lambda answer: answer[0] == status)
+        code, text = await until(lambda: asyncio.to_thread(self.get, path), lambda value: value[0] == status)
         assert code == status
         return text
 
@@ -49,16 +49,21 @@ class WorkerProcess:
         return await asyncio.wait_for(self.process.wait(), 60)
 
 
-async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 60) -> Any:
+async def until(read: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 60) -> Any:
+    """Call `read` until its value satisfies `holds`; return the value.
+
+    Raises:
+        AssertionError: it doesn't within `seconds`.
+    """
     end = asyncio.get_running_loop().time() + seconds
-    while not holds(answer := await ask()):
-        assert asyncio.get_running_loop().time() < end, f"still {answer!r}"
+    while not holds(value := await read()):
+        assert asyncio.get_running_loop().time() < end, f"still {value!r}"
         await asyncio.sleep(0.05)
-    return answer
+    return value
 
 
 class WorkerFleet:
-    """Starts worker processes on queues of the test's own."""
+    """Starts processes of the product's roles on task queues of one test."""
 
     def __init__(self, stack: AsyncExitStack, environment: dict[str, str], folder: Path) -> None:
         self._stack = stack
@@ -76,7 +81,7 @@ class WorkerFleet:
         return await self._stack.enter_async_context(self._run(("api",), environment, "ORDERFLEET_API_PORT"))
 
     def logs(self) -> dict[str, str]:
-        """What each process has written so far."""
+        """Return the output of each process so far, by file name."""
         return {log.name: log.read_text() for log in self._folder.glob("*.log")}
 
     @asynccontextmanager

@@ -24,7 +24,7 @@ from orderfleet.store.migration_files import MigrationError, default_directory, 
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.stack import paths
-from support.ledgers import Ledgers, wrong
+from support.ledgers import Ledgers, order_errors
 from support.worker_processes import WorkerFleet, order, until
 
 pytestmark = pytest.mark.slow
@@ -125,7 +125,7 @@ class Shop:
         def settled(found: dict[str, Any]) -> bool:
             money, parcels = Ledgers(self._ledger).money(), Ledgers(self._ledger).parcels()
             return len(found) == len(self.ids) and not any(
-                wrong(order_id, each, money, parcels) for order_id, each in found.items()
+                order_errors(order_id, each, money, parcels) for order_id, each in found.items()
             )
 
         await until(recorded, settled, 120)

@@ -15,7 +15,7 @@ from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
 from orderfleet.store.reads import OrderReads
-from support.ledgers import Ledgers, wrong
+from support.ledgers import Ledgers, order_errors
 from support.worker_processes import WorkerFleet, WorkerProcess, order, until
 
 TELLS_BEFORE_THE_CHARGE = Edit(
@@ -90,9 +90,9 @@ class Shop:
     def policy(self, **steps: StepPolicy) -> OrderPolicy:
         return OrderPolicy(shipping_task_queue=self._queues.shipping, **steps)
 
-    def wrong(self, statuses: list[OrderStatus]) -> list[str]:
+    def order_errors(self, statuses: list[OrderStatus]) -> list[str]:
         money, parcels = self._books.money(), self._books.parcels()
-        return [each for status in statuses for each in wrong(status.order_id, status, money, parcels)]
+        return [each for status in statuses for each in order_errors(status.order_id, status, money, parcels)]
 
     def _handle(self, order_id: str) -> Any:
         return self.temporal.get_workflow_handle(names.order_workflow_id(order_id), result_type=OrderStatus)

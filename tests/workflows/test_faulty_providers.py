@@ -30,7 +30,7 @@ from orderfleet.services.errors import OrderNotFound, OrderRefused, TemporalUnav
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
-from support.ledgers import Ledgers, wrong
+from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
@@ -123,7 +123,9 @@ async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, serve
     books = Ledgers(server.ledger)
     money, parcels = books.money(), books.parcels()
     broken = {
-        status.order_id: problems for status in ended if (problems := wrong(status.order_id, status, money, parcels))
+        status.order_id: problems
+        for status in ended
+        if (problems := order_errors(status.order_id, status, money, parcels))
     }
     calls = server.calls()
     met = Counter(call["fault"] for call in calls)

@@ -33,7 +33,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
             await shop.apply(manifest(before))
             await shop.until(before, lambda order: step(order) == "manual_review")
             api.half_open()
-            await api.mend()  # what was connected stays half-open
+            await api.restore()  # what was connected stays half-open
             await shop.apply(manifest(after))  # kubectl has a line of its own
             await eventually(lambda: after in {key.name for key in operator.memory}, seconds=HEARS_WITHIN)
 
@@ -48,7 +48,7 @@ async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers
             await shop.apply(manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             postgres.half_open()
-            await postgres.mend()
+            await postgres.restore()
             await workers.client.approve(name)
             await asyncio.wait_for(workers.handle(name).result(), 60)
             done = await shop.until(name, ended, seconds=HEARS_WITHIN)

@@ -29,7 +29,7 @@ async def test_created_while_temporal_is_away(shop, workers, temporal_address):
             waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
             assert condition(waiting, "Reconciling") == ("True", "TemporalUnavailable")
             assert condition(waiting, "Accepted") is None
-            await temporal.mend()
+            await temporal.restore()
             done = await shop.until(name, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
     assert (await shop.reasons(name))[0] == "TemporalUnavailable"
@@ -51,7 +51,7 @@ async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
         )
         assert waiting["status"]["observedGeneration"] == 1
         assert step(waiting) == "manual_review"
-        await temporal.mend()
+        await temporal.restore()
         done = await shop.until(name, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
 
@@ -71,7 +71,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
         while not operator.queue.failures(key):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert await shop.get(name) is not None
-        await temporal.mend()
+        await temporal.restore()
         await shop.until_gone(name, seconds=60)
     status = await workers.handle(name).result()
     assert status.canceled
@@ -86,7 +86,7 @@ async def test_created_while_postgres_is_away(shop, workers, postgres_url):
             await shop.apply(manifest(name, approved=True))
             waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
             assert condition(waiting, "Reconciling") == ("True", "StoreUnavailable")
-            await postgres.mend()
+            await postgres.restore()
             done = await shop.until(name, ended, seconds=60)
             assert operator.not_ready() is None
     assert condition(done, "Ready") == ("True", "Shipped")
@@ -105,7 +105,7 @@ async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postg
         await postgres.cut()
         charging.opened.set()
         await workers.handle(name).result()
-        await postgres.mend()
+        await postgres.restore()
         done = await shop.until(name, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
 
@@ -129,7 +129,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
             await shop.apply(manifest(other, approved=True))
             await workers.client.approve(name)
             await workers.handle(name).result()
-            await api.mend()
+            await api.restore()
             done = await shop.until(name, ended, seconds=60)
             also = await shop.until(other, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
