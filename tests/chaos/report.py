@@ -51,7 +51,7 @@ def text(found: dict[str, Any]) -> str:
     for promise in found["promises"]:
         broken = promise["broken"]
         verdict = f"{len(broken)} BROKEN" if broken else "kept"
-        lines.append(f"  {promise['held_against']:5}  {verdict:9}  {promise['promise']}")
+        lines.append(f"  {promise['cases']:5}  {verdict:9}  {promise['promise']}")
         lines += [f"                     {one}" for one in broken[:_SHOWN]]
     return "\n".join(lines)
 

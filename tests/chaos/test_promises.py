@@ -91,7 +91,7 @@ def _accepted(name: str, action: Action) -> Callable[[Any], None]:
 
 
 ANSWERED, RECORDED, END, STEPS = (
-    "a client that asks",
+    "a client that repeats",
     "each accepted order is st",
     "each accepted order rea",
     "an order m",

@@ -1,4 +1,4 @@
-"""The yards that the order machines play in."""
+"""Fixtures with the environments that the order machines run in."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""The world around one reconciler, made up and quick: an API server with one Order, Temporal, the record,
-and a clock that moves when it is told to. What each part is asked is counted; any of them may be away."""
+"""An in-memory environment of one reconciler: an API server with one Order, Temporal, the order store, and a clock that
+the test moves. It counts calls; each part can be unavailable."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from declared import SETTINGS
@@ -17,12 +18,21 @@ from orderfleet.domain.order import OrderInput, SpecUpdate
 from orderfleet.operator.cache import Key, OrderCache
 from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
 from orderfleet.operator.reconciler import MISSING_RECHECK, Reconciler
-from orderfleet.services.errors import OrderIdConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable
+from orderfleet.services.errors import (
+    Closed,
+    OrderIdConflict,
+    OrderNotFound,
+    Started,
+    StartOutcome,
+    TemporalUnavailable,
+)
 from orderfleet.services.workflow_client import Claim, conflict
 
 KEY = Key("shop", "o-1")
 LONG = MISSING_RECHECK - 1
-"""Looks that are asked for after longer than this come again for as long as a workflow is missing."""
+"""A delay longer than this is the recheck for a missing workflow, which repeats."""
+
+_LONG_AGO = datetime(2026, 11, 1, tzinfo=UTC)
 
 _UNAVAILABLE_ERRORS: dict[str, type[OrderfleetError]] = {
     "kubernetes": KubernetesUnavailable,
@@ -32,7 +42,7 @@ _UNAVAILABLE_ERRORS: dict[str, type[OrderfleetError]] = {
 
 
 def merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """RFC 7386."""
+    """Apply a merge patch (RFC 7386)."""
     result = dict(whole)
     for name, value in patch.items():
         if value is None:
@@ -45,24 +55,24 @@ def merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 
 class OperatorEnvironment:
-    """Everything that a reconciler talks to, and the reconciler."""
+    """One reconciler, and everything that it calls."""
 
     def __init__(self, body: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
         self.body: dict[str, Any] | None = body
         self.watch_events = [body]
-        """What the watch has told or may still tell, oldest first."""
+        """Versions of the Order that the watch has delivered or may still deliver, oldest first."""
         self.record: RecordedOrder | None = None
         self.feed_records: list[RecordedOrder] = []
         self.unavailable: set[str] = set()
         self.lost_responses: set[str] = set()
-        """Parts that do what they are asked next, and whose answer never comes."""
+        """Parts that do the work of the next call, and whose response is lost."""
         self.during_next_call: Callable[[], None] | None = None
-        """What happens in the midst of the next call of any part."""
+        """Called during the next call of any part."""
         self.started: OrderInput | None = None
-        """What the workflow of this id was started with, running or not: an id is taken once (REJECT_DUPLICATE)."""
+        """Input of the workflow of this id, running or not; a second start is rejected (REJECT_DUPLICATE)."""
         self.running = False
         self.foreign_workflow = False
-        """Whether Temporal has somebody else's workflow under the id."""
+        """Whether another owner's workflow has the id in Temporal."""
         self.declared: SpecUpdate | None = None
         self.writes: Counter[Write] = Counter()
         self.told = 0
@@ -72,7 +82,7 @@ class OperatorEnvironment:
         self.restart()
 
     def restart(self) -> None:
-        """An operator that knows nothing."""
+        """Start an operator with empty caches."""
         self.memory = OrderCache()
         self.due_times: list[float] = []
         made: Any = Reconciler
@@ -89,7 +99,7 @@ class OperatorEnvironment:
             self.memory.see(self.body)
 
     def reconcile(self) -> Exception | None:
-        """One reconcile; what it raised, if that is to be tried again."""
+        """Reconcile once; return the error if it is to be retried."""
         try:
             self._loop.run_until_complete(self._reconciler.reconcile(KEY))
         except OrderfleetError as error:
@@ -97,7 +107,7 @@ class OperatorEnvironment:
         return None
 
     def deliver_latest(self) -> None:
-        """The newest news of everything reach the operator."""
+        """Deliver the latest state of everything to the operator."""
         if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
             self.memory.forget(KEY, self.watch_events[-1]["metadata"]["uid"])
         else:
@@ -106,7 +116,7 @@ class OperatorEnvironment:
             self.memory.remember(self.record)
 
     def settle(self) -> int:
-        """Reconcile until nothing is due but the search for a missing workflow; how many reconciles it took."""
+        """Reconcile until only the recheck for a missing workflow is due; return the number of reconciles."""
         count = 0
         due: list[float] = [self.now]
         while due:
@@ -121,7 +131,7 @@ class OperatorEnvironment:
         return count
 
     def change(self, patch: dict[str, Any], *, edit: bool = False) -> None:
-        """Somebody, or the operator, changes the Order in the API server."""
+        """Change the Order in the API server; `edit` raises its generation."""
         assert self.body is not None
         metadata = self.body["metadata"]
         raised = {"resourceVersion": str(int(metadata["resourceVersion"]) + 1)}
@@ -133,10 +143,10 @@ class OperatorEnvironment:
             self.body = None
 
     def apply(self, body: dict[str, Any]) -> None:
-        """Somebody creates the Order again after it is gone."""
+        """Create the Order again after its deletion."""
         version = int(self.watch_events[-1]["metadata"]["resourceVersion"]) + 1
         self.body = merged(body, {"metadata": {"resourceVersion": str(version)}})
-        # The watch told that the one before is gone before it tells of this one.
+        # The watch delivers the deletion before the new object.
         self.watch_events = [self.body]
         self.memory.see(self.body)
 
@@ -145,12 +155,12 @@ class OperatorEnvironment:
         if change_object is not None:
             change_object()
         if part in self.unavailable:
-            raise _UNAVAILABLE_ERRORS[part]("away")
+            raise _UNAVAILABLE_ERRORS[part]("unavailable")
 
     def _respond(self, part: str) -> None:
         if part in self.lost_responses:
             self.lost_responses.remove(part)
-            raise _UNAVAILABLE_ERRORS[part]("the answer was lost")
+            raise _UNAVAILABLE_ERRORS[part]("the response was lost")
 
     # The API server, as the reconciler calls it.
 
@@ -171,12 +181,12 @@ class OperatorEnvironment:
             raise ObjectGone("404")
         return self.body
 
-    # Temporal, the record, and the Events.
+    # Temporal, the order store, and the Events.
 
     def _temporal(self, order: OrderInput | Claim | None = None) -> None:
         self._called("temporal")
         if order is not None and self.foreign_workflow:
-            raise OrderIdConflict("order id is another's")
+            raise OrderIdConflict("another owner has the order id")
         if order is not None and self.started is not None:
             first = self.started
             why = conflict(order, owner=first.owner, owner_uid=first.owner_uid, content=first.content_hash)
@@ -196,6 +206,12 @@ class OperatorEnvironment:
         if self.started is None:
             raise OrderNotFound("no workflow")
         return _started(StartOutcome.ADOPTED)
+
+    async def closed(self, _order_id: str) -> Closed | None:
+        self._temporal()
+        if self.started is None:
+            raise OrderNotFound("no workflow")
+        return None if self.running else Closed(how="terminated", reason="", at=_LONG_AGO)
 
     async def declare(self, _order_id: str, declaration: SpecUpdate) -> None:
         self._temporal()

@@ -1,5 +1,4 @@
-"""A fleet on a clock that skips or on a real server, the store that goes away when it is told to, and the
-histories of an order."""
+"""Workers on a time-skipping or a real server, a store that fails on demand, and the histories of an order."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from orderfleet.store.writes import OrderRecord
 
 
 class Outage:
-    """How many of the next writes to the record fail, after they were made or before."""
+    """The number of next writes to the order store that fail, before or after the write."""
 
     def __init__(self) -> None:
         self.unavailable = 0
@@ -44,11 +43,11 @@ class Outage:
                 async def call(*args: Any, **options: Any) -> Any:
                     if outage.unavailable:
                         outage.unavailable -= 1
-                        raise StoreUnavailable("Postgres is away")
+                        raise StoreUnavailable("Postgres is unavailable")
                     answer = await found(*args, **options)
                     if outage.lost_responses:
                         outage.lost_responses -= 1
-                        raise StoreUnavailable("Postgres went away before it answered")
+                        raise StoreUnavailable("Postgres became unavailable before it answered")
                     return answer
 
                 return call
@@ -57,16 +56,16 @@ class Outage:
 
 
 class OrderEnvironment:
-    """The workers on a real server, the world around them, and a clock that can only be waited for.
+    """Workers on a real server, with test providers, and a clock that only passes by waiting.
 
     Args:
         client: of the server.
-        database_url: of the record.
-        orders_queue, shipping_queue: that no other yard of this server has.
+        database_url: of the order store.
+        orders_queue, shipping_queue: that no other environment of this server uses.
     """
 
     order_hour = timedelta(milliseconds=100)
-    """What an hour of an order is here."""
+    """The real time that an hour of an order takes."""
     skips_time = False
     continues_as_new = True
 
@@ -85,12 +84,12 @@ class OrderEnvironment:
         return self._fleet
 
     def name_order(self) -> str:
-        """An order id that is not used yet on this server."""
+        """Return an order id that is new on this server."""
         self.orders += 1
         return f"{self._queues[0]}-{self.orders}"
 
     async def open(self) -> None:
-        """Start both workers, which know nothing of any workflow."""
+        """Start both workers, with empty caches."""
         made = fleet(
             self.client,
             self._database_url,
@@ -102,7 +101,7 @@ class OrderEnvironment:
         self._fleet = await self._working.enter_async_context(made)
 
     async def close(self) -> None:
-        """Stop both workers, whatever they hold."""
+        """Stop both workers."""
         await self._working.aclose()
 
     async def pass_time(self, passed: timedelta) -> None:
@@ -110,7 +109,7 @@ class OrderEnvironment:
         await asyncio.sleep(passed.total_seconds())
 
     async def histories(self, status: OrderStatus) -> list[WorkflowHistory]:
-        """Every run of the order's workflows."""
+        """Return the histories of all runs of the order's workflows."""
         found, run = [], self.fleet.handle(status.order_id)
         run_id: str | None = status.run_id
         while run_id:
@@ -126,11 +125,11 @@ class OrderEnvironment:
         return found
 
     def is_unreliable(self, histories: list[WorkflowHistory]) -> bool:
-        """Whether the server told the workers something else than what it did."""
+        """Return whether the server may have misinformed the workers about an order with these histories."""
         return False
 
     async def replay(self, histories: list[WorkflowHistory]) -> None:
-        """Run the workflows' code over their histories again; raises where it decides otherwise."""
+        """Replay the histories; raises if the workflows' code decides differently."""
         replayer = Replayer(
             workflows=[OrderWorkflow, ShippingWorkflow, RefundWorkflow],
             data_converter=pydantic_data_converter,
@@ -141,25 +140,25 @@ class OrderEnvironment:
 
 
 class TimeSkippingOrderEnvironment(OrderEnvironment):
-    """The same on a server of its own whose clock skips."""
+    """The same on a time-skipping server of its own."""
 
     order_hour = timedelta(hours=1)
     skips_time = True
     continues_as_new = False
-    """An update that is done as its run continues as new is an internal error to that server, and stops its clock."""
+    """This server fails an update that completes as its run continues as new, and its clock stops."""
 
     def __init__(self, environment: WorkflowEnvironment, database_url: str) -> None:
         super().__init__(environment.client, database_url, "orders-tq", "shipping-tq")
 
     async def pass_time(self, passed: timedelta) -> None:
-        """Skip; what falls due meanwhile is done on the way, which takes the time it takes."""
+        """Skip time; timers on the way fire, and their work takes real time."""
         asked = SleepRequest()
         asked.duration.FromTimedelta(passed)
         service = self.client.service_client.test_service
         await service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
     def is_unreliable(self, histories: list[WorkflowHistory]) -> bool:
-        """Ends that this server refuses come out wrong now and then: see `test_skipping_server`."""
+        """This server sometimes mishandles completions that it rejects: see `test_skipping_server`."""
         return any(_completion_was_rejected(history) for history in histories)
 
 

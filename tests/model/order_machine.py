@@ -1,7 +1,7 @@
-"""The machine that hypothesis drives: one order, and everything that people, providers, the store and
-the clock do to it, in any order. `lifecycle_model` says what may come of it.
+"""A hypothesis state machine: one order, and everything that clients, providers, the store and the clock do to it, in
+any order. `lifecycle_model` says which outcomes are correct.
 
-What the time-skipping server can't do is left to `restless_machine` and a real server (deploy/docs/testing.md).
+What the time-skipping server can't do is left to `restarting_order_machine` (deploy/docs/testing.md).
 """
 
 from __future__ import annotations
@@ -31,44 +31,46 @@ T = TypeVar("T")
 STREETS = ["2 Side St", "3 Back St", "4 Far St"]
 ATTEMPTS = 3
 SLOW_STEP = StepPolicy(attempt_timeout="30s", initial_interval="10ms", maximum_interval="20ms", attempts=ATTEMPTS)
-"""No attempt times out because the machine is busy: what fails here fails because it was told to."""
+"""No attempt times out on a busy machine: only scripted failures fail it."""
 WAITING = {"manual_review", "shipped", "delivered", "canceled", "failed"}
-"""Steps at which an order goes on only when somebody moves, or time does."""
+"""Steps at which an order continues only after a request or a timeout."""
 
-failures = st.lists(st.sampled_from(["away", "answer lost", "refused"]), max_size=ATTEMPTS + 1)
-"""A refusal may follow an attempt that did its work and lost its answer."""
+failures = st.lists(st.sampled_from(["unavailable", "response lost", "rejected"]), max_size=ATTEMPTS + 1)
+"""A rejection may follow an attempt that did its work and lost its response."""
 
 
-async def _works() -> None:
+async def _succeeds() -> None:
     return
 
 
-def arrange(script: Script, failures: list[str], unavailable: Exception, refused: Exception, gate: Gate | None) -> None:
-    """Have the next calls go wrong, the first of them after the gate opened."""
+def arrange(
+    script: Script, failures: list[str], unavailable: Exception, rejected: Exception, gate: Gate | None
+) -> None:
+    """Script the next calls to fail, the first of them after the gate opened."""
     kinds: dict[str, tuple[list[Behaviour], Exception]] = {
-        "away": (script.before, unavailable),
-        "answer lost": (script.after, unavailable),
-        "refused": (script.before, refused),
+        "unavailable": (script.before, unavailable),
+        "response lost": (script.after, unavailable),
+        "rejected": (script.before, rejected),
     }
     script.before[:], script.after[:] = [gate] if gate else [], []
     for failure in failures:
-        place, error = kinds[failure]
-        if place is script.after:
-            # The call gets as far as its answer.
-            script.before.append(_works)
-        place.append(fails(error))
+        behaviors, error = kinds[failure]
+        if behaviors is script.after:
+            # The call gets as far as its response.
+            script.before.append(_succeeds)
+        behaviors.append(fails(error))
 
 
 class OrderMachine(RuleBasedStateMachine):
-    """One order. `yard` and the loop it lives on are set by the test that runs the machine."""
+    """One order. The test that runs the machine sets the environment and its event loop."""
 
     order_env: OrderEnvironment
     loop: asyncio.AbstractEventLoop
     broken = False
-    """Whether something raised: what it was is told, not what comes of it."""
+    """Whether a rule raised; then the order's end is not checked."""
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have the yard's loop do it."""
+        """Run a coroutine in the environment's event loop."""
         try:
             return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=120)
         except BaseException:
@@ -84,7 +86,7 @@ class OrderMachine(RuleBasedStateMachine):
         deadline=st.sampled_from([None, None, 30]),
         charging=failures,
         booking=failures,
-        undoing=st.integers(0, 4),
+        refund_failures=st.integers(0, 4),
         gated=st.sampled_from([None, None, "charge", "book", "void"]),
         changes_per_run=st.sampled_from([1000, 2]),
     )
@@ -98,7 +100,7 @@ class OrderMachine(RuleBasedStateMachine):
         deadline,
         charging,
         booking,
-        undoing,
+        refund_failures,
         gated,
         changes_per_run,
     ) -> None:
@@ -112,21 +114,27 @@ class OrderMachine(RuleBasedStateMachine):
         self.last_step = "receive"
         self.updates: list[asyncio.Task[None]] = []
         provider, carrier = order_env.provider, order_env.carrier
-        unavailable, refused = ProviderUnavailable("503"), PaymentRefused("card expired")
-        arrange(provider.charging, charging, unavailable, refused, self.gate if gated == "charge" else None)
-        arrange(provider.refunding, ["away"] * undoing, unavailable, refused, None)
-        arrange(provider.voiding, ["away"] * undoing, unavailable, refused, None)
+        unavailable, rejected = ProviderUnavailable("503"), PaymentRefused("card expired")
+        arrange(provider.charging, charging, unavailable, rejected, self.gate if gated == "charge" else None)
+        arrange(provider.refunding, ["unavailable"] * refund_failures, unavailable, rejected, None)
+        arrange(provider.voiding, ["unavailable"] * refund_failures, unavailable, rejected, None)
         full, no_van = CarrierUnavailable("busy"), CarrierRefused("no van")
         arrange(carrier.booking, booking, full, no_van, self.gate if gated == "book" else None)
-        arrange(carrier.voiding, ["away"] * undoing, full, no_van, self.gate if gated == "void" else None)
+        arrange(
+            carrier.voiding,
+            ["unavailable"] * refund_failures,
+            full,
+            no_van,
+            self.gate if gated == "void" else None,
+        )
         self.failures = max(len(charging), len(booking))
         self.model = Expected(
             needs_approval=manual and not approved,
-            time_out_approves=then is ReviewTimeoutAction.APPROVE,
+            timeout_approves=then is ReviewTimeoutAction.APPROVE,
             confirms=confirm,
             address={ADDRESS.street},
             cancel_possible=deadline is not None,
-            may_fail="refused" in charging + booking or self.failures >= ATTEMPTS,
+            may_fail="rejected" in charging + booking or self.failures >= ATTEMPTS,
         )
         policy = quick_policy(
             order_env.fleet.settings,
@@ -153,7 +161,7 @@ class OrderMachine(RuleBasedStateMachine):
     @rule(by_update=st.booleans())
     def approve(self, by_update) -> None:
         accepted = self.request("approve", [], by_update)
-        # On a clock that runs, a signal may come just after the time-out.
+        # On a real clock, a signal may arrive just after the timeout.
         if accepted is True and (by_update or self.order_env.skips_time) and not self.model.cancel_possible:
             self.model.approved = True
         elif accepted is not False:
@@ -182,8 +190,8 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(approved=st.booleans(), cancel=st.booleans(), street=st.sampled_from([None, *STREETS]), again=st.booleans())
     def declare(self, approved, cancel, street, again) -> None:
-        told = again and self.generation > 0
-        self.generation += not told
+        repeat = again and self.generation > 0
+        self.generation += not repeat
         declared = SpecUpdate(
             generation=self.generation,
             owner_uid="uid",
@@ -191,7 +199,7 @@ class OrderMachine(RuleBasedStateMachine):
             cancel=cancel,
             address=address_at(street) if street else None,
         )
-        if self.do(unless_closed(self.handle.signal("declare", declared))) and not told:
+        if self.do(unless_closed(self.handle.signal("declare", declared))) and not repeat:
             self.model.cancel_possible |= cancel
             self.model.approval_possible |= approved
             self.model.address |= {street} if street else set()
@@ -204,8 +212,8 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(shipment=st.sampled_from([1, 9]))
     def shipment_repeats_failure(self, shipment) -> None:
-        told = DispatchFailed(shipment_id=f"shipping-{self.order_id}-{shipment}", reason="told twice")
-        self.do(unless_closed(self.handle.signal("dispatch_failed", told)))
+        repeated = DispatchFailed(shipment_id=f"shipping-{self.order_id}-{shipment}", reason="sent twice")
+        self.do(unless_closed(self.handle.signal("dispatch_failed", repeated)))
 
     @rule(change=st.sampled_from(["update_address", "declare", "carrier_update"]))
     def garbage(self, change) -> None:
@@ -218,13 +226,13 @@ class OrderMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.gated)
     @rule()
-    def open_gate_rule(self) -> None:
+    def opens_gate(self) -> None:
         self.do(self.open_gate())
 
     @precondition(lambda self: not self.gated)
     @rule(hours=st.sampled_from([1, 11, 50]))
     def time_passes(self, hours) -> None:
-        """Only while nothing is under way: a clock that skips would end the attempts that are."""
+        """Only while no attempt is in progress: a clock that skips would time it out."""
         self.do(self.until_it_waits())
         self.do(self.order_env.pass_time(self.order_env.order_hour * hours))
 
@@ -235,14 +243,18 @@ class OrderMachine(RuleBasedStateMachine):
         self.last_step = step
 
     def request(self, change: str, args: list[Any], by_update: bool) -> bool | None:
-        """Ask for a change; whether it was taken, None if that is not known. A signal is taken as it arrives."""
+        """Request a change by update or by signal.
+
+        Returns:
+            Whether it was accepted; None if that is not known. A signal is accepted when it arrives.
+        """
         if not (by_update):
             return self.do(unless_closed(self.handle.signal(change, args=args)))
         return self.do(self.update(change, args))
 
     async def update(self, change: str, args: list[Any]) -> bool | None:
         updates = asyncio.create_task(self.handle.execute_update(change, args=args))
-        # One that can be answered only when the gate opens is left open.
+        # An update that needs the gate stays open.
         done, _ = await asyncio.wait({updates}, timeout=3 if self.gated else 60)
         if not done:
             self.updates.append(updates)
@@ -258,7 +270,7 @@ class OrderMachine(RuleBasedStateMachine):
         return True
 
     async def live(self) -> OrderStatus:
-        """Where it stands now, also when the machine is too busy to say so at once."""
+        """Return the order's status, also when the machine is too busy to answer at once."""
         async with asyncio.timeout(90):
             while True:
                 with contextlib.suppress(TemporalUnavailable):
@@ -269,7 +281,7 @@ class OrderMachine(RuleBasedStateMachine):
                     and order.status.ended
                     and self.order_env.is_unreliable(await self.order_env.histories(order.status))
                 ):
-                    return order.status  # no worker can play it again, so none can answer
+                    return order.status  # no worker can replay it, so none can answer
 
     async def open_gate(self) -> None:
         self.gate.opened.set()
@@ -284,7 +296,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.do(self.open_gate() if self.broken else self.settle())
 
     async def settle(self) -> None:
-        """Let the order come to its end, and hold what there is of it against the model."""
+        """Let the order end, and compare the outcome with the model."""
         await self.open_gate()
         with contextlib.suppress(WorkflowFailureError):
             await self.handle.result()
@@ -300,26 +312,26 @@ class OrderMachine(RuleBasedStateMachine):
         parcels = order_env.carrier.parcels.get(f"ship-{order_id}", [])
         if end in {"canceled", "failed"}:
             await eventually(lambda: balance(order_env, payment), lambda owed: owed == 0)
-        wrong = model.ledger_error(
+        error = model.ledger_error(
             end, order_env.provider.charges[payment], order_env.provider.refunds[payment], len(parcels)
         )
-        assert wrong is None, wrong
+        assert error is None, error
         for parcel in parcels:
             assert parcel.address.street in model.address
             assert parcel.address == status.address
 
-        # By their ids events are sorted as they were written; what is noted during the charge may be written after it.
+        # Event ids follow the order of writes; an event noted during the charge may be written after it.
         steps = {str(event.step) for event in await order_env.fleet.events(order_id)}
         assert all(reachable("receive", step) and reachable(step, end) for step in steps), f"{steps}, and ended {end}"
         assert reachable(self.last_step, end)
         live = await self.live()
-        told, wanted = comparable(live), comparable(status)
-        assert told == wanted, f"the workflow says {told}, the record {wanted}"
+        queried, stored = comparable(live), comparable(status)
+        assert queried == stored, f"the workflow has {queried}, the order store {stored}"
         await order_env.replay(histories)
 
 
 def comparable(status: OrderStatus) -> tuple[Any, ...]:
-    """What a query and the record agree on; the workflow may not know how often a carrier was asked before a cancel."""
+    """Return what a query and the order store agree on; a workflow may not know a canceled shipment's attempts."""
     shipments = [
         shipment.model_copy(update={"attempts": 0}) if shipment.status is ShipmentStatus.CANCELED else shipment
         for shipment in status.shipments
@@ -332,7 +344,7 @@ def address_at(street: str) -> Address:
 
 
 async def unless_closed(work: Any) -> bool:
-    """Ask something of an order that may have ended; whether there was one to ask."""
+    """Await a request to an order that may have ended; return whether it was still open."""
     try:
         await work
     except RPCError as error:

@@ -1,5 +1,4 @@
-"""The order machine on a real server, whose workers stop and come back between steps and in the midst of them,
-with what people told the order meanwhile."""
+"""The order machine on a real server, whose workers restart at any time while clients send changes."""
 
 from __future__ import annotations
 
@@ -16,23 +15,23 @@ CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "decla
 
 
 class RestartingOrderMachine(OrderMachine):
-    """Every worker that comes anew replays what it is given."""
+    """Every worker that starts replays the open workflows."""
 
-    @rule(told=st.lists(st.sampled_from(CHANGES), max_size=3))
-    def workers_restart(self, told) -> None:
-        """An attempt that the stop cuts short has failed."""
+    @rule(changes=st.lists(st.sampled_from(CHANGES), max_size=3))
+    def workers_restart(self, changes) -> None:
+        """An attempt that a stop interrupts has failed."""
         self.failures += 1
         self.model.may_fail |= self.failures >= ATTEMPTS
-        self.do(self.restart(told))
+        self.do(self.restart(changes))
 
-    async def restart(self, told: list[str]) -> None:
+    async def restart(self, changes: list[str]) -> None:
         await self.order_env.close()
-        for change in told:
+        for change in changes:
             await self.request_without_workers(change)
         await self.order_env.open()
 
     async def request_without_workers(self, change: str) -> None:
-        """What is told while no worker runs is taken, or comes too late, when one does."""
+        """A change that is sent while no worker runs is accepted or too late when one does."""
         model, args = self.model, list[Any]()
         if change == "cancel in Temporal":
             model.cancel_possible = True

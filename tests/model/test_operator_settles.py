@@ -1,6 +1,5 @@
-"""Whatever an Order, its workflow, its record and the parts between them go through, and in whatever order
-the news of it come, the operator settles: a bounded number of reconciles after the last change, then no
-more writes, also when it is started anew or hears old news again."""
+"""The operator settles after any sequence of events: a bounded number of reconciles after the last change, then no more
+writes, also after a restart and after old events are delivered again."""
 
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ from orderfleet.domain.status import PaymentStatus, Step
 
 ENDS = {"shipped", "delivered", "canceled", "failed"}
 BOUND = 12
-"""Reconciles after the last change, and writes to the API server in them: hold, status, a detail later,
-release, and one that somebody else's change has made in vain."""
+"""Reconciles after the last change, and writes in them: finalizer, status, a later detail, removal of the finalizer,
+and one that conflicts with another client's change."""
 
-OTHERS = "somebody.else/hold"
+OTHERS = "other.example/finalizer"
 
 payments = st.sampled_from([None, *PaymentStatus])
 changes = st.sampled_from(
@@ -31,7 +30,7 @@ changes = st.sampled_from(
         {"cancel": True},
         {"address": ELSEWHERE},
         {"deletionPolicy": "Orphan"},
-        # As a newer API server might take it, or an older one have stored it.
+        # A newer API server may accept it, or an older one have stored it.
         {"deletionPolicy": "Someday"},
         {"items": "nonsense"},
     ]
@@ -48,15 +47,15 @@ class OperatorMachine(RuleBasedStateMachine):
 
     @initialize(
         held=st.booleans(),
-        held_by_others=st.booleans(),
+        has_other_finalizer=st.booleans(),
         approved=st.booleans(),
         cancel=st.booleans(),
         orphan=st.booleans(),
         before=st.sampled_from(["nothing", "nothing", "foreign workflow", "foreign record", "older", "over HTTP"]),
     )
-    def begin(self, held, held_by_others, approved, cancel, orphan, before) -> None:
+    def begin(self, held, has_other_finalizer, approved, cancel, orphan, before) -> None:
         policy = {"deletionPolicy": "Orphan"} if orphan else {}
-        policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if held_by_others else {}
+        policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if has_other_finalizer else {}
         self.env = OperatorEnvironment(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
         self.env.foreign_workflow = before == "foreign workflow"
         owners = {
@@ -79,20 +78,20 @@ class OperatorMachine(RuleBasedStateMachine):
         if env.body is not None and "ended" not in env.body["status"]:
             env.change({"spec": change}, edit=True)
 
-    @rule(change=st.one_of(changes, st.sampled_from(["delete", "somebody else"])), name_seed_on_failure=st.booleans())
-    def reconcile_in_the_midst_of_an_edit(self, change, name_seed_on_failure) -> None:
-        """The news of it may come before the answer of the call that it came between."""
+    @rule(change=st.one_of(changes, st.sampled_from(["delete", "other client"])), watched=st.booleans())
+    def reconcile_during_an_edit(self, change, watched) -> None:
+        """The watch may deliver the change before the response of the call that it interrupts."""
 
         def change_object() -> None:
             if self.env.body is None:
                 return
             if change == "delete":
                 self.delete()
-            elif change == "somebody else":
+            elif change == "other client":
                 self.other_client_writes()
             else:
                 self.edit(change)
-            if name_seed_on_failure and self.env.body is not None:
+            if watched and self.env.body is not None:
                 self.env.memory.see(self.env.body)
 
         self.env.during_next_call = change_object
@@ -102,7 +101,7 @@ class OperatorMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.env.body is None)
     @rule(same=st.booleans(), data=st.data())
     def apply_again(self, same, data) -> None:
-        """Another object under the old name, with the same order in it or another."""
+        """Create another object under the old name, with the same content or another."""
         self.objects += 1
         more = {} if same else {"items": [{"sku": "b", "qty": 1}]}
         self.env.apply(body(uid=f"uid-{self.objects}", held=data.draw(st.booleans()), **more))
@@ -115,7 +114,7 @@ class OperatorMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.env.body is not None)
     @rule(name=st.sampled_from([FINALIZER, ENDED, OTHERS]))
     def other_client_removes_marker(self, name) -> None:
-        """Take away the operator's own marks, or another's."""
+        """Remove the operator's own marker, or another client's."""
         if name in {FINALIZER, OTHERS}:
             others = [each for each in self.env.body["metadata"]["finalizers"] if each != name]
             self.env.change({"metadata": {"finalizers": others or None}})
@@ -157,7 +156,7 @@ class OperatorMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def watch_delivers(self, data) -> None:
-        """Old news too, and again."""
+        """Old versions too, and repeatedly."""
         self.env.memory.see(data.draw(st.sampled_from(self.env.watch_events)))
 
     @precondition(lambda self: self.env.feed_records)
@@ -185,7 +184,7 @@ class OperatorMachine(RuleBasedStateMachine):
         env = self.env
         env.unavailable, env.lost_responses = set(), set()
         if not env.running:
-            # Of a workflow that ended undone the sweep tells, which this world has not; or an operator that starts.
+            # The orphan sweep would report the closed workflow; without one, a restart makes the operator notice.
             env.restart()
         env.writes.clear()
         assert env.settle() <= BOUND
@@ -193,11 +192,11 @@ class OperatorMachine(RuleBasedStateMachine):
 
         env.writes.clear()
         settled = env.body
-        for news in env.watch_events[-3:]:
+        for version in env.watch_events[-3:]:
             if env.body is not None:
-                env.memory.see(news)
-        for news in env.feed_records:
-            env.memory.remember(news)
+                env.memory.see(version)
+        for version in env.feed_records:
+            env.memory.remember(version)
         env.now += 100
         env.settle()
         env.restart()
@@ -210,7 +209,7 @@ class OperatorMachine(RuleBasedStateMachine):
 
     def check_status(self, settled) -> None:
         if "deletionTimestamp" in settled["metadata"]:
-            # Only others hold it, or what is to become of its order was meant for a newer operator.
+            # It has another finalizer only, or a deletion policy that this operator doesn't know.
             held = FINALIZER in settled["metadata"]["finalizers"]
             assert not held or settled["spec"].get("deletionPolicy") == "Someday"
             return
@@ -241,19 +240,19 @@ QUICK = settings(
 )
 RANDOM = settings(QUICK, derandomize=False, max_examples=50, stateful_step_count=40)
 SECONDS, SLOW_SECONDS = 3.0, 30.0
-"""How long other lives are played in each run, and in each of the slow tests."""
+"""How long random examples run in each run, and in each of the slow tests."""
 
 
-def test_the_operator_settles() -> None:
+def test_operator_settles_after_fixed_events() -> None:
     run_state_machine_as_test(OperatorMachine, settings=QUICK)
 
 
-def test_the_operator_settles_after_other_news_in_each_run(pytestconfig: pytest.Config) -> None:
+def test_operator_settles_after_random_events(pytestconfig: pytest.Config) -> None:
     play_random(pytestconfig, SECONDS)
 
 
 @pytest.mark.slow
-def test_the_operator_settles_after_much_other_news(pytestconfig: pytest.Config) -> None:
+def test_operator_settles_after_many_random_events(pytestconfig: pytest.Config) -> None:
     play_random(pytestconfig, SLOW_SECONDS)
 
 

@@ -88,7 +88,7 @@ class Shop:
         return await asyncio.to_thread(self.cluster.kubectl, *arguments, **options)
 
     async def refused(self, *arguments: str, **options: Any) -> str:
-        return await asyncio.to_thread(self.cluster.refused, *arguments, **options)
+        return await asyncio.to_thread(self.cluster.kubectl_fails, *arguments, **options)
 
     async def apply(self, *manifests: dict[str, Any]) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})

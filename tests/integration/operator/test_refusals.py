@@ -113,7 +113,7 @@ def test_largest_order_is_taken(kubernetes):
 
 
 def patch(cluster, name, spec, *, refused=False, keep=False):
-    call = cluster.refused if refused else cluster.kubectl
+    call = cluster.kubectl_fails if refused else cluster.kubectl
     keep = [] if keep else ["--dry-run=server"]
     return call("patch", "ofo", name, *keep, "--type=merge", "-p", json.dumps({"spec": spec}))
 
