@@ -63,8 +63,8 @@ def recorded(context: CheckContext) -> Iterator[Finding]:
         else:
             yield order_id, "" if clients_of[order_id] == 1 else f"the order of {clients_of[order_id]} clients"
     # An order may have been started although its client got no response.
-    asked = {*context.accepted, *context.evidence.client_logs}
-    for order_id in context.evidence.orders.keys() - asked:
+    requested_ids = {*context.accepted, *context.evidence.client_logs}
+    for order_id in context.evidence.orders.keys() - requested_ids:
         yield order_id, "stored, without a request"
 
 
@@ -84,21 +84,21 @@ def steps(context: CheckContext) -> Iterator[Finding]:
     for order_id, status in context.statuses.items():
         events = context.evidence.events.get(order_id, ())
         recorded = _recorded_steps([event for event in events if event.kind in _FLOW_EVENTS or _is_end(event)])
-        walked = [Step.RECEIVE, *recorded, status.step]
-        wrong = [f"{a} -> {b}" for a, b in itertools.pairwise(walked) if a != b and b not in _reachable(a)]
-        yield order_id, ", ".join(wrong)
+        path = [Step.RECEIVE, *recorded, status.step]
+        violations = [f"{a} -> {b}" for a, b in itertools.pairwise(path) if a != b and b not in _reachable(a)]
+        yield order_id, ", ".join(violations)
 
 
 def events(context: CheckContext) -> Iterator[Finding]:
     """An event explains every state."""
     for order_id, status in context.statuses.items():
-        wrong = list(_unexplained(status, context.evidence.events.get(order_id, ())))
+        violations = list(_unexplained(status, context.evidence.events.get(order_id, ())))
         client_log = context.accepted[order_id]
         if client_log.plan.channel is Channel.KUBERNETES:
             # The operator may have started the order after the edit, and with it.
             edits = {_NEW_ADDRESS: Action.REDIRECT, _APPROVED: Action.APPROVE}
-            wrong = [one for one in wrong if one not in edits or not requested(client_log, edits[one])]
-        yield order_id, "; ".join(wrong)
+            violations = [one for one in violations if one not in edits or not requested(client_log, edits[one])]
+        yield order_id, "; ".join(violations)
 
 
 def accepted_changes(context: CheckContext) -> Iterator[Finding]:

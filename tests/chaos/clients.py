@@ -148,11 +148,13 @@ class Clients:
             )
             headers = {"Content-Type": "application/merge-patch+json"}
             status, response, again = await self._request(plan, "PATCH", url, {"spec": spec}, headers)
-        gone = Action.DELETE in {before for before, _outcome, _again in self.client_logs[plan.order_id].changes}
+        delete_requested = Action.DELETE in {
+            before for before, _outcome, _again in self.client_logs[plan.order_id].changes
+        }
         if status in {200, 202}:
             return ChangeResult.QUEUED, again
         # The HTTP library repeats a DELETE by itself when the connection closes before the response.
-        if status == 422 or (status == 404 and (gone or action is Action.DELETE)):
+        if status == 422 or (status == 404 and (delete_requested or action is Action.DELETE)):
             return ChangeResult.REJECTED, again
         self.client_logs[plan.order_id].problems.append(f"{action} was answered {status}: {response}")
         return ChangeResult.NOT_FOUND, again

@@ -46,7 +46,7 @@ class ForkServer:
         self._environment = environment
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "nursery.py")],
+            [sys.executable, str(Path(__file__).parent / "fork_server.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -124,7 +124,7 @@ class Run:
             ),
         )
 
-    async def one(self, number: int) -> None:
+    async def run_order(self, number: int) -> None:
         """Start an order, cancel every third one after a random time, and wait until it has ended."""
         order = self.order(number)
         self.started.append(order.order_id)
@@ -202,7 +202,7 @@ async def keep_ordering(run: Run) -> None:
 
     async def order_repeatedly() -> None:
         while not run.stop.is_set():
-            await run.one(next(numbers))
+            await run.run_order(next(numbers))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CONCURRENT_ORDERS):

@@ -47,8 +47,12 @@ def addresses(context: CheckContext) -> Iterator[Finding]:
         status = context.statuses.get(order_id)
         if status is None or status.step not in SHIPPED or not status.shipments:
             continue
-        went = Address.model_validate_json(parcel.address)
-        wrong = [] if went == status.address else [f"went to {went.street}, the order says {status.address.street}"]
+        destination = Address.model_validate_json(parcel.address)
+        violations = (
+            []
+            if destination == status.address
+            else [f"went to {destination.street}, the order says {status.address.street}"]
+        )
         if status.shipments[-1].tracking_number != parcel.tracking_number:
-            wrong.append(f"is {parcel.tracking_number}, the order says {status.shipments[-1].tracking_number}")
-        yield order_id, "; ".join(wrong)
+            violations.append(f"is {parcel.tracking_number}, the order says {status.shipments[-1].tracking_number}")
+        yield order_id, "; ".join(violations)

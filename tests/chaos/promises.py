@@ -54,8 +54,8 @@ def promises(evidence: Evidence) -> list[Promise]:
 
 def _check(text: str, findings: Iterator[Finding]) -> Promise:
     promise = Promise(text)
-    for about, wrong in findings:
+    for subject, violation in findings:
         promise.cases += 1
-        if wrong:
-            promise.broken.append(f"{about}: {wrong}")
+        if violation:
+            promise.broken.append(f"{subject}: {violation}")
     return promise

@@ -42,7 +42,7 @@ def kubernetes(context: CheckContext) -> Iterator[Finding]:
     for name, order in context.evidence.resources.items():
         status = context.statuses.get(name)
         if status is None:
-            yield name, "an Order that isn't recorded"
+            yield name, "an Order that isn't stored"
         else:
             yield name, "; ".join(_status_errors(order, status))
 
@@ -60,8 +60,8 @@ def edits(context: CheckContext) -> Iterator[Finding]:
             "address": Address(**spec["address"]) != status.address,
         }
         # A declared cancel that took effect overrides other edits.
-        carried_out = bool(spec.get("cancel")) and status.canceled
-        left = [edit for edit, is_open in open_edits.items() if is_open and not carried_out]
+        canceled_by_edit = bool(spec.get("cancel")) and status.canceled
+        left = [edit for edit, is_open in open_edits.items() if is_open and not canceled_by_edit]
         rejected = _condition(order, ConditionType.SPEC_APPLIED) == "False"
         yield name, f"{', '.join(left)}: neither applied nor rejected" if left and not rejected else ""
 
@@ -78,8 +78,8 @@ def finalizers(context: CheckContext) -> Iterator[Finding]:
         elif deleted:
             yield order_id, "deleted, and still there"
         else:
-            held, labels = order["metadata"].get("finalizers"), order["metadata"].get("labels", {})
-            yield order_id, f"has finalizers {held}" if held else "" if ENDED_LABEL in labels else "has no ended label"
+            left, labels = order["metadata"].get("finalizers"), order["metadata"].get("labels", {})
+            yield order_id, f"has finalizers {left}" if left else "" if ENDED_LABEL in labels else "has no ended label"
 
 
 def _differences(result: OrderStatus, status: OrderStatus) -> str:

@@ -64,9 +64,9 @@ class Run:
             "orders": self.size.orders,
             "faults": len(self.faults_applied),
             "faults_by_target": dict(sorted(kinds.items())),
-            "asked": self.attempts,
+            "requests": self.attempts,
             "starts": self.starts,
-            "ended_by_itself": self.unexpected_exits,
+            "unexpected_exits": self.unexpected_exits,
             "storm_seconds": round(self.storm_seconds, 1),
             "settle_seconds": round(self.settle_seconds, 1),
             "unsettled": self.unsettled,
@@ -101,8 +101,10 @@ async def storm(size: Size, log: Log) -> tuple[Run, Evidence]:
 
 def environment(seed: int) -> dict[str, str]:
     """Return the settings of every role: provider and carrier are slow and fail, and waits are short."""
-    sick = "error=0.15,hang=0.05,length=8s"
-    faults = f"charge:{sick};dispatch_carrier:{sick};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2"
+    rates = "error=0.15,hang=0.05,length=8s"
+    faults = (
+        f"charge:{rates};dispatch_carrier:{rates};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2"
+    )
     chosen = {
         "faults": f"{faults};seed={seed}",
         "simulated_latency": "50ms",
@@ -121,12 +123,12 @@ async def _run_storm(stack: ProxiedStack, clients: Clients, run: Run, log: Log) 
     polling = asyncio.create_task(ends.poll())
     slots = asyncio.Semaphore(size.concurrency)
 
-    async def one(plan: OrderPlan) -> None:
+    async def run_client(plan: OrderPlan) -> None:
         async with slots:
             client_log = await clients.order(plan)
-            await ends.of(client_log)
+            await ends.wait_for(client_log)
 
-    ordering = [asyncio.create_task(one(plan)) for plan in order_plans(size.seed, size.orders)]
+    ordering = [asyncio.create_task(run_client(plan)) for plan in order_plans(size.seed, size.orders)]
     try:
         await _apply_faults(stack, clients, run, fault_groups(size.seed, size.faults, size.orders), ordering, log)
         if size.orders > size.concurrency:
@@ -134,12 +136,12 @@ async def _run_storm(stack: ProxiedStack, clients: Clients, run: Run, log: Log) 
         run.storm_seconds = time.monotonic() - began
         await stack.until_ready()
         log("every part is ready again; waiting for the orders to settle")
-        healed = time.monotonic()
+        ready_at = time.monotonic()
         # The last orders may be sent only now, so that the limit counts from here.
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*ordering), size.settle + size.orders)
         run.unsettled = await _settle(stack, size.settle)
-        run.settle_seconds = time.monotonic() - healed
+        run.settle_seconds = time.monotonic() - ready_at
     finally:
         for task in (reporting, polling, *ordering):
             task.cancel()
@@ -192,7 +194,7 @@ class _OrderEnds:
                     self._changed.notify_all()
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def of(self, client_log: ClientLog) -> None:
+    async def wait_for(self, client_log: ClientLog) -> None:
         """Wait until an order has ended, for a limited time; a deleted Order may never be stored."""
         if client_log.order_id is None or any(
             action is Action.DELETE for action, _outcome, _again in client_log.changes
@@ -225,13 +227,13 @@ async def _settle(stack: ProxiedStack, limit: float) -> dict[str, list[str]]:
 
 
 async def _unsettled(stack: ProxiedStack) -> dict[str, list[str]]:
-    there = await resources(stack)
+    orders_in_kubernetes = await resources(stack)
     left = {
-        "record": await recorded_ids(stack, unsettled=True),
+        "order store": await recorded_ids(stack, unsettled=True),
         "temporal": [name for name, found in (await workflows(stack)).items() if found.status == "RUNNING"],
         "kubernetes": [
             name
-            for name, order in there.items()
+            for name, order in orders_in_kubernetes.items()
             if order["metadata"].get("finalizers") or ENDED_LABEL not in order["metadata"].get("labels", {})
         ],
     }

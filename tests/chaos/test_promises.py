@@ -98,11 +98,11 @@ ANSWERED, RECORDED, END, STEPS = (
 )
 MONEY, LEDGER, PARCELS, DESTINATION = "no charge", "the provider", "one parcel", "a parcel went"
 EVENTS, ACCEPTED_CHANGES, TEMPORAL = "the audit trail", "what a client", "Temporal"
-SHOWN, EDITS, GONE = "each Order's status", "each edit", "no finalizer"
+KUBERNETES_STATUS, EDITS, FINALIZERS = "each Order's status", "each edit", "no finalizer"
 
 VIOLATIONS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("never accepted", ANSWERED, lambda found: setattr(found.client_logs[SHIPPED], "order_id", None)),
-    ("a wrong answer", ANSWERED, lambda found: found.client_logs[SHIPPED].problems.append("answered 404")),
+    ("a wrong response", ANSWERED, lambda found: found.client_logs[SHIPPED].problems.append("answered 404")),
     ("a change never answered", ANSWERED, lambda found: found.client_logs[SHIPPED].changes.clear()),
     ("not stored", RECORDED, lambda found: found.orders.pop(SHIPPED)),
     ("one order for two clients", RECORDED, lambda found: setattr(found.client_logs[FAILED], "order_id", SHIPPED)),
@@ -152,21 +152,21 @@ VIOLATIONS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("a workflow still runs", TEMPORAL, _workflow("shipping-x-1", "ShippingWorkflow", "RUNNING")),
     ("a refund failed", TEMPORAL, _workflow(refund_workflow_id(f"pay-{CANCELED}"), REFUND_WORKFLOW, "FAILED")),
     ("a workflow of an unknown order", TEMPORAL, _workflow("order-unknown", ORDER_WORKFLOW, "COMPLETED")),
-    ("another step in Kubernetes", SHOWN, _kubernetes_status(DECLARED, step="shipping")),
-    ("another payment in Kubernetes", SHOWN, _kubernetes_status(DECLARED, payment={"id": "x"})),
-    ("no tracking number in Kubernetes", SHOWN, _kubernetes_status(DECLARED, trackingNumber=None)),
-    ("an edit not observed", SHOWN, _kubernetes_status(DECLARED, observedGeneration=1)),
-    ("not ended in Kubernetes", SHOWN, _kubernetes_status(DECLARED, ended=None)),
-    ("not ready", SHOWN, _condition(DECLARED, "Ready", "False")),
-    ("still reconciling", SHOWN, _condition(DECLARED, "Reconciling", "True")),
-    ("an Order that is not stored", SHOWN, lambda found: found.orders.pop(DECLARED)),
+    ("another step in Kubernetes", KUBERNETES_STATUS, _kubernetes_status(DECLARED, step="shipping")),
+    ("another payment in Kubernetes", KUBERNETES_STATUS, _kubernetes_status(DECLARED, payment={"id": "x"})),
+    ("no tracking number in Kubernetes", KUBERNETES_STATUS, _kubernetes_status(DECLARED, trackingNumber=None)),
+    ("an edit not observed", KUBERNETES_STATUS, _kubernetes_status(DECLARED, observedGeneration=1)),
+    ("not ended in Kubernetes", KUBERNETES_STATUS, _kubernetes_status(DECLARED, ended=None)),
+    ("not ready", KUBERNETES_STATUS, _condition(DECLARED, "Ready", "False")),
+    ("still reconciling", KUBERNETES_STATUS, _condition(DECLARED, "Reconciling", "True")),
+    ("an Order that is not stored", KUBERNETES_STATUS, lambda found: found.orders.pop(DECLARED)),
     ("an edit without an outcome", EDITS, lambda found: found.resources[DECLARED]["spec"].update(cancel=True)),
-    ("a finalizer", GONE, lambda found: found.resources[DECLARED]["metadata"].update(finalizers=["x"])),
-    ("no label", GONE, lambda found: found.resources[DECLARED]["metadata"].update(labels={})),
-    ("missing without a deletion", GONE, lambda found: found.resources.pop(DECLARED)),
+    ("a finalizer", FINALIZERS, lambda found: found.resources[DECLARED]["metadata"].update(finalizers=["x"])),
+    ("no label", FINALIZERS, lambda found: found.resources[DECLARED]["metadata"].update(labels={})),
+    ("missing without a deletion", FINALIZERS, lambda found: found.resources.pop(DECLARED)),
     (
         "still there after its deletion",
-        GONE,
+        FINALIZERS,
         lambda found: found.client_logs[DECLARED].changes.append((Action.DELETE, ChangeResult.QUEUED, False)),
     ),
 ]

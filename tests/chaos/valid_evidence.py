@@ -56,8 +56,8 @@ def valid_evidence() -> Evidence:
         events = [*_CANCELED, (EventKind.CANCELED, Step.CANCELED)]
         changes = [(action, ChangeResult.QUEUED)]
         _add(evidence, name, Channel.KUBERNETES, Step.CANCELED, PaymentStatus.REFUNDED, changes, events)
-    refused = [*_BEGUN, (EventKind.CHARGE_REFUSED, Step.CHARGE), (EventKind.FAILED, Step.FAILED)]
-    _add(evidence, FAILED, Channel.HTTP, Step.FAILED, PaymentStatus.FAILED, [], refused)
+    rejected = [*_BEGUN, (EventKind.CHARGE_REFUSED, Step.CHARGE), (EventKind.FAILED, Step.FAILED)]
+    _add(evidence, FAILED, Channel.HTTP, Step.FAILED, PaymentStatus.FAILED, [], rejected)
     del evidence.resources[DELETED]  # type: ignore[attr-defined]
     return evidence
 

@@ -82,7 +82,7 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     began = datetime.now(UTC)
     review = Review(mode=ReviewMode.MANUAL, timeout=REVIEW, on_timeout=ReviewTimeoutAction.CANCEL)
-    refused = Item(sku="refuse-dispatch", qty=1, price="5.00")
+    undeliverable = Item(sku="refuse-dispatch", qty=1, price="5.00")
     run = uuid.uuid4().hex[:8]
     reviewed, before, after, refunded = names = [
         f"{name}-{run}" for name in ("reviewed", "before", "after", "refunded")
@@ -91,7 +91,7 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     await client.start(order(before, task_queues))
     clock.jump(offset)
     await client.start(order(after, task_queues))
-    await client.start(order(refunded, task_queues, items=(refused,)))
+    await client.start(order(refunded, task_queues, items=(undeliverable,)))
     for order_id in (reviewed, before, after):
         await temporal_client.get_workflow_handle(f"order-{order_id}").result()
     with pytest.raises(WorkflowFailureError):

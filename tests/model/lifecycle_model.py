@@ -55,9 +55,9 @@ class Expected:
 
     def ledger_error(self, end: str, charges: int, refunds: int, parcels: int) -> str | None:
         """Return what is wrong with the ledgers of an order that ended at `end`; None if nothing is."""
-        fine = (
+        correct = (
             (charges, refunds, parcels) == (1, 0, 1)
             if end in DISPATCHED
             else (charges == refunds <= 1, parcels) == (True, 0)
         )
-        return None if fine else f"{end} with {charges} charges, {refunds} refunds, {parcels} parcels"
+        return None if correct else f"{end} with {charges} charges, {refunds} refunds, {parcels} parcels"

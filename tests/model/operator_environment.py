@@ -127,7 +127,7 @@ class OperatorEnvironment:
             self.deliver_latest()
             failed = self.reconcile()
             assert failed is None, failed
-            due = [look for look in self.due_times if look - self.now < LONG]
+            due = [due_at for due_at in self.due_times if due_at - self.now < LONG]
         return count
 
     def change(self, patch: dict[str, Any], *, edit: bool = False) -> None:

@@ -163,5 +163,5 @@ class TimeSkippingOrderEnvironment(OrderEnvironment):
 
 
 def _completion_was_rejected(history: WorkflowHistory) -> bool:
-    refused = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
-    return any(event.workflow_task_failed_event_attributes.cause == refused for event in history.events)
+    unhandled_command = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    return any(event.workflow_task_failed_event_attributes.cause == unhandled_command for event in history.events)

@@ -118,13 +118,13 @@ class OrderMachine(RuleBasedStateMachine):
         arrange(provider.charging, charging, unavailable, rejected, self.gate if gated == "charge" else None)
         arrange(provider.refunding, ["unavailable"] * refund_failures, unavailable, rejected, None)
         arrange(provider.voiding, ["unavailable"] * refund_failures, unavailable, rejected, None)
-        full, no_van = CarrierUnavailable("busy"), CarrierRefused("no van")
-        arrange(carrier.booking, booking, full, no_van, self.gate if gated == "book" else None)
+        busy, rejecting = CarrierUnavailable("busy"), CarrierRefused("no van")
+        arrange(carrier.booking, booking, busy, rejecting, self.gate if gated == "book" else None)
         arrange(
             carrier.voiding,
             ["unavailable"] * refund_failures,
-            full,
-            no_van,
+            busy,
+            rejecting,
             self.gate if gated == "void" else None,
         )
         self.failures = max(len(charging), len(booking))
@@ -311,7 +311,7 @@ class OrderMachine(RuleBasedStateMachine):
 
         parcels = order_env.carrier.parcels.get(f"ship-{order_id}", [])
         if end in {"canceled", "failed"}:
-            await eventually(lambda: balance(order_env, payment), lambda owed: owed == 0)
+            await eventually(lambda: balance(order_env, payment), lambda amount: amount == 0)
         error = model.ledger_error(
             end, order_env.provider.charges[payment], order_env.provider.refunds[payment], len(parcels)
         )

@@ -175,12 +175,12 @@ class OperatorMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if hasattr(self, "world"):
-                self.settles()
+            if hasattr(self, "env"):
+                self.check_settles()
         finally:
             self.loop.close()
 
-    def settles(self) -> None:
+    def check_settles(self) -> None:
         env = self.env
         env.unavailable, env.lost_responses = set(), set()
         if not env.running:
@@ -215,7 +215,7 @@ class OperatorMachine(RuleBasedStateMachine):
             return
         shown = {each["type"]: each for each in settled["status"]["conditions"]}
         assert [shown[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1
-        of, recorded = order(), self.env.record
+        expected_order, recorded = order(), self.env.record
         unreadable = settled["spec"].get("deletionPolicy") == "Someday" or settled["spec"]["items"] == "nonsense"
         if unreadable and not settled["status"].get("ended"):
             assert shown["Stalled"]["status"] == "True", shown
@@ -227,7 +227,7 @@ class OperatorMachine(RuleBasedStateMachine):
         if settled["status"].get("ended"):
             assert settled["metadata"]["labels"][ENDED] == "true"
             assert settled["status"]["observedGeneration"] <= settled["metadata"]["generation"]
-        assert of.order_id == settled["status"]["orderId"]
+        assert expected_order.order_id == settled["status"]["orderId"]
 
 
 QUICK = settings(

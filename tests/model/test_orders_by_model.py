@@ -31,7 +31,7 @@ async def play(
     order_env: OrderEnvironment, machine: type[OrderMachine], how: settings, number: int | None = None
 ) -> None:
     """Hypothesis runs in a thread of its own; the workers run in this event loop."""
-    machine_type = type("Order", (machine,), {"yard": order_env, "loop": asyncio.get_running_loop()})
+    machine_type = type("Order", (machine,), {"order_env": order_env, "loop": asyncio.get_running_loop()})
     if number is not None:
         seed(number)(machine_type)
     await asyncio.to_thread(run_state_machine_as_test, machine_type, settings=how)

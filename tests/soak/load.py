@@ -62,7 +62,7 @@ class LoadGenerator:
             group.create_task(self._read_order(plan, rng))
             ordering = group.create_task(self._clients.order(plan))
         client_log = ordering.result()
-        self.done["refused"] += client_log.order_id is None
+        self.done["rejected"] += client_log.order_id is None
         self.done.update(str(action) for action, _outcome, _again in client_log.changes)
         # A storm keeps the log as evidence; here it would be memory that grows.
         del self._clients.client_logs[plan.order_id]

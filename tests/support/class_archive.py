@@ -102,7 +102,7 @@ def create(launcher: Path, target: Path) -> None:
 async def _run_workflow(address: str) -> None:
     client = await _connect(address)
     async with Worker(client, task_queue=_QUEUE, workflows=[ExampleOrder, Child], activities=[nothing]):
-        handle = await client.start_workflow(ExampleOrder.run, id="everything", task_queue=_QUEUE)
+        handle = await client.start_workflow(ExampleOrder.run, id="example", task_queue=_QUEUE)
         await handle.signal(ExampleOrder.by_signal)
         await handle.execute_update(ExampleOrder.by_update)
         await handle.query(ExampleOrder.received)
