@@ -67,7 +67,7 @@ async def fleet(
         yield WorkerFleet(stack, environment, tmp_path)
 
 
-@pytest.mark.parametrize("off", [AHEAD, BACK])
+@pytest.mark.parametrize("offset", [AHEAD, BACK])
 async def test_workers_whose_clock_jumps_follow_temporal_time(
     fleet: WorkerFleet,
     clock: JumpingClock,
