@@ -70,8 +70,8 @@ async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> E
         orders = await reads.orders(ids)
         events: dict[str, list[RecordedEvent]] = {}
         for begin in range(0, len(ids), _BATCH_SIZE):
-            some = ids[begin : begin + _BATCH_SIZE]
-            events |= zip(some, await asyncio.gather(*(_events(reads, order_id) for order_id in some)), strict=True)
+            batch = ids[begin : begin + _BATCH_SIZE]
+            events |= zip(batch, await asyncio.gather(*(_events(reads, order_id) for order_id in batch)), strict=True)
     return Evidence(
         client_logs=client_logs,
         money=await asyncio.to_thread(PaymentLedger(ledger).entries),
@@ -118,10 +118,10 @@ async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, 
             if workflow.kind == ORDER_WORKFLOW and workflow.status == WorkflowExecutionStatus.COMPLETED.name
         ]
         for begin in range(0, len(completed), _BATCH_SIZE):
-            some = completed[begin : begin + _BATCH_SIZE]
-            handles = [client.get_workflow_handle(name, result_type=OrderStatus) for name in some]
+            batch = completed[begin : begin + _BATCH_SIZE]
+            handles = [client.get_workflow_handle(name, result_type=OrderStatus) for name in batch]
             answers = await asyncio.gather(*(handle.result() for handle in handles))
-            for name, response in zip(some, answers, strict=True):
+            for name, response in zip(batch, answers, strict=True):
                 found[name] = Workflow(ORDER_WORKFLOW, found[name].status, response)
     return found
 
@@ -132,8 +132,8 @@ async def resources(stack: ProxiedStack) -> dict[str, Mapping[str, Any]]:
     def read() -> str:
         command = [str(stack.parts.kubectl), "--kubeconfig", str(stack.parts.kubeconfig), "--namespace", NAMESPACE]
         cache = ["--cache-dir", str(stack.folder / "kubectl-cache")]
-        asked = [*command, *cache, "get", "orders.orderfleet.dev", "-o", "json"]
-        return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=120).stdout
+        command_line = [*command, *cache, "get", "orders.orderfleet.dev", "-o", "json"]
+        return subprocess.run(command_line, check=True, capture_output=True, text=True, timeout=120).stdout
 
     items = json.loads(await asyncio.to_thread(read))["items"]
     return {item["metadata"]["name"]: item for item in items}

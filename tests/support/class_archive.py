@@ -28,7 +28,7 @@ _CONNECT_ATTEMPTS = 300
 
 
 @activity.defn
-async def nothing() -> None:
+async def empty_activity() -> None:
     pass
 
 
@@ -40,14 +40,14 @@ class Child:
 
 
 @workflow.defn(sandboxed=False)
-class ExampleOrder:
+class ExampleWorkflow:
     def __init__(self) -> None:
         self._received = 0
 
     @workflow.run
     async def run(self) -> None:
         await workflow.wait_condition(lambda: self._received == 2)
-        await workflow.execute_activity(nothing, start_to_close_timeout=timedelta(seconds=10))
+        await workflow.execute_activity(empty_activity, start_to_close_timeout=timedelta(seconds=10))
         await workflow.execute_child_workflow(Child.run, id="child")
 
     @workflow.signal
@@ -64,7 +64,7 @@ class ExampleOrder:
 
 
 def path_for(launcher: Path) -> Path | None:
-    """Where the archive for `launcher` on this Java belongs; None when it doesn't run on Java."""
+    """Return the path of the archive for `launcher` and this Java; None if there is no Java."""
     java = shutil.which("java")
     if java is None or not (launcher.parent / "lib").is_dir():
         return None
@@ -101,11 +101,11 @@ def create(launcher: Path, target: Path) -> None:
 
 async def _run_workflow(address: str) -> None:
     client = await _connect(address)
-    async with Worker(client, task_queue=_QUEUE, workflows=[ExampleOrder, Child], activities=[nothing]):
-        handle = await client.start_workflow(ExampleOrder.run, id="example", task_queue=_QUEUE)
-        await handle.signal(ExampleOrder.by_signal)
-        await handle.execute_update(ExampleOrder.by_update)
-        await handle.query(ExampleOrder.received)
+    async with Worker(client, task_queue=_QUEUE, workflows=[ExampleWorkflow, Child], activities=[empty_activity]):
+        handle = await client.start_workflow(ExampleWorkflow.run, id="example", task_queue=_QUEUE)
+        await handle.signal(ExampleWorkflow.by_signal)
+        await handle.execute_update(ExampleWorkflow.by_update)
+        await handle.query(ExampleWorkflow.received)
         await handle.describe()
         await handle.result()
         await handle.fetch_history()

@@ -21,7 +21,7 @@ ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701
 
 
 class WorkerProcess:
-    """One `orderfleet worker` process."""
+    """One process of a role."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: Path) -> None:
         self.process = process
@@ -32,8 +32,8 @@ class WorkerProcess:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as value:
-                return value.status, value.read().decode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:
+                return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
