@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from fleet import ADDRESS, Behaviour, Gate, Script, eventually, fails, quick_policy
+from failure_scripts import script_failures
+from fleet import ADDRESS, Gate, eventually, quick_policy
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from lifecycle_model import Expected, reachable
@@ -37,28 +38,6 @@ WAITING = {"manual_review", "shipped", "delivered", "canceled", "failed"}
 
 failures = st.lists(st.sampled_from(["unavailable", "response lost", "rejected"]), max_size=ATTEMPTS + 1)
 """A rejection may follow an attempt that did its work and lost its response."""
-
-
-async def _succeeds() -> None:
-    return
-
-
-def arrange(
-    script: Script, failures: list[str], unavailable: Exception, rejected: Exception, gate: Gate | None
-) -> None:
-    """Script the next calls to fail, the first of them after the gate opened."""
-    kinds: dict[str, tuple[list[Behaviour], Exception]] = {
-        "unavailable": (script.before, unavailable),
-        "response lost": (script.after, unavailable),
-        "rejected": (script.before, rejected),
-    }
-    script.before[:], script.after[:] = [gate] if gate else [], []
-    for failure in failures:
-        behaviors, error = kinds[failure]
-        if behaviors is script.after:
-            # The call gets as far as its response.
-            script.before.append(_succeeds)
-        behaviors.append(fails(error))
 
 
 class OrderMachine(RuleBasedStateMachine):
@@ -115,12 +94,12 @@ class OrderMachine(RuleBasedStateMachine):
         self.updates: list[asyncio.Task[None]] = []
         provider, carrier = order_env.provider, order_env.carrier
         unavailable, rejected = ProviderUnavailable("503"), PaymentRefused("card expired")
-        arrange(provider.charging, charging, unavailable, rejected, self.gate if gated == "charge" else None)
-        arrange(provider.refunding, ["unavailable"] * refund_failures, unavailable, rejected, None)
-        arrange(provider.voiding, ["unavailable"] * refund_failures, unavailable, rejected, None)
+        script_failures(provider.charging, charging, unavailable, rejected, self.gate if gated == "charge" else None)
+        script_failures(provider.refunding, ["unavailable"] * refund_failures, unavailable, rejected, None)
+        script_failures(provider.voiding, ["unavailable"] * refund_failures, unavailable, rejected, None)
         busy, rejecting = CarrierUnavailable("busy"), CarrierRefused("no van")
-        arrange(carrier.booking, booking, busy, rejecting, self.gate if gated == "book" else None)
-        arrange(
+        script_failures(carrier.booking, booking, busy, rejecting, self.gate if gated == "book" else None)
+        script_failures(
             carrier.voiding,
             ["unavailable"] * refund_failures,
             busy,
