@@ -7,8 +7,8 @@ ALONE  := $(MAKE) --no-print-directory
 SLOWER := chaos cluster observability
 # More workers than cores: many tests wait for a time-out or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
-# What fails is run once more, alone, and told as flaky if it passes then (deploy/docs/testing.md).
-AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
+# Failed tests are rerun once, alone, and reported as flaky if they pass then (deploy/docs/testing.md).
+RERUN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
 
 AUDIT  := deploy/tools/audit
 
@@ -33,15 +33,15 @@ test: ready-all ## what must pass before a change goes in: style, types, layers,
 
 coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
 	@rm -f .coverage .coverage.*
-	$(BIN)/python tests/second_look.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
+	$(BIN)/python tests/support/rerun_failed.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-all: ready-all ## everything that needs no cluster: the same with coverage, and the slower tests
 	@$(ALONE) lint
 	@$(ALONE) coverage
-	$(AGAIN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
-	$(AGAIN) tests/observability
+	$(RERUN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+	$(RERUN) tests/observability
 	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types and import layers
@@ -147,7 +147,7 @@ kind-down: ## take the kind cluster and its registry away
 chaos: ready ## orders while every part is killed, frozen and cut off, and whether every promise was kept; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-# A longer look: make soak SOAK="--minutes 240"; a shorter one tells of larger leaks only.
+# A longer run: make soak SOAK="--minutes 240"; a shorter one detects larger leaks only.
 soak: ready ## each role's memory, threads, files and connections under a steady load, and whether they stay level; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 

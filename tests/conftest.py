@@ -1,7 +1,6 @@
-"""Fixtures of every suite: real parts, shared by the session, with a place of its own per test.
+"""Fixtures of every suite: real services, shared by the session, with a database, queues or a namespace for each test.
 
-`backing.py` beside it does the work; here stand only the fixtures and the hooks that carry the
-session's folder to pytest-xdist workers.
+`support.backing` starts the services; the hooks here pass the session's folder to pytest-xdist workers.
 """
 
 from __future__ import annotations
@@ -21,38 +20,38 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from backing import Backing, Kubernetes, session
 from orderfleet_local.stack import processes
+from support.backing import Backing, Kubernetes, session
 
 _FOLDER = "orderfleet_backing"
-_closing = pytest.StashKey[ExitStack]()
+_exit_stack = pytest.StashKey[ExitStack]()
 _backing = pytest.StashKey[Backing]()
 
 
 @dataclass(frozen=True)
 class TaskQueues:
-    """Queue names that no other test uses."""
+    """Task queue names of one test."""
 
     orders: str
     shipping: str
 
 
-# How long an example takes is the machine's matter: one that stands still would fail any of them.
+# No deadline: a busy machine would fail any example.
 settings.register_profile("orderfleet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("orderfleet")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # As the product's own console does: a traceback with every local variable costs more than the test it is of.
+    # As the product's console does: a traceback with all local variables takes longer than the test.
     *before, _ = structlog.get_config()["processors"]
     structlog.configure([*before, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         config.stash[_backing] = Backing(Path(worker_input[_FOLDER]))
         return
-    closing = ExitStack()
-    config.stash[_backing] = closing.enter_context(session())
-    config.stash[_closing] = closing
+    exit_stack = ExitStack()
+    config.stash[_backing] = exit_stack.enter_context(session())
+    config.stash[_exit_stack] = exit_stack
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,35 +60,35 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    closing = config.stash.get(_closing, None)
-    if closing is not None:
-        closing.close()
+    exit_stack = config.stash.get(_exit_stack, None)
+    if exit_stack is not None:
+        exit_stack.close()
     processes.let_go()
 
 
 @pytest.fixture(scope="session")
 def backing(pytestconfig: pytest.Config) -> Backing:
-    """The session's real parts, each started by the first test that needs it."""
+    """The session's real services, each started by the first test that needs it."""
     return pytestconfig.stash[_backing]
 
 
 @pytest.fixture
 def postgres_url(backing: Backing) -> Iterator[str]:
-    """A database of the test's own, with the migrations applied."""
+    """A database for one test, with the migrations applied."""
     with backing.database(migrated=True) as url:
         yield url
 
 
 @pytest.fixture
 def empty_postgres_url(backing: Backing) -> Iterator[str]:
-    """A database of the test's own, empty."""
+    """An empty database for one test."""
     with backing.database(migrated=False) as url:
         yield url
 
 
 @pytest.fixture
 def temporal_address(backing: Backing) -> str:
-    """The `host:port` of a real Temporal dev server, shared: use `task_queues` and fresh ids."""
+    """The `host:port` of a real Temporal dev server, which is shared: use `task_queues` and new ids."""
     return backing.temporal_address()
 
 
@@ -101,14 +100,14 @@ async def temporal_client(temporal_address: str) -> Client:
 
 @pytest.fixture
 def task_queues() -> TaskQueues:
-    """Queue names of the test's own."""
+    """Task queue names for one test."""
     unique = uuid.uuid4().hex[:12]
     return TaskQueues(orders=f"orders-{unique}", shipping=f"shipping-{unique}")
 
 
 @pytest.fixture
 async def time_skipping_env(backing: Backing) -> AsyncIterator[WorkflowEnvironment]:
-    """A time-skipping server of the test's own: its clock is one for all workflows in it."""
+    """A time-skipping server for one test, since all its workflows share one clock."""
     environment = await WorkflowEnvironment.start_time_skipping(
         data_converter=pydantic_data_converter,
         test_server_existing_path=str(backing.test_server()),
@@ -120,5 +119,5 @@ async def time_skipping_env(backing: Backing) -> AsyncIterator[WorkflowEnvironme
 
 @pytest.fixture
 def kubernetes(backing: Backing) -> Kubernetes:
-    """A real API server that knows Orders, with a namespace of the test's own."""
+    """A real API server with the Order resource, and a namespace for one test."""
     return backing.kubernetes()

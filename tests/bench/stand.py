@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from backing import Kubernetes, session
 from contenders import settings_of, start_sink
 from temporalio.client import Client
 
-from backing import Kubernetes, session
 from orderfleet.observability.tracing import export_spans
 from orderfleet.store.migrate import migrate
 from orderfleet.temporal.connection import connect
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import postgres, processes, temporal_server
 from orderfleet_local.stack.launch import launch
+from support.backing import Kubernetes, session
 
 _DURABLE = {"fsync": "on", "full_page_writes": "on"}
 

@@ -1,6 +1,6 @@
-"""`make chaos`: the local stack under load while everything goes wrong, and whether every promise was kept.
+"""`make chaos`: the local stack under load and under faults, and whether every promise was kept.
 
-Ends with 1 when one was broken. The same seed is the same orders and the same faults at the same orders.
+Exits with 1 if a promise was broken. A seed determines the orders and the faults, counted in orders.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from promises import promises
-from report import document, kept, text, write
+from report import document, no_violation, text, write
 from storm import Size, storm
 
 
 def main(
     orders: Annotated[int, typer.Option(min=1, help="Orders, half over HTTP and half in Kubernetes.")] = 2000,
-    faults: Annotated[int, typer.Option(min=0, help="Faults, over all parts and the lines between them.")] = 200,
+    faults: Annotated[int, typer.Option(min=0, help="Faults, over all parts and the connections between them.")] = 200,
     seed: Annotated[int, typer.Option(help="Which storm.")] = 1,
-    under_way: Annotated[int, typer.Option(min=1, help="Orders under way at the same time, at most.")] = 40,
+    concurrency: Annotated[int, typer.Option(min=1, help="Orders in progress at the same time, at most.")] = 40,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/chaos.json"),
 ) -> None:
-    """Run a storm and judge it."""
-    size = Size(orders=orders, faults=faults, seed=seed, under_way=under_way, settle=600)
+    """Run a storm and check every promise."""
+    size = Size(orders=orders, faults=faults, seed=seed, concurrency=concurrency, settle=600)
     run, evidence = asyncio.run(storm(size, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
     found = document(run, evidence, promises(evidence))
     write(found, out)
     print(f"\n{text(found)}\n\nwritten to {out}")
-    raise typer.Exit(0 if kept(found) else 1)
+    raise typer.Exit(0 if no_violation(found) else 1)
 
 
 if __name__ == "__main__":

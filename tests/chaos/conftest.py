@@ -1,4 +1,4 @@
-"""The slow tests borrow what the quick ones of the same parts stand on."""
+"""Fixtures of other suites that the chaos tests use."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ __all__ = ["shop", "workers"]
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
-    """The run prints its figures; thousands of attempts that fail as they are meant to would hide them."""
+    """Hide the log of expected failures: the run prints its own figures."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))

@@ -1,7 +1,6 @@
-"""What every side says of a run's orders: customers, provider, carrier, Postgres, Temporal and Kubernetes.
+"""The state of a run's orders in every system: clients, provider, carrier, Postgres, Temporal and Kubernetes.
 
-`storm` gathers it, `promises` judges it. It reads each part directly, none through a line or through the
-product's own API, and must never change anything.
+It reads each system directly, not through a proxy and not through the product's API, and must never change anything.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from customers import NAMESPACE, Told
-from stormy_stack import StormyStack
+from clients import NAMESPACE, ClientLog
+from proxied_stack import ProxiedStack
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
@@ -28,48 +27,53 @@ from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 
-_AT_ONCE = 200
+_BATCH_SIZE = 200
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """One workflow as Temporal has it, its runs taken together."""
+    """One workflow in Temporal, all runs together."""
 
     kind: str
     status: str
     result: OrderStatus | None = None
-    """Of an order's workflow that completed."""
+    """Of an order workflow that completed."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was found."""
+    """Everything that was collected."""
 
-    told: Mapping[str, Told]
-    """By the customer's own name for it."""
+    client_logs: Mapping[str, ClientLog]
+    """By the client's own name for the order."""
     money: Sequence[PaymentEntry]
     parcels: Sequence[TakenParcel]
     orders: Mapping[str, RecordedOrder]
     events: Mapping[str, Sequence[RecordedEvent]]
     workflows: Mapping[str, Workflow]
-    """By workflow id; the sweep's is left out."""
+    """By workflow id, without the orphan sweep."""
     resources: Mapping[str, Mapping[str, Any]]
-    """Orders that are still in Kubernetes, by name."""
+    """Orders that still exist in Kubernetes, by name."""
 
 
-async def gather(stack: StormyStack, told: Mapping[str, Told]) -> Evidence:
-    """Look everywhere."""
+async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> Evidence:
+    """Collect the evidence.
+
+    Args:
+        stack: whose systems are read.
+        client_logs: of the run's clients.
+    """
     ledger = stack.parts.ledger
     async with Database(stack.database_url, pool_size=8, timeout=timedelta(seconds=30)) as database:
         reads = OrderReads(database)
         ids = await recorded_ids(stack)
         orders = await reads.orders(ids)
         events: dict[str, list[RecordedEvent]] = {}
-        for begin in range(0, len(ids), _AT_ONCE):
-            some = ids[begin : begin + _AT_ONCE]
-            events |= zip(some, await asyncio.gather(*(_events(reads, order_id) for order_id in some)), strict=True)
+        for begin in range(0, len(ids), _BATCH_SIZE):
+            batch = ids[begin : begin + _BATCH_SIZE]
+            events |= zip(batch, await asyncio.gather(*(_events(reads, order_id) for order_id in batch)), strict=True)
     return Evidence(
-        told=told,
+        client_logs=client_logs,
         money=await asyncio.to_thread(PaymentLedger(ledger).entries),
         parcels=await asyncio.to_thread(CarrierLedger(ledger).parcels),
         orders=orders,
@@ -83,8 +87,8 @@ async def _events(reads: OrderReads, order_id: str) -> list[RecordedEvent]:
     return list(await reads.events(order_id))
 
 
-async def recorded_ids(stack: StormyStack, *, unsettled: bool = False) -> list[str]:
-    """The orders of the record; only those that go on or are owed money if asked so."""
+async def recorded_ids(stack: ProxiedStack, *, unsettled: bool = False) -> list[str]:
+    """Return the ids of stored orders; with `unsettled` only those that are open or have a pending refund."""
     connection = await asyncpg.connect(stack.database_url, timeout=30)
     try:
         rows = await connection.fetch(
@@ -97,14 +101,14 @@ async def recorded_ids(stack: StormyStack, *, unsettled: bool = False) -> list[s
     return [row["order_id"] for row in rows]
 
 
-async def workflows(stack: StormyStack, *, results: bool = False) -> dict[str, Workflow]:
-    """All workflows but the sweep; the results of the orders' own if asked so."""
+async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, Workflow]:
+    """Return all workflows but the orphan sweep; with `results` also the results of order workflows."""
     client = await Client.connect(stack.temporal_address, data_converter=DATA_CONVERTER)
     found: dict[str, Workflow] = {}
     async for run in client.list_workflows("", page_size=1000):
         if run.workflow_type == ORPHAN_SWEEP_WORKFLOW or run.status is None:
             continue
-        # A run that continued as new is not how it ended.
+        # A run that continued as new doesn't say how the workflow ended.
         if run.id not in found or run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
             found[run.id] = Workflow(run.workflow_type, run.status.name)
     if results:
@@ -113,28 +117,28 @@ async def workflows(stack: StormyStack, *, results: bool = False) -> dict[str, W
             for name, workflow in found.items()
             if workflow.kind == ORDER_WORKFLOW and workflow.status == WorkflowExecutionStatus.COMPLETED.name
         ]
-        for begin in range(0, len(completed), _AT_ONCE):
-            some = completed[begin : begin + _AT_ONCE]
-            handles = [client.get_workflow_handle(name, result_type=OrderStatus) for name in some]
+        for begin in range(0, len(completed), _BATCH_SIZE):
+            batch = completed[begin : begin + _BATCH_SIZE]
+            handles = [client.get_workflow_handle(name, result_type=OrderStatus) for name in batch]
             answers = await asyncio.gather(*(handle.result() for handle in handles))
-            for name, answer in zip(some, answers, strict=True):
-                found[name] = Workflow(ORDER_WORKFLOW, found[name].status, answer)
+            for name, response in zip(batch, answers, strict=True):
+                found[name] = Workflow(ORDER_WORKFLOW, found[name].status, response)
     return found
 
 
-async def resources(stack: StormyStack) -> dict[str, Mapping[str, Any]]:
-    """The Orders in Kubernetes, by name."""
+async def resources(stack: ProxiedStack) -> dict[str, Mapping[str, Any]]:
+    """Return the Orders in Kubernetes, by name."""
 
     def read() -> str:
         command = [str(stack.parts.kubectl), "--kubeconfig", str(stack.parts.kubeconfig), "--namespace", NAMESPACE]
         cache = ["--cache-dir", str(stack.folder / "kubectl-cache")]
-        asked = [*command, *cache, "get", "orders.orderfleet.dev", "-o", "json"]
-        return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=120).stdout
+        command_line = [*command, *cache, "get", "orders.orderfleet.dev", "-o", "json"]
+        return subprocess.run(command_line, check=True, capture_output=True, text=True, timeout=120).stdout
 
     items = json.loads(await asyncio.to_thread(read))["items"]
     return {item["metadata"]["name"]: item for item in items}
 
 
-def of_order(evidence: Evidence, order_id: str) -> Workflow | None:
-    """The order's own workflow."""
+def order_workflow(evidence: Evidence, order_id: str) -> Workflow | None:
+    """Return the order's own workflow."""
     return evidence.workflows.get(order_workflow_id(order_id))

@@ -1,8 +1,7 @@
-"""Workers that are killed the moment their provider or carrier has done the work, and how the orders fare.
+"""Kills workers the moment their provider or carrier has done the work, and checks how the orders end.
 
-The tests of this folder say against which provider, and how often. Provider and carrier take their time to
-answer after they did their work; a worker is killed the moment a new entry stands in their books. In the
-end books, record and promises are held against each other.
+Provider and carrier answer only a while after they did the work. A worker is killed when a new entry appears in their
+ledgers. In the end the ledgers and the order store are compared.
 """
 
 from __future__ import annotations
@@ -23,32 +22,31 @@ from typing import Any
 
 from temporalio.client import Client
 
-from books import Books, wrong
 from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
-from orderfleet.services.changes import Change
-from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
+from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
+from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-UNDER_WAY = 12
-"""Orders that are under way at the same time."""
-SOON = 120
+CONCURRENT_ORDERS = 12
+"""Orders in progress at the same time."""
+END_TIMEOUT = 120
 """Seconds after the last kill within which every order ends."""
-TOOK_IT_FROM = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
-"""Which worker waits for the answer to which entry."""
+WAITING_WORKER = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
+"""The kind of worker that waits for the response, by kind of ledger entry."""
 
 
-class Nursery:
-    """Forks workers, two of each kind, and replaces the ones that are killed."""
+class ForkServer:
+    """Forks workers, two of each kind, and replaces those that are killed."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment = environment
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "nursery.py")],
+            [sys.executable, str(Path(__file__).parent / "fork_server.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -66,7 +64,7 @@ class Nursery:
         self.workers[kind].append(int(self._process.stdout.readline()))
 
     def kill(self, kind: str) -> None:
-        """Kill every worker of a kind, one of which waits for an answer, and start as many again."""
+        """Kill and replace every worker of a kind: one of them waits for the response."""
         killed, self.workers[kind] = self.workers[kind], []
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -86,26 +84,26 @@ class Nursery:
 
 @dataclass
 class Run:
-    """One run, and what it counted."""
+    """One run and its counts."""
 
     client: OrderClient
     temporal: Client
     reads: OrderReader
-    books: Books
+    ledgers: Ledgers
     queues: Any
     wanted: int
-    """Kills."""
+    """Kills to reach."""
     name: str = "kill"
-    """What its orders are called: the Temporal server is shared."""
+    """Prefix of its order ids: the Temporal server is shared."""
     charge_attempts: int = 2
-    dice: random.Random = field(default_factory=lambda: random.Random(SEED))
-    enough: asyncio.Event = field(default_factory=asyncio.Event)
+    rng: random.Random = field(default_factory=lambda: random.Random(SEED))
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     kills: Counter[str] = field(default_factory=Counter)
     started: list[str] = field(default_factory=list)
 
     def order(self, number: int) -> OrderInput:
         step = StepPolicy(attempt_timeout="2s", attempts=4, initial_interval="50ms", maximum_interval="200ms")
-        gaps = OutagePolicy(first="100ms", longest="500ms")
+        backoff = OutagePolicy(first="100ms", longest="500ms")
         sku = "refuse-dispatch" if number % 5 == 0 else "widget"
         return OrderInput(
             order_id=f"{self.name}-{SEED}-{number}",
@@ -120,41 +118,41 @@ class Run:
                 prepare_package=step,
                 dispatch_carrier=step,
                 refund=step,
-                outage=gaps,
-                owed=gaps,
+                outage=backoff,
+                owed=backoff,
                 shipping_task_queue=self.queues.shipping,
             ),
         )
 
-    async def one(self, number: int) -> None:
-        """Start an order, perhaps cancel it at some moment, and wait until it has ended."""
+    async def run_order(self, number: int) -> None:
+        """Start an order, cancel every third one after a random time, and wait until it has ended."""
         order = self.order(number)
         self.started.append(order.order_id)
         await self.client.start(order)
         if number % 3 == 0:
-            await asyncio.sleep(self.dice.random() * 2)
-            with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
-                await self.client.change(order.order_id, Change.cancel("changed my mind"))
+            await asyncio.sleep(self.rng.random() * 2)
+            with suppress(OrderRefused, OrderNotFound, TemporalUnavailable):
+                await self.client.cancel(order.order_id, "changed my mind")
         await self.until_ended(order.order_id)
 
     async def until_ended(self, order_id: str) -> OrderStatus:
-        """Its end stands in the record, and nothing is owed any more.
+        """Return the order's status once it has ended and no refund is pending.
 
-        Under fire an order may take any time; once the killing is over, it has to end soon.
+        There is no limit while workers are killed; afterwards each order has to end within `END_TIMEOUT`.
         """
-        calm_since = None
+        quiet_since = None
         while True:
             found = await self.reads.order(order_id)
             if found and found.status.ended and found.status.payment.status is not PaymentStatus.REFUNDING:
                 return found.status
-            if self.enough.is_set():
+            if self.stop.is_set():
                 now = asyncio.get_running_loop().time()
-                calm_since = calm_since or now
-                assert now - calm_since < SOON, f"stuck: {found}\n{await self.history(order_id)}"
+                quiet_since = quiet_since or now
+                assert now - quiet_since < END_TIMEOUT, f"stuck: {found}\n{await self.history(order_id)}"
             await asyncio.sleep(0.1)
 
     async def history(self, order_id: str) -> str:
-        """What Temporal knows of an order that is stuck."""
+        """Return the history and the pending activities of an order that doesn't end."""
         handle = self.temporal.get_workflow_handle(f"order-{order_id}")
         pending = (await handle.describe()).raw_description
         events = [
@@ -165,10 +163,10 @@ class Run:
 
 
 @contextmanager
-def nursery(folder: Path, **environment: str) -> Iterator[Nursery]:
-    """Two workers of each kind, with these variables beside those of every test."""
+def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
+    """Yield two workers of each kind, with additional environment variables."""
     quiet = {"ORDERFLEET_ENVIRONMENT": "local", "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_HEALTH_HOST": "127.0.0.1"}
-    made = Nursery({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
+    made = ForkServer({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
     try:
         for kind in ("orders", "shipping"):
             for _ in range(2):
@@ -178,19 +176,19 @@ def nursery(folder: Path, **environment: str) -> Iterator[Nursery]:
         made.close()
 
 
-async def kill_while_ordering(run: Run, nursery: Nursery) -> None:
-    """Until there were enough kills and every order has ended as promised."""
+async def kill_while_ordering(run: Run, fork_server: ForkServer) -> None:
+    """Run until there were enough kills, and check that every order ended correctly."""
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_ordering(run))
-        group.create_task(keep_killing(run, nursery))
+        group.create_task(keep_killing(run, fork_server))
 
-    money, parcels = run.books.money(), run.books.parcels()
+    money, parcels = run.ledgers.money(), run.ledgers.parcels()
     ends: Counter[str] = Counter()
     broken: dict[str, list[str]] = {}
     for order_id in run.started:
         status = await run.until_ended(order_id)
         ends[f"{status.step}, payment {status.payment.status}"] += 1
-        if problems := wrong(order_id, status, money, parcels):
+        if problems := order_errors(order_id, status, money, parcels):
             broken[order_id] = problems
 
     print(summary(run, ends, money, parcels))
@@ -199,36 +197,36 @@ async def kill_while_ordering(run: Run, nursery: Nursery) -> None:
 
 
 async def keep_ordering(run: Run) -> None:
-    """Keep a number of orders under way until there were enough kills; then let them end."""
+    """Keep `CONCURRENT_ORDERS` orders in progress until there were enough kills; then let them end."""
     numbers = iter(range(1, 100_000))
 
-    async def one_after_another() -> None:
-        while not run.enough.is_set():
-            await run.one(next(numbers))
+    async def order_repeatedly() -> None:
+        while not run.stop.is_set():
+            await run.run_order(next(numbers))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(UNDER_WAY):
-            group.create_task(one_after_another())
+        for _ in range(CONCURRENT_ORDERS):
+            group.create_task(order_repeatedly())
 
 
-async def keep_killing(run: Run, nursery: Nursery) -> None:
-    """Kill whoever waits for the answer to a new entry of the books."""
-    seen = run.books.moments()
+async def keep_killing(run: Run, fork_server: ForkServer) -> None:
+    """Kill the worker that waits for the response to a new ledger entry."""
+    seen = run.ledgers.latest_entries()
     while run.kills.total() < run.wanted:
-        now = await asyncio.to_thread(run.books.moments)
-        fresh = [kind for kind, number in now.items() if number > seen.get(kind, 0)]
+        now = await asyncio.to_thread(run.ledgers.latest_entries)
+        new = [kind for kind, number in now.items() if number > seen.get(kind, 0)]
         seen = now
-        if fresh:
-            # The rarest of the moments at hand, so that each has its share.
-            moment = min(fresh, key=lambda kind: run.kills[kind])
-            nursery.kill(TOOK_IT_FROM[moment])
-            run.kills[moment] += 1
-            # Without a pause nobody would ever answer: let some of the work be done.
-            await asyncio.sleep(0.7 + run.dice.random())
-            seen = await asyncio.to_thread(run.books.moments)
+        if new:
+            # The kind with the fewest kills, so that each gets its share.
+            entry_kind = min(new, key=lambda kind: run.kills[kind])
+            fork_server.kill(WAITING_WORKER[entry_kind])
+            run.kills[entry_kind] += 1
+            # Without a pause no worker would ever complete an order.
+            await asyncio.sleep(0.7 + run.rng.random())
+            seen = await asyncio.to_thread(run.ledgers.latest_entries)
         else:
             await asyncio.sleep(0.005)
-    run.enough.set()
+    run.stop.set()
 
 
 def summary(run: Run, ends: Counter[str], money: Counter[tuple[str, str]], parcels: Counter[str]) -> str:

@@ -1,7 +1,7 @@
-"""Holds the evidence of a run against every promise, and counts. Pure.
+"""Checks the evidence of a run against every promise, and counts the cases.
 
-`chaos` and the tests print what it finds. Each promise says how many things it was held against: one that
-was held against none shows nothing. It must never excuse what it finds by what went wrong in the run.
+A promise without a case shows nothing. The checks are pure and don't know which faults a run had, so that no fault
+excuses a violation.
 """
 
 from __future__ import annotations
@@ -9,53 +9,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import moved
-import shown
-import story
-from case import Case, Finding
+import audit_checks
+import ledger_checks
+import status_checks
+from check_context import CheckContext, Finding
 from evidence import Evidence
 
-PROMISES: tuple[tuple[str, Callable[[Case], Iterator[Finding]]], ...] = (
-    ("a client that asks again is answered, and never wrongly", story.answers),
-    ("each accepted order is recorded once, and no order that nobody asked for", story.recorded),
-    ("each accepted order reached an end", story.ends),
-    ("an order moved only along the table of its steps", story.steps),
-    ("no charge, or one unrefunded for a shipped order, or one fully refunded", moved.money),
-    ("the provider moved money for known orders only, each kind once, in full", moved.ledger),
-    ("one parcel for a shipped order, none for a canceled or failed one", moved.parcels),
-    ("a parcel went to the order's address, by its tracking number", moved.addresses),
-    ("the audit trail explains every state", story.events),
-    ("what a client was told was taken is so", story.words),
-    ("Temporal ended each order as the record says, and nothing goes on", shown.temporal),
-    ("each Order's status in Kubernetes equals the record", shown.kubernetes),
-    ("each edit of an Order is applied or refused in its status", shown.edits),
-    ("no finalizer is left, and deleted Orders are gone", shown.finalizers),
+PROMISES: tuple[tuple[str, Callable[[CheckContext], Iterator[Finding]]], ...] = (
+    ("a client that repeats its request is answered, and never wrongly", audit_checks.answers),
+    ("each accepted order is stored once, and no order exists without a request", audit_checks.recorded),
+    ("each accepted order reached an end", audit_checks.ends),
+    ("an order moved only along its transition table", audit_checks.steps),
+    ("no charge, one unrefunded charge for a shipped order, or one fully refunded charge", ledger_checks.money),
+    ("the provider moved money for known orders only, each kind once, in full", ledger_checks.ledger),
+    ("one parcel for a shipped order, none for a canceled or failed one", ledger_checks.parcels),
+    ("a parcel went to the order's address, under its tracking number", ledger_checks.addresses),
+    ("the audit trail explains every state", audit_checks.events),
+    ("what a client received as accepted is so", audit_checks.accepted_changes),
+    ("Temporal ended each order as the order store shows, and no workflow still runs", status_checks.temporal),
+    ("each Order's status in Kubernetes equals the order store", status_checks.kubernetes),
+    ("each edit of an Order is applied, or rejected in its status", status_checks.edits),
+    ("no finalizer is left, and deleted Orders are gone", status_checks.finalizers),
 )
 
 
 @dataclass
 class Promise:
-    """A promise, how many things it was held against, and those that broke it."""
+    """A promise, the number of cases that were checked, and the violations."""
 
     text: str
-    held_against: int = 0
+    cases: int = 0
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         verdict = f"{len(self.broken)} BROKEN" if self.broken else "kept"
-        return f"{self.text}: {self.held_against} looked at, {verdict}"
+        return f"{self.text}: {self.cases} cases, {verdict}"
 
 
 def promises(evidence: Evidence) -> list[Promise]:
-    """Every promise, judged."""
-    case = Case(evidence)
-    return [_judged(text, find(case)) for text, find in PROMISES]
+    """Check every promise."""
+    context = CheckContext(evidence)
+    return [_check(text, find(context)) for text, find in PROMISES]
 
 
-def _judged(text: str, findings: Iterator[Finding]) -> Promise:
+def _check(text: str, findings: Iterator[Finding]) -> Promise:
     promise = Promise(text)
-    for about, wrong in findings:
-        promise.held_against += 1
-        if wrong:
-            promise.broken.append(f"{about}: {wrong}")
+    for subject, violation in findings:
+        promise.cases += 1
+        if violation:
+            promise.broken.append(f"{subject}: {violation}")
     return promise

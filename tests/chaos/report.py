@@ -1,4 +1,4 @@
-"""What a chaos run found, as text for people and as JSON. `chaos` and the tests write it."""
+"""The outcome of a chaos run, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from promises import Promise
 from storm import Run
 
 _SHOWN = 10
-"""Violations of one promise that the text shows; the JSON has them all."""
+"""Violations of one promise in the text; the JSON has all."""
 
 
-def document(run: Run, evidence: Evidence, judged: Sequence[Promise]) -> dict[str, Any]:
-    """Everything that was counted."""
+def document(run: Run, evidence: Evidence, checked: Sequence[Promise]) -> dict[str, Any]:
+    """Return all figures of a run."""
     ends: Counter[str] = Counter()
     for order in evidence.orders.values():
-        ends[f"{order.status.step}, payment {order.status.payment.status or 'never begun'}"] += 1
+        ends[f"{order.status.step}, payment {order.status.payment.status or 'never started'}"] += 1
     return {
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "run": run.document(),
         "ends": dict(sorted(ends.items())),
         "provider": dict(Counter(entry.kind for entry in evidence.money)),
         "parcels": sum(not parcel.voided for parcel in evidence.parcels),
-        "promises": [{"promise": one.text, "held_against": one.held_against, "broken": one.broken} for one in judged],
+        "promises": [{"promise": one.text, "cases": one.cases, "broken": one.broken} for one in checked],
     }
 
 
 def text(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """Return the figures as text."""
     run = found["run"]
     targets: Counter[str] = Counter()
-    for told, count in run["faults_by_target"].items():
-        targets[told.partition(":")[0]] += count
+    for description, count in run["faults_by_target"].items():
+        targets[description.partition(":")[0]] += count
     took = f"in {run['storm_seconds']:.0f} s, settled {run['settle_seconds']:.0f} s after"
     lines = [
         f"seed {run['seed']}: {run['orders']} orders, {run['faults']} faults {took}",
         *(f"  {count:5}  {target}" for target, count in sorted(targets.items())),
         *(f"  {count:5}  {end}" for end, count in found["ends"].items()),
-        f"  {found['provider'].get('charge', 0):5}  charges, {found['provider'].get('give_back', 0)} given back",
+        f"  {found['provider'].get('charge', 0):5}  charges, {found['provider'].get('give_back', 0)} refunded",
         f"  {found['parcels']:5}  parcels",
         *(f"  not settled in {where}: {', '.join(names[:_SHOWN])}" for where, names in run["unsettled"].items()),
         "",
@@ -51,17 +51,17 @@ def text(found: dict[str, Any]) -> str:
     for promise in found["promises"]:
         broken = promise["broken"]
         verdict = f"{len(broken)} BROKEN" if broken else "kept"
-        lines.append(f"  {promise['held_against']:5}  {verdict:9}  {promise['promise']}")
+        lines.append(f"  {promise['cases']:5}  {verdict:9}  {promise['promise']}")
         lines += [f"                     {one}" for one in broken[:_SHOWN]]
     return "\n".join(lines)
 
 
-def kept(found: dict[str, Any]) -> bool:
-    """Whether no promise is broken."""
+def no_violation(found: dict[str, Any]) -> bool:
+    """Return whether no promise is broken."""
     return not any(promise["broken"] for promise in found["promises"])
 
 
 def write(found: dict[str, Any], path: Path) -> None:
-    """Write the JSON."""
+    """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n")

@@ -1,7 +1,6 @@
-"""What goes wrong in a chaos run, and what its customers want: both follow from the seed alone.
+"""The faults of a chaos run and the plans of its clients; the seed alone determines both.
 
-`storm` carries it out. Moments are counted in orders, not in seconds, so that a slow machine gets the same
-storm. Nothing here may depend on how a run goes.
+Times are counted in orders, not in seconds, so that a slow machine gets the same storm.
 """
 
 from __future__ import annotations
@@ -16,23 +15,23 @@ from orderfleet_local.stack.processes import POSTGRES
 from orderfleet_local.stack.roles import ROLES
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
-CUSTOMERS = "customers"
+CLIENTS = "clients"
 API = "api"
 OPERATOR = "operator"
 PARTS = (*(role.name for role in ROLES), POSTGRES, TEMPORAL, APISERVER, ETCD)
-"""What is killed and frozen."""
-LINES = (
+"""Targets of kills and freezes."""
+CONNECTIONS = (
     *((role.name, server) for role in ROLES for server in (POSTGRES, TEMPORAL)),
     (OPERATOR, APISERVER),
     (APISERVER, ETCD),
-    (CUSTOMERS, API),
-    (CUSTOMERS, APISERVER),
+    (CLIENTS, API),
+    (CLIENTS, APISERVER),
 )
-"""Who talks to whom; each pair has a line of its own."""
+"""Client and server of each connection; each pair has a proxy of its own."""
 
 
-class Wrong(StrEnum):
-    """What may be wrong with a part or a line."""
+class FaultKind(StrEnum):
+    """What a fault does to a part or to a connection."""
 
     KILLED = "killed"
     FROZEN = "frozen"
@@ -40,60 +39,60 @@ class Wrong(StrEnum):
     SILENT = "silent"
     SLOW = "slow"
     HALF_OPEN = "half-open"
-    ANSWERS_LOST = "answers lost"
+    RESPONSES_LOST = "responses lost"
 
 
-OF_PARTS = (Wrong.KILLED, Wrong.FROZEN)
-OF_LINES = (Wrong.CUT, Wrong.SILENT, Wrong.SLOW, Wrong.HALF_OPEN, Wrong.ANSWERS_LOST)
-AT_ONCE = 4
-"""Faults that begin together, at most."""
+PART_FAULTS = (FaultKind.KILLED, FaultKind.FROZEN)
+CONNECTION_FAULTS = (FaultKind.CUT, FaultKind.SILENT, FaultKind.SLOW, FaultKind.HALF_OPEN, FaultKind.RESPONSES_LOST)
+MAX_SIMULTANEOUS_FAULTS = 4
+"""Faults that start together, at most."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what is wrong with a part, or with the line from the first to the second."""
+    """One fault of a part, or of the connection from the first to the second."""
 
-    wrong: Wrong
-    at: tuple[str, ...]
+    kind: FaultKind
+    target: tuple[str, ...]
     seconds: float
 
     def __str__(self) -> str:
-        return f"{' -> '.join(self.at)} {self.wrong} for {self.seconds:.0f} s"
+        return f"{' -> '.join(self.target)} {self.kind} for {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
-class Squall:
-    """Faults that begin together, once so many orders were asked for."""
+class FaultGroup:
+    """Faults that start together once a number of orders was sent."""
 
     after_orders: int
     faults: tuple[Fault, ...]
 
 
-def squalls(seed: int, faults: int, orders: int) -> list[Squall]:
-    """Faults over all parts and lines, in groups of one to four spread evenly over the orders.
+def fault_groups(seed: int, faults: int, orders: int) -> list[FaultGroup]:
+    """Return faults over all parts and connections, in groups of one to four spread evenly over the orders.
 
-    Every part is killed, then frozen, before one has its second turn; half of the faults are of lines.
+    Every part is killed, then frozen, before one has its second turn; half of the faults affect connections.
     """
-    dice = random.Random(f"{seed}/faults")
-    parts = _rounds(dice, [(wrong, (part,)) for wrong in OF_PARTS for part in PARTS], faults)
-    lines = _rounds(dice, [(wrong, line) for wrong in OF_LINES for line in LINES], faults)
-    drawn = [(parts, lines)[number % 2].pop() for number in range(faults)]
+    rng = random.Random(f"{seed}/faults")
+    parts = _rounds(rng, [(kind, (part,)) for kind in PART_FAULTS for part in PARTS], faults)
+    connections = _rounds(rng, [(kind, connection) for kind in CONNECTION_FAULTS for connection in CONNECTIONS], faults)
+    drawn = [(parts, connections)[number % 2].pop() for number in range(faults)]
     groups: list[list[Fault]] = []
     while drawn:
-        count = min(dice.randint(1, AT_ONCE), len(drawn))
-        groups.append([Fault(wrong, at, round(dice.uniform(2, 12), 1)) for wrong, at in drawn[:count]])
+        count = min(rng.randint(1, MAX_SIMULTANEOUS_FAULTS), len(drawn))
+        groups.append([Fault(kind, target, round(rng.uniform(2, 12), 1)) for kind, target in drawn[:count]])
         del drawn[:count]
     between = orders / (len(groups) + 1)
-    return [Squall(int(between * number), tuple(group)) for number, group in enumerate(groups, 1)]
+    return [FaultGroup(int(between * number), tuple(group)) for number, group in enumerate(groups, 1)]
 
 
 def _rounds(
-    dice: random.Random, deck: list[tuple[Wrong, tuple[str, ...]]], enough: int
-) -> list[tuple[Wrong, tuple[str, ...]]]:
-    """Cards in a random order, all of the deck before any a second time; every target early."""
-    drawn: list[tuple[Wrong, tuple[str, ...]]] = []
-    while len(drawn) < enough:
-        left = dice.sample(deck, len(deck))
+    rng: random.Random, deck: list[tuple[FaultKind, tuple[str, ...]]], count: int
+) -> list[tuple[FaultKind, tuple[str, ...]]]:
+    """Return cards in a random order, the whole deck before any card a second time; every target comes early."""
+    drawn: list[tuple[FaultKind, tuple[str, ...]]] = []
+    while len(drawn) < count:
+        left = rng.sample(deck, len(deck))
         while left:
             seen: set[tuple[str, ...]] = set()
             for card in list(left):
@@ -104,15 +103,15 @@ def _rounds(
     return drawn[::-1]
 
 
-class Side(StrEnum):
-    """How an order is asked for."""
+class Channel(StrEnum):
+    """How an order is sent."""
 
     HTTP = "http"
     KUBERNETES = "kubernetes"
 
 
-class Act(StrEnum):
-    """What a customer does to an order later."""
+class Action(StrEnum):
+    """What a client does to an order later."""
 
     APPROVE = "approve"
     REDIRECT = "redirect"
@@ -122,48 +121,48 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """One order, and what is done to it so many seconds after it was accepted."""
+class OrderPlan:
+    """One order and its actions, each with the seconds after the order was accepted."""
 
     order_id: str
-    side: Side
+    channel: Channel
     manual: bool
-    refused_by: str | None
-    """`provider`, `carrier`, or nobody."""
+    rejected_by: str | None
+    """`provider`, `carrier`, or None."""
     deadline: int | None
-    """Seconds."""
-    acts: tuple[tuple[float, Act], ...]
+    """In seconds."""
+    actions: tuple[tuple[float, Action], ...]
 
     @property
     def payment_id(self) -> str:
-        """Its payment, which the simulated provider refuses by its name."""
-        return f"{'refuse' if self.refused_by == 'provider' else 'pay'}-{self.order_id}"
+        """Its payment id; the simulated provider rejects some by prefix."""
+        return f"{'refuse' if self.rejected_by == 'provider' else 'pay'}-{self.order_id}"
 
     @property
     def sku(self) -> str:
-        """Its item, which the simulated carrier refuses by its name."""
-        return "refuse-dispatch" if self.refused_by == "carrier" else "widget"
+        """Its item; the simulated carrier rejects one SKU."""
+        return "refuse-dispatch" if self.rejected_by == "carrier" else "widget"
 
 
-def wishes(seed: int, orders: int) -> list[Wish]:
-    """The orders of a run: half over HTTP, half in Kubernetes."""
-    return [_wish(random.Random(f"{seed}/order/{number}"), seed, number) for number in range(1, orders + 1)]
+def order_plans(seed: int, orders: int) -> list[OrderPlan]:
+    """Return the orders of a run: half over HTTP, half in Kubernetes."""
+    return [_order_plan(random.Random(f"{seed}/order/{number}"), seed, number) for number in range(1, orders + 1)]
 
 
-def _wish(dice: random.Random, seed: int, number: int) -> Wish:
-    side = Side.HTTP if number % 2 else Side.KUBERNETES
-    manual = dice.random() < 0.4
-    acts: list[tuple[float, Act]] = []
-    if manual and dice.random() < 0.85:
-        acts.append((dice.uniform(0, 4), Act.APPROVE))
-    if dice.random() < 0.3:
-        acts.append((dice.uniform(0, 5), Act.REDIRECT))
-    if dice.random() < 0.3:
-        acts.append((dice.uniform(0, 6), dice.choice((Act.CANCEL, Act.CANCEL_PAYMENT))))
-    if side is Side.KUBERNETES:
-        acts = [(after, Act.CANCEL if act is Act.CANCEL_PAYMENT else act) for after, act in acts]
-        if dice.random() < 0.25:
-            acts.append((dice.uniform(0, 8), Act.DELETE))
-    refused_by = dice.choices(("provider", "carrier", None), (5, 8, 87))[0]
-    deadline = dice.randint(5, 15) if dice.random() < 0.05 else None
-    return Wish(f"storm-{seed}-{number}", side, manual, refused_by, deadline, tuple(sorted(acts)))
+def _order_plan(rng: random.Random, seed: int, number: int) -> OrderPlan:
+    channel = Channel.HTTP if number % 2 else Channel.KUBERNETES
+    manual = rng.random() < 0.4
+    actions: list[tuple[float, Action]] = []
+    if manual and rng.random() < 0.85:
+        actions.append((rng.uniform(0, 4), Action.APPROVE))
+    if rng.random() < 0.3:
+        actions.append((rng.uniform(0, 5), Action.REDIRECT))
+    if rng.random() < 0.3:
+        actions.append((rng.uniform(0, 6), rng.choice((Action.CANCEL, Action.CANCEL_PAYMENT))))
+    if channel is Channel.KUBERNETES:
+        actions = [(after, Action.CANCEL if action is Action.CANCEL_PAYMENT else action) for after, action in actions]
+        if rng.random() < 0.25:
+            actions.append((rng.uniform(0, 8), Action.DELETE))
+    rejected_by = rng.choices(("provider", "carrier", None), (5, 8, 87))[0]
+    deadline = rng.randint(5, 15) if rng.random() < 0.05 else None
+    return OrderPlan(f"storm-{seed}-{number}", channel, manual, rejected_by, deadline, tuple(sorted(actions)))

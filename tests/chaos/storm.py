@@ -1,7 +1,7 @@
-"""A chaos run: a stack under load in which things go wrong by schedule, and how it stands once it is over.
+"""A chaos run: the local stack under load, with faults that follow a schedule.
 
-`chaos` and the tests call it. While it lasts nothing is judged; afterwards everything is healed, the orders
-get time to settle, and what every side then says is the evidence.
+Nothing is judged during the run. Afterwards all faults are removed, the orders get time to settle, and the evidence is
+collected from every system.
 """
 
 from __future__ import annotations
@@ -14,87 +14,97 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from customers import Customers, Told, customers
+from clients import ClientLog, Clients, start_clients
 from evidence import Evidence, gather, recorded_ids, resources, workflows
-from schedule import Act, Fault, Squall, Wish, squalls, wishes
-from stormy_stack import StormyStack, stormy_stack
+from proxied_stack import ProxiedStack, proxied_stack
+from schedule import Action, Fault, FaultGroup, OrderPlan, fault_groups, order_plans
 
 from orderfleet.domain.names import ENDED_LABEL
 from orderfleet.settings import Settings
 
-Say = Callable[[str], None]
-_TELL = 10.0
-_LOOK_AGAIN = 1.0
-_PATIENCE = 120.0
-"""Seconds after which a customer lets another one order, whether or not the order has ended."""
+Log = Callable[[str], None]
+_PROGRESS_SECONDS = 10.0
+_POLL_SECONDS = 1.0
+_END_TIMEOUT = 120.0
+"""Seconds after which a client slot is free again, whether or not the order has ended."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything."""
+    """The size of a run."""
 
     orders: int
     faults: int
     seed: int
-    under_way: int = 40
-    """Orders that are under way at the same time, at most."""
+    concurrency: int = 40
+    """Orders in progress at the same time, at most."""
     settle: float = 300.0
-    """Seconds for the orders to come to their ends once nothing is wrong any more, and no failure before."""
+    """Seconds for the orders to end once all faults are removed."""
 
 
 @dataclass
 class Run:
-    """What happened."""
+    """What a run did."""
 
     size: Size
-    suffered: list[Fault] = field(default_factory=list)
-    tries: dict[str, int] = field(default_factory=dict)
+    faults_applied: list[Fault] = field(default_factory=list)
+    attempts: dict[str, int] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
-    ended_by_itself: dict[str, int] = field(default_factory=dict)
+    unexpected_exits: dict[str, int] = field(default_factory=dict)
     storm_seconds: float = 0.0
     settle_seconds: float = 0.0
     unsettled: dict[str, list[str]] = field(default_factory=dict)
-    """What had not come to rest within the limit, by where."""
+    """What had not settled at the limit, by system."""
 
     def document(self) -> dict[str, Any]:
-        """What the report tells of it."""
-        kinds = Counter(f"{' -> '.join(fault.at)}: {fault.wrong}" for fault in self.suffered)
+        """Return the run as the report's JSON has it."""
+        kinds = Counter(f"{' -> '.join(fault.target)}: {fault.kind}" for fault in self.faults_applied)
         return {
             "seed": self.size.seed,
             "orders": self.size.orders,
-            "faults": len(self.suffered),
+            "faults": len(self.faults_applied),
             "faults_by_target": dict(sorted(kinds.items())),
-            "asked": self.tries,
+            "requests": self.attempts,
             "starts": self.starts,
-            "ended_by_itself": self.ended_by_itself,
+            "unexpected_exits": self.unexpected_exits,
             "storm_seconds": round(self.storm_seconds, 1),
             "settle_seconds": round(self.settle_seconds, 1),
             "unsettled": self.unsettled,
         }
 
 
-async def storm(size: Size, say: Say) -> tuple[Run, Evidence]:
-    """Run the whole of it."""
-    say(f"seed {size.seed}: {size.orders} orders, {size.faults} faults")
+async def storm(size: Size, log: Log) -> tuple[Run, Evidence]:
+    """Run a storm.
+
+    Args:
+        size: of the run.
+        log: gets a line of progress now and then.
+
+    Returns:
+        What the run did, and the evidence of its outcome.
+    """
+    log(f"seed {size.seed}: {size.orders} orders, {size.faults} faults")
     began = time.monotonic()
-    async with stormy_stack(environment(size.seed)) as stack, customers(stack) as everyone:
-        say(f"the stack is ready after {time.monotonic() - began:.0f} s")
+    async with proxied_stack(environment(size.seed)) as stack, start_clients(stack) as clients:
+        log(f"the stack is ready after {time.monotonic() - began:.0f} s")
         run = Run(size)
         supervising = asyncio.create_task(stack.supervise())
         try:
-            await _weather(stack, everyone, run, say)
+            await _run_storm(stack, clients, run, log)
         finally:
             supervising.cancel()
             await asyncio.gather(supervising, return_exceptions=True)
-        run.tries, run.starts = dict(everyone.tries), dict(stack.starts)
-        run.ended_by_itself = dict(stack.ended_by_itself)
-        return run, await gather(stack, everyone.told)
+        run.attempts, run.starts = dict(clients.attempts), dict(stack.starts)
+        run.unexpected_exits = dict(stack.unexpected_exits)
+        return run, await gather(stack, clients.client_logs)
 
 
 def environment(seed: int) -> dict[str, str]:
-    """What the roles are told: provider and carrier take their time and fail, and waits are short."""
-    sick = "error=0.15,hang=0.05,length=8s"
-    faults = f"charge:{sick};dispatch_carrier:{sick};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2"
+    """Return the settings of every role: provider and carrier are slow and fail, and waits are short."""
+    rates = "error=0.15,hang=0.05,length=8s"
+    faults = (
+        f"charge:{rates};dispatch_carrier:{rates};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2"
+    )
     chosen = {
         "faults": f"{faults};seed={seed}",
         "simulated_latency": "50ms",
@@ -106,122 +116,124 @@ def environment(seed: int) -> dict[str, str]:
     return {f"ORDERFLEET_{name.upper()}": value for name, value in chosen.items()}
 
 
-async def _weather(stack: StormyStack, everyone: Customers, run: Run, say: Say) -> None:
+async def _run_storm(stack: ProxiedStack, clients: Clients, run: Run, log: Log) -> None:
     size, began = run.size, time.monotonic()
-    ends = _Ends(stack)
-    telling = asyncio.create_task(_tell(everyone, ends, run, say))
-    looking = asyncio.create_task(ends.look())
-    slots = asyncio.Semaphore(size.under_way)
+    ends = _OrderEnds(stack)
+    reporting = asyncio.create_task(_report_progress(clients, ends, run, log))
+    polling = asyncio.create_task(ends.poll())
+    slots = asyncio.Semaphore(size.concurrency)
 
-    async def one(wish: Wish) -> None:
+    async def run_client(plan: OrderPlan) -> None:
         async with slots:
-            told = await everyone.order(wish)
-            await ends.of(told)
+            client_log = await clients.order(plan)
+            await ends.wait_for(client_log)
 
-    buying = [asyncio.create_task(one(wish)) for wish in wishes(size.seed, size.orders)]
+    ordering = [asyncio.create_task(run_client(plan)) for plan in order_plans(size.seed, size.orders)]
     try:
-        await _let_go_wrong(stack, everyone, run, squalls(size.seed, size.faults, size.orders), buying, say)
-        if size.orders > size.under_way:
-            say("no more faults; the rest of the orders is asked for")
+        await _apply_faults(stack, clients, run, fault_groups(size.seed, size.faults, size.orders), ordering, log)
+        if size.orders > size.concurrency:
+            log("no more faults; sending the remaining orders")
         run.storm_seconds = time.monotonic() - began
-        await stack.well_again()
-        say("every part is ready again; waiting for the orders to settle")
-        healed = time.monotonic()
-        # The last orders may have been asked for only now; from then on the limit counts.
+        await stack.until_ready()
+        log("every part is ready again; waiting for the orders to settle")
+        ready_at = time.monotonic()
+        # The last orders may be sent only now, so that the limit counts from here.
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*buying), size.settle + size.orders)
+            await asyncio.wait_for(asyncio.gather(*ordering), size.settle + size.orders)
         run.unsettled = await _settle(stack, size.settle)
-        run.settle_seconds = time.monotonic() - healed
+        run.settle_seconds = time.monotonic() - ready_at
     finally:
-        for task in (telling, looking, *buying):
+        for task in (reporting, polling, *ordering):
             task.cancel()
-        await asyncio.gather(telling, looking, *buying, return_exceptions=True)
+        await asyncio.gather(reporting, polling, *ordering, return_exceptions=True)
 
 
-async def _let_go_wrong(
-    stack: StormyStack,
-    everyone: Customers,
+async def _apply_faults(
+    stack: ProxiedStack,
+    clients: Clients,
     run: Run,
-    schedule: list[Squall],
-    buying: list[asyncio.Task[None]],
-    say: Say,
+    schedule: list[FaultGroup],
+    ordering: list[asyncio.Task[None]],
+    log: Log,
 ) -> None:
-    """Carry out the schedule; what is wrong already is over before something else is wrong with the same target."""
+    """Apply the schedule; a target's next fault waits until its last one is over."""
     targets: dict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def suffer(fault: Fault) -> None:
-        async with targets[fault.at]:
-            await stack.suffer(fault)
-        run.suffered.append(fault)
+    async def apply(fault: Fault) -> None:
+        async with targets[fault.target]:
+            await stack.apply(fault)
+        run.faults_applied.append(fault)
 
     async with asyncio.TaskGroup() as group:
-        for squall in schedule:
-            while len(everyone.told) < squall.after_orders and not all(task.done() for task in buying):  # noqa: ASYNC110 - customers don't know the weather
+        for fault_group in schedule:
+            while len(clients.client_logs) < fault_group.after_orders and not all(task.done() for task in ordering):  # noqa: ASYNC110 - clients set no event
                 await asyncio.sleep(0.1)
-            say(f"  {len(everyone.told)} orders: {'; '.join(map(str, squall.faults))}")
-            for fault in squall.faults:
-                group.create_task(suffer(fault))
+            log(f"  {len(clients.client_logs)} orders: {'; '.join(map(str, fault_group.faults))}")
+            for fault in fault_group.faults:
+                group.create_task(apply(fault))
 
 
-class _Ends:
-    """Which orders have ended, by the record, so that there are never too many under way."""
+class _OrderEnds:
+    """The orders that have ended, according to the order store; they bound the orders in progress."""
 
-    def __init__(self, stack: StormyStack) -> None:
+    def __init__(self, stack: ProxiedStack) -> None:
         self._stack = stack
         self._changed = asyncio.Condition()
-        self.going_on: set[str] = set()
+        self.open: set[str] = set()
         self.settled: set[str] = set()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         while True:
-            with suppress(Exception):  # Postgres may be away, and that is no news
+            with suppress(Exception):  # a fault may have stopped Postgres
                 async with asyncio.timeout(10):
-                    # In this order: what is recorded in between is not taken for settled.
+                    # In this order: an order that is stored in between must not count as settled.
                     recorded = set(await recorded_ids(self._stack))
-                    going_on = set(await recorded_ids(self._stack, unsettled=True))
+                    unsettled = set(await recorded_ids(self._stack, unsettled=True))
                 async with self._changed:
-                    self.going_on, self.settled = going_on, recorded - going_on
+                    self.open, self.settled = unsettled, recorded - unsettled
                     self._changed.notify_all()
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def of(self, told: Told) -> None:
-        """Wait until an order has ended, or for long enough; one that is deleted may never be recorded."""
-        if told.order_id is None or any(act is Act.DELETE for act, _outcome, _again in told.changes):
+    async def wait_for(self, client_log: ClientLog) -> None:
+        """Wait until an order has ended, for a limited time; a deleted Order may never be stored."""
+        if client_log.order_id is None or any(
+            action is Action.DELETE for action, _outcome, _again in client_log.changes
+        ):
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE), self._changed:
-                await self._changed.wait_for(lambda: told.order_id in self.settled)
+            async with asyncio.timeout(_END_TIMEOUT), self._changed:
+                await self._changed.wait_for(lambda: client_log.order_id in self.settled)
 
 
-async def _tell(everyone: Customers, ends: _Ends, run: Run, say: Say) -> None:
+async def _report_progress(clients: Clients, ends: _OrderEnds, run: Run, log: Log) -> None:
     began = time.monotonic()
     while True:
-        await asyncio.sleep(_TELL)
-        accepted = sum(told.order_id is not None for told in everyone.told.values())
-        say(
+        await asyncio.sleep(_PROGRESS_SECONDS)
+        accepted = sum(client_log.order_id is not None for client_log in clients.client_logs.values())
+        log(
             f"{time.monotonic() - began:5.0f} s: {accepted} of {run.size.orders} orders accepted,"
-            f" {len(ends.going_on)} go on, {len(run.suffered)} of {run.size.faults} faults over"
+            f" {len(ends.open)} open, {len(run.faults_applied)} of {run.size.faults} faults over"
         )
 
 
-async def _settle(stack: StormyStack, limit: float) -> dict[str, list[str]]:
-    """Wait until nothing goes on any more; return what still does at the limit."""
+async def _settle(stack: ProxiedStack, limit: float) -> dict[str, list[str]]:
+    """Wait until every order has settled; return what has not at the limit, by system."""
     end = time.monotonic() + limit
     while True:
         left = await _unsettled(stack)
         if not left or time.monotonic() > end:
             return left
-        await asyncio.sleep(_LOOK_AGAIN)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _unsettled(stack: StormyStack) -> dict[str, list[str]]:
-    there = await resources(stack)
+async def _unsettled(stack: ProxiedStack) -> dict[str, list[str]]:
+    orders_in_kubernetes = await resources(stack)
     left = {
-        "record": await recorded_ids(stack, unsettled=True),
+        "order store": await recorded_ids(stack, unsettled=True),
         "temporal": [name for name, found in (await workflows(stack)).items() if found.status == "RUNNING"],
         "kubernetes": [
             name
-            for name, order in there.items()
+            for name, order in orders_in_kubernetes.items()
             if order["metadata"].get("finalizers") or ENDED_LABEL not in order["metadata"].get("labels", {})
         ],
     }

@@ -1,4 +1,4 @@
-"""Postgres killed for half a minute while orders stand at every step: each ends right, with its attempts left."""
+"""Postgres is killed for half a minute while orders are at every step: each ends correctly and uses no attempt."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
-from own_postgres import OwnServer, own_postgres
+from support.own_postgres import OwnServer, own_postgres
 
-AWAY = 30.0
+OUTAGE_SECONDS = 30.0
 """Seconds."""
 ORDERS = 40
 
@@ -34,34 +34,34 @@ def server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-async def shop(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
     await migrate(server.url)
     async with fleet(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.mark.timeout(300)
-async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, server: OwnServer) -> None:
+async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(workers: Fleet, server: OwnServer) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.2)
 
-    for script in (shop.provider.charging, shop.carrier.booking):
+    for script in (workers.provider.charging, workers.carrier.booking):
         script.always = slowly
-    # As in the product, an attempt lasts longer than the store's own bound of 2 s.
+    # As in the product, an attempt lasts longer than the store's own timeout of 2 s.
     step = StepPolicy(attempt_timeout="5s", initial_interval="10ms")
     names = ("receive", "validation", "record", "charge", "prepare_package", "dispatch_carrier")
-    policy = quick_policy(shop.settings, **dict.fromkeys(names, step))
+    policy = quick_policy(workers.settings, **dict.fromkeys(names, step))
     handles = []
     for number in range(ORDERS):
-        order = shop.order(f"away-{number}", review=Review(mode=ReviewMode.AUTO), policy=policy)
-        handles.append(await shop.start(order))
-        await asyncio.sleep(0.03)  # so that they stand at different steps
+        order = workers.order(f"outage-{number}", review=Review(mode=ReviewMode.AUTO), policy=policy)
+        handles.append(await workers.start(order))
+        await asyncio.sleep(0.03)  # so that they are at different steps
         if number == ORDERS * 2 // 3:
-            found = await shop.reads.orders([f"away-{one}" for one in range(number)])
-            stood = Counter(order.status.step for order in found.values())
+            found = await workers.reads.orders([f"outage-{one}" for one in range(number)])
+            steps_at_outage = Counter(order.status.step for order in found.values())
             server.kill()
-    assert len(stood) >= 3, f"too few steps were under way: {stood}"
-    await asyncio.sleep(AWAY)
+    assert len(steps_at_outage) >= 3, f"too few different steps: {steps_at_outage}"
+    await asyncio.sleep(OUTAGE_SECONDS)
     server.start()
 
     ends = await asyncio.gather(*(handle.result() for handle in handles), return_exceptions=True)
@@ -69,33 +69,37 @@ async def test_an_outage_in_the_middle_of_every_step_is_waited_out(shop: Fleet, 
     assert not failed, failed
     statuses = [end for end in ends if isinstance(end, OrderStatus)]
     assert len(statuses) == ORDERS
-    print(f"\nat the outage {dict(stood)}, {ORDERS} orders, all shipped after {AWAY:g} s without Postgres")
+    print(
+        f"\nat the outage {dict(steps_at_outage)}, {ORDERS} orders shipped after {OUTAGE_SECONDS:g} s without Postgres"
+    )
     for status in statuses:
         assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
-        assert status.retries == {}, "an attempt was used up by the outage"
-        recorded = (await shop.recorded(status.order_id)).status
+        assert status.retries == {}, "the outage used an attempt"
+        recorded = (await workers.recorded(status.order_id)).status
         assert (recorded.step, recorded.retries) == (Step.SHIPPED, {})
-        assert shop.provider.balance(status.payment.id) == 1
-        assert len(shop.carrier.parcels[f"ship-{status.order_id}"]) == 1
+        assert workers.provider.balance(status.payment.id) == 1
+        assert len(workers.carrier.parcels[f"ship-{status.order_id}"]) == 1
 
 
 @pytest.mark.timeout(300)
-async def test_a_provider_that_is_away_for_a_minute_leaves_nothing_owed(shop: Fleet) -> None:
-    """It uses up the attempts, as it is meant to: the charge is made impossible, and given back if it was made."""
+async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refund(workers: Fleet) -> None:
+    """The outage uses all attempts: the order fails, and its payment is voided."""
     back = asyncio.Event()
 
-    async def away() -> None:
+    async def unavailable() -> None:
         if not back.is_set():
-            raise ConnectionError("the provider is away")
+            raise ConnectionError("the provider is unavailable")
 
-    shop.provider.charging.always = shop.provider.voiding.always = away
-    handles = [await shop.start(shop.order(f"minute-{n}", review=Review(mode=ReviewMode.AUTO))) for n in range(10)]
+    workers.provider.charging.always = workers.provider.voiding.always = unavailable
+    handles = [
+        await workers.start(workers.order(f"minute-{n}", review=Review(mode=ReviewMode.AUTO))) for n in range(10)
+    ]
     await asyncio.sleep(60)
     back.set()
     for number, handle in enumerate(handles):
         with pytest.raises(Exception, match="Workflow execution failed"):
             await handle.result()
-        status = (await shop.recorded(f"minute-{number}")).status
+        status = (await workers.recorded(f"minute-{number}")).status
         assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
-        assert shop.provider.balance(status.payment.id) == 0
-    assert shop.provider.voided == {f"pay-minute-{n}" for n in range(10)}
+        assert workers.provider.balance(status.payment.id) == 0
+    assert workers.provider.voided == {f"pay-minute-{n}" for n in range(10)}

@@ -1,4 +1,4 @@
-"""A chaos run's report says which promise was broken by what, and its JSON says the same."""
+"""The report of a chaos run shows each broken promise with its violations, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import json
 from pathlib import Path
 
 from promises import promises
-from report import document, kept, text, write
-from schedule import squalls
-from sound_evidence import CANCELED, parcel, sound
+from report import document, no_violation, text, write
+from schedule import fault_groups
 from storm import Run, Size, environment
+from valid_evidence import CANCELED, parcel, valid_evidence
 
 from orderfleet.temporal.faults import parse_faults
 
 
 def _run() -> Run:
-    faults = [fault for squall in squalls(7, 16, 60) for fault in squall.faults]
-    return Run(Size(orders=60, faults=16, seed=7), suffered=faults)
+    faults = [fault for fault_group in fault_groups(7, 16, 60) for fault in fault_group.faults]
+    return Run(Size(orders=60, faults=16, seed=7), faults_applied=faults)
 
 
-def test_a_kept_promise_is_told_with_its_count() -> None:
-    evidence = sound()
+def test_report_of_a_kept_promise_shows_its_cases() -> None:
+    evidence = valid_evidence()
     found = document(_run(), evidence, promises(evidence))
-    assert kept(found)
+    assert no_violation(found)
     assert "seed 7: 60 orders, 16 faults" in text(found)
     assert "5  kept       each accepted order reached an end" in text(found)
 
 
-def test_a_broken_promise_is_told_with_what_broke_it(tmp_path: Path) -> None:
-    evidence = sound()
+def test_report_of_a_broken_promise_shows_its_violations(tmp_path: Path) -> None:
+    evidence = valid_evidence()
     evidence.parcels.append(parcel(CANCELED))  # type: ignore[attr-defined]
     found = document(_run(), evidence, promises(evidence))
     write(found, tmp_path / "deep" / "chaos.json")
-    assert not kept(found)
+    assert not no_violation(found)
     assert "1 BROKEN" in text(found)
     assert f"{CANCELED}: canceled with 1 parcels" in text(found)
     read = json.loads((tmp_path / "deep" / "chaos.json").read_text())
@@ -40,7 +40,7 @@ def test_a_broken_promise_is_told_with_what_broke_it(tmp_path: Path) -> None:
     assert read["run"]["faults"] == 16
 
 
-def test_the_seed_is_that_of_provider_and_carrier_too() -> None:
+def test_environment_of_a_seed_sets_the_seed_of_injected_faults() -> None:
     plan = parse_faults(environment(7)["ORDERFLEET_FAULTS"])
     assert plan.seed == 7
     assert {"charge", "dispatch_carrier", "refund"} <= plan.by_step.keys()

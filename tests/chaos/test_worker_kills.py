@@ -1,5 +1,5 @@
-"""Workers killed at the worst moments, at least 200 times: between the provider's charge and the row's
-update, between a void or a refund and its answer, between a booking and its answer.
+"""Workers are killed at least 200 times: after the provider's charge and before the row's update, and before the
+response to a void, a refund or a booking.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import SEED, Nursery, Run, kill_while_ordering, nursery
+from kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from temporalio.client import Client
 
-from books import Books
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from support.ledgers import Ledgers
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
 
 
 @pytest.fixture
-def workers(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> Iterator[Nursery]:
-    with nursery(
+def workers(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> Iterator[ForkServer]:
+    with fork_server(
         tmp_path,
         ORDERFLEET_TEMPORAL_ADDRESS=temporal_address,
         ORDERFLEET_DATABASE_URL=postgres_url,
@@ -38,18 +38,18 @@ def workers(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path
 
 
 @pytest.mark.timeout(1500)
-async def test_nothing_is_lost_or_paid_twice_when_workers_are_killed(
-    workers: Nursery, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
+async def test_killed_workers_lose_no_order_and_charge_once(
+    workers: ForkServer, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     async with Database(postgres_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
         run = Run(
             client=OrderClient(temporal_client, task_queue=task_queues.orders),
             temporal=temporal_client,
             reads=OrderReads(database),
-            books=Books(tmp_path / "ledger.db"),
+            ledgers=Ledgers(tmp_path / "ledger.db"),
             queues=task_queues,
             wanted=KILLS,
         )
         await kill_while_ordering(run, workers)
-    for moment in ("charge", "give_back", "booking"):
-        assert run.kills[moment] >= KILLS // 20, f"hardly any kill after a {moment}: {run.kills}"
+    for entry_kind in ("charge", "give_back", "booking"):
+        assert run.kills[entry_kind] >= KILLS // 20, f"too few kills after a {entry_kind}: {run.kills}"

@@ -12,7 +12,7 @@ from helm import documents
 from value_sets import ON_KIND
 
 from orderfleet_local.stack import paths
-from prometheus_programs import program
+from support.prometheus_programs import program
 
 DASHBOARDS = paths.checkout() / "deploy" / "dashboards"
 

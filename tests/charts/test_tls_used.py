@@ -20,7 +20,7 @@ from test_secrets import TEST, environment, pod
 
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
-from tls_line import tls_line
+from support.tls_proxy import tls_proxy
 
 MIGRATION = "shop-orderfleet-migration"
 VALUES: dict[str, Any] = {
@@ -81,8 +81,8 @@ async def addresses(postgres_url: str, temporal_address: str, ours: Certificates
     parts = urlsplit(postgres_url)
     async with AsyncExitStack() as stack:
         plain = f"{parts.hostname}:{parts.port}"
-        database = await stack.enter_async_context(tls_line(plain, ours, callers=ours, postgres=True))
-        temporal = await stack.enter_async_context(tls_line(temporal_address, ours, callers=ours))
+        database = await stack.enter_async_context(tls_proxy(plain, ours, client_certificates=ours, postgres=True))
+        temporal = await stack.enter_async_context(tls_proxy(temporal_address, ours, client_certificates=ours))
         yield {
             "url": parts._replace(netloc=f"{parts.username}@{database}").geturl(),
             "ORDERFLEET_TEMPORAL_ADDRESS": temporal,

@@ -25,9 +25,9 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
-from backing import session
 from orderfleet.domain import names
 from orderfleet.temporal.data_converter import DATA_CONVERTER
+from support.backing import session
 
 PATIENCE = 60
 """Seconds a life may take."""

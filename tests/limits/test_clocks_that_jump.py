@@ -1,4 +1,4 @@
-"""Processes whose wall clock is set an hour ahead or back while orders run: time is Temporal's, and jumps nowhere."""
+"""The wall clock of single processes is set an hour ahead or back while orders run: orders follow Temporal's time."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 from operator_fixtures import shop
 from shop import Shop, manifest, step
 
-from books import Books
 from identity_provider import AUDIENCE, ISSUER, identity_provider
-from jumping_clock import JumpingClock, jumping_clock
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Item, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import Step
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from worker_processes import WorkerFleet, order, until
+from support.jumping_clock import JumpingClock, jumping_clock
+from support.ledgers import Ledgers
+from support.worker_processes import WorkerFleet, order, until
 
 __all__ = ["shop"]
 
-AHEAD, RIGHT, BACK = timedelta(hours=1), timedelta(0), timedelta(hours=-1)
+AHEAD, CORRECT, BACK = timedelta(hours=1), timedelta(0), timedelta(hours=-1)
 REVIEW = timedelta(seconds=6)
 SLACK = timedelta(minutes=10)
-"""Far more than any machine stands still, far less than a clock jumps here."""
+"""More than any delay of a busy machine, and less than a clock jump."""
 
 pytestmark = pytest.mark.slow
 
@@ -67,95 +67,99 @@ async def fleet(
         yield WorkerFleet(stack, environment, tmp_path)
 
 
-@pytest.mark.parametrize("off", [AHEAD, BACK])
-async def test_workers_whose_clock_jumps_keep_to_temporals_time(
+@pytest.mark.parametrize("offset", [AHEAD, BACK])
+async def test_workers_whose_clock_jumps_follow_temporal_time(
     fleet: WorkerFleet,
     clock: JumpingClock,
     temporal_client: Client,
     postgres_url: str,
     task_queues: Any,
     tmp_path: Path,
-    off: timedelta,
+    offset: timedelta,
 ) -> None:
     worker = await fleet.worker("all", **clock.environment)
     await worker.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     began = datetime.now(UTC)
-    waits = Review(mode=ReviewMode.MANUAL, timeout=REVIEW, on_timeout=ReviewTimeoutAction.CANCEL)
-    refused = Item(sku="refuse-dispatch", qty=1, price="5.00")
+    review = Review(mode=ReviewMode.MANUAL, timeout=REVIEW, on_timeout=ReviewTimeoutAction.CANCEL)
+    undeliverable = Item(sku="refuse-dispatch", qty=1, price="5.00")
     run = uuid.uuid4().hex[:8]
-    reviewed, before, after, given_back = names = [f"{name}-{run}" for name in ("reviewed", "before", "after", "back")]
-    await client.start(order(reviewed, task_queues, review=waits))
+    reviewed, before, after, refunded = names = [
+        f"{name}-{run}" for name in ("reviewed", "before", "after", "refunded")
+    ]
+    await client.start(order(reviewed, task_queues, review=review))
     await client.start(order(before, task_queues))
-    clock.jump(off)
+    clock.jump(offset)
     await client.start(order(after, task_queues))
-    await client.start(order(given_back, task_queues, items=(refused,)))
+    await client.start(order(refunded, task_queues, items=(undeliverable,)))
     for order_id in (reviewed, before, after):
         await temporal_client.get_workflow_handle(f"order-{order_id}").result()
     with pytest.raises(WorkflowFailureError):
-        await temporal_client.get_workflow_handle(f"order-{given_back}").result()
+        await temporal_client.get_workflow_handle(f"order-{refunded}").result()
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=30)) as database:
         reads = OrderReads(database)
-        await until(lambda: _events(reads, given_back), lambda told: EventKind.REFUNDED in _kinds(told))
+        await until(lambda: _events(reads, refunded), lambda events: EventKind.REFUNDED in _kinds(events))
         found = {name: recorded.status for name, recorded in (await reads.orders(names)).items()}
-        told = [event for name in names for event in await reads.events(name)]
+        events = [event for name in names for event in await reads.events(name)]
     worker.process.terminate()
     assert await worker.ends() == 0
-    assert abs(_last_told(worker.log) - datetime.now(UTC) - off) < SLACK, "the clock did not jump: nothing was tried"
+    assert abs(_last_log_time(worker.log) - datetime.now(UTC) - offset) < SLACK, (
+        "the clock did not jump, so nothing was tested"
+    )
 
     ends = [Step.CANCELED, Step.SHIPPED, Step.SHIPPED, Step.FAILED]
     assert [found[name].step for name in names] == ends
     waited = found[reviewed].completed_at - found[reviewed].created_at
     assert REVIEW <= waited < SLACK
-    assert {EventKind.CHARGED, EventKind.DISPATCHED, EventKind.REFUNDED} <= _kinds(told)
-    wrong = [event for event in told if not began - SLACK < event.at < datetime.now(UTC) + SLACK]
-    assert not wrong, "these tell the worker's time"
-    money = Books(tmp_path / "ledger.db").money()
+    assert {EventKind.CHARGED, EventKind.DISPATCHED, EventKind.REFUNDED} <= _kinds(events)
+    misdated = [event for event in events if not began - SLACK < event.at < datetime.now(UTC) + SLACK]
+    assert not misdated, "these have the worker's time"
+    money = Ledgers(tmp_path / "ledger.db").money()
     assert [money["charge", f"pay-{name}"] for name in names] == [0, 1, 1, 1]
-    assert money["give_back", f"pay-{given_back}"] == 1
+    assert money["give_back", f"pay-{refunded}"] == 1
 
 
-async def test_an_operator_whose_clock_jumps_goes_on(fleet: WorkerFleet, clock: JumpingClock, shop: Shop) -> None:
+async def test_operator_whose_clock_jumps_applies_changes(fleet: WorkerFleet, clock: JumpingClock, shop: Shop) -> None:
     await (await fleet.worker("all")).answers("/readyz", 200)
     operator = await fleet.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace, **clock.environment)
     await operator.answers("/readyz", 200)
-    for number, off in enumerate((AHEAD, BACK, RIGHT)):
+    for number, offset in enumerate((AHEAD, BACK, CORRECT)):
         name = f"declared-{number}"
         await shop.apply(manifest(name))
         await shop.until(name, lambda found: step(found) == "manual_review")
-        clock.jump(off)
+        clock.jump(offset)
         await shop.patch(name, approved=True)
         await shop.until(name, lambda found: step(found) == "shipped")
     assert operator.process.returncode is None
 
 
-async def test_an_api_whose_clock_is_off_refuses_good_tokens_until_it_is_right_again(
+async def test_api_whose_clock_is_wrong_rejects_valid_tokens_until_it_is_correct(
     fleet: WorkerFleet, clock: JumpingClock
 ) -> None:
-    async with identity_provider() as issuer:
+    async with identity_provider() as identity:
         api = await fleet.api(
             ORDERFLEET_API_AUTH="jwt",
-            ORDERFLEET_API_JWKS_URL=issuer.url,
+            ORDERFLEET_API_JWKS_URL=identity.url,
             ORDERFLEET_API_JWT_ISSUER=ISSUER,
             ORDERFLEET_API_JWT_AUDIENCE=AUDIENCE,
             **clock.environment,
         )
         await api.answers("/readyz", 200)
         url = f"http://127.0.0.1:{api.port}/orders"
-        async with httpx.AsyncClient(timeout=60) as caller:
+        async with httpx.AsyncClient(timeout=60) as client:
 
-            async def answered(off: timedelta) -> int:
-                clock.jump(off)
+            async def status_with_clock(offset: timedelta) -> int:
+                clock.jump(offset)
                 now = datetime.now(UTC).timestamp()
-                token = issuer.token(iat=now, nbf=now, exp=now + 600)
-                return (await caller.get(url, headers={"Authorization": f"Bearer {token}"})).status_code
+                token = identity.token(iat=now, nbf=now, exp=now + 600)
+                return (await client.get(url, headers={"Authorization": f"Bearer {token}"})).status_code
 
-            assert await answered(RIGHT) == 200
-            assert await answered(AHEAD) == 401, "it has expired, by this clock"
-            assert await answered(BACK) == 401, "it is not valid yet, by this clock"
-            # Off by less than the leeway of 30 s.
-            assert await answered(timedelta(seconds=-20)) == 200
-            assert await answered(RIGHT) == 200
+            assert await status_with_clock(CORRECT) == 200
+            assert await status_with_clock(AHEAD) == 401, "expired by this clock"
+            assert await status_with_clock(BACK) == 401, "not valid yet by this clock"
+            # Within the leeway of 30 s.
+            assert await status_with_clock(timedelta(seconds=-20)) == 200
+            assert await status_with_clock(CORRECT) == 200
 
 
 async def _events(reads: OrderReads, order_id: str) -> list[RecordedEvent]:
@@ -166,7 +170,7 @@ def _kinds(events: list[RecordedEvent]) -> set[EventKind]:
     return {event.kind for event in events}
 
 
-def _last_told(log: Path) -> datetime:
-    """When it last wrote a line of its log, by the process's own clock."""
+def _last_log_time(log: Path) -> datetime:
+    """Return the time of the last log line, by the process's own clock."""
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     return datetime.fromisoformat(lines[-1]["timestamp"])

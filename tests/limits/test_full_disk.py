@@ -1,6 +1,6 @@
-"""Postgres on a disk that fills up while orders run: first no table can grow, then its log can't, and it stops.
+"""Postgres on a disk that fills up while orders run: first no table can grow, then the WAL cannot, and it stops.
 
-Orders wait for room; with room again, and Postgres started again, each ends right and with its attempts left.
+Orders wait for space. With space again and Postgres restarted, each ends correctly and has used no attempt.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from fleet import Fleet, eventually, fleet, quick_policy
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
-from own_postgres import OwnServer
-from small_disk import SmallDisk, small_disk
-from worker_processes import WorkerFleet
+from support.own_postgres import OwnServer
+from support.small_disk import SmallDisk, small_disk
+from support.worker_processes import WorkerFleet
 
 WAITING, NEW = 5, 20
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -60,7 +59,7 @@ def server(folder: Path, disk: SmallDisk) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-async def shop(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
     await migrate(server.url)
     async with fleet(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
         yield made
@@ -68,7 +67,7 @@ async def shop(server: OwnServer, temporal_client: Client, task_queues: Any) -> 
 
 @pytest.fixture
 async def api(
-    server: OwnServer, shop: Fleet, temporal_address: str, task_queues: Any, tmp_path: Path
+    server: OwnServer, workers: Fleet, temporal_address: str, task_queues: Any, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",
@@ -88,58 +87,58 @@ async def api(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_orders_wait_for_room_and_end_right(
-    shop: Fleet, server: OwnServer, disk: SmallDisk, api: httpx.AsyncClient, folder: Path
+async def test_orders_on_a_full_disk_wait_and_end_shipped(
+    workers: Fleet, server: OwnServer, disk: SmallDisk, api: httpx.AsyncClient, folder: Path
 ) -> None:
-    # A busy machine may stand still for longer than the product's own attempts may take.
+    # On a busy machine an attempt may take longer than the product's own timeout.
     step = StepPolicy(attempt_timeout="60s", initial_interval="10ms")
     names = ("receive", "validation", "record", "charge", "prepare_package", "dispatch_carrier")
-    gaps = OutagePolicy(first="1s", longest="5s")
-    policy = quick_policy(shop.settings, **dict.fromkeys(names, step), outage=gaps)
+    backoff = OutagePolicy(first="1s", longest="5s")
+    policy = quick_policy(workers.settings, **dict.fromkeys(names, step), outage=backoff)
     run = uuid.uuid4().hex[:8]
     waiting, new = ([f"{kind}-{run}-{n}" for n in range(count)] for kind, count in (("wait", WAITING), ("new", NEW)))
     over_http = f"http-{run}"
     for order_id in waiting:
-        await shop.start(shop.order(order_id, policy=policy))
+        await workers.start(workers.order(order_id, policy=policy))
     for order_id in waiting:
-        await shop.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+        await workers.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     connection = await asyncpg.connect(server.url, timeout=60)
-    # A log file that is all empty lets the tables be what runs out of room first.
+    # With an empty WAL file, the tables run out of space first.
     await connection.execute("select pg_switch_wal()")
     await connection.execute("checkpoint")
 
     disk.fill()
     for order_id in new:
-        await shop.start(shop.order(order_id, policy=policy, review=Review(mode=ReviewMode.AUTO)))
+        await workers.start(workers.order(order_id, policy=policy, review=Review(mode=ReviewMode.AUTO)))
     for order_id in waiting:
-        await shop.client.change(order_id, Change.approve())
+        await workers.client.approve(order_id)
     log = folder / "logs" / "postgres.log"
-    await eventually(lambda: _told(log), lambda told: "could not extend file" in told)
-    # What only reads, or only asks Temporal, goes on.
+    await eventually(lambda: _read_log(log), lambda text: "could not extend file" in text)
+    # Requests that only read, or only call Temporal, still work.
     assert (await api.get(f"/orders/{waiting[0]}/events")).status_code == 200
-    taken = await api.post("/orders", json={"order_id": over_http, "items": ITEMS, "address": ADDRESS})
-    assert taken.status_code == 201
+    accepted = await api.post("/orders", json={"order_id": over_http, "items": ITEMS, "address": ADDRESS})
+    assert accepted.status_code == 201
     assert disk.free == 0
 
-    await _use_up_the_log(connection)
+    await _fill_the_wal(connection)
     await eventually(lambda: _processes(folder), lambda found: not found)
-    assert "PANIC" in await _told(log)
-    refused = await api.get(f"/orders/{waiting[0]}/events")
-    assert refused.status_code == 503
-    assert refused.headers["Retry-After"]
+    assert "PANIC" in await _read_log(log)
+    rejected = await api.get(f"/orders/{waiting[0]}/events")
+    assert rejected.status_code == 503
+    assert rejected.headers["Retry-After"]
 
     disk.make_room()
     server.start()
     for order_id in (*waiting, *new, over_http):
-        status = await asyncio.wait_for(shop.handle(order_id).result(), 120)
+        status = await asyncio.wait_for(workers.handle(order_id).result(), 120)
         assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
-        assert status.retries == {}, "an attempt was used up by the full disk"
-        assert (await shop.recorded(order_id)).status.step is Step.SHIPPED
-        assert shop.provider.balance(status.payment.id) == 1
-        assert len(shop.carrier.parcels[f"ship-{order_id}"]) == 1
+        assert status.retries == {}, "the full disk used an attempt"
+        assert (await workers.recorded(order_id)).status.step is Step.SHIPPED
+        assert workers.provider.balance(status.payment.id) == 1
+        assert len(workers.carrier.parcels[f"ship-{order_id}"]) == 1
 
 
-async def _told(log: Path) -> str:
+async def _read_log(log: Path) -> str:
     return await asyncio.to_thread(log.read_text, errors="replace")
 
 
@@ -147,8 +146,8 @@ async def _processes(folder: Path) -> list[Any]:
     return [process for found in processes.find(folder).values() for process in found]
 
 
-async def _use_up_the_log(connection: asyncpg.Connection) -> None:
-    """Write to the log and to no table, until that can't be done either."""
+async def _fill_the_wal(connection: asyncpg.Connection) -> None:
+    """Write to the WAL and to no table, until that fails too."""
     write = "select pg_logical_emit_message(true, 'test', repeat('x', 1048576)) from generate_series(1, 300)"
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await connection.execute(write)

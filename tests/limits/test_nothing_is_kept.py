@@ -1,6 +1,6 @@
-"""Workers keep nothing of an order that has ended: what `make soak` reads of memory, counted in objects and bytes.
+"""Workers keep nothing of an order that has ended, counted in objects and bytes.
 
-What a process holds beyond that is garbage that waits for the collector, and room that the C library keeps for more.
+Other memory of a process is garbage that is not collected yet, and free memory that the C library keeps.
 """
 
 from __future__ import annotations
@@ -26,60 +26,60 @@ from fleet import Fleet, fleet
 from orderfleet.domain.order import Review, ReviewMode
 
 ORDERS, ROUNDS = 20, 6
-MANY = 2 * ORDERS
-"""Bytes go up and down by some 200 KiB for reasons of their own."""
-KEPT = 4096
-"""Bytes of an order; its history alone is 14 KiB."""
+MEASURED_ORDERS = 2 * ORDERS
+"""Enough orders that variations of 200 KiB in allocated memory don't matter."""
+MAX_BYTES_PER_ORDER = 4096
+"""Limit in bytes; an order's history alone is 14 KiB."""
 LIBC = ctypes.CDLL(None)
 
 
 @pytest.fixture
-async def shop(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
-    # As in worker processes: the sandbox of tests loads every type again for each run.
+async def workers(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
+    # As in worker processes: the sandbox would load every type again for each run.
     queues = task_queues.orders, task_queues.shipping
     async with fleet(temporal_client, postgres_url, *queues, runner=UnsandboxedWorkflowRunner) as made:
         yield made
 
 
 @pytest.mark.slow
-async def test_workers_keep_no_object_of_an_order_that_has_ended(shop: Fleet) -> None:
-    # Imports, pools, statements and metrics come with the first ones; what is kept of each order grows each time.
-    grown = {"nothing was counted": 0}
+async def test_workers_after_orders_ended_keep_no_object(workers: Fleet) -> None:
+    # Imports, pools, statements and metrics grow in the first rounds only; a leak grows in each.
+    growth = {"no round was measured": 0}
     for _round in range(ROUNDS):
         before = _objects()
-        await _let_orders_ship(shop)
-        grown = {kind: more for kind, count in _objects().items() if (more := count - before[kind]) >= ORDERS}
-        if not grown:
+        await _ship_orders(workers)
+        growth = {kind: more for kind, count in _objects().items() if (more := count - before[kind]) >= ORDERS}
+        if not growth:
             return
-    pytest.fail(f"more by each order: {grown}")
+    pytest.fail(f"objects per round: {growth}")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(LIBC, "mallinfo2"), reason="this C library doesn't tell what it has given out")
-async def test_workers_keep_no_memory_of_an_order_that_has_ended(shop: Fleet) -> None:
-    # The SDK's core is no Python: what it kept would be no object.
-    kept = []
+@pytest.mark.skipif(not hasattr(LIBC, "mallinfo2"), reason="this C library doesn't report allocated bytes")
+async def test_workers_after_orders_ended_keep_no_memory(workers: Fleet) -> None:
+    # The SDK's core is not Python: what it kept would not be a Python object.
+    bytes_per_order = []
     for _round in range(ROUNDS):
-        before = _given_out()
-        await _let_orders_ship(shop, MANY)
-        kept.append((_given_out() - before) / MANY)
-        if kept[-1] < KEPT:
+        before = _allocated_bytes()
+        await _ship_orders(workers, MEASURED_ORDERS)
+        bytes_per_order.append((_allocated_bytes() - before) / MEASURED_ORDERS)
+        if bytes_per_order[-1] < MAX_BYTES_PER_ORDER:
             return
-    pytest.fail(f"bytes more by each order: {kept}")
+    pytest.fail(f"bytes per order: {bytes_per_order}")
 
 
-async def _let_orders_ship(shop: Fleet, count: int = ORDERS) -> None:
+async def _ship_orders(workers: Fleet, count: int = ORDERS) -> None:
     for _ten in range(0, count, 10):
-        orders = [shop.order(f"kept-{uuid.uuid4().hex}", review=Review(mode=ReviewMode.AUTO)) for _ in range(10)]
-        handles = [await shop.start(order) for order in orders]
+        orders = [workers.order(f"kept-{uuid.uuid4().hex}", review=Review(mode=ReviewMode.AUTO)) for _ in range(10)]
+        handles = [await workers.start(order) for order in orders]
         await asyncio.gather(*(handle.result() for handle in handles))
-    # The books of provider and carrier are the test's own.
-    shop.provider.charges.clear()
-    shop.carrier.parcels.clear()
+    # The test's own ledgers of provider and carrier.
+    workers.provider.charges.clear()
+    workers.carrier.parcels.clear()
 
 
 def _objects() -> Counter[str]:
-    """How many objects of each kind there are once the garbage is out."""
+    """Return the number of objects by type, after a garbage collection."""
     gc.collect()
     return Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
 
@@ -96,10 +96,10 @@ class _Mallinfo2(ctypes.Structure):
     ]
 
 
-def _given_out() -> int:
-    """Bytes that the C library has given to whoever asked, once the garbage is out."""
+def _allocated_bytes() -> int:
+    """Return the bytes that are allocated by the C library, after a garbage collection."""
     gc.collect()
-    told = LIBC.mallinfo2
-    told.restype = _Mallinfo2
-    found = told()
+    mallinfo2 = LIBC.mallinfo2
+    mallinfo2.restype = _Mallinfo2
+    found = mallinfo2()
     return int(found.uordblks + found.hblkhd)

@@ -1,4 +1,4 @@
-"""A Temporal that is there and takes no more: callers back off, say so, and make no storm."""
+"""Temporal rejects calls with RESOURCE_EXHAUSTED: callers back off, report it, and don't multiply calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
 
 ORDERS = 20
-PATIENCE = timedelta(seconds=0.6)
+TIMEOUT = timedelta(seconds=0.6)
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 
 
@@ -29,11 +29,11 @@ def order(order_id: str) -> OrderInput:
     return OrderInput(order_id=order_id, items=(Item(sku="tea", qty=1),), address=ADDRESS)
 
 
-class Exhausted(grpc.GenericRpcHandler):
-    """A Temporal frontend at its limit of requests a second; it counts what it is asked."""
+class ExhaustedFrontend(grpc.GenericRpcHandler):
+    """A Temporal frontend at its rate limit, which counts calls."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         call = details.method.rpartition("/")[2]
@@ -41,7 +41,7 @@ class Exhausted(grpc.GenericRpcHandler):
         async def answer(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:
             if call == "GetSystemInfo":
                 return GetSystemInfoResponse().SerializeToString()
-            self.asked[call] += 1
+            self.calls[call] += 1
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
             raise AssertionError
 
@@ -49,8 +49,8 @@ class Exhausted(grpc.GenericRpcHandler):
 
 
 @pytest.fixture
-async def exhausted() -> AsyncIterator[tuple[Exhausted, Client]]:
-    handler, server = Exhausted(), grpc.aio.server()
+async def exhausted_temporal() -> AsyncIterator[tuple[ExhaustedFrontend, Client]]:
+    handler, server = ExhaustedFrontend(), grpc.aio.server()
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -58,9 +58,9 @@ async def exhausted() -> AsyncIterator[tuple[Exhausted, Client]]:
     await server.stop(None)
 
 
-async def test_each_call_says_that_temporal_does_not_answer_now(exhausted) -> None:
-    handler, temporal = exhausted
-    client = OrderClient(temporal, timeout=PATIENCE)
+async def test_client_calls_at_the_rate_limit_raise_temporal_unavailable(exhausted_temporal) -> None:
+    handler, temporal = exhausted_temporal
+    client = OrderClient(temporal, patience=TIMEOUT)
     calls = [
         client.start(order("full-1")),
         client.find(order("full-1")),
@@ -69,15 +69,15 @@ async def test_each_call_says_that_temporal_does_not_answer_now(exhausted) -> No
         client.change("full-1", Change.approve()),
         client.apply_spec("full-1", SpecUpdate(generation=1)),
     ]
-    async with asyncio.timeout(PATIENCE.total_seconds() + 6):  # the SDK alone would try for 10 s and more
-        told = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(error) for error in told] == [TemporalUnavailable] * len(calls)
-    assert handler.asked.total() <= 10 * len(calls)
+    async with asyncio.timeout(TIMEOUT.total_seconds() + 6):  # the SDK alone would try for 10 s and more
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [TemporalUnavailable] * len(calls)
+    assert handler.calls.total() <= 10 * len(calls)
 
 
-async def test_the_operator_s_queue_backs_off_and_asks_no_more_often_the_longer_it_lasts(exhausted) -> None:
-    handler, temporal = exhausted
-    client = OrderClient(temporal, timeout=PATIENCE)
+async def test_operator_queue_at_the_rate_limit_backs_off(exhausted_temporal) -> None:
+    handler, temporal = exhausted_temporal
+    client = OrderClient(temporal, patience=TIMEOUT)
     failures: Counter[str] = Counter()
 
     async def handle(key: str) -> None:
@@ -94,9 +94,9 @@ async def test_the_operator_s_queue_backs_off_and_asks_no_more_often_the_longer_
     async with asyncio.timeout(120):
         while len(failures) < ORDERS or min(failures.values()) < 2:
             for number in range(ORDERS):
-                queue.add(f"full-{number}")  # news of an Order must not make it impatient
+                queue.add(f"full-{number}")  # events of an Order must not shorten its backoff
             await asyncio.sleep(0.05)
     queue.close()
     await running
-    # What one try costs is the SDK's own back-off within the patience; nothing multiplies it.
-    assert handler.asked["StartWorkflowExecution"] <= 8 * sum(failures.values())
+    # The SDK's own backoff bounds the calls of one attempt; nothing multiplies them.
+    assert handler.calls["StartWorkflowExecution"] <= 8 * sum(failures.values())

@@ -27,13 +27,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 from fleet import eventually, fleet
 
 ORPHANS = int(os.environ.get("ORDERFLEET_ORPHANS", "10000"))
-AT_ONCE = 50
+CONCURRENCY = 50
 T = TypeVar("T")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-async def test_ten_thousand_orphans_at_once_are_compensated_once_each(
+async def test_ten_thousand_orphans_are_each_compensated_once(
     temporal_client: Client, postgres_url: str, task_queues: Any
 ) -> None:
     name = uuid.uuid4().hex[:8]
@@ -42,7 +42,7 @@ async def test_ten_thousand_orphans_at_once_are_compensated_once_each(
     before = time.monotonic()
     runs = await _start(temporal_client, order_ids, task_queues.orders)
     await _insert(connection, runs)
-    _say("started and inserted", before)
+    _print_progress("started and inserted", before)
 
     before = time.monotonic()
     query = f'WorkflowType = "{names.ORDER_WORKFLOW}" AND TaskQueue = "{task_queues.orders}"'
@@ -64,7 +64,7 @@ async def test_ten_thousand_orphans_at_once_are_compensated_once_each(
         lambda count: count == ORPHANS,
         1800,
     )
-    _say("terminated", before)
+    _print_progress("terminated", before)
     before = time.monotonic()
     async with fleet(
         temporal_client, postgres_url, task_queues.orders, task_queues.shipping, runner=UnsandboxedWorkflowRunner
@@ -77,7 +77,7 @@ async def test_ten_thousand_orphans_at_once_are_compensated_once_each(
             return await connection.fetchval("select count(*) from orders where completed_at is null")
 
         await _until_none(open_orders, before)
-        _say("no order open", before)
+        _print_progress("no order open", before)
         await eventually(
             lambda: _count(
                 temporal_client,
@@ -87,8 +87,8 @@ async def test_ten_thousand_orphans_at_once_are_compensated_once_each(
             lambda count: count == ORPHANS,
             120,
         )
-        _say("all compensations completed", before)
-        # A sweep that begins now finds nothing to start.
+        _print_progress("all compensations completed", before)
+        # A sweep that starts now finds no orphan.
         await schedule.trigger()
         await asyncio.sleep(35)
         await schedule.delete()
@@ -122,14 +122,14 @@ async def _start(client: Client, order_ids: list[str], queue: str) -> dict[str, 
         assert handle.first_execution_run_id is not None
         return order_id, handle.first_execution_run_id
 
-    return dict(await _bounded(start, order_ids))
+    return dict(await _run_bounded(start, order_ids))
 
 
-async def _bounded(call: Callable[[str], Awaitable[T]], given: Iterable[str]) -> list[T]:
-    free = asyncio.Semaphore(AT_ONCE)
+async def _run_bounded(call: Callable[[str], Awaitable[T]], given: Iterable[str]) -> list[T]:
+    slots = asyncio.Semaphore(CONCURRENCY)
 
     async def one(what: str) -> T:
-        async with free:
+        async with slots:
             return await call(what)
 
     return await asyncio.gather(*map(one, given))
@@ -155,11 +155,11 @@ async def _count(client: Client, query: str) -> int:
 
 
 async def _until_none(ask: Callable[[], Awaitable[int]], since: float) -> None:
-    """Print the number every 10 s until it is 0."""
+    """Print the number of open orders every 10 s until it is 0."""
     while left := await ask():
-        _say(f"{left} orders open", since)
+        _print_progress(f"{left} orders open", since)
         await asyncio.sleep(10)
 
 
-def _say(what: str, since: float) -> None:
+def _print_progress(what: str, since: float) -> None:
     print(f"{time.monotonic() - since:7.1f} s: {what}", flush=True)

@@ -1,4 +1,4 @@
-"""Signals that come faster than they can be told: what an order hands Temporal in one piece stays bounded."""
+"""Signals that arrive faster than they are stored: each payload that an order sends to Temporal stays bounded."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from orderfleet.orders.state import OrderState
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 
-PIECE: Final = 2 * 1024 * 1024
-"""Bytes that Temporal takes in one piece; it ends a workflow that hands it more."""
+MAX_PAYLOAD: Final = 2 * 1024 * 1024
+"""Temporal's limit for one payload, in bytes; it terminates a workflow that sends more."""
 NOW: Final = datetime(2026, 11, 21, 9, tzinfo=UTC)
 ADDRESS: Final = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 
 
-class Listening(WorkflowRunner):
-    """Runs workflows as workers do, and keeps their commands."""
+class CommandRecorder(WorkflowRunner):
+    """Runs workflows as workers do, and records their commands."""
 
     def __init__(self) -> None:
         self._runner = UnsandboxedWorkflowRunner()
@@ -44,22 +44,22 @@ class Listening(WorkflowRunner):
         instance = self._runner.create_instance(det)
         activate = instance.activate
 
-        def listen(activation: Any) -> Any:
+        def record_commands(activation: Any) -> Any:
             completion = activate(activation)
             self.commands.extend(completion.successful.commands)
             return completion
 
-        instance.activate = listen  # type: ignore[method-assign]
+        instance.activate = record_commands  # type: ignore[method-assign]
         return instance
 
 
-async def in_review(signals: Sequence[tuple[str, Any]], order: OrderInput) -> WorkflowCommand:
-    """The first thing that an order does which finds all these signals when its worker is back."""
+async def first_command(signals: Sequence[tuple[str, Any]], order: OrderInput) -> WorkflowCommand:
+    """Return the first command of an order in review that receives all these signals in one workflow task."""
     waiting = OrderState.new(order, NOW)
     waiting.step, waiting.received, waiting.review_deadline = Step.MANUAL_REVIEW, True, NOW + timedelta(hours=24)
     events: list[HistoryEvent] = []
 
-    def happens(kind: EventType.ValueType) -> HistoryEvent:
+    def add_event(kind: EventType.ValueType) -> HistoryEvent:
         event = HistoryEvent(event_id=len(events) + 1, event_type=kind)
         event.event_time.FromDatetime(NOW)
         events.append(event)
@@ -68,7 +68,7 @@ async def in_review(signals: Sequence[tuple[str, Any]], order: OrderInput) -> Wo
     async def payloads(*values: Any) -> Payloads:
         return Payloads(payloads=await DATA_CONVERTER.encode(values))
 
-    started = happens(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED).workflow_execution_started_event_attributes
+    started = add_event(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED).workflow_execution_started_event_attributes
     started.workflow_type.CopyFrom(WorkflowType(name=names.ORDER_WORKFLOW))
     started.workflow_task_timeout.FromSeconds(10)
     started.task_queue.CopyFrom(TaskQueue(name="replay"))
@@ -77,16 +77,16 @@ async def in_review(signals: Sequence[tuple[str, Any]], order: OrderInput) -> Wo
     started.attempt = 1
     started.original_execution_run_id = started.first_execution_run_id = "11111111-1111-1111-1111-111111111111"
     for name, content in signals:
-        signaled = happens(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+        signaled = add_event(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
         attributes = signaled.workflow_execution_signaled_event_attributes
         attributes.signal_name = name
         attributes.input.CopyFrom(await payloads(content))
-    scheduled = happens(EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
+    scheduled = add_event(EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
     scheduled.workflow_task_scheduled_event_attributes.task_queue.CopyFrom(TaskQueue(name="replay"))
-    begun = happens(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED).workflow_task_started_event_attributes
+    begun = add_event(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED).workflow_task_started_event_attributes
     begun.scheduled_event_id = scheduled.event_id
-    runner = Listening()
-    # A busy machine may stand still for the SDK's two seconds, which is no deadlock.
+    runner = CommandRecorder()
+    # A busy machine may exceed the SDK's deadlock timeout of two seconds.
     replayer = Replayer(
         workflows=[OrderWorkflow], data_converter=DATA_CONVERTER, workflow_runner=runner, debug_mode=True
     )
@@ -95,74 +95,74 @@ async def in_review(signals: Sequence[tuple[str, Any]], order: OrderInput) -> Wo
     return runner.commands[0]
 
 
-async def told(of: OrderInput, signals: Sequence[tuple[str, Any]]) -> RecordInput:
-    """What the record is told first. It leaves room for the order, beside which it may have to travel."""
-    command = await in_review(signals, of)
-    (piece,) = getattr(command, str(command.WhichOneof("variant"))).arguments
-    (beside,) = await DATA_CONVERTER.encode([of])
-    assert piece.ByteSize() + beside.ByteSize() < PIECE
-    (given,) = await DATA_CONVERTER.decode([piece], [RecordInput])
-    return given
+async def first_record(of: OrderInput, signals: Sequence[tuple[str, Any]]) -> RecordInput:
+    """Return the input of the order's first write, whose payload leaves room for the order in the same request."""
+    command = await first_command(signals, of)
+    (payload,) = getattr(command, str(command.WhichOneof("variant"))).arguments
+    (order_payload,) = await DATA_CONVERTER.encode([of])
+    assert payload.ByteSize() + order_payload.ByteSize() < MAX_PAYLOAD
+    (record,) = await DATA_CONVERTER.decode([payload], [RecordInput])
+    return record
 
 
 def order(**changes: Any) -> OrderInput:
     return OrderInput(**{"order_id": "many-1", "items": (Item(sku="tea", qty=1),), "address": ADDRESS, **changes})
 
 
-def declarations(count: int) -> list[tuple[str, Any]]:
-    """Each is two lines of the trail."""
-    return [("declare", {"generation": n + 2, "address": move[1]}) for n, move in enumerate(moves(count))]
+def spec_updates(count: int) -> list[tuple[str, Any]]:
+    """Return spec updates, each of which makes two audit events."""
+    return [("declare", {"generation": n + 2, "address": change[1]}) for n, change in enumerate(address_changes(count))]
 
 
-def moves(count: int) -> list[tuple[str, Any]]:
+def address_changes(count: int) -> list[tuple[str, Any]]:
     return [("update_address", ADDRESS.model_copy(update={"street": f"{n} Long St"})) for n in range(count)]
 
 
-async def test_many_changes_are_told_before_a_run_continues_as_new_with_them() -> None:
-    signals = moves(700)
-    given = await told(order(policy={"changes_per_run": 500}), signals)
-    assert [event.kind for event in given.progress.events] == ["address_changed"] * len(signals)
-    assert given.progress.address == signals[-1][1]
+async def test_many_changes_are_stored_before_a_run_continues_as_new() -> None:
+    signals = address_changes(700)
+    record = await first_record(order(policy={"changes_per_run": 500}), signals)
+    assert [event.kind for event in record.progress.events] == ["address_changed"] * len(signals)
+    assert record.progress.address == signals[-1][1]
 
 
-async def test_few_changes_go_along_when_a_run_continues_as_new() -> None:
-    command = await in_review(moves(3), order(policy={"changes_per_run": 2}))
+async def test_few_changes_are_carried_when_a_run_continues_as_new() -> None:
+    command = await first_command(address_changes(3), order(policy={"changes_per_run": 2}))
     assert command.WhichOneof("variant") == "continue_as_new_workflow_execution"
 
 
-async def test_more_changes_than_temporal_takes_in_one_piece_are_told_by_their_number() -> None:
-    signals, item = declarations(4000), Item(sku="x" * 128, qty=1)
+async def test_changes_above_the_payload_limit_are_merged_with_their_count() -> None:
+    signals, item = spec_updates(4000), Item(sku="x" * 128, qty=1)
     large = (item,) * ((LARGEST_ORDER - 1024) // len(f"{item.model_dump_json()},"))
-    given = await told(order(items=large), signals)
-    *lines, moved, declared = given.progress.events
-    assert not any("times" in line.detail for line in lines)
-    assert moved.detail["times"] + declared.detail["times"] == 2 * len(signals) - len(lines)
-    assert declared.detail["generation"] == given.progress.declared.generation == len(signals) + 1
-    assert given.progress.address == signals[-1][1]["address"]
+    record = await first_record(order(items=large), signals)
+    *events, merged_changes, merged_updates = record.progress.events
+    assert not any("times" in line.detail for line in events)
+    assert merged_changes.detail["times"] + merged_updates.detail["times"] == 2 * len(signals) - len(events)
+    assert merged_updates.detail["generation"] == record.progress.declared.generation == len(signals) + 1
+    assert record.progress.address == signals[-1][1]["address"]
 
 
-HUGE: Final = "x" * (PIECE - 64 * 1024)
-"""As large as one signal can be."""
+MAX_SIGNAL: Final = "x" * (MAX_PAYLOAD - 64 * 1024)
+"""The largest signal."""
 
 
 @pytest.mark.parametrize(
     ("signal", "content", "kept"),
     [
-        ("cancel_order", HUGE, "x" * 999 + "…"),
-        ("cancel_payment", {"reason": HUGE}, "x" * 999 + "…"),
-        ("declare", {"generation": 2, "cancel": True, "cancel_reason": HUGE}, "x" * 999 + "…"),
-        ("declare", {"generation": 2, "owner_uid": HUGE}, "owner_uid: "),
-        ("update_address", ADDRESS.model_copy(update={"street": HUGE}), "street: "),
+        ("cancel_order", MAX_SIGNAL, "x" * 999 + "…"),
+        ("cancel_payment", {"reason": MAX_SIGNAL}, "x" * 999 + "…"),
+        ("declare", {"generation": 2, "cancel": True, "cancel_reason": MAX_SIGNAL}, "x" * 999 + "…"),
+        ("declare", {"generation": 2, "owner_uid": MAX_SIGNAL}, "owner_uid: "),
+        ("update_address", ADDRESS.model_copy(update={"street": MAX_SIGNAL}), "street: "),
     ],
 )
-async def test_a_signal_of_any_size_is_cut_or_refused(signal: str, content: Any, kept: str) -> None:
-    given = await told(order(), [(signal, content)])
-    assert given.progress.events[0].detail["reason"].startswith(kept)
+async def test_signal_above_the_field_limit_is_truncated_or_rejected(signal: str, content: Any, kept: str) -> None:
+    record = await first_record(order(), [(signal, content)])
+    assert record.progress.events[0].detail["reason"].startswith(kept)
 
 
-async def test_a_carrier_that_tells_without_end_is_heard_so_far_as_its_shipments_go() -> None:
-    words = [("carrier_update", {"shipment_id": f"of-nobody-{n}", "status": "delivered"}) for n in range(20)]
-    continued = await in_review(words, order(policy={"changes_per_run": 2}))
-    _, piece = continued.continue_as_new_workflow_execution.arguments
-    (state,) = await DATA_CONVERTER.decode([piece], [OrderState])
+async def test_carrier_updates_of_unknown_shipments_are_not_carried() -> None:
+    updates = [("carrier_update", {"shipment_id": f"unknown-{n}", "status": "delivered"}) for n in range(20)]
+    continued = await first_command(updates, order(policy={"changes_per_run": 2}))
+    _, payload = continued.continue_as_new_workflow_execution.arguments
+    (state,) = await DATA_CONVERTER.decode([payload], [OrderState])
     assert state.delivered == []

@@ -1,4 +1,4 @@
-"""The yards that the order machines play in."""
+"""Fixtures with the environments that the order machines run in."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "workflows"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit" / "operator"))
 
-from yard import SkippingYard, Yard
+from order_environment import OrderEnvironment, TimeSkippingOrderEnvironment
 
 
 @pytest.fixture
-async def skipping_yard(time_skipping_env: WorkflowEnvironment, postgres_url: str) -> AsyncIterator[Yard]:
-    made = SkippingYard(time_skipping_env, postgres_url)
+async def time_skipping_order_env(
+    time_skipping_env: WorkflowEnvironment, postgres_url: str
+) -> AsyncIterator[OrderEnvironment]:
+    made = TimeSkippingOrderEnvironment(time_skipping_env, postgres_url)
     await made.open()
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def yard(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Yard]:
-    made = Yard(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
+async def order_env(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[OrderEnvironment]:
+    made = OrderEnvironment(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
     await made.open()
     yield made
     await made.close()

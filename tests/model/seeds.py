@@ -1,4 +1,4 @@
-"""Lives that differ from run to run, for as long as there is time; what fails says how to play it again."""
+"""Seeds for random examples, and their report on failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def seeds(config: pytest.Config, seconds: float) -> Iterator[int]:
-    """A seed after the other until the time is over, at least one; with `--hypothesis-seed` that one alone."""
+    """Yield random seeds until `seconds` have passed, at least one; with `--hypothesis-seed` only that one."""
     given = config.getoption("hypothesis_seed", default=None)
     if given is not None:
         yield int(given)
@@ -24,10 +24,10 @@ def seeds(config: pytest.Config, seconds: float) -> Iterator[int]:
 
 
 @contextmanager
-def told(seed: int) -> Iterator[None]:
-    """A failure names the seed."""
+def name_seed_on_failure(seed: int) -> Iterator[None]:
+    """Add the seed to the message of a failure."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"to play it again, run this test with --hypothesis-seed={seed}")
+        error.add_note(f"to repeat it, run this test with --hypothesis-seed={seed}")
         raise

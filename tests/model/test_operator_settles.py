@@ -1,6 +1,5 @@
-"""Whatever an Order, its workflow, its record and the parts between them go through, and in whatever order
-the news of it come, the operator settles: a bounded number of reconciles after the last change, then no
-more writes, also when it is started anew or hears old news again."""
+"""The operator settles after any sequence of events: a bounded number of reconciles after the last change, then no more
+writes, also after a restart and after old events are delivered again."""
 
 from __future__ import annotations
 
@@ -11,18 +10,18 @@ from declared import ELSEWHERE, ENDED, FINALIZER, body, order, record
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from lifecycle_model import MOVES
-from operator_world import World
-from seeds import seeds, told
+from lifecycle_model import TRANSITIONS
+from operator_environment import OperatorEnvironment
+from seeds import name_seed_on_failure, seeds
 
 from orderfleet.domain.status import PaymentStatus, Step
 
 ENDS = {"shipped", "delivered", "canceled", "failed"}
 BOUND = 12
-"""Reconciles after the last change, and writes to the API server in them: hold, status, a detail later,
-release, and one that somebody else's change has made in vain."""
+"""Reconciles after the last change, and writes in them: finalizer, status, a later detail, removal of the finalizer,
+and one that conflicts with another client's change."""
 
-OTHERS = "somebody.else/hold"
+OTHERS = "other.example/finalizer"
 
 payments = st.sampled_from([None, *PaymentStatus])
 changes = st.sampled_from(
@@ -31,7 +30,7 @@ changes = st.sampled_from(
         {"cancel": True},
         {"address": ELSEWHERE},
         {"deletionPolicy": "Orphan"},
-        # As a newer API server might take it, or an older one have stored it.
+        # A newer API server may accept it, or an older one have stored it.
         {"deletionPolicy": "Someday"},
         {"items": "nonsense"},
     ]
@@ -48,17 +47,17 @@ class OperatorMachine(RuleBasedStateMachine):
 
     @initialize(
         held=st.booleans(),
-        held_by_others=st.booleans(),
+        has_other_finalizer=st.booleans(),
         approved=st.booleans(),
         cancel=st.booleans(),
         orphan=st.booleans(),
         before=st.sampled_from(["nothing", "nothing", "foreign workflow", "foreign record", "older", "over HTTP"]),
     )
-    def begin(self, held, held_by_others, approved, cancel, orphan, before) -> None:
+    def begin(self, held, has_other_finalizer, approved, cancel, orphan, before) -> None:
         policy = {"deletionPolicy": "Orphan"} if orphan else {}
-        policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if held_by_others else {}
-        self.world = World(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
-        self.world.foreign = before == "foreign workflow"
+        policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if has_other_finalizer else {}
+        self.env = OperatorEnvironment(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
+        self.env.foreign_workflow = before == "foreign workflow"
         owners = {
             "foreign record": {"owner": "other/o-1", "owner_uid": "theirs"},
             "older": {"owner_uid": "older", "declared": 5, "declared_by": "older"},
@@ -70,153 +69,153 @@ class OperatorMachine(RuleBasedStateMachine):
 
     def recorded(self, step, payment, refused, **more) -> None:
         self.version += 1
-        self.world.record = record(step, version=self.version, payment=payment, refused=refused, **more)
-        self.world.told_records.append(self.world.record)
+        self.env.record = record(step, version=self.version, payment=payment, refused=refused, **more)
+        self.env.feed_records.append(self.env.record)
 
     @rule(change=changes)
     def edit(self, change) -> None:
-        world = self.world
-        if world.body is not None and "ended" not in world.body["status"]:
-            world.change({"spec": change}, edit=True)
+        env = self.env
+        if env.body is not None and "ended" not in env.body["status"]:
+            env.change({"spec": change}, edit=True)
 
-    @rule(change=st.one_of(changes, st.sampled_from(["delete", "somebody else"])), told=st.booleans())
-    def reconcile_in_the_midst_of_an_edit(self, change, told) -> None:
-        """The news of it may come before the answer of the call that it came between."""
+    @rule(change=st.one_of(changes, st.sampled_from(["delete", "other client"])), watched=st.booleans())
+    def reconcile_during_an_edit(self, change, watched) -> None:
+        """The watch may deliver the change before the response of the call that it interrupts."""
 
-        def happens() -> None:
-            if self.world.body is None:
+        def change_object() -> None:
+            if self.env.body is None:
                 return
             if change == "delete":
                 self.delete()
-            elif change == "somebody else":
-                self.somebody_else_writes()
+            elif change == "other client":
+                self.other_client_writes()
             else:
                 self.edit(change)
-            if told and self.world.body is not None:
-                self.world.memory.see(self.world.body)
+            if watched and self.env.body is not None:
+                self.env.memory.see(self.env.body)
 
-        self.world.meanwhile = happens
-        self.world.reconcile()
-        self.world.meanwhile = None
+        self.env.during_next_call = change_object
+        self.env.reconcile()
+        self.env.during_next_call = None
 
-    @precondition(lambda self: self.world.body is None)
+    @precondition(lambda self: self.env.body is None)
     @rule(same=st.booleans(), data=st.data())
     def apply_again(self, same, data) -> None:
-        """Another object under the old name, with the same order in it or another."""
+        """Create another object under the old name, with the same content or another."""
         self.objects += 1
         more = {} if same else {"items": [{"sku": "b", "qty": 1}]}
-        self.world.apply(body(uid=f"uid-{self.objects}", held=data.draw(st.booleans()), **more))
+        self.env.apply(body(uid=f"uid-{self.objects}", held=data.draw(st.booleans()), **more))
 
-    @precondition(lambda self: self.world.body is not None)
+    @precondition(lambda self: self.env.body is not None)
     @rule()
-    def somebody_else_writes(self) -> None:
-        self.world.change({"metadata": {"labels": {"team": "blue"}}})
+    def other_client_writes(self) -> None:
+        self.env.change({"metadata": {"labels": {"team": "blue"}}})
 
-    @precondition(lambda self: self.world.body is not None)
+    @precondition(lambda self: self.env.body is not None)
     @rule(name=st.sampled_from([FINALIZER, ENDED, OTHERS]))
-    def somebody_meddles(self, name) -> None:
-        """Take away the operator's own marks, or another's."""
+    def other_client_removes_marker(self, name) -> None:
+        """Remove the operator's own marker, or another client's."""
         if name in {FINALIZER, OTHERS}:
-            others = [each for each in self.world.body["metadata"]["finalizers"] if each != name]
-            self.world.change({"metadata": {"finalizers": others or None}})
+            others = [each for each in self.env.body["metadata"]["finalizers"] if each != name]
+            self.env.change({"metadata": {"finalizers": others or None}})
         else:
-            self.world.change({"metadata": {"labels": {ENDED: None}}})
+            self.env.change({"metadata": {"labels": {ENDED: None}}})
 
-    @precondition(lambda self: self.world.body is not None)
+    @precondition(lambda self: self.env.body is not None)
     @rule()
     def delete(self) -> None:
         deleted = {"deletionTimestamp": "2026-11-01T00:00:00Z"}
-        self.world.change({"metadata": deleted}, edit="deletionTimestamp" not in self.world.body["metadata"])
+        self.env.change({"metadata": deleted}, edit="deletionTimestamp" not in self.env.body["metadata"])
 
     @rule(refused=st.sampled_from(["", "address: the package is being dispatched"]), payment=payments, data=st.data())
-    def workflow_moves(self, refused, payment, data) -> None:
-        world, now = self.world, self.world.record
-        if now is None and not world.runs:
+    def workflow_advances(self, refused, payment, data) -> None:
+        env, now = self.env, self.env.record
+        if now is None and not env.running:
             return
         step = str(now.status.step) if now else "receive"
-        following = data.draw(st.sampled_from([step, *MOVES[step].split()])) if now else step
-        heard = world.declared
+        following = data.draw(st.sampled_from([step, *TRANSITIONS[step].split()])) if now else step
+        signaled = env.declared
         more = dict(self.owner or {})
-        if heard is not None:
-            more |= {"declared": heard.generation, "declared_by": heard.owner_uid}
+        if signaled is not None:
+            more |= {"declared": signaled.generation, "declared_by": signaled.owner_uid}
         self.recorded(Step(following), payment, refused, canceled=following == "canceled", **more)
         if following in ENDS:
-            world.runs = False
+            env.running = False
 
     @rule()
     def workflow_is_terminated(self) -> None:
-        self.world.runs = False
+        self.env.running = False
 
     @rule(part=parts)
-    def goes_away_or_comes_back(self, part) -> None:
-        self.world.away ^= {part}
+    def toggle_availability(self, part) -> None:
+        self.env.unavailable ^= {part}
 
     @rule(part=st.sampled_from(["kubernetes", "temporal"]))
-    def next_answer_is_lost(self, part) -> None:
-        self.world.answers_lost.add(part)
+    def lose_next_response(self, part) -> None:
+        self.env.lost_responses.add(part)
 
     @rule(data=st.data())
-    def watch_tells(self, data) -> None:
-        """Old news too, and again."""
-        self.world.memory.see(data.draw(st.sampled_from(self.world.told_bodies)))
+    def watch_delivers(self, data) -> None:
+        """Old versions too, and repeatedly."""
+        self.env.memory.see(data.draw(st.sampled_from(self.env.watch_events)))
 
-    @precondition(lambda self: self.world.told_records)
+    @precondition(lambda self: self.env.feed_records)
     @rule(data=st.data())
-    def feed_tells(self, data) -> None:
-        self.world.memory.remember(data.draw(st.sampled_from(self.world.told_records)))
+    def feed_delivers(self, data) -> None:
+        self.env.memory.remember(data.draw(st.sampled_from(self.env.feed_records)))
 
     @rule(seconds=st.sampled_from([0.0, 0.3, 10.0]))
     def reconcile(self, seconds) -> None:
-        self.world.now += seconds
-        self.world.reconcile()
+        self.env.now += seconds
+        self.env.reconcile()
 
     @rule()
     def operator_restarts(self) -> None:
-        self.world.restart()
+        self.env.restart()
 
     def teardown(self) -> None:
         try:
-            if hasattr(self, "world"):
-                self.settles()
+            if hasattr(self, "env"):
+                self.check_settles()
         finally:
             self.loop.close()
 
-    def settles(self) -> None:
-        world = self.world
-        world.away, world.answers_lost = set(), set()
-        if not world.runs:
-            # Of a workflow that ended undone the sweep tells, which this world has not; or an operator that starts.
-            world.restart()
-        world.writes.clear()
-        assert world.settle() <= BOUND
-        assert world.writes.total() <= BOUND, world.writes
+    def check_settles(self) -> None:
+        env = self.env
+        env.unavailable, env.lost_responses = set(), set()
+        if not env.running:
+            # The orphan sweep would report the closed workflow; without one, a restart makes the operator notice.
+            env.restart()
+        env.writes.clear()
+        assert env.settle() <= BOUND
+        assert env.writes.total() <= BOUND, env.writes
 
-        world.writes.clear()
-        settled = world.body
-        for news in world.told_bodies[-3:]:
-            if world.body is not None:
-                world.memory.see(news)
-        for news in world.told_records:
-            world.memory.remember(news)
-        world.now += 100
-        world.settle()
-        world.restart()
-        world.settle()
-        world.now += 1000
-        world.settle()
-        assert not world.writes, (world.writes, settled, world.body)
+        env.writes.clear()
+        settled = env.body
+        for version in env.watch_events[-3:]:
+            if env.body is not None:
+                env.memory.see(version)
+        for version in env.feed_records:
+            env.memory.remember(version)
+        env.now += 100
+        env.settle()
+        env.restart()
+        env.settle()
+        env.now += 1000
+        env.settle()
+        assert not env.writes, (env.writes, settled, env.body)
         if settled is not None:
-            self.shows_how_it_stands(settled)
+            self.check_status(settled)
 
-    def shows_how_it_stands(self, settled) -> None:
+    def check_status(self, settled) -> None:
         if "deletionTimestamp" in settled["metadata"]:
-            # Only others hold it, or what is to become of its order was meant for a newer operator.
+            # It has another finalizer only, or a deletion policy that this operator doesn't know.
             held = FINALIZER in settled["metadata"]["finalizers"]
             assert not held or settled["spec"].get("deletionPolicy") == "Someday"
             return
         shown = {each["type"]: each for each in settled["status"]["conditions"]}
         assert [shown[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1
-        of, recorded = order(), self.world.record
+        expected_order, recorded = order(), self.env.record
         unreadable = settled["spec"].get("deletionPolicy") == "Someday" or settled["spec"]["items"] == "nonsense"
         if unreadable and not settled["status"].get("ended"):
             assert shown["Stalled"]["status"] == "True", shown
@@ -228,7 +227,7 @@ class OperatorMachine(RuleBasedStateMachine):
         if settled["status"].get("ended"):
             assert settled["metadata"]["labels"][ENDED] == "true"
             assert settled["status"]["observedGeneration"] <= settled["metadata"]["generation"]
-        assert of.order_id == settled["status"]["orderId"]
+        assert expected_order.order_id == settled["status"]["orderId"]
 
 
 QUICK = settings(
@@ -239,26 +238,26 @@ QUICK = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-ANEW = settings(QUICK, derandomize=False, max_examples=50, stateful_step_count=40)
-SECONDS, MANY_SECONDS = 3.0, 30.0
-"""How long other lives are played in each run, and in each of the slow tests."""
+RANDOM = settings(QUICK, derandomize=False, max_examples=50, stateful_step_count=40)
+SECONDS, SLOW_SECONDS = 3.0, 30.0
+"""How long random examples run in each run, and in each of the slow tests."""
 
 
-def test_the_operator_settles() -> None:
+def test_operator_settles_after_fixed_events() -> None:
     run_state_machine_as_test(OperatorMachine, settings=QUICK)
 
 
-def test_the_operator_settles_after_other_news_in_each_run(pytestconfig: pytest.Config) -> None:
-    play_anew(pytestconfig, SECONDS)
+def test_operator_settles_after_random_events(pytestconfig: pytest.Config) -> None:
+    play_random(pytestconfig, SECONDS)
 
 
 @pytest.mark.slow
-def test_the_operator_settles_after_much_other_news(pytestconfig: pytest.Config) -> None:
-    play_anew(pytestconfig, MANY_SECONDS)
+def test_operator_settles_after_many_random_events(pytestconfig: pytest.Config) -> None:
+    play_random(pytestconfig, SLOW_SECONDS)
 
 
-def play_anew(config: pytest.Config, seconds: float) -> None:
+def play_random(config: pytest.Config, seconds: float) -> None:
     for number in seeds(config, seconds):
         played = seed(number)(type("Operator", (OperatorMachine,), {}))
-        with told(number):
-            run_state_machine_as_test(played, settings=ANEW)
+        with name_seed_on_failure(number):
+            run_state_machine_as_test(played, settings=RANDOM)

@@ -1,4 +1,4 @@
-"""Orders under anything that may happen, in any order of it, end as a small model of theirs says."""
+"""Orders under random events end as a small model says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+from order_environment import OrderEnvironment
 from order_machine import OrderMachine
-from restless_machine import RestlessOrderMachine
-from seeds import seeds, told
-from yard import Yard
+from restarting_order_machine import RestartingOrderMachine
+from seeds import name_seed_on_failure, seeds
 
 QUICK = settings(
     max_examples=6,
@@ -18,37 +18,39 @@ QUICK = settings(
     deadline=None,
     derandomize=True,
     database=None,
-    # What runs on real workers is too slow to be made smaller; the steps of an example are few.
+    # No shrinking, which is too slow on real workers; examples have few steps.
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-OTHERS = settings(QUICK, derandomize=False, max_examples=4, stateful_step_count=12)
+RANDOM = settings(QUICK, derandomize=False, max_examples=4, stateful_step_count=12)
 SECONDS = 25.0
-"""How long other lives are played in each run of the slow tests; the last ones begun are played to their end."""
+"""How long random examples run in the slow tests; the last one runs to its end."""
 
 
-async def play(yard: Yard, machine: type[OrderMachine], how: settings, number: int | None = None) -> None:
-    """Hypothesis drives from a thread of its own; the workers live on this loop."""
-    played = type("Order", (machine,), {"yard": yard, "loop": asyncio.get_running_loop()})
+async def play(
+    order_env: OrderEnvironment, machine: type[OrderMachine], how: settings, number: int | None = None
+) -> None:
+    """Hypothesis runs in a thread of its own; the workers run in this event loop."""
+    machine_type = type("Order", (machine,), {"order_env": order_env, "loop": asyncio.get_running_loop()})
     if number is not None:
-        seed(number)(played)
-    await asyncio.to_thread(run_state_machine_as_test, played, settings=how)
+        seed(number)(machine_type)
+    await asyncio.to_thread(run_state_machine_as_test, machine_type, settings=how)
 
 
 @pytest.mark.slow
-async def test_orders_end_as_the_model_says(skipping_yard: Yard) -> None:
-    await play(skipping_yard, OrderMachine, QUICK)
+async def test_orders_with_fixed_events_end_as_the_model_says(time_skipping_order_env: OrderEnvironment) -> None:
+    await play(time_skipping_order_env, OrderMachine, QUICK)
 
 
 @pytest.mark.slow
-async def test_orders_whose_workers_restart_end_as_the_model_says(yard: Yard) -> None:
-    await play(yard, RestlessOrderMachine, QUICK)
+async def test_orders_with_restarting_workers_end_as_the_model_says(order_env: OrderEnvironment) -> None:
+    await play(order_env, RestartingOrderMachine, QUICK)
 
 
 @pytest.mark.slow
-async def test_other_orders_whose_workers_restart_end_as_the_model_says(
-    yard: Yard, pytestconfig: pytest.Config
+async def test_orders_with_random_restarts_end_as_the_model_says(
+    order_env: OrderEnvironment, pytestconfig: pytest.Config
 ) -> None:
     for number in seeds(pytestconfig, SECONDS):
-        with told(number):
-            await play(yard, RestlessOrderMachine, OTHERS, number)
+        with name_seed_on_failure(number):
+            await play(order_env, RestartingOrderMachine, RANDOM, number)

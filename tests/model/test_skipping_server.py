@@ -1,6 +1,7 @@
-"""What a real server does right and the time-skipping one wrong: why the model goes further on a real one (testing.md).
+"""What a real server does correctly and the time-skipping one does not, so that the model covers more on a real one
+(deploy/docs/testing.md).
 
-If the time-skipping server of a later version no longer fails here, the model may go further on it.
+If a later version of the time-skipping server passes here, the model can cover more on it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 BOUND = timedelta(seconds=60)
 
 
-class Held:
+class BlockingActivities:
     def __init__(self) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
 
@@ -33,60 +34,60 @@ class Held:
 
 
 @workflow.defn(name="TellsMore")
-class TellsMore:
-    """Ends after a local activity, or after one more activity if it was told something meanwhile."""
+class SignaledAtEnd:
+    """Ends after a local activity, or after one more activity if a signal arrived during it."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._signaled = False
 
     @workflow.run
     async def run(self) -> bool:
         await workflow.execute_local_activity("first", start_to_close_timeout=BOUND)
-        if self._told:
+        if self._signaled:
             await workflow.execute_activity("more", start_to_close_timeout=BOUND)
-        return self._told
+        return self._signaled
 
     @workflow.signal
-    def tell(self) -> None:
-        self._told = True
+    def signal(self) -> None:
+        self._signaled = True
 
     @workflow.query
-    def told(self) -> bool:
-        return self._told
+    def signaled(self) -> bool:
+        return self._signaled
 
 
 @workflow.defn(name="Waits")
-class Waits:
+class WaitsForSignal:
     def __init__(self) -> None:
-        self._told = False
+        self._signaled = False
 
     @workflow.run
     async def run(self) -> None:
-        await workflow.wait_condition(lambda: self._told)
+        await workflow.wait_condition(lambda: self._signaled)
 
     @workflow.signal
-    def tell(self) -> None:
-        self._told = True
+    def signal(self) -> None:
+        self._signaled = True
 
     @workflow.query
-    def told(self) -> bool:
-        return self._told
+    def signaled(self) -> bool:
+        return self._signaled
 
 
-def worker(client: Client, queue: str, held: Held) -> Worker:
+def worker(client: Client, queue: str, held: BlockingActivities) -> Worker:
     return Worker(
         client,
         task_queue=queue,
-        workflows=[TellsMore, Waits],
+        workflows=[SignaledAtEnd, WaitsForSignal],
         activities=[held.first, held.more],
         workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
     )
 
 
-async def told_while_it_ends(client: Client, queue: str, rounds: int) -> list[WorkflowHistory]:
-    """A signal and queries come during the task that ends the workflow; the histories of those that missed it."""
-    missed, held = [], Held()
+async def signal_during_last_task(client: Client, queue: str, rounds: int) -> list[WorkflowHistory]:
+    """Send a signal and queries during the last workflow task; return the histories of runs that missed the signal."""
+    missed, held = [], BlockingActivities()
     async with worker(client, queue, held):
         for number in range(rounds):
             held.reached.clear()
@@ -95,25 +96,25 @@ async def told_while_it_ends(client: Client, queue: str, rounds: int) -> list[Wo
                 "TellsMore", id=f"{queue}-{number}", task_queue=queue, result_type=bool
             )
             await held.reached.wait()
-            await handle.signal("tell")
-            asked = [asyncio.create_task(handle.query("told")) for _ in range(3)]
-            # They wait behind the task; nothing tells that they do.
-            await asyncio.wait(asked, timeout=0.3)
+            await handle.signal("signal")
+            queries = [asyncio.create_task(handle.query("signaled")) for _ in range(3)]
+            # The queries wait behind the task, and nothing reports that they do.
+            await asyncio.wait(queries, timeout=0.3)
             held.opened.set()
             if not await handle.result():
                 missed.append(await handle.fetch_history())
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*queries, return_exceptions=True)
     return missed
 
 
-async def another_worker_ends_it(client: Client, queue: str, patience: float) -> bool:
-    """A worker that has a workflow in its cache goes; whether the next one is given it."""
-    async with worker(client, queue, Held()):
+async def completes_on_second_worker(client: Client, queue: str, seconds: float) -> bool:
+    """Stop a worker that has a workflow in its cache; return whether a second worker completes the workflow."""
+    async with worker(client, queue, BlockingActivities()):
         handle = await client.start_workflow("Waits", id=f"{queue}-wait", task_queue=queue)
-        await handle.query("told")
-    async with worker(client, queue, Held()):
-        await handle.signal("tell")
-        done, pending = await asyncio.wait({asyncio.ensure_future(handle.result())}, timeout=patience)
+        await handle.query("signaled")
+    async with worker(client, queue, BlockingActivities()):
+        await handle.signal("signal")
+        done, pending = await asyncio.wait({asyncio.ensure_future(handle.result())}, timeout=seconds)
         for each in pending:
             each.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
@@ -121,15 +122,15 @@ async def another_worker_ends_it(client: Client, queue: str, patience: float) ->
 
 
 @pytest.mark.slow
-async def test_an_end_that_a_signal_refuses_is_decided_anew(temporal_client: Client, task_queues: Any) -> None:
-    """The time-skipping server misses some: it tells the worker that the end which it refused was taken."""
-    assert await told_while_it_ends(temporal_client, task_queues.orders, 5) == []
+async def test_completion_rejected_for_a_signal_is_decided_again(temporal_client: Client, task_queues: Any) -> None:
+    """The time-skipping server misses some signals: it reports a completion as accepted that it rejected."""
+    assert await signal_during_last_task(temporal_client, task_queues.orders, 5) == []
 
 
 @pytest.mark.slow
-async def test_a_workflow_of_a_worker_that_is_gone_is_given_to_another_by_a_real_server_only(
+async def test_workflow_of_a_stopped_worker_continues_on_a_real_server_only(
     temporal_client: Client, task_queues: Any, time_skipping_env: WorkflowEnvironment
 ) -> None:
-    """It never times out a task that no worker took from its sticky queue."""
-    assert await another_worker_ends_it(temporal_client, task_queues.orders, 60)
-    assert not await another_worker_ends_it(time_skipping_env.client, task_queues.orders, 5)
+    """The time-skipping server never times out a task on the sticky queue of a stopped worker."""
+    assert await completes_on_second_worker(temporal_client, task_queues.orders, 60)
+    assert not await completes_on_second_worker(time_skipping_env.client, task_queues.orders, 5)

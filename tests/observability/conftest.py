@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
 
 from operator_fixtures import shop
 
-from own_prometheus import running
+from support.own_prometheus import running
 
 __all__ = ["shop"]
 

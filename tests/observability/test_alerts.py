@@ -23,9 +23,9 @@ from orderfleet.domain.order import Item
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
-from own_prometheus import Prometheus
 from provider_server.process import ProviderServer, provider_server
-from worker_processes import WorkerFleet, order, until
+from support.own_prometheus import Prometheus
+from support.worker_processes import WorkerFleet, order, until
 
 PATIENCE = 90
 """Seconds that an alert may take, most of them the operator's 15 s between two surveys and a busy machine."""

@@ -21,8 +21,8 @@ from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import ports, processes, temporal_server
 from orderfleet_local.stack.launch import Ports, launch
 from orderfleet_local.stack.processes import Command
-from own_prometheus import Prometheus
-from worker_processes import until
+from support.own_prometheus import Prometheus
+from support.worker_processes import until
 
 ALERT = "OrderfleetResourceExhausted"
 FEW = ("frontend.namespaceRPS=4", "frontend.namespaceBurstRatio=1")

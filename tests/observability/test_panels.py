@@ -14,8 +14,8 @@ from shop import Shop, manifest
 
 from orderfleet.observability.metrics import CATALOG, MetricSpec
 from orderfleet_local.stack import paths, ports
-from own_prometheus import Prometheus
-from worker_processes import WorkerFleet, until
+from support.own_prometheus import Prometheus
+from support.worker_processes import WorkerFleet, until
 
 DASHBOARDS = sorted((paths.checkout() / "deploy" / "dashboards").glob("*.json"))
 VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$version": ".*"}

@@ -14,8 +14,8 @@ from temporalio.worker import Worker
 
 from orderfleet.observability.exposition import prometheus as sdk_prometheus
 from orderfleet_local.stack import ports
-from own_prometheus import Prometheus
-from worker_processes import until
+from support.own_prometheus import Prometheus
+from support.worker_processes import until
 
 NON_DETERMINISM, RAISES = "OrderfleetNonDeterminism", "OrderfleetWorkflowTaskFailing"
 

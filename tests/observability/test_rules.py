@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orderfleet_local.stack import paths
-from prometheus_programs import program
+from support.prometheus_programs import program
 
 RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
 Series = dict[str, str]

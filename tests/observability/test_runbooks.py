@@ -17,12 +17,12 @@ import pytest
 from readme import RUN, Block, blocks, commands
 from temporalio.client import Client
 
-from backing import Kubernetes
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
-from worker_processes import WorkerFleet, order, until
+from support.backing import Kubernetes
+from support.worker_processes import WorkerFleet, order, until
 
 RUNBOOKS = sorted((paths.checkout() / "deploy" / "docs" / "runbooks").glob("*.md"))
 KINDS = {RUN, "sh", "sql", "promql"}

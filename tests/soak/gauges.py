@@ -1,6 +1,6 @@
-"""What each role holds at one moment, read from outside: memory, threads, files, connections, series of metrics.
+"""What a role uses at one time: memory, threads, files, connections, metric series.
 
-`soaking` takes a sample every few seconds. It asks the product for nothing but its metrics.
+The gauges are read from outside; only metrics are requested from the product.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ _CONNECTIONS = "select application_name, count(*) from pg_stat_activity where da
 
 @dataclass(frozen=True)
 class Gauge:
-    """One measured thing. `notable` is what it may rise by over a whole soak without a word."""
+    """One measured quantity; a rise up to `tolerance` over a whole soak is ignored."""
 
     name: str
-    notable: float
+    tolerance: float
 
 
-# What no other process shares is what a leak would add to; the other counts are whole things.
+# Memory that no other process shares is what a leak adds to; the other quantities are counts.
 MEMORY = Gauge("memory, MiB", 2.0)
 THREADS = Gauge("threads", 2.0)
 FILES = Gauge("open files", 4.0)
 CONNECTIONS = Gauge("Postgres connections", 2.0)
 SERIES = Gauge("series of metrics", 20.0)
-# What of the load a worker holds; memory that rises with it is no leak.
+# The part of the load that a worker holds; memory that rises with it is no leak.
 WORKFLOWS = Gauge("workflows in memory", 10.0)
 GAUGES = (MEMORY, THREADS, FILES, CONNECTIONS, SERIES, WORKFLOWS)
 _CACHED = "temporal_sticky_cache_size{"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One role's process, and where it is asked."""
+class RoleTarget:
+    """One role's process, and where to read its gauges."""
 
     process: psutil.Process
     application: str
-    """How Postgres shows its connections."""
+    """The `application_name` of its Postgres connections."""
     metrics: str
-    """Where its metrics are scraped."""
+    """URL of its metrics."""
     sdk_metrics: str | None = None
-    """Where those of Temporal's SDK are; only workers have them."""
+    """URL of the metrics of Temporal's SDK, of workers only."""
 
 
-async def read(role: Measured, database_url: str) -> dict[str, float]:
-    """Every gauge of a role, by name.
+async def read(role: RoleTarget, database_url: str) -> dict[str, float]:
+    """Return every gauge of a role, by name.
 
     Raises:
         psutil.NoSuchProcess: the role has ended.
@@ -60,7 +60,7 @@ async def read(role: Measured, database_url: str) -> dict[str, float]:
     return {**inside, CONNECTIONS.name: await _connections(role, database_url)}
 
 
-def _inside(role: Measured) -> dict[str, float]:
+def _inside(role: RoleTarget) -> dict[str, float]:
     with role.process.oneshot():
         memory = role.process.memory_full_info().uss / _MEBIBYTE
         threads, files = role.process.num_threads(), role.process.num_fds()
@@ -73,12 +73,12 @@ def _inside(role: Measured) -> dict[str, float]:
 
 
 def _series(url: str) -> Iterator[str]:
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        text = answer.read().decode()
-    return (told for told in text.splitlines() if told and not told.startswith("#"))
+    with urllib.request.urlopen(url, timeout=60) as response:
+        text = response.read().decode()
+    return (line for line in text.splitlines() if line and not line.startswith("#"))
 
 
-async def _connections(role: Measured, database_url: str) -> float:
+async def _connections(role: RoleTarget, database_url: str) -> float:
     connection = await asyncpg.connect(database_url, timeout=30)
     try:
         found = dict(await connection.fetch(_CONNECTIONS))

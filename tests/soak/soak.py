@@ -1,6 +1,6 @@
-"""`make soak`: each role of the local stack under a steady load, and whether what it holds stays level.
+"""`make soak`: each role of the local stack under a steady load, and whether its resources stay level.
 
-Ends with 1 when something grew that neither came to rest nor is too little to note.
+Exits with 1 if a gauge grows by more than its tolerance and doesn't level off.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 
-from findings import findings, level, pace, text
-from soaking import Plan, soak
+from findings import findings, load_per_minute, no_growth, text
+from soak_run import SoakPlan, soak
 
 _WARM_UP = 0.25
-"""Part of the time that isn't judged: imports, caches, pools and pollers settle."""
+"""Part of the time that is ignored: imports, caches, pools and pollers settle."""
 
 
 def main(
     minutes: Annotated[float, typer.Option(min=4, help="How long, with a quarter of it to warm up.")] = 60,
-    under_way: Annotated[int, typer.Option(min=1, help="Orders under way, always.")] = 40,
+    concurrency: Annotated[int, typer.Option(min=1, help="Open orders, constantly.")] = 40,
     seed: Annotated[int, typer.Option(help="Which orders.")] = 1,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path(".orderfleet/soak.json"),
 ) -> None:
-    """Soak the stack and judge it."""
-    plan = Plan(minutes=minutes, under_way=under_way, seed=seed)
-    soaked = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
+    """Run a soak and report the trends."""
+    plan = SoakPlan(minutes=minutes, concurrency=concurrency, seed=seed)
+    result = asyncio.run(soak(plan, lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)))
     warm_up = minutes * 60 * _WARM_UP
-    found = findings(soaked.samples, soaked.orders, warm_up)
+    found = findings(result.samples, result.orders, warm_up)
     out.parent.mkdir(parents=True, exist_ok=True)
-    document = {**asdict(soaked), "findings": [asdict(one) for one in found]}
+    document = {**asdict(result), "findings": [asdict(one) for one in found]}
     out.write_text(json.dumps(document) + "\n")
-    print(f"\n{text(found, soaked.done, pace(soaked.orders, warm_up))}\n\nwritten to {out}")
-    raise typer.Exit(0 if level(found) else 1)
+    print(f"\n{text(found, result.done, load_per_minute(result.orders, warm_up))}\n\nwritten to {out}")
+    raise typer.Exit(0 if no_growth(found) else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A soak's findings name the role that leaks and what of it, by the hour and by the order."""
+"""The findings of a soak name the role and the gauge that leaks, per hour and per order."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from findings import findings, level, pace, text
+from findings import findings, load_per_minute, no_growth, text
 from gauges import FILES, GAUGES, MEMORY
-from steadiness import Verdict
+from trends import TrendKind
 
 _SECONDS = range(0, 1200, 5)
 _ORDERS = [(float(at), 3 * at) for at in _SECONDS]
 
 
 def _read(**growing: float) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Two roles, of which the API grows by so much a second."""
+    """Two roles; the API's gauges grow by the given amounts per second."""
     steady = {gauge.name: [(float(at), 50.0) for at in _SECONDS] for gauge in GAUGES}
     grows = {name: [(float(at), 50 + rise * at) for at in _SECONDS] for name, rise in growing.items()}
     return {"operator": steady, "api": {**steady, **grows}}
 
 
-def test_what_stays_level_is_told_so() -> None:
+def test_findings_of_level_gauges_show_no_growth() -> None:
     found = findings(_read(), _ORDERS, warm_up=300)
-    assert level(found)
+    assert no_growth(found)
     assert {(one.role, one.gauge) for one in found} == {(role, gauge.name) for role in _read() for gauge in GAUGES}
 
 
-def test_a_leak_is_told_by_role_hour_and_order() -> None:
+def test_findings_of_a_leak_show_role_and_growth_per_hour_and_order() -> None:
     found = findings(_read(**{MEMORY.name: 0.01}), _ORDERS, warm_up=300)
-    assert not level(found)
-    (leak,) = (one for one in found if one.trend.verdict is Verdict.GROWS)
+    assert not no_growth(found)
+    (leak,) = (one for one in found if one.trend.kind is TrendKind.GROWS)
     assert (leak.role, leak.gauge) == ("api", MEMORY.name)
     assert leak.per_thousand.value == pytest.approx(0.01 * 1000 / 3)
-    told = text(found, {"orders": 3600}, (180, 180))
-    assert any(line.split()[0] == "api" and "+36.00" in line and "GROWS" in line for line in told.splitlines())
+    table = text(found, {"orders": 3600}, (180, 180))
+    assert any(line.split()[0] == "api" and "+36.00" in line and "GROWS" in line for line in table.splitlines())
 
 
-def test_the_warm_up_is_not_judged() -> None:
+def test_findings_ignore_the_warm_up() -> None:
     read = _read()
     read["api"][FILES.name] = [(float(at), min(at, 250.0)) for at in _SECONDS]
-    assert level(findings(read, _ORDERS, warm_up=300))
+    assert no_growth(findings(read, _ORDERS, warm_up=300))
 
 
-def test_a_soak_without_orders_shows_nothing() -> None:
+def test_findings_without_orders_raise_an_error() -> None:
     with pytest.raises(ValueError, match="no order"):
         findings(_read(), [(float(at), 7) for at in _SECONDS], warm_up=300)
 
 
-def test_an_uneven_load_is_told() -> None:
+def test_table_of_an_uneven_load_says_so() -> None:
     found = findings(_read(), _ORDERS, warm_up=300)
-    assert pace(_ORDERS, warm_up=300) == pytest.approx((180, 180))
-    assert "uneven" not in text(found, {}, pace(_ORDERS, warm_up=300))
+    assert load_per_minute(_ORDERS, warm_up=300) == pytest.approx((180, 180))
+    assert "uneven" not in text(found, {}, load_per_minute(_ORDERS, warm_up=300))
     slow_at_first = [(at, count if at < 750 else 3 * count - 4500) for at, count in _ORDERS]
-    assert "uneven" in text(found, {}, pace(slow_at_first, warm_up=300))
+    assert "uneven" in text(found, {}, load_per_minute(slow_at_first, warm_up=300))

@@ -57,4 +57,4 @@ async def test_dev_server_runs_workflows(temporal_client: Client, task_queues):
 
 def test_api_server_knows_orders(kubernetes):
     assert kubernetes.kubectl("get", "orders.orderfleet.dev") == ""
-    assert "NotFound" in kubernetes.refused("get", "configmap", "nothing")
+    assert "NotFound" in kubernetes.kubectl_fails("get", "configmap", "nothing")

@@ -18,8 +18,8 @@ from orderfleet_local.stack import collector, processes, prometheus
 from orderfleet_local.stack.launch import Part
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
 from orderfleet_local.stack.state import StackState
-from own_prometheus import Prometheus
-from prometheus_programs import program
+from support.own_prometheus import Prometheus
+from support.prometheus_programs import program
 
 # One stack for all of them, so one worker for all of them.
 pytestmark = pytest.mark.xdist_group("offers")

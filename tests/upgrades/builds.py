@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
-from worker_processes import until
+from support.worker_processes import until
 
 
 @dataclass(frozen=True)

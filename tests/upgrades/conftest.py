@@ -20,14 +20,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from builds import Deployment
 from versioned_shop import Shop
 
-from backing import Backing
-from books import Books
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import processes, temporal_server
 from orderfleet_local.stack.launch import launch
-from worker_processes import WorkerFleet
+from support.backing import Backing
+from support.ledgers import Ledgers
+from support.worker_processes import WorkerFleet
 
 # Three minutes each by default.
 _SOON = ("matching.wv.VersionDrainageStatusVisibilityGracePeriod", "matching.wv.VersionDrainageStatusRefreshInterval")
@@ -66,4 +66,4 @@ async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp
         fleet = WorkerFleet(stack, environment, tmp_path)
         database = await stack.enter_async_context(Database(postgres_url, pool_size=8, timeout=timedelta(seconds=30)))
         deployment, reads = Deployment(name, versioned_temporal), OrderReads(database)
-        yield Shop(client, deployment, fleet, reads, Books(ledger), task_queues)
+        yield Shop(client, deployment, fleet, reads, Ledgers(ledger), task_queues)

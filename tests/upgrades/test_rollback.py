@@ -11,7 +11,7 @@ from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
 from orderfleet.domain import names
 from orderfleet.domain.order import Delivery
 from orderfleet.domain.status import Step
-from worker_processes import until
+from support.worker_processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

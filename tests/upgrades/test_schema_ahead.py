@@ -15,7 +15,6 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from books import Books, wrong
 from initial_migrations import INITIAL
 from orderfleet.domain import names
 from orderfleet.domain.order import Item, Review
@@ -25,7 +24,8 @@ from orderfleet.store.migration_files import MigrationError, default_directory, 
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.stack import paths
-from worker_processes import WorkerFleet, order, until
+from support.ledgers import Ledgers, order_errors
+from support.worker_processes import WorkerFleet, order, until
 
 pytestmark = pytest.mark.slow
 
@@ -123,9 +123,9 @@ class Shop:
             return {order_id: each.status for order_id, each in found.items() if each and each.status.ended}
 
         def settled(found: dict[str, Any]) -> bool:
-            money, parcels = Books(self._ledger).money(), Books(self._ledger).parcels()
+            money, parcels = Ledgers(self._ledger).money(), Ledgers(self._ledger).parcels()
             return len(found) == len(self.ids) and not any(
-                wrong(order_id, each, money, parcels) for order_id, each in found.items()
+                order_errors(order_id, each, money, parcels) for order_id, each in found.items()
             )
 
         await until(recorded, settled, 120)

@@ -13,7 +13,7 @@ from orderfleet.domain import names
 from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
-from worker_processes import until
+from support.worker_processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

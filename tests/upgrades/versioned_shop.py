@@ -9,14 +9,14 @@ from builds import Deployment, Edit, activities_of, builds_of, gathered
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from books import Books, wrong
 from orderfleet.domain import names
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
 from orderfleet.store.reads import OrderReads
-from worker_processes import WorkerFleet, WorkerProcess, order, until
+from support.ledgers import Ledgers, order_errors
+from support.worker_processes import WorkerFleet, WorkerProcess, order, until
 
 TELLS_BEFORE_THE_CHARGE = Edit(
     "orders/workflow.py",
@@ -32,7 +32,7 @@ class Shop:
     """Orders, their workers by build, and the books."""
 
     def __init__(
-        self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Books, queues: Any
+        self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Ledgers, queues: Any
     ) -> None:
         self.temporal = client
         self.reads = reads
@@ -90,9 +90,9 @@ class Shop:
     def policy(self, **steps: StepPolicy) -> OrderPolicy:
         return OrderPolicy(shipping_task_queue=self._queues.shipping, **steps)
 
-    def wrong(self, statuses: list[OrderStatus]) -> list[str]:
+    def order_errors(self, statuses: list[OrderStatus]) -> list[str]:
         money, parcels = self._books.money(), self._books.parcels()
-        return [each for status in statuses for each in wrong(status.order_id, status, money, parcels)]
+        return [each for status in statuses for each in order_errors(status.order_id, status, money, parcels)]
 
     def _handle(self, order_id: str) -> Any:
         return self.temporal.get_workflow_handle(names.order_workflow_id(order_id), result_type=OrderStatus)

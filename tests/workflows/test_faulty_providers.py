@@ -19,7 +19,6 @@ import pytest
 from fleet import Fleet, eventually, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
-from books import Books, wrong
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.order import Item, OrderInput, Review, ReviewMode
@@ -32,6 +31,7 @@ from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, Tempo
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
+from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
@@ -121,10 +121,12 @@ async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, serve
 
     ended = await asyncio.gather(*(in_turn(number) for number in range(1, ORDERS + 1)))
 
-    books = Books(server.ledger)
+    books = Ledgers(server.ledger)
     money, parcels = books.money(), books.parcels()
     broken = {
-        status.order_id: problems for status in ended if (problems := wrong(status.order_id, status, money, parcels))
+        status.order_id: problems
+        for status in ended
+        if (problems := order_errors(status.order_id, status, money, parcels))
     }
     calls = server.calls()
     met = Counter(call["fault"] for call in calls)
@@ -175,4 +177,4 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
         assert await eventually(statuses, lambda found: None not in found) == [410, 402, 200]
         status = (await running.recorded("late-1")).status
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
-    assert Books(obedient.ledger).money() == {("void", "pay-late-1"): 1}
+    assert Ledgers(obedient.ledger).money() == {("void", "pay-late-1"): 1}

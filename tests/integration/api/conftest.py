@@ -32,7 +32,7 @@ from orderfleet.settings import Settings
 from orderfleet.store.feed import Feed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from worker_processes import WorkerFleet
+from support.worker_processes import WorkerFleet
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

@@ -20,8 +20,8 @@ from streams import watching
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, progress, receive
-from worker_processes import WorkerFleet, WorkerProcess
+from support.sample_rows import AT, progress, receive
+from support.worker_processes import WorkerFleet, WorkerProcess
 
 DEAF = 5
 CHANGES = 120

@@ -10,7 +10,7 @@ from orderfleet.domain.order import Customer
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, order, progress, receive
+from support.sample_rows import AT, order, progress, receive
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
-from line_between import Line, line_to
 from orderfleet.api.access import Access
 from orderfleet.api.dependencies import PATIENCE
 from orderfleet.api.jwt import LIFETIME_SECONDS, ClaimedRoles, Jwts, Keys
 from orderfleet.domain.orphans import UnfinishedOrder
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 from orderfleet_local.stack import ports
+from support.tcp_proxy import TcpProxy, tcp_proxy
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -97,25 +97,25 @@ async def test_orders_are_taken_and_asked_while_postgres_is_away(api, running, n
 
 
 @pytest.fixture
-async def temporal_line(temporal_address) -> AsyncIterator[Line]:
+async def temporal_line(temporal_address) -> AsyncIterator[TcpProxy]:
     host, _, port = temporal_address.rpartition(":")
-    async with line_to(host, int(port)) as line:
+    async with tcp_proxy(host, int(port)) as line:
         yield line
 
 
 @pytest.fixture
-async def postgres_line(postgres_url) -> AsyncIterator[Line]:
+async def postgres_line(postgres_url) -> AsyncIterator[TcpProxy]:
     at = urlsplit(postgres_url)
-    async with line_to(at.hostname or "", at.port or 0) as line:
+    async with tcp_proxy(at.hostname or "", at.port or 0) as line:
         yield line
 
 
-def through(line: Line, url: str) -> str:
+def through(line: TcpProxy, url: str) -> str:
     at = urlsplit(url)
     return at._replace(netloc=f"{at.username}@127.0.0.1:{line.port}").geturl()
 
 
-async def harm(line: Line, how: str) -> None:
+async def harm(line: TcpProxy, how: str) -> None:
     await line.cut() if how == "cut" else line.silence()
 
 
@@ -166,7 +166,7 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
         answers = await asyncio.gather(*map(timed, needing_temporal(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 7
         await eventually(lambda: sources(caller, order_id), lambda told: told == [(200, "record")] * 3)
-        await temporal_line.mend()
+        await temporal_line.restore()
 
         async def approved() -> int:
             return (await caller.post(f"/orders/{order_id}/signals/approve")).status_code
@@ -190,7 +190,7 @@ async def test_postgres_that_went_under_it_is_503_within_two_seconds_until_it_is
         await eventually(lambda: sources(caller, order_id), lambda told: told == [(200, "workflow")] * 3)
         made = await timed(new_order(caller, f"{order_id}-2"))
         assert made.status_code == 201
-        await postgres_line.mend()
+        await postgres_line.restore()
         await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
 
 
@@ -224,7 +224,7 @@ async def test_an_identity_provider_and_temporal_that_hang_together_share_the_tw
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
     now = [0.0]
-    async with line_to("127.0.0.1", provider.port) as provider_line:
+    async with tcp_proxy("127.0.0.1", provider.port) as provider_line:
         keys = Keys(f"http://127.0.0.1:{provider_line.port}/keys", clock=lambda: now[0])
         known = Jwts(keys, issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
         async with api(temporal=client, patience=timedelta(seconds=4), access=Access(known)) as caller:

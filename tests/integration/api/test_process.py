@@ -18,7 +18,7 @@ from fleet import eventually
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
 from orderfleet_local.stack import ports
-from record_samples import receive
+from support.sample_rows import receive
 
 PROGRAM = (sys.executable, "-m", "orderfleet", "api")
 

@@ -25,8 +25,8 @@ from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from own_postgres import own_postgres
-from record_samples import AT, progress, receive
+from support.own_postgres import own_postgres
+from support.sample_rows import AT, progress, receive
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from orderfleet.cli.order import session
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_samples import order, receive
+from support.sample_rows import order, receive
 
 PROGRAM = str(Path(sys.executable).with_name("orderfleet"))
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from otlp_receiver import Receiver
-from worker_processes import WorkerFleet, until
+from support.worker_processes import WorkerFleet, until
 
 ACCEPT = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ORDER = {

@@ -25,7 +25,7 @@ from shop import Shop, condition, ended, manifest
 from orderfleet_local.stack import ports
 from otlp_receiver import Receiver
 from provider_server.process import ProviderServer, provider_server
-from worker_processes import WorkerFleet, until
+from support.worker_processes import WorkerFleet, until
 
 MARK = "Zaphod"
 PASSWORD = "Betelgeuse"

@@ -20,7 +20,7 @@ from temporalio.client import Client
 from orderfleet.observability.order_trace import root_of, trace_id_of
 from orderfleet_local.stack import ports
 from otlp_receiver import Receiver, Span
-from worker_processes import WorkerFleet, until
+from support.worker_processes import WorkerFleet, until
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

@@ -12,7 +12,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from backing import Kubernetes as Cluster
 from orderfleet.operator.cache import Key
 from orderfleet.operator.controller import Operator
 from orderfleet.operator.kubernetes import Kubernetes, Write
@@ -24,6 +23,7 @@ from orderfleet.store.feed import Feed
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
+from support.backing import Kubernetes as Cluster
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
@@ -88,7 +88,7 @@ class Shop:
         return await asyncio.to_thread(self.cluster.kubectl, *arguments, **options)
 
     async def refused(self, *arguments: str, **options: Any) -> str:
-        return await asyncio.to_thread(self.cluster.refused, *arguments, **options)
+        return await asyncio.to_thread(self.cluster.kubectl_fails, *arguments, **options)
 
     async def apply(self, *manifests: dict[str, Any]) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import SecretStr
 from shop import condition, ended, eventually, manifest, step
 
-from line_between import line_to
 from orderfleet.services.changes import Change
 
 SILENCE = 4
@@ -24,7 +23,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
 ) -> None:
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
-    async with line_to("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
+    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
         cluster["server"] = f"https://127.0.0.1:{api.port}"
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))
@@ -34,14 +33,14 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
             await shop.apply(manifest(before))
             await shop.until(before, lambda order: step(order) == "manual_review")
             api.half_open()
-            await api.mend()  # what was connected stays half-open
+            await api.restore()  # what was connected stays half-open
             await shop.apply(manifest(after))  # kubectl has a line of its own
             await eventually(lambda: after in {key.name for key in operator.memory}, seconds=HEARS_WITHIN)
 
 
 async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers, postgres_url) -> None:
     parts = urlsplit(postgres_url)
-    async with line_to("127.0.0.1", parts.port or 5432) as postgres:
+    async with tcp_proxy("127.0.0.1", parts.port or 5432) as postgres:
         user = f"{parts.username}@" if parts.username else ""
         url = SecretStr(urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{postgres.port}")))
         async with shop.operator(database_url=url):

@@ -10,7 +10,6 @@ from fleet import Gate
 from pydantic import SecretStr
 from shop import condition, ended, manifest, step
 
-from line_between import line_to
 from orderfleet.services.changes import Change
 
 
@@ -23,14 +22,14 @@ def _through(url: str, port: int) -> str:
 async def test_created_while_temporal_is_away(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
-    async with line_to(host, int(port)) as temporal:
+    async with tcp_proxy(host, int(port)) as temporal:
         await temporal.cut()
         async with shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"):
             await shop.apply(manifest(name, approved=True))
             waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
             assert condition(waiting, "Reconciling") == ("True", "TemporalUnavailable")
             assert condition(waiting, "Accepted") is None
-            await temporal.mend()
+            await temporal.restore()
             done = await shop.until(name, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
     assert (await shop.reasons(name))[0] == "TemporalUnavailable"
@@ -40,7 +39,7 @@ async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
-        line_to(host, int(port)) as temporal,
+        tcp_proxy(host, int(port)) as temporal,
         shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"),
     ):
         await shop.apply(manifest(name))
@@ -52,7 +51,7 @@ async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
         )
         assert waiting["status"]["observedGeneration"] == 1
         assert step(waiting) == "manual_review"
-        await temporal.mend()
+        await temporal.restore()
         done = await shop.until(name, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
 
@@ -61,7 +60,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
-        line_to(host, int(port)) as temporal,
+        tcp_proxy(host, int(port)) as temporal,
         shop.operator(temporal_address=f"127.0.0.1:{temporal.port}") as operator,
     ):
         await shop.apply(manifest(name))
@@ -72,7 +71,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
         while not operator.queue.failures(key):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert await shop.get(name) is not None
-        await temporal.mend()
+        await temporal.restore()
         await shop.until_gone(name, seconds=60)
     status = await workers.handle(name).result()
     assert status.canceled
@@ -80,14 +79,14 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
 
 async def test_created_while_postgres_is_away(shop, workers, postgres_url):
     name = shop.name()
-    async with line_to("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
+    async with tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
         await postgres.cut()
         async with shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))) as operator:
             assert operator.not_ready() is not None
             await shop.apply(manifest(name, approved=True))
             waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
             assert condition(waiting, "Reconciling") == ("True", "StoreUnavailable")
-            await postgres.mend()
+            await postgres.restore()
             done = await shop.until(name, ended, seconds=60)
             assert operator.not_ready() is None
     assert condition(done, "Ready") == ("True", "Shipped")
@@ -98,7 +97,7 @@ async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postg
     workers.provider.charging.before = [charging]
     name = shop.name()
     async with (
-        line_to("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres,
+        tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres,
         shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))),
     ):
         await shop.apply(manifest(name, approved=True))
@@ -106,7 +105,7 @@ async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postg
         await postgres.cut()
         charging.opened.set()
         await workers.handle(name).result()
-        await postgres.mend()
+        await postgres.restore()
         done = await shop.until(name, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")
 
@@ -115,7 +114,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     port = urlsplit(cluster["server"]).port or 443
-    async with line_to("127.0.0.1", port) as api:
+    async with tcp_proxy("127.0.0.1", port) as api:
         cluster["server"] = f"https://127.0.0.1:{api.port}"
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))
@@ -130,7 +129,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
             await shop.apply(manifest(other, approved=True))
             await workers.client.change(name, Change.approve())
             await workers.handle(name).result()
-            await api.mend()
+            await api.restore()
             done = await shop.until(name, ended, seconds=60)
             also = await shop.until(other, ended, seconds=60)
     assert condition(done, "Ready") == ("True", "Shipped")

@@ -40,7 +40,7 @@ def cluster(backing):
 
 def create(cluster, name="order", **spec):
     """Ask the API server to check an Order; return its complaint."""
-    return cluster.refused("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, **spec)))
+    return cluster.kubectl_fails("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, **spec)))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_garbage_is_refused(cluster, spec, field, advice):
 
 def test_apply_refuses_a_misspelt_field(cluster):
     misspelt = json.dumps(manifest("misspelt", items=[{"sku": "tv", "qty": 1, "unit_price": "499.00"}]))
-    complaint = cluster.refused("apply", "-f", "-", input=misspelt)
+    complaint = cluster.kubectl_fails("apply", "-f", "-", input=misspelt)
     assert 'unknown field "spec.items[0].unit_price"' in complaint
 
 
@@ -113,7 +113,7 @@ def test_largest_order_is_taken(kubernetes):
 
 
 def patch(cluster, name, spec, *, refused=False, keep=False):
-    call = cluster.refused if refused else cluster.kubectl
+    call = cluster.kubectl_fails if refused else cluster.kubectl
     keep = [] if keep else ["--dry-run=server"]
     return call("patch", "ofo", name, *keep, "--type=merge", "-p", json.dumps({"spec": spec}))
 

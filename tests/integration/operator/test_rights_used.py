@@ -20,11 +20,11 @@ import yaml
 from audit import Asked, Right, flags, rights_in
 from shop import ADDRESS, Shop, condition, ended, manifest, step
 
-from backing import Backing, Kubernetes
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Write
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
+from support.backing import Backing, Kubernetes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -16,7 +16,7 @@ from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.providers.carriers.simulated import CarrierLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
-from record_samples import ADDRESS
+from support.sample_rows import ADDRESS
 
 
 @pytest.fixture

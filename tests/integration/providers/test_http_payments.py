@@ -20,7 +20,7 @@ from orderfleet.providers.http_calls import NoToken
 from orderfleet.providers.payments.simulated import PaymentLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
-from record_samples import payment, until
+from support.sample_rows import payment, until
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from worker_processes import WorkerFleet, until
+from support.worker_processes import WorkerFleet, until
 
 MARK = "Zaphod"
 BODY = {

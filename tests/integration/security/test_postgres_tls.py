@@ -14,7 +14,7 @@ from orderfleet.store.migrate import pending
 from orderfleet.store.pool import Database, connect
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
-from tls_line import tls_line
+from support.tls_proxy import tls_proxy
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def theirs(tmp_path: Path) -> Certificates:
 async def url(postgres_url: str, ours: Certificates) -> AsyncIterator[str]:
     """The record behind TLS; the server of these tests is built without it."""
     parts = urlsplit(postgres_url)
-    async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True) as address:
+    async with tls_proxy(f"{parts.hostname}:{parts.port}", ours, postgres=True) as address:
         yield parts._replace(netloc=f"{parts.username}@{address}").geturl()
 
 
@@ -66,7 +66,7 @@ async def test_a_server_of_another_authority_is_not_spoken_to(url: str, theirs: 
 
 async def test_a_server_of_another_name_is_not_spoken_to(postgres_url: str, ours: Certificates) -> None:
     parts = urlsplit(postgres_url)
-    async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True, at="127.0.0.2") as address:
+    async with tls_proxy(f"{parts.hostname}:{parts.port}", ours, postgres=True, at="127.0.0.2") as address:
         url = parts._replace(netloc=f"{parts.username}@{address}", query=f"sslrootcert={ours.file('ca.crt')}").geturl()
         async with record(f"{url}&sslmode=verify-full") as database:
             with pytest.raises(StoreUnavailable, match="or is for another name"):

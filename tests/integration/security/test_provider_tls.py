@@ -18,7 +18,7 @@ from orderfleet.settings import Settings
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
 from provider_server.process import ProviderServer, provider_server
-from tls_line import tls_line
+from support.tls_proxy import tls_proxy
 
 CALL = {"payment_timeout": "20s", "charge_timeout": "60s", "refund_timeout": "60s"}
 BOOK = {"carrier_timeout": "20s", "dispatch_carrier_timeout": "60s"}
@@ -42,7 +42,7 @@ def theirs(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 async def url(server: ProviderServer, ours: Certificates) -> AsyncIterator[str]:
-    async with tls_line(urlsplit(server.url).netloc, ours) as address:
+    async with tls_proxy(urlsplit(server.url).netloc, ours) as address:
         yield f"https://{address}"
 
 

@@ -25,7 +25,7 @@ from orderfleet.temporal.connection import WrongCredentials, connect, connect_pa
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
-from tls_line import tls_line
+from support.tls_proxy import tls_proxy
 
 CA, CERT, KEY, NAME = (
     f"TEMPORAL_TLS_{name}" for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")
@@ -55,7 +55,7 @@ async def test_an_order_goes_through_over_mutual_tls(
     temporal_address: str, postgres_url: str, task_queues: Any, ours: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show(monkeypatch, ours, ours)
-    async with tls_line(temporal_address, ours, callers=ours) as address:
+    async with tls_proxy(temporal_address, ours, client_certificates=ours) as address:
         temporal = await connect(Settings(temporal_address=address))
         async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
             handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
@@ -91,7 +91,7 @@ async def test_what_is_wrong_with_tls_is_told_and_tried_again(
             show(monkeypatch, ours, theirs)
         case "no private key":
             show(monkeypatch, ours, ours, **{KEY: str(ours.file("ca.crt"))})
-    async with tls_line(temporal_address, ours, callers=ours) as address:
+    async with tls_proxy(temporal_address, ours, client_certificates=ours) as address:
         with structlog.testing.capture_logs() as lines:
             waiting = asyncio.create_task(connect_patiently(Settings(temporal_address=address)))
 

@@ -31,7 +31,7 @@ from orderfleet.temporal.connection import connect
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
-from tls_line import tls_line
+from support.tls_proxy import tls_proxy
 
 READ_AGAIN = "certificates for Temporal read again"
 STAYS = "what Temporal was shown before stays in use"
@@ -104,7 +104,7 @@ async def test_an_authority_is_exchanged_under_workers_and_clients_that_run(
     both.file("ca.crt").write_bytes(authorities)
     async with AsyncExitStack() as stack:
         line = await stack.enter_async_context(AsyncExitStack())
-        address = await line.enter_async_context(tls_line(temporal_address, ours, callers=both))
+        address = await line.enter_async_context(tls_proxy(temporal_address, ours, client_certificates=both))
         using = await stack.enter_async_context(roles(address, postgres_url, task_queues, tmp_path))
         await ships(*using, f"{task_queues.orders}-before")
 
@@ -124,5 +124,5 @@ async def test_an_authority_is_exchanged_under_workers_and_clients_that_run(
         # From here on nothing of the old authority is any good, on either side.
         await line.aclose()
         port = int(address.rpartition(":")[2])
-        await stack.enter_async_context(tls_line(temporal_address, theirs, callers=theirs, port=port))
+        await stack.enter_async_context(tls_proxy(temporal_address, theirs, client_certificates=theirs, port=port))
         await ships(*using, f"{task_queues.orders}-after")

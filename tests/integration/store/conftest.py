@@ -13,7 +13,7 @@ from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from own_postgres import OwnServer, own_postgres
+from support.own_postgres import OwnServer, own_postgres
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
-from own_postgres import OwnServer, as_role
+from support.own_postgres import OwnServer, as_role
 
 
 async def _administer(server: OwnServer, *statements: str) -> None:

@@ -26,7 +26,7 @@ from orderfleet.domain.order import Address, Customer, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
-from own_postgres import as_role
+from support.own_postgres import as_role
 
 MARK = "Zaphod"
 EMAIL = f"{MARK}@two.example"

@@ -16,8 +16,8 @@ from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.runtime_role import grant
 from orderfleet.store.writes import OrderRecord
-from own_postgres import as_role
-from record_samples import AT, event, payment, progress, receive, shipment, until
+from support.own_postgres import as_role
+from support.sample_rows import AT, event, payment, progress, receive, shipment, until
 
 REAL = event("charged", EventKind.CHARGED, Step.CHARGE, payment="pay-1", amount="31.30")
 FORGED = "insert into events (order_id, key, kind, step, at, detail, received_month)"

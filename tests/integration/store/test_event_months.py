@@ -15,7 +15,7 @@ from orderfleet.store.erasure import prune
 from orderfleet.store.partitions import MONTHS_AHEAD
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import event, order, progress
+from support.sample_rows import event, order, progress
 
 JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 LATER = datetime(2026, 6, 1, tzinfo=UTC)

@@ -18,8 +18,8 @@ from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderRecord
-from record_follower import LONG, following, touch
-from record_samples import order, progress, receive, until
+from support.change_feed_follower import LONG, following, touch
+from support.sample_rows import order, progress, receive, until
 
 
 async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderRecord) -> None:
@@ -29,7 +29,7 @@ async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Dat
         for number in range(2, 22):
             began = time.perf_counter()
             await record.record("ord-1", progress(number, Step.CHARGE))
-            await follower.until_told("ord-1", number)
+            await follower.wait_for_version("ord-1", number)
             delays.append(time.perf_counter() - began)
     # Told in about 3 ms; the bound leaves room for a machine that is busy with other tests.
     assert sorted(delays)[len(delays) // 2] < 0.25
@@ -39,9 +39,9 @@ async def test_what_was_before_the_beginning_is_not_told(database: Database, rec
     await receive(record)
     async with following(Feed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
-        await follower.until_told("ord-2", 2)
-    assert {one.order_id for one in follower.told} == {"ord-2"}
-    assert follower.told[-1].owner == "shop/ord-1"
+        await follower.wait_for_version("ord-2", 2)
+    assert {one.order_id for one in follower.orders} == {"ord-2"}
+    assert follower.orders[-1].owner == "shop/ord-1"
 
 
 async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
@@ -58,12 +58,12 @@ async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
     async with following(Feed(database, poll=LONG), wanted.__contains__) as follower:
         await receive(record, order("ord-1", owner="shop/ord-1"))
         await receive(record, order("ord-2", owner="shop/ord-2"))
-        await follower.until_told("ord-2", 2)
+        await follower.wait_for_version("ord-2", 2)
         wanted.add("shop/ord-1")
         await record.record("ord-1", progress(2, Step.CHARGE))
-        await follower.until_told("ord-1", 3)
+        await follower.wait_for_version("ord-1", 3)
     assert follower.versions("ord-1") == [3]
-    assert read == [one.order_id for one in follower.told]
+    assert read == [one.order_id for one in follower.orders]
 
 
 async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
@@ -77,13 +77,13 @@ async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
         await earlier.start()
         low = await touch(sql, "ord-1")
         high = await touch(other, "ord-2")
-        await follower.until_told("ord-2", high)  # nothing waits for the open transaction
+        await follower.wait_for_version("ord-2", high)  # nothing waits for the open transaction
         assert follower.versions("ord-1") == []
         for _ in range(5):
-            await follower.until_told("ord-2", await touch(other, "ord-2"))
+            await follower.wait_for_version("ord-2", await touch(other, "ord-2"))
         await earlier.commit()
-        await follower.until_told("ord-1", low)
-    assert max(Counter((one.order_id, one.version) for one in follower.told).values()) == 1  # and once only
+        await follower.wait_for_version("ord-1", low)
+    assert max(Counter((one.order_id, one.version) for one in follower.orders).values()) == 1  # and once only
     await other.close()
 
 
@@ -96,7 +96,7 @@ async def test_a_transaction_open_at_the_beginning_is_told(
     version = await touch(sql, "ord-1")
     async with following(Feed(database, poll=LONG)) as follower:
         await transaction.commit()
-        await follower.until_told("ord-1", version)
+        await follower.wait_for_version("ord-1", version)
 
 
 async def test_a_rolled_back_change_is_not_told(
@@ -109,7 +109,7 @@ async def test_a_rolled_back_change_is_not_told(
         await touch(sql, "ord-1")
         await transaction.rollback()
         await record.record("ord-1", progress(2, Step.CHARGE))
-        await follower.until_told("ord-1", 3)
+        await follower.wait_for_version("ord-1", 3)
     assert follower.versions() == [3]
 
 
@@ -121,9 +121,9 @@ async def test_more_changes_than_a_batch_are_told_in_batches(
     async with following(Feed(database, poll=LONG, batch=10)) as follower:
         await sql.execute("update orders set approved = true")  # one transaction, one number for all
         for order_id in ids:
-            await follower.until_told(order_id, 3)
+            await follower.wait_for_version(order_id, 3)
     assert [len(batch) for batch in follower.batches] == [10, 10, 5]
-    assert sorted(one.order_id for one in follower.told) == ids
+    assert sorted(one.order_id for one in follower.orders) == ids
 
 
 async def test_what_changes_while_batches_are_told_is_told_after_them(
@@ -164,7 +164,7 @@ async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: O
     async with following(Feed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
         await asyncio.gather(*(write(writer) for writer in range(writers)))
         for writer in range(writers):
-            await follower.until_told(f"w-{writer}", each + 2)
+            await follower.wait_for_version(f"w-{writer}", each + 2)
 
 
 async def test_a_poll_finds_what_no_wake_up_told(
@@ -175,7 +175,7 @@ async def test_a_poll_finds_what_no_wake_up_told(
         # A restored dump or a replica's tool may write without the trigger.
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set version = 99, changed_xid = pg_current_xact_id()")
-        await follower.until_told("ord-1", 99)
+        await follower.wait_for_version("ord-1", 99)
 
 
 async def test_numbers_from_another_server_are_not_told_over_and_over(
@@ -188,7 +188,7 @@ async def test_numbers_from_another_server_are_not_told_over_and_over(
         await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
         for number in range(2, 5):
             await record.record("ord-2", progress(number, Step.CHARGE))
-            await follower.until_told("ord-2", number + 1)
+            await follower.wait_for_version("ord-2", number + 1)
     assert follower.versions("ord-1") == []
 
 
@@ -199,7 +199,7 @@ async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Dat
         pass
     await record.record("ord-1", progress(2, Step.CHARGE))
     async with following(feed) as follower:
-        await follower.until_told("ord-1", 3)
+        await follower.wait_for_version("ord-1", 3)
 
 
 async def test_it_says_how_far_it_is_behind(database: Database, record: OrderRecord) -> None:
@@ -255,4 +255,4 @@ async def test_under_many_writers_the_last_version_of_every_order_is_told(
 
         await asyncio.gather(*(live(order_id) for order_id in ids))
         for order_id in ids:
-            await follower.until_told(order_id, 8)
+            await follower.wait_for_version(order_id, 8)

@@ -13,8 +13,8 @@ from orderfleet.domain.status import Step
 from orderfleet.store.feed import Feed
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_follower import following, touch
-from record_samples import progress, receive, until
+from support.change_feed_follower import following, touch
+from support.sample_rows import progress, receive, until
 
 
 @contextmanager
@@ -40,7 +40,7 @@ async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server
                     other = await asyncpg.connect(own_url)
                     version = await touch(other, "ord-1")  # before the feed is back, most likely
                     await other.close()
-                    await follower.until_told("ord-1", version)
+                    await follower.wait_for_version("ord-1", version)
 
 
 async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
@@ -60,4 +60,4 @@ async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_se
                 other = await asyncpg.connect(own_url)
                 version = await touch(other, "ord-1")
                 await other.close()
-                await follower.until_told("ord-1", version)
+                await follower.wait_for_version("ord-1", version)

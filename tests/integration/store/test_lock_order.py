@@ -13,7 +13,7 @@ from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.store.encoding import as_json
 from orderfleet.store.erasure import erase, prune
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, event, order, progress, receive, shipment, until
+from support.sample_rows import AT, event, order, progress, receive, shipment, until
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from orderfleet.store.feed import Feed
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, event, order, payment, progress, receive
+from support.sample_rows import AT, event, order, payment, progress, receive
 
 END = AT + timedelta(seconds=90)
 

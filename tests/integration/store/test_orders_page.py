@@ -9,7 +9,7 @@ import pytest
 from orderfleet.domain.listing import OrderFilter
 from orderfleet.domain.order import Customer
 from orderfleet.domain.status import Step
-from record_samples import AT, order, progress, receive
+from support.sample_rows import AT, order, progress, receive
 
 
 @pytest.fixture

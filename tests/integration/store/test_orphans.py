@@ -12,7 +12,7 @@ from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, event, order, progress, receive
+from support.sample_rows import AT, event, order, progress, receive
 
 NOW = timedelta(0)
 

@@ -13,7 +13,7 @@ from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import progress, receive, until
+from support.sample_rows import progress, receive, until
 
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
 

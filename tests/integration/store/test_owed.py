@@ -12,7 +12,7 @@ from orderfleet.domain.status import PaymentStatus, Step, payment_pending
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import AT, order, payment, progress, receive
+from support.sample_rows import AT, order, payment, progress, receive
 
 PAIRS = tuple(itertools.product(Step, PaymentStatus))
 

@@ -12,7 +12,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView
 from orderfleet.domain.transitions import PAYMENT_MOVES, SHIPMENT_MOVES
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import event, order, payment, progress, receive, shipment
+from support.sample_rows import event, order, payment, progress, receive, shipment
 
 
 @pytest.fixture(autouse=True)

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from backing import Backing
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.feed import Feed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
 from orderfleet_local.stack import ports
-from record_samples import AT, order, payment, progress, receive, until
+from support.backing import Backing
+from support.sample_rows import AT, order, payment, progress, receive, until
 
 _CONFIGURATION = """
 [databases]

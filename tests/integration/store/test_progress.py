@@ -12,7 +12,7 @@ from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, Paym
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderRecord
-from record_samples import ADDRESS, AT, HOME, event, payment, progress, receive, shipment, until
+from support.sample_rows import ADDRESS, AT, HOME, event, payment, progress, receive, shipment, until
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from orderfleet.domain.order import Item
 from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import ADDRESS, AT, order, payment, progress, receive
+from support.sample_rows import ADDRESS, AT, order, payment, progress, receive
 
 
 async def test_a_received_order_is_read_back_as_it_was_given(record: OrderRecord, reads: OrderReads) -> None:

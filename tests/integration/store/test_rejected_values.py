@@ -13,7 +13,7 @@ from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import event, order, payment, progress, receive, shipment
+from support.sample_rows import event, order, payment, progress, receive, shipment
 
 POISON = "poison"
 """A text that the test's own constraints refuse."""

@@ -15,7 +15,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
-from record_samples import event, order, payment, progress, receive, shipment
+from support.sample_rows import event, order, payment, progress, receive, shipment
 
 # Frontend messages that the server answers with ReadyForQuery, and Flush (Postgres manual, "Message Formats").
 _WAITS_FOR_ANSWER = frozenset(b"SQH")

@@ -22,7 +22,7 @@ from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
-from own_postgres import as_role
+from support.own_postgres import as_role
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

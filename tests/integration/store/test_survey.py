@@ -19,7 +19,7 @@ from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderRecord
 from orderfleet.temporal.task_queues import Backlog
-from record_samples import AT, order, payment, progress, receive, until
+from support.sample_rows import AT, order, payment, progress, receive, until
 
 FEW, MANY = 40, 60_000
 """Enough that a plan that reads what is done reads far more; a right one costs the same at a million."""

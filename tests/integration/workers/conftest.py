@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker_processes import WorkerFleet
+from support.worker_processes import WorkerFleet
 
 
 @pytest.fixture

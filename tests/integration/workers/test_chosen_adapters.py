@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from worker_processes import WorkerFleet
+from support.worker_processes import WorkerFleet
 
 
 @pytest.mark.parametrize(

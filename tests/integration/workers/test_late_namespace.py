@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from worker_processes import WorkerFleet, until
+from support.worker_processes import WorkerFleet, until
 
 
 async def test_an_order_worker_waits_until_temporal_knows_its_namespace(

@@ -16,7 +16,7 @@ from orderfleet.observability.metrics import CATALOG, Exposer
 from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
-from worker_processes import WorkerFleet, order, until
+from support.worker_processes import WorkerFleet, order, until
 
 FAULTS = "charge:error=0.5;dispatch_carrier:hang=0.4,length=2s;seed=2"
 DAY = 86400

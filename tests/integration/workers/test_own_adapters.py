@@ -14,7 +14,7 @@ from temporalio.client import Client
 from documents import PROVIDERS, files
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.services.workflow_client import OrderClient
-from worker_processes import WorkerFleet, order
+from support.worker_processes import WorkerFleet, order
 
 
 @pytest.fixture(scope="module")

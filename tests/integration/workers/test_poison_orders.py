@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-from kept_alive import kept_alive
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.services.workflow_client import OrderClient
-from worker_processes import WorkerFleet, order
+from support.restarting_workers import restarting_workers
+from support.worker_processes import WorkerFleet, order
 
 ATTEMPTS = 3
 DEADLY = """
@@ -68,7 +68,7 @@ async def test_a_poison_order_costs_its_attempts_and_the_others_go_on(
     async def result(order_id: str) -> OrderStatus:
         return await temporal_client.get_workflow_handle(f"order-{order_id}", result_type=OrderStatus).result()
 
-    async with asyncio.timeout(200), kept_alive(fleet, 2, **deadly) as ends:
+    async with asyncio.timeout(200), restarting_workers(fleet, 2, **deadly) as ends:
         await client.start(order("poison-1", task_queues, policy=policy(ATTEMPTS)))
         for number in range(10):
             await client.start(order(f"sound-{number}", task_queues, policy=patient))

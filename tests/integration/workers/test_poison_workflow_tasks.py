@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from kept_alive import kept_alive
 from orderfleet.domain import names
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.inspection import OrderInspector
-from worker_processes import WorkerFleet, order, until
+from support.restarting_workers import restarting_workers
+from support.worker_processes import WorkerFleet, order, until
 
 SPOILED = """
 import os, signal, time
@@ -74,7 +74,7 @@ async def test_an_order_that_spoils_its_workflow_task_is_seen_and_goes_on_once_t
         )
 
     inspector, poisoned = OrderInspector(temporal_client), f"{poison}-{task_queues.orders}"
-    async with asyncio.timeout(380), kept_alive(fleet, 2, **spoiled) as ends:
+    async with asyncio.timeout(380), restarting_workers(fleet, 2, **spoiled) as ends:
         spoils = await start(poisoned)
         seen = await until(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from books import Books
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.workflow_client import OrderClient
 from provider_server.process import ProviderServer, provider_server
-from worker_processes import WorkerFleet, order
+from support.ledgers import Ledgers
+from support.worker_processes import WorkerFleet, order
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_an_order_is_charged_and_shipped_once_and_retry_after_is_honoured(
         handle = temporal_client.get_workflow_handle(f"order-h-{number}", result_type=OrderStatus)
         assert (await handle.result()).step is Step.SHIPPED
 
-    books = Books(server.ledger)
+    books = Ledgers(server.ledger)
     assert books.money() == Counter({("charge", "pay-h-0"): 1, ("charge", "pay-h-1"): 1})
     assert books.parcels() == Counter({"h-0": 1, "h-1": 1})
     first, second = (call["at"] for call in server.calls(payment_id="pay-h-0"))

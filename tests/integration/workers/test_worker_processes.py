@@ -14,7 +14,7 @@ from temporalio.client import Client
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
-from worker_processes import WorkerFleet, order, until
+from support.worker_processes import WorkerFleet, order, until
 
 
 def charges(ledger: Path) -> int:

@@ -13,7 +13,7 @@ from orderfleet.providers.carriers import carrier
 from orderfleet.providers.carriers.simulated import SimulatedCarrier
 from orderfleet.providers.registry import UnknownAdapter
 from orderfleet.settings import Settings
-from record_samples import ADDRESS
+from support.sample_rows import ADDRESS
 
 KEY = "ship-ord-1"
 LATER = timedelta(hours=1)

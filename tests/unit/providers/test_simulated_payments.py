@@ -14,7 +14,7 @@ from orderfleet.providers.payments import payment_provider
 from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.providers.registry import UnknownAdapter
 from orderfleet.settings import Settings
-from record_samples import payment
+from support.sample_rows import payment
 
 
 @pytest.fixture(params=["memory", "file"])

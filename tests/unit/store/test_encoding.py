@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orderfleet.domain.order import Item
 from orderfleet.domain.status import Step
 from orderfleet.store.encoding import as_json, as_text, events_only
-from record_samples import event, progress
+from support.sample_rows import event, progress
 
 LOST = "\N{REPLACEMENT CHARACTER}"
 

@@ -163,7 +163,8 @@ class Reconciler:
     def _await_record(self, key: Key, entry: CacheEntry) -> None:
         """Have the workflow of an order without a row asked for in a while: it may have ended without making one."""
         known = entry.known
-        if known.record is not None or known.workflow is None or known.workflow_closed is not None:
+        released = FINALIZER not in entry.body["metadata"].get("finalizers", ())
+        if released or known.record is not None or known.workflow is None or known.workflow_closed is not None:
             entry.check_at = None
             return
         now = asyncio.get_running_loop().time()

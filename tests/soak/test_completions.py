@@ -1,0 +1,56 @@
+"""A soak starts its next order when one has ended in the order store and has no pending refund."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from completions import Completions, track_completions
+
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderRecord
+from support.sample_rows import AT, order, payment, progress, receive
+
+
+@pytest.fixture
+async def record(postgres_url: str) -> AsyncIterator[OrderRecord]:
+    async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=30)) as database:
+        yield OrderRecord(database)
+
+
+@pytest.fixture
+async def completions(postgres_url: str) -> AsyncIterator[Completions]:
+    async with track_completions(postgres_url) as made:
+        yield made
+
+
+async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
+    record: OrderRecord, completions: Completions
+) -> None:
+    shipped, canceled = (asyncio.create_task(completions.wait_for(order_id)) for order_id in ("shipped", "canceled"))
+    for order_id in ("shipped", "canceled"):
+        await receive(record, order(order_id))
+        await record.begin_payment(payment(order_id))
+        await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, "ch_1")
+    await record.record("canceled", progress(2, Step.CANCELED, completed_at=AT))
+    assert not shipped.done()
+    await record.record("shipped", progress(2, Step.SHIPPED, completed_at=AT))
+    async with asyncio.timeout(60):
+        assert await shipped
+        # Both are polled together, and this one's step ended first.
+        assert not canceled.done()
+        for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
+            await record.finish_payment(payment("canceled"), status, None)
+        assert await canceled
+
+
+async def test_wait_for_order_without_an_end_times_out(completions: Completions) -> None:
+    assert not await completions.wait_for("never recorded", seconds=0.1)

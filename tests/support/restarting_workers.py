@@ -1,0 +1,36 @@
+"""Worker processes that are restarted when they exit, as Kubernetes does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from support.worker_processes import WorkerFleet
+
+
+@asynccontextmanager
+async def restarting_workers(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
+    """Run worker processes, and restart each that exits.
+
+    Args:
+        fleet: that starts them.
+        count: of processes.
+        environment: additional variables.
+
+    Yields:
+        The exit codes of those that exited.
+    """
+    exit_codes: list[int] = []
+
+    async def restart() -> None:
+        while True:
+            worker = await fleet.worker("all", **environment)
+            exit_codes.append(await worker.process.wait())
+
+    tasks = [asyncio.create_task(restart()) for _ in range(count)]
+    try:
+        yield exit_codes
+    finally:
+        for task in tasks:
+            task.cancel()
