@@ -120,7 +120,7 @@ class Run:
                 dispatch_carrier=step,
                 refund=step,
                 outage=gaps,
-                owed=gaps,
+                retry_forever_backoff=gaps,
                 shipping_task_queue=self.queues.shipping,
             ),
         )

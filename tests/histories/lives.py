@@ -96,7 +96,7 @@ async def approved_by_signal(fleet: Fleet, order_id: str) -> None:
 @life
 async def declared(fleet: Fleet, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, generation=1)
-    await fleet.client.declare(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
+    await fleet.client.apply_spec(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     await _ends(handle)
 
 

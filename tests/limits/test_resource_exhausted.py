@@ -66,7 +66,7 @@ async def test_each_call_says_that_temporal_does_not_answer_now(exhausted) -> No
         client.signal("full-1", "approve", []),
         client.status("full-1"),
         client.approve("full-1"),
-        client.declare("full-1", SpecUpdate(generation=1)),
+        client.apply_spec("full-1", SpecUpdate(generation=1)),
     ]
     async with asyncio.timeout(PATIENCE.total_seconds() + 6):  # the SDK alone would try for 10 s and more
         told = await asyncio.gather(*calls, return_exceptions=True)

@@ -111,7 +111,7 @@ def order(**changes: Any) -> OrderInput:
 
 def declarations(count: int) -> list[tuple[str, Any]]:
     """Each is two lines of the trail."""
-    return [("declare", {"generation": n + 2, "address": move[1]}) for n, move in enumerate(moves(count))]
+    return [("apply_spec", {"generation": n + 2, "address": move[1]}) for n, move in enumerate(moves(count))]
 
 
 def moves(count: int) -> list[tuple[str, Any]]:
@@ -150,8 +150,8 @@ HUGE: Final = "x" * (PIECE - 64 * 1024)
     [
         ("cancel_order", HUGE, "x" * 999 + "…"),
         ("cancel_payment", {"reason": HUGE}, "x" * 999 + "…"),
-        ("declare", {"generation": 2, "cancel": True, "cancel_reason": HUGE}, "x" * 999 + "…"),
-        ("declare", {"generation": 2, "owner_uid": HUGE}, "owner_uid: "),
+        ("apply_spec", {"generation": 2, "cancel": True, "cancel_reason": HUGE}, "x" * 999 + "…"),
+        ("apply_spec", {"generation": 2, "owner_uid": HUGE}, "owner_uid: "),
         ("update_address", ADDRESS.model_copy(update={"street": HUGE}), "street: "),
     ],
 )

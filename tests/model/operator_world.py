@@ -197,7 +197,7 @@ class World:
             raise OrderNotFound("no workflow")
         return _started(StartOutcome.ADOPTED)
 
-    async def declare(self, _order_id: str, declaration: SpecUpdate) -> None:
+    async def apply_spec(self, _order_id: str, declaration: SpecUpdate) -> None:
         self._temporal()
         if not self.runs:
             raise OrderNotFound("no workflow")

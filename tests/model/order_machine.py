@@ -189,7 +189,7 @@ class OrderMachine(RuleBasedStateMachine):
             cancel=cancel,
             address=elsewhere(street) if street else None,
         )
-        if self.do(quietly(self.handle.signal("declare", declared))) and not told:
+        if self.do(quietly(self.handle.signal("apply_spec", declared))) and not told:
             self.model.cancel_unsure |= cancel
             self.model.approval_unsure |= approved
             self.model.address |= {street} if street else set()
@@ -205,7 +205,7 @@ class OrderMachine(RuleBasedStateMachine):
         told = DispatchFailed(shipment_id=f"shipping-{self.order_id}-{shipment}", reason="told twice")
         self.do(quietly(self.handle.signal("dispatch_failed", told)))
 
-    @rule(change=st.sampled_from(["update_address", "declare", "carrier_update"]))
+    @rule(change=st.sampled_from(["update_address", "apply_spec", "carrier_update"]))
     def garbage(self, change) -> None:
         self.do(quietly(self.handle.signal(change, ["garbage"])))
 

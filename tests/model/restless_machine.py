@@ -12,7 +12,7 @@ from order_machine import ATTEMPTS, STREETS, OrderMachine, elsewhere, quietly
 
 from orderfleet.domain.order import SpecUpdate
 
-CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "declare", "cancel in Temporal"]
+CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "apply_spec", "cancel in Temporal"]
 
 
 class RestlessOrderMachine(OrderMachine):

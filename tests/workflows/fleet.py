@@ -243,7 +243,7 @@ def quick_policy(settings: Settings, **changes: Any) -> OrderPolicy:
     given: dict[str, Any] = dict.fromkeys(
         ("receive", "validation", "record", "charge", "prepare_package", "dispatch_carrier", "refund"), step
     )
-    given |= {"outage": gaps, "owed": gaps, "shipping_task_queue": settings.shipping_task_queue}
+    given |= {"outage": gaps, "retry_forever_backoff": gaps, "shipping_task_queue": settings.shipping_task_queue}
     return OrderPolicy(**{**given, **changes})
 
 

@@ -72,7 +72,7 @@ async def test_a_wrong_address_is_refused_and_told(running: Fleet) -> None:
     with pytest.raises(WorkflowUpdateFailedError):
         await handle.execute_update("update_address", "garbage")
     await handle.signal("update_address", ["garbage"])
-    await eventually(lambda: running.kinds("a-6"), lambda kinds: kinds.count("change_refused") == 1)
+    await eventually(lambda: running.kinds("a-6"), lambda kinds: kinds.count("change_rejected") == 1)
     await running.client.approve("a-6")
     assert (await handle.result()).address == ADDRESS
 

@@ -273,7 +273,7 @@ async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(sho
         names.CANCEL_ORDER: "cancel",
         names.CANCEL_PAYMENT: "cancel",
         names.UPDATE_ADDRESS: "address",
-        names.APPLY_SPEC: "declare",
+        names.APPLY_SPEC: "apply_spec",
         names.CARRIER_UPDATE: "carrier_update",
         names.SHIPMENT_ANSWER: "shipment_answer",
         names.DISPATCH_FAILED: "dispatch_failed",
@@ -282,9 +282,9 @@ async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(sho
         await raw.signal(signal, args=[surrogate])
     events = await eventually(
         lambda: running.events(order_id),
-        lambda events: sum(event.kind == "change_refused" for event in events) == len(changes),
+        lambda events: sum(event.kind == "change_rejected" for event in events) == len(changes),
     )
-    refused = [event.detail for event in events if event.kind == "change_refused"]
+    refused = [event.detail for event in events if event.kind == "change_rejected"]
     assert [each["change"] for each in refused] == list(changes.values())
     assert all("hex escape" in each["reason"] for each in refused)
     status = await running.client.status(order_id)
@@ -302,7 +302,7 @@ async def test_a_signal_that_a_shipment_can_not_read_is_recorded_with_its_end(sh
     await raw.query(METADATA)
     gate.opened.set()
     assert (await handle.result()).step is Step.SHIPPED
-    refused = [event.detail for event in await running.events(order_id) if event.kind == "change_refused"]
+    refused = [event.detail for event in await running.events(order_id) if event.kind == "change_rejected"]
     assert [each["change"] for each in refused] == [names.CHANGE_ADDRESS, names.CANCEL_SHIPMENT]
 
 
@@ -456,9 +456,9 @@ async def test_an_encrypted_signal_where_no_keys_are_set_is_recorded_as_refused(
         await handle.signal(names.CANCEL_ORDER, "a secret reason")
         events = await eventually(
             lambda: running.events(order_id),
-            lambda events: any(event.kind == "change_refused" for event in events),
+            lambda events: any(event.kind == "change_rejected" for event in events),
         )
-        (refused,) = [event for event in events if event.kind == "change_refused"]
+        (refused,) = [event for event in events if event.kind == "change_rejected"]
         assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in refused.detail["reason"]
         shop = Shop(running, keyless, [], started=[running.handle(order_id)])
         await shop.no_task_failed()

@@ -105,7 +105,7 @@ async def test_cancel_after_dispatch_is_refused_with_a_reason(running: Fleet) ->
     assert status.step is Step.SHIPPED
     assert not status.canceled
     assert running.provider.balance("pay-c-7") == 1
-    refused = [e.detail for e in await running.events("c-7") if e.kind == "change_refused"]
+    refused = [e.detail for e in await running.events("c-7") if e.kind == "change_rejected"]
     assert refused == [{"change": "cancel", "reason": "the package is already dispatched"}]
 
 

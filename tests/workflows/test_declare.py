@@ -5,12 +5,12 @@ from __future__ import annotations
 from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 
 from orderfleet.domain.order import Review, ReviewMode, SpecUpdate
-from orderfleet.domain.status import DeclarationOutcome, Step
+from orderfleet.domain.status import SpecOutcome, Step
 
 
 async def test_approval_and_address_in_one_declaration(running: Fleet) -> None:
     handle = await running.start(running.order("d-1", generation=1))
-    await running.client.declare("d-1", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
+    await running.client.apply_spec("d-1", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await handle.result()
     assert (status.step, status.address, status.declared.generation) == (Step.SHIPPED, ELSEWHERE, 2)
     assert (await running.recorded("d-1")).status.declared.generation == 2
@@ -18,16 +18,16 @@ async def test_approval_and_address_in_one_declaration(running: Fleet) -> None:
 
 async def test_an_older_generation_changes_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("d-2", generation=1))
-    await running.client.declare("d-2", SpecUpdate(generation=3, address=ELSEWHERE))
-    await running.client.declare("d-2", SpecUpdate(generation=2, address=ADDRESS))
-    await running.client.declare("d-2", SpecUpdate(generation=3, address=ADDRESS))
-    await running.client.declare("d-2", SpecUpdate(generation=4, approved=True))
+    await running.client.apply_spec("d-2", SpecUpdate(generation=3, address=ELSEWHERE))
+    await running.client.apply_spec("d-2", SpecUpdate(generation=2, address=ADDRESS))
+    await running.client.apply_spec("d-2", SpecUpdate(generation=3, address=ADDRESS))
+    await running.client.apply_spec("d-2", SpecUpdate(generation=4, approved=True))
     assert (await handle.result()).address == ELSEWHERE
 
 
 async def test_cancel_by_declaration(running: Fleet) -> None:
     handle = await running.start(running.order("d-3", generation=1))
-    await running.client.declare("d-3", SpecUpdate(generation=2, cancel=True))
+    await running.client.apply_spec("d-3", SpecUpdate(generation=2, cancel=True))
     assert (await handle.result()).cancel_reason == "canceled in the Order"
 
 
@@ -36,9 +36,9 @@ async def test_a_refused_declaration_says_why(running: Fleet) -> None:
     running.carrier.booking.before.append(gate)
     handle = await running.start(running.order("d-4", review=Review(mode=ReviewMode.AUTO), generation=1))
     await gate.reached.wait()
-    await running.client.declare("d-4", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
+    await running.client.apply_spec("d-4", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await running.until_recorded("d-4", lambda status: status.declared.generation == 2)
-    assert status.declared.outcome is DeclarationOutcome.REFUSED
+    assert status.declared.outcome is SpecOutcome.REJECTED
     assert "being dispatched" in status.declared.reason
     gate.opened.set()
     assert (await handle.result()).address == ADDRESS
@@ -46,7 +46,7 @@ async def test_a_refused_declaration_says_why(running: Fleet) -> None:
 
 async def test_garbage_is_told_and_changes_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("d-5", generation=1))
-    await handle.signal("declare", {"generation": "soon"})
-    await eventually(lambda: running.kinds("d-5"), lambda kinds: "change_refused" in kinds)
+    await handle.signal("apply_spec", {"generation": "soon"})
+    await eventually(lambda: running.kinds("d-5"), lambda kinds: "change_rejected" in kinds)
     await running.client.approve("d-5")
     assert (await handle.result()).step is Step.SHIPPED

@@ -95,7 +95,7 @@ async def test_an_approval_after_a_cancel_is_refused_and_told(held: Halves) -> N
     await held.go_on(held.fleet.settings.orders_task_queue)
     status = await handle.result()
     assert (status.step, status.approved, status.address) == (Step.CANCELED, False, ADDRESS)
-    refused = [e.detail["change"] for e in await held.fleet.events("t-2") if e.kind == "change_refused"]
+    refused = [e.detail["change"] for e in await held.fleet.events("t-2") if e.kind == "change_rejected"]
     assert refused == ["approve", "address"]
     assert not held.fleet.provider.charges
 
@@ -211,7 +211,7 @@ async def test_an_address_that_the_shipment_answers_as_the_order_is_held_up(held
     await held.go_on(fleet.settings.orders_task_queue)
     assert (await handle.result()).address == ADDRESS
     assert went_to(fleet, "t-8") == [ADDRESS]
-    assert "change_refused" in await fleet.kinds("t-8")
+    assert "change_rejected" in await fleet.kinds("t-8")
 
 
 async def test_an_answer_that_nobody_waits_for_changes_nothing(held: Halves) -> None:
@@ -220,6 +220,6 @@ async def test_an_answer_that_nobody_waits_for_changes_nothing(held: Halves) -> 
     fleet.carrier.booking.before.append(booking)
     handle = await fleet.start(fleet.order("t-9", review=AUTO, policy=patient(fleet)))
     await booking.reached.wait()
-    await handle.signal("shipment_answer", ShipmentAnswer(shipment_id="shipping-t-9-1", request=99, taken=True))
+    await handle.signal("shipment_answer", ShipmentAnswer(shipment_id="shipping-t-9-1", request=99, accepted=True))
     booking.opened.set()
     assert (await handle.result()).step is Step.SHIPPED

@@ -88,7 +88,7 @@ async def test_forged_reasons_of_a_shipment_are_cut(running: Fleet) -> None:
     assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [MAX_TEXT_LENGTH]
 
     # Forged before the question: the order finds it there, and waits for no other.
-    answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, taken=False, reason=reason)
+    answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, accepted=False, reason=reason)
     await handle.signal(names.SHIPMENT_ANSWER, answer)
     with pytest.raises(OrderRefused) as refused:
         await running.client.update_address("o-forged", ELSEWHERE)

@@ -125,13 +125,13 @@ async def test_address_that_is_too_long_is_refused_by_signal_and_update(running:
         await handle.execute_update("update_address", long)
     assert "city: String should have at most 256 characters" in str(failure.value.cause)
     await handle.signal("update_address", long)
-    await handle.signal("declare", {"generation": 2, "address": long})
+    await handle.signal("apply_spec", {"generation": 2, "address": long})
     await handle.signal("cancel_order", "x" * 5000)
     status = await handle.result()
     assert status.address == ADDRESS
     assert status.cancel_reason == "x" * 999 + "…"
-    refused = [event.detail for event in await running.events("w-6") if event.kind == "change_refused"]
-    assert [each["change"] for each in refused] == ["address", "declare"]
+    refused = [event.detail for event in await running.events("w-6") if event.kind == "change_rejected"]
+    assert [each["change"] for each in refused] == ["address", "apply_spec"]
     assert all("city: String should have at most 256 characters" in each["reason"] for each in refused)
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.events import AuditEvent, EventKind
-from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, SpecOutcome, SpecResult, Step
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderRecord
@@ -21,7 +21,7 @@ async def received(record: OrderRecord) -> None:
 
 
 async def test_progress_sets_every_field(record: OrderRecord, reads: OrderReads) -> None:
-    declared = DeclarationResult(generation=4, outcome=DeclarationOutcome.REFUSED, reason="too late")
+    declared = SpecResult(generation=4, outcome=SpecOutcome.REJECTED, reason="too late")
     given = progress(
         2,
         Step.CANCELED,

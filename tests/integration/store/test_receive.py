@@ -8,7 +8,7 @@ import pytest
 
 from orderfleet.domain.errors import OrderConflict, PaymentConflict
 from orderfleet.domain.order import Item
-from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
+from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, SpecResult, Step
 from orderfleet.store.migration_files import default_directory
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
@@ -27,7 +27,7 @@ async def test_a_received_order_is_read_back_as_it_was_given(record: OrderRecord
         step=Step.RECEIVE,
         address=ADDRESS,
         payment=PaymentView(id="pay-ord-1", amount=Decimal("31.30"), currency="USD"),
-        declared=DeclarationResult(),
+        declared=SpecResult(),
         created_at=AT,
         updated_at=found.status.updated_at,
     )

@@ -33,5 +33,5 @@ def test_only_the_table_is_walked(step: Step) -> None:
 
 
 def test_what_is_on_its_way_can_not_be_changed() -> None:
-    late = {step for step in Step if transitions.refuses_change(step)}
+    late = {step for step in Step if transitions.rejects_change(step)}
     assert late == ENDS | {Step.SHIPPED}

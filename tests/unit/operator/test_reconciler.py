@@ -67,7 +67,7 @@ class Temporal:
 
     find = start
 
-    async def declare(self, _order_id: str, declaration: Any) -> None:
+    async def apply_spec(self, _order_id: str, declaration: Any) -> None:
         if self.error is not None:
             raise self.error
         self.declared.append(declaration)

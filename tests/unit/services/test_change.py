@@ -43,7 +43,9 @@ async def changed(handle: Handle) -> ChangeResult:
 async def test_refusal_is_the_workflows_message_without_a_class_name():
     class Refusing(Handle):
         async def execute_update(self, *_args, **_kwargs):
-            raise WorkflowUpdateFailedError(ApplicationError("the package is already dispatched", type="ChangeRefused"))
+            raise WorkflowUpdateFailedError(
+                ApplicationError("the package is already dispatched", type="ChangeRejected")
+            )
 
     with pytest.raises(OrderRefused) as caught:
         await changed(Refusing())

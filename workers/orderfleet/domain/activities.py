@@ -92,7 +92,7 @@ class RefundInput(StepInput):
     """Give the whole charge back."""
 
     payment: PaymentIntent
-    owed: AuditEvent
+    pending: AuditEvent
     done: AuditEvent
 
 

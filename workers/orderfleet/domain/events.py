@@ -15,7 +15,7 @@ from pydantic import Field
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import DeclarationResult, OrderStatus, Step
+from orderfleet.domain.status import OrderStatus, SpecResult, Step
 
 
 class EventKind(StrEnum):
@@ -35,7 +35,7 @@ class EventKind(StrEnum):
     REFUNDED = "refunded"
     ADDRESS_CHANGED = "address_changed"
     CANCEL_REQUESTED = "cancel_requested"
-    CHANGE_REFUSED = "change_refused"
+    CHANGE_REJECTED = "change_rejected"
     SPEC_APPLIED = "spec_applied"
     PACKAGE_PREPARED = "package_prepared"
     DISPATCHED = "dispatched"
@@ -80,7 +80,7 @@ class Progress(Contract):
     address: Address | None = None
     """None leaves it as it is."""
     retries: dict[str, int] = Field(default_factory=dict)
-    declared: DeclarationResult = DeclarationResult()
+    declared: SpecResult = SpecResult()
     completed_at: datetime | None = None
     events: tuple[AuditEvent, ...] = ()
 

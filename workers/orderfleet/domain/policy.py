@@ -76,8 +76,8 @@ class OrderPolicy(Contract):
     outage: OutagePolicy = OutagePolicy()
     refund: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
     """Attempts of one round; a refund and a void are tried again, round after round, until done."""
-    owed: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
-    """Gaps between the rounds of what is owed."""
+    retry_forever_backoff: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
+    """Waits between the rounds of a step that is retried until it succeeds, such as a refund."""
     shipping_task_queue: TaskQueue = SHIPPING_TASK_QUEUE
     shipping_attempts: ShippingAttempts = 2
     """Child workflows started for one order before its dispatch has failed for good."""

@@ -65,9 +65,9 @@ class ShipmentAnswer(Contract):
 
     shipment_id: str
     request: Int64
-    taken: bool
+    accepted: bool
     reason: str = ""
-    """Why it was refused."""
+    """Why it was rejected."""
 
 
 class DispatchFailed(Contract):

@@ -82,20 +82,20 @@ class ShipmentView(Contract):
     dispatch_failed_reason: str | None = None
 
 
-class DeclarationOutcome(StrEnum):
+class SpecOutcome(StrEnum):
     """What became of a declared edit."""
 
     APPLIED = "applied"
-    REFUSED = "refused"
+    REJECTED = "rejected"
 
 
-class DeclarationResult(Contract):
+class SpecResult(Contract):
     """The last generation of the Order that the workflow answered, and how."""
 
     generation: int = 0
     owner_uid: str = ""
     """The Order whose generation it is; empty without one."""
-    outcome: DeclarationOutcome = DeclarationOutcome.APPLIED
+    outcome: SpecOutcome = SpecOutcome.APPLIED
     reason: str = ""
     """Why something in that generation was refused; empty when all was taken."""
 
@@ -116,8 +116,8 @@ class OrderStatus(Contract):
     dispatch_failed_reason: str | None = Field(default=None, description="Why the last shipment could not go.")
     last_error: str | None = Field(default=None, description="The last failure of a step; the step may be over since.")
     retries: dict[str, int] = Field(default_factory=dict, description="Attempts beyond the first, by step.")
-    declared: DeclarationResult = Field(
-        default=DeclarationResult(), description="The last edit of the Order in Kubernetes, and what became of it."
+    declared: SpecResult = Field(
+        default=SpecResult(), description="The last edit of the Order in Kubernetes, and what became of it."
     )
     created_at: datetime
     updated_at: datetime

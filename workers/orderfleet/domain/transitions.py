@@ -82,11 +82,11 @@ def advance(current: Step, following: Step) -> Step:
     return following
 
 
-def refuses_change(step: Step) -> str | None:
+def rejects_change(step: Step) -> str | None:
     """Why an order at `step` takes neither cancel nor another address; None while it may."""
     return _TOO_LATE.get(step)
 
 
-def refuses_approval(step: Step) -> str | None:
+def rejects_approval(step: Step) -> str | None:
     """Why an order at `step` takes no approval; None while it may, or has it already."""
     return _TOO_LATE[step] if step in {Step.CANCELED, Step.FAILED} else None

@@ -251,7 +251,7 @@ class Reconciler:
 
     async def _declare(self, key: Key, entry: CacheEntry, order_id: str, declaration: SpecUpdate) -> None:
         try:
-            await self._client.declare(order_id, declaration)
+            await self._client.apply_spec(order_id, declaration)
         except OrderNotFound:
             # It has ended, and the record says how; or somebody took it out of Temporal.
             entry.learn(workflow_missing=True, record_read=False)

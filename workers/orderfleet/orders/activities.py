@@ -145,7 +145,7 @@ class OrderActivities:
     async def refund(self, step: RefundInput) -> PaymentResult:
         """Give the whole charge back; two round trips."""
         clock = AttemptClock()
-        await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.owed])
+        await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.pending])
         await self._provider.refund(step.payment)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])

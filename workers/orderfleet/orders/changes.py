@@ -2,7 +2,7 @@
 
 The order workflow's signals, updates and declarations all come here, so that one change has one
 meaning whichever way it came. Each method answers why it refused, or None when it took the change;
-a refusal is recorded and changes nothing.
+a rejection is recorded and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address, SpecUpdate
-    from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, Step
+    from orderfleet.domain.status import SpecOutcome, SpecResult, Step
 
 from orderfleet.domain import transitions
 from orderfleet.domain.validation import of_address
@@ -39,12 +39,12 @@ class Changes:
         state = self._ctx.state
         if state.approved:
             return None
-        refusal = transitions.refuses_approval(state.step)
-        if refusal is None and state.cancel_requested is not None:
-            refusal = "the order is being canceled"
-        if refusal is not None:
-            return self._refuse("approve", refusal)
-        self._ctx.journal.note(EventKind.APPROVED, by=by, **self._ctx.reviewed())
+        rejection = transitions.rejects_approval(state.step)
+        if rejection is None and state.cancel_requested is not None:
+            rejection = "the order is being canceled"
+        if rejection is not None:
+            return self._reject("approve", rejection)
+        self._ctx.journal.append(EventKind.APPROVED, by=by, **self._ctx.reviewed())
         state.approved = True
         return None
 
@@ -54,13 +54,13 @@ class Changes:
         state, reason = self._ctx.state, truncate(reason)
         if state.cancel_requested is not None:
             return None
-        refusal = transitions.refuses_change(state.step)
-        if refusal is None and state.step is Step.SHIPPING:
-            refusal = await self._shipment.ask_cancel(reason)
-        if refusal is not None:
-            return self._refuse("cancel", refusal)
+        rejection = transitions.rejects_change(state.step)
+        if rejection is None and state.step is Step.SHIPPING:
+            rejection = await self._shipment.ask_cancel(reason)
+        if rejection is not None:
+            return self._reject("cancel", rejection)
         if state.cancel_requested is None:
-            self._ctx.journal.note(EventKind.CANCEL_REQUESTED, reason=reason, **self._ctx.reviewed())
+            self._ctx.journal.append(EventKind.CANCEL_REQUESTED, reason=reason, **self._ctx.reviewed())
             state.cancel_requested = reason
         return None
 
@@ -71,22 +71,22 @@ class Changes:
             state = self._ctx.state
             wrong = of_address(address)
             if wrong:
-                return self._refuse("address", "; ".join(wrong))
+                return self._reject("address", "; ".join(wrong))
             if address == state.address:
                 return None
-            refusal = transitions.refuses_change(state.step)
-            if refusal is None and state.cancel_requested is not None:
-                refusal = "the order is being canceled"
-            if refusal is None and state.step is Step.SHIPPING:
-                refusal = await self._shipment.ask_address(address)
-            if refusal is not None:
-                return self._refuse("address", refusal)
+            rejection = transitions.rejects_change(state.step)
+            if rejection is None and state.cancel_requested is not None:
+                rejection = "the order is being canceled"
+            if rejection is None and state.step is Step.SHIPPING:
+                rejection = await self._shipment.ask_address(address)
+            if rejection is not None:
+                return self._reject("address", rejection)
             state.address = address
             # Where to is personal data: the row has it, the trail says only that it changed.
-            self._ctx.journal.note(EventKind.ADDRESS_CHANGED)
+            self._ctx.journal.append(EventKind.ADDRESS_CHANGED)
             return None
 
-    async def declare(self, declaration: SpecUpdate) -> None:
+    async def apply_spec(self, declaration: SpecUpdate) -> None:
         """Take the declared state of a generation; an older or repeated one changes nothing."""
         self._ctx.changes += 1
         async with self._declarations:
@@ -94,22 +94,22 @@ class Changes:
             last = state.declared
             if declaration.owner_uid == last.owner_uid and declaration.generation <= last.generation:
                 return
-            refusals: list[str | None] = []
+            rejections: list[str | None] = []
             if declaration.address is not None:
-                refusals.append(await self.change_address(declaration.address))
+                rejections.append(await self.change_address(declaration.address))
             if declaration.cancel:
-                refusals.append(await self.cancel(declaration.cancel_reason or "canceled in the Order"))
+                rejections.append(await self.cancel(declaration.cancel_reason or "canceled in the Order"))
             elif declaration.approved:
-                refusals.append(self.approve("declaration"))
-            why = "; ".join(refusal for refusal in refusals if refusal)
-            outcome = DeclarationOutcome.REFUSED if why else DeclarationOutcome.APPLIED
-            state.declared = DeclarationResult(
+                rejections.append(self.approve("declaration"))
+            why = "; ".join(rejection for rejection in rejections if rejection)
+            outcome = SpecOutcome.REJECTED if why else SpecOutcome.APPLIED
+            state.declared = SpecResult(
                 generation=declaration.generation, owner_uid=declaration.owner_uid, outcome=outcome, reason=why
             )
-            self._ctx.journal.note(
+            self._ctx.journal.append(
                 EventKind.SPEC_APPLIED, generation=declaration.generation, outcome=outcome, reason=why
             )
 
-    def _refuse(self, change: str, reason: str) -> str:
-        self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)
+    def _reject(self, change: str, reason: str) -> str:
+        self._ctx.journal.append(EventKind.CHANGE_REJECTED, change=change, reason=reason)
         return reason

@@ -52,23 +52,23 @@ class RefundWorkflow:
         Raises:
             ApplicationError: its start is refused; the message says why.
         """
-        owed = read_start(RefundOrder, args, lambda owed: names.refund_workflow_id(owed.payment.payment_id))
-        steps = StepRunner(owed.policy.outage, self._trouble)
-        detail = {"payment": owed.payment.payment_id, "amount": str(owed.payment.amount), "reason": owed.reason}
+        refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
+        steps = StepRunner(refund.policy.outage, self._on_error)
+        detail = {"payment": refund.payment.payment_id, "amount": str(refund.payment.amount), "reason": refund.reason}
         arg = RefundInput(
-            order_id=owed.order_id,
-            payment=owed.payment,
-            owed=_event("refund-pending", EventKind.REFUND_PENDING, detail),
+            order_id=refund.order_id,
+            payment=refund.payment,
+            pending=_event("refund-pending", EventKind.REFUND_PENDING, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )
-        return await steps.run_until_done(_REFUND, arg, owed.policy.refund, owed.policy.owed)
+        return await steps.retry_forever(_REFUND, arg, refund.policy.refund, refund.policy.retry_forever_backoff)
 
     @workflow.query
     def last_error(self, *_args: Any) -> str | None:
         """Why the refund is not done yet."""
         return self._last_error
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         self._last_error = text
 
 
@@ -103,7 +103,7 @@ class CompensationWorkflow:
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
             void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(self._voided(),))
-            await self._steps.run_until_done(_VOID, void, self._policy.refund, self._policy.owed)
+            await self._steps.retry_forever(_VOID, void, self._policy.refund, self._policy.retry_forever_backoff)
         end = RecordCompensationInput(
             order_id=orphan.order_id,
             shipped=booking is not None,
@@ -111,7 +111,7 @@ class CompensationWorkflow:
             at=workflow.now(),
             conflicts=compensation.conflicts,
         )
-        await self._steps.run_until_done(_RECORD, end, self._policy.record, self._policy.owed)
+        await self._steps.retry_forever(_RECORD, end, self._policy.record, self._policy.retry_forever_backoff)
 
     @workflow.query
     def last_error(self, *_args: Any) -> str | None:
@@ -125,11 +125,15 @@ class CompensationWorkflow:
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
         void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)
-        found = await self._steps.run_until_done(void, arg, self._policy.dispatch_carrier, self._policy.owed)
+        found = await self._steps.retry_forever(
+            void, arg, self._policy.dispatch_carrier, self._policy.retry_forever_backoff
+        )
         if found.state is not BookingState.DISPATCHED or found.booking is None:
             return None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef("record_shipment", StepResult, queue)
-        await self._steps.run_until_done(record, self._shipment(found.booking), self._policy.record, self._policy.owed)
+        await self._steps.retry_forever(
+            record, self._shipment(found.booking), self._policy.record, self._policy.retry_forever_backoff
+        )
         return found.booking
 
     def _shipment(self, booking: Booking) -> RecordShipmentInput:

@@ -50,7 +50,7 @@ class OrderContext:
         self.too_long = too_long
         self.state = state
         self.journal = Journal(order, state)
-        self.steps = StepRunner(order.policy.outage, self._trouble)
+        self.steps = StepRunner(order.policy.outage, self._on_error)
         self.changes = 0
         """Signals and updates that this run has taken."""
 
@@ -70,16 +70,16 @@ class OrderContext:
         draft = self.journal.draft()
         arg = RecordInput(order_id=self.order.order_id, progress=draft.progress)
         tell = self.steps.run if decided else self.steps.run_locally
-        for gap in backoff(self.policy.owed):
+        for gap in backoff(self.policy.retry_forever_backoff):
             try:
                 await tell(_RECORD, arg, self.policy.record)
                 break
             except StepFailed as failed:
-                self._trouble(str(failed))
+                self._on_error(str(failed))
             await workflow.sleep(gap)
-        self.journal.settle(draft)
+        self.journal.commit(draft)
 
-    async def meanwhile(self, work: Awaitable[T]) -> T:
+    async def record_while(self, work: Awaitable[T]) -> T:
         """Await `work`, recording what signals bring until it is done."""
         task = asyncio.ensure_future(work)
         while not task.done():
@@ -100,7 +100,7 @@ class OrderContext:
             # Before recording: under a stream of signals there is always something to record, and the
             # state takes along what no record carries yet. Such a stream also keeps Temporal from taking
             # that decision: what has gathered meanwhile is told.
-            if self._may_continue_as_new() and not self.journal.many:
+            if self._may_continue_as_new() and not self.journal.over_threshold:
                 workflow.continue_as_new(args=[self.order, self.state])
             if self.journal.dirty:
                 await self.record()
@@ -132,7 +132,7 @@ class OrderContext:
         if self.state.cancel_requested is not None:
             raise OrderCanceled(self.state.cancel_requested)
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         if self.state.completed_at is not None:
             return  # an order that has ended keeps its last word, also while its end is recorded
         self.state.last_error = text

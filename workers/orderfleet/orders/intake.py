@@ -33,7 +33,7 @@ async def receive(ctx: OrderContext) -> None:
         ApplicationError: the id was recorded by another execution; this start ends.
         OrderFailed: its payment id belongs to another order, or the order could not be recorded for another reason.
     """
-    ctx.journal.note(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
+    ctx.journal.append(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
     draft = ctx.journal.draft()
     try:
         result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, ctx.order, draft), ctx.policy.receive)
@@ -41,15 +41,15 @@ async def receive(ctx: OrderContext) -> None:
         if failed.type == PaymentConflict.__name__:
             # The order is recorded, only without its payment.
             ctx.state.received = True
-            ctx.journal.settle(draft)
+            ctx.journal.commit(draft)
             raise OrderFailed(f"receive: {failed}") from failed
-        ctx.journal.take_back(draft)
+        ctx.journal.rollback(draft)
         if failed.type == OrderConflict.__name__:
             # The record is another order's: this start ends and writes nothing.
             raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
         raise OrderFailed(f"receive: {failed}") from failed
     ctx.state.received = True
-    ctx.journal.settle(draft)
+    ctx.journal.commit(draft)
     ctx.state.count_retries("receive", result.attempt)
 
 
@@ -70,7 +70,7 @@ async def record_failed_receipt(ctx: OrderContext) -> None:
             if failed.type != PaymentConflict.__name__:
                 # There is no row to write to; the workflow's own failure has the reason.
                 return
-        ctx.journal.settle(draft)
+        ctx.journal.commit(draft)
         return
 
 
@@ -109,9 +109,9 @@ async def validate(ctx: OrderContext) -> None:
     try:
         result = await ctx.steps.run_locally(_VALIDATE, arg, ctx.policy.validation)
     except StepFailed as failed:
-        ctx.journal.take_back(draft)
+        ctx.journal.rollback(draft)
         raise OrderFailed(str(failed)) from failed
-    ctx.journal.settle(draft)
+    ctx.journal.commit(draft)
     ctx.state.count_retries("validate", result.attempt)
 
 
@@ -132,7 +132,7 @@ async def review(ctx: OrderContext) -> None:
 
 def _time_out(ctx: OrderContext) -> None:
     """Nobody reviewed in time."""
-    ctx.journal.note(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout, **ctx.reviewed())
+    ctx.journal.append(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout, **ctx.reviewed())
     if ctx.order.review.on_timeout is ReviewTimeoutAction.CANCEL:
         raise OrderCanceled(REVIEW_TIMED_OUT)
     ctx.state.approved = True

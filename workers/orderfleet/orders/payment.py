@@ -48,7 +48,7 @@ async def charge(ctx: OrderContext) -> None:
     ctx.state.enter(Step.CHARGE)
     ctx.state.payment_status = PaymentStatus.INIT
     payment = intent(ctx)
-    ctx.journal.note(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.amount))
+    ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.amount))
     begin = ctx.journal.draft()
     done = ctx.journal.draft(
         then=Step.SHIPPING,
@@ -56,14 +56,14 @@ async def charge(ctx: OrderContext) -> None:
     )
     arg = ChargeInput(order_id=ctx.order.order_id, payment=payment, begin=begin.progress, done=done.progress)
     try:
-        result = await ctx.meanwhile(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
+        result = await ctx.record_while(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
     except StepFailed as failed:
-        ctx.journal.take_back(begin)
+        ctx.journal.rollback(begin)
         await _not_charged(ctx, payment, failed)
         raise OrderFailed(f"charge: {failed}") from failed
     ctx.state.payment_status = PaymentStatus.CHARGED
     ctx.state.count_retries("charge", result.attempt)
-    ctx.journal.settle(done)
+    ctx.journal.commit(done)
 
 
 async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFailed) -> None:
@@ -71,27 +71,29 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
     match failed.type:
         case PaymentRefused.__name__:
             ctx.state.payment_status = PaymentStatus.FAILED
-            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case PaymentConflict.__name__:
             # The payment is another order's: it is not ours to void.
             ctx.state.payment_status = None
-            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case PaymentVoided.__name__:
             ctx.state.payment_status = PaymentStatus.VOIDED
-            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case _:
             if not failed.final:
                 ctx.state.count_retries("charge", ctx.policy.charge.attempts)
-            ctx.journal.note(EventKind.CHARGE_UNKNOWN, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_UNKNOWN, reason=str(failed))
             await _void(ctx, payment)
 
 
 async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
     draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
     arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
-    result = await ctx.meanwhile(ctx.steps.run_until_done(_VOID, arg, ctx.policy.refund, ctx.policy.owed))
+    result = await ctx.record_while(
+        ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund, ctx.policy.retry_forever_backoff)
+    )
     ctx.state.payment_status = result.status
-    ctx.journal.settle(draft)
+    ctx.journal.commit(draft)
 
 
 async def refund(ctx: OrderContext, why: str) -> None:
@@ -99,13 +101,13 @@ async def refund(ctx: OrderContext, why: str) -> None:
     if ctx.state.payment_status is not PaymentStatus.CHARGED:
         return
     ctx.state.payment_status = PaymentStatus.REFUNDING
-    ctx.journal.note(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=why)
+    ctx.journal.append(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=why)
     owed = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy)
     refund = await start_refund(
         ctx.steps,
         owed,
         workflow.info().task_queue,
-        lambda workflow_id: ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
+        lambda workflow_id: ctx.journal.append(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
     )
     if isinstance(refund, IdHolder):
         # Started before: by a shipment that could not reach this workflow, or by this order before a reset.

@@ -73,7 +73,7 @@ class ShipmentPhase:
                 if result.status is ShipmentStatus.CANCELED:
                     raise OrderCanceled(result.reason or "canceled")
                 self._ctx.state.dispatch_failed_reason = result.reason
-                await self.take_back_booking()
+                await self.void_booking()
         except AlreadyShipped:
             # The booking's answer was lost; the parcel is on its way all the same.
             return
@@ -81,7 +81,7 @@ class ShipmentPhase:
             self._over = True
         raise OrderFailed(f"dispatch failed: {self._ctx.state.dispatch_failed_reason}")
 
-    async def take_back_booking(self) -> None:
+    async def void_booking(self) -> None:
         """Make sure that none of the shipments so far can still go.
 
         Raises:
@@ -95,12 +95,14 @@ class ShipmentPhase:
             "void_booking", VoidBookingResult, ctx.policy.shipping_task_queue
         )
         arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
-        answer = await ctx.meanwhile(ctx.steps.run_until_done(void, arg, ctx.policy.dispatch_carrier, ctx.policy.owed))
+        answer = await ctx.record_while(
+            ctx.steps.retry_forever(void, arg, ctx.policy.dispatch_carrier, ctx.policy.retry_forever_backoff)
+        )
         if answer.state is BookingState.DISPATCHED and answer.booking is not None:
             await self._went_after_all(answer.booking)
             raise AlreadyShipped
         if answer.state is BookingState.VOIDED:
-            ctx.journal.note(EventKind.BOOKING_VOIDED, key=names.booking_key(ctx.order.order_id))
+            ctx.journal.append(EventKind.BOOKING_VOIDED, key=names.booking_key(ctx.order.order_id))
 
     async def _went_after_all(self, booking: Booking) -> None:
         """Record the last shipment as dispatched: it ended itself as failed, for all it knew."""
@@ -126,7 +128,9 @@ class ShipmentPhase:
             attempts=last.attempts,
         )
         arg = RecordShipmentInput(order_id=ctx.order.order_id, shipment=shipment, events=())
-        await ctx.meanwhile(ctx.steps.run_until_done(record, arg, ctx.policy.record, ctx.policy.owed))
+        await ctx.record_while(
+            ctx.steps.retry_forever(record, arg, ctx.policy.record, ctx.policy.retry_forever_backoff)
+        )
 
     async def ask_address(self, address: Address) -> str | None:
         """Ask the shipment to go elsewhere; why it refused, or None when it will."""
@@ -170,7 +174,7 @@ class ShipmentPhase:
             self._requests += 1
             answer = await self._put(self._child, signal, question(self._requests), self._requests)
             if answer is not None:
-                return None if answer.taken else answer.reason
+                return None if answer.accepted else answer.reason
 
     async def _put(self, child: _Child, signal: str, question: Contract, number: int) -> ShipmentAnswer | None:
         """Put one question to one shipment; None when it ended without an answer: how it ended decides."""
@@ -208,7 +212,7 @@ class ShipmentPhase:
                 result_type=ShippingResult,
                 parent_close_policy=ParentClosePolicy.ABANDON,
             )
-            answered: Any = await ctx.meanwhile(self._child)
+            answered: Any = await ctx.record_while(self._child)
             if isinstance(answered, ShippingResult):
                 result = answered
             else:
@@ -236,7 +240,7 @@ class ShipmentPhase:
     def _failed(self, shipment_id: str, reason: str) -> ShippingResult:
         """The result of a shipment that gave none."""
         reason = truncate(reason)
-        self._ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
+        self._ctx.journal.append(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
         return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
 
     async def _not_started(self, shipment_id: str) -> ShippingResult:
@@ -248,9 +252,9 @@ class ShipmentPhase:
             workflow_type=names.SHIPPING_WORKFLOW,
             parent_id=workflow.info().workflow_id,
         )
-        holder = await ctx.meanwhile(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
+        holder = await ctx.record_while(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
         if holder is IdHolder.FOREIGN:
-            ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
+            ctx.journal.append(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
         return self._failed(shipment_id, f"the workflow id {shipment_id} is in use")
 
     def _update(self, **changes: Any) -> None:
@@ -303,7 +307,7 @@ def _append_event(ctx: OrderContext, update: CarrierUpdate, parcel: ParcelState)
     word = f"{update.shipment_id} {parcel} {sha256(update.detail.encode()).hexdigest()[:8]}"
     if word not in heard and len(heard) < MOST_HEARD:
         heard.append(word)
-        ctx.journal.note(_KINDS[parcel], shipment=update.shipment_id, **_with_update(update.detail))
+        ctx.journal.append(_KINDS[parcel], shipment=update.shipment_id, **_with_update(update.detail))
 
 
 def _with_update(detail: str | None) -> dict[str, str]:
@@ -319,9 +323,9 @@ async def confirm(ctx: OrderContext) -> None:
     if await ctx.wait_until(lambda: shipment.id in state.delivered, state.delivery_deadline):
         state.shipments[-1] = shipment.model_copy(update={"status": ShipmentStatus.DELIVERED})
         state.enter(Step.DELIVERED)
-        ctx.journal.note(
+        ctx.journal.append(
             EventKind.DELIVERED, shipment=shipment.id, **_with_update(state.delivered_detail.get(shipment.id))
         )
     else:
         state.last_error = "the carrier did not confirm delivery in time"
-        ctx.journal.note(EventKind.DELIVERY_UNCONFIRMED, shipment=shipment.id)
+        ctx.journal.append(EventKind.DELIVERY_UNCONFIRMED, shipment=shipment.id)

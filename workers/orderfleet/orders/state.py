@@ -19,7 +19,7 @@ from temporalio import workflow
 from orderfleet.domain import transitions
 from orderfleet.domain.events import AuditEvent
 from orderfleet.domain.order import Address, OrderInput
-from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, ShipmentView, Step
+from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentView, SpecResult, Step
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.events import AuditEvent, EventKind, Progress
@@ -44,7 +44,7 @@ class OrderState(BaseModel):
     dispatch_failed_reason: str | None = None
     last_error: str | None = None
     retries: dict[str, int] = Field(default_factory=dict)
-    declared: DeclarationResult = DeclarationResult()
+    declared: SpecResult = SpecResult()
     review_deadline: datetime | None = None
     delivery_deadline: datetime | None = None
     delivered: list[str] = Field(default_factory=list)
@@ -69,7 +69,7 @@ class OrderState(BaseModel):
         return cls(
             address=order.address,
             approved=order.approved,
-            declared=DeclarationResult(generation=order.generation, owner_uid=order.owner_uid),
+            declared=SpecResult(generation=order.generation, owner_uid=order.owner_uid),
             created_at=now,
             updated_at=now,
         )
@@ -113,7 +113,7 @@ _ONCE = frozenset(EventKind) - {
     EventKind.ADDRESS_CHANGED,
     EventKind.ATTEMPT_FAILED,
     EventKind.BOOKING_VOIDED,
-    EventKind.CHANGE_REFUSED,
+    EventKind.CHANGE_REJECTED,
     EventKind.SPEC_APPLIED,
     EventKind.DISPATCH_FAILED,
     EventKind.PARCEL_BOOKED,
@@ -154,7 +154,7 @@ class Journal:
         """Where in `pending` the line is that stands for all of its kind."""
 
     @property
-    def many(self) -> bool:
+    def over_threshold(self) -> bool:
         """Whether so much waits for a record that it is better told than carried."""
         return self._waiting >= MANY_WAITING
 
@@ -163,7 +163,7 @@ class Journal:
         """Whether something waits for a record and no draft carries it."""
         return self._stale or bool(self._state.pending)
 
-    def note(self, kind: EventKind, **detail: Any) -> None:
+    def append(self, kind: EventKind, **detail: Any) -> None:
         """Something happened now."""
         self._state.updated_at = workflow.now()
         self._keep(self._event(kind, self._state.step, self._state.updated_at, detail))
@@ -202,7 +202,7 @@ class Journal:
         )
         return Draft(progress=progress, happened=happened)
 
-    def settle(self, draft: Draft) -> None:
+    def commit(self, draft: Draft) -> None:
         """The draft is recorded; move to the step it told of."""
         state = self._state
         state.enter(draft.progress.step)
@@ -211,7 +211,7 @@ class Journal:
             # A later record overtook this one and told an older step: tell the present one again.
             self._stale = True
 
-    def take_back(self, draft: Draft) -> None:
+    def rollback(self, draft: Draft) -> None:
         """The draft may not be recorded: what happened waits for the next one."""
         waiting = tuple(self._state.pending)
         self._begin_anew()

@@ -36,7 +36,7 @@ from orderfleet.orders.state import OrderState
 from orderfleet.temporal.starts import refused_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
-CHANGE_REFUSED = "ChangeRefused"
+CHANGE_REJECTED = "ChangeRejected"
 """Error type of an update that was refused."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -107,10 +107,10 @@ class OrderWorkflow:
         """Take back what was done, then end; an order that can't be taken back goes on as shipped."""
         ctx = self._ctx
         try:
-            await self._shipment.take_back_booking()
+            await self._shipment.void_booking()
         except AlreadyShipped:
             ctx.state.cancel_requested = None
-            ctx.journal.note(EventKind.CHANGE_REFUSED, change=end, reason="the package is already dispatched")
+            ctx.journal.append(EventKind.CHANGE_REJECTED, change=end, reason="the package is already dispatched")
             return await self._shipped()
         await payment.refund(ctx, why)
         if ctx.state.cancel_requested is not None:
@@ -119,17 +119,17 @@ class OrderWorkflow:
         ctx.state.enter(end)
         if end is Step.FAILED:
             ctx.state.last_error = why
-            ctx.journal.note(EventKind.FAILED, reason=why)
+            ctx.journal.append(EventKind.FAILED, reason=why)
             await self._end()
             raise ApplicationError(why, type="OrderFailed", non_retryable=True)
         ctx.state.canceled = True
         ctx.state.cancel_reason = why
-        ctx.journal.note(EventKind.CANCELED, reason=why)
+        ctx.journal.append(EventKind.CANCELED, reason=why)
         return await self._end()
 
     async def _shipped(self) -> OrderStatus:
         self._ctx.state.enter(Step.SHIPPED)
-        self._ctx.journal.note(EventKind.SHIPPED, **shipped_detail(self._ctx))
+        self._ctx.journal.append(EventKind.SHIPPED, **shipped_detail(self._ctx))
         return await self._deliver()
 
     async def _deliver(self) -> OrderStatus:
@@ -147,11 +147,11 @@ class OrderWorkflow:
             await intake.record_failed_receipt(ctx)
             return self.status()
         # What the shipment's end in the history decides can't come out otherwise when it is run again.
-        foregone = ctx.state.step is Step.SHIPPED and not ctx.order.delivery.confirm
+        outcome_determined = ctx.state.step is Step.SHIPPED and not ctx.order.delivery.confirm
         while ctx.journal.dirty or not workflow.all_handlers_finished():
             await workflow.wait_condition(lambda: ctx.journal.dirty or workflow.all_handlers_finished())
             if ctx.journal.dirty:
-                await ctx.record(decided=not foregone)
+                await ctx.record(decided=not outcome_determined)
         return self.status()
 
     async def _cancel_at_deadline(self) -> None:
@@ -196,11 +196,11 @@ class OrderWorkflow:
             await self._changes.change_address(address)
 
     @workflow.signal(name=names.APPLY_SPEC)
-    async def declare(self, *args: Any) -> None:
+    async def apply_spec(self, *args: Any) -> None:
         """Take the declared state of the Order."""
         declaration = self._read(SpecUpdate, args, names.APPLY_SPEC)
         if declaration is not None:
-            await self._changes.declare(declaration)
+            await self._changes.apply_spec(declaration)
 
     @workflow.signal(name=names.CARRIER_UPDATE)
     def carrier_update(self, *args: Any) -> None:
@@ -282,10 +282,10 @@ class OrderWorkflow:
     def _reject(self, change: str, rejected: InputRejected) -> str:
         self._ctx.changes += 1
         reason = truncate(str(rejected))
-        self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)
+        self._ctx.journal.append(EventKind.CHANGE_REJECTED, change=change, reason=reason)
         return reason
 
 
-def _answer(refusal: str | None) -> None:
-    if refusal is not None:
-        raise ApplicationError(refusal, type=CHANGE_REFUSED, non_retryable=True)
+def _answer(rejection: str | None) -> None:
+    if rejection is not None:
+        raise ApplicationError(rejection, type=CHANGE_REJECTED, non_retryable=True)

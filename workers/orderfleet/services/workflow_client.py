@@ -262,7 +262,7 @@ class OrderClient:
             how = description.status.name.lower().replace("_", " ")
             return Closed(how=how, reason=reason, at=description.close_time)
 
-    async def declare(self, order_id: str, declaration: SpecUpdate) -> None:
+    async def apply_spec(self, order_id: str, declaration: SpecUpdate) -> None:
         """Tell the workflow the declared state; durable also while no worker runs.
 
         Raises:

@@ -87,7 +87,7 @@ class ShippingWorkflow:
         self._retries: dict[str, int] = {}
         self._attempts = 0
         self._conflicts: list[AuditEvent] = []
-        self._steps = StepRunner(given.policy.outage, self._trouble)
+        self._steps = StepRunner(given.policy.outage, self._on_error)
 
     @workflow.run
     async def run(self, *args: Any) -> ShippingResult:  # noqa: ARG002 - read in __init__
@@ -180,12 +180,12 @@ class ShippingWorkflow:
         change = self._read(AddressChange, args, names.CHANGE_ADDRESS)
         if change is None:
             return
-        refusal = self._too_late()
-        if refusal is None and self._dispatching:
-            refusal = "the package is being dispatched"
-        if refusal is None:
+        rejection = self._too_late()
+        if rejection is None and self._dispatching:
+            rejection = "the package is being dispatched"
+        if rejection is None:
             self._address = change.address
-        await self._answer(change.request, refusal)
+        await self._answer(change.request, rejection)
 
     @workflow.signal(name=names.CANCEL_SHIPMENT)
     async def cancel_shipment(self, *args: Any) -> None:
@@ -193,15 +193,15 @@ class ShippingWorkflow:
         cancel = self._read(ShipmentCancel, args, names.CANCEL_SHIPMENT)
         if cancel is None:
             return
-        refusal = self._too_late()
-        if refusal is None and self._dispatching:
-            refusal = await self._ask_carrier()
-        if refusal is None:
+        rejection = self._too_late()
+        if rejection is None and self._dispatching:
+            rejection = await self._ask_carrier()
+        if rejection is None:
             self._cancel_reason = self._cancel_reason or truncate(cancel.reason)
             if self._dispatch_under_way is not None:
                 # It can't book any more: its further attempts would only keep the order waiting.
                 self._dispatch_under_way.cancel()
-        await self._answer(cancel.request, refusal)
+        await self._answer(cancel.request, rejection)
 
     def _read(self, model: type[Model], args: Sequence[Any], change: str) -> Model | None:
         """What a signal carries; None for one that can't be read, which is recorded, or of a start that is refused."""
@@ -209,7 +209,7 @@ class ShippingWorkflow:
             value = read_one(model, args)
         except InputRejected as rejected:
             if self._refused is None and len(self._rejected) < _MOST_REJECTED:
-                self._rejected.append(self._event(EventKind.CHANGE_REFUSED, change=change, reason=str(rejected)))
+                self._rejected.append(self._event(EventKind.CHANGE_REJECTED, change=change, reason=str(rejected)))
             return None
         return value if self._refused is None else None
 
@@ -221,7 +221,7 @@ class ShippingWorkflow:
         )
         arg = RecordShipmentInput(order_id=self._given.order_id, shipment=shipment, events=tuple(self._rejected))
         policy = self._given.policy
-        await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
+        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
 
     async def _ask_carrier(self) -> str | None:
         """Take the booking back while it is being made: only the carrier knows whether it left."""
@@ -229,7 +229,7 @@ class ShippingWorkflow:
         policy = self._given.policy
         self._asking_carrier += 1
         try:
-            answer = await self._steps.run_until_done(_VOID, arg, policy.dispatch_carrier, policy.owed)
+            answer = await self._steps.retry_forever(_VOID, arg, policy.dispatch_carrier, policy.retry_forever_backoff)
         finally:
             self._asking_carrier -= 1
         return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
@@ -237,9 +237,9 @@ class ShippingWorkflow:
     def _too_late(self) -> str | None:
         return "the shipment has ended" if self._over else None
 
-    async def _answer(self, request: int, refusal: str | None) -> None:
+    async def _answer(self, request: int, rejection: str | None) -> None:
         answer = ShipmentAnswer(
-            shipment_id=self._given.shipment_id, request=request, taken=refusal is None, reason=refusal or ""
+            shipment_id=self._given.shipment_id, request=request, accepted=rejection is None, reason=rejection or ""
         )
         await self._order.tell(names.SHIPMENT_ANSWER, answer)
 
@@ -250,7 +250,7 @@ class ShippingWorkflow:
             events=(*self._conflicts, self._event(kind, reason=why)),
         )
         policy = self._given.policy
-        await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
+        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
         return ShippingResult(
             shipment_id=self._given.shipment_id,
             status=status,
@@ -286,5 +286,5 @@ class ShippingWorkflow:
         if result.attempt > 1:
             self._retries[step] = self._retries.get(step, 0) + result.attempt - 1
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         self._last_error = text

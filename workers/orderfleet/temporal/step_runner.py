@@ -78,12 +78,12 @@ class StepRunner:
 
     Args:
         outage: gaps between tries while the store is away.
-        on_trouble: told each time something is waited out, so that a reader sees why.
+        on_error: told each time something is waited out, so that a reader sees why.
     """
 
-    def __init__(self, outage: OutagePolicy, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, outage: OutagePolicy, on_error: Callable[[str], None]) -> None:
         self._outage = outage
-        self._on_trouble = on_trouble
+        self._on_error = on_error
 
     async def run(
         self,
@@ -117,7 +117,7 @@ class StepRunner:
                     failed.attempts = used + _attempt(failed, policy.attempts) if failed.final else policy.attempts
                     raise failed from error
                 used = min(used + _attempt(failed, policy.attempts) - 1, policy.attempts - 1)
-                self._on_trouble(str(failed))
+                self._on_error(str(failed))
             await workflow.sleep(gap)
         raise AssertionError("gaps never end")
 
@@ -145,7 +145,7 @@ class StepRunner:
                 raise failed from error
         return await self.run(activity, arg, policy)
 
-    async def run_until_done(
+    async def retry_forever(
         self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy, owed: OutagePolicy
     ) -> Result:
         """Run a step that is owed: round after round, without limit, until it succeeds."""
@@ -153,7 +153,7 @@ class StepRunner:
             try:
                 return await self.run(activity, arg, policy)
             except StepFailed as failed:
-                self._on_trouble(str(failed))
+                self._on_error(str(failed))
             await workflow.sleep(gap)
         raise AssertionError("gaps never end")
 
