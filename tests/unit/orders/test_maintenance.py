@@ -27,7 +27,7 @@ from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.workflow_ids import IdHolder
 from orderfleet.observability.observers import NoopObserver
 from orderfleet.orders import maintenance
-from orderfleet.orders.maintenance import AT_ONCE, MaintenanceActivities
+from orderfleet.orders.maintenance import MAX_CONCURRENT, MaintenanceActivities
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 CLOSED = SweepClosedInput(order_id="", since=SINCE, policy=OrderPolicy())
@@ -135,7 +135,7 @@ async def test_every_page_of_1500_orphans_is_read_and_each_orphan_started_once()
     swept = await _swept(fake)
     assert swept.found == 1500
     assert sorted(fake.started) == [f"compensation-{order_id}" for order_id in fake.ids]
-    assert fake.most_at_once == AT_ONCE
+    assert fake.most_at_once == MAX_CONCURRENT
 
 
 async def test_order_whose_workflow_runs_is_left_alone():

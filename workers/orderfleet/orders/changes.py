@@ -1,8 +1,7 @@
-"""What people may still change while an order runs: approve it, cancel it, send it elsewhere.
+"""Changes of a running order: approval, cancel, another address, and the spec of a new generation.
 
-The order workflow's signals, updates and declarations all come here, so that one change has one
-meaning whichever way it came. Each method answers why it refused, or None when it took the change;
-a rejection is recorded and changes nothing.
+Signals and updates of the order workflow share these methods. Each returns the reason of a rejection, or None for an
+accepted change; a rejection is recorded as an event and changes nothing else.
 """
 
 from __future__ import annotations
@@ -24,17 +23,29 @@ from orderfleet.orders.shipment import ShipmentPhase
 
 
 class Changes:
-    """Changes of one order."""
+    """Applies changes to one order.
+
+    Args:
+        ctx: the order.
+        shipment: its shipments, which accept or reject changes once one has started.
+    """
 
     def __init__(self, ctx: OrderContext, shipment: ShipmentPhase) -> None:
         self._ctx = ctx
         self._shipment = shipment
-        # The last address wins: a change waits until the one before it is answered.
+        # The last address wins, so a change waits for the result of the one before it.
         self._addresses = asyncio.Lock()
-        self._declarations = asyncio.Lock()
+        self._specs = asyncio.Lock()
 
     def approve(self, by: str) -> str | None:
-        """Approve the order; approved again, nothing changes."""
+        """Approve the order; a second approval changes nothing.
+
+        Args:
+            by: how the approval was sent, for the audit trail.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         self._ctx.changes += 1
         state = self._ctx.state
         if state.approved:
@@ -49,14 +60,21 @@ class Changes:
         return None
 
     async def cancel(self, reason: str) -> str | None:
-        """Cancel the order unless its package is on its way; canceled again, nothing changes."""
+        """Cancel the order unless its package is dispatched; a second cancel changes nothing.
+
+        Args:
+            reason: any text; its beginning is stored.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         self._ctx.changes += 1
         state, reason = self._ctx.state, truncate(reason)
         if state.cancel_requested is not None:
             return None
         rejection = transitions.rejects_change(state.step)
         if rejection is None and state.step is Step.SHIPPING:
-            rejection = await self._shipment.ask_cancel(reason)
+            rejection = await self._shipment.request_cancel(reason)
         if rejection is not None:
             return self._reject("cancel", rejection)
         if state.cancel_requested is None:
@@ -65,7 +83,14 @@ class Changes:
         return None
 
     async def change_address(self, address: Address) -> str | None:
-        """Send the package elsewhere unless it is on its way."""
+        """Change the address unless the package is dispatched.
+
+        Args:
+            address: the new address.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         self._ctx.changes += 1
         async with self._addresses:
             state = self._ctx.state
@@ -78,37 +103,35 @@ class Changes:
             if rejection is None and state.cancel_requested is not None:
                 rejection = "the order is being canceled"
             if rejection is None and state.step is Step.SHIPPING:
-                rejection = await self._shipment.ask_address(address)
+                rejection = await self._shipment.request_address_change(address)
             if rejection is not None:
                 return self._reject("address", rejection)
             state.address = address
-            # Where to is personal data: the row has it, the trail says only that it changed.
+            # An address is personal data, which the append-only audit trail must not hold.
             self._ctx.journal.append(EventKind.ADDRESS_CHANGED)
             return None
 
-    async def apply_spec(self, declaration: SpecUpdate) -> None:
-        """Take the declared state of a generation; an older or repeated one changes nothing."""
+    async def apply_spec(self, spec: SpecUpdate) -> None:
+        """Apply the spec of a generation; an older or repeated generation changes nothing."""
         self._ctx.changes += 1
-        async with self._declarations:
+        async with self._specs:
             state = self._ctx.state
             last = state.declared
-            if declaration.owner_uid == last.owner_uid and declaration.generation <= last.generation:
+            if spec.owner_uid == last.owner_uid and spec.generation <= last.generation:
                 return
             rejections: list[str | None] = []
-            if declaration.address is not None:
-                rejections.append(await self.change_address(declaration.address))
-            if declaration.cancel:
-                rejections.append(await self.cancel(declaration.cancel_reason or "canceled in the Order"))
-            elif declaration.approved:
-                rejections.append(self.approve("declaration"))
-            why = "; ".join(rejection for rejection in rejections if rejection)
-            outcome = SpecOutcome.REJECTED if why else SpecOutcome.APPLIED
+            if spec.address is not None:
+                rejections.append(await self.change_address(spec.address))
+            if spec.cancel:
+                rejections.append(await self.cancel(spec.cancel_reason or "canceled in the Order"))
+            elif spec.approved:
+                rejections.append(self.approve("spec"))
+            reason = "; ".join(rejection for rejection in rejections if rejection)
+            outcome = SpecOutcome.REJECTED if reason else SpecOutcome.APPLIED
             state.declared = SpecResult(
-                generation=declaration.generation, owner_uid=declaration.owner_uid, outcome=outcome, reason=why
+                generation=spec.generation, owner_uid=spec.owner_uid, outcome=outcome, reason=reason
             )
-            self._ctx.journal.append(
-                EventKind.SPEC_APPLIED, generation=declaration.generation, outcome=outcome, reason=why
-            )
+            self._ctx.journal.append(EventKind.SPEC_APPLIED, generation=spec.generation, outcome=outcome, reason=reason)
 
     def _reject(self, change: str, reason: str) -> str:
         self._ctx.journal.append(EventKind.CHANGE_REJECTED, change=change, reason=reason)

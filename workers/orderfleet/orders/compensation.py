@@ -1,8 +1,7 @@
-"""`RefundWorkflow`: a refund is owed until it is done.
+"""Workflows that compensate: `RefundWorkflow` for one payment, `CompensationWorkflow` for one orphaned order.
 
-Started by the order that is undone, or by a shipment that can't reach its order; its id is the
-payment's, so it is owed once, and its memo names its order. It has no attempt limit and no deadline;
-Temporal shows it open, and alerts watch its age.
+Both retry without limit and have no deadline, so an open one is a pending refund, whose age raises an alert. The id of
+a refund follows from its payment, so a payment is refunded once.
 """
 
 from __future__ import annotations
@@ -36,21 +35,23 @@ with workflow.unsafe.imports_passed_through():
 
 
 _REFUND = ActivityRef(OrderActivities.refund, PaymentResult)
+_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.REFUND_WORKFLOW)
 class RefundWorkflow:
-    """Gives one payment back."""
+    """Refunds one payment."""
 
     def __init__(self) -> None:
         self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> PaymentResult:
-        """Try until the provider has given the money back.
+        """Refund the payment; retried until the provider has done it.
 
         Raises:
-            ApplicationError: its start is refused; the message says why.
+            ApplicationError: the input is rejected; the message has the reason.
         """
         refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
         steps = StepRunner(refund.policy.outage, self._on_error)
@@ -65,7 +66,7 @@ class RefundWorkflow:
 
     @workflow.query
     def last_error(self, *_args: Any) -> str | None:
-        """Why the refund is not done yet."""
+        """The last error of a refund that is not done; None without one."""
         return self._last_error
 
     def _on_error(self, text: str) -> None:
@@ -74,11 +75,6 @@ class RefundWorkflow:
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
     return AuditEvent(key=key, kind=kind, step=Step.CHARGE, at=workflow.now(), detail=dict(detail))
-
-
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
-
-_RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.COMPENSATION_WORKFLOW)
@@ -90,10 +86,10 @@ class CompensationWorkflow:
 
     @workflow.run
     async def run(self, *args: Any) -> None:
-        """Compensate the order; it ends shipped or failed.
+        """Compensate the order; it ends failed, or shipped if its parcel is dispatched.
 
         Raises:
-            ApplicationError: its start is rejected; the message says why.
+            ApplicationError: the input is rejected; the message has the reason.
         """
         compensation = read_start(Compensation, args)
         orphan = self._orphan = compensation.orphan
@@ -115,13 +111,17 @@ class CompensationWorkflow:
 
     @workflow.query
     def last_error(self, *_args: Any) -> str | None:
-        """Why the order is not compensated yet."""
+        """The last error of a compensation that is not done; None without one."""
         return self._last_error
 
     async def _void_booking(self) -> Booking | None:
-        """Void every booking that can still be made; the booking of a parcel that is dispatched."""
+        """Void every booking that can still be made.
+
+        Returns:
+            The booking of a parcel that is already dispatched; None if there is none.
+        """
         queue = self._policy.shipping_task_queue
-        # A shipment that has begun but is not recorded may not book either.
+        # Voids also the shipments that have started and are not recorded.
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
         void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)

@@ -1,6 +1,6 @@
-"""The order worker: wires the order workflows to the record and the payment provider.
+"""The order worker: connects the order workflows and activities to the database and the payment provider.
 
-`orderfleet worker orders` runs it; `orderfleet worker all` takes its duty.
+`orderfleet worker orders` runs it alone; `orderfleet worker all` runs it beside the shipping worker.
 """
 
 from __future__ import annotations
@@ -31,20 +31,30 @@ from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
-"""Every workflow of the order worker's queue."""
+"""Every workflow of the order workers' task queue."""
 
 
 def worker_spec(
     settings: Settings,
-    record: OrderRecord,
+    store: OrderRecord,
     provider: PaymentProvider,
     orphans: OrphanStore,
     order_workflows: OrderWorkflows,
     observer: OrphanObserver | None = None,
     background: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> WorkerSpec:
-    """What the order worker serves."""
-    orders = OrderActivities(record, provider, require_prices=settings.prices_required())
+    """Workflows and activities of the order worker.
+
+    Args:
+        settings: of the worker.
+        store: the order store.
+        provider: the payment provider.
+        orphans: orphaned orders in the database.
+        order_workflows: order workflows in Temporal.
+        observer: counts what the orphan sweep finds; None counts nothing.
+        background: tasks that run as long as the worker.
+    """
+    orders = OrderActivities(store, provider, require_prices=settings.prices_required())
     maintenance = MaintenanceActivities(orphans, order_workflows, observer or NoopObserver())
     return WorkerSpec(
         task_queue=settings.orders_task_queue,
@@ -61,32 +71,38 @@ def worker_spec(
             maintenance.record_compensation,
             maintenance.check_workflow,
         ],
-        interceptors=around_steps(record, settings.faults, StepMetrics()),
+        interceptors=around_steps(store, settings.faults, StepMetrics()),
         background=background,
     )
 
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
-    """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
-    measured = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
-    told = RecordMetrics()
+    """A factory of the order worker, which also keeps the schedule of the orphan sweep.
 
-    async def wire(client: Client) -> WorkerSpec:
+    Args:
+        settings: of the worker.
+        database: of the orders.
+        provider: the payment provider.
+    """
+    metered = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
+    metrics = RecordMetrics()
+
+    async def build_spec(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)
         return worker_spec(
             settings,
-            OrderRecord(database, told),
-            measured,
-            Orphans(database, told),
+            OrderRecord(database, metrics),
+            metered,
+            Orphans(database, metrics),
             TemporalOrderWorkflows(client),
             OrphanMetrics(),
             background=[lambda: keep_orphan_sweep(client, settings)],
         )
 
-    return wire
+    return build_spec
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Serve until asked to stop."""
+    """Serve until `stop` is set."""
     async with connect(settings, "orders") as database, payment_provider(settings) as provider:
         await serve(settings, stop, [build(settings, database, provider)])

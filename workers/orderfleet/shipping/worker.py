@@ -1,6 +1,6 @@
-"""The shipping worker: wires the shipping workflow to the record and the carrier.
+"""The shipping worker: connects the shipping workflow and activities to the database and the carrier.
 
-`orderfleet worker shipping` runs it; `orderfleet worker all` takes its duty.
+`orderfleet worker shipping` runs it alone; `orderfleet worker all` runs it beside the order worker.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orderfleet.domain.ports import Carrier
 from orderfleet.observability.order_metrics import CallMetrics, StepMetrics
 from orderfleet.process import Stop
 from orderfleet.providers.carriers import adapter
-from orderfleet.providers.carriers import carrier as named_carrier
+from orderfleet.providers.carriers import carrier as open_carrier
 from orderfleet.providers.metered import MeteredCarrier
 from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
@@ -25,12 +25,18 @@ from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (ShippingWorkflow,)
-"""Every workflow of the shipping worker's queue."""
+"""Every workflow of the shipping workers' task queue."""
 
 
-def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> WorkerSpec:
-    """What the shipping worker serves."""
-    activities = ShippingActivities(record, carrier)
+def worker_spec(settings: Settings, store: OrderRecord, carrier: Carrier) -> WorkerSpec:
+    """Workflows and activities of the shipping worker.
+
+    Args:
+        settings: of the worker.
+        store: the order store.
+        carrier: the carrier.
+    """
+    activities = ShippingActivities(store, carrier)
     return WorkerSpec(
         task_queue=settings.shipping_task_queue,
         workflows=WORKFLOWS,
@@ -40,23 +46,29 @@ def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> Wo
             activities.record_shipment,
             activities.void_booking,
         ],
-        interceptors=around_steps(record, settings.faults, StepMetrics()),
-        # Over in minutes: it ends on the code that it began with. Orders live for months and go with the versions.
+        interceptors=around_steps(store, settings.faults, StepMetrics()),
+        # A shipment lasts minutes, so it ends on the version that it started on. An order lasts months and is upgraded.
         versioning=VersioningBehavior.PINNED,
     )
 
 
 def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFactory:
-    """The duty over the record and the carrier."""
-    measured = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
+    """A factory of the shipping worker.
 
-    async def wire(_client: Client) -> WorkerSpec:
-        return worker_spec(settings, OrderRecord(database), measured)
+    Args:
+        settings: of the worker.
+        database: of the orders.
+        carrier: the carrier.
+    """
+    metered = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
 
-    return wire
+    async def build_spec(_client: Client) -> WorkerSpec:
+        return worker_spec(settings, OrderRecord(database), metered)
+
+    return build_spec
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Serve until asked to stop."""
-    async with connect(settings, "shipping") as database, named_carrier(settings) as carrier:
+    """Serve until `stop` is set."""
+    async with connect(settings, "shipping") as database, open_carrier(settings) as carrier:
         await serve(settings, stop, [build(settings, database, carrier)])
