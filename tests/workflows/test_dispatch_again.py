@@ -109,7 +109,7 @@ async def test_a_cancel_taken_while_the_last_failure_is_undone_ends_canceled(run
     assert await asked is None
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await elsewhere
-    assert "no package will go" in str(refused.value.cause)
+    assert "no package will be sent" in str(refused.value.cause)
     status = await handle.result()
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "enough")
     assert status.dispatch_failed_reason == "van is full"
