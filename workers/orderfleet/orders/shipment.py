@@ -1,4 +1,4 @@
-"""The shipments of one order, each a child workflow on the shipping queue, and the carrier's updates on them.
+"""The shipments of one order, each a child workflow on the shipping queue.
 
 A workflow can't send an update to another workflow. So the order sends a change to its shipment as a signal with a
 request number, the shipment answers with a signal, and the handler of the change waits for it. The result of the child
@@ -8,8 +8,7 @@ workflow decides how the shipment ended.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from temporalio import workflow
 
@@ -31,16 +30,14 @@ with workflow.unsafe.imports_passed_through():
         AddressChange,
         Booking,
         BookingState,
-        CarrierUpdate,
         DispatchFailed,
-        ParcelState,
         ShipmentAnswer,
         ShipmentCancel,
         ShipmentRecord,
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.domain.status import ShipmentStatus, ShipmentView, Step
+    from orderfleet.domain.status import ShipmentStatus, ShipmentView
     from orderfleet.domain.workflow_ids import CheckWorkflowInput, IdHolder
 
 
@@ -292,69 +289,3 @@ def shipped_detail(ctx: OrderContext) -> dict[str, Any]:
     """Detail of the event of a dispatched order."""
     last = ctx.state.shipments[-1]
     return {"shipment": last.id, "carrier": last.carrier, "tracking_number": last.tracking_number}
-
-
-MAX_CARRIER_UPDATES: Final = 100
-"""Carrier updates that an order records, so that a carrier that repeats itself can't fill its history."""
-
-
-_KINDS: Final = {
-    ParcelState.BOOKED: EventKind.PARCEL_BOOKED,
-    ParcelState.IN_TRANSIT: EventKind.PARCEL_IN_TRANSIT,
-}
-
-
-def apply_carrier_update(ctx: OrderContext, update: CarrierUpdate) -> None:
-    """Apply a carrier's update on a shipment; a repetition changes nothing.
-
-    An update on a shipment id that the order can't have is ignored.
-
-    Args:
-        ctx: the order.
-        update: the update, whose delivery is stored also before the booking's result.
-    """
-    state = ctx.state
-    attempts = range(1, ctx.policy.shipping_attempts + 1)
-    if update.shipment_id in state.delivered or not any(
-        update.shipment_id == names.shipment_id(ctx.order.order_id, attempt) for attempt in attempts
-    ):
-        return
-    if update.status is ShipmentStatus.DELIVERED:
-        state.delivered.append(update.shipment_id)
-        if update.detail:
-            state.delivered_detail[update.shipment_id] = truncate(update.detail)
-    elif update.parcel in _KINDS and any(shipment.id == update.shipment_id for shipment in state.shipments):
-        _append_event(ctx, update, update.parcel)
-
-
-def _append_event(ctx: OrderContext, update: CarrierUpdate, parcel: ParcelState) -> None:
-    recorded = ctx.state.carrier_updates
-    if parcel is ParcelState.BOOKED and any(
-        key.startswith(f"{update.shipment_id} {ParcelState.IN_TRANSIT} ") for key in recorded
-    ):
-        return
-    key = f"{update.shipment_id} {parcel} {sha256(update.detail.encode()).hexdigest()[:8]}"
-    if key not in recorded and len(recorded) < MAX_CARRIER_UPDATES:
-        recorded.append(key)
-        ctx.journal.append(_KINDS[parcel], shipment=update.shipment_id, **_detail(update.detail))
-
-
-def _detail(detail: str | None) -> dict[str, str]:
-    return {"detail": truncate(detail)} if detail else {}
-
-
-async def confirm(ctx: OrderContext) -> None:
-    """Wait until the carrier confirms the delivery; without it, the order stays shipped after a time-out."""
-    state = ctx.state
-    shipment = state.shipments[-1]
-    if state.delivery_deadline is None:
-        state.delivery_deadline = workflow.now() + ctx.order.delivery.timeout
-    if await ctx.wait_until(lambda: shipment.id in state.delivered, state.delivery_deadline):
-        state.shipments[-1] = shipment.model_copy(update={"status": ShipmentStatus.DELIVERED})
-        state.enter(Step.DELIVERED)
-        ctx.journal.append(
-            EventKind.DELIVERED, shipment=shipment.id, **_detail(state.delivered_detail.get(shipment.id))
-        )
-    else:
-        state.last_error = "the carrier did not confirm delivery in time"
-        ctx.journal.append(EventKind.DELIVERY_UNCONFIRMED, shipment=shipment.id)

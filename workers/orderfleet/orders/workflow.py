@@ -26,8 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.status import OrderStatus, Step
 
 from orderfleet.domain.validation import of_address
-from orderfleet.orders import intake, payment
-from orderfleet.orders import shipment as delivery
+from orderfleet.orders import delivery, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.input import read_continued, read_order
