@@ -19,7 +19,7 @@ from orderfleet.domain import names
 from orderfleet.domain.activities import RecordInput
 from orderfleet.domain.order import Address, Item, OrderInput
 from orderfleet.domain.status import Step
-from orderfleet.domain.validation import LARGEST_ORDER
+from orderfleet.domain.validation import MAX_ORDER_BYTES
 from orderfleet.orders.state import OrderState
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.temporal.data_converter import DATA_CONVERTER
@@ -132,7 +132,7 @@ async def test_few_changes_go_along_when_a_run_continues_as_new() -> None:
 
 async def test_more_changes_than_temporal_takes_in_one_piece_are_told_by_their_number() -> None:
     signals, item = declarations(4000), Item(sku="x" * 128, qty=1)
-    large = (item,) * ((LARGEST_ORDER - 1024) // len(f"{item.model_dump_json()},"))
+    large = (item,) * ((MAX_ORDER_BYTES - 1024) // len(f"{item.model_dump_json()},"))
     given = await told(order(items=large), signals)
     *lines, moved, declared = given.progress.events
     assert not any("times" in line.detail for line in lines)

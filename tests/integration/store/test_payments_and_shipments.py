@@ -9,7 +9,7 @@ import pytest
 from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
-from orderfleet.domain.transitions import PAYMENT_MOVES, SHIPMENT_MOVES
+from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderRecord
 from record_samples import event, order, payment, progress, receive, shipment
@@ -78,14 +78,14 @@ async def test_a_payment_moves_along_its_table_only(
         await record.begin_payment(payment(), progress(2, Step.CHARGE))
         await sql.execute("update payments set status = $1", origin)
         answer = await record.finish_payment(payment(), target, "ref")
-        expected = target if target in PAYMENT_MOVES[origin] else origin
+        expected = target if target in PAYMENT_TRANSITIONS[origin] else origin
         assert (answer, await sql.fetchval("select status from payments")) == (expected, expected)
 
 
 async def test_charged_never_goes_back() -> None:
     forward, reached = {PaymentStatus.CHARGED}, {PaymentStatus.CHARGED}
     while forward:
-        forward = {target for origin in forward for target in PAYMENT_MOVES[origin]} - reached
+        forward = {target for origin in forward for target in PAYMENT_TRANSITIONS[origin]} - reached
         reached |= forward
     assert reached == {PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED}
 
@@ -139,13 +139,13 @@ async def test_a_shipment_moves_along_its_table_only(
         await sql.execute("delete from shipments")
         await record.record_shipment(shipment(origin), [])
         await record.record_shipment(shipment(target), [])
-        expected = target if target in SHIPMENT_MOVES[origin] else origin
+        expected = target if target in SHIPMENT_TRANSITIONS[origin] else origin
         assert await sql.fetchval("select status from shipments") == expected
 
 
 async def test_no_end_of_a_shipment_leads_back_to_preparing() -> None:
     for end in set(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}:
-        assert not SHIPMENT_MOVES[end] & {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}
+        assert not SHIPMENT_TRANSITIONS[end] & {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}
 
 
 async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderRecord, reads: OrderReads) -> None:

@@ -9,7 +9,7 @@ ENDS = {Step.DELIVERED, Step.CANCELED, Step.FAILED}
 
 
 def test_every_step_has_its_row() -> None:
-    assert set(transitions.TRANSITIONS) == set(Step)
+    assert set(transitions.ORDER_TRANSITIONS) == set(Step)
 
 
 def test_ends_lead_nowhere_and_every_other_step_reaches_one() -> None:
@@ -17,15 +17,15 @@ def test_ends_lead_nowhere_and_every_other_step_reaches_one() -> None:
         reached, frontier = set(), {step}
         while frontier:
             reached |= frontier
-            frontier = set().union(*(transitions.TRANSITIONS[s] for s in frontier)) - reached
+            frontier = set().union(*(transitions.ORDER_TRANSITIONS[s] for s in frontier)) - reached
         assert reached & ENDS, step
-        assert (transitions.TRANSITIONS[step] == frozenset()) == (step in ENDS)
+        assert (transitions.ORDER_TRANSITIONS[step] == frozenset()) == (step in ENDS)
 
 
 @pytest.mark.parametrize("step", list(Step))
 def test_only_the_table_is_walked(step: Step) -> None:
     for following in Step:
-        if following in transitions.TRANSITIONS[step]:
+        if following in transitions.ORDER_TRANSITIONS[step]:
             assert transitions.advance(step, following) is following
         else:
             with pytest.raises(ValueError, match="never goes"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class WaitKind(StrEnum):
+class BacklogKind(StrEnum):
     """What is counted."""
 
     ORDER = "order"
@@ -21,7 +21,7 @@ class WaitKind(StrEnum):
 class BacklogSample:
     """How many of one kind wait at one place."""
 
-    kind: WaitKind
+    kind: BacklogKind
     place: str
     """An order's step, a payment's status, a queue's name."""
     count: int

@@ -16,19 +16,19 @@ MAX_TEXT_LENGTH: Final = 1000
 """Characters that are kept; a signal or an error may have megabytes, and Temporal takes 2 MiB in one piece."""
 
 
-LONGEST_NAME: Final = 200
+MAX_NAME_LENGTH: Final = 200
 
 """Characters of an id or a name that the payment provider or the carrier gives."""
 
 
-def foreign_name(text: object) -> object:
+def external_name(text: object) -> object:
     """An id or a name of the payment provider or the carrier as Postgres can keep it: bounded and printable.
 
     An adapter in a package of the user's may return anything, and what it returns is already charged or booked.
     """
     if not isinstance(text, str):
         return text
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:LONGEST_NAME])
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:MAX_NAME_LENGTH])
 
 
 def truncate(text: str) -> str:
@@ -78,7 +78,7 @@ OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
 """1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
 
 
-ForeignName = Annotated[str, BeforeValidator(foreign_name)]
+ExternalName = Annotated[str, BeforeValidator(external_name)]
 
 """An id or a name that the payment provider or the carrier gives, cut to what Postgres can keep."""
 

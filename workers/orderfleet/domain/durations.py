@@ -19,12 +19,12 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
 
-LONGEST: Final = timedelta(hours=999_999)
+MAX_DURATION: Final = timedelta(hours=999_999)
 """114 years, the most that six digits of hours say. A date that far ahead is still one; a workflow that computes one
 beyond the year 9999 could not continue."""
-SHORTEST: Final = timedelta(microseconds=1)
+MIN_DURATION: Final = timedelta(microseconds=1)
 """What a `timedelta` can hold. A finer text is refused: rounded to zero, it would be another value."""
-_LONGEST = LONGEST // SHORTEST
+_MAX_MICROSECONDS = MAX_DURATION // MIN_DURATION
 
 
 # An order carries some thirty durations, of which few differ, and is read and written at every step.
@@ -41,8 +41,8 @@ def parse_duration(text: str) -> timedelta:
         msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
         raise ValueError(msg)
     microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
-    if microseconds > _LONGEST:
-        msg = f"{text!r} is too long: write {format_duration(LONGEST)} or less"
+    if microseconds > _MAX_MICROSECONDS:
+        msg = f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less"
         raise ValueError(msg)
     if microseconds != int(microseconds):
         msg = f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms"
@@ -77,11 +77,11 @@ def _of_text(text: str) -> float | timedelta:
 
 Duration = Annotated[
     timedelta,
-    Field(le=LONGEST),
+    Field(le=MAX_DURATION),
     BeforeValidator(_read),
     PlainSerializer(format_duration, return_type=str),
 ]
 """A `timedelta` read from and written in Kubernetes' notation."""
 
 PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
-"""A `Duration` above zero: from `SHORTEST` to `LONGEST`."""
+"""A `Duration` above zero: from `MIN_DURATION` to `MAX_DURATION`."""

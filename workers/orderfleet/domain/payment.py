@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from orderfleet.domain import names
-from orderfleet.domain.base import Contract, ForeignName, OrderId, PaymentId
+from orderfleet.domain.base import Contract, ExternalName, OrderId, PaymentId
 from orderfleet.domain.money import Money
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.status import PaymentStatus
@@ -23,7 +23,7 @@ class PaymentIntent(Contract):
 class Charge(Contract):
     """The provider's proof of a charge."""
 
-    reference: ForeignName
+    reference: ExternalName
     """The provider's own id of the charge."""
 
 

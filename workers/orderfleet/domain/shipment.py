@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orderfleet.domain.base import WORKFLOW_ID, Contract, ForeignName, Int64, OrderId
+from orderfleet.domain.base import WORKFLOW_ID, Contract, ExternalName, Int64, OrderId
 from orderfleet.domain.order import Address, Customer, Item
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy, TaskQueue
@@ -92,8 +92,8 @@ class Parcel(Contract):
 class Booking(Contract):
     """The carrier's answer to a booking."""
 
-    carrier: ForeignName
-    tracking_number: ForeignName
+    carrier: ExternalName
+    tracking_number: ExternalName
 
 
 class BookingState(StrEnum):

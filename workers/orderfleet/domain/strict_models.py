@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 UNKNOWN_FIELD: Final = "unknown_field"
 """Type of the problem (`ValidationError.errors()`); its context has the `nearest` known field, or an empty text."""
 
-DEEPEST: Final = 32
+MAX_DEPTH: Final = 32
 """Levels of objects and lists in one another. Bodies need 4; the validation recurses, and so has to be bounded."""
 
 
@@ -26,7 +26,7 @@ class DuplicateKey(ValueError):
 
 
 class TooDeep(ValueError):
-    """Objects and lists are nested deeper than `DEEPEST` levels."""
+    """Objects and lists are nested deeper than `MAX_DEPTH` levels."""
 
 
 class StrictModel(BaseModel):
@@ -61,13 +61,13 @@ def read_json(body: bytes) -> Any:
 
 
 def check_depth(value: Any) -> None:
-    """Check that objects and lists are nested at most `DEEPEST` levels.
+    """Check that objects and lists are nested at most `MAX_DEPTH` levels.
 
     Raises:
         TooDeep: they are nested deeper.
     """
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         level = [child for node in level for child in _children(node)]
         if not level:
             return
@@ -75,7 +75,7 @@ def check_depth(value: Any) -> None:
 
 
 def _too_deep() -> str:
-    return f"is nested deeper than {DEEPEST} levels"
+    return f"is nested deeper than {MAX_DEPTH} levels"
 
 
 def _children(node: Any) -> Iterable[Any]:

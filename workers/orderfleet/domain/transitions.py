@@ -11,7 +11,7 @@ from typing import Final
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 
-PAYMENT_MOVES: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
+PAYMENT_TRANSITIONS: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
     PaymentStatus.INIT: frozenset({PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.VOIDED}),
     PaymentStatus.CHARGED: frozenset({PaymentStatus.REFUNDING}),
     PaymentStatus.FAILED: frozenset({PaymentStatus.VOIDED}),
@@ -23,7 +23,7 @@ PAYMENT_MOVES: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
 """A payment's moves; CHARGED leads to a refund only."""
 
 
-SHIPMENT_MOVES: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
+SHIPMENT_TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     ShipmentStatus.PREPARING: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING},
     ShipmentStatus.PREPARED: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED},
     # A carrier may take back what it has booked until the parcel leaves.
@@ -39,15 +39,15 @@ SHIPMENT_MOVES: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
 
 def payment_origins(status: PaymentStatus) -> list[PaymentStatus]:
     """The statuses from which a payment may move to `status`."""
-    return sorted(origin for origin, targets in PAYMENT_MOVES.items() if status in targets)
+    return sorted(origin for origin, targets in PAYMENT_TRANSITIONS.items() if status in targets)
 
 
 def shipment_origins(status: ShipmentStatus) -> list[ShipmentStatus]:
     """The statuses from which a shipment may move to `status`."""
-    return sorted(origin for origin, targets in SHIPMENT_MOVES.items() if status in targets)
+    return sorted(origin for origin, targets in SHIPMENT_TRANSITIONS.items() if status in targets)
 
 
-TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
+ORDER_TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
     Step.RECEIVE: frozenset({Step.VALIDATE, Step.CANCELED, Step.FAILED}),
     Step.VALIDATE: frozenset({Step.MANUAL_REVIEW, Step.CHARGE, Step.CANCELED, Step.FAILED}),
     Step.MANUAL_REVIEW: frozenset({Step.CHARGE, Step.CANCELED, Step.FAILED}),
@@ -76,7 +76,7 @@ def advance(current: Step, following: Step) -> Step:
     Raises:
         ValueError: it does not; a bug in the caller.
     """
-    if following not in TRANSITIONS[current]:
+    if following not in ORDER_TRANSITIONS[current]:
         msg = f"an order never goes from {current} to {following}"
         raise ValueError(msg)
     return following

@@ -12,7 +12,7 @@ from orderfleet.domain.order import Address, OrderInput
 _PLACES: Final = 4
 _MOST: Final = 1_000_000  # pieces of one item, as in the Order resource
 _LARGEST: Final = Decimal(10) ** 10
-LARGEST_ORDER: Final = 1024 * 1024
+MAX_ORDER_BYTES: Final = 1024 * 1024
 """Bytes of JSON of what is ordered, where to and by whom. Temporal takes 2 MiB in one piece, and ends a workflow
 that hands it more, without undoing anything: the rest is kept free for what travels beside it."""
 
@@ -28,13 +28,13 @@ def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
         require_prices = order.policy.require_prices
     return [
         *_of_items(order, require_prices=require_prices),
-        *of_address(order.address),
+        *address_problems(order.address),
         *_of_currency(order.currency),
         *_of_size(order),
     ]
 
 
-def of_address(address: Address) -> list[str]:
+def address_problems(address: Address) -> list[str]:
     """What is wrong with an address: its empty fields."""
     fields = address.model_dump()
     return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]
@@ -48,9 +48,9 @@ def _of_currency(currency: str) -> Iterator[str]:
 def _of_size(order: OrderInput) -> Iterator[str]:
     sizes = {name: len(order.model_dump_json(include={name}).encode()) for name in ("items", "address", "customer")}
     whole = sum(sizes.values())
-    if whole > LARGEST_ORDER:
+    if whole > MAX_ORDER_BYTES:
         largest = max(sizes, key=sizes.__getitem__)
-        yield f"{largest}: the order has {whole} bytes, above {LARGEST_ORDER}; order less, or in several orders"
+        yield f"{largest}: the order has {whole} bytes, above {MAX_ORDER_BYTES}; order less, or in several orders"
 
 
 def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:

@@ -57,7 +57,7 @@ def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, st
 
 
 def _read_and_cut(value: Any) -> tuple[OrderInput, str | None]:
-    """Read an order, with texts that are too long cut: it is recorded with its problems, and then fails validation."""
+    """Read an order; texts that are too long are cut, so that the order can be recorded with what is wrong."""
     try:
         return read(OrderInput, value), None
     except InputRejected as rejected:

@@ -31,12 +31,12 @@ from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
-"""Every workflow of the order workers' task queue."""
+"""Every workflow of the order worker's queue."""
 
 
 def worker_spec(
     settings: Settings,
-    store: OrderRecord,
+    record: OrderRecord,
     provider: PaymentProvider,
     orphans: OrphanStore,
     order_workflows: OrderWorkflows,
@@ -47,14 +47,14 @@ def worker_spec(
 
     Args:
         settings: of the worker.
-        store: the order store.
+        record: the order store.
         provider: the payment provider.
         orphans: orphaned orders in the database.
         order_workflows: order workflows in Temporal.
         observer: counts what the orphan sweep finds; None counts nothing.
         background: tasks that run as long as the worker.
     """
-    orders = OrderActivities(store, provider, require_prices=settings.prices_required())
+    orders = OrderActivities(record, provider, require_prices=settings.prices_required())
     maintenance = MaintenanceActivities(orphans, order_workflows, observer or NoopObserver())
     return WorkerSpec(
         task_queue=settings.orders_task_queue,
@@ -71,38 +71,32 @@ def worker_spec(
             maintenance.record_compensation,
             maintenance.check_workflow,
         ],
-        interceptors=around_steps(store, settings.faults, StepMetrics()),
+        interceptors=around_steps(record, settings.faults, StepMetrics()),
         background=background,
     )
 
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
-    """A factory of the order worker, which also keeps the schedule of the orphan sweep.
+    """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
+    measured = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
+    told = RecordMetrics()
 
-    Args:
-        settings: of the worker.
-        database: of the orders.
-        provider: the payment provider.
-    """
-    metered = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
-    metrics = RecordMetrics()
-
-    async def build_spec(client: Client) -> WorkerSpec:
+    async def wire(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)
         return worker_spec(
             settings,
-            OrderRecord(database, metrics),
-            metered,
-            Orphans(database, metrics),
+            OrderRecord(database, told),
+            measured,
+            Orphans(database, told),
             TemporalOrderWorkflows(client),
             OrphanMetrics(),
             background=[lambda: keep_orphan_sweep(client, settings)],
         )
 
-    return build_spec
+    return wire
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Serve until `stop` is set."""
+    """Serve until asked to stop."""
     async with connect(settings, "orders") as database, payment_provider(settings) as provider:
         await serve(settings, stop, [build(settings, database, provider)])

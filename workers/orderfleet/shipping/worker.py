@@ -14,7 +14,7 @@ from orderfleet.domain.ports import Carrier
 from orderfleet.observability.order_metrics import CallMetrics, StepMetrics
 from orderfleet.process import Stop
 from orderfleet.providers.carriers import adapter
-from orderfleet.providers.carriers import carrier as open_carrier
+from orderfleet.providers.carriers import carrier as named_carrier
 from orderfleet.providers.metered import MeteredCarrier
 from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
@@ -25,18 +25,12 @@ from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (ShippingWorkflow,)
-"""Every workflow of the shipping workers' task queue."""
+"""Every workflow of the shipping worker's queue."""
 
 
-def worker_spec(settings: Settings, store: OrderRecord, carrier: Carrier) -> WorkerSpec:
-    """Workflows and activities of the shipping worker.
-
-    Args:
-        settings: of the worker.
-        store: the order store.
-        carrier: the carrier.
-    """
-    activities = ShippingActivities(store, carrier)
+def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> WorkerSpec:
+    """What the shipping worker serves."""
+    activities = ShippingActivities(record, carrier)
     return WorkerSpec(
         task_queue=settings.shipping_task_queue,
         workflows=WORKFLOWS,
@@ -46,29 +40,23 @@ def worker_spec(settings: Settings, store: OrderRecord, carrier: Carrier) -> Wor
             activities.record_shipment,
             activities.void_booking,
         ],
-        interceptors=around_steps(store, settings.faults, StepMetrics()),
+        interceptors=around_steps(record, settings.faults, StepMetrics()),
         # A shipment lasts minutes, so it ends on the version that it started on. An order lasts months and is upgraded.
         versioning=VersioningBehavior.PINNED,
     )
 
 
 def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFactory:
-    """A factory of the shipping worker.
+    """The duty over the record and the carrier."""
+    measured = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
 
-    Args:
-        settings: of the worker.
-        database: of the orders.
-        carrier: the carrier.
-    """
-    metered = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
+    async def wire(_client: Client) -> WorkerSpec:
+        return worker_spec(settings, OrderRecord(database), measured)
 
-    async def build_spec(_client: Client) -> WorkerSpec:
-        return worker_spec(settings, OrderRecord(database), metered)
-
-    return build_spec
+    return wire
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Serve until `stop` is set."""
-    async with connect(settings, "shipping") as database, open_carrier(settings) as carrier:
+    """Serve until asked to stop."""
+    async with connect(settings, "shipping") as database, named_carrier(settings) as carrier:
         await serve(settings, stop, [build(settings, database, carrier)])
