@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from fleet import ADDRESS, Behaviour, Gate, Script, eventually, fails, quick_policy
+from fleet import ADDRESS, Behavior, Gate, Script, eventually, fails, quick_policy
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from lifecycle_model import Expected, leads
@@ -45,7 +45,7 @@ async def _works() -> None:
 
 def arrange(script: Script, troubles: list[str], away: Exception, refused: Exception, gate: Gate | None) -> None:
     """Have the next calls go wrong, the first of them after the gate opened."""
-    kinds: dict[str, tuple[list[Behaviour], Exception]] = {
+    kinds: dict[str, tuple[list[Behavior], Exception]] = {
         "away": (script.before, away),
         "answer lost": (script.after, away),
         "refused": (script.before, refused),
