@@ -87,7 +87,7 @@ async def test_carrier_updates_are_recorded_once_and_in_sequence(running: Fleet)
     await handle.signal("carrier_update", last)
     assert (await handle.result()).step is Step.DELIVERED
 
-    recorded = [
+    found = [
         (one.kind, one.detail) for one in await running.events("l-6") if one.kind.startswith(("parcel", "deliver"))
     ]
     here = {"shipment": "shipping-l-6-1"}

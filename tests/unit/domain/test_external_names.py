@@ -1,4 +1,4 @@
-"""Ids and names that an adapter in a user's package returns: whatever they hold, they can be recorded."""
+"""Ids and names from an adapter can always be stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orderfleet.domain.shipment import Booking
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "stored"),
     [
         ("ch_1", "ch_1"),
         ("Größe 1", "Größe 1"),
@@ -21,12 +21,12 @@ from orderfleet.domain.shipment import Booking
     ],
     ids=["plain", "latin", "NUL", "surrogate", "long"],
 )
-def test_name_is_bounded_and_printable(given: str, kept: str) -> None:
-    assert Charge(reference=given).reference == kept
-    assert Booking(carrier=given, tracking_number=given) == Booking(carrier=kept, tracking_number=kept)
+def test_name_is_bounded_and_printable(given: str, stored: str) -> None:
+    assert Charge(reference=given).reference == stored
+    assert Booking(carrier=given, tracking_number=given) == Booking(carrier=stored, tracking_number=stored)
     assert Charge(reference=given).model_dump_json()
 
 
-def test_name_that_is_no_text_is_refused() -> None:
+def test_name_that_is_not_a_text_is_rejected() -> None:
     with pytest.raises(ValidationError):
         Charge(reference=1)  # type: ignore[arg-type]
