@@ -29,7 +29,7 @@ async def test_cancel_during_review_charges_nothing(running: Fleet) -> None:
     assert not running.provider.charges
 
 
-async def test_cancel_before_first_step_cancels(running: Fleet) -> None:
+async def test_cancel_before_the_first_step_cancels(running: Fleet) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
         running.order("c-2", review=AUTO),
