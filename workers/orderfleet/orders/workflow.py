@@ -213,7 +213,7 @@ class OrderWorkflow:
             delivery.apply_carrier_update(self._ctx, update)
 
     @workflow.signal(name=names.SHIPMENT_ANSWER)
-    def shipment_raise_rejection(self, *args: Any) -> None:
+    def shipment_answer(self, *args: Any) -> None:
         """Receive a shipment's answer to a request."""
         answer = self._read(ShipmentAnswer, args, names.SHIPMENT_ANSWER)
         if answer is not None:
