@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 from orderfleet.domain import names
 from orderfleet.domain.base import MAX_TEXT_LENGTH as LONGEST_TEXT
 from orderfleet.domain.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
-from orderfleet.domain.durations import MAX_DURATION, MIN_DURATION, PositiveDuration, format_duration, parse_duration
+from orderfleet.domain.durations import LONGEST, SHORTEST, PositiveDuration, format_duration, parse_duration
 from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
 from orderfleet.domain.status import OrderStatus, ShipmentView
 from orderfleet.operator.crd import MUTABLE, OrderResource, OrderSpec, OrderState, ShipmentState
@@ -156,14 +156,14 @@ def test_lengths_are_the_contracts_lengths():
 
 @given(st.from_regex(_pattern(SPEC["properties"]["deadline"]), fullmatch=True).filter(lambda text: len(text) <= 16))
 def test_every_accepted_duration_can_be_read(text):
-    if re.search("[1-9]", text) and parse_duration(text) <= MAX_DURATION:
-        assert MIN_DURATION <= TypeAdapter(PositiveDuration).validate_python(text) <= MAX_DURATION
+    if re.search("[1-9]", text) and parse_duration(text) <= LONGEST:
+        assert SHORTEST <= TypeAdapter(PositiveDuration).validate_python(text) <= LONGEST
 
 
 def test_the_range_of_a_duration_is_that_of_the_contracts():
     (rule,) = _rules(SPEC["properties"]["deadline"])
-    assert f"self.matches('[1-9]') && duration(self) <= duration('{format_duration(MAX_DURATION)}')" in rule["rule"]
-    assert f"at most {format_duration(MAX_DURATION)}" in rule["message"]
+    assert f"self.matches('[1-9]') && duration(self) <= duration('{format_duration(LONGEST)}')" in rule["rule"]
+    assert f"at most {format_duration(LONGEST)}" in rule["message"]
 
 
 @pytest.mark.parametrize("text", ["0.4us", "1.5us", "0.0001ms", "0.0000004s", "1ms0.1us", "0.25us"])

@@ -7,7 +7,7 @@ import itertools
 import asyncpg
 import pytest
 
-from orderfleet.domain.backlog import BacklogKind
+from orderfleet.domain.backlog import WaitKind
 from orderfleet.domain.status import PaymentStatus, Step, payment_pending
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler, OrderReads
@@ -36,7 +36,7 @@ async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
     assert sorted(row["order_id"] for row in await sql.fetch("select order_id from pending_payments")) == sorted(owed)
     found = {order_id: await reads.order(order_id) for order_id in pairs}
     assert {order_id for order_id, each in found.items() if each and not each.status.settled} == owed
-    counted = {one.place: one.count for one in await BacklogSampler(database).take() if one.kind is BacklogKind.PAYMENT}
+    counted = {one.place: one.count for one in await BacklogSampler(database).take() if one.kind is WaitKind.PAYMENT}
     assert counted == {"INIT": len(Step), "REFUNDING": len(Step), "CHARGED": 2}
 
 

@@ -11,8 +11,8 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.domain import names
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
-from orderfleet.domain.durations import MAX_DURATION
+from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.durations import LONGEST
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler
@@ -61,23 +61,23 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
     found = {(one.kind, one.place): one for one in await BacklogSampler(database).take()}
     assert {key: one.count for key, one in found.items()} == {
-        (BacklogKind.ORDER, "manual_review"): 2,
-        (BacklogKind.ORDER, "charge"): 1,
-        (BacklogKind.PAYMENT, "INIT"): 1,
+        (WaitKind.ORDER, "manual_review"): 2,
+        (WaitKind.ORDER, "charge"): 1,
+        (WaitKind.PAYMENT, "INIT"): 1,
     }
-    assert found[BacklogKind.ORDER, "charge"].oldest > AT.year
-    assert 0 <= found[BacklogKind.PAYMENT, "INIT"].oldest < 60
+    assert found[WaitKind.ORDER, "charge"].oldest > AT.year
+    assert 0 <= found[WaitKind.PAYMENT, "INIT"].oldest < 60
 
 
 async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderRecord, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
-    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": MAX_DURATION, "late-but-shipped": gone}
+    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": LONGEST, "late-but-shipped": gone}
     for order_id, deadline in terms.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
-        return [one for one in await BacklogSampler(database).take() if one.kind is BacklogKind.OVERDUE_ORDER]
+        return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
 
     (told,) = await overdue()
     assert (told.place, told.count) == ("charge", 1)
@@ -105,8 +105,8 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
     found = {(one.kind, one.place): one.count for one in await BacklogSampler(database).take()}
-    assert found[BacklogKind.PAYMENT, "INIT"] == found[BacklogKind.OVERDUE_ORDER, "charge"] == FEW
-    assert found[BacklogKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
+    assert found[WaitKind.PAYMENT, "INIT"] == found[WaitKind.OVERDUE_ORDER, "charge"] == FEW
+    assert found[WaitKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 
 
 async def test_tasks_that_wait_for_a_worker_are_counted(temporal_client: Client, task_queues: Any) -> None:
@@ -118,8 +118,8 @@ async def test_tasks_that_wait_for_a_worker_are_counted(temporal_client: Client,
 
     async def counted() -> bool:
         found = {(one.place, one.kind): one.count for one in await backlog.take()}
-        assert found[task_queues.shipping, BacklogKind.ACTIVITY_TASK] == 0
-        return found[task_queues.orders, BacklogKind.WORKFLOW_TASK] == 3
+        assert found[task_queues.shipping, WaitKind.ACTIVITY_TASK] == 0
+        return found[task_queues.orders, WaitKind.WORKFLOW_TASK] == 3
 
     await until(counted)
     for number in range(3):

@@ -38,7 +38,7 @@ from orderfleet.api.schemas import (
 )
 from orderfleet.domain.names import order_workflow_id
 from orderfleet.domain.order import Address, ReviewMode
-from orderfleet.domain.validation import address_problems
+from orderfleet.domain.validation import of_address
 from orderfleet.observability.order_trace import begun_trace
 from orderfleet.services.errors import ChangeResult, StartOutcome
 from orderfleet.services.orders import SourcedStatus
@@ -83,7 +83,7 @@ async def change_order_address(
     Raises:
         Unprocessable: the address is not whole.
     """
-    wrong = address_problems(address)
+    wrong = of_address(address)
     if wrong:
         raise Unprocessable(wrong)
     answer = await services.desk.update_address(order_id, address, request_id=request_id)

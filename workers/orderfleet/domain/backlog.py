@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class BacklogKind(StrEnum):
+class WaitKind(StrEnum):
     """What a sample counts."""
 
     ORDER = "order"
@@ -21,7 +21,7 @@ class BacklogKind(StrEnum):
 class BacklogSample:
     """Size and age of one backlog."""
 
-    kind: BacklogKind
+    kind: WaitKind
     place: str
     """Step of the orders, status of the payments, or name of the task queue."""
     count: int

@@ -28,13 +28,13 @@ def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
         require_prices = order.policy.require_prices
     return [
         *_of_items(order, require_prices=require_prices),
-        *address_problems(order.address),
+        *of_address(order.address),
         *_of_currency(order.currency),
         *_of_size(order),
     ]
 
 
-def address_problems(address: Address) -> list[str]:
+def of_address(address: Address) -> list[str]:
     """The problems of an address: its empty fields."""
     fields = address.model_dump()
     return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]

@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
+from orderfleet.domain.backlog import BacklogSample, WaitKind
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.metrics import (
@@ -112,10 +112,10 @@ class RecordSurveyMetrics:
             return
         places = {(one.kind, one.place): one for one in found}
         for step in _STEPS:
-            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, places.get((BacklogKind.ORDER, step)), step=step)
-            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, places.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
+            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, places.get((WaitKind.ORDER, step)), step=step)
+            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, places.get((WaitKind.OVERDUE_ORDER, step)), step=step)
         for status in _STATUSES:
-            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, places.get((BacklogKind.PAYMENT, status)), status=status.lower())
+            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, places.get((WaitKind.PAYMENT, status)), status=status.lower())
 
 
 class BacklogMetrics:

@@ -41,7 +41,7 @@ def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> Wo
             activities.void_booking,
         ],
         interceptors=around_steps(record, settings.faults, StepMetrics()),
-        # A shipment lasts minutes, so it ends on the version that it started on. An order lasts months and is upgraded.
+        # Over in minutes: it ends on the code that it began with. Orders live for months and go with the versions.
         versioning=VersioningBehavior.PINNED,
     )
 

@@ -15,13 +15,13 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
+from orderfleet.domain.backlog import BacklogSample, WaitKind
 from orderfleet.domain.errors import OrderfleetError
 
 _TIMEOUT: Final = timedelta(seconds=5)
 _KINDS: Final = {
-    BacklogKind.WORKFLOW_TASK: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    BacklogKind.ACTIVITY_TASK: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    WaitKind.WORKFLOW_TASK: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    WaitKind.ACTIVITY_TASK: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
 
 
@@ -44,7 +44,7 @@ class Backlog:
         """
         return [await self._one(queue, kind) for queue in self._queues for kind in _KINDS]
 
-    async def _one(self, queue: str, kind: BacklogKind) -> BacklogSample:
+    async def _one(self, queue: str, kind: WaitKind) -> BacklogSample:
         request = DescribeTaskQueueRequest(
             namespace=self._temporal.namespace,
             task_queue=TaskQueue(name=queue),
