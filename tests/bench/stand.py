@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from backing import Kubernetes, session
 from contenders import settings_of, start_sink
 from temporalio.client import Client
 

@@ -15,7 +15,7 @@ from schedule import Action, Channel
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
-from orderfleet.domain.transitions import TRANSITIONS
+from orderfleet.domain.transitions import ORDER_TRANSITIONS
 
 _FLOW_EVENTS: Final = {
     EventKind.RECEIVED,
@@ -148,7 +148,7 @@ def _reachable(step: Step) -> set[Step]:
     found: set[Step] = set()
     ahead = [step]
     while ahead:
-        following = TRANSITIONS[ahead.pop()] - found
+        following = ORDER_TRANSITIONS[ahead.pop()] - found
         found |= following
         ahead.extend(following)
     return found

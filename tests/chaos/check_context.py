@@ -13,7 +13,7 @@ from evidence import Evidence
 from schedule import Action
 
 from orderfleet.domain.status import OrderStatus
-from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel
 
 Finding = tuple[str, str]
 """The subject, and the violation; an empty text means that the case is correct."""
@@ -40,7 +40,7 @@ class CheckContext:
         return {name: order.status for name, order in self.evidence.orders.items() if name in self.accepted}
 
     @cached_property
-    def parcel_of(self) -> dict[str, TakenParcel]:
+    def parcel_of(self) -> dict[str, BookedParcel]:
         """The parcel that left, by order id."""
         return {parcel.order_id: parcel for parcel in self.evidence.parcels if not parcel.voided}
 

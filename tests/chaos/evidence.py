@@ -21,7 +21,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
 from orderfleet.domain.status import OrderStatus
-from orderfleet.providers.carriers.simulated import CarrierLedger, TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
 from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -47,7 +47,7 @@ class Evidence:
     client_logs: Mapping[str, ClientLog]
     """By the client's own name for the order."""
     money: Sequence[PaymentEntry]
-    parcels: Sequence[TakenParcel]
+    parcels: Sequence[BookedParcel]
     orders: Mapping[str, RecordedOrder]
     events: Mapping[str, Sequence[RecordedEvent]]
     workflows: Mapping[str, Workflow]

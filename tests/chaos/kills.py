@@ -26,7 +26,8 @@ from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMod
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
-from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
+from orderfleet.services.changes import Change
+from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
 from support.ledgers import Ledgers, order_errors
 
@@ -131,8 +132,8 @@ class Run:
         await self.client.start(order)
         if number % 3 == 0:
             await asyncio.sleep(self.rng.random() * 2)
-            with suppress(OrderRefused, OrderNotFound, TemporalUnavailable):
-                await self.client.cancel(order.order_id, "changed my mind")
+            with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
+                await self.client.change(order.order_id, Change.cancel("changed my mind"))
         await self.until_ended(order.order_id)
 
     async def until_ended(self, order_id: str) -> OrderStatus:

@@ -21,7 +21,7 @@ from orderfleet.domain.names import (
 )
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
-from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel
 from orderfleet.providers.payments.simulated import PaymentEntry
 
 SHIPPED = "shipped-over-http"
@@ -104,10 +104,10 @@ def entry(kind: str, name: str) -> PaymentEntry:
     return PaymentEntry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
 
 
-def parcel(name: str, address: dict[str, str] = ADDRESS) -> TakenParcel:
+def parcel(name: str, address: dict[str, str] = ADDRESS) -> BookedParcel:
     """A parcel that left."""
     where = Address(**address).model_dump_json()
-    return TakenParcel(f"ship-{name}", name, shipment_id(name, 1), where, f"SIM-{name}", False)
+    return BookedParcel(f"ship-{name}", name, shipment_id(name, 1), where, f"SIM-{name}", False)
 
 
 def _status(name: str, step: Step, paid: PaymentStatus, address: dict[str, str]) -> OrderStatus:

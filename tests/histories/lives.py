@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from fleet import ADDRESS, ELSEWHERE, Behaviour, Fleet, Gate, eventually, fails, hangs, quick_policy
+from fleet import ADDRESS, ELSEWHERE, Behavior, Fleet, Gate, eventually, fails, hangs, quick_policy
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -229,7 +229,7 @@ async def refund_delayed(fleet: Fleet, order_id: str) -> None:
 
 @life
 async def store_away(fleet: Fleet, order_id: str) -> None:
-    away: list[Behaviour] = [fails(StoreUnavailable("Postgres is away"))]
+    away: list[Behavior] = [fails(StoreUnavailable("Postgres is away"))]
     fleet.provider.charging.before += away
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 

@@ -19,7 +19,7 @@ from orderfleet.domain import names
 from orderfleet.domain.activities import RecordInput
 from orderfleet.domain.order import Address, Item, OrderInput
 from orderfleet.domain.status import Step
-from orderfleet.domain.validation import LARGEST_ORDER
+from orderfleet.domain.validation import MAX_ORDER_BYTES
 from orderfleet.orders.state import OrderState
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.temporal.data_converter import DATA_CONVERTER
@@ -111,7 +111,7 @@ def order(**changes: Any) -> OrderInput:
 
 def spec_updates(count: int) -> list[tuple[str, Any]]:
     """Return spec updates, each of which makes two audit events."""
-    return [("declare", {"generation": n + 2, "address": change[1]}) for n, change in enumerate(address_changes(count))]
+    return [("apply_spec", {"generation": n + 2, "address": change[1]}) for n, change in enumerate(address_changes(count))]
 
 
 def address_changes(count: int) -> list[tuple[str, Any]]:
@@ -132,7 +132,7 @@ async def test_few_changes_are_carried_when_a_run_continues_as_new() -> None:
 
 async def test_changes_above_the_payload_limit_are_merged_with_their_count() -> None:
     signals, item = spec_updates(4000), Item(sku="x" * 128, qty=1)
-    large = (item,) * ((LARGEST_ORDER - 1024) // len(f"{item.model_dump_json()},"))
+    large = (item,) * ((MAX_ORDER_BYTES - 1024) // len(f"{item.model_dump_json()},"))
     record = await first_record(order(items=large), signals)
     *events, merged_changes, merged_updates = record.progress.events
     assert not any("times" in line.detail for line in events)
@@ -150,8 +150,8 @@ MAX_SIGNAL: Final = "x" * (MAX_PAYLOAD - 64 * 1024)
     [
         ("cancel_order", MAX_SIGNAL, "x" * 999 + "…"),
         ("cancel_payment", {"reason": MAX_SIGNAL}, "x" * 999 + "…"),
-        ("declare", {"generation": 2, "cancel": True, "cancel_reason": MAX_SIGNAL}, "x" * 999 + "…"),
-        ("declare", {"generation": 2, "owner_uid": MAX_SIGNAL}, "owner_uid: "),
+        ("apply_spec", {"generation": 2, "cancel": True, "cancel_reason": MAX_SIGNAL}, "x" * 999 + "…"),
+        ("apply_spec", {"generation": 2, "owner_uid": MAX_SIGNAL}, "owner_uid: "),
         ("update_address", ADDRESS.model_copy(update={"street": MAX_SIGNAL}), "street: "),
     ],
 )

@@ -16,7 +16,7 @@ from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.names import ENDED_LABEL
 from orderfleet.domain.order import OrderInput, SpecUpdate
 from orderfleet.operator.cache import Key, OrderCache
-from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectConflict, ObjectNotFound, Write
 from orderfleet.operator.reconciler import MISSING_RECHECK, Reconciler
 from orderfleet.services.errors import (
     Closed,
@@ -167,9 +167,9 @@ class OperatorEnvironment:
     async def patch(self, _key: Key, write: Write, patch: dict[str, Any], version: str) -> dict[str, Any]:
         self._called("kubernetes")
         if self.body is None:
-            raise ObjectGone("404")
+            raise ObjectNotFound("404")
         if version != self.body["metadata"]["resourceVersion"]:
-            raise ObjectChanged("409")
+            raise ObjectConflict("409")
         self.writes[write] += 1
         self.change(patch)
         self._respond("kubernetes")
@@ -178,7 +178,7 @@ class OperatorEnvironment:
     async def get(self, _key: Key) -> dict[str, Any]:
         self._called("kubernetes")
         if self.body is None:
-            raise ObjectGone("404")
+            raise ObjectNotFound("404")
         return self.body
 
     # Temporal, the order store, and the Events.

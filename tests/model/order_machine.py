@@ -178,7 +178,7 @@ class OrderMachine(RuleBasedStateMachine):
             cancel=cancel,
             address=address_at(street) if street else None,
         )
-        if self.do(unless_closed(self.handle.signal("declare", declared))) and not repeat:
+        if self.do(unless_closed(self.handle.signal("apply_spec", declared))) and not repeat:
             self.model.cancel_possible |= cancel
             self.model.approval_possible |= approved
             self.model.address |= {street} if street else set()
@@ -194,7 +194,7 @@ class OrderMachine(RuleBasedStateMachine):
         repeated = DispatchFailed(shipment_id=f"shipping-{self.order_id}-{shipment}", reason="sent twice")
         self.do(unless_closed(self.handle.signal("dispatch_failed", repeated)))
 
-    @rule(change=st.sampled_from(["update_address", "declare", "carrier_update"]))
+    @rule(change=st.sampled_from(["update_address", "apply_spec", "carrier_update"]))
     def garbage(self, change) -> None:
         self.do(unless_closed(self.handle.signal(change, ["garbage"])))
 

@@ -11,7 +11,7 @@ from order_machine import ATTEMPTS, STREETS, OrderMachine, address_at, unless_cl
 
 from orderfleet.domain.order import SpecUpdate
 
-CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "declare", "cancel in Temporal"]
+CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "apply_spec", "cancel in Temporal"]
 
 
 class RestartingOrderMachine(OrderMachine):

@@ -111,7 +111,11 @@ async def test_faults_are_told_until_they_are_mended(
     once = StepPolicy(attempt_timeout="4s", attempts=1)
     often = OutagePolicy(first="1s", longest="1s")
     policy = OrderPolicy(
-        shipping_task_queue=task_queues.shipping, charge=once, dispatch_carrier=once, shipping_attempts=1, owed=often
+        shipping_task_queue=task_queues.shipping,
+        charge=once,
+        dispatch_carrier=once,
+        shipping_attempts=1,
+        retry_forever_backoff=often,
     )
     async with AsyncExitStack() as stack:
         fleet = WorkerFleet(stack, environment, tmp_path)

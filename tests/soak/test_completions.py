@@ -16,14 +16,14 @@ from completions import Completions, track_completions
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from support.sample_rows import AT, order, payment, progress, receive
 
 
 @pytest.fixture
-async def record(postgres_url: str) -> AsyncIterator[OrderRecord]:
+async def record(postgres_url: str) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=30)) as database:
-        yield OrderRecord(database)
+        yield OrderWrites(database)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def completions(postgres_url: str) -> AsyncIterator[Completions]:
 
 
 async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
-    record: OrderRecord, completions: Completions
+    record: OrderWrites, completions: Completions
 ) -> None:
     shipped, canceled = (asyncio.create_task(completions.wait_for(order_id)) for order_id in ("shipped", "canceled"))
     for order_id in ("shipped", "canceled"):

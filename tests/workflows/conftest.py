@@ -1,4 +1,4 @@
-"""The fleets of workflow tests: one on a clock that skips, one on a real clock and a real server."""
+"""The fleets of workflow tests: one on a time-skipping server, one on a real one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fleet import Fleet, fleet
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a change is answered must not depend on how busy the machine is."""
+def _long_answer_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long time-out, so that the result of a change does not depend on the load of the machine."""
     monkeypatch.setattr("orderfleet.services.workflow_client.ANSWER_TIMEOUT", timedelta(seconds=30))
 
 

@@ -1,4 +1,4 @@
-"""An order worker that dies at once after its first `record` call has written, as a process of its own."""
+"""An order worker process that is killed after its first `record` call has written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orderfleet.orders import worker
 from orderfleet.settings import Settings
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import connect
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
 
 
-class LastWord(OrderRecord):
+class KillingStore(OrderWrites):
     async def record(self, *args: Any, **options: Any) -> None:
         await super().record(*args, **options)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -31,10 +31,10 @@ async def main(address: str) -> None:
     settings = Settings()
     temporal = await Client.connect(address, data_converter=pydantic_data_converter)
     async with connect(settings, "dying") as database:
-        duty = worker.worker_spec(
-            settings, LastWord(database), Provider(), Orphans(database), TemporalOrderWorkflows(temporal)
+        spec = worker.worker_spec(
+            settings, KillingStore(database), Provider(), Orphans(database), TemporalOrderWorkflows(temporal)
         )
-        await build(temporal, settings, duty).run()
+        await build(temporal, settings, spec).run()
 
 
 if __name__ == "__main__":

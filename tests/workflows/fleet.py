@@ -1,5 +1,4 @@
-"""A whole fleet in one process for workflow tests: both workers, a real Postgres, and a provider and a
-carrier that do what the test tells them and keep count of what they did."""
+"""Both workers in one process with a real Postgres, and a provider and a carrier whose behavior a test scripts."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
 
@@ -41,10 +40,10 @@ T = TypeVar("T")
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 ELSEWHERE = Address(street="2 Side St", city="Shelbyville", state="IL", zip="62565", country="US")
 
-Behaviour = Callable[[], Awaitable[None]]
+Behavior = Callable[[], Awaitable[None]]
 
 
-def fails(error: Exception) -> Behaviour:
+def fails(error: Exception) -> Behavior:
     async def behave() -> None:
         raise error
 
@@ -57,7 +56,7 @@ async def hangs() -> None:
 
 @dataclass
 class Gate:
-    """A behaviour that waits until the test opens it."""
+    """A behavior that waits until the test opens it."""
 
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,12 +67,12 @@ class Gate:
 
 
 class Script:
-    """What each call of a method does before its work, and after it; in order, then nothing."""
+    """Behaviors of the next calls of a method, before and after their work, in this order."""
 
     def __init__(self) -> None:
-        self.before: list[Behaviour] = []
-        self.after: list[Behaviour] = []
-        self.always: Behaviour | None = None
+        self.before: list[Behavior] = []
+        self.after: list[Behavior] = []
+        self.always: Behavior | None = None
 
     async def begin(self) -> None:
         if self.always is not None:
@@ -109,16 +108,16 @@ class Provider:
         self.voided.add(payment.payment_id)
         if not self.charges[payment.payment_id]:
             return VoidOutcome.NEVER_CHARGED
-        await self._give_back(payment)
+        await self._refund_once(payment)
         return VoidOutcome.GIVEN_BACK
 
     async def refund(self, payment: PaymentIntent) -> None:
         await self.refunding.begin()
         assert self.charges[payment.payment_id], "refund of what was never charged"
-        await self._give_back(payment)
+        await self._refund_once(payment)
         await self.refunding.end()
 
-    async def _give_back(self, payment: PaymentIntent) -> None:
+    async def _refund_once(self, payment: PaymentIntent) -> None:
         if not self.refunds[payment.payment_id]:
             self.refunds[payment.payment_id] += 1
 
@@ -137,7 +136,7 @@ class TestCarrier:
         self.parcels: dict[str, list[Parcel]] = {}
         self.voided: dict[str, int] = {}
         self.held_back: set[str] = set()
-        """Keys whose parcels are booked and don't leave, so that they can be taken back."""
+        """Keys of booked parcels that are not dispatched, so that they can be voided."""
 
     async def book(self, key: str, parcel: Parcel) -> Booking:
         await self.booking.begin()
@@ -166,7 +165,7 @@ def _booking(key: str) -> Booking:
 
 @dataclass
 class Fleet:
-    """Both workers at work."""
+    """Both workers, and what a test needs of them."""
 
     temporal: Client
     client: OrderClient
@@ -177,7 +176,7 @@ class Fleet:
     database: Database
 
     def order(self, order_id: str, **changes: Any) -> OrderInput:
-        """A small right order with short gaps between attempts."""
+        """A small valid order with short waits between attempts."""
         given: dict[str, Any] = {
             "order_id": order_id,
             "items": (Item(sku="widget", qty=2, price="9.99"),),
@@ -188,7 +187,7 @@ class Fleet:
         return OrderInput(**given)
 
     async def start(self, order: OrderInput) -> WorkflowHandle[Any, OrderStatus]:
-        # Not by the product's client: only a handle that the environment's own client makes lets time skip.
+        # Only a handle of the environment's own client lets time skip.
         return await self.temporal.start_workflow(
             names.ORDER_WORKFLOW,
             order,
@@ -206,7 +205,7 @@ class Fleet:
         return order
 
     async def until_recorded(self, order_id: str, reached: Callable[[OrderStatus], bool]) -> OrderStatus:
-        """Read the record until the condition holds."""
+        """Read the database until the condition holds."""
         order = await eventually(
             lambda: self.reads.order(order_id), lambda order: order is not None and reached(order.status)
         )
@@ -220,12 +219,18 @@ class Fleet:
         return [event.kind for event in await self.events(order_id)]
 
     async def until(self, order_id: str, reached: Callable[[OrderStatus], bool]) -> OrderStatus:
-        """Ask the workflow until the condition holds."""
+        """Query the workflow until the condition holds."""
         return await eventually(lambda: self.client.status(order_id), reached)
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 60) -> T:
-    """Ask until the answer fits; fail with the last answer."""
+    """Call until the result meets a condition.
+
+    Args:
+        ask: the call.
+        holds: the condition.
+        seconds: time-out, after which the last result fails the test.
+    """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
@@ -237,13 +242,13 @@ async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]
 
 
 def quick_policy(settings: Settings, **changes: Any) -> OrderPolicy:
-    """The product's policy with small gaps, so that a test on a real clock is quick."""
+    """The default policy with short waits, so that a test on a real clock is quick."""
     step = StepPolicy(attempt_timeout="2s", initial_interval="10ms", maximum_interval="20ms")
-    gaps = OutagePolicy(first="50ms", longest="200ms")
+    backoff = OutagePolicy(first="50ms", longest="200ms")
     given: dict[str, Any] = dict.fromkeys(
         ("receive", "validation", "record", "charge", "prepare_package", "dispatch_carrier", "refund"), step
     )
-    given |= {"outage": gaps, "owed": gaps, "shipping_task_queue": settings.shipping_task_queue}
+    given |= {"outage": backoff, "retry_forever_backoff": backoff, "shipping_task_queue": settings.shipping_task_queue}
     return OrderPolicy(**{**given, **changes})
 
 
@@ -254,7 +259,7 @@ async def fleet(
     orders_queue: str,
     shipping_queue: str,
     *,
-    record: Callable[[Database], OrderRecord] = OrderRecord,
+    record: Callable[[Database], OrderWrites] = OrderWrites,
     faults: str = "",
     provider: Any = None,
     carrier: Any = None,
@@ -270,14 +275,14 @@ async def fleet(
     )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(database_url, pool_size=5, timeout=timedelta(seconds=2)))
-        provider, carrier, told = provider or Provider(), carrier or TestCarrier(), record(database)
+        provider, carrier, store = provider or Provider(), carrier or TestCarrier(), record(database)
         workers: list[Worker] = [
             build(
                 temporal,
                 settings,
                 orders_worker.worker_spec(
                     settings,
-                    told,
+                    store,
                     provider,
                     Orphans(database),
                     order_workflows or TemporalOrderWorkflows(temporal),
@@ -285,11 +290,11 @@ async def fleet(
                 ),
                 runner(),
             ),
-            build(temporal, settings, shipping_worker.worker_spec(settings, told, carrier), runner()),
+            build(temporal, settings, shipping_worker.worker_spec(settings, store, carrier), runner()),
         ]
         for worker in workers:
-            # A busy machine may stand still for the SDK's two seconds. That is no deadlock, and a worker
-            # that took it for one may never stop.
+            # A busy machine can block for the two seconds after which the SDK assumes a deadlock, and a worker that
+            # assumes one may never stop.
             if worker._workflow_worker is not None:
                 worker._workflow_worker._deadlock_timeout_seconds = 60
             await stack.enter_async_context(worker)

@@ -1,4 +1,4 @@
-"""Payloads that any client of Temporal can send, of every encoding, and a client that sends them as they are."""
+"""Payloads of every encoding that any client of Temporal can send, and a client that sends them unconverted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, Interceptor, OutboundInterceptor
 from temporalio.converter import DataConverter, PayloadConverter
 
-from orderfleet.temporal.data_converter import UNOPENED
+from orderfleet.temporal.data_converter import UNDECRYPTABLE
 from orderfleet.temporal.encryption import ENCODING, KEY_ID
 
 KEY = "k1"
@@ -47,7 +47,7 @@ ENCODINGS = (
     b"binary/protobuf",
     b"binary/unknown",
     b"\xff\xfe",
-    UNOPENED,
+    UNDECRYPTABLE,
 )
 
 
@@ -77,10 +77,10 @@ def payloads(key: AESGCM) -> Iterator[tuple[str, Payload]]:
     )
     for name, data in DATA.items():
         yield f"another tag, {name}", _encrypted(KEY, data)
-    sealed = os.urandom(12)
+    nonce = os.urandom(12)
     yield (
         "no payload inside",
-        _encrypted(KEY, sealed + key.encrypt(sealed, b"\xff\xff", b"orderfleet payload 1:" + KEY.encode())),
+        _encrypted(KEY, nonce + key.encrypt(nonce, b"\xff\xff", b"orderfleet payload 1:" + KEY.encode())),
     )
     yield "no key's id", _encrypted("../k1", b"x" * 40)
 
@@ -90,7 +90,7 @@ def _encrypted(key_id: str, data: bytes) -> Payload:
 
 
 class AsGiven(PayloadConverter):
-    """Sends payloads as they are, and hands on those that come back."""
+    """Sends and returns payloads unconverted."""
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         return [

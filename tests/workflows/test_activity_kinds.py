@@ -8,8 +8,8 @@ from temporalio.api.enums.v1 import EventType
 from orderfleet.domain.order import Review, ReviewMode
 
 
-async def test_money_and_parcels_are_never_moved_by_local_activities(running: Fleet) -> None:
-    """What may hang for long is a regular activity, which people see and which holds up no signal."""
+async def test_calls_of_providers_are_never_local_activities(running: Fleet) -> None:
+    """A call that can block for long is a regular activity, which Temporal shows and which delays no signal."""
     handle = await running.start(running.order("k-1", review=Review(mode=ReviewMode.AUTO)))
     await handle.result()
     shipment = running.temporal.get_workflow_handle("shipping-k-1-1")

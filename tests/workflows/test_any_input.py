@@ -1,6 +1,6 @@
 """No input fails a workflow task: starts, signals, updates and queries of every workflow, with payloads of every kind.
 
-The handlers are those that each workflow says it has, so that a new one is tried too.
+The handlers are those of each workflow's definition, so that a new one is tested too.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from orderfleet.shipping import worker as shipping_worker
 from orderfleet.temporal.connection import connect
 
 AUTO = Review(mode=ReviewMode.AUTO)
-TOGETHER = 5
-"""Calls that are made side by side; the server takes ten updates of one workflow."""
-SIGNALED_MEANWHILE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+MAX_CONCURRENT = 5
+"""Concurrent calls; the server accepts ten updates of one workflow."""
+UNHANDLED_COMMAND = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 METADATA = "__temporal_workflow_metadata"
 
 
 @dataclass
 class Shop:
-    """A fleet that encrypts and traces, and a client that knows nothing of either."""
+    """A fleet that encrypts and traces, and a client that does neither."""
 
     fleet: Fleet
     raw: Client
@@ -62,15 +62,15 @@ class Shop:
         return f"any-{self.fleet.settings.orders_task_queue}-{next(self.numbers)}"
 
     async def no_task_failed(self) -> None:
-        """Check the history of everything that was started."""
+        """Check the history of every workflow that was started."""
         for handle in self.started:
             failures = [
                 event.workflow_task_failed_event_attributes
                 async for event in handle.fetch_history_events()
                 if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
             ]
-            # The server itself has a task made again when a signal comes beside the end of a workflow.
-            failed = [each.failure.message for each in failures if each.cause != SIGNALED_MEANWHILE]
+            # The server fails a task itself if a signal arrives while the task ends the workflow.
+            failed = [each.failure.message for each in failures if each.cause != UNHANDLED_COMMAND]
             assert not failed, (handle.id, failed[:3])
 
 
@@ -143,7 +143,7 @@ STARTS: dict[str, Callable[[Shop], tuple[Any, str]]] = {
     names.COMPENSATION_WORKFLOW: compensation_start,
     names.ORPHAN_SWEEP_WORKFLOW: sweep_start,
 }
-"""A start of each workflow that waits then for something, and its id."""
+"""Makes the input of each workflow, with which it waits, and its id."""
 
 ON_SHIPPING = {each.__name__ for each in shipping_worker.WORKFLOWS}
 WORKFLOWS = [each.__name__ for each in (*orders_worker.WORKFLOWS, *shipping_worker.WORKFLOWS)]
@@ -155,7 +155,7 @@ def queue(shop: Shop, workflow: str) -> str:
 
 
 async def start(shop: Shop, workflow: str) -> WorkflowHandle[Any, Any]:
-    """Start a workflow as the product does; the handle sends payloads as they are."""
+    """Start a workflow; the returned handle sends payloads unconverted."""
     given, workflow_id = STARTS[workflow](shop)
     await shop.fleet.temporal.start_workflow(workflow, given, id=workflow_id, task_queue=queue(shop, workflow))
     handle = shop.raw.get_workflow_handle(workflow_id)
@@ -164,8 +164,8 @@ async def start(shop: Shop, workflow: str) -> WorkflowHandle[Any, Any]:
 
 
 async def each_of(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Make the calls, some of them side by side."""
-    gate = asyncio.Semaphore(TOGETHER)
+    """Make the calls, at most `MAX_CONCURRENT` at the same time."""
+    gate = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(call: Callable[[], Awaitable[None]]) -> None:
         async with gate:
@@ -175,14 +175,14 @@ async def each_of(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
 
 
 def arguments(shop: Shop) -> list[list[Payload]]:
-    """Argument lists: each payload alone, and numbers of arguments that nothing takes."""
+    """Argument lists: each payload alone, and numbers of arguments that no handler accepts."""
     plain = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
     nonsense = Payload(metadata={"encoding": b"binary/unknown"})
     return [*([each] for _, each in shop.sent), [], [plain, nonsense], [nonsense, plain], [plain] * 3, [plain] * 5]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-async def test_a_start_with_any_input_fails_the_workflow_with_what_it_takes(shop: Shop, workflow: str) -> None:
+async def test_start_with_invalid_input_fails_with_expected_arguments(shop: Shop, workflow: str) -> None:
     async def one(args: list[Payload]) -> None:
         _, workflow_id = STARTS[workflow](shop)
         handle = await shop.raw.start_workflow(
@@ -216,7 +216,7 @@ def sweeps(payload: Payload) -> bool:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 @pytest.mark.timeout(600)
-async def test_any_input_of_every_handler_leaves_the_workflow_going(shop: Shop, workflow: str) -> None:
+async def test_handler_with_any_input_fails_no_workflow_task(shop: Shop, workflow: str) -> None:
     given, workflow_id = STARTS[workflow](shop)
     running = await shop.fleet.temporal.start_workflow(
         workflow, given, id=workflow_id, task_queue=queue(shop, workflow)
@@ -238,7 +238,7 @@ async def test_any_input_of_every_handler_leaves_the_workflow_going(shop: Shop, 
 async def try_handler(
     shop: Shop, workflow: str, call: Callable[[WorkflowHandle[Any, Any], list[Payload]], Awaitable[Any]]
 ) -> None:
-    """Send everything to one handler; a workflow that ends over it, as a canceled order does, is replaced."""
+    """Send every argument list to one handler; a workflow that it ends is replaced."""
     handle = await start(shop, workflow)
     replaced = asyncio.Lock()
 
@@ -248,7 +248,7 @@ async def try_handler(
         try:
             await call(used, args)
         except (WorkflowUpdateFailedError, WorkflowQueryFailedError):
-            pass  # the caller learns why
+            pass  # the error has the reason
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -257,7 +257,7 @@ async def try_handler(
                     handle = await start(shop, workflow)
 
     await each_of([lambda args=args: one(args) for args in arguments(shop)])
-    # A query is answered once the worker has taken what came before it.
+    # A query returns after the worker has handled the signals before it.
     async with asyncio.timeout(60):
         await handle.query(METADATA)
     await shop.no_task_failed()
@@ -266,7 +266,7 @@ async def try_handler(
     shop.started.clear()
 
 
-async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(shop: Shop) -> None:
+async def test_unreadable_signal_is_recorded_and_changes_nothing(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
     await running.start(running.order(order_id))
     await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
@@ -277,7 +277,7 @@ async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(sho
         names.CANCEL_ORDER: "cancel",
         names.CANCEL_PAYMENT: "cancel",
         names.UPDATE_ADDRESS: "address",
-        names.APPLY_SPEC: "declare",
+        names.APPLY_SPEC: "apply_spec",
         names.CARRIER_UPDATE: "carrier_update",
         names.SHIPMENT_ANSWER: "shipment_answer",
         names.DISPATCH_FAILED: "dispatch_failed",
@@ -286,16 +286,16 @@ async def test_a_signal_that_can_not_be_read_is_recorded_and_changes_nothing(sho
         await raw.signal(signal, args=[surrogate])
     events = await eventually(
         lambda: running.events(order_id),
-        lambda events: sum(event.kind == "change_refused" for event in events) == len(changes),
+        lambda events: sum(event.kind == "change_rejected" for event in events) == len(changes),
     )
-    refused = [event.detail for event in events if event.kind == "change_refused"]
-    assert [each["change"] for each in refused] == list(changes.values())
-    assert all("hex escape" in each["reason"] for each in refused)
+    rejected_events = [event.detail for event in events if event.kind == "change_rejected"]
+    assert [each["change"] for each in rejected_events] == list(changes.values())
+    assert all("hex escape" in each["reason"] for each in rejected_events)
     status = await running.client.status(order_id)
     assert (status.step, status.approved) == (Step.MANUAL_REVIEW, False)
 
 
-async def test_a_signal_that_a_shipment_can_not_read_is_recorded_with_its_end(shop: Shop) -> None:
+async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(shop: Shop) -> None:
     running, order_id, gate = shop.fleet, shop.new_id(), Gate()
     running.carrier.booking.before.append(gate)
     handle = await running.start(running.order(order_id, review=AUTO))
@@ -306,11 +306,11 @@ async def test_a_signal_that_a_shipment_can_not_read_is_recorded_with_its_end(sh
     await raw.query(METADATA)
     gate.opened.set()
     assert (await handle.result()).step is Step.SHIPPED
-    refused = [event.detail for event in await running.events(order_id) if event.kind == "change_refused"]
-    assert [each["change"] for each in refused] == [names.CHANGE_ADDRESS, names.CANCEL_SHIPMENT]
+    rejected_events = [event.detail for event in await running.events(order_id) if event.kind == "change_rejected"]
+    assert [each["change"] for each in rejected_events] == [names.CHANGE_ADDRESS, names.CANCEL_SHIPMENT]
 
 
-async def test_four_arguments_of_an_earlier_system_start_an_order(shop: Shop) -> None:
+async def test_start_with_four_arguments_starts_an_order(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
     address = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
     handle = await running.temporal.start_workflow(
@@ -328,7 +328,7 @@ async def test_four_arguments_of_an_earlier_system_start_an_order(shop: Shop) ->
     await handle.terminate()
 
 
-async def test_an_order_under_another_workflow_id_is_refused_and_not_recorded(shop: Shop) -> None:
+async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
     handle = await running.temporal.start_workflow(
         names.ORDER_WORKFLOW,
@@ -357,9 +357,7 @@ async def test_an_order_under_another_workflow_id_is_refused_and_not_recorded(sh
         ({"shipping_attempts": 10**9}, "policy.shipping_attempts"),
     ],
 )
-async def test_a_policy_that_temporal_would_not_take_is_refused_at_the_start(
-    shop: Shop, change: dict[str, Any], field: str
-) -> None:
+async def test_start_with_invalid_policy_is_rejected(shop: Shop, change: dict[str, Any], field: str) -> None:
     running, order_id = shop.fleet, shop.new_id()
     order = running.order(order_id, review=AUTO).model_dump(mode="json")
     order["policy"] |= change
@@ -388,7 +386,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS.keys())
-async def test_a_trace_header_that_carries_no_trace_is_ignored(shop: Shop, temporal_address: str, data: bytes) -> None:
+async def test_invalid_trace_header_is_ignored(shop: Shop, temporal_address: str, data: bytes) -> None:
     running, order_id = shop.fleet, shop.new_id()
     client = await raw_client(
         temporal_address, {TRACE_HEADER: Payload(metadata={"encoding": b"json/plain"}, data=data)}
@@ -407,7 +405,7 @@ async def test_a_trace_header_that_carries_no_trace_is_ignored(shop: Shop, tempo
     await shop.no_task_failed()
 
 
-async def test_a_charge_that_a_client_completes_with_nonsense_is_voided(shop: Shop) -> None:
+async def test_charge_completed_by_client_with_invalid_result_is_voided(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
     running.provider.charging.before.append(hangs)
     handle = await running.start(running.order(order_id, review=AUTO))
@@ -426,7 +424,7 @@ async def test_a_charge_that_a_client_completes_with_nonsense_is_voided(shop: Sh
     await shop.no_task_failed()
 
 
-async def test_a_charged_order_whose_shipment_id_is_taken_is_refunded(shop: Shop) -> None:
+async def test_charged_order_with_shipment_id_in_use_is_refunded(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
     await shop.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="no-worker-polls")
     policy = running.order(order_id).policy.model_copy(update={"shipping_attempts": 1})
@@ -440,7 +438,7 @@ async def test_a_charged_order_whose_shipment_id_is_taken_is_refunded(shop: Shop
     await shop.no_task_failed()
 
 
-async def test_an_encrypted_signal_where_no_keys_are_set_is_recorded_as_refused(
+async def test_encrypted_signal_without_keys_is_recorded_as_rejected(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     write_key(tmp_path)
@@ -456,10 +454,10 @@ async def test_an_encrypted_signal_where_no_keys_are_set_is_recorded_as_refused(
         await handle.signal(names.CANCEL_ORDER, "a secret reason")
         events = await eventually(
             lambda: running.events(order_id),
-            lambda events: any(event.kind == "change_refused" for event in events),
+            lambda events: any(event.kind == "change_rejected" for event in events),
         )
-        (refused,) = [event for event in events if event.kind == "change_refused"]
-        assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in refused.detail["reason"]
+        (rejected_events,) = [event for event in events if event.kind == "change_rejected"]
+        assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in rejected_events.detail["reason"]
         shop = Shop(running, keyless, [], started=[running.handle(order_id)])
         await shop.no_task_failed()
         assert (await running.client.status(order_id)).step is Step.MANUAL_REVIEW

@@ -1,4 +1,4 @@
-"""A cancel at every moment: what was taken is given back, what is on its way is not stopped."""
+"""A cancel at each step: a charge is refunded, a booking is voided, a dispatched parcel is not stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orderfleet.services.errors import ChangeResult, OrderChangeRejected
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-async def test_cancel_during_review_takes_nothing(running: Fleet) -> None:
+async def test_cancel_during_review_charges_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("c-1"))
     await running.until("c-1", lambda status: status.step is Step.MANUAL_REVIEW)
     assert await running.client.change("c-1", Change.cancel("changed my mind")) is ChangeResult.ACCEPTED
@@ -30,7 +30,7 @@ async def test_cancel_during_review_takes_nothing(running: Fleet) -> None:
     assert not running.provider.charges
 
 
-async def test_cancel_before_the_first_step(running: Fleet) -> None:
+async def test_cancel_before_the_first_step_cancels(running: Fleet) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
         running.order("c-2", review=AUTO),
@@ -81,7 +81,7 @@ async def test_cancel_payment_after_the_charge_refunds(running: Fleet) -> None:
     assert running.provider.balance("pay-c-5") == 0
 
 
-async def test_temporal_cancel_means_cancel_order(running: Fleet) -> None:
+async def test_cancel_in_temporal_cancels_the_order(running: Fleet) -> None:
     gate = Gate()
     running.provider.charging.after.append(gate)
     handle = await running.start(running.order("c-6", review=AUTO))
@@ -93,7 +93,7 @@ async def test_temporal_cancel_means_cancel_order(running: Fleet) -> None:
     assert running.provider.balance("pay-c-6") == 0
 
 
-async def test_cancel_after_dispatch_is_refused_with_a_reason(running: Fleet) -> None:
+async def test_cancel_after_dispatch_is_rejected_with_reason(running: Fleet) -> None:
     gate = Gate()
     running.carrier.booking.after.append(gate)
     handle = await running.start(running.order("c-7", review=AUTO))
@@ -106,13 +106,13 @@ async def test_cancel_after_dispatch_is_refused_with_a_reason(running: Fleet) ->
     assert status.step is Step.SHIPPED
     assert not status.canceled
     assert running.provider.balance("pay-c-7") == 1
-    refused = [e.detail for e in await running.events("c-7") if e.kind == "change_refused"]
+    refused = [e.detail for e in await running.events("c-7") if e.kind == "change_rejected"]
     assert refused == [{"change": "cancel", "reason": "the package is already dispatched"}]
 
 
-async def test_cancel_racing_dispatch_asks_the_carrier(running: Fleet) -> None:
+async def test_cancel_during_dispatch_voids_the_booking(running: Fleet) -> None:
     gate = Gate()
-    running.carrier.booking.before.append(gate)  # the booking is on its way, but has not arrived
+    running.carrier.booking.before.append(gate)  # the booking is in progress, and the carrier has not received it
     handle = await running.start(running.order("c-8", review=AUTO))
     await gate.reached.wait()
     assert await running.client.change("c-8", Change.cancel("just in time")) is ChangeResult.ACCEPTED
@@ -125,8 +125,8 @@ async def test_cancel_racing_dispatch_asks_the_carrier(running: Fleet) -> None:
     assert running.provider.balance("pay-c-8") == 0
 
 
-async def test_cancel_of_a_parcel_that_is_booked_and_has_not_left(running: Fleet) -> None:
-    """The booking is answered while it is being taken back: the carrier's later word decides."""
+async def test_cancel_of_booked_parcel_before_it_leaves_cancels(running: Fleet) -> None:
+    """The booking succeeds while it is being voided: the result of the void decides."""
     voiding = Gate()
     running.carrier.held_back.add("ship-c-20")
     booking = Gate()
@@ -134,22 +134,22 @@ async def test_cancel_of_a_parcel_that_is_booked_and_has_not_left(running: Fleet
     running.carrier.voiding.after.append(voiding)
     handle = await running.start(running.order("c-20", review=AUTO))
     await booking.reached.wait()
-    asked = asyncio.create_task(handle.execute_update("cancel_order", "just in time"))
-    await voiding.reached.wait()  # it is taken back, and nobody was told yet
+    update = asyncio.create_task(handle.execute_update("cancel_order", "just in time"))
+    await voiding.reached.wait()  # the booking is void, and the shipment does not have the result yet
     booking.opened.set()
     await running.until_recorded("c-20", lambda found: found.shipments[0].status is ShipmentStatus.DISPATCHED)
     voiding.opened.set()
-    await asked
+    await update
     status = await handle.result()
 
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "just in time")
     assert not running.carrier.parcels["ship-c-20"]
     assert running.provider.balance("pay-c-20") == 0
-    told = (await running.recorded("c-20")).status
-    assert [shipment.status for shipment in (*status.shipments, *told.shipments)] == [ShipmentStatus.CANCELED] * 2
+    recorded = (await running.recorded("c-20")).status
+    assert [shipment.status for shipment in (*status.shipments, *recorded.shipments)] == [ShipmentStatus.CANCELED] * 2
 
 
-async def test_cancel_while_dispatch_is_retried(running: Fleet) -> None:
+async def test_cancel_between_dispatch_attempts_does_not_wait_for_the_next(running: Fleet) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
     slow = StepPolicy(attempt_timeout="2s", initial_interval="3m", maximum_interval="3m")
     policy = quick_policy(running.settings, dispatch_carrier=slow)
@@ -178,7 +178,7 @@ async def test_cancel_twice_keeps_the_first_reason(running: Fleet) -> None:
 
 
 @pytest.mark.parametrize("reason", [{"reason": "an object"}, "a string"])
-async def test_cancel_reasons_of_raw_clients(running: Fleet, reason: object) -> None:
+async def test_cancel_reason_as_text_or_object_is_recorded(running: Fleet, reason: object) -> None:
     order_id = f"c-13-{type(reason).__name__}"
     handle = await running.start(running.order(order_id))
     await handle.signal("cancel_order", reason)

@@ -1,4 +1,4 @@
-"""Canceling the payment: before the charge nothing is taken, whichever way it is asked."""
+"""Cancel of the payment before the charge, by signal and by update."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orderfleet.domain.status import Step
 
 
 @pytest.mark.parametrize("way", ["signal", "update"])
-async def test_before_the_charge_cancels_and_takes_nothing(running: Fleet, way: str) -> None:
+async def test_cancel_payment_before_charge_cancels_and_charges_nothing(running: Fleet, way: str) -> None:
     order_id = f"cp-1-{way}"
     handle = await running.start(running.order(order_id))
     await running.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)

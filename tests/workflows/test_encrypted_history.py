@@ -1,4 +1,4 @@
-"""With encryption on nothing that a customer gave stands in Temporal, and a key that isn't there yet loses nothing."""
+"""With encryption, Temporal stores no personal data in plain text, and a missing key loses no order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fleet import ELSEWHERE, eventually, fails, fleet
-from halves import halves, has
+from pausable_fleet import has, pausable_fleet
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 
@@ -44,7 +44,7 @@ async def client(address: str, folder: Path, key_id: str | None) -> Client:
 
 
 async def everything(temporal: Client, order_id: str) -> dict[str, bytes]:
-    """What Temporal has of an order, as it has it."""
+    """What Temporal stores of an order, not decrypted."""
     found: dict[str, bytes] = {}
     async for known in temporal.list_workflows('WorkflowId >= "" AND StartTime > "2020-01-01T00:00:00Z"'):
         if order_id not in known.id:
@@ -57,14 +57,14 @@ async def everything(temporal: Client, order_id: str) -> dict[str, bytes]:
     return found
 
 
-async def test_no_history_shows_a_customer(
+async def test_history_of_any_order_has_no_personal_data(
     temporal_address: str, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     write(tmp_path, "k1")
     temporal = await client(temporal_address, tmp_path, "k1")
     given = {"customer": CUSTOMER, "address": ADDRESS}
     async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-        # Shipped with another address and word of the carrier, refused by the carrier with words of its own, wrong.
+        # One order is shipped with another address, one is refused by the carrier with a message, one is invalid.
         await running.start(running.order("enc-shipped", **given))
         await running.until_recorded("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
         await running.client.change(
@@ -74,7 +74,7 @@ async def test_no_history_shows_a_customer(
         await running.client.change("enc-shipped", Change.approve())
         await running.handle("enc-shipped").result()
 
-        running.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
+        running.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
         await running.client.start(running.order("enc-refused", review=AUTO, **given))
         with pytest.raises(WorkflowFailureError):
             await running.handle("enc-refused").result()
@@ -87,7 +87,7 @@ async def test_no_history_shows_a_customer(
         assert MARK in str(wrong.value.cause)
 
         lines = [line for run in await OrderInspector(temporal).history("enc-refused") for line in run.events]
-        assert any(MARK in line.what for line in lines), "whoever has the key reads failures"
+        assert any(MARK in line.what for line in lines), "a client with the key reads failures"
 
     for order_id in ("enc-shipped", "enc-refused", "enc-wrong"):
         found = await eventually(lambda each=order_id: everything(temporal_client, each), lambda parts: len(parts) > 5)
@@ -96,7 +96,7 @@ async def test_no_history_shows_a_customer(
         assert any(b"encryption-key-id" in part for part in found.values())
 
 
-async def test_keys_are_rotated_under_a_running_order(
+async def test_key_rotation_during_an_order_loses_nothing(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     write(tmp_path, "k1")
@@ -105,15 +105,15 @@ async def test_keys_are_rotated_under_a_running_order(
     async with fleet(before, postgres_url, *queues) as old:
         await old.start(old.order("enc-rotated", address=ADDRESS))
         await old.until_recorded("enc-rotated", lambda status: status.step is Step.MANUAL_REVIEW)
-        # First the key is at hand everywhere, then it is used: by one process after the other.
+        # The key is distributed to every process first, and then used by one process after the other.
         write(tmp_path, "k2")
         after = await client(temporal_address, tmp_path, "k2")
         async with fleet(after, postgres_url, *queues) as new:
             await new.client.change("enc-rotated", Change.update_address(ELSEWHERE))
             await new.until_recorded("enc-rotated", lambda status: status.address == ELSEWHERE)
-            told = await old.handle("enc-rotated").query(names.STATUS_QUERY, result_type=OrderStatus)
-            assert told.address == ELSEWHERE
-            await new.client.change("enc-rotated", Change.approve())
+            status = await old.handle("enc-rotated").query(names.STATUS_QUERY, result_type=OrderStatus)
+            assert status.address == ELSEWHERE
+            await new.client.approve("enc-rotated")
             status = await new.handle("enc-rotated").result()
             assert (status.step, status.address) == (Step.SHIPPED, ELSEWHERE)
     used = await everything(before, "enc-rotated")
@@ -121,24 +121,24 @@ async def test_keys_are_rotated_under_a_running_order(
         assert any(key_id in part for part in used.values()), key_id
 
 
-async def test_a_caller_without_the_key_is_told_and_has_the_record(
+async def test_client_without_key_gets_error_and_recorded_order(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     write(tmp_path, "k1")
     temporal = await client(temporal_address, tmp_path, "k1")
     async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-        order = running.order("enc-told", review=AUTO)
+        order = running.order("enc-keyless", review=AUTO)
         await running.client.start(order)
-        await running.handle("enc-told").result()
+        await running.handle("enc-keyless").result()
         keyless = OrderClient(await client(temporal_address, tmp_path / "nothing", None))
-        for ask in (lambda: keyless.status("enc-told"), lambda: keyless.start(order)):
-            # A busy machine may also just not answer in time.
+        for ask in (lambda: keyless.status("enc-keyless"), lambda: keyless.start(order)):
+            # A busy machine may also time out.
             await eventually(
                 lambda each=ask: unavailable(each),
                 lambda text: "can't be read: the payload is encrypted with the key 'k1'" in text,
                 60,
             )
-        live = await OrderService(keyless, running.reads, timeout=timedelta(seconds=30)).live("enc-told")
+        live = await OrderService(keyless, running.reads, patience=timedelta(seconds=30)).live("enc-keyless")
         assert (live.source, live.step) == (Source.RECORD, Step.SHIPPED)
 
 
@@ -149,7 +149,7 @@ async def unavailable(ask: Callable[[], Awaitable[object]]) -> str:
 
 
 @pytest.mark.slow  # Temporal waits longer before each further try of a workflow task
-async def test_a_worker_without_the_key_says_so_and_loses_nothing(
+async def test_worker_without_key_reports_it_and_loses_nothing(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     mounted, elsewhere = tmp_path / "mounted", tmp_path / "elsewhere"
@@ -165,17 +165,17 @@ async def test_a_worker_without_the_key_says_so_and_loses_nothing(
             id=names.order_workflow_id("enc-later"),
             task_queue=task_queues.orders,
         )
-        # A signal that can't be read must not be dropped.
+        # A signal that can't be decrypted must not be dropped.
         await handle.signal(names.APPROVE)
         await handle.signal(names.UPDATE_ADDRESS, ELSEWHERE)
         await has(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
         (run,) = await OrderInspector(keyless).history("enc-later")
-        told = [line.what for line in run.events if line.type == "WorkflowTaskFailed"]
-        assert "encrypted with the key 'k1'" in told[0]
-        assert f"{mounted / 'k1'} can't be read" in told[0]
+        failures = [line.what for line in run.events if line.type == "WorkflowTaskFailed"]
+        assert "encrypted with the key 'k1'" in failures[0]
+        assert f"{mounted / 'k1'} can't be read" in failures[0]
 
         (mounted / "k1").write_bytes(key)
-        # Temporal tries a failed workflow task again with growing gaps.
+        # Temporal retries a failed workflow task with growing waits.
         recorded = await eventually(
             lambda: running.reads.order("enc-later"), lambda o: o is not None and o.status.step is Step.SHIPPED, 90
         )
@@ -183,7 +183,7 @@ async def test_a_worker_without_the_key_says_so_and_loses_nothing(
         assert recorded.status.address == ELSEWHERE
 
 
-async def test_activities_without_the_key_use_up_no_order(
+async def test_activities_without_key_fail_no_order(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
     mounted, elsewhere = tmp_path / "mounted", tmp_path / "elsewhere"
@@ -193,9 +193,9 @@ async def test_activities_without_the_key_use_up_no_order(
     temporal = await client(temporal_address, elsewhere, "k1")
     keyless = await client(temporal_address, mounted, None)
     queues = task_queues.orders, task_queues.shipping
-    async with halves(temporal, postgres_url, *queues, activities=keyless) as made:
+    async with pausable_fleet(temporal, postgres_url, *queues, activities=keyless) as made:
         handle = await made.fleet.start(made.fleet.order("enc-activity", review=AUTO))
-        # Its attempts are used up, and the workflow waits all the same.
+        # The attempts are used up, and the workflow waits nevertheless.
         await has(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED, EventType.EVENT_TYPE_TIMER_STARTED)
         (mounted / "k1").write_bytes(key)
         assert (await handle.result()).step is Step.SHIPPED

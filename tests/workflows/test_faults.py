@@ -28,15 +28,15 @@ def faulty(temporal_client: Client, postgres_url: str, task_queues) -> Faulty:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", ["error", "hang"])
-async def test_attempts_used_up_fail_the_order_and_leave_nothing_owed(faulty: Faulty, step: str, kind: str) -> None:
+async def test_step_without_attempts_left_fails_the_order_refunded(faulty: Faulty, step: str, kind: str) -> None:
     async with faulty(f"{step}:{kind}=1,length=30s") as running:
         policy = quick_policy(running.settings, **{POLICIES[step]: HASTY})
         order_id = f"f-1-{step}-{kind}"
         handle = await running.start(running.order(order_id, review=AUTO, policy=policy))
         with pytest.raises(WorkflowFailureError) as failure:
             await handle.result()
-        told = "injected fault" if kind == "error" else f"{step} timed out"
-        assert told in str(failure.value.cause)
+        message = "injected fault" if kind == "error" else f"{step} timed out"
+        assert message in str(failure.value.cause)
         assert running.provider.balance(f"pay-{order_id}") == 0
         assert not running.carrier.parcels
         if step == "receive":
@@ -44,16 +44,16 @@ async def test_attempts_used_up_fail_the_order_and_leave_nothing_owed(faulty: Fa
             return
         status = (await running.recorded(order_id)).status
         assert status.step is Step.FAILED
-        assert told in (status.last_error or "")
+        assert message in (status.last_error or "")
         if step in {"prepare_package", "dispatch_carrier"}:
             assert status.payment.status is PaymentStatus.REFUNDED
         failed = [e.detail for e in await running.events(order_id) if e.kind == "attempt_failed"]
-        told_of = {detail["attempt"] for detail in failed if detail["activity"] == step}
-        # An attempt that hangs is told by the one after it; of the last the failure of the step tells.
-        assert told_of == ({1, 2, 3} if kind == "error" else {1, 2})
+        recorded_attempts = {detail["attempt"] for detail in failed if detail["activity"] == step}
+        # The next attempt records one that timed out; the failure of the step reports the last.
+        assert recorded_attempts == ({1, 2, 3} if kind == "error" else {1, 2})
 
 
-async def test_a_few_faults_are_retried(faulty: Faulty) -> None:
+async def test_fewer_faults_than_attempts_are_retried(faulty: Faulty) -> None:
     async with faulty("all:error=0.3;seed=4") as running:
         many = StepPolicy(attempts=30, initial_interval="10ms", maximum_interval="10ms")
         policy = quick_policy(running.settings, **dict.fromkeys(POLICIES.values(), many))

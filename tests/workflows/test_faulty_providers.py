@@ -1,7 +1,7 @@
 """Both workers, and a payment provider and a carrier behind HTTP that misbehave half of the time, seeded.
 
-Their books, read from outside, are held against the record: one charge a payment, one parcel an order,
-and whatever was not sent is given back.
+Their ledgers are compared with the database: one charge per payment, one parcel per order, and every order that was
+not shipped is refunded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.providers.carriers import carrier
 from orderfleet.providers.payments import payment_provider
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
@@ -35,7 +34,7 @@ from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
-UNDER_WAY = 10
+CONCURRENT_ORDERS = 10
 """Orders at the same time, so that it is the faults that make calls late and not the machine."""
 CALL = "600ms"
 STEP = StepPolicy(attempt_timeout="3s", initial_interval="10ms", maximum_interval="50ms")
@@ -84,22 +83,22 @@ def an_order(fleet: Fleet, number: int) -> OrderInput:
 
 
 async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
-    """Start an order, perhaps cancel it at some moment; its status once nothing is owed any more."""
+    """Start an order, cancel some of them at a random time, and return the status once no refund is pending."""
     order = an_order(fleet, number)
     await fleet.start(order)
     if number % 3 == 0:
         await asyncio.sleep(dice.random() * 1.5)
         with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
-            await fleet.client.change(order.order_id, Change.cancel("changed my mind"))
-    told = await eventually(
+            await fleet.client.cancel(order.order_id, "changed my mind")
+    found = await eventually(
         lambda: recorded(fleet, order.order_id),
-        lambda found: (
-            found is not None and found.status.ended and found.status.payment.status is not PaymentStatus.REFUNDING
+        lambda order: (
+            order is not None and order.status.ended and order.status.payment.status is not PaymentStatus.REFUNDING
         ),
         seconds=120,
     )
-    assert told is not None
-    return told.status
+    assert found is not None
+    return found.status
 
 
 async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
@@ -113,7 +112,7 @@ async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
 @pytest.mark.timeout(300)
 async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, server: ProviderServer) -> None:
     dice = random.Random(SEED)
-    places = asyncio.Semaphore(UNDER_WAY)
+    places = asyncio.Semaphore(CONCURRENT_ORDERS)
 
     async def in_turn(number: int) -> OrderStatus:
         async with places:
@@ -145,19 +144,19 @@ async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, serve
 
 
 @pytest.fixture
-def obedient(tmp_path: Path) -> Iterator[ProviderServer]:
+def faultless_server(tmp_path: Path) -> Iterator[ProviderServer]:
     """Without faults but those that the test scripts."""
     with provider_server(tmp_path) as made:
         yield made
 
 
 async def test_charge_that_arrives_after_a_refusal_takes_no_money(
-    temporal_client: Client, postgres_url: str, task_queues: Any, obedient: ProviderServer
+    temporal_client: Client, postgres_url: str, task_queues: Any, faultless_server: ProviderServer
 ) -> None:
     """The first request is answered too late, the second is refused, then the provider works on the first."""
-    settings = Settings(payment_provider="http", payment_url=obedient.url, payment_timeout="500ms")
+    settings = Settings(payment_provider="http", payment_url=faultless_server.url, payment_timeout="500ms")
     refused = {"payment_id": "pay-late-1", "detail": "card declined"}
-    obedient.script(
+    faultless_server.script(
         "/charges", {"fault": "late_work", "seconds": 5}, {"fault": "answer", "status": 402, "body": refused}
     )
     queues = (task_queues.orders, task_queues.shipping)
@@ -172,9 +171,9 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
         assert "card declined" in str(failure.value.cause)
 
         async def statuses() -> list[int | None]:
-            return [call.get("status") for call in obedient.calls(payment_id="pay-late-1")]
+            return [call.get("status") for call in faultless_server.calls(payment_id="pay-late-1")]
 
         assert await eventually(statuses, lambda found: None not in found) == [410, 402, 200]
         status = (await running.recorded("late-1")).status
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
-    assert Ledgers(obedient.ledger).money() == {("void", "pay-late-1"): 1}
+    assert Ledgers(faultless_server.ledger).money() == {("void", "pay-late-1"): 1}

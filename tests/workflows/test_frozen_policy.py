@@ -1,4 +1,4 @@
-"""An order keeps the settings it started with, however long it lives and however much it is told."""
+"""An order keeps the settings that it started with, also over several runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from orderfleet.domain.status import Step
 SIGNALS = 2_000
 
 
-async def test_a_running_order_keeps_the_settings_it_started_with(running: Fleet) -> None:
-    """The workers' settings say something else by now."""
+async def test_running_order_keeps_its_settings(running: Fleet) -> None:
+    """The workers have other settings by then."""
     mine = StepPolicy(attempt_timeout="2s", initial_interval="10ms", attempts=1)
     assert running.settings.order_policy().charge.attempts != mine.attempts
     running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 5
@@ -29,7 +29,7 @@ async def test_a_running_order_keeps_the_settings_it_started_with(running: Fleet
     assert len(running.provider.charging.before) == 5 - 1
 
 
-async def test_an_order_takes_thousands_of_signals(running: Fleet) -> None:
+async def test_order_with_thousands_of_signals_ships(running: Fleet) -> None:
     order = running.order("p-2", policy=quick_policy(running.settings, changes_per_run=400))
     handle = await running.start(order)
     for begin in range(0, SIGNALS, 50):

@@ -1,4 +1,4 @@
-"""Orders that wait long, take thousands of signals, or end when the carrier says so."""
+"""Orders that wait long, and orders that end with the carrier's confirmation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def delivered(order_id: str) -> CarrierUpdate:
     return DELIVERED.model_copy(update={"shipment_id": f"shipping-{order_id}-1"})
 
 
-async def test_continues_as_new_in_review_and_keeps_its_deadline(skipping: Fleet) -> None:
+async def test_review_deadline_after_continue_as_new_is_kept(skipping: Fleet) -> None:
     policy = quick_policy(skipping.settings, changes_per_run=5)
     order = skipping.order("l-1", policy=policy, review=Review(timeout=timedelta(hours=10)))
     handle = await skipping.start(order)
@@ -40,7 +40,7 @@ async def test_continues_as_new_in_review_and_keeps_its_deadline(skipping: Fleet
     assert (await skipping.kinds("l-1")).count("address_changed") == 12
 
 
-async def test_approved_after_continuing_as_new_it_ships(running: Fleet) -> None:
+async def test_approval_after_continue_as_new_ships(running: Fleet) -> None:
     policy = quick_policy(running.settings, changes_per_run=3)
     handle = await running.start(running.order("l-2", policy=policy))
     for _ in range(4):
@@ -52,7 +52,7 @@ async def test_approved_after_continuing_as_new_it_ships(running: Fleet) -> None
     assert running.provider.charges["pay-l-2"] == 1
 
 
-async def test_delivery_is_confirmed_by_the_carrier(running: Fleet) -> None:
+async def test_delivery_confirmed_by_carrier_ends_delivered(running: Fleet) -> None:
     handle = await running.start(running.order("l-3", review=AUTO, delivery=Delivery(confirm=True)))
     await running.until_recorded("l-3", lambda status: status.step is Step.SHIPPED)
     for _ in range(2):
@@ -63,7 +63,7 @@ async def test_delivery_is_confirmed_by_the_carrier(running: Fleet) -> None:
     assert (await running.recorded("l-3")).status.step is Step.DELIVERED
 
 
-async def test_a_confirmation_before_the_bookings_answer_is_kept(running: Fleet) -> None:
+async def test_confirmation_before_booking_result_is_kept(running: Fleet) -> None:
     gate = Gate()
     running.carrier.booking.after.append(gate)
     handle = await running.start(running.order("l-4", review=AUTO, delivery=Delivery(confirm=True)))
@@ -73,7 +73,7 @@ async def test_a_confirmation_before_the_bookings_answer_is_kept(running: Fleet)
     assert (await handle.result()).step is Step.DELIVERED
 
 
-async def test_the_carriers_words_are_in_the_audit_trail_once_and_never_go_back(running: Fleet) -> None:
+async def test_carrier_updates_are_recorded_once_and_in_sequence(running: Fleet) -> None:
     handle = await running.start(running.order("l-6", review=AUTO, delivery=Delivery(confirm=True)))
     await running.until_recorded("l-6", lambda status: status.step is Step.SHIPPED)
     away = CarrierUpdate(shipment_id="shipping-l-6-1", status=ShipmentStatus.DISPATCHED)
@@ -88,9 +88,11 @@ async def test_the_carriers_words_are_in_the_audit_trail_once_and_never_go_back(
     await handle.signal("carrier_update", last)
     assert (await handle.result()).step is Step.DELIVERED
 
-    told = [(one.kind, one.detail) for one in await running.events("l-6") if one.kind.startswith(("parcel", "deliver"))]
+    found = [
+        (one.kind, one.detail) for one in await running.events("l-6") if one.kind.startswith(("parcel", "deliver"))
+    ]
     here = {"shipment": "shipping-l-6-1"}
-    assert told == [
+    assert found == [
         ("parcel_booked", here),
         ("parcel_in_transit", {**here, "detail": "Leeds"}),
         ("parcel_in_transit", {**here, "detail": "York"}),
@@ -98,7 +100,7 @@ async def test_the_carriers_words_are_in_the_audit_trail_once_and_never_go_back(
     ]
 
 
-async def test_an_unconfirmed_delivery_stays_shipped_and_says_so(skipping: Fleet) -> None:
+async def test_unconfirmed_delivery_ends_shipped_with_error(skipping: Fleet) -> None:
     handle = await skipping.start(skipping.order("l-5", review=AUTO, delivery=Delivery(confirm=True)))
     status = await handle.result()
     assert status.step is Step.SHIPPED

@@ -1,4 +1,4 @@
-"""A workflow task that is lost after its local activities wrote: it is run again, with what came meanwhile."""
+"""A workflow task that is lost after its local activities wrote runs again, with the signals since then."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 
 
-async def test_the_story_told_last_is_the_one_that_stands(
+async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
     temporal_client: Client, temporal_address: str, postgres_url: str, task_queues: Any
 ) -> None:
-    """The first run of the task validated the order for its charge; the second finds a cancel first."""
+    """The first run of the task validates the order for its charge; the second one has a cancel to handle first."""
     environment = {
         "ORDERFLEET_DATABASE_URL": postgres_url,
         "ORDERS_TASK_QUEUE": task_queues.orders,
@@ -48,7 +48,7 @@ async def test_the_story_told_last_is_the_one_that_stands(
 
         async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as second:
             before = (await second.recorded("lost-1")).status
-            assert before.step is Step.CHARGE  # what the lost task told
+            assert before.step is Step.CHARGE  # as the lost task wrote it
             await handle.result()
             status = (await second.recorded("lost-1")).status
             kinds = await second.kinds("lost-1")

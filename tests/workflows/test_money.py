@@ -1,4 +1,4 @@
-"""Money when the provider misbehaves: nobody pays for what was not sent, nobody pays twice."""
+"""Payments with a faulty provider: no order is charged twice, and none is charged without a parcel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
@@ -120,7 +120,7 @@ async def test_charge_refused_after_an_outage_of_the_store_is_voided(
 ) -> None:
     """The outage uses no attempt, but the attempt before it had charged."""
 
-    class Unavailable(OrderRecord):
+    class Unavailable(OrderWrites):
         charged = False
 
         async def finish_payment(self, payment: PaymentIntent, status: PaymentStatus, *args: Any, **more: Any) -> Any:
@@ -167,14 +167,14 @@ async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided
     assert running.provider.balance("pay-m-34") == 0
 
 
-async def test_a_payment_that_the_provider_has_as_voided_is_recorded_so(running: Fleet) -> None:
+async def test_charge_of_voided_payment_is_recorded_as_voided(running: Fleet) -> None:
     running.provider.voided.add("pay-m-13")
     await running.start(running.order("m-13", review=AUTO))
     await ends_failed(running, "m-13")
     assert (await running.recorded("m-13")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_a_charge_that_was_turned_away_is_voided(running: Fleet) -> None:
+async def test_charge_with_rejected_request_is_voided(running: Fleet) -> None:
     running.provider.charging.after += [
         fails(ProviderUnavailable("answer lost")),
         fails(ProviderRequestRejected("no route")),
@@ -188,7 +188,7 @@ async def test_a_charge_that_was_turned_away_is_voided(running: Fleet) -> None:
     assert status.retries == {"charge": 1}
 
 
-async def test_a_provider_that_comes_back_is_charged_once(running: Fleet) -> None:
+async def test_provider_that_recovers_charges_once(running: Fleet) -> None:
     running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 2
     status = await (await running.start(running.order("m-2", review=AUTO))).result()
 
@@ -200,7 +200,7 @@ async def test_a_provider_that_comes_back_is_charged_once(running: Fleet) -> Non
     assert (await running.recorded("m-2")).status.retries == {"charge": 2}
 
 
-async def test_a_charge_that_never_answers_is_voided_and_given_back(running: Fleet) -> None:
+async def test_charge_without_answer_is_voided_and_refunded(running: Fleet) -> None:
     running.provider.charging.after += [hangs] * 3
     policy = quick_policy(running.settings, charge=HASTY)
     await running.start(running.order("m-3", review=AUTO, policy=policy))
@@ -210,7 +210,7 @@ async def test_a_charge_that_never_answers_is_voided_and_given_back(running: Fle
     assert (await running.recorded("m-3")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_a_charge_that_answers_late_is_charged_once(running: Fleet) -> None:
+async def test_charge_with_late_answer_is_made_once(running: Fleet) -> None:
     running.provider.charging.after.append(hangs)
     policy = quick_policy(running.settings, charge=HASTY)
     status = await (await running.start(running.order("m-4", review=AUTO, policy=policy))).result()
@@ -218,7 +218,7 @@ async def test_a_charge_that_answers_late_is_charged_once(running: Fleet) -> Non
     assert running.provider.charges["pay-m-4"] == 1
 
 
-async def test_a_void_is_tried_until_it_is_done(running: Fleet) -> None:
+async def test_void_is_retried_until_it_succeeds(running: Fleet) -> None:
     running.provider.charging.always = fails(ProviderUnavailable("down"))
     running.provider.voiding.before += [fails(ProviderUnavailable("still down"))] * 7
     await running.start(running.order("m-5", review=AUTO))
@@ -227,7 +227,7 @@ async def test_a_void_is_tried_until_it_is_done(running: Fleet) -> None:
     assert (await running.recorded("m-5")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_failed_dispatch_refunds_and_says_why(running: Fleet) -> None:
+async def test_failed_dispatch_refunds_with_reason(running: Fleet) -> None:
     running.carrier.booking.always = fails(CarrierRefused("address unknown"))
     await running.start(running.order("m-6", review=AUTO))
     assert "address unknown" in await ends_failed(running, "m-6")
@@ -241,7 +241,7 @@ async def test_failed_dispatch_refunds_and_says_why(running: Fleet) -> None:
     assert (await running.kinds("m-6")).count("dispatch_failed") == 2, "once a shipment"
 
 
-async def test_a_refund_is_owed_until_it_is_done(skipping: Fleet) -> None:
+async def test_refund_is_pending_until_it_succeeds(skipping: Fleet) -> None:
     skipping.provider.refunding.before += [fails(ProviderUnavailable("closed for days"))] * 30
     skipping.carrier.booking.always = fails(CarrierRefused("no"))
     handle = await skipping.start(skipping.order("m-7", review=AUTO))
@@ -249,26 +249,26 @@ async def test_a_refund_is_owed_until_it_is_done(skipping: Fleet) -> None:
         await handle.result()
     refund = skipping.temporal.get_workflow_handle("refund-pay-m-7")
 
-    async def given_back() -> bool:
+    async def refunded() -> bool:
         over = (await refund.describe()).close_time is not None
         return over and skipping.provider.balance("pay-m-7") == 0
 
-    await eventually(given_back, bool)
+    await eventually(refunded, bool)
     assert (await skipping.recorded("m-7")).status.payment.status is PaymentStatus.REFUNDED
 
 
-async def test_a_refund_that_is_refused_is_told_and_goes_on(running: Fleet) -> None:
+async def test_refused_refund_is_recorded_and_retried(running: Fleet) -> None:
     running.provider.refunding.before += [fails(PaymentRefused("account closed"))] * 2
     running.carrier.booking.always = fails(CarrierRefused("no"))
     await running.start(running.order("m-12", review=AUTO))
     await ends_failed(running, "m-12")
     await running.until_recorded("m-12", lambda status: status.payment.status is PaymentStatus.REFUNDED)
-    told = [event.detail for event in await running.events("m-12") if event.kind == "attempt_failed"]
-    assert [(each["activity"], each["error"]) for each in told] == [("refund", "account closed")] * 2
+    failed_attempts = [event.detail for event in await running.events("m-12") if event.kind == "attempt_failed"]
+    assert [(each["activity"], each["error"]) for each in failed_attempts] == [("refund", "account closed")] * 2
     assert running.provider.balance("pay-m-12") == 0
 
 
-async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
+async def test_payment_id_of_another_order_fails_the_order(running: Fleet) -> None:
     await running.start(running.order("m-8", payment_id="shared"))
     await running.until_recorded("m-8", lambda status: status.step is Step.MANUAL_REVIEW)
     await running.start(running.order("m-9", payment_id="shared"))
@@ -283,7 +283,7 @@ async def test_a_payment_id_of_another_order_is_refused(running: Fleet) -> None:
     assert running.provider.charges["shared"] == running.provider.balance("shared") == 1
 
 
-async def test_a_lost_booking_answer_books_no_second_parcel(running: Fleet) -> None:
+async def test_lost_booking_answer_books_no_second_parcel(running: Fleet) -> None:
     running.carrier.booking.after += [hangs] * 3
     policy = quick_policy(running.settings, dispatch_carrier=HASTY)
     status = await (await running.start(running.order("m-10", review=AUTO, policy=policy))).result()
@@ -296,7 +296,7 @@ async def test_a_lost_booking_answer_books_no_second_parcel(running: Fleet) -> N
     assert running.provider.balance("pay-m-10") == 1
 
 
-async def test_a_cancel_taken_while_an_unknown_charge_is_voided_ends_canceled(running: Fleet) -> None:
+async def test_cancel_during_void_of_unknown_charge_ends_canceled(running: Fleet) -> None:
     voiding = Gate()
     running.provider.charging.always = fails(ProviderUnavailable("503"))
     running.provider.voiding.before.append(voiding)
@@ -309,12 +309,12 @@ async def test_a_cancel_taken_while_an_unknown_charge_is_voided_ends_canceled(ru
     assert running.provider.balance("pay-m-20") == 0
 
 
-async def test_a_store_that_hangs_after_a_slow_provider_uses_no_attempt_up(
+async def test_blocked_store_after_slow_provider_uses_no_attempt(
     temporal_client: Client, postgres_url: str, task_queues
 ) -> None:
-    """The provider leaves less of the attempt than the store's own bound."""
+    """The provider leaves less time of the attempt than the time-out of the store."""
 
-    class Hanging(OrderRecord):
+    class Hanging(OrderWrites):
         finishes = 0
 
         async def finish_payment(self, *args: Any, **more: Any) -> PaymentStatus:
@@ -337,8 +337,8 @@ async def test_a_store_that_hangs_after_a_slow_provider_uses_no_attempt_up(
         assert Hanging.finishes == 4
 
 
-async def test_a_hang_shows_in_the_live_status_while_it_lasts(running: Fleet) -> None:
-    """An attempt that hangs can't record itself: Temporal's description of what is pending tells of it."""
+async def test_blocked_attempt_is_shown_in_live_status(running: Fleet) -> None:
+    """A blocked attempt can't record itself; Temporal's description of pending activities shows it."""
     running.provider.charging.before += [hangs] * 2
     late = Gate()
     running.provider.charging.before.append(late)
@@ -352,7 +352,7 @@ async def test_a_hang_shows_in_the_live_status_while_it_lasts(running: Fleet) ->
     await handle.result()
 
 
-async def test_a_shipment_that_hangs_shows_in_the_live_status(running: Fleet) -> None:
+async def test_blocked_shipment_is_shown_in_live_status(running: Fleet) -> None:
     late = Gate()
     running.carrier.booking.before += [hangs, late]
     policy = quick_policy(running.settings, dispatch_carrier=HASTY)

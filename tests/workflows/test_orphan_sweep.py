@@ -1,4 +1,4 @@
-"""The orphan sweep on the real server: which orders it finds, which it leaves alone, and what ends it early."""
+"""The orphan sweep on a real server: the orders that it compensates, those that it does not, and its failures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def order_workflows(temporal_client: Client) -> Observed:
 async def swept(
     temporal_client: Client, postgres_url: str, task_queues: Any, order_workflows: Observed
 ) -> AsyncIterator[Fleet]:
-    """A fleet whose sweep goes through small pages."""
+    """A fleet whose sweep reads small pages."""
     async with fleet(
         temporal_client, postgres_url, task_queues.orders, task_queues.shipping, order_workflows=order_workflows
     ) as made:
@@ -150,7 +150,7 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
 async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_runs(
     swept: Fleet, order_id: str
 ) -> None:
-    """The workflow under the order's usual id ran, was closed, and never had the order."""
+    """A closed workflow has the order's usual id, and is not that of the order."""
     usual = names.order_workflow_id(order_id)
     namesake = await swept.temporal.start_workflow(names.ORDER_WORKFLOW, "unreadable", id=usual, task_queue=UNSERVED)
     other = await swept.temporal.start_workflow(

@@ -1,4 +1,4 @@
-"""Postgres away in the middle of every step: it is waited out, and no attempt is used up by it."""
+"""Postgres is unavailable during each step: the order waits for it, and no attempt is used up."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from temporalio.client import Client
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-class FlakyRecord(OrderRecord):
-    """The record, away for the next calls of the methods named in `away`, before or after their work."""
+class FlakyStore(OrderWrites):
+    """An order store that fails the next calls of a method: before their work (`unavailable`) or after it (`lost`)."""
 
-    away: dict[str, int]
+    unavailable: dict[str, int]
     lost: dict[str, int]
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name.startswith("_") or name in {"away", "lost"}:
+        if name.startswith("_") or name in {"unavailable", "lost"}:
             return found
 
         async def call(*args: Any, **options: Any) -> Any:
-            if self.away.get(name, 0):
-                self.away[name] -= 1
-                raise StoreUnavailable("Postgres is away")
+            if self.unavailable.get(name, 0):
+                self.unavailable[name] -= 1
+                raise StoreUnavailable("Postgres is unavailable")
             answer = await found(*args, **options)
             if self.lost.get(name, 0):
                 self.lost[name] -= 1
-                raise StoreUnavailable("Postgres went away before it answered")
+                raise StoreUnavailable("Postgres closed the connection before it answered")
             return answer
 
         return call
@@ -45,12 +45,12 @@ CALLS = ["receive", "record", "begin_payment", "finish_payment", "record_shipmen
 
 
 @pytest.fixture
-async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[tuple[Fleet, FlakyRecord]]:
-    records: list[FlakyRecord] = []
+async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[tuple[Fleet, FlakyStore]]:
+    records: list[FlakyStore] = []
 
-    def make(database: Any) -> FlakyRecord:
-        record = FlakyRecord(database)
-        record.away, record.lost = {}, {}
+    def make(database: Any) -> FlakyStore:
+        record = FlakyStore(database)
+        record.unavailable, record.lost = {}, {}
         records.append(record)
         return record
 
@@ -59,8 +59,8 @@ async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> Asyn
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("when", ["away", "lost"])
-async def test_an_outage_is_waited_out(flaky: tuple[Fleet, FlakyRecord], call: str, when: str) -> None:
+@pytest.mark.parametrize("when", ["unavailable", "lost"])
+async def test_store_outage_in_any_call_uses_no_attempt(flaky: tuple[Fleet, FlakyStore], call: str, when: str) -> None:
     running, record = flaky
     order_id = f"o-{when}-{call}"
     getattr(record, when)[call] = 6  # more than the attempts of any step
@@ -76,8 +76,8 @@ async def test_an_outage_is_waited_out(flaky: tuple[Fleet, FlakyRecord], call: s
     assert len(kinds) == len(set(kinds)) == 8
 
 
-async def test_an_ended_order_keeps_its_last_word_while_its_end_is_recorded(flaky: tuple[Fleet, FlakyRecord]) -> None:
-    """Its readers may have been told the end already: the answer alone was lost."""
+async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[Fleet, FlakyStore]) -> None:
+    """Readers may have the end already, since only the result of the write was lost."""
     running, record = flaky
     handle = await running.start(running.order("o-last-word"))
     await running.until_recorded("o-last-word", lambda status: status.step is Step.MANUAL_REVIEW)
@@ -89,62 +89,66 @@ async def test_an_ended_order_keeps_its_last_word_while_its_end_is_recorded(flak
     assert (await running.recorded("o-last-word")).status.last_error is None
 
 
-async def test_attempts_used_before_the_outage_stay_used(flaky: tuple[Fleet, FlakyRecord]) -> None:
+async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[Fleet, FlakyStore]) -> None:
     running, record = flaky
 
-    async def unavailable_then_store_away() -> None:
-        record.away["begin_payment"] = 2
+    async def unavailable_provider_then_outage() -> None:
+        record.unavailable["begin_payment"] = 2
         raise ProviderUnavailable("503")
 
-    running.provider.charging.before += [unavailable_then_store_away, *[fails(ProviderUnavailable("503"))] * 9]
+    running.provider.charging.before += [unavailable_provider_then_outage, *[fails(ProviderUnavailable("503"))] * 9]
     handle = await running.start(running.order("o-used", review=AUTO))
     with pytest.raises(Exception, match="Workflow execution failed"):
         await handle.result()
     assert len(running.provider.charging.before) == 10 - 3
 
 
-@pytest.mark.parametrize("when", ["away", "lost"])
+@pytest.mark.parametrize("when", ["unavailable", "lost"])
 @pytest.mark.parametrize("then", ["booked", "refused"])
-async def test_attempts_before_an_outage_count_wherever_they_are_read(
-    flaky: tuple[Fleet, FlakyRecord], when: str, then: str
+async def test_attempts_before_outage_count_in_status_and_database(
+    flaky: tuple[Fleet, FlakyStore], when: str, then: str
 ) -> None:
-    """The second attempt books, and the record is away or its answer is lost; the next one is the second again."""
+    """The second attempt books, and the write of the booking fails; the next attempt counts as the second again."""
     running, record = flaky
     order_id = f"o-counted-{when}-{then}"
 
-    async def busy_then_an_outage() -> None:
+    async def carrier_error_then_outage() -> None:
         getattr(record, when)["record_shipment"] = 1
         raise CarrierUnavailable("no van")
 
-    running.carrier.booking.before += [busy_then_an_outage]
+    running.carrier.booking.before += [carrier_error_then_outage]
     if then == "refused":
-        running.carrier.booking.before += [_goes_on, fails(CarrierRefused("who are you?"))]
+        running.carrier.booking.before += [_succeeds, fails(CarrierRefused("who are you?"))]
     status = await (await running.start(running.order(order_id, review=AUTO))).result()
     recorded = (await running.recorded(order_id)).status
     assert status.step is recorded.step is Step.SHIPPED
     assert [shipment.attempts for shipment in status.shipments] == [2]
     assert recorded.shipments == status.shipments
-    told = [event.detail["attempt"] for event in await running.events(order_id) if event.kind == "attempt_failed"]
-    assert told == [1]
+    recorded_attempts = [
+        event.detail["attempt"] for event in await running.events(order_id) if event.kind == "attempt_failed"
+    ]
+    assert recorded_attempts == [1]
     if then == "booked":
         assert status.retries == recorded.retries == {"dispatch_carrier": 1}
 
 
-async def test_failures_after_an_outage_are_counted_on(flaky: tuple[Fleet, FlakyRecord]) -> None:
+async def test_attempts_after_outage_continue_the_count(flaky: tuple[Fleet, FlakyStore]) -> None:
     running, record = flaky
 
-    async def busy_then_an_outage() -> None:
-        record.away["record_shipment"] = 1
+    async def carrier_error_then_outage() -> None:
+        record.unavailable["record_shipment"] = 1
         raise CarrierUnavailable("no van")
 
     busy = fails(CarrierUnavailable("still no van"))
-    running.carrier.booking.before += [busy_then_an_outage, _goes_on, busy]
+    running.carrier.booking.before += [carrier_error_then_outage, _succeeds, busy]
     status = await (await running.start(running.order("o-counted-on", review=AUTO))).result()
     assert [shipment.attempts for shipment in status.shipments] == [3]
     assert (await running.recorded("o-counted-on")).status.shipments == status.shipments
-    told = [event.detail["attempt"] for event in await running.events("o-counted-on") if event.kind == "attempt_failed"]
-    assert told == [1, 2]
+    recorded_attempts = [
+        event.detail["attempt"] for event in await running.events("o-counted-on") if event.kind == "attempt_failed"
+    ]
+    assert recorded_attempts == [1, 2]
 
 
-async def _goes_on() -> None:
-    """Let a call do its work."""
+async def _succeeds() -> None:
+    """A behavior that lets a call do its work."""

@@ -1,4 +1,4 @@
-"""Workflow ids that an order needs and another client has taken: the order gets its work done, and says so."""
+"""An order whose workflow ids other clients use still ships or is refunded, and records the conflict."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _foreign(made: Fleet, workflow_type: str, workflow_id: str, **options:
 
 
 async def _undone(made: Fleet, order_id: str) -> OrderStatus:
-    """An order that is charged, can't be shipped and fails."""
+    """An order that is charged and then fails, since it can't be shipped."""
     made.carrier.booking.always = fails(CarrierRefused("no"))
     await made.start(made.order(order_id, review=AUTO))
     return await made.until_recorded(order_id, lambda status: status.settled)

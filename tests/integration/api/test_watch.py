@@ -18,21 +18,21 @@ from streams import Stream, watching
 from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api import jwt as by_jwt
 from orderfleet.api.access import Access
-from orderfleet.api.authentication import TokensFile
+from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.fanout import Fanout
 from orderfleet.api.jwt import ClaimedRoles, Jwts, Keys
 from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from support.own_postgres import own_postgres
 from support.sample_rows import AT, progress, receive
 
 
 @pytest.fixture
-async def record(postgres_url) -> AsyncIterator[OrderRecord]:
+async def record(postgres_url) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=20)) as database:
-        yield OrderRecord(database)
+        yield OrderWrites(database)
 
 
 async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, running, order_id, new_order, until):
@@ -154,7 +154,7 @@ def authorized(token: str) -> dict[str, str]:
 async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, change):
     await receive(record)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
-    async with api(listening=True, access=Access(TokensFile(file))) as caller:
+    async with api(listening=True, access=Access(FileAuthenticator(file))) as caller:
         async with (
             watching(caller, "ord-1", **authorized(TOKENS["ada"])) as revoked,
             watching(caller, "ord-1", **authorized(TOKENS["bob"])) as kept,
@@ -186,7 +186,7 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
 async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, record, tmp_path):
     await receive(record)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
-    async with api(listening=True, access=Access(TokensFile(file)), api_streams_per_caller=2) as caller:
+    async with api(listening=True, access=Access(FileAuthenticator(file)), api_streams_per_caller=2) as caller:
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 await stack.enter_async_context(watching(caller, "ord-1", **authorized(TOKENS["ada"])))
@@ -219,12 +219,12 @@ async def test_a_watcher_survives_a_restart_of_postgres(api, backing):
     with own_postgres(backing.folder) as server:
         await migrate(server.url)
         async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-            await receive(OrderRecord(database))
+            await receive(OrderWrites(database))
         async with api(listening=True, database_url=server.url) as caller, watching(caller, "ord-1") as stream:
             await stream.next()
             server.kill()
             await asyncio.to_thread(server.start)
             async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-                await OrderRecord(database).record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+                await OrderWrites(database).record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
             assert (await stream.until("canceled"))["completed_at"]
             assert (await stream.next())[0] == "end"

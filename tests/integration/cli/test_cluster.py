@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from orderfleet.cli.kubernetes import KubernetesUnknown, find_order
+from orderfleet.cli.kubernetes import KubernetesUnavailable, find_order
 from orderfleet.settings import Settings
 
 ORDER = {
@@ -33,15 +33,15 @@ def test_the_users_own_context_is_used(monkeypatch, kubernetes):
     kubernetes.kubectl("apply", "-f", "-", input=json.dumps(ORDER))
     found = find_order(f"{kubernetes.namespace}/o-1", Settings())
     assert (found.namespace, found.name, found.generation, found.status) == (kubernetes.namespace, "o-1", 1, {})
-    with pytest.raises(KubernetesUnknown, match='"o-2" not found'):
+    with pytest.raises(KubernetesUnavailable, match='"o-2" not found'):
         find_order(f"{kubernetes.namespace}/o-2", Settings())
 
 
 def test_it_says_why_kubernetes_can_not_be_looked_at(monkeypatch, tmp_path):
-    with pytest.raises(KubernetesUnknown, match="no kubeconfig is at hand; set KUBECONFIG"):
+    with pytest.raises(KubernetesUnavailable, match="no kubeconfig is at hand; set KUBECONFIG"):
         find_order("shop/o-1", Settings())
-    with pytest.raises(KubernetesUnknown, match="made outside Kubernetes"):
+    with pytest.raises(KubernetesUnavailable, match="made outside Kubernetes"):
         find_order("", Settings())
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(KubernetesUnknown, match="kubectl is not on the PATH"):
+    with pytest.raises(KubernetesUnavailable, match="kubectl is not on the PATH"):
         find_order("shop/o-1", Settings())

@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 
 from operator_fixtures import shop
-from worker_processes import WorkerFleet
 
 from orderfleet_local.stack import ports
 from otlp_receiver import Receiver, run_receiver
+from support.worker_processes import WorkerFleet
 
 __all__ = ["shop"]
 

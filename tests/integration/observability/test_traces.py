@@ -110,7 +110,7 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     child = ["StartChildWorkflow:ShippingWorkflow", *start]
     assert whole.path(whole.one("RunWorkflow:OrderWorkflow")) == ["RunWorkflow:OrderWorkflow", *start]
     assert whole.path(whole.one("RunWorkflow:ShippingWorkflow")) == ["RunWorkflow:ShippingWorkflow", *child]
-    assert whole.path(whole.one("SignalWorkflow:declare")) == ["SignalWorkflow:declare", "order"]
+    assert whole.path(whole.one("SignalWorkflow:apply_spec")) == ["SignalWorkflow:apply_spec", "order"]
     charge = ["RunActivity:charge", "StartActivity:charge", *start]
     assert whole.path(whole.one("payments charge")) == ["payments charge", *charge]
     assert whole.path(whole.named("SQL finish_payment")[0]) == ["SQL finish_payment", *charge]

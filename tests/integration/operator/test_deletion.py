@@ -86,7 +86,7 @@ async def test_deleted_while_no_worker_runs_goes_because_the_cancel_is_durable(s
         await shop.until_gone(name)
     history = await temporal_client.get_workflow_handle(f"order-{name}").fetch_history()
     assert [event.workflow_execution_signaled_event_attributes.signal_name for event in history.events].count(
-        "declare"
+        "apply_spec"
     ) == 1
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import SecretStr
 from shop import condition, ended, eventually, manifest, step
 
+from support.tcp_proxy import tcp_proxy
 from orderfleet.services.changes import Change
 
 SILENCE = 4

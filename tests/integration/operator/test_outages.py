@@ -10,6 +10,7 @@ from fleet import Gate
 from pydantic import SecretStr
 from shop import condition, ended, manifest, step
 
+from support.tcp_proxy import tcp_proxy
 from orderfleet.services.changes import Change
 
 

@@ -12,7 +12,7 @@ from orderfleet.domain.errors import CarrierUnavailable, ProviderUnavailable
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
 from orderfleet.domain.shipment import BookingState
 from orderfleet.providers.carriers import carrier
-from orderfleet.providers.http_calls import NoToken
+from orderfleet.providers.http_calls import InvalidProviderFile
 from orderfleet.providers.payments import payment_provider
 from orderfleet.settings import Settings
 from orderfleet_local.stack import certificates
@@ -91,7 +91,7 @@ async def test_authorities_that_can_not_be_used_are_named_at_the_start(
     file = tmp_path / "ca.crt"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(NoToken, match=f"the file of authorities {file}: {told}"):
+    with pytest.raises(InvalidProviderFile, match=f"the file of authorities {file}: {told}"):
         async with payment_provider(paying("https://127.0.0.1:1", payment_ca_file=file)):
             pass
 

@@ -21,7 +21,7 @@ from fleet import eventually, fleet
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import WrongCredentials, connect, connect_patiently
+from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
@@ -93,7 +93,7 @@ async def test_what_is_wrong_with_tls_is_told_and_tried_again(
             show(monkeypatch, ours, ours, **{KEY: str(ours.file("ca.crt"))})
     async with tls_proxy(temporal_address, ours, client_certificates=ours) as address:
         with structlog.testing.capture_logs() as lines:
-            waiting = asyncio.create_task(connect_patiently(Settings(temporal_address=address)))
+            waiting = asyncio.create_task(connect_with_retry(Settings(temporal_address=address)))
 
             async def errors() -> str:
                 return " ".join(line["error"] for line in lines)

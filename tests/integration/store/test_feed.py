@@ -17,12 +17,12 @@ from orderfleet.store.feed import Feed
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from support.change_feed_follower import LONG, following, touch
 from support.sample_rows import order, progress, receive, until
 
 
-async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderRecord) -> None:
+async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderWrites) -> None:
     await receive(record)
     async with following(Feed(database, poll=LONG, least_gap=timedelta(0))) as follower:
         delays = []
@@ -35,7 +35,7 @@ async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Dat
     assert sorted(delays)[len(delays) // 2] < 0.25
 
 
-async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderRecord) -> None:
+async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderWrites) -> None:
     await receive(record)
     async with following(Feed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
@@ -45,7 +45,7 @@ async def test_what_was_before_the_beginning_is_not_told(database: Database, rec
 
 
 async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
-    database: Database, record: OrderRecord, monkeypatch: pytest.MonkeyPatch
+    database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
 
@@ -67,7 +67,7 @@ async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
 
 
 async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection, postgres_url: str
+    database: Database, record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await receive(record)
     await receive(record, order("ord-2"))
@@ -88,7 +88,7 @@ async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
 
 
 async def test_a_transaction_open_at_the_beginning_is_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     transaction = sql.transaction()
@@ -100,7 +100,7 @@ async def test_a_transaction_open_at_the_beginning_is_told(
 
 
 async def test_a_rolled_back_change_is_not_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     async with following(Feed(database, poll=timedelta(milliseconds=20))) as follower:
@@ -114,7 +114,7 @@ async def test_a_rolled_back_change_is_not_told(
 
 
 async def test_more_changes_than_a_batch_are_told_in_batches(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(25)]
     await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
@@ -127,7 +127,7 @@ async def test_more_changes_than_a_batch_are_told_in_batches(
 
 
 async def test_what_changes_while_batches_are_told_is_told_after_them(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(9)]
     await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
@@ -151,7 +151,7 @@ async def test_what_changes_while_batches_are_told_is_told_after_them(
     assert set(changed.values()) == {4}
 
 
-async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderRecord) -> None:
+async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderWrites) -> None:
     await receive(record)
     writers, each = 4, 25
     for writer in range(writers):
@@ -168,7 +168,7 @@ async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: O
 
 
 async def test_a_poll_finds_what_no_wake_up_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     async with following(Feed(database, poll=timedelta(milliseconds=50))) as follower:
@@ -179,7 +179,7 @@ async def test_a_poll_finds_what_no_wake_up_told(
 
 
 async def test_numbers_from_another_server_are_not_told_over_and_over(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     await receive(record, order("ord-2"))
@@ -192,7 +192,7 @@ async def test_numbers_from_another_server_are_not_told_over_and_over(
     assert follower.versions("ord-1") == []
 
 
-async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderRecord) -> None:
+async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderWrites) -> None:
     await receive(record)
     feed = Feed(database, poll=LONG)
     async with following(feed):
@@ -202,7 +202,7 @@ async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Dat
         await follower.wait_for_version("ord-1", 3)
 
 
-async def test_it_says_how_far_it_is_behind(database: Database, record: OrderRecord) -> None:
+async def test_it_says_how_far_it_is_behind(database: Database, record: OrderWrites) -> None:
     feed = Feed(database, poll=timedelta(milliseconds=20))
     assert feed.behind is None
     await receive(record)
@@ -215,7 +215,7 @@ async def test_it_says_how_far_it_is_behind(database: Database, record: OrderRec
 
 
 async def test_a_look_at_a_big_record_touches_only_what_changed(
-    record: OrderRecord, sql: asyncpg.Connection, database: Database
+    record: OrderWrites, sql: asyncpg.Connection, database: Database
 ) -> None:
     given = await receive(record)
     columns = (
@@ -243,7 +243,7 @@ async def test_a_look_at_a_big_record_touches_only_what_changed(
 
 @pytest.mark.parametrize("batch", [1, 7])
 async def test_under_many_writers_the_last_version_of_every_order_is_told(
-    database: Database, record: OrderRecord, batch: int
+    database: Database, record: OrderWrites, batch: int
 ) -> None:
     ids = [f"ord-{number}" for number in range(12)]
     async with following(Feed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:

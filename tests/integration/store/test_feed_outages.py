@@ -12,7 +12,7 @@ import asyncpg
 from orderfleet.domain.status import Step
 from orderfleet.store.feed import Feed
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from support.change_feed_follower import following, touch
 from support.sample_rows import progress, receive, until
 
@@ -29,7 +29,7 @@ def warnings_expected() -> Iterator[None]:
 
 async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
         async with following(Feed(database, poll=timedelta(milliseconds=200))) as follower:
             with warnings_expected():
@@ -45,7 +45,7 @@ async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server
 
 async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
         feed = Feed(database, poll=timedelta(milliseconds=100))
         async with following(feed) as follower:

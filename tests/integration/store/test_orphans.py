@@ -11,7 +11,7 @@ from orderfleet.domain.status import Step
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from support.sample_rows import AT, event, order, progress, receive
 
 NOW = timedelta(0)
@@ -19,7 +19,7 @@ NOW = timedelta(0)
 
 @pytest.fixture
 async def orphans(database: Database) -> Orphans:
-    record = OrderRecord(database)
+    record = OrderWrites(database)
     for number in range(5):
         await receive(record, order(order_id=f"ord-{number}", payment_id=f"pay-{number}"))
     await record.record("ord-2", progress(9, Step.CANCELED, "canceled", completed_at=AT))

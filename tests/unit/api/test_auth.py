@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api.access import Access, KeysUnavailable, UnsafeSettings
 from orderfleet.api.app import create_app
-from orderfleet.api.authentication import TokensFile, WrongTokensFile, access_of
+from orderfleet.api.authentication import FileAuthenticator, WrongTokensFile, access_of
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.api.jwt import LARGEST_ANSWER, LEAST_GAP_SECONDS, LIFETIME_SECONDS, ClaimedRoles, Jwts, Keys
 from orderfleet.services.deadline import Deadline, deadline_scope
@@ -90,7 +90,7 @@ def file(tmp_path):
     ],
 )
 async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
-    async with api(Access(TokensFile(file), carrier_open=False)) as caller:
+    async with api(Access(FileAuthenticator(file), carrier_open=False)) as caller:
         answer = await ask(caller, role, TOKENS[name] if name else None)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -101,19 +101,19 @@ async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
 
 
 async def test_who_is_not_known_learns_nothing_about_the_request(file):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         for method, path in (("GET", "/orders?limit=none"), ("POST", "/orders"), ("GET", "/orders/-no-such-id")):
             assert (await caller.request(method, path)).status_code == 401, path
 
 
 async def test_probes_and_documentation_need_no_token(file):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
             assert (await caller.get(path)).status_code == 200, path
 
 
 async def test_the_file_is_read_again_when_it_changes(file):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 401
         file.write_text(json.dumps([{"name": STRANGER, "role": "read", "token": TOKENS[STRANGER]}]))
         assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 404
@@ -122,7 +122,7 @@ async def test_the_file_is_read_again_when_it_changes(file):
 
 @pytest.mark.parametrize("harm", ["emptied", "removed", "half"])
 async def test_a_slip_in_the_file_locks_nobody_out(file, harm):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         if harm == "removed":
             file.unlink()
         else:
@@ -149,7 +149,7 @@ def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
     path = tmp_path / "tokens.yaml"
     path.write_text(content)
     with pytest.raises(WrongTokensFile) as caught:
-        TokensFile(path)
+        FileAuthenticator(path)
     assert told in str(caught.value)
     assert "short-secret" not in str(caught.value)
     assert TOKENS[READER] not in str(caught.value)
@@ -158,8 +158,8 @@ def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
 async def test_the_carrier_may_have_tokens_of_its_own(file, tmp_path):
     own = tmp_path / "carrier.yaml"
     own.write_text(json.dumps([{"name": "parcels", "role": "carrier", "token": TOKENS[STRANGER]}]))
-    for people in (None, TokensFile(file)):
-        async with api(Access(people, TokensFile(own), carrier_open=False)) as caller:
+    for people in (None, FileAuthenticator(file)):
+        async with api(Access(people, FileAuthenticator(own), carrier_open=False)) as caller:
             assert (await ask(caller, "carrier", TOKENS[STRANGER])).status_code == 404
             assert (await ask(caller, "carrier", TOKENS[CARRIER])).status_code == 401
             assert (await ask(caller, "carrier", None)).status_code == 401

@@ -96,7 +96,7 @@ def desk(monkeypatch):
 
 @pytest.fixture
 def samples(monkeypatch):
-    monkeypatch.setattr(connection, "settings_here", lambda: Settings(sample_orders=True))
+    monkeypatch.setattr(connection, "local_settings", lambda: Settings(sample_orders=True))
 
 
 def test_start_makes_and_prints_the_ids(orderfleet, desk, samples):

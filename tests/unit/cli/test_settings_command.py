@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orderfleet.cli.settings import BEGIN, END, describe_settings, with_settings_table
+from orderfleet.cli.settings import BEGIN, END, setting_text, with_settings_table
 from orderfleet.settings import Settings
 
 
@@ -54,6 +54,6 @@ def test_file_without_a_place_for_the_table_is_left_alone(orderfleet, tmp_path):
 
 
 def test_values_are_written_as_the_environment_takes_them():
-    assert describe_settings(True) == "true"
-    assert describe_settings(None) == ""
-    assert describe_settings(Settings().review_timeout) == "24h"
+    assert setting_text(True) == "true"
+    assert setting_text(None) == ""
+    assert setting_text(Settings().review_timeout) == "24h"

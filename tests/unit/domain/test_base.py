@@ -13,10 +13,10 @@ from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable
         (PaymentRefused("account closed"), "account closed"),
         (ProviderUnavailable("later"), "later"),
         (
-            ApplicationError("the package is already dispatched", type="ChangeRefused"),
+            ApplicationError("the package is already dispatched", type="ChangeRejected"),
             "the package is already dispatched",
         ),
-        (ApplicationError("", type="ChangeRefused"), "ApplicationError"),
+        (ApplicationError("", type="ChangeRejected"), "ApplicationError"),
         (TerminatedError("terminated"), "terminated"),
         (KeyError("sku"), "'sku' (KeyError)"),
         (TimeoutError(), "TimeoutError"),

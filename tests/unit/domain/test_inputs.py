@@ -98,7 +98,7 @@ def test_another_reason_is_rejected(args: list[Any]) -> None:
         {"charge": {"attempts": 0}},
         {"charge": {"backoff": 1e300}},
         {"charge": {"attempt_timeout": "0s"}},
-        {"owed": {"longest": "1000000h"}},
+        {"retry_forever_backoff": {"longest": "1000000h"}},
         {"shipping_attempts": 101},
         {"shipping_task_queue": "/_sys/own"},
         {"shipping_task_queue": "q" * 201},

@@ -1,4 +1,4 @@
-"""Label selectors mean what they mean to Kubernetes."""
+"""Label selectors match as in Kubernetes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ A, B = {"shard": "a"}, {"shard": "b"}
 
 
 @pytest.mark.parametrize(
-    ("text", "meant", "others"),
+    ("text", "selected", "others"),
     [
         ("", [NOTHING, A, B], []),
         ("shard", [A, B], [NOTHING]),
@@ -28,14 +28,16 @@ A, B = {"shard": "a"}, {"shard": "b"}
         ("orderfleet.dev/shard=a", [{"orderfleet.dev/shard": "a"}], [A]),
     ],
 )
-def test_it_means_what_kubernetes_means(text, meant, others):
+def test_selector_matches_as_in_kubernetes(text, selected, others):
     selector = LabelSelector.read(text)
-    assert [selector.matches(labels) for labels in (*meant, *others)] == [True] * len(meant) + [False] * len(others)
+    assert [selector.matches(labels) for labels in (*selected, *others)] == [True] * len(selected) + [False] * len(
+        others
+    )
     assert LabelSelector.read(str(selector)) == selector
 
 
 @pytest.mark.parametrize("text", [" shard  in ( a , b )  ,!x ", "shard in (a,b),!x"])
-def test_it_is_written_in_one_way(text):
+def test_selector_is_formatted_uniformly(text):
     assert str(LabelSelector.read(text)) == "shard in (a,b),!x"
 
 
@@ -46,11 +48,11 @@ def test_it_is_written_in_one_way(text):
         *("shard>1", "Upper.example/shard", "shard is a", f"shard={'a' * 64}"),
     ],
 )
-def test_what_kubernetes_would_refuse_is_refused(text):
+def test_selector_invalid_in_kubernetes_is_rejected(text):
     with pytest.raises(ValueError, match=r"is not a label selector: write KEY, .* KEY notin \(A,B\)"):
         LabelSelector.read(text)
 
 
-def test_the_setting_keeps_it_as_the_api_server_takes_it():
+def test_selector_setting_is_stored_as_the_api_server_accepts_it():
     assert Settings(operator_selector=" shard = a ").operator_selector == "shard in (a)"
     assert Settings().operator_selector == ""

@@ -11,16 +11,16 @@ from orderfleet.domain import names
 from orderfleet.domain.order import Address, Item, OrderInput, content_hash, total
 
 
-def test_payment_id_is_made_from_the_order_id() -> None:
+def test_payment_id_defaults_to_order_id() -> None:
     assert OrderInput(order_id="ord-1").payment_id == "pay-ord-1"
     assert OrderInput(order_id="ord-1", payment_id="mine").payment_id == "mine"
 
 
-def test_line1_is_street() -> None:
+def test_line1_is_read_as_street() -> None:
     assert Address.model_validate({"line1": "1 Main St"}).street == "1 Main St"
 
 
-def test_a_price_that_came_as_a_json_number_is_what_was_written() -> None:
+def test_price_as_json_number_is_exact() -> None:
     assert Item.model_validate({"sku": "a", "qty": 1, "price": 9.99}).price == Decimal("9.99")
 
 
@@ -32,17 +32,17 @@ def test_amounts_are_exact(lines: list[tuple[int, Decimal]]) -> None:
 
 
 @pytest.mark.parametrize("price", ["9e999999", "1e-999999", "1e999999999999999999", "-1e31"])
-def test_a_price_that_no_amount_can_be_reckoned_from_is_refused(price: str) -> None:
+def test_price_out_of_range_is_rejected(price: str) -> None:
     with pytest.raises(ValidationError, match=r"price\n.*is out of range"):
         Item(sku="a", qty=1, price=price)
 
 
-def test_an_item_without_a_price_counts_one() -> None:
+def test_item_without_price_counts_default_price() -> None:
     assert total((Item(sku="a", qty=3),)) == Decimal("3.00")
 
 
 @pytest.mark.parametrize("order_id", ["", "-a", "a b", "a/b", "x" * 129])
-def test_order_ids_that_are_refused(order_id: str) -> None:
+def test_invalid_order_id_is_rejected(order_id: str) -> None:
     with pytest.raises(ValidationError, match="order_id"):
         OrderInput(order_id=order_id)
 
@@ -52,7 +52,7 @@ def test_content_hash_does_not_depend_on_the_order_of_keys() -> None:
     assert content_hash({"a": 1}) != content_hash({"a": 2})
 
 
-def test_workflow_ids_go_both_ways() -> None:
+def test_order_id_of_workflow_id_is_the_inverse() -> None:
     assert names.order_id_of(names.order_workflow_id("a-b")) == "a-b"
     with pytest.raises(ValueError, match="not an order workflow id"):
         names.order_id_of("shipping-a-1")

@@ -1,4 +1,4 @@
-"""When an order has come to rest: it ended, and owes nothing back."""
+"""An order is settled when it has ended and no refund is pending."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def status(step: Step, paid: PaymentStatus | None, *, ended: bool = True) -> Ord
 
 
 @pytest.mark.parametrize("step", [Step.CANCELED, Step.FAILED])
-def test_what_was_charged_is_owed_back_before_its_refund_has_begun(step: Step) -> None:
+def test_charged_payment_of_ended_order_is_pending(step: Step) -> None:
     assert not status(step, PaymentStatus.CHARGED).settled
     assert not status(step, PaymentStatus.REFUNDING).settled
 
 
 @pytest.mark.parametrize("paid", [None, PaymentStatus.FAILED, PaymentStatus.VOIDED, PaymentStatus.REFUNDED])
-def test_an_undone_order_that_owes_nothing_is_settled(paid: PaymentStatus | None) -> None:
+def test_canceled_order_without_pending_refund_is_settled(paid: PaymentStatus | None) -> None:
     assert status(Step.CANCELED, paid).settled
 
 
-def test_a_shipped_order_is_settled_with_its_charge() -> None:
+def test_shipped_order_with_charge_is_settled() -> None:
     assert status(Step.SHIPPED, PaymentStatus.CHARGED).settled
     assert not status(Step.SHIPPED, PaymentStatus.CHARGED, ended=False).settled

@@ -20,7 +20,7 @@ def order(**changes: Any) -> OrderInput:
     return OrderInput(order_id="a", **{**given, **changes})
 
 
-def test_a_right_order_has_no_problems() -> None:
+def test_valid_order_has_no_problems() -> None:
     assert problems(order()) == []
 
 
@@ -50,14 +50,14 @@ def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> No
 
 
 @pytest.mark.parametrize("worker_requires", [True, False])
-def test_missing_price_without_a_policy_is_what_the_worker_says(worker_requires: bool) -> None:
+def test_missing_price_without_policy_follows_setting_of_worker(worker_requires: bool) -> None:
     raw = order(items=(Item(sku="w", qty=1),), policy=OrderPolicy())
     assert bool(problems(raw, require_prices=worker_requires)) is worker_requires
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_order_with_several_problems_reports_all() -> None:
     assert len(problems(order(items=(), address=Address(), currency="?"))) == 7
 
 
-def test_trailing_zeros_are_not_places() -> None:
+def test_trailing_zeros_of_price_are_ignored() -> None:
     assert problems(order(items=(Item(sku="w", qty=1, price="1.000000"),))) == []

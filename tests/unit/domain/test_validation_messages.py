@@ -11,7 +11,7 @@ from orderfleet.domain.validation_messages import validation_message
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "told"),
+    ("kind", "value", "message"),
     [
         (NewOrder, {"order_id": "a b"}, "has to be 1 to 128 letters, digits"),
         (NewOrder, {"payment_id": "-"}, "has to be 1 to 200 letters, digits"),
@@ -30,8 +30,8 @@ from orderfleet.domain.validation_messages import validation_message
         (OrderFilter, {"created_from": "2026-11-21T10:00:00"}, "has no zone; write 2026-11-21T10:00:00Z"),
     ],
 )
-def test_what_is_wrong_is_said_with_what_to_do(kind: Any, given: Any, told: str) -> None:
+def test_message_has_problem_and_remedy(kind: Any, value: Any, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        TypeAdapter(kind).validate_python(given)
+        TypeAdapter(kind).validate_python(value)
     (problem,) = caught.value.errors(include_input=False)
-    assert validation_message(problem).startswith(told)
+    assert validation_message(problem).startswith(message)

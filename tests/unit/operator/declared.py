@@ -8,12 +8,12 @@ from typing import Any
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import (
-    DeclarationOutcome,
-    DeclarationResult,
     OrderStatus,
     PaymentStatus,
     PaymentView,
     ShipmentView,
+    SpecOutcome,
+    SpecResult,
     Step,
 )
 from orderfleet.operator.cache import ObservedState
@@ -71,7 +71,7 @@ def record(
     of = of or order()
     if step in {Step.CANCELED, Step.FAILED, Step.SHIPPED, Step.DELIVERED}:
         changes.setdefault("completed_at", NOW)
-    outcome = DeclarationOutcome.REFUSED if refused else DeclarationOutcome.APPLIED
+    outcome = SpecOutcome.REJECTED if refused else SpecOutcome.APPLIED
     given: dict[str, Any] = {
         "order_id": of.order_id,
         "workflow_id": f"order-{of.order_id}",
@@ -80,7 +80,7 @@ def record(
         "address": Address(**ADDRESS),
         "payment": PaymentView(id=f"pay-{of.order_id}", status=payment, amount="2.50", currency="USD"),
         "shipments": shipments,
-        "declared": DeclarationResult(generation=declared, owner_uid=declared_by, outcome=outcome, reason=refused),
+        "declared": SpecResult(generation=declared, owner_uid=declared_by, outcome=outcome, reason=refused),
         "created_at": NOW,
         "updated_at": NOW,
         **changes,

@@ -13,7 +13,7 @@ from orderfleet.domain.status import Step
 from orderfleet.operator.cache import Key, OrderCache
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderResource
-from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectConflict, ObjectNotFound, Write
 from orderfleet.operator.reconciler import Reconciler
 from orderfleet.operator.status import change, wanted_status
 from orderfleet.services.errors import OrderIdConflict, OrderNotFound, TemporalUnavailable
@@ -39,7 +39,7 @@ class Api:
         if self.errors:
             raise self.errors.pop(0)
         if version != self.order["metadata"]["resourceVersion"]:
-            raise ObjectChanged("old")
+            raise ObjectConflict("old")
         told = {"metadata": {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}}
         self.order = {
             **self.order,
@@ -131,7 +131,7 @@ async def test_forgotten_order_is_nothing_to_do():
 
 async def test_order_that_is_gone_is_forgotten():
     desk = Desk(body(held=False))
-    desk.api.errors = [ObjectGone("404")]
+    desk.api.errors = [ObjectNotFound("404")]
     await desk.reconcile()
     assert len(desk.memory) == 0
 
@@ -150,7 +150,7 @@ async def test_order_that_somebody_changed_is_looked_at_again():
 
 async def test_changed_order_that_is_gone_by_now_is_forgotten():
     desk = Desk(body(held=False))
-    desk.api.errors = [ObjectChanged("409"), ObjectGone("404")]
+    desk.api.errors = [ObjectConflict("409"), ObjectNotFound("404")]
     await desk.reconcile()
     assert len(desk.memory) == 0
 
@@ -158,7 +158,7 @@ async def test_changed_order_that_is_gone_by_now_is_forgotten():
 async def test_changed_order_that_is_another_operators_by_now_is_let_go():
     desk = Desk(body(held=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"}))
     desk.api.order = {**desk.api.order, "metadata": {**desk.api.order["metadata"], "labels": {"shard": "b"}}}
-    desk.api.errors = [ObjectChanged("409")]
+    desk.api.errors = [ObjectConflict("409")]
     await desk.reconcile()
     assert (len(desk.memory), desk.looks, len(desk.api.writes)) == (0, [], 1)
 
@@ -192,7 +192,7 @@ async def test_failure_to_show_what_is_away_does_not_hide_it():
     desk = Desk(body(), StoreUnavailable("away"))
     with pytest.raises(StoreUnavailable):
         await desk.reconcile()
-    desk.api.errors = [ObjectChanged("409")]
+    desk.api.errors = [ObjectConflict("409")]
     with pytest.raises(StoreUnavailable):
         await desk.reconcile()
     desk.api.errors = [KubernetesUnavailable("away too")]

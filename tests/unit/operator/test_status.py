@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderState
-from orderfleet.operator.status import WritePriority, change, unreadable_status, wanted_status, write_priority
+from orderfleet.operator.status import WritePriority, change, invalid_spec_status, wanted_status, write_priority
 
 
 def status(*args, **changes):
@@ -67,7 +67,7 @@ def test_status_is_read_back_as_it_was_written():
 
 def test_unreadable_order_says_why_and_keeps_what_it_showed():
     before = status()
-    told = unreadable_status(before, 3, "spec.items: missing", NOW)
+    told = invalid_spec_status(before, 3, "spec.items: missing", NOW)
     accepted = OrderState.model_validate(told).condition(ConditionType.ACCEPTED)
     assert (accepted.status, accepted.message, told["step"]) == ("False", "spec.items: missing", before["step"])
 

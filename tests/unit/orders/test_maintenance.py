@@ -27,7 +27,7 @@ from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.workflow_ids import IdHolder
 from orderfleet.observability.observers import NoopObserver
 from orderfleet.orders import maintenance
-from orderfleet.orders.maintenance import AT_ONCE, MaintenanceActivities
+from orderfleet.orders.maintenance import MAX_CONCURRENT, MaintenanceActivities
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 CLOSED = SweepClosedInput(order_id="", since=SINCE, policy=OrderPolicy())
@@ -44,9 +44,9 @@ class Fake:
         self.asked: list[str] = []
         self.started: list[str] = []
         self.running: set[str] = set()
-        self.compensated_elsewhere: set[str] = set()
+        self.in_compensation_before: set[str] = set()
         self.unreachable: set[str] = set()
-        self.ends_meanwhile: set[str] = set()
+        self.ends_during_check: set[str] = set()
         self.at_once = self.most_at_once = 0
 
     async def closed(self, since: datetime, page_token: str | None = None) -> ClosedPage:
@@ -68,14 +68,14 @@ class Fake:
 
     async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
         self.asked.append("orphans")
-        return [_orphan(order_id) for order_id in order_ids if order_id in self.open - self.ends_meanwhile]
+        return [_orphan(order_id) for order_id in order_ids if order_id in self.open - self.ends_during_check]
 
     async def record_compensation(self, *_: Any, **__: Any) -> None:
         raise AssertionError("a sweep records nothing")
 
     async def in_compensation(self) -> frozenset[str]:
         self.asked.append("in compensation")
-        return frozenset(self.compensated_elsewhere)
+        return frozenset(self.in_compensation_before)
 
     async def state(self, order: UnfinishedOrder) -> WorkflowState:
         self.asked.append("state")
@@ -135,10 +135,10 @@ async def test_every_page_of_1500_orphans_is_read_and_each_orphan_started_once()
     swept = await _swept(fake)
     assert swept.found == 1500
     assert sorted(fake.started) == [f"compensation-{order_id}" for order_id in fake.ids]
-    assert fake.most_at_once == AT_ONCE
+    assert fake.most_at_once == MAX_CONCURRENT
 
 
-async def test_order_whose_workflow_runs_is_left_alone():
+async def test_order_with_running_workflow_is_not_compensated():
     fake = Fake(3, 3)
     fake.running = {"o-00001"}
     await _swept(fake)
@@ -146,16 +146,16 @@ async def test_order_whose_workflow_runs_is_left_alone():
     assert len(fake.started) == 2
 
 
-async def test_order_that_ends_while_it_is_checked_is_left_alone():
+async def test_order_that_ends_during_check_is_not_compensated():
     fake = Fake(3, 3)
-    fake.ends_meanwhile = {"o-00001"}
+    fake.ends_during_check = {"o-00001"}
     assert (await _swept(fake)).found == 2
     assert "compensation-o-00001" not in fake.started
 
 
 async def test_order_in_compensation_is_not_checked_again():
     fake = Fake(3, 3)
-    fake.compensated_elsewhere = {"o-00000", "o-00001"}
+    fake.in_compensation_before = {"o-00000", "o-00001"}
     assert (await _swept(fake)).found == 1
     assert fake.asked.count("state") == 1
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from orderfleet.providers import carriers, payments
-from orderfleet.providers.registry import NotChosen
+from orderfleet.providers.registry import AdapterNotSet
 from orderfleet.settings import Settings
 
 
@@ -16,9 +16,9 @@ def test_without_a_choice_a_local_stack_simulates() -> None:
 
 
 def test_without_a_choice_nothing_is_made_elsewhere() -> None:
-    with pytest.raises(NotChosen, match="ORDERFLEET_PAYMENT_PROVIDER isn't set: choose `http`"):
+    with pytest.raises(AdapterNotSet, match="ORDERFLEET_PAYMENT_PROVIDER isn't set: choose `http`"):
         payments.payment_provider(Settings(carrier="simulated"))
-    with pytest.raises(NotChosen, match="ORDERFLEET_CARRIER isn't set: choose `http`"):
+    with pytest.raises(AdapterNotSet, match="ORDERFLEET_CARRIER isn't set: choose `http`"):
         carriers.carrier(Settings(payment_provider="simulated"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from orderfleet.providers.carriers import carrier
 from orderfleet.providers.payments import payment_provider
 from orderfleet.providers.payments.simulated import SimulatedPayments
-from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, UnknownAdapter
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, InvalidAdapter, UnknownAdapter
 from orderfleet.settings import Settings
 
 MODULE = """
@@ -72,7 +72,9 @@ async def test_our_own_names_are_ours(install: Install) -> None:
 def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
     install("shop_d", f"[{CARRIERS}]", "mine = shop_d:make")
     install("shop_e", f"[{CARRIERS}]", "mine = shop_e:make")
-    with pytest.raises(BadAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"):
+    with pytest.raises(
+        InvalidAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"
+    ):
         carrier(Settings(carrier="mine"))
 
 
@@ -89,5 +91,5 @@ def test_one_that_can_t_be_used_is_told(
 ) -> None:
     monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)
     install("shop_f", f"[{CARRIERS}]", entry, module=module)
-    with pytest.raises(BadAdapter, match=told):
+    with pytest.raises(InvalidAdapter, match=told):
         carrier(Settings(carrier="mine"))

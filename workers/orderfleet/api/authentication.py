@@ -42,7 +42,7 @@ _TOKENS: Final = TypeAdapter(Annotated[list[_Token], Field(min_length=1)])
 _Stamp = tuple[int, int, int]
 
 
-class TokensFile:
+class FileAuthenticator:
     """The tokens of a file.
 
     A file that turns wrong is told in the log, and the tokens before it stay good: a slip in an edit
@@ -129,14 +129,14 @@ def access_of(settings: Settings) -> Access:
     """
     local = settings.environment is Environment.LOCAL
     file = settings.api_carrier_tokens_file
-    return Access(_people(settings), TokensFile(file) if file else None, carrier_open=local)
+    return Access(_people(settings), FileAuthenticator(file) if file else None, carrier_open=local)
 
 
 def _people(settings: Settings) -> Authenticator | None:
     match settings.api_auth:
         case ApiAuth.TOKENS:
             file: Path = _needed(settings.api_tokens_file, "ORDERFLEET_API_TOKENS_FILE", ApiAuth.TOKENS)
-            return TokensFile(file)
+            return FileAuthenticator(file)
         case ApiAuth.JWT:
             url = _needed(settings.api_jwks_url, "ORDERFLEET_API_JWKS_URL", ApiAuth.JWT)
             return Jwts(

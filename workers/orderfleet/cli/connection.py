@@ -48,7 +48,7 @@ async def reach(settings: Settings) -> AsyncIterator[Reach]:
             yield Reach(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
 
 
-def settings_here() -> Settings:
+def local_settings() -> Settings:
     """The settings; what they leave open is taken from the local stack if one runs."""
     settings = read_settings()
     stack = stack_settings()

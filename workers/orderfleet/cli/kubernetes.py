@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SECONDS: Final = 5
 
 
-class KubernetesUnknown(OrderfleetError):
+class KubernetesUnavailable(OrderfleetError):
     """Kubernetes can't be looked at from here; the message says why."""
 
 
@@ -43,11 +43,11 @@ def find_order(owner: str, settings: Settings) -> KubernetesOrder:
         settings: tell whether the local stack is meant.
 
     Raises:
-        KubernetesUnknown: there is none, or no kubeconfig is at hand, or the cluster doesn't answer.
+        KubernetesUnavailable: there is none, or no kubeconfig is at hand, or the cluster doesn't answer.
     """
     namespace, _, name = owner.partition("/")
     if not name:
-        raise KubernetesUnknown("the order was made outside Kubernetes")
+        raise KubernetesUnavailable("the order was made outside Kubernetes")
     kubectl = _kubectl(settings)
     resource = f"{CRD_PLURAL}.{CRD_GROUP}"
     text = _run([*kubectl, "get", resource, name, "-n", namespace, "-o", "json", f"--request-timeout={_SECONDS}s"])
@@ -66,11 +66,11 @@ def _kubectl(settings: Settings) -> list[str]:
         return local
     program = shutil.which("kubectl")
     if program is None:
-        raise KubernetesUnknown("kubectl is not on the PATH")
+        raise KubernetesUnavailable("kubectl is not on the PATH")
     try:
         _run([program, "config", "current-context"])
-    except KubernetesUnknown:
-        raise KubernetesUnknown("no kubeconfig is at hand; set KUBECONFIG") from None
+    except KubernetesUnavailable:
+        raise KubernetesUnavailable("no kubeconfig is at hand; set KUBECONFIG") from None
     return [program]
 
 
@@ -80,7 +80,7 @@ def _run(command: list[str]) -> str:
             command, capture_output=True, text=True, check=False, timeout=2 * _SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise KubernetesUnknown(f"kubectl did not answer within {2 * _SECONDS} s") from None
+        raise KubernetesUnavailable(f"kubectl did not answer within {2 * _SECONDS} s") from None
     if result.returncode != 0:
-        raise KubernetesUnknown((result.stderr.strip() or "kubectl failed").splitlines()[-1])
+        raise KubernetesUnavailable((result.stderr.strip() or "kubectl failed").splitlines()[-1])
     return result.stdout

@@ -53,10 +53,10 @@ def with_settings_table(text: str) -> str:
 def effective(settings: Settings) -> Iterator[tuple[str, str, bool]]:
     """Variable, value and whether something set it, for every setting."""
     for field in Settings.model_fields:
-        yield variables(field)[0], describe_settings(getattr(settings, field)), field in settings.model_fields_set
+        yield variables(field)[0], setting_text(getattr(settings, field)), field in settings.model_fields_set
 
 
-def describe_settings(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A value as it would be written in the environment, without what is secret."""
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()
@@ -73,7 +73,7 @@ def _without_password(url: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = describe_settings(value)
+    text = setting_text(value)
     return f"`{text}`" if text else ""
 
 

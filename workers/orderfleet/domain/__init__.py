@@ -1,5 +1,4 @@
-"""Models and names that cross a process boundary; the lowest layer, it imports nothing of ours.
+"""Models, names and rules of an order. The lowest layer: it imports no other package of the project.
 
-Everything here is read by workflows inside Temporal's sandbox: pure data and pure functions,
-no I/O, no clock, no environment.
+Workflows use it, so it must have pure data and pure functions only: no I/O, no clock, no environment.
 """

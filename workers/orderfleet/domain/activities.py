@@ -1,7 +1,7 @@
-"""Inputs and results of the activities, one pair a step.
+"""Inputs and results of the activities, one pair per step.
 
-Every input names its order and step, so that one interceptor can tell a failed attempt of any of
-them; every result says which attempt succeeded.
+Every input names its order, so that one interceptor can record a failed attempt of any step. Every result has the
+number of the attempt that succeeded.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from orderfleet.domain.status import PaymentStatus
 
 
 class StepInput(Contract):
-    """What every step is given."""
+    """Input of every step."""
 
     order_id: str
     earlier_attempts: int = 0
-    """Attempts that failed before an outage of the store; the step is scheduled anew after it, and Temporal counts
-    anew."""
+    """Attempts that failed before an outage of the store. The step is scheduled again after it, and Temporal's
+    count begins at 1."""
 
 
 class StepResult(Contract):
-    """What every step answers."""
+    """Result of every step."""
 
     attempt: int = 1
-    """The attempt that succeeded, from 1, with those before an outage."""
+    """The attempt that succeeded, from 1, counted with those before an outage."""
 
 
 class ReceiveInput(StepInput):
@@ -42,14 +42,14 @@ class ReceiveInput(StepInput):
 
 
 class ValidateInput(StepInput):
-    """Check the order; `progress` is recorded when it is right."""
+    """Check the order; `progress` is recorded when it is valid."""
 
     order: OrderInput
     progress: Progress
 
 
 class RecordInput(StepInput):
-    """Record progress, nothing else."""
+    """Record progress."""
 
     progress: Progress
 
@@ -59,52 +59,52 @@ class ChargeInput(StepInput):
 
     payment: PaymentIntent
     begin: Progress
-    """Recorded with the payment's INIT row, before the provider is asked."""
+    """Recorded with the payment's INIT row, before the call of the provider."""
     done: Progress
     """Recorded with CHARGED."""
 
 
 class PaymentResult(StepResult):
-    """Where the payment stands now."""
+    """Status of the payment."""
 
     status: PaymentStatus
     reference: str | None = None
 
 
 class VoidInput(StepInput):
-    """Make sure the payment can never charge; give back what it did."""
+    """Make sure that the payment can never charge, and refund its charge."""
 
     payment: PaymentIntent
     progress: Progress | None = None
     events: tuple[AuditEvent, ...] = ()
-    """Told instead of progress when the order's own workflow is gone."""
+    """Recorded instead of progress by a compensation, once the order's own workflow is closed."""
 
 
 class VoidResult(StepResult):
-    """What the void found, and where the payment stands now: voided, or given back."""
+    """What the void found, and the status of the payment: voided or refunded."""
 
     outcome: VoidOutcome
     status: PaymentStatus | None
-    """None when the payment is another order's, and so not ours to void."""
+    """None if the payment belongs to another order and is not voided."""
 
 
 class RefundInput(StepInput):
-    """Give the whole charge back."""
+    """Refund the whole charge."""
 
     payment: PaymentIntent
-    owed: AuditEvent
+    pending: AuditEvent
     done: AuditEvent
 
 
 class PrepareInput(StepInput):
-    """Prepare the package; the row and the events are recorded when it is done."""
+    """Prepare the package; the row and the events are recorded with it."""
 
     shipment: ShipmentRecord
     events: tuple[AuditEvent, ...]
 
 
 class DispatchInput(StepInput):
-    """Hand the parcel to the carrier."""
+    """Book the parcel with the carrier."""
 
     parcel: Parcel
     shipment: ShipmentRecord
@@ -118,14 +118,14 @@ class DispatchResult(StepResult):
 
 
 class RecordShipmentInput(StepInput):
-    """Record a shipment, nothing else."""
+    """Record a shipment."""
 
     shipment: ShipmentRecord
     events: tuple[AuditEvent, ...]
 
 
 class VoidBookingInput(StepInput):
-    """Take the booking back unless the parcel is dispatched."""
+    """Void the booking unless the parcel is dispatched."""
 
     shipment_attempt: int
 

@@ -1,4 +1,4 @@
-"""What waits somewhere, as counted now and then: unfinished orders, money under way, tasks in a queue."""
+"""Samples of a backlog: unfinished orders, pending payments, tasks in a queue."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import StrEnum
 
 
 class WaitKind(StrEnum):
-    """What is counted."""
+    """What a sample counts."""
 
     ORDER = "order"
     OVERDUE_ORDER = "overdue_order"
-    """Past its own deadline, and neither shipped nor ended."""
+    """An order past its deadline that has neither shipped nor ended."""
     PAYMENT = "payment"
     WORKFLOW_TASK = "workflow"
     ACTIVITY_TASK = "activity"
@@ -19,11 +19,11 @@ class WaitKind(StrEnum):
 
 @dataclass(frozen=True)
 class BacklogSample:
-    """How many of one kind wait at one place."""
+    """Size and age of one backlog."""
 
     kind: WaitKind
     place: str
-    """An order's step, a payment's status, a queue's name."""
+    """Step of the orders, status of the payments, or name of the task queue."""
     count: int
     oldest: float
-    """Seconds that the oldest has waited; 0 when none does."""
+    """Age of the oldest in seconds; 0 if the backlog is empty."""

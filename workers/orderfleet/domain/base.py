@@ -1,6 +1,6 @@
-"""How much is kept of what somebody else wrote: a caller's reason, an adapter's error.
+"""Base model, id patterns, and the limits of texts that clients and providers send.
 
-Whoever takes such words in cuts them, before they travel with the order or stand in its record.
+A text from outside must be truncated before it is stored in a workflow or in the database.
 """
 
 from __future__ import annotations
@@ -12,35 +12,32 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from orderfleet.domain.errors import OrderfleetError
 
 MAX_TEXT_LENGTH: Final = 1000
+"""Stored characters of a text; a signal or an error can have megabytes, and Temporal accepts 2 MiB per payload."""
 
-"""Characters that are kept; a signal or an error may have megabytes, and Temporal takes 2 MiB in one piece."""
-
-
-LONGEST_NAME: Final = 200
-
-"""Characters of an id or a name that the payment provider or the carrier gives."""
+MAX_NAME_LENGTH: Final = 200
+"""Stored characters of an id or a name from the payment provider or the carrier."""
 
 
-def foreign_name(text: object) -> object:
-    """An id or a name of the payment provider or the carrier as Postgres can keep it: bounded and printable.
+def external_name(text: object) -> object:
+    """An id or a name from the payment provider or the carrier, truncated and printable.
 
-    An adapter in a package of the user's may return anything, and what it returns is already charged or booked.
+    The charge or the booking is already made, so a text that Postgres can't store is changed instead of rejected.
     """
     if not isinstance(text, str):
         return text
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:LONGEST_NAME])
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:MAX_NAME_LENGTH])
 
 
 def truncate(text: str) -> str:
-    """The beginning of what somebody wrote."""
+    """A text cut to `MAX_TEXT_LENGTH` characters."""
     return text if len(text) <= MAX_TEXT_LENGTH else f"{text[: MAX_TEXT_LENGTH - 1]}…"
 
 
 def error_message(error: BaseException) -> str:
-    """An error as people read it: its message; the class name only where the message alone says too little.
+    """The message of an error, for users.
 
-    `ApplicationError` of Temporal's SDK puts its type, which is a class name of ours, before the message in `str()`.
-    An error that is neither ours nor Temporal's is unexpected, so its class follows in brackets.
+    `str()` of Temporal's `ApplicationError` begins with a class name, which is left out. An error of another library is
+    unexpected, so its class name follows in parentheses.
     """
     kind, message = type(error).__name__, getattr(error, "message", None)
     if isinstance(message, str):
@@ -52,7 +49,7 @@ def error_message(error: BaseException) -> str:
 
 
 class Contract(BaseModel):
-    """A frozen model whose unknown fields are ignored on the way in."""
+    """A frozen model that processes exchange; unknown fields are ignored, so that versions can differ."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -63,26 +60,17 @@ PAYMENT_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$"
 
 WORKFLOW_ID: Final = f"^order-{ORDER_ID.removeprefix('^')}"
 
-
 ORDER_NAME: Final = f"^(order-)?{ORDER_ID.removeprefix('^')}"
-
 """An order id, or an order workflow's id."""
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-
-"""What Kubernetes, protobuf and a `bigint` hold."""
-
+"""An integer of 64 bits, as in Kubernetes, protobuf and `bigint`."""
 
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
-
 """1 to 128 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
 
-
-ForeignName = Annotated[str, BeforeValidator(foreign_name)]
-
-"""An id or a name that the payment provider or the carrier gives, cut to what Postgres can keep."""
-
+ExternalName = Annotated[str, BeforeValidator(external_name)]
+"""An id or a name from the payment provider or the carrier; see `external_name`."""
 
 PaymentId = Annotated[str, StringConstraints(pattern=PAYMENT_ID)]
-
 """1 to 200 letters, digits, dots, underscores, colons or dashes."""

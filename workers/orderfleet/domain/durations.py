@@ -1,7 +1,6 @@
-"""Durations as people write them in manifests and settings: `24h`, `1h30m`, `3s`, `250ms`.
+"""Durations in manifests, settings and workflow inputs: `24h`, `1h30m`, `3s`, `250ms`.
 
-The notation is the one of Kubernetes' `metav1.Duration` (Go's `time.ParseDuration`), read by the
-CRD, the settings and the workflow input alike. Numbers are seconds.
+The notation is that of Kubernetes' `metav1.Duration` (Go's `time.ParseDuration`). Numbers are seconds.
 """
 
 from __future__ import annotations
@@ -20,28 +19,27 @@ _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
 
 LONGEST: Final = timedelta(hours=999_999)
-"""114 years, the most that six digits of hours say. A date that far ahead is still one; a workflow that computes one
-beyond the year 9999 could not continue."""
+"""114 years. Longer ones could give a date beyond the year 9999, with which a workflow can't continue."""
 SHORTEST: Final = timedelta(microseconds=1)
-"""What a `timedelta` can hold. A finer text is refused: rounded to zero, it would be another value."""
-_LONGEST = LONGEST // SHORTEST
+"""Resolution of `timedelta`. A finer text is rejected, since rounding would change it."""
+_MAX_MICROSECONDS = LONGEST // SHORTEST
 
 
-# An order carries some thirty durations, of which few differ, and is read and written at every step.
-_remembered = lru_cache(maxsize=1024)
+# An order has some thirty durations, most of them equal, and is read and written at every step.
+_cached = lru_cache(maxsize=1024)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `1h30m`, `250ms`, `0s`.
+    """Parse a duration such as `1h30m`, `250ms` or `0s`.
 
     Raises:
-        ValueError: the text is not a duration, or one that is too long or too fine; the message shows the notation.
+        ValueError: the text is not a duration, or it is too long or too fine; the message shows the notation.
     """
     if not _WHOLE.fullmatch(text):
         msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
         raise ValueError(msg)
     microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
-    if microseconds > _LONGEST:
+    if microseconds > _MAX_MICROSECONDS:
         msg = f"{text!r} is too long: write {format_duration(LONGEST)} or less"
         raise ValueError(msg)
     if microseconds != int(microseconds):
@@ -50,13 +48,13 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(microseconds=int(microseconds))
 
 
-@_remembered
+@_cached
 def format_duration(value: timedelta) -> str:
-    """Write a duration in the same notation, without parts that are zero: `1h30m`."""
-    left = round(value.total_seconds() * 1_000_000)
+    """Format a duration in the same notation, without parts that are zero: `1h30m`."""
+    remaining = round(value.total_seconds() * 1_000_000)
     parts: list[str] = []
     for unit, size in _UNITS.items():
-        count, left = divmod(left, size)
+        count, remaining = divmod(remaining, size)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
@@ -65,12 +63,12 @@ def format_duration(value: timedelta) -> str:
 def _read(value: Any) -> Any:
     if isinstance(value, bool):
         msg = "is not a duration; write 24h, 1h30m, 3s or 250ms"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a problem of this one
-    # A number of seconds, or a timedelta, pydantic reads itself.
+        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+    # Pydantic reads a number of seconds and a timedelta.
     return _of_text(value) if isinstance(value, str) else value
 
 
-@_remembered
+@_cached
 def _of_text(text: str) -> float | timedelta:
     return float(text) if _SECONDS.fullmatch(text) else parse_duration(text)
 
@@ -81,7 +79,7 @@ Duration = Annotated[
     BeforeValidator(_read),
     PlainSerializer(format_duration, return_type=str),
 ]
-"""A `timedelta` read from and written in Kubernetes' notation."""
+"""A `timedelta` that is read and written in Kubernetes' notation."""
 
 PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
-"""A `Duration` above zero: from `SHORTEST` to `LONGEST`."""
+"""A `Duration` from `SHORTEST` to `LONGEST`."""

@@ -1,7 +1,6 @@
-"""Errors that cross a boundary. Their class names are their types in Temporal's failures.
+"""Errors of the project. Their class names are their types in Temporal's failures.
 
-Activities raise them plainly; `FINAL_ERRORS` in a retry policy tells Temporal which of them no
-further attempt can mend.
+`FINAL_ERRORS` lists those that Temporal must not retry.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ class OrderfleetError(Exception):
 
 
 class WrongSetting(OrderfleetError):
-    """A setting, or a file that one names, can't be used: the process ends as it starts; the message says which."""
+    """A setting, or a file that a setting names, is invalid; the message names it. The process exits at its start."""
 
 
 class Unavailable(OrderfleetError):
-    """Somebody outside did not answer, or asked to come back later. Retried.
+    """An external service did not answer, or asked for a later retry. Retried.
 
     Args:
-        message: who, and what happened.
-        retry_after: how long they asked to be left alone; None when they did not say.
+        message: which service, and what happened.
+        retry_after: wait that the service asked for; None without one.
     """
 
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
@@ -32,15 +31,15 @@ class Unavailable(OrderfleetError):
 
 
 class InvalidOrder(OrderfleetError):
-    """The order is wrong; the message names the field and what to do. Never retried."""
+    """The order is invalid; the message names the fields and the remedy. Never retried."""
 
 
 class InvalidInput(OrderfleetError):
-    """A workflow or an activity was started with what it can't read; the message says what it takes. Never retried."""
+    """The input of a workflow or an activity can't be read; the message says what it takes. Never retried."""
 
 
 class OrderConflict(OrderfleetError):
-    """The order id belongs to an order that was recorded before. Never retried."""
+    """The order id belongs to an order of another workflow execution. Never retried."""
 
 
 class PaymentConflict(OrderfleetError):
@@ -48,57 +47,57 @@ class PaymentConflict(OrderfleetError):
 
 
 class PaymentRefused(OrderfleetError):
-    """The provider refused the charge for good; no money was taken. Never retried."""
+    """The provider refused the charge permanently; nothing is charged. Never retried."""
 
 
 class PaymentVoided(OrderfleetError):
-    """The payment id was voided: it can never be charged. Never retried."""
+    """The payment id is voided and can never be charged. Never retried."""
 
 
 class ProviderRequestRejected(OrderfleetError):
-    """The payment provider turned a request away without a word on the payment, as for a wrong address.
+    """The payment provider rejected the request itself, for example its URL or its credentials.
 
-    Never retried; what an earlier attempt did is unknown, so the payment is voided.
+    Never retried; the result of an earlier attempt is unknown, so the payment is voided.
     """
 
 
 class PaymentOutcomeUnknown(OrderfleetError):
-    """The provider refused the charge, and another attempt may still take the money.
+    """The provider refused the charge, and another attempt may still charge.
 
     Never retried; the payment is voided.
     """
 
 
 class ProviderUnavailable(Unavailable):
-    """The payment provider did not answer, or asked to come back later. Retried."""
+    """The payment provider did not answer, or asked for a later retry. Retried."""
 
 
 class CarrierRefused(OrderfleetError):
-    """The carrier refused the booking for good. Never retried."""
+    """The carrier refused the booking permanently. Never retried."""
 
 
 class BookingVoided(CarrierRefused):
-    """The booking of this attempt was voided before it was made. Never retried."""
+    """The booking of this shipment was voided before it was made. Never retried."""
 
 
 class CarrierUnavailable(Unavailable):
-    """The carrier did not answer, or asked to come back later. Retried."""
+    """The carrier did not answer, or asked for a later retry. Retried."""
 
 
 class StoreUnavailable(OrderfleetError):
-    """Postgres is away or too slow. Waited out by the workflow; uses up no attempt."""
+    """Postgres is unavailable or too slow. The workflow waits and retries; no attempt is used up."""
 
 
 class StoreRejected(OrderfleetError):
-    """Postgres rejects the values, however often they are written. Never retried."""
+    """Postgres rejects the values. Never retried."""
 
 
 class PayloadDecryptionError(OrderfleetError):
-    """A payload is encrypted with a key that isn't at hand. Waited out by the workflow; uses up no attempt."""
+    """The key of an encrypted payload is not available. The workflow waits and retries; no attempt is used up."""
 
 
 class PayloadNotOurs(PayloadDecryptionError):
-    """A payload is marked as encrypted and no key will open it: there are no keys, or its tag doesn't match."""
+    """A payload is marked as encrypted, but no key is configured or its tag does not match."""
 
 
 FINAL_ERRORS: Final = tuple(
@@ -117,7 +116,7 @@ FINAL_ERRORS: Final = tuple(
         StoreRejected,
     )
 )
-"""Error types that no further attempt can mend."""
+"""Types of errors that are never retried."""
 
 STORE_UNAVAILABLE: Final = StoreUnavailable.__name__
 INVALID_INPUT: Final = InvalidInput.__name__

@@ -1,8 +1,7 @@
-"""What workflows tell the record: the order's progress and its audit events.
+"""What workflows write to the order store: the progress of an order and its audit events.
 
-A workflow numbers its records; the store applies a record only when its number is new, so a
-retried or late attempt never overwrites what came after it. Events carry a key that is unique in
-their order, so an event told twice stands once.
+A workflow numbers its progress, and the store applies only a number above the last one, so a retried or late attempt
+never overwrites newer progress. An event has a key that is unique in its order, so a repeated event is stored once.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from pydantic import Field
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import DeclarationResult, OrderStatus, Step
+from orderfleet.domain.status import OrderStatus, SpecResult, Step
 
 
 class EventKind(StrEnum):
-    """What an audit event tells."""
+    """Kinds of audit events."""
 
     RECEIVED = "received"
     VALIDATED = "validated"
@@ -35,7 +34,7 @@ class EventKind(StrEnum):
     REFUNDED = "refunded"
     ADDRESS_CHANGED = "address_changed"
     CANCEL_REQUESTED = "cancel_requested"
-    CHANGE_REFUSED = "change_refused"
+    CHANGE_REJECTED = "change_rejected"
     SPEC_APPLIED = "spec_applied"
     PACKAGE_PREPARED = "package_prepared"
     DISPATCHED = "dispatched"
@@ -44,10 +43,10 @@ class EventKind(StrEnum):
     ATTEMPT_FAILED = "attempt_failed"
     WORKFLOW_CLOSED_EXTERNALLY = "workflow_closed_externally"
     WORKFLOW_ID_CONFLICT = "workflow_id_conflict"
-    """A workflow of another origin has an id that the order needs."""
+    """A workflow of another client has an id that the order needs."""
     SHIPPED = "shipped"
     PARCEL_BOOKED = "parcel_booked"
-    """By the carrier's own word, as is the next."""
+    """Reported by the carrier, like the next one."""
     PARCEL_IN_TRANSIT = "parcel_in_transit"
     DELIVERED = "delivered"
     DELIVERY_UNCONFIRMED = "delivery_unconfirmed"
@@ -56,10 +55,10 @@ class EventKind(StrEnum):
 
 
 class AuditEvent(Contract):
-    """One line of the audit trail."""
+    """One event of the audit trail."""
 
     key: str
-    """Unique in its order, the same on every retry."""
+    """Unique in its order, and the same on every retry."""
     kind: EventKind
     step: Step
     at: datetime
@@ -67,10 +66,10 @@ class AuditEvent(Contract):
 
 
 class Progress(Contract):
-    """One numbered record of an order's state, with the events since the last one."""
+    """One numbered write of an order's state, with the events since the last one."""
 
     seq: int
-    """Rising; a number that is not above the record's changes nothing but adds missing events."""
+    """Ascending; a number that is not above the stored one adds missing events and changes nothing else."""
     step: Step
     approved: bool = False
     canceled: bool = False
@@ -78,25 +77,25 @@ class Progress(Contract):
     dispatch_failed_reason: str | None = None
     last_error: str | None = None
     address: Address | None = None
-    """None leaves it as it is."""
+    """None leaves the address unchanged."""
     retries: dict[str, int] = Field(default_factory=dict)
-    declared: DeclarationResult = DeclarationResult()
+    declared: SpecResult = SpecResult()
     completed_at: datetime | None = None
     events: tuple[AuditEvent, ...] = ()
 
 
 class RecordedEvent(Contract):
-    """An audit event as it is read back."""
+    """An audit event in the database."""
 
-    id: int = Field(description="Rising in the order the events were recorded; `after` goes on from it.")
+    id: int = Field(description="Ascending in the order of recording; `after` takes it.")
     kind: EventKind
-    step: Step = Field(description="Where the order stood.")
+    step: Step = Field(description="Step of the order at the event.")
     at: datetime
-    detail: dict[str, Any] = Field(default_factory=dict, description="What else there is to say, by the kind.")
+    detail: dict[str, Any] = Field(default_factory=dict, description="Further fields, which depend on the kind.")
 
 
 class RecordedOrder(Contract):
-    """An order as the record knows it: whose it is, and its view."""
+    """An order in the database: its owner and its status."""
 
     order_id: str
     owner: str
@@ -104,5 +103,5 @@ class RecordedOrder(Contract):
     owner_uid: str
     content_hash: str
     version: int
-    """Rises with every change of the order."""
+    """Increases with every change of the order."""
     status: OrderStatus

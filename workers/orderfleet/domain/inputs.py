@@ -1,8 +1,7 @@
-"""Reads what a client sends: arguments of a start, a signal, an update or a query, whatever they are.
+"""Reads the arguments of a start, a signal, an update or a query, of any type.
 
-Workflows and activities call it. Temporal delivers the bytes that a client sent, and a handler that raises while it
-reads them fails its workflow task until its code changes. So a handler takes `*args: Any`, and everything that can go
-wrong with them is one exception here, `InputRejected`, which the handler records.
+Any client can send any bytes, and a handler that raises while it reads them fails its workflow task until the code
+changes. So a handler takes `*args: Any`, and every problem with them must raise `InputRejected`, which it records.
 """
 
 from __future__ import annotations
@@ -20,45 +19,57 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class InputRejected(Exception):
-    """What was sent can't be used; the message says what is wrong, and with which field."""
+    """An argument can't be used; the message names the field and the problem."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """The value of a payload that could not be converted."""
+    """Stands for the value of a payload that could not be converted."""
 
     reason: str
     encrypted: bool = False
-    """Whether the payload is encrypted and no key opens it."""
+    """Whether the payload is encrypted and no key decrypts it."""
 
 
 def check_readable(*values: Any) -> None:
-    """Raise `InputRejected` with the reason of the first value that could not be converted, if there is one."""
+    """Check that every value could be converted.
+
+    Raises:
+        InputRejected: one could not; the message has the reason of the first.
+    """
     for value in values:
         if isinstance(value, Unreadable):
             raise InputRejected(value.reason)
 
 
 def read(model: type[Model], value: Any) -> Model:
-    """Read one value as `model`.
+    """Read one value.
+
+    Args:
+        model: its type.
+        value: the value as it was converted, of any type.
 
     Raises:
-        InputRejected: the value is none; the message names the fields.
+        InputRejected: the value does not fit the model; the message names the fields.
     """
     check_readable(value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise InputRejected(explain(error, model.__name__)) from None
-    except Exception as error:  # noqa: BLE001 - a validator may raise anything for a value that it does not expect
+    except Exception as error:  # noqa: BLE001 - a validator may raise any error for an unexpected value
         raise InputRejected(f"{model.__name__}: can't be read ({type(error).__name__})") from None
 
 
 def read_one(model: type[Model], args: Sequence[Any]) -> Model:
-    """Read arguments that are one object.
+    """Read arguments that have to be one object.
+
+    Args:
+        model: its type.
+        args: the arguments.
 
     Raises:
-        InputRejected: there are none or several, or the object is wrong.
+        InputRejected: there is none or several, or it does not fit the model.
     """
     if len(args) != 1:
         raise InputRejected(f"takes one argument, an object of type {model.__name__}; {len(args)} were given")
@@ -66,10 +77,10 @@ def read_one(model: type[Model], args: Sequence[Any]) -> Model:
 
 
 def read_none(args: Sequence[Any]) -> None:
-    """Accept no argument; clients that have to send one send `null` or an empty object.
+    """Check that there is no argument; `null` and an empty object count as none.
 
     Raises:
-        InputRejected: there is a value that means something.
+        InputRejected: there is another value.
     """
     check_readable(*args)
     if any(value is not None and value != {} for value in args):
@@ -77,10 +88,14 @@ def read_none(args: Sequence[Any]) -> None:
 
 
 def read_reason(args: Sequence[Any], default: str) -> str:
-    """Read the reason of a cancel: a text, an object with `reason`, or nothing, which is `default`.
+    """Read the reason of a cancel: a text, or an object with `reason`.
+
+    Args:
+        args: the arguments.
+        default: the reason if there is none.
 
     Raises:
-        InputRejected: there are several arguments, or the reason is no text.
+        InputRejected: there are several arguments, or the reason is not a text.
     """
     if len(args) > 1:
         raise InputRejected(f"takes at most one argument, the reason; {len(args)} were given")
@@ -96,7 +111,12 @@ def read_reason(args: Sequence[Any], default: str) -> str:
 
 
 def explain(error: ValidationError, name: str) -> str:
-    """The problems of a validation error in one line, each behind its field; `name` stands for the whole value."""
+    """The problems of a validation error in one line, each after its field.
+
+    Args:
+        error: the error.
+        name: used in place of a field for a problem of the whole value.
+    """
     problems = error.errors(include_url=False, include_input=False)
     fields = (_path(problem["loc"]) or name for problem in problems)
     return truncate(
@@ -104,6 +124,6 @@ def explain(error: ValidationError, name: str) -> str:
     )
 
 
-def _path(place: tuple[int | str, ...]) -> str:
-    """A field as a person writes it: `items[0].sku`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+def _path(location: tuple[int | str, ...]) -> str:
+    """A field in the usual notation: `items[0].sku`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")

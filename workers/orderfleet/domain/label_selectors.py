@@ -1,7 +1,6 @@
-"""Label selectors as Kubernetes writes them: read, written again, and held against an object's labels.
+"""Label selectors of Kubernetes: parses them, formats them, and matches labels against them.
 
-The settings check theirs by it, and the operator sends it to the API server. It knows what
-`kubectl get -l` knows but comparisons of numbers (`>`, `<`).
+It supports the notation of `kubectl get -l`, except comparisons of numbers (`>`, `<`).
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ _KEY: Final = rf"(?P<key>(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME})"
 _EXISTENCE: Final = re.compile(rf"(?P<not>!?)\s*{_KEY}")
 _EQUALITY: Final = re.compile(rf"{_KEY}\s*(?P<relation>==|=|!=)\s*(?P<value>{_VALUE})")
 _SET: Final = re.compile(rf"{_KEY}\s+(?P<relation>in|notin)\s*\((?P<values>\s*{_VALUE}\s*(?:,\s*{_VALUE}\s*)*)\)")
-_BETWEEN: Final = re.compile(r",(?![^(]*\))")
+_SEPARATOR: Final = re.compile(r",(?![^(]*\))")
 """A comma outside parentheses."""
 
 
 class Relation(StrEnum):
-    """What a selector asks of one label."""
+    """What a selector requires of one label."""
 
     IN = "in"
     NOT_IN = "notin"
-    THERE = "there"
-    MISSING = "missing"
+    EXISTS = "exists"
+    DOES_NOT_EXIST = "does not exist"
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """What is asked of one label."""
+    """What a selector requires of one label."""
 
     key: str
     relation: Relation
@@ -41,13 +40,13 @@ class Requirement:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read `key`, `!key`, `key=a`, `key!=a`, `key in (a,b)` or `key notin (a,b)`.
+        """Parse `key`, `!key`, `key=a`, `key!=a`, `key in (a,b)` or `key notin (a,b)`.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: the text is none of these.
         """
         if found := _EXISTENCE.fullmatch(text):
-            return cls(found["key"], Relation.MISSING if found["not"] else Relation.THERE)
+            return cls(found["key"], Relation.DOES_NOT_EXIST if found["not"] else Relation.EXISTS)
         if found := _EQUALITY.fullmatch(text):
             relation = Relation.NOT_IN if found["relation"] == "!=" else Relation.IN
             return cls(found["key"], relation, (found["value"],))
@@ -58,23 +57,23 @@ class Requirement:
         raise ValueError(msg)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels are so; a label that is missing isn't in any list."""
+        """Whether the labels meet the requirement; a missing label is not in any list."""
         match self.relation:
             case Relation.IN:
                 return labels.get(self.key) in self.values
             case Relation.NOT_IN:
                 return labels.get(self.key) not in self.values
-            case Relation.THERE:
+            case Relation.EXISTS:
                 return self.key in labels
-            case Relation.MISSING:
+            case Relation.DOES_NOT_EXIST:
                 return self.key not in labels
 
     def __str__(self) -> str:
-        """It in the one notation that all readers know."""
+        """The requirement in the notation of set-based selectors."""
         match self.relation:
-            case Relation.THERE:
+            case Relation.EXISTS:
                 return self.key
-            case Relation.MISSING:
+            case Relation.DOES_NOT_EXIST:
                 return f"!{self.key}"
             case _:
                 return f"{self.key} {self.relation} ({','.join(self.values)})"
@@ -82,24 +81,24 @@ class Requirement:
 
 @dataclass(frozen=True)
 class LabelSelector:
-    """Requirements that all hold; none at all is every object."""
+    """Requirements that an object has to meet; an empty selector matches every object."""
 
     requirements: tuple[Requirement, ...] = ()
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read requirements with commas between them; an empty text has none.
+        """Parse requirements that commas separate; an empty text has none.
 
         Raises:
-            ValueError: one of them can't be read; the message repeats it.
+            ValueError: a requirement can't be parsed; the message repeats it.
         """
-        parts = _BETWEEN.split(text) if text.strip() else ()
+        parts = _SEPARATOR.split(text) if text.strip() else ()
         return cls(tuple(Requirement.read(part.strip()) for part in parts))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is meant."""
+        """Whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
     def __str__(self) -> str:
-        """It as the API server takes it."""
+        """The selector as the API server accepts it."""
         return ",".join(map(str, self.requirements))

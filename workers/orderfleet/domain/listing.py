@@ -1,8 +1,4 @@
-"""What a listing of orders asks for and what one page of it is.
-
-The API and the command line ask, the store answers. Newest first, always: the filters and the place
-in the listing are all that changes.
-"""
+"""Filter, cursor and page of a listing of orders, which is always sorted from newest to oldest."""
 
 from __future__ import annotations
 
@@ -24,23 +20,23 @@ def _in_utc(value: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time with its zone, kept in UTC."""
+"""A time with a time zone, converted to UTC."""
 
 
 class OrderFilter(Contract):
-    """Which orders to list; what is None filters nothing."""
+    """Which orders to list; a field that is None does not filter."""
 
     step: Step | None = None
     customer_email: str | None = None
-    """The whole address; upper and lower case are the same."""
+    """The whole address; case is ignored."""
     created_from: UtcDatetime | None = None
-    """Started at this time or later."""
+    """Lists orders that started at this time or later."""
     created_before: UtcDatetime | None = None
-    """Started before this time."""
+    """Lists orders that started before this time."""
 
 
 class Cursor(Contract):
-    """A place in a listing: just after this order, which need not be there any more."""
+    """Position in a listing, directly after this order, which may have been deleted."""
 
     created_at: UtcDatetime
     order_id: OrderId
@@ -51,4 +47,4 @@ class OrderPage(Contract):
 
     orders: tuple[OrderStatus, ...]
     next: Cursor | None = None
-    """Where the next page begins; None at the end."""
+    """Cursor of the next page; None on the last one."""

@@ -1,7 +1,7 @@
-"""Exact money: prices, amounts and the currencies an order may name.
+"""Prices, amounts and currencies of an order.
 
-Amounts are decimals with at most four places, end to end; nothing here is ever a float.
-Currency codes follow ISO 4217 (list of active codes, without funds and test codes).
+Amounts are decimals with at most four places and must never be floats. Currency codes are those of ISO 4217 (active
+codes, without funds and test codes).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 DEFAULT_PRICE: Final = Decimal("1.00")
-"""What an item counts when its price is left out and prices are not required."""
+"""Price of an item without one, where prices are not required."""
 
 PRICE_PATTERN: Final = r"^\d{1,10}(\.\d{1,4})?$"
-"""The text of a price in the Order resource."""
+"""Pattern of a price in the Order resource."""
 
-_FARTHEST: Final = 30
-"""Digits before the point, or zeros behind it, beyond which nothing is an amount."""
+_MAX_EXPONENT: Final = 30
+"""Largest power of ten, positive or negative, of a price."""
 
 CURRENCIES: Final = frozenset(
     """
@@ -37,14 +37,14 @@ CURRENCIES: Final = frozenset(
 def _read(value: Any) -> Any:
     if isinstance(value, bool):
         msg = "is not a decimal number; write it as text, such as 4.50"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a problem of this one
-    # A JSON number has been through a binary float on its way; its shortest text is what was meant.
+        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+    # A JSON number was parsed as a binary float; its shortest text is what the client wrote.
     return repr(value) if isinstance(value, float) else value
 
 
-def _in_reach(value: Decimal) -> Decimal:
-    # Written out, 1e999999 has a million digits; times two it is more than a Decimal can be.
-    if abs(value.adjusted()) > _FARTHEST:
+def _in_range(value: Decimal) -> Decimal:
+    # In full, 1e999999 has a million digits, and twice it exceeds what a Decimal can hold.
+    if abs(value.adjusted()) > _MAX_EXPONENT:
         msg = "is out of range; use at most 10 digits before and 4 after the point"
         raise ValueError(msg)
     return value
@@ -53,5 +53,5 @@ def _in_reach(value: Decimal) -> Decimal:
 Money = Annotated[Decimal, BeforeValidator(_read), PlainSerializer(str, return_type=str, when_used="json")]
 """An exact decimal; a string in JSON."""
 
-Price = Annotated[Money, AfterValidator(_in_reach)]
-"""What somebody gave as a price, right or wrong, and amounts can be reckoned from."""
+Price = Annotated[Money, AfterValidator(_in_range)]
+"""A price as a client sent it, valid or not, from which an amount can be computed."""

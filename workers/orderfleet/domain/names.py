@@ -1,7 +1,6 @@
-"""Every name that two processes must agree on: task queues, workflow types, handlers, ids, keys.
+"""Names that several processes share: task queues, workflow types, handlers, ids, idempotency keys.
 
-Ids and idempotency keys are pure functions of the order, so that every retry, every restart and
-every caller computes the same one.
+Ids and keys must be pure functions of the order, so that every retry and every process computes the same one.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ REFUND_WORKFLOW: Final = "RefundWorkflow"
 COMPENSATION_WORKFLOW: Final = "CompensationWorkflow"
 ORPHAN_SWEEP_WORKFLOW: Final = "OrphanSweepWorkflow"
 ORPHAN_SWEEP: Final = "orderfleet-orphan-sweep"
-"""Begin of the id of the orphan sweep's schedule and of its workflows."""
+"""Prefix of the ids of the orphan sweep's schedule and of its workflows."""
 
 STATUS_QUERY: Final = "status"
 APPROVE: Final = "approve"
 CANCEL_ORDER: Final = "cancel_order"
 UPDATE_ADDRESS: Final = "update_address"
 CANCEL_PAYMENT: Final = "cancel_payment"
-APPLY_SPEC: Final = "declare"
+APPLY_SPEC: Final = "apply_spec"
 CARRIER_UPDATE: Final = "carrier_update"
 DISPATCH_FAILED: Final = "dispatch_failed"
 SHIPMENT_ANSWER: Final = "shipment_answer"
@@ -48,12 +47,12 @@ _ORDER_PREFIX: Final = "order-"
 
 
 def order_workflow_id(order_id: str) -> str:
-    """Id of the order's workflow; one order id, one workflow, ever."""
+    """Id of the order's workflow; an order id is used for one workflow only."""
     return f"{_ORDER_PREFIX}{order_id}"
 
 
 def may_be_workflow_id(name: str) -> bool:
-    """Whether a name given for an order may be its workflow's id; an order id may begin like one too."""
+    """Whether the name of an order may be its workflow id. An order id can have the same prefix."""
     return name.startswith(_ORDER_PREFIX) and len(name) > len(_ORDER_PREFIX)
 
 
@@ -61,7 +60,7 @@ def order_id_of(workflow_id: str) -> str:
     """The order id in an order workflow's id.
 
     Raises:
-        ValueError: the id is not an order workflow's.
+        ValueError: it is not the id of an order workflow.
     """
     if not may_be_workflow_id(workflow_id):
         msg = f"{workflow_id!r} is not an order workflow id: expected order-ORDER_ID"
@@ -70,30 +69,39 @@ def order_id_of(workflow_id: str) -> str:
 
 
 def shipment_id(order_id: str, attempt: int) -> str:
-    """Id of the order's `attempt`-th shipment (from 1); the child workflow carries it too."""
+    """Id of the order's `attempt`-th shipment, from 1, and of its workflow."""
     return f"shipping-{order_id}-{attempt}"
 
 
 def booking_key(order_id: str) -> str:
-    """Idempotency key at the carrier: one parcel an order, whatever the number of attempts."""
+    """Idempotency key at the carrier: one parcel per order, for any number of shipments."""
     return f"ship-{order_id}"
 
 
 def default_payment_id(order_id: str) -> str:
-    """Payment id of an order that names none."""
+    """Payment id of an order without one of its own."""
     return f"pay-{order_id}"
 
 
 def refund_workflow_id(payment_id: str, number: int = 1) -> str:
-    """Id of the workflow that refunds a payment; above 1 where a workflow of another origin has the lower numbers.
+    """Id of the workflow that refunds a payment.
 
-    No payment id contains a slash, so a numbered id is never another payment's.
+    No payment id contains a slash, so a numbered id is never that of another payment.
+
+    Args:
+        payment_id: the payment.
+        number: above 1 if the workflows with lower numbers are of another client, or closed without a refund.
     """
     return _numbered(f"refund-{payment_id}", number)
 
 
 def compensation_workflow_id(order_id: str, number: int = 1) -> str:
-    """Id of the workflow that compensates an orphaned order; numbered as a refund's."""
+    """Id of the workflow that compensates an orphaned order.
+
+    Args:
+        order_id: the order.
+        number: above 1 if workflows of another client have the lower numbers.
+    """
     return _numbered(f"compensation-{order_id}", number)
 
 

@@ -1,8 +1,7 @@
-"""The order itself: items, address, review and delivery terms, and the workflow's input.
+"""The order: items, address, review and delivery terms, and the input of its workflow.
 
-The API body and the CRD's spec are outer models of their own; they share the inner ones here.
-The models check types only: what makes an order *wrong* (no items, a quantity below 1, …) is the
-`validate` step's business, so that a wrong order ends as a failed order that names the field.
+The API and the custom resource have outer models of their own and share the inner ones. These must check types only:
+the `validate` step checks values, so that an invalid order is recorded as failed with the names of its fields.
 """
 
 from __future__ import annotations
@@ -22,33 +21,31 @@ from orderfleet.domain.money import DEFAULT_PRICE, Price
 from orderfleet.domain.names import default_payment_id
 from orderfleet.domain.policy import OrderPolicy
 
-# The longest texts of an order, in characters. The Order resource has the same; a test compares them. An index row of
-# Postgres holds 2,704 bytes, and an order's e-mail address is in two indexes.
+# Maximum lengths in characters, equal to those of the Order resource. An index row of Postgres holds 2,704 bytes, and
+# the customer's e-mail address is in two indexes.
 CustomerName = Annotated[str, Field(max_length=256)]
 
 CustomerEmail = Annotated[str, Field(max_length=320)]
 
 Currency = Annotated[str, Field(max_length=3)]
 
-Line = Annotated[str, Field(max_length=256)]
+AddressField = Annotated[str, Field(max_length=256)]
+"""A field of an address."""
 
-"""A line of an address."""
 
-
-def _no_truth_value(value: Any) -> Any:
+def _not_a_boolean(value: Any) -> Any:
     if isinstance(value, bool):
         msg = "is not a whole number; write it as a number, such as 2"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic makes a problem of this one
+        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     return value
 
 
-Quantity = Annotated[int, BeforeValidator(_no_truth_value)]
-
-"""A number of pieces; Python counts `true` as 1, JSON doesn't."""
+Quantity = Annotated[int, BeforeValidator(_not_a_boolean)]
+"""A number of pieces. Pydantic reads `true` as 1, which is rejected here."""
 
 
 class Item(Contract):
-    """One line of the order."""
+    """One item of the order."""
 
     sku: str = Field(max_length=128, description="What it is, by its number in the shop.", examples=["tea-100"])
     qty: Quantity = Field(description="How many pieces; at least 1.", examples=[2])
@@ -61,17 +58,17 @@ class Item(Contract):
 
 
 class Address(Contract):
-    """Where the package goes. `line1` is read as `street`."""
+    """Address of the delivery. `line1` is read as `street`."""
 
-    street: Line = Field(default="", validation_alias=AliasChoices("street", "line1"))
-    city: Line = ""
-    state: Line = ""
+    street: AddressField = Field(default="", validation_alias=AliasChoices("street", "line1"))
+    city: AddressField = ""
+    state: AddressField = ""
     zip: str = Field(default="", max_length=32)
-    country: Line = ""
+    country: AddressField = ""
 
 
 class Customer(Contract):
-    """Who ordered; both fields may be empty."""
+    """The customer; both fields may be empty."""
 
     name: CustomerName = ""
     email: CustomerEmail = ""
@@ -85,7 +82,7 @@ class ReviewMode(StrEnum):
 
 
 class ReviewTimeoutAction(StrEnum):
-    """What becomes of an order nobody reviewed in time."""
+    """What happens when a review times out."""
 
     CANCEL = "cancel"
     APPROVE = "approve"
@@ -100,33 +97,33 @@ class Review(Contract):
 
 
 class Delivery(Contract):
-    """Whether the order ends when it is shipped, or when the carrier confirms delivery."""
+    """Whether the order ends when it is shipped, or when the carrier confirms the delivery."""
 
     confirm: bool = False
     timeout: PositiveDuration = parse_duration("336h")
-    """How long to wait for the confirmation."""
+    """How long the order waits for the confirmation."""
 
 
 class OrderInput(Contract):
-    """Input of `OrderWorkflow`: one object, also for a raw Temporal client."""
+    """Input of `OrderWorkflow`, also of one that another Temporal client starts."""
 
     order_id: OrderId
     items: tuple[Item, ...] = ()
     address: Address = Address()
     customer: Customer = Customer()
     payment_id: PaymentId = ""
-    """Made from the order id when left out."""
+    """Derived from the order id if left out."""
     currency: Currency = "USD"
     review: Review = Review()
     deadline: PositiveDuration | None = None
-    """Counted from the start of the order; then it is canceled and undone."""
+    """Time from the start of the order until it is canceled and compensated; None without limit."""
     delivery: Delivery = Delivery()
     approved: bool = False
-    """Approved from the start, as a manifest may declare it."""
+    """Approved from the start, as a manifest can specify."""
     generation: Int64 = 0
-    """`metadata.generation` of the Order this input was made from; 0 without one."""
+    """`metadata.generation` of the Order that the input was read from; 0 without one."""
     owner: str = Field(default="", max_length=507)
-    """`namespace/name` of the Order; empty when the order was not declared in Kubernetes."""
+    """`namespace/name` of the Order; empty without one."""
     owner_uid: str = Field(default="", max_length=256)
     content_hash: str = Field(default="", max_length=128)
     policy: OrderPolicy = OrderPolicy()
@@ -140,12 +137,12 @@ class OrderInput(Contract):
 
     @property
     def amount(self) -> Decimal:
-        """Sum of quantity times price, exact."""
+        """Exact sum of quantity times price."""
         return total(self.items)
 
 
 def total(items: tuple[Item, ...]) -> Decimal:
-    """Sum of quantity times price; an item without a price counts 1.00 a piece."""
+    """Exact sum of quantity times price; an item without a price counts `DEFAULT_PRICE`."""
     return sum(
         (item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items),
         Decimal(0),
@@ -153,17 +150,17 @@ def total(items: tuple[Item, ...]) -> Decimal:
 
 
 def content_hash(content: Mapping[str, Any]) -> str:
-    """SHA-256 of the JSON `content`, whatever the order of its keys; 64 hex digits."""
+    """SHA-256 of the JSON `content`, independent of the order of its keys; 64 hex digits."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class SpecUpdate(Contract):
-    """The declared state at one generation of the Order."""
+    """The part of an Order's spec that can change, at one generation."""
 
     generation: Int64 = Field(ge=1)
     owner_uid: str = Field(default="", max_length=256)
-    """Which Order: one deleted and applied again is another object and counts its generations anew."""
+    """UID of the Order: one that is deleted and created again counts its generations from 1."""
     approved: bool = False
     cancel: bool = False
     cancel_reason: str = ""

@@ -1,4 +1,4 @@
-"""Orphans: orders without an end in the database whose workflow is closed. How they are found and compensated."""
+"""Models of orphans, which are orders without an end in the database whose workflow is closed, and of their sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orderfleet.domain.policy import OrderPolicy
 
 
 class UnfinishedOrder(Contract):
-    """An order without an end in the database, and the workflow that the database says it belongs to."""
+    """An order without an end in the database, and its workflow as the database has it."""
 
     order_id: str
     workflow_id: str
@@ -36,7 +36,7 @@ class Orphan(Contract):
 
 @dataclass(frozen=True)
 class UnfinishedPage:
-    """Unfinished orders in the order of their ids, a page of them."""
+    """One page of unfinished orders, sorted by order id."""
 
     orders: tuple[UnfinishedOrder, ...]
     """Those of the page that are due for a check."""
@@ -46,7 +46,7 @@ class UnfinishedPage:
 
 @dataclass(frozen=True)
 class ClosedPage:
-    """Order workflows that closed without completing, a page of them."""
+    """One page of the order workflows that closed without completing."""
 
     workflow_ids: tuple[str, ...]
     next_token: str | None
@@ -55,19 +55,19 @@ class ClosedPage:
 
 @dataclass(frozen=True)
 class WorkflowState:
-    """What Temporal says of the workflow of an unfinished order."""
+    """State of an unfinished order's workflow in Temporal."""
 
     found: bool
-    """False: Temporal has no such workflow."""
+    """False if Temporal has no such workflow."""
     running: bool = False
     how: str = ""
     """How it closed."""
 
 
 class SweepProgress(Contract):
-    """Result of `OrphanSweepWorkflow`; Temporal gives it to the next run of the schedule.
+    """Result of `OrphanSweepWorkflow`, which Temporal passes to the schedule's next run.
 
-    A run without it begins at the first order and looks back further; nothing else is lost with it.
+    A run without it begins at the first order and looks back further.
     """
 
     checked_until: str = ""
@@ -78,7 +78,7 @@ class SweepProgress(Contract):
 
 
 class OrphanSweep(Contract):
-    """Input of `OrphanSweepWorkflow`: the settings of today."""
+    """Input of `OrphanSweepWorkflow`: the current settings."""
 
     policy: OrderPolicy = OrderPolicy()
     batch: int = Field(default=1000, ge=1)
@@ -105,16 +105,16 @@ class SweepUnfinishedInput(StepInput):
 
 
 class SweepResult(Contract):
-    """How far an activity of the sweep came; its heartbeats carry it too."""
+    """Position and counts of an activity of the sweep; its heartbeats contain them too."""
 
     position: str | None = None
     """Page token or order id to continue from."""
     read: int = 0
-    """Workflows or orders that it went through."""
+    """Workflows or orders that it checked."""
     found: int = 0
     """Orphans whose compensation it started."""
     done: bool = False
-    """Whether nothing is left to go through."""
+    """Whether nothing is left to check."""
 
 
 class Compensation(Contract):
@@ -123,10 +123,10 @@ class Compensation(Contract):
     orphan: Orphan
     policy: OrderPolicy
     conflicts: tuple[str, ...] = ()
-    """Ids that it could not be started under, because a workflow of another origin has them."""
+    """Workflow ids that it could not use, because workflows of another client have them."""
 
     def memo(self) -> dict[str, str]:
-        """What the workflow is started with, so that one of another origin under the same id is recognized."""
+        """Memo of the workflow, which distinguishes it from a workflow of another client with the same id."""
         return {
             names.MEMO_ORDER_ID: self.orphan.order_id,
             names.MEMO_PAYMENT_ID: self.orphan.payment.payment_id,
@@ -137,7 +137,7 @@ class RecordCompensationInput(StepInput):
     """Record the end of an orphaned order."""
 
     shipped: bool
-    """Its parcel is dispatched; else it failed."""
+    """Whether its parcel is dispatched; if not, the order failed."""
     reason: str
     at: datetime
     conflicts: tuple[str, ...] = ()

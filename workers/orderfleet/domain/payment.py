@@ -1,18 +1,18 @@
-"""Payments: what the provider is told and what it answers."""
+"""Requests to and results of the payment provider, and the input of a refund."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 from orderfleet.domain import names
-from orderfleet.domain.base import Contract, ForeignName, OrderId, PaymentId
+from orderfleet.domain.base import Contract, ExternalName, OrderId, PaymentId
 from orderfleet.domain.money import Money
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.status import PaymentStatus
 
 
 class PaymentIntent(Contract):
-    """A charge to be made; the payment id is the provider's idempotency key."""
+    """A charge to make; the payment id is the provider's idempotency key."""
 
     payment_id: PaymentId
     order_id: OrderId
@@ -21,14 +21,14 @@ class PaymentIntent(Contract):
 
 
 class Charge(Contract):
-    """The provider's proof of a charge."""
+    """A charge that the provider made."""
 
-    reference: ForeignName
+    reference: ExternalName
     """The provider's own id of the charge."""
 
 
 class VoidOutcome(StrEnum):
-    """What a void found; in each case the payment id can never charge again."""
+    """What a void found. In each case the payment id can never charge again."""
 
     NEVER_CHARGED = "never_charged"
     GIVEN_BACK = "given_back"
@@ -42,7 +42,7 @@ class PaymentRecord(Contract):
     status: PaymentStatus
     reference: str | None = None
     is_new: bool = False
-    """Whether the call that returns it inserted it; then no earlier call can have asked the provider."""
+    """Whether the call inserted the row. If so, no earlier attempt has called the provider."""
 
 
 class RefundOrder(Contract):
@@ -54,5 +54,5 @@ class RefundOrder(Contract):
     policy: OrderPolicy
 
     def memo(self) -> dict[str, str]:
-        """What the workflow is started with, so that one of another origin under the same id is recognized."""
+        """Memo of the workflow, which distinguishes it from a workflow of another client with the same id."""
         return {names.MEMO_ORDER_ID: self.order_id, names.MEMO_PAYMENT_ID: self.payment.payment_id}

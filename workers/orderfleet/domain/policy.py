@@ -31,48 +31,48 @@ def _seconds(count: float) -> timedelta:
 Attempts = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """Attempts of a step. Temporal's retry policy holds 32 bits; a command with more fails the workflow task."""
 Backoff = Annotated[float, Field(ge=1, le=1000)]
-"""Factor from one gap to the next; infinity is none that JSON can say."""
+"""Factor from one wait to the next. JSON has no infinity."""
 ShippingAttempts = Annotated[int, Field(ge=1, le=100)]
-"""Shipments of one order. Each is a child workflow, and all of them stand in one history."""
+"""Maximum shipments of one order. Each is a child workflow with events in the order's history."""
 TaskQueue = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\s]{0,199}$")]
-"""Name of a task queue. Temporal refuses one that is empty, too long or begins with `/_sys/`."""
+"""Name of a task queue. Temporal rejects one that is empty, too long or begins with `/_sys/`."""
 
 
 class StepPolicy(Contract):
-    """Bounds of one step.
+    """Time-outs and attempts of one step.
 
-    The attempts count business and provider failures; the store being away does not count.
+    The attempts count failures of the order and of providers, but not an unavailable store.
     """
 
     attempt_timeout: PositiveDuration = _seconds(3)
-    """One attempt, start to close."""
+    """Start-to-close time-out of one attempt."""
     attempts: Attempts = 3
     initial_interval: PositiveDuration = _seconds(1)
     backoff: Backoff = 2.0
     maximum_interval: PositiveDuration = _seconds(30)
     total_timeout: PositiveDuration = _seconds(3600)
-    """The whole step, schedule to close, over all attempts."""
+    """Schedule-to-close time-out of the step, over all attempts."""
 
 
 LOCAL_ATTEMPT_TIMEOUT: Final = _seconds(1)
-"""A local activity gets one attempt of this length, then the regular activity takes over."""
+"""Time-out of the one attempt of a local activity; a regular one follows it."""
 
 
 ANSWER_MARGIN: Final = _seconds(0.2)
-"""Kept free at the end of an attempt, for its answer to reach Temporal."""
+"""Time at the end of an attempt that is reserved for its result to reach Temporal."""
 LEAST_FOR_THE_STORE: Final = _seconds(0.2)
-"""With less of an attempt left than this, the store is not asked any more within its bound."""
+"""Minimum remaining time of an attempt for a call of the store."""
 
 
 class OutagePolicy(Contract):
-    """Gaps between tries without limit, doubling; durable timers."""
+    """Waits between tries without limit, doubling from the first to the longest, on durable timers."""
 
     first: PositiveDuration = _seconds(1)
     longest: PositiveDuration = _seconds(60)
 
 
 class OrderPolicy(Contract):
-    """Everything about an order that is a setting, frozen when the order starts."""
+    """The settings of an order, which are fixed when it starts."""
 
     receive: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
     validation: StepPolicy = StepPolicy(attempt_timeout=_seconds(3))
@@ -82,14 +82,14 @@ class OrderPolicy(Contract):
     dispatch_carrier: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
     outage: OutagePolicy = OutagePolicy()
     refund: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
-    """Attempts of one round; a refund and a void are tried again, round after round, until done."""
-    owed: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
-    """Gaps between the rounds of what is owed."""
+    """Policy of one round of a refund or a void, which are retried in rounds until they succeed."""
+    retry_forever_backoff: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
+    """Waits between the rounds of a step that is retried until it succeeds, such as a refund."""
     shipping_task_queue: TaskQueue = SHIPPING_TASK_QUEUE
     shipping_attempts: ShippingAttempts = 2
-    """Child workflows started for one order before its dispatch has failed for good."""
+    """Shipments that are tried before the order fails."""
     require_prices: bool | None = None
-    """Whether an item without a price is an error. None, as in a raw start: the validating worker's setting decides."""
+    """Whether an item without a price is an error. None, as in a raw start: the worker's setting decides."""
     changes_per_run: int = Field(default=1000, ge=1, le=10_000)
     """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""
 

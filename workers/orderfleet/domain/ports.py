@@ -1,7 +1,6 @@
-"""What the activities and the readers need from the outside, as Protocols.
+"""Protocols of what activities and readers need: the order store, Temporal, the change feed.
 
-Adapters in `store`, `payments` and `carriers` implement them; entry points wire them together.
-Errors are those of `contracts.errors`; an adapter lets no other escape for a fault of its part.
+An implementation must raise the errors of `domain.errors` only.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from orderfleet.domain.workflow_ids import IdHolder
 
 
 class OrderStore(Protocol):
-    """The record as the order activities write it; one round trip a call.
+    """The order store as the order activities write it; one round trip per call.
 
-    Raises `StoreUnavailable` when Postgres is away or too slow, `StoreRejected` for values that it never accepts.
+    Raises `StoreUnavailable` if Postgres is unavailable or too slow, `StoreRejected` for values that it rejects.
     """
 
     async def receive(
@@ -36,21 +35,21 @@ class OrderStore(Protocol):
         started_at: datetime,
         progress: Progress,
     ) -> None:
-        """Insert the order and apply `progress`, or find that this same workflow already did.
+        """Insert the order and apply `progress`, unless the same workflow already did.
 
         Raises:
-            OrderTaken: the id was recorded by another workflow execution.
-            PaymentTaken: the payment id belongs to another order; the order is recorded without it.
+            OrderConflict: another workflow execution recorded the order id.
+            PaymentConflict: the payment id belongs to another order; the order is recorded without it.
         """
 
     async def record(self, order_id: str, progress: Progress) -> None:
-        """Apply `progress` if its number is new; add the events that are missing."""
+        """Apply `progress` if its number is above the last one; add missing events in any case."""
 
     async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
-        """Insert the payment as INIT unless it is there, apply `progress` if given, return the row.
+        """Insert the payment as INIT unless it exists, apply `progress` if it is set, return the row.
 
         Raises:
-            PaymentTaken: the payment id belongs to another order.
+            PaymentConflict: the payment id belongs to another order.
         """
 
     async def finish_payment(
@@ -62,70 +61,111 @@ class OrderStore(Protocol):
         progress: Progress | None = None,
         events: Sequence[AuditEvent] = (),
     ) -> PaymentStatus:
-        """Move the payment on and tell of it, as progress of the order or as events alone.
+        """Change the status of the payment if the transition table allows it, and record progress or events.
 
-        A status the payment can't go to from where it is changes nothing: CHARGED never goes
-        back, and what is given back stays so. Returns where the payment stands afterwards.
+        Args:
+            payment: the payment.
+            status: its new status.
+            reference: the provider's id of the charge.
+            progress: progress of the order to apply with it.
+            events: events to add without progress.
+
+        Returns:
+            The status of the payment afterwards.
         """
 
 
 class OrphanStore(Protocol):
-    """Orders without an end in the database; one round trip a call.
+    """Orders without an end in the database; one round trip per call.
 
-    Raises `StoreUnavailable` when Postgres is away or too slow.
+    Raises `StoreUnavailable` if Postgres is unavailable or too slow.
     """
 
     async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
         """Those of the orders that have no end."""
 
     async def unfinished_page(self, after: str, limit: int, idle: timedelta) -> UnfinishedPage:
-        """Orders without an end after an order id; those that changed within `idle` are left out."""
+        """One page of the orders without an end.
+
+        Args:
+            after: order id that the page begins after.
+            limit: orders of the page.
+            idle: orders that changed within this time are left out.
+        """
 
     async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
-        """Those of the orders that have no end, with what a compensation needs."""
+        """Those of the orders that have no end, with the input of a compensation."""
 
     async def record_compensation(
         self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]
     ) -> None:
-        """End an unfinished order in its workflow's place; an order that has ended stays as it is."""
+        """End an unfinished order in place of its workflow; an order that has ended does not change.
+
+        Args:
+            order_id: the order.
+            step: its last step.
+            reason: its last error.
+            events: events to add.
+        """
 
 
 class OrderWorkflows(Protocol):
-    """Order workflows and compensations in Temporal. Raises a retryable error when Temporal does not answer."""
+    """Order workflows and compensations in Temporal. Raises a retryable error if Temporal does not answer."""
 
     async def closed(self, since: datetime, page_token: str | None = None) -> ClosedPage:
-        """Order workflows that closed after `since` without completing, one page."""
+        """One page of the order workflows that closed after `since` without completing."""
 
     async def state(self, order: UnfinishedOrder) -> WorkflowState:
-        """Whether the workflow of the order runs, by its id and its first run."""
+        """State of the order's workflow, which its id and first run identify."""
 
     async def in_compensation(self) -> frozenset[str]:
-        """Ids of the orders whose compensation runs, as visibility has it."""
+        """Ids of the orders whose compensation runs, from visibility, which may lag."""
 
     async def start_compensation(self, compensation: Compensation, workflow_id: str, task_queue: str) -> bool:
-        """Start the compensation of an orphan; False when a workflow of this id runs."""
+        """Start the compensation of an orphan.
+
+        Args:
+            compensation: input of the workflow.
+            workflow_id: its id.
+            task_queue: its task queue.
+
+        Returns:
+            False if a workflow with this id exists.
+        """
 
     async def holder(
         self, workflow_id: str, workflow_type: str, memo: Mapping[str, str], parent_id: str = ""
     ) -> IdHolder:
-        """Which workflow has an id: one of the type with that memo and, if one is given, that parent, or another."""
+        """Which workflow has an id.
 
-
-class ShipmentStore(Protocol):
-    """The record as the shipping activities write it; one round trip a call."""
-
-    async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
-        """Insert or move on the shipment's row and add the events that are missing.
-
-        A shipment never goes back from an end (dispatched, delivered, canceled, failed) to preparing.
+        Args:
+            workflow_id: the id.
+            workflow_type: expected type.
+            memo: expected fields of the memo.
+            parent_id: expected workflow id of the parent; empty to accept any.
         """
 
 
+class ShipmentStore(Protocol):
+    """The order store as the shipping activities write it; one round trip per call."""
+
+    async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
+        """Insert or update the shipment's row as the transition table allows, and add missing events."""
+
+
 class AttemptLog(Protocol):
-    """Where a failed attempt is told, beside Temporal's own history."""
+    """Records failed attempts, which Temporal's history does not contain."""
 
     async def attempt_failed(self, order_id: str, step: str, attempt: int, error: str, event: AuditEvent) -> None:
-        """Add the event, set the order's last error, and count the attempt in `retries`."""
+        """Add the event, set the order's last error, and count the attempt in its `retries`.
+
+        Args:
+            order_id: the order.
+            step: name of the activity.
+            attempt: the attempt that failed, from 1.
+            error: message of its error.
+            event: the event.
+        """
 
 
 class PaymentProvider(Protocol):
@@ -164,42 +204,54 @@ class Carrier(Protocol):
 
 
 class OrderReader(Protocol):
-    """The read side. Raises `StoreUnavailable` when Postgres is away or too slow."""
+    """The order store as readers see it. Raises `StoreUnavailable` if Postgres is unavailable or too slow."""
 
     async def order(self, order_id: str) -> RecordedOrder | None:
-        """The order from its rows, or None."""
+        """The order, or None."""
 
     async def orders(self, order_ids: Sequence[str]) -> dict[str, RecordedOrder]:
-        """Those of the orders that are recorded, by order id; one round trip."""
+        """The orders that exist, by order id; one round trip."""
 
     async def payment_holder(self, payment_id: str) -> str | None:
         """The id of the order that the payment id belongs to, or None."""
 
     async def orders_page(self, wanted: OrderFilter, *, after: Cursor | None = None, limit: int = 50) -> OrderPage:
-        """A page of the orders that the filter names, newest first, at most `limit` of them.
+        """One page of the orders that match a filter, newest first.
 
-        A page costs the same at any place and however many orders there are.
+        The cost of a page does not depend on its position or on the number of orders.
+
+        Args:
+            wanted: the filter.
+            after: position of the page; None for the first.
+            limit: orders of the page at most.
         """
 
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
-        """The audit trail in recorded order, from the event after id `after`."""
+        """Events of the audit trail in the order of recording.
+
+        Args:
+            order_id: the order.
+            after: event id that the result begins after.
+            limit: events at most.
+        """
 
 
 class ChangeFeed(Protocol):
-    """Changed orders as they are committed: none is skipped, the latest state of each is told.
+    """Changed orders as they are committed. No order is skipped; each is delivered with its latest state.
 
-    The feed reconnects by itself; an order may be told more than once.
+    The feed reconnects by itself, and may deliver an order more than once.
     """
 
     async def started(self) -> None:
-        """Wait until the feed has its beginning: what is committed from then on will be told."""
+        """Wait until the feed delivers every later commit."""
 
     @property
     def behind(self) -> timedelta | None:
-        """How long ago the follower had been told everything; None before the beginning."""
+        """How far the feed is behind the last commit; None before it has started."""
 
     def follow(self, wanted: Callable[[str], bool] | None = None) -> AsyncIterator[Sequence[RecordedOrder]]:
         """Batches of changed orders from now on; ends only when the iterator is closed.
 
-        Of the others, whose owner isn't `wanted` at the moment of the news, nothing is told.
+        Args:
+            wanted: whether orders of an owner are delivered, called for each change; None delivers all.
         """

@@ -1,4 +1,4 @@
-"""Shipments: the child workflow's input and result, and what the carrier is told and answers."""
+"""Shipments: input, result and signals of their workflow; requests to and updates of the carrier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orderfleet.domain.base import WORKFLOW_ID, Contract, ForeignName, Int64, OrderId
+from orderfleet.domain.base import WORKFLOW_ID, Contract, ExternalName, Int64, OrderId
 from orderfleet.domain.order import Address, Customer, Item
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy, TaskQueue
@@ -20,18 +20,18 @@ class ShippingInput(Contract):
     order_workflow_id: str = Field(pattern=WORKFLOW_ID)
     shipment_id: str
     attempt: int = Field(ge=1, le=1000)
-    """Which shipment of the order this is, from 1."""
+    """Number of the shipment in its order, from 1."""
     items: tuple[Item, ...]
     address: Address
     customer: Customer
     payment: PaymentIntent
-    """What to give back should the order's own workflow be gone."""
+    """The charge that the shipment refunds if the order's workflow is closed."""
     orders_task_queue: TaskQueue
     policy: OrderPolicy
 
 
 class ShippingResult(Contract):
-    """How a shipment ended; the order workflow acts on it."""
+    """How a shipment ended."""
 
     shipment_id: str
     status: ShipmentStatus
@@ -46,54 +46,54 @@ class ShippingResult(Contract):
 
 
 class AddressChange(Contract):
-    """The order asks its shipment to go elsewhere."""
+    """Request of the order to its shipment: another address."""
 
     request: Int64
-    """Number of the request; the answer carries it."""
+    """Number of the request, which the answer repeats."""
     address: Address
 
 
 class ShipmentCancel(Contract):
-    """The order asks its shipment not to go."""
+    """Request of the order to its shipment: cancel."""
 
     request: Int64
     reason: str
 
 
 class ShipmentAnswer(Contract):
-    """What the shipment answers to either."""
+    """Answer of a shipment to a request."""
 
     shipment_id: str
     request: Int64
-    taken: bool
+    accepted: bool
     reason: str = ""
-    """Why it was refused."""
+    """Why it was rejected."""
 
 
 class DispatchFailed(Contract):
-    """What a shipment tells its order when dispatch failed; told again, it counts once."""
+    """Signal of a shipment to its order when dispatch failed; a repetition changes nothing."""
 
     shipment_id: str
     reason: str
 
 
 class Parcel(Contract):
-    """What the carrier is asked to take."""
+    """A parcel to book with the carrier."""
 
     order_id: str
     shipment_id: str
     attempt: int
-    """Which shipment of the order asks; a voided attempt and those before it can't book any more."""
+    """Number of the shipment in its order, from 1; after a void, it and lower ones can't be booked."""
     items: tuple[Item, ...]
     address: Address
     customer: Customer
 
 
 class Booking(Contract):
-    """The carrier's answer to a booking."""
+    """The carrier's confirmation of a booking."""
 
-    carrier: ForeignName
-    tracking_number: ForeignName
+    carrier: ExternalName
+    tracking_number: ExternalName
 
 
 class BookingState(StrEnum):
@@ -105,7 +105,7 @@ class BookingState(StrEnum):
 
 
 class ParcelState(StrEnum):
-    """Where a parcel is, as carriers say it; in this order."""
+    """State of a parcel as carriers report it, in this sequence."""
 
     BOOKED = "booked"
     IN_TRANSIT = "in_transit"
@@ -113,18 +113,18 @@ class ParcelState(StrEnum):
 
 
 class CarrierUpdate(Contract):
-    """The carrier's word on a shipment; told again, or out of order, it does no harm."""
+    """A carrier's update on a shipment. A repeated or a late one is safe."""
 
     shipment_id: str
     status: ShipmentStatus
-    """`dispatched` for booked or in transit, `delivered`."""
+    """`dispatched` for a parcel that is booked or in transit, or `delivered`."""
     parcel: ParcelState | None = None
-    """What the carrier said; None from whoever tells the status alone, which is not recorded until delivered."""
+    """State of the parcel; without it, an update is recorded only when it reports the delivery."""
     detail: str = ""
 
 
 class ShipmentRecord(Contract):
-    """A shipment's row as its own workflow writes it."""
+    """A shipment's row in the database."""
 
     shipment_id: str
     order_id: str

@@ -1,6 +1,6 @@
-"""The one view of an order that every reader gets: query, record, API, command line, Kubernetes.
+"""The status of an order, the same for every reader: query, database, API, command line, Kubernetes.
 
-Workflows build it from their state, the store from its rows; both must give the same answer.
+Workflows build it from their state and the store from its rows; both must give the same result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orderfleet.domain.order import Address
 
 
 class Step(StrEnum):
-    """Where an order stands."""
+    """Step of an order."""
 
     RECEIVE = "receive"
     VALIDATE = "validate"
@@ -30,7 +30,7 @@ class Step(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment stands; CHARGED never goes back to INIT."""
+    """Status of a payment; `domain.transitions` has the allowed changes."""
 
     INIT = "INIT"
     CHARGED = "CHARGED"
@@ -41,10 +41,14 @@ class PaymentStatus(StrEnum):
 
 
 def payment_pending(step: Step, payment: PaymentStatus | None) -> bool:
-    """Whether the outcome of a charge or a refund is pending for an order at this step.
+    """Whether a charge or a refund of an order is pending.
 
-    A charged payment of a canceled or failed order has a refund pending, also before the refund has begun. The
-    function of this name in the database (migration 0002) is the same.
+    A charged payment of a canceled or failed order has a pending refund, also before that has begun. The SQL function
+    of the same name (migration 0002) must give the same result.
+
+    Args:
+        step: step of the order.
+        payment: status of its payment.
     """
     if payment is PaymentStatus.CHARGED:
         return step in {Step.CANCELED, Step.FAILED}
@@ -52,7 +56,7 @@ def payment_pending(step: Step, payment: PaymentStatus | None) -> bool:
 
 
 class ShipmentStatus(StrEnum):
-    """Where a shipment stands."""
+    """Status of a shipment; `domain.transitions` has the allowed changes."""
 
     PREPARING = "preparing"
     PREPARED = "prepared"
@@ -63,7 +67,7 @@ class ShipmentStatus(StrEnum):
 
 
 class PaymentView(Contract):
-    """The order's payment as readers see it."""
+    """The payment in the status of an order."""
 
     id: str
     status: PaymentStatus | None = Field(default=None, description="None until the charge begins.")
@@ -72,63 +76,63 @@ class PaymentView(Contract):
 
 
 class ShipmentView(Contract):
-    """One shipment as readers see it."""
+    """One shipment in the status of an order."""
 
     id: str
     status: ShipmentStatus
     carrier: str | None = None
     tracking_number: str | None = None
-    attempts: int = Field(default=0, description="How often the carrier was asked to take it so far.")
+    attempts: int = Field(default=0, description="Attempts of the booking so far.")
     dispatch_failed_reason: str | None = None
 
 
-class DeclarationOutcome(StrEnum):
-    """What became of a declared edit."""
+class SpecOutcome(StrEnum):
+    """Whether an order accepted a new spec."""
 
     APPLIED = "applied"
-    REFUSED = "refused"
+    REJECTED = "rejected"
 
 
-class DeclarationResult(Contract):
-    """The last generation of the Order that the workflow answered, and how."""
+class SpecResult(Contract):
+    """The last generation of the Order that the workflow received, and its outcome."""
 
     generation: int = 0
     owner_uid: str = ""
-    """The Order whose generation it is; empty without one."""
-    outcome: DeclarationOutcome = DeclarationOutcome.APPLIED
+    """UID of the Order; empty without one."""
+    outcome: SpecOutcome = SpecOutcome.APPLIED
     reason: str = ""
-    """Why something in that generation was refused; empty when all was taken."""
+    """Why a change of that generation was rejected; empty if all were accepted."""
 
 
 class OrderStatus(Contract):
-    """The whole view."""
+    """The status of an order."""
 
     order_id: str
     workflow_id: str
     run_id: str
-    step: Step = Field(description="Where it stands; `manual_review` waits for an approval.")
+    step: Step = Field(description="`manual_review` waits for an approval.")
     approved: bool = False
-    canceled: bool = Field(default=False, description="Whether it has ended canceled, with all that was done undone.")
+    canceled: bool = Field(default=False, description="Whether the order has ended canceled.")
     cancel_reason: str | None = None
     address: Address
     payment: PaymentView
-    shipments: tuple[ShipmentView, ...] = Field(default=(), description="One an attempt to ship it, the last one last.")
-    dispatch_failed_reason: str | None = Field(default=None, description="Why the last shipment could not go.")
-    last_error: str | None = Field(default=None, description="The last failure of a step; the step may be over since.")
+    shipments: tuple[ShipmentView, ...] = Field(default=(), description="One per attempt to ship, the latest one last.")
+    dispatch_failed_reason: str | None = Field(default=None, description="Why the latest shipment failed.")
+    last_error: str | None = Field(default=None, description="The last failure of a step; it may have succeeded since.")
     retries: dict[str, int] = Field(default_factory=dict, description="Attempts beyond the first, by step.")
-    declared: DeclarationResult = Field(
-        default=DeclarationResult(), description="The last edit of the Order in Kubernetes, and what became of it."
+    declared: SpecResult = Field(
+        default=SpecResult(), description="The last spec of the Order in Kubernetes, and its outcome."
     )
     created_at: datetime
     updated_at: datetime
-    completed_at: datetime | None = Field(default=None, description="None while it goes on.")
+    completed_at: datetime | None = Field(default=None, description="None until the order ends.")
 
     @property
     def ended(self) -> bool:
-        """Whether the order came to its end."""
+        """Whether the order has ended."""
         return self.completed_at is not None
 
     @property
     def settled(self) -> bool:
-        """Whether it came to its end and nothing is owed for it: nothing of it will change any more."""
+        """Whether the order has ended and no charge or refund is pending, so that its status is final."""
         return self.ended and not payment_pending(self.step, self.payment.status)

@@ -1,7 +1,6 @@
-"""Objects that people write: a field that is not known, or a key given twice, is an error and never ignored.
+"""Models of objects that users write: an unknown field or a duplicate key must be an error.
 
-Bodies of the API and manifests of the command line are read with it. What processes write to each other is a
-`Contract`, which ignores unknown fields.
+What processes exchange is a `Contract`, which ignores unknown fields.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError, model
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 UNKNOWN_FIELD: Final = "unknown_field"
-"""Type of the problem (`ValidationError.errors()`); its context has the `nearest` known field, or an empty text."""
+"""Type of the problem in `ValidationError.errors()`; its context has the `nearest` known field, or an empty text."""
 
-DEEPEST: Final = 32
-"""Levels of objects and lists in one another. Bodies need 4; the validation recurses, and so has to be bounded."""
+MAX_DEPTH: Final = 32
+"""Maximum nesting of objects and lists. Bodies need 4; the validation is recursive, so its depth is bounded."""
 
 
 class DuplicateKey(ValueError):
-    """An object gives a key twice: readers differ in which of the values they take."""
+    """An object has a key twice; parsers differ in which value they use."""
 
 
 class TooDeep(ValueError):
-    """Objects and lists are nested deeper than `DEEPEST` levels."""
+    """Objects and lists are nested deeper than `MAX_DEPTH` levels."""
 
 
 class StrictModel(BaseModel):
-    """A frozen model that names each unknown field, with the known one that it is most like."""
+    """A frozen model that reports each unknown field with the most similar known one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_fields(cls, data: Any) -> Any:
+    def _reject_unknown_fields(cls, data: Any) -> Any:
         known = _known_names(cls)
         unknown = [str(name) for name in data if name not in known] if isinstance(data, Mapping) else []
         if unknown:
@@ -49,8 +48,8 @@ def read_json(body: bytes) -> Any:
 
     Raises:
         JSONDecodeError: it is not JSON.
-        DuplicateKey: an object gives a key twice.
-        TooDeep: it is nested too deep.
+        DuplicateKey: an object has a key twice.
+        TooDeep: it is nested too deeply.
     """
     try:
         value = json.loads(body, object_pairs_hook=_without_duplicates)
@@ -61,13 +60,13 @@ def read_json(body: bytes) -> Any:
 
 
 def check_depth(value: Any) -> None:
-    """Check that objects and lists are nested at most `DEEPEST` levels.
+    """Check that objects and lists are nested to at most `MAX_DEPTH` levels.
 
     Raises:
-        TooDeep: they are nested deeper.
+        TooDeep: they are nested more deeply.
     """
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         level = [child for node in level for child in _children(node)]
         if not level:
             return
@@ -75,7 +74,7 @@ def check_depth(value: Any) -> None:
 
 
 def _too_deep() -> str:
-    return f"is nested deeper than {DEEPEST} levels"
+    return f"is nested deeper than {MAX_DEPTH} levels"
 
 
 def _children(node: Any) -> Iterable[Any]:
@@ -92,7 +91,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _known_names(model: type[BaseModel]) -> list[str]:
-    """The names that a model reads: of its fields and their aliases."""
+    """The names and aliases of a model's fields."""
     names = list(model.model_fields)
     for field in model.model_fields.values():
         alias = field.validation_alias

@@ -1,7 +1,6 @@
-"""Which status of a payment or a shipment may follow which: the one transition table of each.
+"""Transition tables of orders, payments and shipments.
 
-The store moves a row only along these; a write that is not a move (late, or told again) leaves the
-status as it is.
+The store must change a row along these tables only: a late or repeated write leaves the status unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Final
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 
-PAYMENT_MOVES: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
+PAYMENT_TRANSITIONS: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
     PaymentStatus.INIT: frozenset({PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.VOIDED}),
     PaymentStatus.CHARGED: frozenset({PaymentStatus.REFUNDING}),
     PaymentStatus.FAILED: frozenset({PaymentStatus.VOIDED}),
@@ -19,35 +18,33 @@ PAYMENT_MOVES: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
     PaymentStatus.REFUNDING: frozenset({PaymentStatus.REFUNDED}),
     PaymentStatus.REFUNDED: frozenset(),
 }
+"""From each status of a payment, the statuses that may follow."""
 
-"""A payment's moves; CHARGED leads to a refund only."""
 
-
-SHIPMENT_MOVES: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
+SHIPMENT_TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     ShipmentStatus.PREPARING: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING},
     ShipmentStatus.PREPARED: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED},
-    # A carrier may take back what it has booked until the parcel leaves.
+    # A booking can be voided until the parcel leaves.
     ShipmentStatus.DISPATCHED: frozenset({ShipmentStatus.DELIVERED, ShipmentStatus.CANCELED}),
     ShipmentStatus.DELIVERED: frozenset(),
     ShipmentStatus.CANCELED: frozenset(),
-    # The carrier may say, when asked again, that it had taken the parcel all the same.
+    # A later call can show that the carrier had accepted the parcel.
     ShipmentStatus.FAILED: frozenset({ShipmentStatus.DISPATCHED, ShipmentStatus.DELIVERED}),
 }
-
-"""A shipment's moves."""
+"""From each status of a shipment, the statuses that may follow."""
 
 
 def payment_origins(status: PaymentStatus) -> list[PaymentStatus]:
-    """The statuses from which a payment may move to `status`."""
-    return sorted(origin for origin, targets in PAYMENT_MOVES.items() if status in targets)
+    """The statuses of a payment that `status` may follow."""
+    return sorted(origin for origin, targets in PAYMENT_TRANSITIONS.items() if status in targets)
 
 
 def shipment_origins(status: ShipmentStatus) -> list[ShipmentStatus]:
-    """The statuses from which a shipment may move to `status`."""
-    return sorted(origin for origin, targets in SHIPMENT_MOVES.items() if status in targets)
+    """The statuses of a shipment that `status` may follow."""
+    return sorted(origin for origin, targets in SHIPMENT_TRANSITIONS.items() if status in targets)
 
 
-TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
+ORDER_TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
     Step.RECEIVE: frozenset({Step.VALIDATE, Step.CANCELED, Step.FAILED}),
     Step.VALIDATE: frozenset({Step.MANUAL_REVIEW, Step.CHARGE, Step.CANCELED, Step.FAILED}),
     Step.MANUAL_REVIEW: frozenset({Step.CHARGE, Step.CANCELED, Step.FAILED}),
@@ -58,8 +55,7 @@ TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
     Step.CANCELED: frozenset(),
     Step.FAILED: frozenset(),
 }
-
-"""From each step, the steps an order may go to."""
+"""From each step of an order, the steps that may follow."""
 
 
 _TOO_LATE: Final = {
@@ -71,22 +67,29 @@ _TOO_LATE: Final = {
 
 
 def advance(current: Step, following: Step) -> Step:
-    """Return `following` if the table allows it.
+    """Check that a step may follow another.
+
+    Args:
+        current: the step of the order.
+        following: the next one.
+
+    Returns:
+        `following`.
 
     Raises:
-        ValueError: it does not; a bug in the caller.
+        ValueError: the table does not allow it, which is a bug of the caller.
     """
-    if following not in TRANSITIONS[current]:
+    if following not in ORDER_TRANSITIONS[current]:
         msg = f"an order never goes from {current} to {following}"
         raise ValueError(msg)
     return following
 
 
-def refuses_change(step: Step) -> str | None:
-    """Why an order at `step` takes neither cancel nor another address; None while it may."""
+def rejects_change(step: Step) -> str | None:
+    """Why an order at `step` rejects a cancel or another address; None if it accepts them."""
     return _TOO_LATE.get(step)
 
 
-def refuses_approval(step: Step) -> str | None:
-    """Why an order at `step` takes no approval; None while it may, or has it already."""
+def rejects_approval(step: Step) -> str | None:
+    """Why an order at `step` rejects an approval; None if it accepts it or has it already."""
     return _TOO_LATE[step] if step in {Step.CANCELED, Step.FAILED} else None

@@ -1,4 +1,4 @@
-"""What makes an order wrong. Pure; the `validate` activity and the address handlers call it."""
+"""Rules that a valid order meets. They must be pure functions, since workflows use them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Final
 from orderfleet.domain.money import CURRENCIES
 from orderfleet.domain.order import Address, OrderInput
 
-_PLACES: Final = 4
-_MOST: Final = 1_000_000  # pieces of one item, as in the Order resource
-_LARGEST: Final = Decimal(10) ** 10
-LARGEST_ORDER: Final = 1024 * 1024
-"""Bytes of JSON of what is ordered, where to and by whom. Temporal takes 2 MiB in one piece, and ends a workflow
-that hands it more, without undoing anything: the rest is kept free for what travels beside it."""
+_MAX_PLACES: Final = 4
+_MAX_QUANTITY: Final = 1_000_000  # of one item, as in the Order resource
+_PRICE_LIMIT: Final = Decimal(10) ** 10
+MAX_ORDER_BYTES: Final = 1024 * 1024
+"""Maximum bytes of the JSON of items, address and customer. Temporal accepts 2 MiB per payload and terminates a
+workflow that sends more, without compensation; the rest is for the other fields of a payload."""
 
 
 def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
-    """Everything that is wrong with the order, each naming its field and what to do.
+    """All problems of an order, each with its field and a remedy.
 
     Args:
-        order: the whole input of its workflow.
-        require_prices: whether an item needs a price where the order's own policy doesn't say.
+        order: input of its workflow.
+        require_prices: whether an item needs a price where the order's policy does not say.
     """
     if order.policy.require_prices is not None:
         require_prices = order.policy.require_prices
@@ -35,7 +35,7 @@ def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
 
 
 def of_address(address: Address) -> list[str]:
-    """What is wrong with an address: its empty fields."""
+    """The problems of an address: its empty fields."""
     fields = address.model_dump()
     return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]
 
@@ -47,10 +47,10 @@ def _of_currency(currency: str) -> Iterator[str]:
 
 def _of_size(order: OrderInput) -> Iterator[str]:
     sizes = {name: len(order.model_dump_json(include={name}).encode()) for name in ("items", "address", "customer")}
-    whole = sum(sizes.values())
-    if whole > LARGEST_ORDER:
+    total = sum(sizes.values())
+    if total > MAX_ORDER_BYTES:
         largest = max(sizes, key=sizes.__getitem__)
-        yield f"{largest}: the order has {whole} bytes, above {LARGEST_ORDER}; order less, or in several orders"
+        yield f"{largest}: the order has {total} bytes, above {MAX_ORDER_BYTES}; order less, or in several orders"
 
 
 def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:
@@ -62,14 +62,14 @@ def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:
             yield f"{where}.sku: is empty; name the article"
         if item.qty < 1:
             yield f"{where}.qty: {item.qty} is below 1; order at least one"
-        if item.qty > _MOST:
-            yield f"{where}.qty: is above {_MOST}; order less, or in several items"
+        if item.qty > _MAX_QUANTITY:
+            yield f"{where}.qty: is above {_MAX_QUANTITY}; order less, or in several items"
         if item.price is None:
             if require_prices:
                 yield f"{where}.price: is missing; give it, as text such as 4.50"
         elif not item.price.is_finite() or item.price < 0:
             yield f"{where}.price: {item.price} is not a price; use 0 or more"
-        elif item.price >= _LARGEST or _places(item.price) > _PLACES:
+        elif item.price >= _PRICE_LIMIT or _places(item.price) > _MAX_PLACES:
             yield f"{where}.price: {item.price} is out of range; use at most 10 digits before and 4 after the point"
 
 

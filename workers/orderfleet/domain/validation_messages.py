@@ -1,6 +1,7 @@
-"""What is wrong with one field, in our words: pydantic's own speak of Python, and don't say what to do.
+"""Messages of validation errors: what is wrong with a field, and the remedy.
 
-The API and the command line call it. Of what was given it repeats a duration alone: the rest may be a secret.
+Pydantic's own messages name Python types and no remedy. A message must not repeat the value, which may be a secret;
+durations are the exception.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _PATTERNS: Final = {
     WORKFLOW_ID: "has to be an order workflow's id: `order-` and the order id",
 }
 
-_SAID: Final = {
+_MESSAGES: Final = {
     "missing": "is missing; give it",
-    # A name that isn't known has a problem of its own (`contracts.strict`): this one is known, under another name.
+    # An unknown name is another problem (`domain.strict_models`): this one is an alias of a field that is also set.
     "extra_forbidden": "says what another field says too; give one of them",
     "bool_type": "is neither true nor false",
     "int_parsing": "is not a whole number; write it as a number, such as 2",
@@ -41,10 +42,10 @@ _SAID: Final = {
 
 
 def validation_message(problem: Mapping[str, Any]) -> str:
-    """One of a validation error's problems (`ValidationError.errors()`), without the field: a name goes before it."""
+    """Message of one problem of `ValidationError.errors()`, without the name of the field."""
     bounds = problem.get("ctx", {})
     match problem["type"]:
-        # Bounds of numbers are told as numbers, those of durations as text that differs from release to release.
+        # The bound of a number is a number; that of a duration is a text whose form depends on the release of pydantic.
         case "greater_than" if isinstance(bounds.get("gt"), str):
             return f"has to be above zero; {_DURATION}"
         case "less_than_equal" if isinstance(bounds.get("le"), str):
@@ -53,7 +54,7 @@ def validation_message(problem: Mapping[str, Any]) -> str:
             return f"has more than {bounds['max_length']} characters; write less"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:
             return _PATTERNS[bounds["pattern"]]
-        case kind if kind in _SAID:
-            return _SAID[kind]
+        case kind if kind in _MESSAGES:
+            return _MESSAGES[kind]
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"

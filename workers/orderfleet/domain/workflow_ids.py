@@ -1,6 +1,7 @@
-"""Workflow ids that another client can take: what is known of the workflow that has one.
+"""Input and result of the check which workflow has an id.
 
-A start that finds its id in use must not take that for its own earlier start: it compares the type and the memo.
+Any client can start a workflow under an id that an order needs. A start that finds its id in use must not assume that
+its own earlier start succeeded; the check compares type, memo and parent.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ class IdHolder(StrEnum):
 
     NONE = "none"
     OPEN = "open"
-    """One of this order's, running."""
+    """A running workflow of this order."""
     COMPLETED = "completed"
-    """One of this order's, completed."""
+    """A completed workflow of this order."""
     ENDED = "ended"
-    """One of this order's that was terminated, canceled, timed out or failed: its work is not done."""
+    """A workflow of this order that was terminated, canceled, timed out or failed, so its work is not done."""
     FOREIGN = "foreign"
-    """One of another type, or without the memo or the parent that this order's has."""
+    """A workflow of another type, memo or parent."""
 
 
 class CheckWorkflowInput(StepInput):
@@ -31,11 +32,11 @@ class CheckWorkflowInput(StepInput):
 
     workflow_id: str
     workflow_type: str
-    """What it should be."""
+    """Expected type."""
     memo: dict[str, str] = Field(default_factory=dict)
-    """What its memo should contain."""
+    """Expected fields of the memo."""
     parent_id: str = ""
-    """Workflow id that its parent should have; empty for one that is recognized by its memo."""
+    """Expected workflow id of the parent; empty to accept any."""
 
 
 class CheckWorkflowResult(StepResult):

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.status import DeclarationOutcome, OrderStatus, PaymentStatus, Step
+from orderfleet.domain.status import OrderStatus, PaymentStatus, SpecOutcome, Step
 from orderfleet.operator.cache import ObservedState, Part
 from orderfleet.operator.crd import Condition, OrderResource, OrderState, unmet
 from orderfleet.services.errors import Closed
@@ -279,7 +279,7 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
             late = f"{', '.join(missing)}: the order has already ended"
             yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.EDIT_REFUSED, late)
             return
-    if declared.owner_uid == order.metadata.uid and declared.outcome is DeclarationOutcome.REFUSED:
+    if declared.owner_uid == order.metadata.uid and declared.outcome is SpecOutcome.REJECTED:
         yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.EDIT_REFUSED, declared.reason)
     elif order.status.condition(ConditionType.SPEC_APPLIED) is not None:
         yield ConditionSpec(ConditionType.SPEC_APPLIED, True, Reason.APPLIED, "the last edit was taken")

@@ -18,7 +18,7 @@ from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.label_selectors import LabelSelector
 from orderfleet.domain.names import ENDED_LABEL, FINALIZER
 from orderfleet.operator.cache import Key, key_of
-from orderfleet.operator.kubernetes import Kubernetes, KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.kubernetes import Kubernetes, KubernetesUnavailable, ObjectConflict, ObjectNotFound, Write
 from orderfleet.settings import Settings
 
 _GAP: Final = 0.5
@@ -34,7 +34,7 @@ async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, st
     """
     stopped = set()
     for namespace, name in deployments:
-        with contextlib.suppress(ObjectGone):
+        with contextlib.suppress(ObjectNotFound):
             await kubernetes.stop_deployment(namespace, name)
             stopped.add(namespace)
     for namespace in stopped:
@@ -44,7 +44,7 @@ async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, st
             await asyncio.sleep(_GAP)
 
 
-async def release_orders(
+async def remove_order_finalizers(
     kubernetes: Kubernetes, namespaces: list[str], wanted: Callable[[dict[str, Any]], bool] = lambda _order: True
 ) -> int:
     """Take the finalizer off the Orders in the namespaces, in all if there are none; return how many had it.
@@ -74,7 +74,7 @@ async def _held(kubernetes: Kubernetes, namespace: str) -> list[dict[str, Any]]:
             held += [order for order in orders if FINALIZER in order["metadata"].get("finalizers", ())]
             if not mark:
                 return held
-    except ObjectGone:
+    except ObjectNotFound:
         # The server doesn't know Orders, or its listing grew too old while it was read.
         return held
 
@@ -85,7 +85,7 @@ async def _release(kubernetes: Kubernetes, order: dict[str, Any]) -> bool:
     patch = {"metadata": {"finalizers": others or None}}
     try:
         await kubernetes.patch(key_of(order), Write.RELEASE, patch, metadata["resourceVersion"])
-    except (ObjectChanged, ObjectGone):
+    except (ObjectConflict, ObjectNotFound):
         return False
     return True
 
@@ -168,7 +168,7 @@ class NamespaceDeletion:
                 while left:
                     try:
                         left = await self._some_are_left()
-                    except ObjectGone:
+                    except ObjectNotFound:
                         # The server doesn't know Orders any more.
                         return
                     except OrderfleetError as error:
@@ -184,9 +184,9 @@ class NamespaceDeletion:
         """
         try:
             async with asyncio.timeout_at(self._end):
-                released = await release_orders(self._kubernetes, self._watched, self._to_be_released)
+                released = await remove_order_finalizers(self._kubernetes, self._watched, self._to_be_released)
                 left = [f"{key.namespace}/{key.name}" async for key, order in self._orders() if _has_finalizer(order)]
-        except ObjectGone:
+        except ObjectNotFound:
             return
         except (OrderfleetError, TimeoutError) as error:
             _log.error("Orders keep their finalizer", error=str(error) or "no answer in time", remedy=_REMEDY)
@@ -209,7 +209,7 @@ class NamespaceDeletion:
         return left or bool(deletions)
 
     async def _delete(self, key: Key) -> None:
-        with suppress(ObjectGone):
+        with suppress(ObjectNotFound):
             await self._kubernetes.delete(key)
 
     async def _orders(self) -> AsyncIterator[tuple[Key, dict[str, Any]]]:

@@ -51,15 +51,15 @@ class KubernetesUnavailable(OrderfleetError):
     """The API server did not answer, or not now; the same call may go through later."""
 
 
-class KubernetesRefused(OrderfleetError):
+class KubernetesRequestRejected(OrderfleetError):
     """The API server refused the call; the message is its own."""
 
 
-class ObjectGone(OrderfleetError):
+class ObjectNotFound(OrderfleetError):
     """The object is not there."""
 
 
-class ObjectChanged(OrderfleetError):
+class ObjectConflict(OrderfleetError):
     """Somebody changed the object since the version that the patch was made from."""
 
 
@@ -101,9 +101,9 @@ class Kubernetes:
         """Merge `body` into the Order, or into its status, if it still has `version`; return the Order.
 
         Raises:
-            ObjectGone: it is not there any more.
-            ObjectChanged: it has another version.
-            KubernetesRefused: it is not allowed or not valid.
+            ObjectNotFound: it is not there any more.
+            ObjectConflict: it has another version.
+            KubernetesRequestRejected: it is not allowed or not valid.
             KubernetesUnavailable: no answer.
         """
         self._wrote(key, write)
@@ -123,7 +123,7 @@ class Kubernetes:
         """Whether a namespace is being deleted, or is gone. Raises as `patch`."""
         try:
             found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
-        except ObjectGone:
+        except ObjectNotFound:
             return True
         return "deletionTimestamp" in found["metadata"]
 
@@ -135,7 +135,7 @@ class Kubernetes:
         """Whether the API server knows Orders. Raises as `patch`, when it can't be asked."""
         try:
             known = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
-        except ObjectGone:
+        except ObjectNotFound:
             return False
         return any(resource["name"] == CRD_PLURAL for resource in known.get("resources", ()))
 
@@ -144,7 +144,7 @@ class Kubernetes:
     ) -> tuple[list[dict[str, Any]], str]:
         """A page of the Orders of a namespace, of all of them if it is empty, and the mark of the next page.
 
-        The mark is empty on the last page. Raises as `patch`; `ObjectGone` if Orders are not known.
+        The mark is empty on the last page. Raises as `patch`; `ObjectNotFound` if Orders are not known.
         """
         place = f"namespaces/{namespace}/" if namespace else ""
         query = {"limit": str(size), **({"continue": after} if after else {})}
@@ -177,12 +177,12 @@ class Kubernetes:
         message = f"{method} {path}: {status} {answer.get('message', '')}"
         match status:
             case 404:
-                raise ObjectGone(message)
+                raise ObjectNotFound(message)
             case 409:
-                raise ObjectChanged(message)
+                raise ObjectConflict(message)
             case 401 | 429:
                 raise KubernetesUnavailable(message)
-        raise (KubernetesUnavailable if status >= _BROKEN else KubernetesRefused)(message)
+        raise (KubernetesUnavailable if status >= _BROKEN else KubernetesRequestRejected)(message)
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]

@@ -58,7 +58,7 @@ class Shown(Protocol):
         """Show a survey, or that there is none."""
 
 
-async def keep_taking(survey: Survey, shown: Shown, gap: float = GAP) -> None:
+async def sample_periodically(survey: Survey, shown: Shown, gap: float = GAP) -> None:
     """Take a survey again and again until canceled."""
     away = False
     while True:
@@ -100,8 +100,8 @@ async def run(settings: Settings, stop: Stop) -> None:
         export_queue(lambda: len(operator.queue), operator.memory.steps)
         backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         surveys = [
-            asyncio.create_task(keep_taking(BacklogSampler(database), UnfinishedOrderMetrics())),
-            asyncio.create_task(keep_taking(backlog, BacklogMetrics())),
+            asyncio.create_task(sample_periodically(BacklogSampler(database), UnfinishedOrderMetrics())),
+            asyncio.create_task(sample_periodically(backlog, BacklogMetrics())),
         ]
         try:
             async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):

@@ -21,8 +21,8 @@ from orderfleet.operator import plan as planned
 from orderfleet.operator.cache import CacheEntry, Key, OrderCache, Part, RecordLoader
 from orderfleet.operator.crd import DeletedOrder, OrderResource
 from orderfleet.operator.events import Events
-from orderfleet.operator.kubernetes import Kubernetes, ObjectChanged, ObjectGone, Write
-from orderfleet.operator.status import BEGINNING, WritePriority, change, unreadable_status, wanted_status
+from orderfleet.operator.kubernetes import Kubernetes, ObjectConflict, ObjectNotFound, Write
+from orderfleet.operator.status import BEGINNING, WritePriority, change, invalid_spec_status, wanted_status
 from orderfleet.services.errors import OrderIdConflict, OrderNotFound, StartOutcome, TemporalUnavailable
 from orderfleet.services.workflow_client import Claim, OrderClient
 from orderfleet.settings import Settings
@@ -133,9 +133,9 @@ class Reconciler:
         begun = asyncio.get_running_loop().time()
         try:
             await self._settle(key, entry)
-        except ObjectGone:
+        except ObjectNotFound:
             self._memory.forget(key, entry.uid)
-        except ObjectChanged:
+        except ObjectConflict:
             await self._refresh(key, entry)
         except (TemporalUnavailable, StoreUnavailable) as error:
             entry.waited = entry.waited or asyncio.get_running_loop().time() - begun >= A_MOMENT
@@ -294,7 +294,7 @@ class Reconciler:
         """Somebody was faster: look at what the Order is now."""
         try:
             body = await self._kubernetes.get(key)
-        except ObjectGone:
+        except ObjectNotFound:
             self._memory.forget(key, entry.uid)
         else:
             if not self._own.matches(body["metadata"].get("labels", {})):
@@ -320,13 +320,13 @@ class Reconciler:
     async def _show_unreadable(self, key: Key, entry: CacheEntry, error: ValidationError) -> None:
         problem = "; ".join(f"{'.'.join(map(str, told['loc']))}: {told['msg']}" for told in error.errors())
         generation = entry.body["metadata"].get("generation", 0)
-        await self._show(key, entry, unreadable_status(entry.body["status"], generation, problem, datetime.now(UTC)))
+        await self._show(key, entry, invalid_spec_status(entry.body["status"], generation, problem, datetime.now(UTC)))
 
     async def _show(self, key: Key, entry: CacheEntry, status: dict[str, Any]) -> None:
         try:
             if change(entry.body["status"], status):
                 await self._write_now(key, entry, status)
-        except ObjectGone:
+        except ObjectNotFound:
             self._memory.forget(key, entry.uid)
-        except ObjectChanged:
+        except ObjectConflict:
             await self._refresh(key, entry)

@@ -98,7 +98,7 @@ def wanted_status(order: OrderResource, known: ObservedState, now: datetime) -> 
     return state.body()
 
 
-def unreadable_status(shown: dict[str, Any], generation: int, problem: str, now: datetime) -> dict[str, Any]:
+def invalid_spec_status(shown: dict[str, Any], generation: int, problem: str, now: datetime) -> dict[str, Any]:
     """The status of an Order that this operator can't read; what it showed stays."""
     before = OrderState.model_validate(shown)
     told = conditions(unread(problem), before, generation=generation, now=now)

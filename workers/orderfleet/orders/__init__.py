@@ -1,1 +1,1 @@
-"""The order worker: the order's workflow, what it owes, and its activities."""
+"""The order worker: workflows of an order, of refunds and compensations, and their activities."""

@@ -1,8 +1,7 @@
-"""The order worker's activities: record, check, charge, void, refund.
+"""Activities of the order worker: receive, validate, record, charge, void, refund.
 
-Called by the order worker's workflows only. They talk to the record and the payment provider,
-never to Kubernetes or Temporal's client. Each is idempotent: run again after a lost answer, it
-has the same effect once.
+They use the order store and the payment provider, and must never use Kubernetes or a Temporal client. Each is
+idempotent: run again after its result was lost, it has no second effect.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 
 class OrderActivities:
-    """The activities, over the order store and the payment provider.
+    """Activities on the order store and the payment provider.
 
     Args:
         store: the order store.
-        provider: of payments.
-        require_prices: whether an item needs a price in an order whose policy doesn't say, as of a raw start.
+        provider: the payment provider.
+        require_prices: whether an item needs a price where the order's policy does not say, as in a raw start.
     """
 
     def __init__(self, store: OrderStore, provider: PaymentProvider, *, require_prices: bool = True) -> None:
@@ -48,7 +47,12 @@ class OrderActivities:
 
     @activity.defn(name="receive")
     async def receive(self, step: ReceiveInput) -> StepResult:
-        """Record the order; one round trip."""
+        """Record the order; one round trip.
+
+        Raises:
+            OrderConflict: another workflow execution recorded the order id.
+            PaymentConflict: the payment id belongs to another order.
+        """
         info = activity.info()
         await self._store.receive(
             step.order,
@@ -62,7 +66,11 @@ class OrderActivities:
 
     @activity.defn(name="validate")
     async def validate(self, step: ValidateInput) -> StepResult:
-        """Check the order and record that it is right; one round trip."""
+        """Check the order and record that it is valid; one round trip.
+
+        Raises:
+            InvalidOrder: the message names the fields.
+        """
         wrong = problems(step.order, require_prices=self._require_prices)
         if wrong:
             raise InvalidOrder("; ".join(wrong))
@@ -79,36 +87,35 @@ class OrderActivities:
     async def charge(self, step: ChargeInput) -> PaymentResult:
         """Charge the payment, whose id is the provider's idempotency key; two round trips.
 
-        A payment that the record knows as charged is not charged again; one that it knows as
-        refused, voided or given back never will be.
+        A payment whose row is charged, refused, voided or refunded is not charged again.
 
-        A refusal ends the payment only if no other attempt can have asked the provider: this is the first attempt,
-        and it inserted the payment's row. Else an earlier request may still arrive and charge, so the payment is
-        voided.
+        A refusal ends the payment only if no other attempt can have called the provider: this is the first attempt,
+        and it inserted the payment's row. Otherwise an earlier request may still arrive and charge, so the workflow
+        voids the payment.
 
         Raises:
             PaymentRefused: the provider refused the first request for this payment.
-            PaymentOutcomeUnknown: it refused this request, but another one may still charge.
+            PaymentOutcomeUnknown: the provider refused this request, but another one may still charge.
             PaymentVoided: the payment id can't be charged any more.
             PaymentConflict: the payment id belongs to another order.
         """
         payment = step.payment
         clock = AttemptClock()
-        known = await self._store.begin_payment(payment, step.begin)
-        if known.status is PaymentStatus.CHARGED:
-            # The charge was recorded and its answer lost on the way.
+        row = await self._store.begin_payment(payment, step.begin)
+        if row.status is PaymentStatus.CHARGED:
+            # An earlier attempt recorded the charge, and its result was lost.
             await self._store.record(step.order_id, step.done)
-            return PaymentResult(attempt=attempt_of(step), status=known.status, reference=known.reference)
-        if known.status is PaymentStatus.FAILED:
-            # The attempt that recorded this was the first; a later one may have asked the provider too.
+            return PaymentResult(attempt=attempt_of(step), status=row.status, reference=row.reference)
+        if row.status is PaymentStatus.FAILED:
+            # The first attempt recorded the refusal; a later one may have called the provider too.
             raise PaymentOutcomeUnknown(f"payment {payment.payment_id} was refused before")
-        if known.status is not PaymentStatus.INIT:
-            raise PaymentVoided(f"payment {payment.payment_id} is {known.status}; it can't be charged")
+        if row.status is not PaymentStatus.INIT:
+            raise PaymentVoided(f"payment {payment.payment_id} is {row.status}; it can't be charged")
         try:
             charge = await self._provider.charge(payment)
         except (PaymentRefused, PaymentVoided) as error:
             refused = isinstance(error, PaymentRefused)
-            if refused and not (known.is_new and attempt_of(step) == 1):
+            if refused and not (row.is_new and attempt_of(step) == 1):
                 raise PaymentOutcomeUnknown(str(error)) from error
             end = PaymentStatus.FAILED if refused else PaymentStatus.VOIDED
             async with clock.asking_the_store():
@@ -116,18 +123,18 @@ class OrderActivities:
             raise
         async with clock.asking_the_store():
             status = await self._store.finish_payment(
-                payment, PaymentStatus.CHARGED, charge.reference, progress=_happening(step.done, clock.now())
+                payment, PaymentStatus.CHARGED, charge.reference, progress=_at(step.done, clock.now())
             )
         if status is not PaymentStatus.CHARGED:
-            # The refusal of an earlier attempt was recorded while this one asked the provider.
+            # An earlier attempt recorded a refusal while this one called the provider.
             raise PaymentOutcomeUnknown(f"payment {payment.payment_id} is charged, and was {status} before")
         return PaymentResult(attempt=attempt_of(step), status=PaymentStatus.CHARGED, reference=charge.reference)
 
     @activity.defn(name="void_payment")
     async def void_payment(self, step: VoidInput) -> VoidResult:
-        """Make sure the payment can never charge, and give back what it did; two to four round trips."""
+        """Make sure that the payment can never charge, and refund its charge; two to four round trips."""
         try:
-            # Ours before the provider is asked: another order's payment is not ours to give back.
+            # Checked before the call of the provider: the payment of another order must not be refunded.
             await self._store.begin_payment(step.payment)
         except PaymentConflict:
             return VoidResult(attempt=attempt_of(step), outcome=VoidOutcome.NEVER_CHARGED, status=None)
@@ -136,16 +143,16 @@ class OrderActivities:
             step.payment, PaymentStatus.VOIDED, None, progress=step.progress, events=step.events
         )
         if status in {PaymentStatus.CHARGED, PaymentStatus.REFUNDING}:
-            # The charge was recorded, but its answer never reached the workflow.
+            # The charge was recorded, and its result never reached the workflow.
             await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None)
             status = await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None)
         return VoidResult(attempt=attempt_of(step), outcome=outcome, status=status)
 
     @activity.defn(name="refund")
     async def refund(self, step: RefundInput) -> PaymentResult:
-        """Give the whole charge back; two round trips."""
+        """Refund the whole charge; two round trips."""
         clock = AttemptClock()
-        await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.owed])
+        await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.pending])
         await self._provider.refund(step.payment)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
@@ -156,6 +163,6 @@ def _done(step: StepInput) -> StepResult:
     return StepResult(attempt=attempt_of(step))
 
 
-def _happening(progress: Progress, now: datetime) -> Progress:
-    """The events of a step drafted before an outage happened when the step did."""
+def _at(progress: Progress, now: datetime) -> Progress:
+    """The progress with all events at `now`; they were drafted before an outage that may have lasted for hours."""
     return progress.model_copy(update={"events": tuple(e.model_copy(update={"at": now}) for e in progress.events)})

@@ -1,8 +1,7 @@
-"""What people may still change while an order runs: approve it, cancel it, send it elsewhere.
+"""Changes of a running order: approval, cancel, another address, and the spec of a new generation.
 
-The order workflow's signals, updates and declarations all come here, so that one change has one
-meaning whichever way it came. Each method answers why it refused, or None when it took the change;
-a refusal is recorded and changes nothing.
+Signals and updates of the order workflow share these methods. Each returns the reason of a rejection, or None for an
+accepted change; a rejection is recorded as an event and changes nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address, SpecUpdate
-    from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, Step
+    from orderfleet.domain.status import SpecOutcome, SpecResult, Step
 
 from orderfleet.domain import transitions
 from orderfleet.domain.validation import of_address
@@ -24,92 +23,116 @@ from orderfleet.orders.shipment import ShipmentPhase
 
 
 class Changes:
-    """Changes of one order."""
+    """Applies changes to one order.
+
+    Args:
+        ctx: the order.
+        shipment: its shipments, which accept or reject changes once one has started.
+    """
 
     def __init__(self, ctx: OrderContext, shipment: ShipmentPhase) -> None:
         self._ctx = ctx
         self._shipment = shipment
-        # The last address wins: a change waits until the one before it is answered.
+        # The last address wins, so a change waits for the result of the one before it.
         self._addresses = asyncio.Lock()
-        self._declarations = asyncio.Lock()
+        self._specs = asyncio.Lock()
 
     def approve(self, by: str) -> str | None:
-        """Approve the order; approved again, nothing changes."""
+        """Approve the order; a second approval changes nothing.
+
+        Args:
+            by: how the approval was sent, for the audit trail.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         self._ctx.changes += 1
         state = self._ctx.state
         if state.approved:
             return None
-        refusal = transitions.refuses_approval(state.step)
-        if refusal is None and state.cancel_requested is not None:
-            refusal = "the order is being canceled"
-        if refusal is not None:
-            return self._refuse("approve", refusal)
-        self._ctx.journal.note(EventKind.APPROVED, by=by, **self._ctx.reviewed())
+        rejection = transitions.rejects_approval(state.step)
+        if rejection is None and state.cancel_requested is not None:
+            rejection = "the order is being canceled"
+        if rejection is not None:
+            return self._reject("approve", rejection)
+        self._ctx.journal.append(EventKind.APPROVED, by=by, **self._ctx.reviewed())
         state.approved = True
         return None
 
     async def cancel(self, reason: str) -> str | None:
-        """Cancel the order unless its package is on its way; canceled again, nothing changes."""
+        """Cancel the order unless its package is dispatched; a second cancel changes nothing.
+
+        Args:
+            reason: any text; its beginning is stored.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         self._ctx.changes += 1
         state, reason = self._ctx.state, truncate(reason)
         if state.cancel_requested is not None:
             return None
-        refusal = transitions.refuses_change(state.step)
-        if refusal is None and state.step is Step.SHIPPING:
-            refusal = await self._shipment.ask_cancel(reason)
-        if refusal is not None:
-            return self._refuse("cancel", refusal)
+        rejection = transitions.rejects_change(state.step)
+        if rejection is None and state.step is Step.SHIPPING:
+            rejection = await self._shipment.request_cancel(reason)
+        if rejection is not None:
+            return self._reject("cancel", rejection)
         if state.cancel_requested is None:
-            self._ctx.journal.note(EventKind.CANCEL_REQUESTED, reason=reason, **self._ctx.reviewed())
+            self._ctx.journal.append(EventKind.CANCEL_REQUESTED, reason=reason, **self._ctx.reviewed())
             state.cancel_requested = reason
         return None
 
     async def change_address(self, address: Address) -> str | None:
-        """Send the package elsewhere unless it is on its way."""
+        """Change the address unless the package is dispatched.
+
+        Args:
+            address: the new address.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         self._ctx.changes += 1
         async with self._addresses:
             state = self._ctx.state
             wrong = of_address(address)
             if wrong:
-                return self._refuse("address", "; ".join(wrong))
+                return self._reject("address", "; ".join(wrong))
             if address == state.address:
                 return None
-            refusal = transitions.refuses_change(state.step)
-            if refusal is None and state.cancel_requested is not None:
-                refusal = "the order is being canceled"
-            if refusal is None and state.step is Step.SHIPPING:
-                refusal = await self._shipment.ask_address(address)
-            if refusal is not None:
-                return self._refuse("address", refusal)
+            rejection = transitions.rejects_change(state.step)
+            if rejection is None and state.cancel_requested is not None:
+                rejection = "the order is being canceled"
+            if rejection is None and state.step is Step.SHIPPING:
+                rejection = await self._shipment.request_address_change(address)
+            if rejection is not None:
+                return self._reject("address", rejection)
             state.address = address
-            # Where to is personal data: the row has it, the trail says only that it changed.
-            self._ctx.journal.note(EventKind.ADDRESS_CHANGED)
+            # An address is personal data, which the append-only audit trail must not hold.
+            self._ctx.journal.append(EventKind.ADDRESS_CHANGED)
             return None
 
-    async def declare(self, declaration: SpecUpdate) -> None:
-        """Take the declared state of a generation; an older or repeated one changes nothing."""
+    async def apply_spec(self, spec: SpecUpdate) -> None:
+        """Apply the spec of a generation; an older or repeated generation changes nothing."""
         self._ctx.changes += 1
-        async with self._declarations:
+        async with self._specs:
             state = self._ctx.state
             last = state.declared
-            if declaration.owner_uid == last.owner_uid and declaration.generation <= last.generation:
+            if spec.owner_uid == last.owner_uid and spec.generation <= last.generation:
                 return
-            refusals: list[str | None] = []
-            if declaration.address is not None:
-                refusals.append(await self.change_address(declaration.address))
-            if declaration.cancel:
-                refusals.append(await self.cancel(declaration.cancel_reason or "canceled in the Order"))
-            elif declaration.approved:
-                refusals.append(self.approve("declaration"))
-            why = "; ".join(refusal for refusal in refusals if refusal)
-            outcome = DeclarationOutcome.REFUSED if why else DeclarationOutcome.APPLIED
-            state.declared = DeclarationResult(
-                generation=declaration.generation, owner_uid=declaration.owner_uid, outcome=outcome, reason=why
+            rejections: list[str | None] = []
+            if spec.address is not None:
+                rejections.append(await self.change_address(spec.address))
+            if spec.cancel:
+                rejections.append(await self.cancel(spec.cancel_reason or "canceled in the Order"))
+            elif spec.approved:
+                rejections.append(self.approve("spec"))
+            reason = "; ".join(rejection for rejection in rejections if rejection)
+            outcome = SpecOutcome.REJECTED if reason else SpecOutcome.APPLIED
+            state.declared = SpecResult(
+                generation=spec.generation, owner_uid=spec.owner_uid, outcome=outcome, reason=reason
             )
-            self._ctx.journal.note(
-                EventKind.SPEC_APPLIED, generation=declaration.generation, outcome=outcome, reason=why
-            )
+            self._ctx.journal.append(EventKind.SPEC_APPLIED, generation=spec.generation, outcome=outcome, reason=reason)
 
-    def _refuse(self, change: str, reason: str) -> str:
-        self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)
+    def _reject(self, change: str, reason: str) -> str:
+        self._ctx.journal.append(EventKind.CHANGE_REJECTED, change=change, reason=reason)
         return reason

@@ -1,8 +1,7 @@
-"""`RefundWorkflow`: a refund is owed until it is done.
+"""Workflows that compensate: `RefundWorkflow` for one payment, `CompensationWorkflow` for one orphaned order.
 
-Started by the order that is undone, or by a shipment that can't reach its order; its id is the
-payment's, so it is owed once, and its memo names its order. It has no attempt limit and no deadline;
-Temporal shows it open, and alerts watch its age.
+Both retry without limit and have no deadline, so an open one is a pending refund, whose age raises an alert. The id of
+a refund follows from its payment, so a payment is refunded once.
 """
 
 from __future__ import annotations
@@ -36,49 +35,46 @@ with workflow.unsafe.imports_passed_through():
 
 
 _REFUND = ActivityRef(OrderActivities.refund, PaymentResult)
+_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.REFUND_WORKFLOW)
 class RefundWorkflow:
-    """Gives one payment back."""
+    """Refunds one payment."""
 
     def __init__(self) -> None:
         self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> PaymentResult:
-        """Try until the provider has given the money back.
+        """Refund the payment; retried until the provider has done it.
 
         Raises:
-            ApplicationError: its start is refused; the message says why.
+            ApplicationError: the input is rejected; the message has the reason.
         """
-        owed = read_start(RefundOrder, args, lambda owed: names.refund_workflow_id(owed.payment.payment_id))
-        steps = StepRunner(owed.policy.outage, self._trouble)
-        detail = {"payment": owed.payment.payment_id, "amount": str(owed.payment.amount), "reason": owed.reason}
+        refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
+        steps = StepRunner(refund.policy.outage, self._on_error)
+        detail = {"payment": refund.payment.payment_id, "amount": str(refund.payment.amount), "reason": refund.reason}
         arg = RefundInput(
-            order_id=owed.order_id,
-            payment=owed.payment,
-            owed=_event("refund-pending", EventKind.REFUND_PENDING, detail),
+            order_id=refund.order_id,
+            payment=refund.payment,
+            pending=_event("refund-pending", EventKind.REFUND_PENDING, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )
-        return await steps.run_until_done(_REFUND, arg, owed.policy.refund, owed.policy.owed)
+        return await steps.retry_forever(_REFUND, arg, refund.policy.refund, refund.policy.retry_forever_backoff)
 
     @workflow.query
     def last_error(self, *_args: Any) -> str | None:
-        """Why the refund is not done yet."""
+        """The last error of a refund that is not done; None without one."""
         return self._last_error
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         self._last_error = text
 
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
     return AuditEvent(key=key, kind=kind, step=Step.CHARGE, at=workflow.now(), detail=dict(detail))
-
-
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
-
-_RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.COMPENSATION_WORKFLOW)
@@ -90,10 +86,10 @@ class CompensationWorkflow:
 
     @workflow.run
     async def run(self, *args: Any) -> None:
-        """Compensate the order; it ends shipped or failed.
+        """Compensate the order; it ends failed, or shipped if its parcel is dispatched.
 
         Raises:
-            ApplicationError: its start is rejected; the message says why.
+            ApplicationError: the input is rejected; the message has the reason.
         """
         compensation = read_start(
             Compensation, args, lambda given: names.compensation_workflow_id(given.orphan.order_id)
@@ -105,7 +101,7 @@ class CompensationWorkflow:
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
             void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(self._voided(),))
-            await self._steps.run_until_done(_VOID, void, self._policy.refund, self._policy.owed)
+            await self._steps.retry_forever(_VOID, void, self._policy.refund, self._policy.retry_forever_backoff)
         end = RecordCompensationInput(
             order_id=orphan.order_id,
             shipped=booking is not None,
@@ -113,25 +109,33 @@ class CompensationWorkflow:
             at=workflow.now(),
             conflicts=compensation.conflicts,
         )
-        await self._steps.run_until_done(_RECORD, end, self._policy.record, self._policy.owed)
+        await self._steps.retry_forever(_RECORD, end, self._policy.record, self._policy.retry_forever_backoff)
 
     @workflow.query
     def last_error(self, *_args: Any) -> str | None:
-        """Why the order is not compensated yet."""
+        """The last error of a compensation that is not done; None without one."""
         return self._last_error
 
     async def _void_booking(self) -> Booking | None:
-        """Void every booking that can still be made; the booking of a parcel that is dispatched."""
+        """Void every booking that can still be made.
+
+        Returns:
+            The booking of a parcel that is already dispatched; None if there is none.
+        """
         queue = self._policy.shipping_task_queue
-        # A shipment that has begun but is not recorded may not book either.
+        # Voids also the shipments that have started and are not recorded.
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
         void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)
-        found = await self._steps.run_until_done(void, arg, self._policy.dispatch_carrier, self._policy.owed)
+        found = await self._steps.retry_forever(
+            void, arg, self._policy.dispatch_carrier, self._policy.retry_forever_backoff
+        )
         if found.state is not BookingState.DISPATCHED or found.booking is None:
             return None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef("record_shipment", StepResult, queue)
-        await self._steps.run_until_done(record, self._shipment(found.booking), self._policy.record, self._policy.owed)
+        await self._steps.retry_forever(
+            record, self._shipment(found.booking), self._policy.record, self._policy.retry_forever_backoff
+        )
         return found.booking
 
     def _shipment(self, booking: Booking) -> RecordShipmentInput:

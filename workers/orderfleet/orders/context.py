@@ -1,4 +1,7 @@
-"""What the phases of one order share: its input, its state, its journal, and how steps are run."""
+"""What the phases of an order workflow share: input, state, journal, step runner.
+
+It writes progress to the database and decides when the workflow continues as new.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +36,16 @@ class OrderFailed(Exception):
 
 
 class AlreadyShipped(Exception):
-    """While undoing, the carrier said that the parcel is on its way: the order goes on as shipped."""
+    """The carrier reports the parcel as dispatched, so the order can't be compensated: it ends shipped."""
 
 
 class OrderContext:
     """One order in progress.
 
     Args:
-        order: its input, without the ends of texts that are too long.
-        state: where it is.
-        too_long: which of its texts were too long; it fails at validation. None where none was.
+        order: its input, with texts that are too long cut.
+        state: its state.
+        too_long: the problems of the texts that were cut, with which the order fails validation; None without one.
     """
 
     def __init__(self, order: OrderInput, state: OrderState, too_long: str | None = None) -> None:
@@ -50,37 +53,36 @@ class OrderContext:
         self.too_long = too_long
         self.state = state
         self.journal = Journal(order, state)
-        self.steps = StepRunner(order.policy.outage, self._trouble)
+        self.steps = StepRunner(order.policy.outage, self._on_error)
         self.changes = 0
-        """Signals and updates that this run has taken."""
+        """Signals and updates that this run has received."""
 
     @property
     def policy(self) -> OrderPolicy:
-        """The settings frozen at the order's start."""
+        """The settings that the order started with."""
         return self.order.policy
 
     async def record(self, *, decided: bool = False) -> None:
-        """Tell the record what happened, however long it takes.
+        """Write progress to the database; retried until it succeeds.
 
         Args:
-            decided: tell it only once Temporal's history has the decision. A local activity may tell
-                of one that is lost with its worker and then made otherwise, as when a cancel comes
-                meanwhile; an end that was told must stand.
+            decided: use a regular activity. A local one can be lost with its worker after it wrote, and the decision
+                that it wrote made differently on replay; the end of an order must not change.
         """
         draft = self.journal.draft()
         arg = RecordInput(order_id=self.order.order_id, progress=draft.progress)
-        tell = self.steps.run if decided else self.steps.run_locally
-        for gap in backoff(self.policy.owed):
+        run = self.steps.run if decided else self.steps.run_locally
+        for wait in backoff(self.policy.retry_forever_backoff):
             try:
-                await tell(_RECORD, arg, self.policy.record)
+                await run(_RECORD, arg, self.policy.record)
                 break
             except StepFailed as failed:
-                self._trouble(str(failed))
-            await workflow.sleep(gap)
-        self.journal.settle(draft)
+                self._on_error(str(failed))
+            await workflow.sleep(wait)
+        self.journal.commit(draft)
 
-    async def meanwhile(self, work: Awaitable[T]) -> T:
-        """Await `work`, recording what signals bring until it is done."""
+    async def record_while(self, work: Awaitable[T]) -> T:
+        """Await `work`, and write the progress that signals make until it is done."""
         task = asyncio.ensure_future(work)
         while not task.done():
             await workflow.wait_condition(lambda: task.done() or self.journal.dirty)
@@ -89,38 +91,43 @@ class OrderContext:
         return task.result()
 
     async def wait_until(self, done: Callable[[], bool], deadline: datetime) -> bool:
-        """Wait for people or the outside, recording what happens meanwhile; months and thousands of signals long.
+        """Wait for a condition, and write the progress that signals make until it holds.
 
-        Only with no child open: when the history has grown, the workflow continues as new from here.
+        The wait may last months and receive thousands of signals: the workflow continues as new when its history has
+        grown. So no child workflow may be open.
+
+        Args:
+            done: the condition.
+            deadline: when the wait ends without it.
 
         Returns:
-            Whether it was done before the deadline.
+            Whether the condition held before the deadline.
         """
         while not done():
-            # Before recording: under a stream of signals there is always something to record, and the
-            # state takes along what no record carries yet. Such a stream also keeps Temporal from taking
-            # that decision: what has gathered meanwhile is told.
-            if self._may_continue_as_new() and not self.journal.many:
+            # Before writing: under a stream of signals there is always something to write, and the state carries
+            # what is pending to the next run. Temporal rejects the command while signals arrive, so what has
+            # accumulated is written above a threshold.
+            if self._may_continue_as_new() and not self.journal.over_threshold:
                 workflow.continue_as_new(args=[self.order, self.state])
             if self.journal.dirty:
                 await self.record()
                 continue
-            left = max(deadline - workflow.now(), timedelta(0))
+            remaining = max(deadline - workflow.now(), timedelta(0))
             try:
                 await workflow.wait_condition(
-                    lambda: done() or self.journal.dirty or self._may_continue_as_new(), timeout=left
+                    lambda: done() or self.journal.dirty or self._may_continue_as_new(), timeout=remaining
                 )
             except TimeoutError:
-                # What came in the same moment as the timer wins over it.
+                # A signal in the same workflow task as the timer takes precedence.
                 return done()
         return True
 
     def _may_continue_as_new(self) -> bool:
-        long = self.changes >= self.policy.changes_per_run or workflow.info().is_continue_as_new_suggested()
-        return long and workflow.all_handlers_finished()
+        suggested = self.changes >= self.policy.changes_per_run or workflow.info().is_continue_as_new_suggested()
+        return suggested and workflow.all_handlers_finished()
 
     def reviewed(self) -> dict[str, float]:
-        """What the event that ends a review says of it: the seconds it waited; nothing outside of a review."""
+        """Detail of the event that ends a review: the seconds that the order waited; empty outside a review."""
         state = self.state
         if state.step is not Step.MANUAL_REVIEW or state.approved or state.review_deadline is None:
             return {}
@@ -128,12 +135,16 @@ class OrderContext:
         return {"waited_seconds": (workflow.now() - began).total_seconds()}
 
     def stop_if_canceled(self) -> None:
-        """Raise `OrderCanceled` if a cancel was taken."""
+        """Check for an accepted cancel.
+
+        Raises:
+            OrderCanceled: a cancel was accepted.
+        """
         if self.state.cancel_requested is not None:
             raise OrderCanceled(self.state.cancel_requested)
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         if self.state.completed_at is not None:
-            return  # an order that has ended keeps its last word, also while its end is recorded
+            return  # an error while the end is written must not replace the error that the order ended with
         self.state.last_error = text
         self.state.updated_at = workflow.now()

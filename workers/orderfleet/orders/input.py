@@ -1,6 +1,6 @@
-"""Reads the arguments of a start of the order workflow, from our own client and from raw ones.
+"""Reads the arguments of a start of the order workflow: one object, or the four arguments of an earlier system.
 
-The order workflow calls it. Our client sends one object; a client of an earlier system sends four arguments.
+It must raise no other error than `InputRejected` for what a client sent.
 """
 
 from __future__ import annotations
@@ -21,17 +21,24 @@ with workflow.unsafe.imports_passed_through():
 from orderfleet.orders.state import OrderState
 
 _EARLIER: Final = ("order_id", "payment_id", "items", "address")
-"""What the four arguments of an earlier system are."""
+"""The four arguments of an earlier system."""
 _CONTINUED: Final = 2
 """Arguments of a run that continues another: the order and its state."""
 TAKES: Final = f"{names.ORDER_WORKFLOW} takes one object, the order, or four arguments: {', '.join(_EARLIER)}"
 
 
 def read_order(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, str | None, OrderState]:
-    """The order that a client starts, what is wrong with it where texts were cut, and its first state.
+    """Read the order that a client starts.
+
+    Args:
+        args: arguments of the workflow.
+        info: of its first run.
+
+    Returns:
+        The order, with texts that are too long cut; the problems of these texts, or None; and its first state.
 
     Raises:
-        InputRejected: the arguments are no order, or the order is not the one that the workflow id names.
+        InputRejected: the arguments are not an order, or the workflow id is not that of the order.
     """
     if info.cron_schedule:
         raise InputRejected("cron schedule: an order is handled once; start it without one")
@@ -61,12 +68,12 @@ def read_and_cut(value: Any) -> tuple[OrderInput, str | None]:
 
 
 def _cut(value: Any) -> Any:
-    """A copy of `value` with its long texts cut; None where it has none."""
+    """A copy of `value` with its long texts cut; None if it has no long text."""
     try:
         OrderInput.model_validate(value)
     except ValidationError as error:
         long = [problem for problem in error.errors(include_url=False) if problem["type"] == "string_too_long"]
-    except Exception:  # noqa: BLE001 - `read` says what is wrong
+    except Exception:  # noqa: BLE001 - `read` reports the problem
         return None
     else:
         return None
@@ -75,23 +82,30 @@ def _cut(value: Any) -> Any:
     shortened = copy.deepcopy(value)
     for problem in long:
         *outer, last = problem["loc"]
-        place = shortened
+        parent = shortened
         for part in outer:
-            place = place[part]
-        place[last] = place[last][: problem["ctx"]["max_length"]]
+            parent = parent[part]
+        parent[last] = parent[last][: problem["ctx"]["max_length"]]
     return shortened
 
 
 def read_continued(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput, str | None, OrderState]:
-    """The order and the state that the run before this one hands on.
+    """Read the order and the state that the previous run continued with.
+
+    Args:
+        args: arguments of the workflow.
+        info: of its run.
+
+    Returns:
+        As `read_order`.
 
     Raises:
-        InputRejected: the run is a retry of a start that a client made, and that start can't be used.
-        RuntimeError: this build can't read what the run before wrote. The workflow task fails, and the order waits for
-            a build that can: refused, it would be lost in the middle of its life.
+        InputRejected: the run is a retry of a client's start, and the arguments are rejected.
+        RuntimeError: this build can't read the state of the previous run. The workflow task fails and is retried until
+            a worker can: a rejection would end a charged order without a refund.
     """
     if info.cron_schedule or (info.attempt > 1 and len(args) != _CONTINUED):
-        # The server itself starts another run, with the arguments of the first one.
+        # The server starts these runs, with the arguments of the first one.
         return read_order(args, info)
     try:
         order, state = args
@@ -99,4 +113,4 @@ def read_continued(args: Sequence[Any], info: workflow.Info) -> tuple[OrderInput
     except (InputRejected, ValueError) as error:
         if info.attempt > 1:
             raise InputRejected(str(error)) from None
-        raise RuntimeError(f"the state of the run before can't be read: {error}") from error
+        raise RuntimeError(f"the state of the previous run can't be read: {error}") from error

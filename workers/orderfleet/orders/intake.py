@@ -1,4 +1,4 @@
-"""The phases before money: receive, validate, review. Called by the order workflow's flow."""
+"""The phases of an order before its charge: receive, validate, review."""
 
 from __future__ import annotations
 
@@ -30,47 +30,47 @@ async def receive(ctx: OrderContext) -> None:
     """Record the order.
 
     Raises:
-        ApplicationError: the id was recorded by another execution; this start ends.
+        ApplicationError: another execution recorded the order id; this workflow fails and writes nothing.
         OrderFailed: its payment id belongs to another order, or the order could not be recorded for another reason.
     """
-    ctx.journal.note(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
+    ctx.journal.append(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
     draft = ctx.journal.draft()
     try:
         result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, ctx.order, draft), ctx.policy.receive)
     except StepFailed as failed:
         if failed.type == PaymentConflict.__name__:
-            # The order is recorded, only without its payment.
+            # The order is recorded, without its payment.
             ctx.state.received = True
-            ctx.journal.settle(draft)
+            ctx.journal.commit(draft)
             raise OrderFailed(f"receive: {failed}") from failed
-        ctx.journal.take_back(draft)
+        ctx.journal.rollback(draft)
         if failed.type == OrderConflict.__name__:
-            # The record is another order's: this start ends and writes nothing.
+            # The row belongs to another order, so nothing may be written to it.
             raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
         raise OrderFailed(f"receive: {failed}") from failed
     ctx.state.received = True
-    ctx.journal.settle(draft)
+    ctx.journal.commit(draft)
     ctx.state.count_retries("receive", result.attempt)
 
 
 async def record_failed_receipt(ctx: OrderContext) -> None:
-    """Record the end of an order that could not be received: the receipt itself is tried once more.
+    """Record the end of an order that could not be received: `receive` is run once more, with the order's end.
 
-    An order that Postgres rejects is recorded by its ids alone, so that its failure has a row.
+    An order that Postgres rejects is recorded with its ids only, so that its failure is visible to readers.
     """
     draft = ctx.journal.draft()
     order = ctx.order
-    ids_alone = order.model_copy(update={"items": (), "address": Address(), "customer": Customer(), "currency": ""})
-    for given in (order, ids_alone):
+    ids_only = order.model_copy(update={"items": (), "address": Address(), "customer": Customer(), "currency": ""})
+    for recorded in (order, ids_only):
         try:
-            await ctx.steps.run(_RECEIVE, _receipt(ctx, given, draft), ctx.policy.receive)
+            await ctx.steps.run(_RECEIVE, _receipt(ctx, recorded, draft), ctx.policy.receive)
         except StepFailed as failed:
             if failed.type == StoreRejected.__name__:
                 continue
             if failed.type != PaymentConflict.__name__:
-                # There is no row to write to; the workflow's own failure has the reason.
+                # There is no row to write to; the failure of the workflow has the reason.
                 return
-        ctx.journal.settle(draft)
+        ctx.journal.commit(draft)
         return
 
 
@@ -85,10 +85,11 @@ def _receipt(ctx: OrderContext, order: OrderInput, draft: Draft) -> ReceiveInput
 
 
 async def validate(ctx: OrderContext) -> None:
-    """Check the order; afterwards it is at its review, or at the charge if none is wanted.
+    """Check the order; afterwards its step is the review, or the charge if it needs no review.
 
     Raises:
-        OrderFailed: the order is wrong; the reason names the field.
+        OrderFailed: the order is invalid; the reason names the field.
+        OrderCanceled: a cancel was accepted.
     """
     ctx.stop_if_canceled()
     ctx.state.enter(Step.VALIDATE)
@@ -103,15 +104,15 @@ async def validate(ctx: OrderContext) -> None:
         ctx.state.review_deadline = workflow.now() + review.timeout
         expect.append((EventKind.REVIEW_STARTED, {"until": ctx.state.review_deadline.isoformat()}))
     else:
-        expect.append((EventKind.APPROVED, {"by": "review mode" if review.mode is ReviewMode.AUTO else "declaration"}))
+        expect.append((EventKind.APPROVED, {"by": "review mode" if review.mode is ReviewMode.AUTO else "spec"}))
     draft = ctx.journal.draft(then=following, expect=tuple(expect))
     arg = ValidateInput(order_id=ctx.order.order_id, order=ctx.order, progress=draft.progress)
     try:
         result = await ctx.steps.run_locally(_VALIDATE, arg, ctx.policy.validation)
     except StepFailed as failed:
-        ctx.journal.take_back(draft)
+        ctx.journal.rollback(draft)
         raise OrderFailed(str(failed)) from failed
-    ctx.journal.settle(draft)
+    ctx.journal.commit(draft)
     ctx.state.count_retries("validate", result.attempt)
 
 
@@ -119,7 +120,7 @@ async def review(ctx: OrderContext) -> None:
     """Wait until the order is approved.
 
     Raises:
-        OrderCanceled: it was canceled, or nobody approved it in time.
+        OrderCanceled: a cancel was accepted, or the review timed out.
     """
     state = ctx.state
     if state.step is not Step.MANUAL_REVIEW or state.review_deadline is None:
@@ -131,8 +132,7 @@ async def review(ctx: OrderContext) -> None:
 
 
 def _time_out(ctx: OrderContext) -> None:
-    """Nobody reviewed in time."""
-    ctx.journal.note(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout, **ctx.reviewed())
+    ctx.journal.append(EventKind.REVIEW_TIMED_OUT, then=ctx.order.review.on_timeout, **ctx.reviewed())
     if ctx.order.review.on_timeout is ReviewTimeoutAction.CANCEL:
         raise OrderCanceled(REVIEW_TIMED_OUT)
     ctx.state.approved = True

@@ -1,7 +1,6 @@
-"""The activities of maintenance: find and compensate orphaned orders, record their end, check who has a workflow id.
+"""Maintenance activities: find and compensate orphaned orders, record their end, check which workflow has an id.
 
-Called by the orphan sweep, by compensations, and by orders and shipments whose workflow id is in use. The two
-activities of the sweep work for a bounded time, send their position with each heartbeat, and return it.
+The two activities of the sweep run for a bounded time, send their position with each heartbeat, and return it.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ R = TypeVar("R")
 
 BUDGET_SECONDS: Final = 10.0
 """An activity of the sweep begins no further page after this time; the workflow schedules the next one."""
-AT_ONCE: Final = 16
-"""Describes and starts in progress at the same time."""
+MAX_CONCURRENT: Final = 16
+"""Describe and start calls in progress at the same time."""
 UNFINISHED_PAGE: Final = 200
 """Unfinished orders of one statement."""
-NUMBERS: Final = 5
-"""Workflow ids that a compensation is tried under in one sweep."""
+MAX_COMPENSATION_IDS: Final = 5
+"""Workflow ids that one sweep tries for a compensation."""
 
 
 @dataclass
@@ -69,17 +68,17 @@ class _Sweep:
         self.beat()
 
     def beat(self) -> None:
-        """Show that the attempt is alive, and where the next one continues."""
+        """Send a heartbeat with the position that the next attempt continues from."""
         activity.heartbeat(self.result)
 
 
 class MaintenanceActivities:
-    """The activities, over the database and Temporal.
+    """Activities on the database and Temporal.
 
     Args:
         store: orphans in the database.
         workflows: order workflows in Temporal.
-        observer: receives what the sweep finds.
+        observer: counts what the sweep finds.
         page: unfinished orders of one statement.
     """
 
@@ -93,7 +92,7 @@ class MaintenanceActivities:
 
     @activity.defn(name="sweep_closed_workflows")
     async def sweep_closed_workflows(self, step: SweepClosedInput) -> SweepResult:
-        """Compensate orphans among the workflows that closed since a time, page by page."""
+        """Compensate the orphans among the workflows that closed since a time, page by page."""
         sweep = _Sweep(step.policy, "visibility", _resumed() or SweepResult(position=step.page_token))
         while not sweep.over:
             page = await self._workflows.closed(step.since, sweep.result.position)
@@ -155,15 +154,15 @@ class MaintenanceActivities:
         if not orders:
             return 0
         if sweep.in_compensation is None:
-            # It lags, so it only saves work: a start under an id in use is rejected by Temporal.
+            # Visibility lags, so this only saves calls: Temporal rejects a start under an id in use.
             sweep.in_compensation = await self._workflows.in_compensation()
         orders = [order for order in orders if order.order_id not in sweep.in_compensation]
         how = dict(await _bounded(self._closed, orders, sweep.beat))
         closed = {order_id: closing for order_id, closing in how.items() if closing is not None}
         if not closed:
             return 0
-        # Read again: an order records its end before its workflow closes, so one that is unfinished after its
-        # workflow was seen closed is an orphan.
+        # Read again: an order records its end before its workflow closes, so an order that is unfinished after its
+        # workflow has closed is an orphan.
         orphans = [
             orphan.model_copy(update={"how": closed[orphan.order_id]})
             for orphan in await self._store.orphans(list(closed))
@@ -178,10 +177,10 @@ class MaintenanceActivities:
         return sum(started)
 
     async def _closed(self, order: UnfinishedOrder) -> tuple[str, str | None]:
-        """The order's id, and how its workflow closed; None while it runs, or where Temporal has none."""
+        """The order's id, and how its workflow closed; None while it runs, or if Temporal has no such workflow."""
         state = await self._workflows.state(order)
         if not state.found:
-            # Not compensated: a worker that is connected to another namespace finds none of the workflows.
+            # Not compensated: a worker connected to the wrong namespace would find no workflow at all.
             self._observer.workflow_missing()
             _log.error(
                 "unfinished order has no workflow in Temporal", order_id=order.order_id, workflow_id=order.workflow_id
@@ -190,7 +189,7 @@ class MaintenanceActivities:
 
     async def _start(self, orphan: Orphan, policy: OrderPolicy) -> bool:
         conflicts: list[str] = []
-        for number in range(1, NUMBERS + 1):
+        for number in range(1, MAX_COMPENSATION_IDS + 1):
             workflow_id = names.compensation_workflow_id(orphan.order_id, number)
             compensation = Compensation(orphan=orphan, policy=policy, conflicts=tuple(conflicts))
             if await self._workflows.start_compensation(compensation, workflow_id, activity.info().task_queue):
@@ -213,7 +212,7 @@ class MaintenanceActivities:
 
 
 def _resumed() -> SweepResult | None:
-    """Where the attempt before came to, by its last heartbeat."""
+    """Position of the previous attempt, from its last heartbeat; None without one."""
     details = activity.info().heartbeat_details
     if not details:
         return None
@@ -224,35 +223,43 @@ def _resumed() -> SweepResult | None:
 
 
 def _order_ids(workflow_id: str) -> Iterable[str]:
-    """The order id in an order workflow's id; nothing for an id of another form."""
+    """The order id in an order workflow's id; empty for an id of another form."""
     try:
         yield names.order_id_of(workflow_id)
     except ValueError:
         return
 
 
-async def _bounded(call: Callable[[T], Awaitable[R]], given: Sequence[T], beat: Callable[[], None]) -> list[R]:
-    """Call for each, `AT_ONCE` at the same time; the results of those that did not fail.
+async def _bounded(call: Callable[[T], Awaitable[R]], items: Sequence[T], beat: Callable[[], None]) -> list[R]:
+    """Call for each item, `MAX_CONCURRENT` at the same time.
 
     A failure is logged, as a later sweep makes the call again: one order that always fails must not stop the sweep.
+
+    Args:
+        call: the call.
+        items: its arguments.
+        beat: called after each call.
+
+    Returns:
+        The results of the calls that did not fail.
 
     Raises:
         Exception: the first failure, when every call of a first attempt failed.
     """
-    free = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
 
-    async def one(what: T) -> R:
-        async with free:
+    async def one(item: T) -> R:
+        async with slots:
             try:
-                return await call(what)
+                return await call(item)
             finally:
                 beat()
 
-    ended = await asyncio.gather(*map(one, given), return_exceptions=True)
-    failed = [error for error in ended if isinstance(error, BaseException)]
+    results = await asyncio.gather(*map(one, items), return_exceptions=True)
+    failed = [error for error in results if isinstance(error, BaseException)]
     for error in failed:
-        every = len(failed) == len(ended) and activity.info().attempt == 1
+        every = len(failed) == len(results) and activity.info().attempt == 1
         if every or not isinstance(error, Exception):
             raise error
-        _log.warning("an order is left to a later sweep", error=str(error))
-    return [result for result in ended if not isinstance(result, BaseException)]
+        _log.warning("check of an order failed; a later sweep repeats it", error=str(error))
+    return [result for result in results if not isinstance(result, BaseException)]

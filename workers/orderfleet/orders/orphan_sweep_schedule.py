@@ -33,17 +33,17 @@ from orderfleet.settings import Settings
 _log = structlog.get_logger()
 
 IDLE: Final = timedelta(minutes=10)
-"""An order that changes within it needs no check: its workflow was running then."""
+"""Orders that changed within this time are not checked: their workflow was running then."""
 CHECK_SECONDS: Final = 60.0
-"""Between two checks that the schedule exists."""
+"""Interval of the check that the schedule exists."""
 EXECUTION_TIMEOUT: Final = timedelta(hours=1)
-"""Of one sweep: one that Postgres or Temporal holds up for longer makes way for the next."""
+"""Limit of one run, so that a blocked one does not prevent the next."""
 CATCH_UP: Final = timedelta(minutes=1)
-"""Starts that an unavailable Temporal missed longer ago are not made up for."""
+"""Runs that Temporal missed by more than this, while unavailable, are skipped."""
 
 
 async def ensure_orphan_sweep(client: Client, settings: Settings, idle: timedelta = IDLE) -> None:
-    """Create the schedule, or bring it to these settings.
+    """Create the schedule, or update it to these settings.
 
     Args:
         client: a connected client.
@@ -69,7 +69,7 @@ async def keep_orphan_sweep(client: Client, settings: Settings, every: float = C
     Args:
         client: a connected client.
         settings: of the worker.
-        every: seconds between two checks.
+        every: interval of the check in seconds.
     """
     handle = client.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue))
     while True:

@@ -1,7 +1,6 @@
-"""The money of one order: charge it once, make an unknown charge impossible, give back what is owed.
+"""The payment of one order: charge it once, void a charge of unknown outcome, refund.
 
-Called by the order workflow's flow. Every order ends with no charge, one unrefunded, or one whose
-refund is done or owed by a workflow of its own.
+An order ends with no charge, with one charge, or with one charge whose refund is done or is made by `RefundWorkflow`.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ _CHARGE = ActivityRef(OrderActivities.charge, PaymentResult)
 _VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
-"""How long an order that is undone waits for its refund; then it ends, and the refund goes on."""
+"""How long an order in compensation waits for its refund. Then it ends, and the refund continues by itself."""
 
 
 def intent(ctx: OrderContext) -> PaymentIntent:
-    """What is charged."""
+    """The charge of the order."""
     order = ctx.order
     return PaymentIntent(
         payment_id=order.payment_id, order_id=order.order_id, amount=order.amount, currency=order.currency
@@ -40,15 +39,15 @@ def intent(ctx: OrderContext) -> PaymentIntent:
 
 
 async def charge(ctx: OrderContext) -> None:
-    """Charge the order; afterwards it is at shipping.
+    """Charge the order; afterwards its step is shipping.
 
     Raises:
-        OrderFailed: no money was taken, or what was taken is given back.
+        OrderFailed: the payment was not charged, or is voided.
     """
     ctx.state.enter(Step.CHARGE)
     ctx.state.payment_status = PaymentStatus.INIT
     payment = intent(ctx)
-    ctx.journal.note(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.amount))
+    ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.amount))
     begin = ctx.journal.draft()
     done = ctx.journal.draft(
         then=Step.SHIPPING,
@@ -56,59 +55,66 @@ async def charge(ctx: OrderContext) -> None:
     )
     arg = ChargeInput(order_id=ctx.order.order_id, payment=payment, begin=begin.progress, done=done.progress)
     try:
-        result = await ctx.meanwhile(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
+        result = await ctx.record_while(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
     except StepFailed as failed:
-        ctx.journal.take_back(begin)
+        ctx.journal.rollback(begin)
         await _not_charged(ctx, payment, failed)
         raise OrderFailed(f"charge: {failed}") from failed
     ctx.state.payment_status = PaymentStatus.CHARGED
     ctx.state.count_retries("charge", result.attempt)
-    ctx.journal.settle(done)
+    ctx.journal.commit(done)
 
 
 async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFailed) -> None:
-    """Settle a charge that did not succeed: refused for good, or of unknown outcome."""
+    """Record a refused charge, or void one of unknown outcome."""
     match failed.type:
         case PaymentRefused.__name__:
             ctx.state.payment_status = PaymentStatus.FAILED
-            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case PaymentConflict.__name__:
-            # The payment is another order's: it is not ours to void.
+            # The payment belongs to another order and must not be voided.
             ctx.state.payment_status = None
-            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case PaymentVoided.__name__:
             ctx.state.payment_status = PaymentStatus.VOIDED
-            ctx.journal.note(EventKind.CHARGE_REFUSED, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case _:
             if not failed.final:
                 ctx.state.count_retries("charge", ctx.policy.charge.attempts)
-            ctx.journal.note(EventKind.CHARGE_UNKNOWN, reason=str(failed))
+            ctx.journal.append(EventKind.CHARGE_UNKNOWN, reason=str(failed))
             await _void(ctx, payment)
 
 
 async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
     draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
     arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
-    result = await ctx.meanwhile(ctx.steps.run_until_done(_VOID, arg, ctx.policy.refund, ctx.policy.owed))
+    result = await ctx.record_while(
+        ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund, ctx.policy.retry_forever_backoff)
+    )
     ctx.state.payment_status = result.status
-    ctx.journal.settle(draft)
+    ctx.journal.commit(draft)
 
 
-async def refund(ctx: OrderContext, why: str) -> None:
-    """Owe the refund of a charged order, and wait a little for it."""
+async def refund(ctx: OrderContext, reason: str) -> None:
+    """Start the refund of a charged order, and wait for it for at most `REFUND_WAIT`.
+
+    Args:
+        ctx: the order; nothing is done unless it is charged.
+        reason: why the payment is refunded.
+    """
     if ctx.state.payment_status is not PaymentStatus.CHARGED:
         return
     ctx.state.payment_status = PaymentStatus.REFUNDING
-    ctx.journal.note(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=why)
-    owed = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=why, policy=ctx.policy)
+    ctx.journal.append(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=reason)
+    start = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=reason, policy=ctx.policy)
     refund = await start_refund(
         ctx.steps,
-        owed,
+        start,
         workflow.info().task_queue,
-        lambda workflow_id: ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
+        lambda workflow_id: ctx.journal.append(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id),
     )
     if isinstance(refund, IdHolder):
-        # Started before: by a shipment that could not reach this workflow, or by this order before a reset.
+        # A shipment that could not signal this workflow started it, or this order before a reset.
         if refund is IdHolder.COMPLETED:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return

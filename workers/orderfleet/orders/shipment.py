@@ -1,15 +1,14 @@
-"""The shipments of one order: child workflows on the shipping queue, asked and answered by signal.
+"""The shipments of one order, each a child workflow on the shipping queue.
 
-Called by the order workflow's flow (`ship`) and by its handlers (`ask_…`). A workflow can't send
-an update to a workflow: the order forwards a change to its shipment by signal, the shipment
-answers by signal, and whoever asked waits for that answer. What decides is how the child ends.
+A workflow can't send an update to another workflow. So the order sends a change to its shipment as a signal with a
+request number, the shipment answers with a signal, and the handler of the change waits for it. The result of the child
+workflow decides how the shipment ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from temporalio import workflow
 
@@ -31,16 +30,14 @@ with workflow.unsafe.imports_passed_through():
         AddressChange,
         Booking,
         BookingState,
-        CarrierUpdate,
         DispatchFailed,
-        ParcelState,
         ShipmentAnswer,
         ShipmentCancel,
         ShipmentRecord,
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.domain.status import ShipmentStatus, ShipmentView, Step
+    from orderfleet.domain.status import ShipmentStatus, ShipmentView
     from orderfleet.domain.workflow_ids import CheckWorkflowInput, IdHolder
 
 
@@ -48,12 +45,16 @@ _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
 
 
 class ShipmentPhase:
-    """Ships one order, in as many shipments as its policy allows."""
+    """Ships one order, with as many shipments as its policy allows.
+
+    Args:
+        ctx: the order.
+    """
 
     def __init__(self, ctx: OrderContext) -> None:
         self._ctx = ctx
         self._child: _Child | None = None
-        self._over = False
+        self._closed = False
         self._requests = 0
         self._answers: dict[int, ShipmentAnswer] = {}
 
@@ -61,31 +62,31 @@ class ShipmentPhase:
         """Ship the order; afterwards its last shipment is dispatched.
 
         Raises:
-            OrderCanceled: a cancel was taken before dispatch.
-            OrderFailed: dispatch failed for good.
+            OrderCanceled: a cancel was accepted before dispatch.
+            OrderFailed: every shipment failed.
         """
         try:
             for attempt in range(1, self._ctx.policy.shipping_attempts + 1):
                 self._ctx.stop_if_canceled()
-                result = await self._one(attempt)
+                result = await self._run_shipment(attempt)
                 if result.status is ShipmentStatus.DISPATCHED:
                     return
                 if result.status is ShipmentStatus.CANCELED:
                     raise OrderCanceled(result.reason or "canceled")
                 self._ctx.state.dispatch_failed_reason = result.reason
-                await self.take_back_booking()
+                await self.void_booking()
         except AlreadyShipped:
-            # The booking's answer was lost; the parcel is on its way all the same.
+            # The parcel is dispatched; only the result of the booking was lost.
             return
         finally:
-            self._over = True
+            self._closed = True
         raise OrderFailed(f"dispatch failed: {self._ctx.state.dispatch_failed_reason}")
 
-    async def take_back_booking(self) -> None:
-        """Make sure that none of the shipments so far can still go.
+    async def void_booking(self) -> None:
+        """Void the booking of every shipment so far.
 
         Raises:
-            AlreadyShipped: one is on its way.
+            AlreadyShipped: the parcel is dispatched.
         """
         ctx = self._ctx
         attempt = len(ctx.state.shipments)
@@ -95,15 +96,17 @@ class ShipmentPhase:
             "void_booking", VoidBookingResult, ctx.policy.shipping_task_queue
         )
         arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
-        answer = await ctx.meanwhile(ctx.steps.run_until_done(void, arg, ctx.policy.dispatch_carrier, ctx.policy.owed))
+        answer = await ctx.record_while(
+            ctx.steps.retry_forever(void, arg, ctx.policy.dispatch_carrier, ctx.policy.retry_forever_backoff)
+        )
         if answer.state is BookingState.DISPATCHED and answer.booking is not None:
-            await self._went_after_all(answer.booking)
+            await self._record_dispatched(answer.booking)
             raise AlreadyShipped
         if answer.state is BookingState.VOIDED:
-            ctx.journal.note(EventKind.BOOKING_VOIDED, key=names.booking_key(ctx.order.order_id))
+            ctx.journal.append(EventKind.BOOKING_VOIDED, key=names.booking_key(ctx.order.order_id))
 
-    async def _went_after_all(self, booking: Booking) -> None:
-        """Record the last shipment as dispatched: it ended itself as failed, for all it knew."""
+    async def _record_dispatched(self, booking: Booking) -> None:
+        """Record the last shipment as dispatched: its workflow had recorded it as failed."""
         ctx = self._ctx
         self._update(
             status=ShipmentStatus.DISPATCHED,
@@ -126,64 +129,89 @@ class ShipmentPhase:
             attempts=last.attempts,
         )
         arg = RecordShipmentInput(order_id=ctx.order.order_id, shipment=shipment, events=())
-        await ctx.meanwhile(ctx.steps.run_until_done(record, arg, ctx.policy.record, ctx.policy.owed))
+        await ctx.record_while(
+            ctx.steps.retry_forever(record, arg, ctx.policy.record, ctx.policy.retry_forever_backoff)
+        )
 
-    async def ask_address(self, address: Address) -> str | None:
-        """Ask the shipment to go elsewhere; why it refused, or None when it will."""
-        return await self._ask(
+    async def request_address_change(self, address: Address) -> str | None:
+        """Ask the shipment to go to another address.
+
+        Args:
+            address: the new address.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
+        return await self._request(
             names.CHANGE_ADDRESS,
             lambda number: AddressChange(request=number, address=address),
-            when_over="no package will go: the order is being undone",
+            when_closed="no package will be sent: the order is being compensated",
         )
 
-    async def ask_cancel(self, reason: str) -> str | None:
-        """Ask the shipment not to go; why it refused, or None when it won't."""
-        return await self._ask(
+    async def request_cancel(self, reason: str) -> str | None:
+        """Ask the shipment to cancel.
+
+        Args:
+            reason: why the order is canceled.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
+        return await self._request(
             names.CANCEL_SHIPMENT,
             lambda number: ShipmentCancel(request=number, reason=reason),
-            when_over=None,
+            when_closed=None,
         )
 
-    def answered(self, answer: ShipmentAnswer) -> None:
-        """The shipment answered."""
+    def accept_answer(self, answer: ShipmentAnswer) -> None:
+        """Store an answer of the current shipment for the handler that waits for it."""
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
-        # Any client can send one: a number that was not given out yet must not answer a later request.
+        # Any client can send this signal: an unused number must not answer a later request.
         if last is not None and answer.shipment_id == last.id and 0 < answer.request <= self._requests:
             self._answers[answer.request] = answer.model_copy(update={"reason": truncate(answer.reason)})
 
-    def dispatch_failed(self, told: DispatchFailed) -> None:
-        """The shipment told early that its dispatch failed; told again, or once it has ended, it changes nothing."""
+    def dispatch_failed(self, failed: DispatchFailed) -> None:
+        """Show why the current shipment failed before its workflow ends; a repetition changes nothing."""
         last = self._ctx.state.shipments[-1] if self._ctx.state.shipments else None
-        if last is not None and last.id == told.shipment_id and last.status is ShipmentStatus.PREPARING:
-            reason = truncate(told.reason)
+        if last is not None and last.id == failed.shipment_id and last.status is ShipmentStatus.PREPARING:
+            reason = truncate(failed.reason)
             self._update(dispatch_failed_reason=reason)
             self._ctx.state.dispatch_failed_reason = reason
 
-    async def _ask(self, signal: str, question: Callable[[int], Contract], *, when_over: str | None) -> str | None:
-        """Ask whichever shipment is under way, until one answers or none is left to ask: then `when_over`."""
+    async def _request(self, signal: str, request: Callable[[int], Contract], *, when_closed: str | None) -> str | None:
+        """Send a request to the running shipment, and to the next one if that ends without an answer.
+
+        Args:
+            signal: name of the signal.
+            request: makes its argument from the request number.
+            when_closed: result once all shipments have ended and none is dispatched.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
         while True:
-            await workflow.wait_condition(lambda: self._child is not None or self._over)
+            await workflow.wait_condition(lambda: self._child is not None or self._closed)
             if self._child is None:
                 last = self._ctx.state.shipments[-1:]
                 shipped = bool(last) and last[0].status is ShipmentStatus.DISPATCHED
-                return "the package is already dispatched" if shipped else when_over
+                return "the package is already dispatched" if shipped else when_closed
             self._requests += 1
-            answer = await self._put(self._child, signal, question(self._requests), self._requests)
+            answer = await self._send(self._child, signal, request(self._requests), self._requests)
             if answer is not None:
-                return None if answer.taken else answer.reason
+                return None if answer.accepted else answer.reason
 
-    async def _put(self, child: _Child, signal: str, question: Contract, number: int) -> ShipmentAnswer | None:
-        """Put one question to one shipment; None when it ended without an answer: how it ended decides."""
+    async def _send(self, child: _Child, signal: str, request: Contract, number: int) -> ShipmentAnswer | None:
+        """Send one request to one shipment; its answer, or None if it ended without one."""
         try:
-            await child.signal(signal, question)
+            await child.signal(signal, request)
         except ApplicationError:
             await workflow.wait_condition(lambda: self._child is not child)
             return None
         await workflow.wait_condition(lambda: number in self._answers or self._child is not child)
         return self._answers.pop(number, None)
 
-    async def _one(self, attempt: int) -> ShippingResult:
-        """Run one shipment to its end."""
+    async def _run_shipment(self, attempt: int) -> ShippingResult:
+        """Run the `attempt`-th shipment, from 1, to its end."""
         ctx = self._ctx
         shipment_id = names.shipment_id(ctx.order.order_id, attempt)
         ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
@@ -208,17 +236,16 @@ class ShipmentPhase:
                 result_type=ShippingResult,
                 parent_close_policy=ParentClosePolicy.ABANDON,
             )
-            answered: Any = await ctx.meanwhile(self._child)
-            if isinstance(answered, ShippingResult):
-                result = answered
+            returned: Any = await ctx.record_while(self._child)
+            if isinstance(returned, ShippingResult):
+                result = returned
             else:
                 result = self._failed(shipment_id, "the shipment's workflow ended with a result that can't be read")
         except WorkflowAlreadyStartedError:
-            # Raised further, it would fail a charged order without a refund.
+            # Not raised: it would fail a charged order without a refund.
             result = await self._not_started(shipment_id)
         except ChildWorkflowError as error:
-            # Terminated or canceled from outside: what it had booked is asked of the carrier.
-            # It could not tell of it itself.
+            # Terminated or canceled by another client, so it sent no result: `void_booking` asks the carrier.
             failure = error_message(error.cause or error)
             result = self._failed(shipment_id, truncate(f"the shipment's workflow ended: {failure}"))
         self._child = None
@@ -234,13 +261,13 @@ class ShipmentPhase:
         return result
 
     def _failed(self, shipment_id: str, reason: str) -> ShippingResult:
-        """The result of a shipment that gave none."""
+        """Record the failure of a shipment whose workflow returned no result, and return one."""
         reason = truncate(reason)
-        self._ctx.journal.note(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
+        self._ctx.journal.append(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
         return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
 
     async def _not_started(self, shipment_id: str) -> ShippingResult:
-        """End a shipment whose id a running workflow has: of another origin, or of this order before a reset."""
+        """Fail a shipment whose id a running workflow has: of another client, or of this order before a reset."""
         ctx = self._ctx
         check = CheckWorkflowInput(
             order_id=ctx.order.order_id,
@@ -248,9 +275,9 @@ class ShipmentPhase:
             workflow_type=names.SHIPPING_WORKFLOW,
             parent_id=workflow.info().workflow_id,
         )
-        holder = await ctx.meanwhile(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
+        holder = await ctx.record_while(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
         if holder is IdHolder.FOREIGN:
-            ctx.journal.note(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
+            ctx.journal.append(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
         return self._failed(shipment_id, f"the workflow id {shipment_id} is in use")
 
     def _update(self, **changes: Any) -> None:
@@ -259,69 +286,6 @@ class ShipmentPhase:
 
 
 def shipped_detail(ctx: OrderContext) -> dict[str, Any]:
-    """What the audit trail says of the dispatched shipment."""
+    """Detail of the event of a dispatched order."""
     last = ctx.state.shipments[-1]
     return {"shipment": last.id, "carrier": last.carrier, "tracking_number": last.tracking_number}
-
-
-MOST_HEARD: Final = 100
-
-"""Words of the carrier that an order keeps: one that tells without end must not fill its history."""
-
-
-_KINDS: Final = {
-    ParcelState.BOOKED: EventKind.PARCEL_BOOKED,
-    ParcelState.IN_TRANSIT: EventKind.PARCEL_IN_TRANSIT,
-}
-
-
-def apply_carrier_update(ctx: OrderContext, update: CarrierUpdate) -> None:
-    """The carrier told of a shipment: that it is delivered counts once, anything before it is noted once.
-
-    Of a shipment that the order can't have, nothing is kept.
-    """
-    state = ctx.state
-    attempts = range(1, ctx.policy.shipping_attempts + 1)
-    if update.shipment_id in state.delivered or not any(
-        update.shipment_id == names.shipment_id(ctx.order.order_id, attempt) for attempt in attempts
-    ):
-        return
-    if update.status is ShipmentStatus.DELIVERED:
-        state.delivered.append(update.shipment_id)
-        if update.detail:
-            state.delivered_detail[update.shipment_id] = truncate(update.detail)
-    elif update.parcel in _KINDS and any(shipment.id == update.shipment_id for shipment in state.shipments):
-        _append_event(ctx, update, update.parcel)
-
-
-def _append_event(ctx: OrderContext, update: CarrierUpdate, parcel: ParcelState) -> None:
-    heard = ctx.state.heard
-    if parcel is ParcelState.BOOKED and any(
-        word.startswith(f"{update.shipment_id} {ParcelState.IN_TRANSIT} ") for word in heard
-    ):
-        return
-    word = f"{update.shipment_id} {parcel} {sha256(update.detail.encode()).hexdigest()[:8]}"
-    if word not in heard and len(heard) < MOST_HEARD:
-        heard.append(word)
-        ctx.journal.note(_KINDS[parcel], shipment=update.shipment_id, **_with_update(update.detail))
-
-
-def _with_update(detail: str | None) -> dict[str, str]:
-    return {"detail": truncate(detail)} if detail else {}
-
-
-async def confirm(ctx: OrderContext) -> None:
-    """Wait until the dispatched shipment is delivered; unconfirmed in time, the order stays shipped."""
-    state = ctx.state
-    shipment = state.shipments[-1]
-    if state.delivery_deadline is None:
-        state.delivery_deadline = workflow.now() + ctx.order.delivery.timeout
-    if await ctx.wait_until(lambda: shipment.id in state.delivered, state.delivery_deadline):
-        state.shipments[-1] = shipment.model_copy(update={"status": ShipmentStatus.DELIVERED})
-        state.enter(Step.DELIVERED)
-        ctx.journal.note(
-            EventKind.DELIVERED, shipment=shipment.id, **_with_update(state.delivered_detail.get(shipment.id))
-        )
-    else:
-        state.last_error = "the carrier did not confirm delivery in time"
-        ctx.journal.note(EventKind.DELIVERY_UNCONFIRMED, shipment=shipment.id)

@@ -1,7 +1,6 @@
-"""The whole state of one order's workflow, in one serialisable object.
+"""The state of one order's workflow, and the journal that turns its changes into writes to the database.
 
-Continue-as-new hands it to the next run, so nothing that matters may live elsewhere. The workflow
-and its phases change it; readers get `view`.
+Continue-as-new passes `OrderState` to the next run, so a workflow must keep nothing outside it that a later run needs.
 """
 
 from __future__ import annotations
@@ -16,26 +15,42 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 from temporalio import workflow
 
-from orderfleet.domain import transitions
-from orderfleet.domain.events import AuditEvent
-from orderfleet.domain.order import Address, OrderInput
-from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, ShipmentView, Step
-
 with workflow.unsafe.imports_passed_through():
+    from orderfleet.domain import transitions
     from orderfleet.domain.events import AuditEvent, EventKind, Progress
-    from orderfleet.domain.order import OrderInput
-    from orderfleet.domain.status import Step
+    from orderfleet.domain.order import Address, OrderInput
+    from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentView, SpecResult, Step
+
+MAX_PENDING_BYTES: Final = 1792 * 1024
+"""Limit of the JSON of an order and its pending events. Above it, events of one kind are merged into one with a `times`
+count. Temporal accepts 2 MiB per payload; the rest is for the state that is sent with them."""
+
+PENDING_THRESHOLD_BYTES: Final = 64 * 1024
+"""Pending events above this size are written before the run continues as new."""
+
+_ONCE = frozenset(EventKind) - {
+    EventKind.ADDRESS_CHANGED,
+    EventKind.ATTEMPT_FAILED,
+    EventKind.BOOKING_VOIDED,
+    EventKind.CHANGE_REJECTED,
+    EventKind.SPEC_APPLIED,
+    EventKind.DISPATCH_FAILED,
+    EventKind.PARCEL_BOOKED,
+    EventKind.PARCEL_IN_TRANSIT,
+    EventKind.WORKFLOW_ID_CONFLICT,
+}
+"""Kinds that an order has at most once."""
 
 
 class OrderState(BaseModel):
-    """What an order's workflow knows."""
+    """The serializable state of an order's workflow."""
 
     step: Step = Step.RECEIVE
     received: bool = False
-    """Whether the record has the order, and so takes its progress."""
+    """Whether the database has the order's row, so that progress can be written to it."""
     approved: bool = False
     cancel_requested: str | None = None
-    """The reason of a cancel that was taken; the order undoes itself and ends canceled."""
+    """Reason of an accepted cancel; the order is compensated and ends canceled."""
     canceled: bool = False
     cancel_reason: str | None = None
     address: Address
@@ -44,48 +59,63 @@ class OrderState(BaseModel):
     dispatch_failed_reason: str | None = None
     last_error: str | None = None
     retries: dict[str, int] = Field(default_factory=dict)
-    declared: DeclarationResult = DeclarationResult()
+    declared: SpecResult = SpecResult()
     review_deadline: datetime | None = None
     delivery_deadline: datetime | None = None
     delivered: list[str] = Field(default_factory=list)
-    """Shipments that the carrier says are delivered; it may say so before its booking is answered."""
+    """Ids of shipments that the carrier reported delivered; the report can precede the result of the booking."""
     delivered_detail: dict[str, str] = Field(default_factory=dict)
-    """What it said with it, by shipment."""
-    heard: list[str] = Field(default_factory=list)
-    """The carrier's other words that are in the audit trail, as `delivery` writes them down."""
+    """Detail of that report, by shipment id."""
+    carrier_updates: list[str] = Field(default_factory=list)
+    """Keys of the other carrier updates in the audit trail, each `SHIPMENT_ID PARCEL_STATE HASH_OF_DETAIL`."""
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None
 
     seq: int = 0
-    """Number of the last record that was drafted."""
+    """Number of the last draft."""
     event_count: int = 0
     pending: list[AuditEvent] = Field(default_factory=list)
-    """Events that no record carries yet."""
+    """Events that no draft contains yet."""
 
     @classmethod
     def new(cls, order: OrderInput, now: datetime) -> OrderState:
-        """The state of an order that starts now."""
+        """The state of an order that starts at `now`."""
         return cls(
             address=order.address,
             approved=order.approved,
-            declared=DeclarationResult(generation=order.generation, owner_uid=order.owner_uid),
+            declared=SpecResult(generation=order.generation, owner_uid=order.owner_uid),
             created_at=now,
             updated_at=now,
         )
 
     def enter(self, step: Step) -> None:
-        """Move to `step` along the transition table."""
+        """Move to `step`.
+
+        Raises:
+            ValueError: the transition table does not allow it.
+        """
         if step is not self.step:
             self.step = transitions.advance(self.step, step)
 
     def count_retries(self, step: str, attempt: int) -> None:
-        """Keep how many attempts beyond the first a step took."""
+        """Add a step's retries to its count.
+
+        Args:
+            step: name of the activity.
+            attempt: the attempt that succeeded, from 1.
+        """
         if attempt > 1:
             self.retries[step] = self.retries.get(step, 0) + attempt - 1
 
     def view(self, order: OrderInput, workflow_id: str, run_id: str) -> OrderStatus:
-        """What readers see."""
+        """The status that readers get.
+
+        Args:
+            order: input of the workflow.
+            workflow_id: id of the workflow.
+            run_id: id of its first run.
+        """
         return OrderStatus(
             order_id=order.order_id,
             workflow_id=workflow_id,
@@ -109,80 +139,61 @@ class OrderState(BaseModel):
         )
 
 
-_ONCE = frozenset(EventKind) - {
-    EventKind.ADDRESS_CHANGED,
-    EventKind.ATTEMPT_FAILED,
-    EventKind.BOOKING_VOIDED,
-    EventKind.CHANGE_REFUSED,
-    EventKind.SPEC_APPLIED,
-    EventKind.DISPATCH_FAILED,
-    EventKind.PARCEL_BOOKED,
-    EventKind.PARCEL_IN_TRANSIT,
-    EventKind.WORKFLOW_ID_CONFLICT,
-}
-
-"""Events that an order has at most once."""
-
-
-MOST_TOGETHER: Final = 1792 * 1024
-
-"""Bytes of JSON of an order and its events that wait for a record. Beyond, a line of the trail stands for all of its
-kind that come until then: Temporal takes 2 MiB in one piece, and the rest of the state travels along."""
-
-MANY_WAITING: Final = 64 * 1024
-
-"""Bytes that are told before a run continues as new, which a stream of signals can hold off for as long as it lasts."""
-
-
 @dataclass(frozen=True)
 class Draft:
-    """A record on its way: what happened already, and what will have happened when the step succeeds."""
+    """Progress that a step writes when it succeeds, and the events in it that have happened already."""
 
     progress: Progress
     happened: tuple[AuditEvent, ...]
 
 
 class Journal:
-    """The order's audit trail as its workflow writes it."""
+    """Collects the order's events and drafts the writes that carry them.
+
+    Args:
+        order: input of the workflow; its size limits that of the pending events.
+        state: state of the workflow, which holds the pending events.
+    """
 
     def __init__(self, order: OrderInput, state: OrderState) -> None:
         self._order = order
         self._state = state
         self._stale = False
-        self._waiting = sum(map(_bytes, state.pending))
+        self._pending_bytes = sum(map(_bytes, state.pending))
         self._merged: dict[EventKind, int] = {}
-        """Where in `pending` the line is that stands for all of its kind."""
+        """Index in `pending` of the merged event of a kind."""
 
     @property
-    def many(self) -> bool:
-        """Whether so much waits for a record that it is better told than carried."""
-        return self._waiting >= MANY_WAITING
+    def over_threshold(self) -> bool:
+        """Whether the pending events are to be written before the run continues as new."""
+        return self._pending_bytes >= PENDING_THRESHOLD_BYTES
 
     @property
     def dirty(self) -> bool:
-        """Whether something waits for a record and no draft carries it."""
+        """Whether there is something to write that no draft contains."""
         return self._stale or bool(self._state.pending)
 
-    def note(self, kind: EventKind, **detail: Any) -> None:
-        """Something happened now."""
-        self._state.updated_at = workflow.now()
-        self._keep(self._event(kind, self._state.step, self._state.updated_at, detail))
-
-    def event(self, kind: EventKind, step: Step, **detail: Any) -> AuditEvent:
-        """An event for a record that is not the order's own, under the order's numbering."""
-        return self._event(kind, step, workflow.now(), detail)
-
-    def draft(self, *, then: Step | None = None, expect: tuple[tuple[EventKind, dict[str, Any]], ...] = ()) -> Draft:
-        """Draft the next record.
+    def append(self, kind: EventKind, **detail: Any) -> None:
+        """Append an event that happens now.
 
         Args:
-            then: the step the order is at once the carrying step has succeeded.
-            expect: events that will have happened then.
+            kind: kind of the event.
+            detail: detail of the event, by key.
+        """
+        self._state.updated_at = workflow.now()
+        self._add(self._event(kind, self._state.step, self._state.updated_at, detail))
+
+    def draft(self, *, then: Step | None = None, expect: tuple[tuple[EventKind, dict[str, Any]], ...] = ()) -> Draft:
+        """Draft the next write; the pending events move into it.
+
+        Args:
+            then: step of the order once the write has succeeded; its current step if None.
+            expect: kinds and details of events that happen with that success.
         """
         state = self._state
         step = then or state.step
         happened = tuple(state.pending)
-        self._begin_anew()
+        self._clear()
         self._stale = False
         state.seq = max(state.seq + 1, _microseconds(workflow.now()))
         expected = tuple(self._event(kind, step, workflow.now(), detail) for kind, detail in expect)
@@ -202,42 +213,46 @@ class Journal:
         )
         return Draft(progress=progress, happened=happened)
 
-    def settle(self, draft: Draft) -> None:
-        """The draft is recorded; move to the step it told of."""
+    def commit(self, draft: Draft) -> None:
+        """Move to the step of a draft that has been written."""
         state = self._state
         state.enter(draft.progress.step)
         state.updated_at = workflow.now()
         if state.seq != draft.progress.seq:
-            # A later record overtook this one and told an older step: tell the present one again.
+            # A later draft was written first, with an older step: write the current step again.
             self._stale = True
 
-    def take_back(self, draft: Draft) -> None:
-        """The draft may not be recorded: what happened waits for the next one."""
-        waiting = tuple(self._state.pending)
-        self._begin_anew()
-        for event in (*draft.happened, *waiting):
-            self._keep(event)
+    def rollback(self, draft: Draft) -> None:
+        """Return the events of a draft that may not have been written to the pending ones."""
+        pending = tuple(self._state.pending)
+        self._clear()
+        for event in (*draft.happened, *pending):
+            self._add(event)
         self._stale = True
 
     @cached_property
-    def _room(self) -> int:
-        return MOST_TOGETHER - len(self._order.model_dump_json().encode())
+    def _max_bytes(self) -> int:
+        return MAX_PENDING_BYTES - len(self._order.model_dump_json().encode())
 
-    def _begin_anew(self) -> None:
+    def _clear(self) -> None:
         self._state.pending.clear()
         self._merged.clear()
-        self._waiting = 0
+        self._pending_bytes = 0
 
-    def _keep(self, event: AuditEvent) -> None:
-        pending, place = self._state.pending, self._merged.get(event.kind)
+    def _add(self, event: AuditEvent) -> None:
+        pending, index = self._state.pending, self._merged.get(event.kind)
         size, times = _bytes(event), event.detail.get("times", 1)
-        if place is not None:
-            before = pending[place]
+        if index is not None:
+            before = pending[index]
             detail = {**event.detail, "times": before.detail["times"] + times}
-            pending[place] = event.model_copy(update={"key": before.key, "detail": detail})
-        elif self._waiting + size <= MANY_WAITING or self._waiting + size <= self._room or event.kind in _ONCE:
+            pending[index] = event.model_copy(update={"key": before.key, "detail": detail})
+        elif (
+            event.kind in _ONCE
+            or self._pending_bytes + size <= PENDING_THRESHOLD_BYTES
+            or self._pending_bytes + size <= self._max_bytes
+        ):
             pending.append(event)
-            self._waiting += size
+            self._pending_bytes += size
         else:
             self._merged[event.kind] = len(pending)
             pending.append(event.model_copy(update={"detail": {**event.detail, "times": times}}))
@@ -248,9 +263,9 @@ class Journal:
         return AuditEvent(key=key, kind=kind, step=step, at=at, detail=detail)
 
     def _key(self, kind: EventKind, detail: dict[str, Any]) -> str:
-        """The same when a lost task is run again and comes to the same, another after a reset."""
-        told = sha256(json.dumps(detail, sort_keys=True, default=str).encode()).hexdigest()[:8]
-        return f"{kind}-{workflow.info().run_id[:8]}-{self._state.event_count}-{told}"
+        """The same key when a lost workflow task runs again with the same result; another key after a reset."""
+        digest = sha256(json.dumps(detail, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        return f"{kind}-{workflow.info().run_id[:8]}-{self._state.event_count}-{digest}"
 
 
 def _bytes(event: AuditEvent) -> int:

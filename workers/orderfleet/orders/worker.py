@@ -1,6 +1,6 @@
-"""The order worker: wires the order workflows to the record and the payment provider.
+"""The order worker: connects the order workflows and activities to the database and the payment provider.
 
-`orderfleet worker orders` runs it; `orderfleet worker all` takes its duty.
+`orderfleet worker orders` runs it alone; `orderfleet worker all` runs it beside the shipping worker.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orderfleet.providers.payments import adapter, payment_provider
 from orderfleet.settings import Settings
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database, connect
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
@@ -36,14 +36,24 @@ WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanS
 
 def worker_spec(
     settings: Settings,
-    record: OrderRecord,
+    record: OrderWrites,
     provider: PaymentProvider,
     orphans: OrphanStore,
     order_workflows: OrderWorkflows,
     observer: OrphanObserver | None = None,
     background: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> WorkerSpec:
-    """What the order worker serves."""
+    """Workflows and activities of the order worker.
+
+    Args:
+        settings: of the worker.
+        record: the order store.
+        provider: the payment provider.
+        orphans: orphaned orders in the database.
+        order_workflows: order workflows in Temporal.
+        observer: counts what the orphan sweep finds; None counts nothing.
+        background: tasks that run as long as the worker.
+    """
     orders = OrderActivities(record, provider, require_prices=settings.prices_required())
     maintenance = MaintenanceActivities(orphans, order_workflows, observer or NoopObserver())
     return WorkerSpec(
@@ -75,7 +85,7 @@ def build(settings: Settings, database: Database, provider: PaymentProvider) -> 
         await ensure_orphan_sweep(client, settings)
         return worker_spec(
             settings,
-            OrderRecord(database, told),
+            OrderWrites(database, told),
             measured,
             Orphans(database, told),
             TemporalOrderWorkflows(client),

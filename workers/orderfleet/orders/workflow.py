@@ -1,7 +1,7 @@
-"""`OrderWorkflow`: the life of one order, from `receive` to its end.
+"""`OrderWorkflow`: one order from `receive` to its end.
 
-Its handlers hand each change to `Changes`; its flow walks the phases in order and undoes what was
-done when the order can't go on. It touches no I/O: the activities do.
+Its handlers pass each change to `Changes`. Its main coroutine runs the phases in order, and compensates an order that
+is canceled or fails. It must do no I/O.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.status import OrderStatus, Step
 
 from orderfleet.domain.validation import of_address
-from orderfleet.orders import intake, payment
-from orderfleet.orders import shipment as delivery
+from orderfleet.orders import delivery, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.input import read_continued, read_order
@@ -36,29 +35,29 @@ from orderfleet.orders.state import OrderState
 from orderfleet.temporal.starts import refused_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
-CHANGE_REFUSED = "ChangeRefused"
-"""Error type of an update that was refused."""
+CHANGE_REJECTED = "ChangeRejected"
+"""Error type of a rejected update."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)
 class OrderWorkflow:
-    """One order. Input: an `OrderInput`, also as the plain object of a raw client, or four arguments (`orders.raw`).
+    """One order. Input: an `OrderInput`, also as a plain object, or the four arguments of an earlier system.
 
-    Each handler takes whatever a client sends and reads it through `_read` or `_reason`, or refuses the update.
+    A handler accepts any argument, since any client can send one; an argument that can't be read is rejected.
     """
 
     @workflow.init
     def __init__(self, *args: Any) -> None:
         info = workflow.info()
-        self._refused: str | None = None
-        """Why this start is refused; then nothing else of this object is an order's."""
+        self._rejected_start: str | None = None
+        """Reason of a rejected start; then the rest of the object is a placeholder."""
         try:
             read = read_order if info.continued_run_id is None else read_continued
             order, too_long, state = read(args, info)
         except InputRejected as rejected:
-            self._refused, order, too_long = str(rejected), OrderInput(order_id="refused"), None
+            self._rejected_start, order, too_long = str(rejected), OrderInput(order_id="refused"), None
             state = OrderState.new(order, info.start_time)
         self._ctx = OrderContext(order, state, too_long)
         self._shipment = ShipmentPhase(self._ctx)
@@ -66,14 +65,17 @@ class OrderWorkflow:
 
     @workflow.run
     async def run(self, *args: Any) -> OrderStatus:  # noqa: ARG002 - read in __init__
-        """Walk the order to its end and answer how it ended.
+        """Run the order to its end.
+
+        Returns:
+            Its status.
 
         Raises:
-            ApplicationError: the order failed, or its start is refused; the message says why.
+            ApplicationError: the order failed, or its input is rejected; the message has the reason.
         """
-        if self._refused is not None:
-            raise refused_start(self._refused)
-        # Temporal's own cancel reaches this coroutine only: the flow, and all it undoes, is shielded.
+        if self._rejected_start is not None:
+            raise refused_start(self._rejected_start)
+        # Temporal cancels this coroutine only: the shielded flow compensates the order.
         flow = asyncio.create_task(self._flow())
         while True:
             try:
@@ -98,60 +100,60 @@ class OrderWorkflow:
             await payment.charge(ctx)
             await self._shipment.ship()
         except OrderCanceled as canceled:
-            return await self._undo(Step.CANCELED, str(canceled))
+            return await self._compensate(Step.CANCELED, str(canceled))
         except OrderFailed as failed:
-            return await self._undo(Step.FAILED, str(failed))
+            return await self._compensate(Step.FAILED, str(failed))
         return await self._shipped()
 
-    async def _undo(self, end: Step, why: str) -> OrderStatus:
-        """Take back what was done, then end; an order that can't be taken back goes on as shipped."""
+    async def _compensate(self, end: Step, reason: str) -> OrderStatus:
+        """Void the booking, refund, and end; an order whose parcel is dispatched ends shipped instead."""
         ctx = self._ctx
         try:
-            await self._shipment.take_back_booking()
+            await self._shipment.void_booking()
         except AlreadyShipped:
             ctx.state.cancel_requested = None
-            ctx.journal.note(EventKind.CHANGE_REFUSED, change=end, reason="the package is already dispatched")
+            ctx.journal.append(EventKind.CHANGE_REJECTED, change=end, reason="the package is already dispatched")
             return await self._shipped()
-        await payment.refund(ctx, why)
+        await payment.refund(ctx, reason)
         if ctx.state.cancel_requested is not None:
-            # A cancel that was taken while a failed order is undone is kept: whoever asked was told so.
-            end, why = Step.CANCELED, ctx.state.cancel_requested
+            # The cancel was accepted during the compensation of a failed order, so the order must end canceled.
+            end, reason = Step.CANCELED, ctx.state.cancel_requested
         ctx.state.enter(end)
         if end is Step.FAILED:
-            ctx.state.last_error = why
-            ctx.journal.note(EventKind.FAILED, reason=why)
+            ctx.state.last_error = reason
+            ctx.journal.append(EventKind.FAILED, reason=reason)
             await self._end()
-            raise ApplicationError(why, type="OrderFailed", non_retryable=True)
+            raise ApplicationError(reason, type="OrderFailed", non_retryable=True)
         ctx.state.canceled = True
-        ctx.state.cancel_reason = why
-        ctx.journal.note(EventKind.CANCELED, reason=why)
+        ctx.state.cancel_reason = reason
+        ctx.journal.append(EventKind.CANCELED, reason=reason)
         return await self._end()
 
     async def _shipped(self) -> OrderStatus:
         self._ctx.state.enter(Step.SHIPPED)
-        self._ctx.journal.note(EventKind.SHIPPED, **shipped_detail(self._ctx))
+        self._ctx.journal.append(EventKind.SHIPPED, **shipped_detail(self._ctx))
         return await self._deliver()
 
     async def _deliver(self) -> OrderStatus:
-        """End, or wait for the carrier's confirmation first if the order wants one."""
+        """Wait for the carrier's confirmation if the order requires one, then end."""
         ctx = self._ctx
         if ctx.order.delivery.confirm:
             await delivery.confirm(ctx)
         return await self._end()
 
     async def _end(self) -> OrderStatus:
-        """Record the end; what a handler still does or notes is recorded too."""
+        """Write the end, and the events of handlers that are still running."""
         ctx = self._ctx
         ctx.state.completed_at = workflow.now()
         if not ctx.state.received:
             await intake.record_failed_receipt(ctx)
             return self.status()
-        # What the shipment's end in the history decides can't come out otherwise when it is run again.
-        foregone = ctx.state.step is Step.SHIPPED and not ctx.order.delivery.confirm
+        # The child's completion event fixes the outcome: a replay can't change it.
+        outcome_determined = ctx.state.step is Step.SHIPPED and not ctx.order.delivery.confirm
         while ctx.journal.dirty or not workflow.all_handlers_finished():
             await workflow.wait_condition(lambda: ctx.journal.dirty or workflow.all_handlers_finished())
             if ctx.journal.dirty:
-                await ctx.record(decided=not foregone)
+                await ctx.record(decided=not outcome_determined)
         return self.status()
 
     async def _cancel_at_deadline(self) -> None:
@@ -162,9 +164,9 @@ class OrderWorkflow:
 
     @workflow.query(name=names.STATUS_QUERY)
     def status(self, *_args: Any) -> OrderStatus:
-        """Where the order stands."""
-        if self._refused is not None:
-            raise refused_start(self._refused)
+        """The status of the order."""
+        if self._rejected_start is not None:
+            raise refused_start(self._rejected_start)
         info = workflow.info()
         return self._ctx.state.view(self._ctx.order, info.workflow_id, info.first_execution_run_id)
 
@@ -175,36 +177,36 @@ class OrderWorkflow:
 
     @workflow.signal(name="approve_order")
     def approve_order(self, *args: Any) -> None:
-        """The same, under the name older clients use."""
+        """Approve the order; the name that an earlier system uses."""
         self._approve(args, "signal")
 
     @workflow.signal(name=names.CANCEL_ORDER)
     async def cancel_order(self, *args: Any) -> None:
-        """Cancel the order; the reason is a plain string, an object with `reason`, or left out."""
+        """Cancel the order; the argument is the reason, an object with `reason`, or missing."""
         await self._cancel(args, "canceled")
 
     @workflow.signal(name=names.CANCEL_PAYMENT)
     async def cancel_payment(self, *args: Any) -> None:
-        """Cancel the payment, and so the order: not charged, or refunded."""
+        """Cancel the order, whose payment is then not charged, or refunded."""
         await self._cancel(args, "payment canceled")
 
     @workflow.signal(name=names.UPDATE_ADDRESS)
     async def update_address(self, *args: Any) -> None:
-        """Send the package elsewhere; the last address wins."""
+        """Change the address; the last one wins."""
         address = self._read(Address, args, "address")
         if address is not None:
             await self._changes.change_address(address)
 
     @workflow.signal(name=names.APPLY_SPEC)
-    async def declare(self, *args: Any) -> None:
-        """Take the declared state of the Order."""
-        declaration = self._read(SpecUpdate, args, names.APPLY_SPEC)
-        if declaration is not None:
-            await self._changes.declare(declaration)
+    async def apply_spec(self, *args: Any) -> None:
+        """Apply the spec of the Order."""
+        spec = self._read(SpecUpdate, args, names.APPLY_SPEC)
+        if spec is not None:
+            await self._changes.apply_spec(spec)
 
     @workflow.signal(name=names.CARRIER_UPDATE)
     def carrier_update(self, *args: Any) -> None:
-        """The carrier's word on a shipment."""
+        """Apply a carrier's update on a shipment."""
         update = self._read(CarrierUpdate, args, names.CARRIER_UPDATE)
         if update is not None:
             self._ctx.changes += 1
@@ -212,50 +214,50 @@ class OrderWorkflow:
 
     @workflow.signal(name=names.SHIPMENT_ANSWER)
     def shipment_answer(self, *args: Any) -> None:
-        """The shipment answers what it was asked."""
+        """Receive a shipment's answer to a request."""
         answer = self._read(ShipmentAnswer, args, names.SHIPMENT_ANSWER)
         if answer is not None:
-            self._shipment.answered(answer)
+            self._shipment.accept_answer(answer)
 
     @workflow.signal(name=names.DISPATCH_FAILED)
     def dispatch_failed(self, *args: Any) -> None:
-        """The shipment tells that its dispatch failed."""
+        """Receive the failure of a shipment before its workflow ends."""
         failed = self._read(DispatchFailed, args, names.DISPATCH_FAILED)
         if failed is not None:
             self._shipment.dispatch_failed(failed)
 
     @workflow.update(name=names.APPROVE)
     def approve_update(self, *args: Any) -> None:
-        """Approve the order, or say why not."""
-        _answer(self._approve(args, "update"))
+        """Approve the order, or fail with the reason."""
+        _raise_rejection(self._approve(args, "update"))
 
     @workflow.update(name=names.CANCEL_ORDER)
     async def cancel_update(self, *args: Any) -> None:
-        """Cancel the order, or say why not."""
-        _answer(await self._cancel(args, "canceled"))
+        """Cancel the order, or fail with the reason."""
+        _raise_rejection(await self._cancel(args, "canceled"))
 
     @workflow.update(name=names.CANCEL_PAYMENT)
     async def cancel_payment_update(self, *args: Any) -> None:
-        """Cancel the payment and the order, or say why not."""
-        _answer(await self._cancel(args, "payment canceled"))
+        """Cancel the payment and the order, or fail with the reason."""
+        _raise_rejection(await self._cancel(args, "payment canceled"))
 
     @workflow.update(name=names.UPDATE_ADDRESS)
     async def update_address_update(self, *args: Any) -> None:
-        """Send the package elsewhere, or say why not."""
+        """Change the address, or fail with the reason."""
         try:
             address = read_one(Address, args)
         except InputRejected as rejected:
-            _answer(self._reject("address", rejected))
+            _raise_rejection(self._reject("address", rejected))
         else:
-            _answer(await self._changes.change_address(address))
+            _raise_rejection(await self._changes.change_address(address))
 
     @update_address_update.validator
     def _check_address(self, *args: Any) -> None:
-        """Refuse what is no address before it enters the history."""
+        """Reject an invalid address before the update enters the history."""
         try:
-            _answer("; ".join(of_address(read_one(Address, args))) or None)
+            _raise_rejection("; ".join(of_address(read_one(Address, args))) or None)
         except InputRejected as rejected:
-            _answer(str(rejected))
+            _raise_rejection(str(rejected))
 
     def _approve(self, args: Sequence[Any], by: str) -> str | None:
         try:
@@ -272,7 +274,7 @@ class OrderWorkflow:
         return await self._changes.cancel(reason)
 
     def _read(self, model: type[Model], args: Sequence[Any], change: str) -> Model | None:
-        """What a signal carries; None for one that can't be read, which is recorded."""
+        """The argument of a signal; None for one that can't be read, which is recorded as a rejection."""
         try:
             return read_one(model, args)
         except InputRejected as rejected:
@@ -282,10 +284,10 @@ class OrderWorkflow:
     def _reject(self, change: str, rejected: InputRejected) -> str:
         self._ctx.changes += 1
         reason = truncate(str(rejected))
-        self._ctx.journal.note(EventKind.CHANGE_REFUSED, change=change, reason=reason)
+        self._ctx.journal.append(EventKind.CHANGE_REJECTED, change=change, reason=reason)
         return reason
 
 
-def _answer(refusal: str | None) -> None:
-    if refusal is not None:
-        raise ApplicationError(refusal, type=CHANGE_REFUSED, non_retryable=True)
+def _raise_rejection(rejection: str | None) -> None:
+    if rejection is not None:
+        raise ApplicationError(rejection, type=CHANGE_REJECTED, non_retryable=True)

@@ -15,10 +15,10 @@ from pydantic_core import from_json
 
 from orderfleet.domain.base import Contract
 
-LONGEST_ANSWER: Final = 64 * 1024
+MAX_ANSWER_BYTES: Final = 64 * 1024
 """Bytes of an answer that are read at most."""
 
-LONGEST_REASON: Final = 300
+MAX_REASON_LENGTH: Final = 300
 """Characters of somebody else's words that are kept."""
 
 Answer = TypeVar("Answer", bound=Contract)
@@ -30,7 +30,7 @@ _WORDS: Final = ("detail", "reason", "message", "error", "title")
 def cut(text: str) -> str:
     """`text` as one printable line of bounded length."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
+    return line if len(line) <= MAX_REASON_LENGTH else f"{line[: MAX_REASON_LENGTH - 1]}…"
 
 
 def mapping(raw: bytes | None) -> Mapping[str, Any]:
@@ -51,7 +51,7 @@ def reason(raw: bytes | None, phrase: str | None) -> str:
             words = words.get("message")
         if isinstance(words, str) and cut(words):
             return cut(words)
-    text = "" if said else cut((raw or b"")[: LONGEST_REASON * 4].decode(errors="replace"))
+    text = "" if said else cut((raw or b"")[: MAX_REASON_LENGTH * 4].decode(errors="replace"))
     # A gateway's error page says nothing that its status doesn't.
     return text if text and not text.startswith("<") else cut(phrase or "") or "no reason given"
 
@@ -80,7 +80,7 @@ def checked(answer: type[Answer], status: int, raw: bytes | None, same: Mapping[
     if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own line
         raise ValueError(f"status {status} where 2xx was expected; redirects are not followed")
     if raw is None:
-        raise ValueError(f"longer than {LONGEST_ANSWER} bytes")
+        raise ValueError(f"longer than {MAX_ANSWER_BYTES} bytes")
     try:
         said = answer.model_validate_json(raw)
     except ValidationError as error:

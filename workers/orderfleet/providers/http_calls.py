@@ -19,7 +19,7 @@ import aiohttp
 from orderfleet.domain.base import Contract
 from orderfleet.domain.durations import format_duration
 from orderfleet.domain.errors import WrongSetting
-from orderfleet.providers.http_answers import LONGEST_ANSWER, Answer, checked, cut, mapping, reason, retry_after
+from orderfleet.providers.http_answers import MAX_ANSWER_BYTES, Answer, checked, cut, mapping, reason, retry_after
 
 
 class Trust:
@@ -77,7 +77,7 @@ _COME_BACK: Final = frozenset({401, 408, 409, 425, 429})
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
-class NoToken(WrongSetting):
+class InvalidProviderFile(WrongSetting):
     """A file that the settings name, of the token or of authorities, is missing or wrong."""
 
 
@@ -90,7 +90,7 @@ class CallFailed(Exception):
         """How long the other side asked to be left alone."""
 
 
-class CallRefused(Exception):
+class CallRejected(Exception):
     """The other side said no.
 
     Args:
@@ -167,7 +167,7 @@ class HttpCalls:
 
         Raises:
             CallFailed: another attempt may mend it.
-            CallRefused: none can.
+            CallRejected: none can.
         """
         async with self._connected() as pool:
             response, raw = await self._sent(pool, path, body, key)
@@ -177,7 +177,7 @@ class HttpCalls:
             if status >= 400:  # noqa: PLR2004
                 ours = mapping(raw).get(named[0]) == named[1]
                 pool.trusted = pool.trusted and ours
-                raise CallRefused(status, reason(raw, response.reason), named=ours)
+                raise CallRejected(status, reason(raw, response.reason), named=ours)
             try:
                 return checked(answer, status, raw, dict([named]) | dict(same or {}))
             except ValueError as error:
@@ -246,13 +246,13 @@ class HttpCalls:
         """Be ready to call; nothing is called yet.
 
         Raises:
-            NoToken: the token file or the authorities can't be used. Later on that is a call that failed.
+            InvalidProviderFile: the token file or the authorities can't be used. Later on that is a call that failed.
         """
         try:
             self._authorization()
             self._trust.context()
         except (CallFailed, ValueError) as error:
-            raise NoToken(str(error)) from error
+            raise InvalidProviderFile(str(error)) from error
         return self
 
     async def __aexit__(
@@ -266,7 +266,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     raw = b""
     async for chunk in response.content.iter_any():
         raw += chunk
-        if len(raw) > LONGEST_ANSWER:
+        if len(raw) > MAX_ANSWER_BYTES:
             response.close()
             return None
     return raw

@@ -46,11 +46,11 @@ CarrierFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextMana
 """Called once at the start of a worker; what it makes is entered before the worker polls, left once it has drained."""
 
 
-class BadAdapter(WrongSetting):
+class InvalidAdapter(WrongSetting):
     """A package's adapter can't be used; the message says which and why."""
 
 
-class NotChosen(WrongSetting):
+class AdapterNotSet(WrongSetting):
     """Outside a local stack nobody said which adapter to use."""
 
 
@@ -81,14 +81,14 @@ class Adapters(Generic[Port]):
         Elsewhere orders must never be told as paid and sent because a variable was forgotten.
 
         Raises:
-            NotChosen: they have none, and this is no local stack.
+            AdapterNotSet: they have none, and this is no local stack.
         """
         name: str | None = getattr(settings, self.field)
         if name is not None:
             return name
         if settings.environment is Environment.LOCAL:
             return SIMULATED
-        raise NotChosen(
+        raise AdapterNotSet(
             f"{variable(self.field)} isn't set: choose `{HTTP}`, the name of an adapter in a package of yours,"
             f" or `{SIMULATED}` if no money and no parcel shall move"
         )
@@ -97,9 +97,9 @@ class Adapters(Generic[Port]):
         """The chosen adapter, open as long as the context is.
 
         Raises:
-            NotChosen: see `chosen`.
+            AdapterNotSet: see `chosen`.
             UnknownAdapter: there is none of that name.
-            BadAdapter: a package registered that name, and it can't be used.
+            InvalidAdapter: a package registered that name, and it can't be used.
         """
         name = self.chosen(settings)
         if name in self.ours:
@@ -116,20 +116,20 @@ def _registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | Non
     """The factory that a package registered under `name`, or None.
 
     Raises:
-        BadAdapter: it can't be imported, or two packages registered that name.
+        InvalidAdapter: it can't be imported, or two packages registered that name.
     """
     found = tuple(entry_points(group=group, name=name))
     if len({_source(entry) for entry in found}) > 1:
         packages = " and ".join(sorted({_source(entry) for entry in found}))
-        raise BadAdapter(f"{name!r} is registered twice in {group}, by {packages}; remove one of them")
+        raise InvalidAdapter(f"{name!r} is registered twice in {group}, by {packages}; remove one of them")
     if not found:
         return None
     try:
         factory = found[0].load()
     except Exception as error:  # a user's module may raise anything as it is imported
-        raise BadAdapter(f"{name!r} of {_source(found[0])} can't be imported: {error_message(error)}") from error
+        raise InvalidAdapter(f"{name!r} of {_source(found[0])} can't be imported: {error_message(error)}") from error
     if not callable(factory):
-        raise BadAdapter(f"{name!r} of {_source(found[0])} is {found[0].value}, which is no function")
+        raise InvalidAdapter(f"{name!r} of {_source(found[0])} is {found[0].value}, which is no function")
     return factory  # type: ignore[no-any-return]
 
 

@@ -1,7 +1,6 @@
-"""The shipping worker's activities: prepare, dispatch, record, take back a booking.
+"""Activities of the shipping worker: prepare, dispatch, record, void a booking.
 
-Called by the shipping workflow, and by the order workflow for `void_booking`. They talk to the
-record and the carrier only. Each is idempotent.
+They use the order store and the carrier, and must never use Kubernetes or a Temporal client. Each is idempotent.
 """
 
 from __future__ import annotations
@@ -24,7 +23,12 @@ from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 
 class ShippingActivities:
-    """The activities, over the record and the carrier."""
+    """Activities on the order store and the carrier.
+
+    Args:
+        store: the order store.
+        carrier: the carrier.
+    """
 
     def __init__(self, store: ShipmentStore, carrier: Carrier) -> None:
         self._store = store
@@ -32,13 +36,17 @@ class ShippingActivities:
 
     @activity.defn(name="prepare_package")
     async def prepare_package(self, step: PrepareInput) -> StepResult:
-        """Prepare the package for its address and record it; one round trip."""
+        """Record the package as prepared for its address; one round trip."""
         await self._store.record_shipment(step.shipment, step.events)
         return StepResult(attempt=attempt_of(step))
 
     @activity.defn(name="dispatch_carrier")
     async def dispatch_carrier(self, step: DispatchInput) -> DispatchResult:
-        """Hand the parcel to the carrier under the order's booking key; one round trip."""
+        """Book the parcel under the order's booking key and record the booking; one round trip.
+
+        Raises:
+            CarrierRefused: the carrier refuses the booking; no further attempt is made.
+        """
         clock = AttemptClock()
         booking = await self._carrier.book(names.booking_key(step.order_id), step.parcel)
         attempt = attempt_of(step)
@@ -58,12 +66,12 @@ class ShippingActivities:
 
     @activity.defn(name="record_shipment")
     async def record_shipment(self, step: RecordShipmentInput) -> StepResult:
-        """Record how a shipment stands; one round trip."""
+        """Record the status of a shipment; one round trip."""
         await self._store.record_shipment(step.shipment, step.events)
         return StepResult(attempt=attempt_of(step))
 
     @activity.defn(name="void_booking")
     async def void_booking(self, step: VoidBookingInput) -> VoidBookingResult:
-        """Take the booking back unless its parcel is on its way; no round trip to the record."""
+        """Void the booking unless its parcel is dispatched; no round trip to the order store."""
         state, booking = await self._carrier.void_booking(names.booking_key(step.order_id), step.shipment_attempt)
         return VoidBookingResult(attempt=attempt_of(step), state=state, booking=booking)

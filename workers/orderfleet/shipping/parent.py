@@ -1,6 +1,6 @@
-"""The order that a shipment belongs to: told by signal, and stood in for once its workflow is gone.
+"""The order workflow of a shipment: signals it, and starts its refund once it is closed.
 
-The shipping workflow calls it. It runs in workflow code and touches no I/O.
+It runs in workflow code and must do no I/O.
 """
 
 from __future__ import annotations
@@ -21,32 +21,42 @@ from orderfleet.temporal.step_runner import StepRunner
 
 
 class Parent:
-    """The order of a shipment.
+    """The order workflow of a shipment.
 
     Args:
-        given: what the shipment was started with.
+        shipment: input of the shipping workflow.
     """
 
-    def __init__(self, given: ShippingInput) -> None:
-        self._given = given
+    def __init__(self, shipment: ShippingInput) -> None:
+        self._shipment = shipment
 
-    async def tell(self, signal: str, told: Any) -> bool:
-        """Signal the order; whether its workflow was there to be told."""
-        order = workflow.get_external_workflow_handle(self._given.order_workflow_id)
+    async def signal(self, name: str, arg: Any) -> bool:
+        """Signal the order workflow.
+
+        Args:
+            name: name of the signal.
+            arg: its argument.
+
+        Returns:
+            False if the workflow is closed.
+        """
+        order = workflow.get_external_workflow_handle(self._shipment.order_workflow_id)
         try:
-            await order.signal(signal, told)
+            await order.signal(name, arg)
         except ApplicationError:
             return False
         return True
 
-    async def owe_refund(self, reason: str, steps: StepRunner, on_conflict: Callable[[str], None]) -> None:
-        """Start the refund that the order would have owed, unless it was started before.
+    async def start_refund(self, reason: str, steps: StepRunner, on_conflict: Callable[[str], None]) -> None:
+        """Start the refund in place of the order workflow, unless it was started before.
 
         Args:
-            reason: why the money goes back.
+            reason: why the payment is refunded.
             steps: runs the check of a workflow that has the refund's id.
             on_conflict: called with each id that a workflow of another origin has.
         """
-        given = self._given
-        refund = RefundOrder(order_id=given.order_id, payment=given.payment, reason=reason, policy=given.policy)
-        await start_refund(steps, refund, given.orders_task_queue, on_conflict)
+        shipment = self._shipment
+        refund = RefundOrder(
+            order_id=shipment.order_id, payment=shipment.payment, reason=reason, policy=shipment.policy
+        )
+        await start_refund(steps, refund, shipment.orders_task_queue, on_conflict)

@@ -1,8 +1,7 @@
-"""`ShippingWorkflow`: one shipment, from preparing the package to handing it to the carrier.
+"""`ShippingWorkflow`: one shipment, from preparing the package to its booking with the carrier.
 
-A child of the order's workflow that outlives it. It takes another address or a cancel until it
-schedules `dispatch_carrier`; from then on an address is refused and a cancel is asked of the
-carrier. It answers its order by signal; its result is what counts.
+It is a child of the order workflow and can outlive it. It accepts another address or a cancel until it schedules
+`dispatch_carrier`; from then on it rejects an address, and the carrier decides on a cancel. It must do no I/O.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ _DISPATCH = ActivityRef(ShippingActivities.dispatch_carrier, DispatchResult)
 _RECORD = ActivityRef(ShippingActivities.record_shipment, StepResult)
 _VOID = ActivityRef(ShippingActivities.void_booking, VoidBookingResult)
 
-_MOST_REJECTED: Final = 100
-"""Rejected signals that a shipment records: a client that sends without end must not fill its history."""
+_MAX_REJECTED: Final = 100
+"""Rejected signals that a shipment records, so that a client that repeats itself can't fill its history."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,108 +64,111 @@ class ShippingWorkflow:
 
     @workflow.init
     def __init__(self, *args: Any) -> None:
-        self._refused: ApplicationError | None = None
+        self._rejected_start: ApplicationError | None = None
         self._rejected: list[AuditEvent] = []
-        """Signals that could not be read; recorded with the end."""
+        """Events of signals that could not be read; written with the end."""
         self._event_count = 0
         try:
-            given = read_start(ShippingInput, args, lambda given: given.shipment_id)
-        except ApplicationError as refused:
-            # Only `run` can fail the workflow. Signals may come before it.
-            self._refused = refused
+            shipment = read_start(ShippingInput, args, lambda shipment: shipment.shipment_id)
+        except ApplicationError as rejected:
+            # Only `run` can fail the workflow, and signal handlers may run before it.
+            self._rejected_start = rejected
             return
-        self._given = given
-        self._order = Parent(given)
-        self._address = given.address
+        self._input = shipment
+        self._order = Parent(shipment)
+        self._address = shipment.address
         self._cancel_reason: str | None = None
         self._dispatching = False
-        self._dispatch_under_way: asyncio.Task[DispatchResult] | None = None
-        self._asking_carrier = 0
-        self._over = False
+        self._dispatch_task: asyncio.Task[DispatchResult] | None = None
+        self._voids = 0
+        self._closed = False
         self._last_error: str | None = None
         self._retries: dict[str, int] = {}
         self._attempts = 0
         self._conflicts: list[AuditEvent] = []
-        self._steps = StepRunner(given.policy.outage, self._trouble)
+        self._steps = StepRunner(shipment.policy.outage, self._on_error)
 
     @workflow.run
     async def run(self, *args: Any) -> ShippingResult:  # noqa: ARG002 - read in __init__
-        """Ship, and answer how it ended.
+        """Run the shipment to its end.
+
+        Returns:
+            How it ended.
 
         Raises:
-            ApplicationError: its start is refused; the message says why.
+            ApplicationError: the input is rejected; the message has the reason.
         """
-        if self._refused is not None:
-            raise self._refused
-        result = await self._ship(self._given)
-        self._over = True
+        if self._rejected_start is not None:
+            raise self._rejected_start
+        result = await self._ship(self._input)
+        self._closed = True
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._rejected:
             await self._record_rejected(result)
         return result
 
-    async def _ship(self, given: ShippingInput) -> ShippingResult:
+    async def _ship(self, shipment: ShippingInput) -> ShippingResult:
         try:
-            await self._prepare(given)
+            await self._prepare(shipment)
             if self._cancel_reason is not None:
                 return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
-            # From here on no other address is taken: what is scheduled now goes where it says.
+            # From here on another address is rejected: the scheduled activity has this one.
             self._dispatching = True
-            return await self._dispatch(given)
+            return await self._dispatch(shipment)
         except StepFailed as failed:
             if self._cancel_reason is not None:
                 return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
             if self._dispatching:
                 self._attempts = failed.attempts
-            why = str(failed)
+            reason = str(failed)
         except (ActivityError, asyncio.CancelledError):
             if self._cancel_reason is None:
                 raise
             return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
-        told = DispatchFailed(shipment_id=given.shipment_id, reason=why)
-        if not await self._order.tell(names.DISPATCH_FAILED, told) and await self._ask_carrier() is None:
-            # The order was ended from outside: nobody else takes the booking back and owes the refund.
-            await self._order.owe_refund("dispatch failed", self._steps, self._on_conflict)
-        return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, why)
+        signal = DispatchFailed(shipment_id=shipment.shipment_id, reason=reason)
+        if not await self._order.signal(names.DISPATCH_FAILED, signal) and await self._void_booking() is None:
+            # The order workflow is closed, so this one has voided the booking and starts the refund.
+            await self._order.start_refund("dispatch failed", self._steps, self._on_conflict)
+        return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, reason)
 
-    async def _prepare(self, given: ShippingInput) -> None:
-        """Prepare the package; again, as long as the address changes meanwhile."""
+    async def _prepare(self, shipment: ShippingInput) -> None:
+        """Prepare the package; repeated if the address changes during it."""
         prepared = None
         while prepared != self._address and self._cancel_reason is None:
             prepared = self._address
             arg = PrepareInput(
-                order_id=given.order_id,
+                order_id=shipment.order_id,
                 shipment=self._record(ShipmentStatus.PREPARED),
                 events=(self._event(EventKind.PACKAGE_PREPARED),),
             )
-            # It touches nothing but the record. Shipments that began before this was so go on as they began.
+            # A local activity, as it uses the order store only. Histories without this patch have a regular one.
             run = self._steps.run_locally if workflow.patched("prepared-locally") else self._steps.run
-            self._count("prepare_package", await run(_PREPARE, arg, given.policy.prepare_package))
+            self._count("prepare_package", await run(_PREPARE, arg, shipment.policy.prepare_package))
 
-    async def _dispatch(self, given: ShippingInput) -> ShippingResult:
+    async def _dispatch(self, shipment: ShippingInput) -> ShippingResult:
         arg = DispatchInput(
-            order_id=given.order_id,
+            order_id=shipment.order_id,
             parcel=Parcel(
-                order_id=given.order_id,
-                shipment_id=given.shipment_id,
-                attempt=given.attempt,
-                items=given.items,
+                order_id=shipment.order_id,
+                shipment_id=shipment.shipment_id,
+                attempt=shipment.attempt,
+                items=shipment.items,
                 address=self._address,
-                customer=given.customer,
+                customer=shipment.customer,
             ),
             shipment=self._record(ShipmentStatus.PREPARED),
             dispatched=self._event(EventKind.DISPATCHED),
         )
-        self._dispatch_under_way = asyncio.create_task(self._steps.run(_DISPATCH, arg, given.policy.dispatch_carrier))
-        done = await self._dispatch_under_way
+        self._dispatch_task = asyncio.create_task(self._steps.run(_DISPATCH, arg, shipment.policy.dispatch_carrier))
+        done = await self._dispatch_task
         self._attempts = done.attempt
         self._count("dispatch_carrier", done)
-        # A booking that is being taken back may be answered first: the carrier's later word decides.
-        await workflow.wait_condition(lambda: not self._asking_carrier)
+        # The booking can succeed while it is being voided: the result of the void decides.
+        await workflow.wait_condition(lambda: not self._voids)
         if self._cancel_reason is not None:
             return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
         return ShippingResult(
-            shipment_id=given.shipment_id,
+            shipment_id=shipment.shipment_id,
             status=ShipmentStatus.DISPATCHED,
             carrier=done.booking.carrier,
             tracking_number=done.booking.tracking_number,
@@ -176,87 +178,87 @@ class ShippingWorkflow:
 
     @workflow.signal(name=names.CHANGE_ADDRESS)
     async def change_address(self, *args: Any) -> None:
-        """The order wants the package to go elsewhere."""
+        """Change the address of the package, unless it is being dispatched."""
         change = self._read(AddressChange, args, names.CHANGE_ADDRESS)
         if change is None:
             return
-        refusal = self._too_late()
-        if refusal is None and self._dispatching:
-            refusal = "the package is being dispatched"
-        if refusal is None:
+        rejection = self._too_late()
+        if rejection is None and self._dispatching:
+            rejection = "the package is being dispatched"
+        if rejection is None:
             self._address = change.address
-        await self._answer(change.request, refusal)
+        await self._answer(change.request, rejection)
 
     @workflow.signal(name=names.CANCEL_SHIPMENT)
     async def cancel_shipment(self, *args: Any) -> None:
-        """The order does not want the package to go."""
+        """Cancel the shipment, unless the package is dispatched."""
         cancel = self._read(ShipmentCancel, args, names.CANCEL_SHIPMENT)
         if cancel is None:
             return
-        refusal = self._too_late()
-        if refusal is None and self._dispatching:
-            refusal = await self._ask_carrier()
-        if refusal is None:
+        rejection = self._too_late()
+        if rejection is None and self._dispatching:
+            rejection = await self._void_booking()
+        if rejection is None:
             self._cancel_reason = self._cancel_reason or truncate(cancel.reason)
-            if self._dispatch_under_way is not None:
-                # It can't book any more: its further attempts would only keep the order waiting.
-                self._dispatch_under_way.cancel()
-        await self._answer(cancel.request, refusal)
+            if self._dispatch_task is not None:
+                # The booking is void, so further attempts would only delay the order.
+                self._dispatch_task.cancel()
+        await self._answer(cancel.request, rejection)
 
     def _read(self, model: type[Model], args: Sequence[Any], change: str) -> Model | None:
-        """What a signal carries; None for one that can't be read, which is recorded, or of a start that is refused."""
+        """The argument of a signal; None if the start is rejected, or for one that can't be read, which is recorded."""
         try:
             value = read_one(model, args)
         except InputRejected as rejected:
-            if self._refused is None and len(self._rejected) < _MOST_REJECTED:
-                self._rejected.append(self._event(EventKind.CHANGE_REFUSED, change=change, reason=str(rejected)))
+            if self._rejected_start is None and len(self._rejected) < _MAX_REJECTED:
+                self._rejected.append(self._event(EventKind.CHANGE_REJECTED, change=change, reason=str(rejected)))
             return None
-        return value if self._refused is None else None
+        return value if self._rejected_start is None else None
 
     async def _record_rejected(self, result: ShippingResult) -> None:
-        """Record the signals that could not be read, beside the shipment as it ended."""
+        """Write the events of signals that could not be read."""
         failed = result.reason if result.status is ShipmentStatus.FAILED else None
         shipment = self._record(result.status, failed).model_copy(
             update={"carrier": result.carrier, "tracking_number": result.tracking_number}
         )
-        arg = RecordShipmentInput(order_id=self._given.order_id, shipment=shipment, events=tuple(self._rejected))
-        policy = self._given.policy
-        await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
+        arg = RecordShipmentInput(order_id=self._input.order_id, shipment=shipment, events=tuple(self._rejected))
+        policy = self._input.policy
+        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
 
-    async def _ask_carrier(self) -> str | None:
-        """Take the booking back while it is being made: only the carrier knows whether it left."""
-        arg = VoidBookingInput(order_id=self._given.order_id, shipment_attempt=self._given.attempt)
-        policy = self._given.policy
-        self._asking_carrier += 1
+    async def _void_booking(self) -> str | None:
+        """Void the booking; returns the reason if the carrier has already dispatched the parcel."""
+        arg = VoidBookingInput(order_id=self._input.order_id, shipment_attempt=self._input.attempt)
+        policy = self._input.policy
+        self._voids += 1
         try:
-            answer = await self._steps.run_until_done(_VOID, arg, policy.dispatch_carrier, policy.owed)
+            answer = await self._steps.retry_forever(_VOID, arg, policy.dispatch_carrier, policy.retry_forever_backoff)
         finally:
-            self._asking_carrier -= 1
+            self._voids -= 1
         return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
 
     def _too_late(self) -> str | None:
-        return "the shipment has ended" if self._over else None
+        return "the shipment has ended" if self._closed else None
 
-    async def _answer(self, request: int, refusal: str | None) -> None:
+    async def _answer(self, request: int, rejection: str | None) -> None:
         answer = ShipmentAnswer(
-            shipment_id=self._given.shipment_id, request=request, taken=refusal is None, reason=refusal or ""
+            shipment_id=self._input.shipment_id, request=request, accepted=rejection is None, reason=rejection or ""
         )
-        await self._order.tell(names.SHIPMENT_ANSWER, answer)
+        await self._order.signal(names.SHIPMENT_ANSWER, answer)
 
-    async def _end(self, status: ShipmentStatus, kind: EventKind, why: str) -> ShippingResult:
+    async def _end(self, status: ShipmentStatus, kind: EventKind, reason: str) -> ShippingResult:
         arg = RecordShipmentInput(
-            order_id=self._given.order_id,
-            shipment=self._record(status, why if status is ShipmentStatus.FAILED else None),
-            events=(*self._conflicts, self._event(kind, reason=why)),
+            order_id=self._input.order_id,
+            shipment=self._record(status, reason if status is ShipmentStatus.FAILED else None),
+            events=(*self._conflicts, self._event(kind, reason=reason)),
         )
-        policy = self._given.policy
-        await self._steps.run_until_done(_RECORD, arg, policy.record, policy.owed)
+        policy = self._input.policy
+        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
         return ShippingResult(
-            shipment_id=self._given.shipment_id,
+            shipment_id=self._input.shipment_id,
             status=status,
             attempts=self._attempts,
             retries=self._retries,
-            reason=why,
+            reason=reason,
         )
 
     def _on_conflict(self, workflow_id: str) -> None:
@@ -264,9 +266,9 @@ class ShippingWorkflow:
 
     def _record(self, status: ShipmentStatus, failed: str | None = None) -> ShipmentRecord:
         return ShipmentRecord(
-            shipment_id=self._given.shipment_id,
-            order_id=self._given.order_id,
-            attempt=self._given.attempt,
+            shipment_id=self._input.shipment_id,
+            order_id=self._input.order_id,
+            attempt=self._input.attempt,
             status=status,
             attempts=self._attempts,
             dispatch_failed_reason=failed,
@@ -275,16 +277,16 @@ class ShippingWorkflow:
     def _event(self, kind: EventKind, **detail: Any) -> AuditEvent:
         self._event_count += 1
         return AuditEvent(
-            key=f"{self._given.shipment_id}/{self._event_count}",
+            key=f"{self._input.shipment_id}/{self._event_count}",
             kind=kind,
             step=Step.SHIPPING,
             at=workflow.now(),
-            detail={"shipment": self._given.shipment_id, **detail},
+            detail={"shipment": self._input.shipment_id, **detail},
         )
 
     def _count(self, step: str, result: StepResult) -> None:
         if result.attempt > 1:
             self._retries[step] = self._retries.get(step, 0) + result.attempt - 1
 
-    def _trouble(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         self._last_error = text

@@ -7,6 +7,6 @@ from orderfleet.store.feed import Feed
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.reads import BacklogSampler, OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
-__all__ = ["BacklogSampler", "Database", "Feed", "OrderReads", "OrderRecord", "Orphans", "connect"]
+__all__ = ["BacklogSampler", "Database", "Feed", "OrderReads", "OrderWrites", "Orphans", "connect"]

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentView, ShipmentView
+from orderfleet.domain.status import OrderStatus, PaymentView, ShipmentView, SpecResult
 
 _SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 
@@ -38,7 +38,7 @@ def recorded_order(row: asyncpg.Record) -> RecordedOrder:
             dispatch_failed_reason=row["dispatch_failed_reason"],
             last_error=row["last_error"],
             retries=json.loads(row["retries"]),
-            declared=DeclarationResult.model_validate_json(row["declared"]),
+            declared=SpecResult.model_validate_json(row["declared"]),
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             completed_at=row["completed_at"],

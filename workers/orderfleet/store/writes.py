@@ -25,7 +25,7 @@ from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
-class OrderRecord:
+class OrderWrites:
     """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres.
 
     A progress or an event that Postgres rejects is written again with the reason in place of its texts, because an
@@ -143,7 +143,7 @@ class OrderRecord:
         progress: Progress | None = None,
         events: Sequence[AuditEvent] = (),
     ) -> PaymentStatus:
-        """Change the payment's status along `PAYMENT_MOVES`, and apply `progress` or insert `events`.
+        """Change the payment's status along `PAYMENT_TRANSITIONS`, and apply `progress` or insert `events`.
 
         A payment that does not exist yet is inserted with that status: a void can come before the charge.
 
@@ -176,7 +176,7 @@ class OrderRecord:
         return present
 
     async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
-        """Insert the shipment or change its status along `SHIPMENT_MOVES`; insert the missing events.
+        """Insert the shipment or change its status along `SHIPMENT_TRANSITIONS`; insert the missing events.
 
         Raises:
             StoreRejected: Postgres rejects something that the shipment holds.

@@ -25,7 +25,7 @@ from orderfleet.process import PortUnavailable
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
 from orderfleet.temporal.encryption import data_converter
-from orderfleet.temporal.interceptors import RawStarts
+from orderfleet.temporal.interceptors import UntracedOrders
 
 
 def is_workflow_not_found(error: RPCError) -> bool:
@@ -181,10 +181,10 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
 def _tracing() -> list[Interceptor]:
     from orderfleet.temporal.spans import TemporalSpans  # noqa: PLC0415 - loads OpenTelemetry's SDK
 
-    return [RawStarts(), TemporalSpans()]
+    return [UntracedOrders(), TemporalSpans()]
 
 
-async def connect_patiently(settings: Settings, *, runtime: Runtime | None = None) -> Client:
+async def connect_with_retry(settings: Settings, *, runtime: Runtime | None = None) -> Client:
     """Connect, waiting as long as it takes; a worker may start before Temporal does."""
     wait = FIRST_WAIT
     while True:

@@ -80,7 +80,7 @@ class SharedPydanticConverter(CompositePayloadConverter):
         return self
 
 
-UNOPENED: Final = b"binary/unopened"
+UNDECRYPTABLE: Final = b"binary/unopened"
 
 """Encoding of what the codec of a worker puts in place of a payload that no key opens; the data is the reason."""
 
@@ -102,7 +102,7 @@ class WorkerPayloadConverter(SharedPydanticConverter):
 
     def _read(self, payload: Payload, hint: type | None) -> Any:
         encoding = payload.metadata.get("encoding", b"")
-        if encoding == UNOPENED:
+        if encoding == UNDECRYPTABLE:
             return Unreadable(truncate(payload.data.decode("utf-8", "replace")), encrypted=True)
         name = encoding.decode("ascii", "backslashreplace")[:_LONGEST_NAME]
         if encoding not in self.converters:

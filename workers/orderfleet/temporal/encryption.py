@@ -26,7 +26,7 @@ from orderfleet.domain.errors import PayloadDecryptionError, PayloadNotOurs, Wro
 from orderfleet.settings import Settings
 from orderfleet.temporal.data_converter import (
     DATA_CONVERTER,
-    UNOPENED,
+    UNDECRYPTABLE,
     BoundedFailureConverter,
     EncryptedFailureConverter,
     WorkerPayloadConverter,
@@ -157,7 +157,7 @@ class EncryptionCodec(PayloadCodec):
         except PayloadNotOurs as error:
             if not self._of_worker:
                 raise
-            return Payload(metadata={"encoding": UNOPENED}, data=str(error).encode())
+            return Payload(metadata={"encoding": UNDECRYPTABLE}, data=str(error).encode())
 
     def _opened(self, payload: Payload) -> Payload:
         named = payload.metadata.get(KEY_ID, b"")

@@ -38,7 +38,7 @@ _HEADER: Final = "_tracer-data"
 """Where Temporal's tracing interceptor keeps the trace."""
 
 
-class RawStarts(client.Interceptor, worker.Interceptor):
+class UntracedOrders(client.Interceptor, worker.Interceptor):
     """To stand before the tracing interceptor."""
 
     def intercept_activity(self, next: worker.ActivityInboundInterceptor) -> worker.ActivityInboundInterceptor:  # noqa: A002 - temporalio's name

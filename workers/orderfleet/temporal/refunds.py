@@ -39,7 +39,7 @@ async def check_workflow(steps: StepRunner, step: CheckWorkflowInput, policy: Or
     check: ActivityRef[CheckWorkflowInput, CheckWorkflowResult] = ActivityRef(
         "check_workflow", CheckWorkflowResult, task_queue
     )
-    return (await steps.run_until_done(check, step, policy.record, policy.owed)).holder
+    return (await steps.retry_forever(check, step, policy.record, policy.retry_forever_backoff)).holder
 
 
 async def start_refund(

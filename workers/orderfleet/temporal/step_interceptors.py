@@ -78,16 +78,16 @@ class AttemptClock:
             raise StoreUnavailable(f"Postgres did not answer within the {left:.1f} s left of the attempt") from error
 
 
-LONGEST_RETRY_AFTER: Final = timedelta(minutes=5)
+MAX_RETRY_AFTER: Final = timedelta(minutes=5)
 
 """However long somebody asked to be left alone: three attempts fit well into a step's hour."""
 
 
-def requested_gap(error: Exception, info: activity.Info) -> timedelta | None:
+def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
     """How long the next attempt waits because somebody asked for it; None leaves it to the policy."""
     if not isinstance(error, Unavailable) or error.retry_after is None:
         return None
-    asked = min(error.retry_after, LONGEST_RETRY_AFTER)
+    asked = min(error.retry_after, MAX_RETRY_AFTER)
     return asked if asked > _gap(info) else None
 
 
@@ -227,7 +227,7 @@ class _Attempt(ActivityInboundInterceptor):
             if final is None or activity.info().activity_type in _OWED:
                 await self._tell(input, attempt, truncate(error_message(error)))
             if final is None:
-                delay = requested_gap(error, activity.info())
+                delay = requested_delay(error, activity.info())
                 if delay is not None:
                     raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=delay) from error
             elif final != type(error).__name__ or attempt > 1:
@@ -255,7 +255,7 @@ def _final(error: Exception) -> str | None:
     return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in FINAL_ERRORS), None)
 
 
-class WrongFaults(WrongSetting):
+class InvalidFaults(WrongSetting):
     """The faults to inject can't be read; the message shows the notation."""
 
 
@@ -263,13 +263,13 @@ def around_steps(log: AttemptLog, faults: str, observer: StepObserver | None = N
     """The interceptors: attempts are measured, failed ones told, and injected faults are attempts like any other.
 
     Raises:
-        WrongFaults: `faults` can't be read.
+        InvalidFaults: `faults` can't be read.
     """
     interceptors: list[Interceptor] = [MeasureInterceptor(observer or NoopObserver()), AttemptInterceptor(log)]
     try:
         plan = parse_faults(faults)
     except ValueError as error:
-        raise WrongFaults(f"ORDERFLEET_FAULTS: {error}") from None
+        raise InvalidFaults(f"ORDERFLEET_FAULTS: {error}") from None
     if plan.by_step:
         interceptors.append(FaultInterceptor(plan))
     return interceptors

@@ -1,8 +1,8 @@
-"""Workflow side: run one step with its policy, and wait out a store that is away.
+"""Runs one step from workflow code with its policy, and retries it without limit during an outage of the store.
 
-Called by the order and shipping workflows only. The attempts in a policy count business and
-provider failures; `StoreUnavailable` ends the activity at once and is waited out here, on durable
-timers, with the attempts that are left. So is a worker that can't decrypt, once the attempts are over.
+The attempts of a policy count failures of the order and of providers. `StoreUnavailable` ends the activity at once, and
+the step is scheduled again after a durable timer with its remaining attempts. A worker without the key to decrypt a
+payload is handled in the same way. It must do no I/O.
 """
 
 from __future__ import annotations
@@ -26,13 +26,19 @@ Input = TypeVar("Input", bound=StepInput)
 Result = TypeVar("Result")
 
 
+UNREADABLE_RESULT: Final = "UnreadableResult"
+"""Error type of a step whose result has another type."""
+
+_NOT_RETRIED = (*FINAL_ERRORS, STORE_UNAVAILABLE)
+
+
 class ActivityRef(Generic[Input, Result]):
-    """An activity as a workflow names it: a method of the worker's own, or one of the other worker's by name.
+    """An activity: a method if the workflow's own worker runs it, a name if another worker does.
 
     Args:
         call: the activity method, or its name.
-        result: what it answers.
-        task_queue: the other worker's queue; None is the workflow's own.
+        result: type of its result.
+        task_queue: task queue of the other worker; None is that of the workflow.
     """
 
     def __init__(
@@ -43,33 +49,30 @@ class ActivityRef(Generic[Input, Result]):
         self.task_queue = task_queue
 
 
-_NOT_RETRIED = (*FINAL_ERRORS, STORE_UNAVAILABLE)
-
-
 class StepFailed(Exception):
-    """A step failed for good, or has used up its attempts; the message says why, in one line for people.
+    """A step failed permanently, or has used up its attempts; the message is the reason in one line.
 
     Args:
-        failure: as Temporal told it. A regular activity's is wrapped, a local one's is not.
+        failure: Temporal's failure, which for a regular activity wraps the cause.
     """
 
     attempts = 1
-    """How many attempts were made, with those before an outage."""
+    """Number of attempts, with those before an outage."""
 
     def __init__(self, failure: FailureError) -> None:
         self.cause = cause = _cause(failure)
         self.type = (cause.type or "") if isinstance(cause, ApplicationError) else type(cause).__name__
-        """Class name of what the activity raised; `TimeoutError` for a time-out."""
-        super().__init__(truncate(_told(failure, cause)))
+        """Class name of the error that the activity raised; `TimeoutError` for a time-out."""
+        super().__init__(truncate(_message(failure, cause)))
 
     @property
     def final(self) -> bool:
-        """Whether no further attempt could mend it."""
+        """Whether no further attempt can succeed."""
         return self.type in FINAL_ERRORS
 
     @property
     def outage(self) -> bool:
-        """Whether the store was away, or the worker had no key to read what it was given."""
+        """Whether the store was unavailable, or the worker had no key to decrypt its input."""
         return self.type in {STORE_UNAVAILABLE, PAYLOAD_DECRYPTION_ERROR}
 
 
@@ -77,13 +80,13 @@ class StepRunner:
     """Runs the steps of one workflow.
 
     Args:
-        outage: gaps between tries while the store is away.
-        on_trouble: told each time something is waited out, so that a reader sees why.
+        outage: waits between the tries while the store is unavailable.
+        on_error: called with the error before each wait, for readers of the workflow.
     """
 
-    def __init__(self, outage: OutagePolicy, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, outage: OutagePolicy, on_error: Callable[[str], None]) -> None:
         self._outage = outage
-        self._on_trouble = on_trouble
+        self._on_error = on_error
 
     async def run(
         self,
@@ -92,13 +95,19 @@ class StepRunner:
         policy: StepPolicy,
         heartbeat_timeout: timedelta | None = None,
     ) -> Result:
-        """Run a regular activity until it succeeds, fails for good, or has used up its attempts.
+        """Run a regular activity until it succeeds, fails permanently, or has used up its attempts.
+
+        Args:
+            activity: the activity.
+            arg: its input.
+            policy: its time-outs and attempts.
+            heartbeat_timeout: longest time between two heartbeats; None requires none.
 
         Raises:
             StepFailed: it did not succeed.
         """
         used = 0
-        for gap in backoff(self._outage):
+        for wait in backoff(self._outage):
             try:
                 result = await workflow.execute_activity(
                     activity.call,
@@ -117,15 +126,20 @@ class StepRunner:
                     failed.attempts = used + _attempt(failed, policy.attempts) if failed.final else policy.attempts
                     raise failed from error
                 used = min(used + _attempt(failed, policy.attempts) - 1, policy.attempts - 1)
-                self._on_trouble(str(failed))
-            await workflow.sleep(gap)
-        raise AssertionError("gaps never end")
+                self._on_error(str(failed))
+            await workflow.sleep(wait)
+        raise AssertionError("a backoff has no end")
 
     async def run_locally(self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy) -> Result:
-        """Try once as a local activity of at most 1 s, then as a regular one.
+        """Run one attempt of at most 1 s as a local activity, and the others as a regular one.
 
-        Only for steps that touch nothing but the record: a hung local activity holds up signals
-        and updates and shows nowhere.
+        Only for steps that use nothing but the order store: a blocked local activity delays signals and updates, and
+        Temporal does not show it.
+
+        Args:
+            activity: the activity.
+            arg: its input.
+            policy: time-outs and attempts of the regular activity.
 
         Raises:
             StepFailed: it did not succeed.
@@ -145,41 +159,44 @@ class StepRunner:
                 raise failed from error
         return await self.run(activity, arg, policy)
 
-    async def run_until_done(
-        self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy, owed: OutagePolicy
+    async def retry_forever(
+        self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy, rounds: OutagePolicy
     ) -> Result:
-        """Run a step that is owed: round after round, without limit, until it succeeds."""
-        for gap in backoff(owed):
+        """Run a step until it succeeds, with rounds of attempts without limit.
+
+        Args:
+            activity: the activity.
+            arg: its input.
+            policy: time-outs and attempts of one round.
+            rounds: waits between the rounds.
+        """
+        for wait in backoff(rounds):
             try:
                 return await self.run(activity, arg, policy)
             except StepFailed as failed:
-                self._on_trouble(str(failed))
-            await workflow.sleep(gap)
-        raise AssertionError("gaps never end")
+                self._on_error(str(failed))
+            await workflow.sleep(wait)
+        raise AssertionError("a backoff has no end")
 
 
 def backoff(policy: OutagePolicy) -> Iterator[timedelta]:
-    """The gaps of a policy, doubling up to the longest, without end."""
-    gap = policy.first
+    """The waits of a policy: from the first, doubling up to the longest, without end."""
+    wait = policy.first
     while True:
-        yield gap
-        gap = min(gap * 2, policy.longest)
+        yield wait
+        wait = min(wait * 2, policy.longest)
 
 
 def _checked(activity: ActivityRef[Any, Result], result: Any) -> Result:
-    """The result, if it is one.
+    """The result of an activity, checked against its type: any client can complete an activity with any result.
 
     Raises:
-        StepFailed: any client can complete an activity by its id, with whatever it likes. What the step did is unknown.
+        StepFailed: the result has another type; what the step did is unknown.
     """
     if isinstance(result, activity.result):
         return result
     name = activity.call if isinstance(activity.call, str) else activity.call.__name__
     raise StepFailed(ApplicationError(f"{name} was completed with a result that can't be read", type=UNREADABLE_RESULT))
-
-
-UNREADABLE_RESULT: Final = "UnreadableResult"
-"""Type of a step's failure whose result is no result of it."""
 
 
 def _retry(policy: StepPolicy, attempts: int) -> RetryPolicy:
@@ -193,7 +210,7 @@ def _retry(policy: StepPolicy, attempts: int) -> RetryPolicy:
 
 
 def _failed(error: FailureError) -> StepFailed:
-    """The failure of a step; a cancellation of the workflow is none, and goes on as it is."""
+    """The failure of a step; raises a cancellation of the workflow again."""
     if is_cancelled_exception(error):
         raise error
     return StepFailed(error)
@@ -201,12 +218,12 @@ def _failed(error: FailureError) -> StepFailed:
 
 def _cause(failure: FailureError) -> BaseException:
     cause = failure.cause if isinstance(failure, ActivityError) and failure.cause is not None else failure
-    # The SDK wraps what the codec raised in a failure to decode that has no type.
+    # The SDK wraps an error of the codec in a failure without a type.
     below = cause.__cause__ if isinstance(cause, ApplicationError) and not cause.type else None
     return below if isinstance(below, ApplicationError) and below.type == PAYLOAD_DECRYPTION_ERROR else cause
 
 
-def _told(failure: FailureError, cause: BaseException) -> str:
+def _message(failure: FailureError, cause: BaseException) -> str:
     if isinstance(cause, ApplicationError):
         return cause.message
     if isinstance(cause, ActivityTimeout):
@@ -216,9 +233,9 @@ def _told(failure: FailureError, cause: BaseException) -> str:
     return str(cause)
 
 
-def _attempt(failed: StepFailed, most: int) -> int:
-    """Which attempt it was that ended the activity, by Temporal's count; the first unless it said so."""
+def _attempt(failed: StepFailed, max_attempts: int) -> int:
+    """The attempt that ended the activity, as its details report it; 1 if they don't."""
     details = failed.cause.details if isinstance(failed.cause, ApplicationError) else ()
-    said = details[0] if details and isinstance(details[0], int) else 1
-    # Any client can fail an activity by its id, with whatever details it likes.
-    return said if 1 <= said <= most else 1
+    reported = details[0] if details and isinstance(details[0], int) else 1
+    # Any client can fail an activity, with any details.
+    return reported if 1 <= reported <= max_attempts else 1

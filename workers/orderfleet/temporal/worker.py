@@ -29,7 +29,7 @@ from orderfleet import __version__
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import FIRST_WAIT, LONGEST_WAIT, connect_patiently, core_runtime
+from orderfleet.temporal.connection import FIRST_WAIT, LONGEST_WAIT, connect_with_retry, core_runtime
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet.temporal.encryption import for_worker
 from orderfleet.temporal.interceptors import ActivityIdentity
@@ -132,7 +132,7 @@ async def serve(settings: Settings, stop: Stop, wires: Sequence[WorkerFactory]) 
 
 
 async def _build(settings: Settings, wires: Sequence[WorkerFactory]) -> tuple[Client, list[WorkerSpec]]:
-    client = await connect_patiently(settings, runtime=core_runtime(settings))
+    client = await connect_with_retry(settings, runtime=core_runtime(settings))
     return client, [await _patiently(wire, client) for wire in wires]
 
 

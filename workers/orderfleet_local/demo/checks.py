@@ -20,7 +20,7 @@ from rich.text import Text
 from orderfleet.cli.errors import read_settings
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.providers.carriers.simulated import CarrierLedger, TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
 from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
@@ -38,7 +38,7 @@ class Facts:
     charges_asked: int
     """How often the provider was asked to charge."""
     money: Sequence[PaymentEntry]
-    parcels: Sequence[TakenParcel]
+    parcels: Sequence[BookedParcel]
 
 
 def gather_facts(stage: DemoEnvironment, kubectl: Kubectl, name: str) -> Facts:

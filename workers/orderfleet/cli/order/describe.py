@@ -188,7 +188,7 @@ def _conditions(order: KubernetesOrder) -> RenderableType:
 
 def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Show all there is about an order: record, workflow, what it is at, payment, shipments, Kubernetes."""
-    settings = connection.settings_here()
+    settings = connection.local_settings()
     sides = ask(lambda there: _look(there, order_id, settings), "looking at every side", settings)
     if output is not Output.TABLE:
         print_document(sides.document(), output)
@@ -259,10 +259,10 @@ async def _live(there: Reach, order_id: str, unknown: dict[str, str]) -> Sourced
 
 
 async def _kubernetes(owner: str, settings: Settings, unknown: dict[str, str]) -> KubernetesOrder | None:
-    from orderfleet.cli.kubernetes import KubernetesUnknown, find_order  # noqa: PLC0415
+    from orderfleet.cli.kubernetes import KubernetesUnavailable, find_order  # noqa: PLC0415
 
     try:
         return await asyncio.to_thread(find_order, owner, settings)
-    except KubernetesUnknown as error:
+    except KubernetesUnavailable as error:
         unknown["kubernetes"] = str(error)
         return None

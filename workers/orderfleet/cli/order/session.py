@@ -54,7 +54,7 @@ def order_ids(incomplete: str) -> list[tuple[str, str]]:
         # What has to be loaded first is not the record's fault.
         from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
 
-        settings = connection.settings_here().model_copy(update={"database_timeout": PATIENCE})
+        settings = connection.local_settings().model_copy(update={"database_timeout": PATIENCE})
         found = run_async(asyncio.wait_for(_newest(settings), PATIENCE.total_seconds()))
     except Exception:  # noqa: BLE001 - whatever it is, the person is in the middle of typing
         return []
@@ -111,7 +111,7 @@ def ask(
 
 def run(call: Callable[[Reach], Awaitable[_T]], settings: Settings | None = None) -> _T:
     """As `ask`, for what shows by itself how it goes."""
-    given = settings or connection.settings_here()
+    given = settings or connection.local_settings()
 
     async def main() -> _T:
         async with connection.reach(given) as there:

@@ -121,7 +121,7 @@ def start(
     """
     from orderfleet.api.order_input import order_id_for, to_input  # noqa: PLC0415 - `--help` needs none of these
 
-    settings = connection.settings_here()
+    settings = connection.local_settings()
     orders = _requested(order_id, payment_id, file)
     inputs = [to_input(order, order_id_for(order, None), settings) for order in orders]
     several = len(inputs) if len(inputs) > 1 else None

@@ -14,7 +14,7 @@ from pydantic import StringConstraints, model_validator
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
-from orderfleet.providers.http_calls import CallFailed, CallRefused, HttpCalls
+from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
 WHO: Final = "the carrier"
 _VOIDED: Final = 410
@@ -116,6 +116,6 @@ def _translated() -> Iterator[None]:
         yield
     except CallFailed as error:
         raise CarrierUnavailable(str(error), error.after) from error
-    except CallRefused as error:
+    except CallRejected as error:
         voided = error.status == _VOIDED and error.named
         raise (BookingVoided if voided else CarrierRefused)(f"{WHO} {error}") from error

@@ -16,7 +16,7 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
 from orderfleet.domain.money import Money
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
-from orderfleet.providers.http_calls import CallFailed, CallRefused, HttpCalls
+from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
 WHO: Final = "the payment provider"
 _VOIDED: Final = 410
@@ -127,7 +127,7 @@ def _translated() -> Iterator[None]:
         yield
     except CallFailed as error:
         raise ProviderUnavailable(str(error), error.after) from error
-    except CallRefused as error:
+    except CallRejected as error:
         if not error.named:
             raise ProviderRequestRejected(f"{WHO} {error}") from error
         raise (PaymentVoided if error.status == _VOIDED else PaymentRefused)(f"{WHO} {error}") from error

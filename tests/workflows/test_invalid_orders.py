@@ -1,4 +1,4 @@
-"""Orders that can't be: wrong fields, unreadable input, an id that was used before."""
+"""Invalid orders: invalid fields, unreadable input, an id that was used before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orderfleet.services.errors import OrderIdConflict, StartOutcome
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-async def test_a_wrong_order_fails_at_once_and_names_the_field(running: Fleet) -> None:
+async def test_invalid_order_fails_with_name_of_field(running: Fleet) -> None:
     handle = await running.start(running.order("w-1", review=AUTO, items=(Item(sku="a", qty=0, price="1.00"),)))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
@@ -37,13 +37,13 @@ async def test_a_wrong_order_fails_at_once_and_names_the_field(running: Fleet) -
         ({"order_id": "w 2"}, "order_id"),
         ({"order_id": "w-2", "items": [{"sku": "a", "qty": "many"}]}, "items[0].qty"),
         ({"order_id": "w-2", "review": {"timeout": "soon"}}, "review.timeout"),
-        # Reckoned with, each of these would keep the workflow from ever taking another step.
+        # Each of these would fail every workflow task that computes with it.
         ({"order_id": "w-2", "review": {"timeout": "80000000h"}}, "review.timeout"),
         ({"order_id": "w-2", "items": [{"sku": "a", "qty": 2, "price": "9e999999"}]}, "items[0].price"),
         ("w-2", "OrderInput"),
     ],
 )
-async def test_unreadable_input_fails_and_names_the_field(running: Fleet, given: object, field: str) -> None:
+async def test_unreadable_input_fails_with_name_of_field(running: Fleet, given: object, field: str) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow", given, id=f"order-w-2-{field}", task_queue=running.settings.orders_task_queue
     )
@@ -52,7 +52,7 @@ async def test_unreadable_input_fails_and_names_the_field(running: Fleet, given:
     assert field in str(failure.value.cause)
 
 
-async def test_raw_start_with_a_misspelt_price_fails_and_charges_nothing(running: Fleet) -> None:
+async def test_raw_start_with_misspelled_price_fails_uncharged(running: Fleet) -> None:
     given = running.order("w-5", review=AUTO).model_dump(mode="json")
     given["items"] = [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]
     del given["policy"]
@@ -65,7 +65,7 @@ async def test_raw_start_with_a_misspelt_price_fails_and_charges_nothing(running
     assert not running.provider.charges
 
 
-async def test_an_order_id_is_used_once_ever(running: Fleet) -> None:
+async def test_order_id_used_before_is_rejected(running: Fleet) -> None:
     order = running.order("w-3", review=AUTO)
     await (await running.start(order)).result()
     again = await running.temporal.start_workflow(
@@ -73,7 +73,7 @@ async def test_an_order_id_is_used_once_ever(running: Fleet) -> None:
         order,
         id="order-w-3",
         task_queue=running.settings.orders_task_queue,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,  # as after Temporal has forgotten the first
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,  # as after the retention period of the first
     )
     with pytest.raises(WorkflowFailureError) as failure:
         await again.result()
@@ -82,7 +82,7 @@ async def test_an_order_id_is_used_once_ever(running: Fleet) -> None:
     assert (await running.recorded("w-3")).status.step is Step.SHIPPED
 
 
-async def test_start_is_idempotent_for_the_same_content_only(running: Fleet) -> None:
+async def test_start_with_same_content_only_is_idempotent(running: Fleet) -> None:
     order = running.order("w-4", owner="shop/w-4", owner_uid="u1", content_hash="h1")
     first = await running.client.start(order)
     again = await running.client.start(order)
@@ -99,7 +99,7 @@ async def test_start_is_idempotent_for_the_same_content_only(running: Fleet) -> 
     await running.handle("w-4").result()
 
 
-async def test_raw_order_with_a_text_that_is_too_long_fails_recorded_and_uncharged(running: Fleet) -> None:
+async def test_raw_order_with_long_text_fails_recorded_and_uncharged(running: Fleet) -> None:
     order = running.order("w-5", review=AUTO).model_dump(mode="json")
     email = "".join(f"{number:04x}" for number in range(700))
     handle = await running.temporal.start_workflow(
@@ -118,7 +118,7 @@ async def test_raw_order_with_a_text_that_is_too_long_fails_recorded_and_uncharg
     assert not running.provider.charges
 
 
-async def test_address_that_is_too_long_is_refused_by_signal_and_update(running: Fleet) -> None:
+async def test_long_address_is_rejected_by_signal_and_update(running: Fleet) -> None:
     handle = await running.start(running.order("w-6"))
     await running.until_recorded("w-6", lambda status: status.step is Step.MANUAL_REVIEW)
     long = {**ADDRESS.model_dump(), "city": "x" * 257}
@@ -126,19 +126,19 @@ async def test_address_that_is_too_long_is_refused_by_signal_and_update(running:
         await handle.execute_update("update_address", long)
     assert "city: has more than 256 characters" in str(failure.value.cause)
     await handle.signal("update_address", long)
-    await handle.signal("declare", {"generation": 2, "address": long})
+    await handle.signal("apply_spec", {"generation": 2, "address": long})
     await handle.signal("cancel_order", "x" * 5000)
     status = await handle.result()
     assert status.address == ADDRESS
     assert status.cancel_reason == "x" * 999 + "…"
-    refused = [event.detail for event in await running.events("w-6") if event.kind == "change_refused"]
-    assert [each["change"] for each in refused] == ["address", "declare"]
-    assert all("city: has more than 256 characters" in each["reason"] for each in refused)
+    rejected_events = [event.detail for event in await running.events("w-6") if event.kind == "change_rejected"]
+    assert [each["change"] for each in rejected_events] == ["address", "apply_spec"]
+    assert all("city: String should have at most 256 characters" in each["reason"] for each in rejected_events)
 
 
 @pytest.fixture
-async def refusing(postgres_url: str) -> AsyncIterator[None]:
-    """Checks stand for whatever Postgres never accepts."""
+async def rejecting_postgres(postgres_url: str) -> AsyncIterator[None]:
+    """Check constraints, as an example of values that Postgres rejects."""
     connection = await asyncpg.connect(postgres_url)
     for table, column in (
         ("orders", "customer_name"),
@@ -151,8 +151,8 @@ async def refusing(postgres_url: str) -> AsyncIterator[None]:
     await connection.close()
 
 
-@pytest.mark.usefixtures("refusing")
-async def test_order_that_postgres_rejects_fails_recorded(running: Fleet) -> None:
+@pytest.mark.usefixtures("rejecting_postgres")
+async def test_order_rejected_by_postgres_fails_recorded(running: Fleet) -> None:
     handle = await running.start(running.order("w-7", review=AUTO, customer={"name": "poison"}))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
@@ -165,8 +165,8 @@ async def test_order_that_postgres_rejects_fails_recorded(running: Fleet) -> Non
     assert not running.provider.charges
 
 
-@pytest.mark.usefixtures("refusing")
-async def test_order_whose_cancel_reason_postgres_rejects_is_canceled(running: Fleet) -> None:
+@pytest.mark.usefixtures("rejecting_postgres")
+async def test_order_with_cancel_reason_rejected_by_postgres_is_canceled(running: Fleet) -> None:
     handle = await running.start(running.order("w-8"))
     await running.until_recorded("w-8", lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.signal("cancel_order", "poison")
@@ -177,8 +177,8 @@ async def test_order_whose_cancel_reason_postgres_rejects_is_canceled(running: F
     assert (await running.kinds("w-8"))[-2:] == ["cancel_requested", "canceled"]
 
 
-@pytest.mark.usefixtures("refusing")
-async def test_order_whose_charge_postgres_rejects_fails_refunded(running: Fleet) -> None:
+@pytest.mark.usefixtures("rejecting_postgres")
+async def test_order_with_charge_rejected_by_postgres_fails_refunded(running: Fleet) -> None:
     handle = await running.start(running.order("w-9", review=AUTO, payment_id="pay:poison"))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()

@@ -1,4 +1,4 @@
-"""An adapter whose errors have megabytes: the order ends as they say, and neither history nor record is filled."""
+"""Errors and reasons of megabytes: they keep their type, and history and database store their beginning."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from orderfleet.services.errors import OrderChangeRejected
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 AUTO = Review(mode=ReviewMode.AUTO)
-ENDLESS = "the service says: " + "x" * 3_000_000
-"""More than Temporal takes in one piece."""
+LONG_TEXT = "the service says: " + "x" * 3_000_000
+"""More than Temporal accepts per payload."""
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ async def length_of_history(running: Fleet, workflow_id: str) -> int:
     return len((await running.temporal.get_workflow_handle(workflow_id).fetch_history()).to_json())
 
 
-async def test_a_refusal_without_end_is_a_refusal(own: Fleet) -> None:
-    own.provider.charging.before.append(fails(PaymentRefused(ENDLESS)))
+async def test_refused_charge_with_long_message_fails_truncated(own: Fleet) -> None:
+    own.provider.charging.before.append(fails(PaymentRefused(LONG_TEXT)))
     handle = await own.start(own.order("o-endless", review=AUTO))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -51,8 +51,8 @@ async def test_a_refusal_without_end_is_a_refusal(own: Fleet) -> None:
     assert await length_of_history(own, "order-o-endless") < 200_000
 
 
-async def test_a_refusal_without_end_after_an_error_without_end_is_voided(own: Fleet) -> None:
-    own.provider.charging.before += [fails(ProviderUnavailable(ENDLESS)), fails(PaymentRefused(ENDLESS))]
+async def test_refused_charge_after_error_with_long_message_is_voided(own: Fleet) -> None:
+    own.provider.charging.before += [fails(ProviderUnavailable(LONG_TEXT)), fails(PaymentRefused(LONG_TEXT))]
     handle = await own.start(own.order("o-endless-2", review=AUTO))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -63,8 +63,8 @@ async def test_a_refusal_without_end_after_an_error_without_end_is_voided(own: F
     assert await length_of_history(own, "order-o-endless-2") < 200_000
 
 
-async def test_a_carrier_without_end_fails_the_shipment(own: Fleet) -> None:
-    own.carrier.booking.before += [fails(CarrierUnavailable(ENDLESS)), *[fails(CarrierRefused(ENDLESS))] * 2]
+async def test_carrier_error_with_long_message_fails_the_shipment_truncated(own: Fleet) -> None:
+    own.carrier.booking.before += [fails(CarrierUnavailable(LONG_TEXT)), *[fails(CarrierRefused(LONG_TEXT))] * 2]
     handle = await own.start(own.order("o-long-carrier", review=AUTO))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -75,8 +75,8 @@ async def test_a_carrier_without_end_fails_the_shipment(own: Fleet) -> None:
         assert await length_of_history(own, workflow_id) < 200_000
 
 
-async def test_forged_reasons_of_a_shipment_are_cut(running: Fleet) -> None:
-    """Any client of Temporal may send the signals that a shipment sends."""
+async def test_forged_signals_of_a_shipment_are_truncated(running: Fleet) -> None:
+    """Any client of Temporal can send the signals of a shipment."""
     reason = "x" * 1_000_000
     gate = Gate()
     running.carrier.booking.before.append(gate)
@@ -89,7 +89,7 @@ async def test_forged_reasons_of_a_shipment_are_cut(running: Fleet) -> None:
     assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [MAX_TEXT_LENGTH]
 
     # An answer to a request that the order has not sent is ignored: the shipment's own answer decides.
-    answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, taken=False, reason=reason)
+    answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, accepted=False, reason=reason)
     await handle.signal(names.SHIPMENT_ANSWER, answer)
     with pytest.raises(OrderChangeRejected) as rejected:
         await running.client.change("o-forged", Change.update_address(ELSEWHERE))
@@ -99,7 +99,7 @@ async def test_forged_reasons_of_a_shipment_are_cut(running: Fleet) -> None:
     assert max(len(str(event.detail)) for event in await running.events("o-forged")) < MAX_TEXT_LENGTH + 200
 
 
-async def test_forged_reason_of_a_cancel_to_a_shipment_is_cut(running: Fleet) -> None:
+async def test_forged_cancel_of_a_shipment_is_truncated(running: Fleet) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
     running.carrier.held_back.add("ship-o-forged-cancel")

@@ -1,4 +1,4 @@
-"""Workflows ended from outside: nobody pays for what was not sent, and the record says what happened."""
+"""Workflows that another client closes: an order that is not shipped is refunded, and its end is recorded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ended(status: OrderStatus) -> bool:
     return status.completed_at is not None
 
 
-async def test_terminated_in_review(swept: Fleet) -> None:
+async def test_order_terminated_in_review_is_failed_and_uncharged(swept: Fleet) -> None:
     handle = await swept.start(swept.order("e-1"))
     await swept.until_recorded("e-1", lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.terminate()
@@ -46,7 +46,7 @@ async def test_terminated_in_review(swept: Fleet) -> None:
     assert (await swept.kinds("e-1"))[-1] == "workflow_closed_externally"
 
 
-async def test_terminated_during_the_charge_gives_it_back(swept: Fleet) -> None:
+async def test_order_terminated_during_charge_is_refunded(swept: Fleet) -> None:
     gate = Gate()
     swept.provider.charging.after.append(gate)
     handle = await swept.start(swept.order("e-2", review=AUTO))
@@ -56,13 +56,13 @@ async def test_terminated_during_the_charge_gives_it_back(swept: Fleet) -> None:
     assert status.step is Step.FAILED
     assert swept.provider.balance("pay-e-2") == 0
 
-    gate.opened.set()  # the activity outlived its workflow: what it records moves nothing any more
+    gate.opened.set()  # the activity outlives its workflow; its write must not change the status
     status = await swept.until_recorded("e-2", ended)
     assert status.step is Step.FAILED
     assert status.payment.status in {PaymentStatus.VOIDED, PaymentStatus.REFUNDED}
 
 
-async def test_terminated_while_the_parcel_leaves_is_shipped(swept: Fleet) -> None:
+async def test_order_terminated_during_dispatch_is_shipped(swept: Fleet) -> None:
     gate = Gate()
     swept.carrier.booking.after.append(gate)
     handle = await swept.start(swept.order("e-3", review=AUTO))
@@ -75,7 +75,7 @@ async def test_terminated_while_the_parcel_leaves_is_shipped(swept: Fleet) -> No
     assert swept.provider.balance("pay-e-3") == 1
 
 
-async def test_a_shipment_whose_order_is_gone_owes_the_refund_itself(running: Fleet) -> None:
+async def test_shipment_of_terminated_order_refunds(running: Fleet) -> None:
     gate = Gate()
     running.carrier.booking.before += [gate]
     running.carrier.booking.always = None
@@ -83,7 +83,7 @@ async def test_a_shipment_whose_order_is_gone_owes_the_refund_itself(running: Fl
     await gate.reached.wait()
     await handle.terminate()
     running.carrier.booking.always = fails(CarrierRefused("no"))
-    running.carrier.voided["ship-e-4"] = 1  # what was under way is refused too
+    running.carrier.voided["ship-e-4"] = 1  # the booking in progress is refused too
     gate.opened.set()
 
     async def balance() -> int:
@@ -93,8 +93,8 @@ async def test_a_shipment_whose_order_is_gone_owes_the_refund_itself(running: Fl
     assert not running.carrier.parcels
 
 
-async def test_an_order_that_was_reset_is_left_alone(swept: Fleet, temporal_client: Client) -> None:
-    """A reset terminates one run and starts the next: the order goes on."""
+async def test_reset_order_is_not_compensated(swept: Fleet, temporal_client: Client) -> None:
+    """A reset terminates one run and starts the next, so the order continues."""
     handle = await swept.start(swept.order("e-5"))
     await swept.until_recorded("e-5", lambda status: status.step is Step.MANUAL_REVIEW)
     await _reset(temporal_client, handle)
@@ -104,7 +104,7 @@ async def test_an_order_that_was_reset_is_left_alone(swept: Fleet, temporal_clie
     assert swept.provider.balance("pay-e-5") == 1
 
 
-async def test_another_orders_payment_is_never_given_back(swept: Fleet) -> None:
+async def test_payment_of_another_order_is_not_refunded(swept: Fleet) -> None:
     await (await swept.start(swept.order("e-6", review=AUTO, payment_id="shared-6"))).result()
     await swept.start(swept.order("e-7", payment_id="shared-6"))
     status = await swept.until_recorded("e-7", ended)
@@ -112,10 +112,10 @@ async def test_another_orders_payment_is_never_given_back(swept: Fleet) -> None:
     assert swept.provider.balance("shared-6") == 1
 
 
-async def test_an_execution_timeout_is_settled_by_the_sweep(swept: Fleet) -> None:
-    """It is for tests and demos: Temporal ends the workflow and undoes nothing."""
-    hasty = swept.settings.model_copy(update={"order_execution_timeout": timedelta(seconds=1)})
-    await OrderClient.of(swept.temporal, hasty).start(swept.order("e-8"))
+async def test_order_after_execution_timeout_is_compensated_by_the_sweep(swept: Fleet) -> None:
+    """Temporal ends the workflow without compensation; the setting is for tests and demos."""
+    settings = swept.settings.model_copy(update={"order_execution_timeout": timedelta(seconds=1)})
+    await OrderClient.of(swept.temporal, settings).start(swept.order("e-8"))
     status = await swept.until_recorded("e-8", ended)
     assert status.step is Step.FAILED
     assert "timed out" in (status.last_error or "")
@@ -123,7 +123,7 @@ async def test_an_execution_timeout_is_settled_by_the_sweep(swept: Fleet) -> Non
 
 
 async def _reset(client: Client, handle: WorkflowHandle) -> None:
-    # The record may know of the first workflow task before Temporal does: its local activities tell it.
+    # Local activities write to the database before Temporal has their workflow task as completed.
     history = await eventually(handle.fetch_history, lambda history: bool(_completed_tasks(history)))
     first_task = _completed_tasks(history)[0]
     await client.workflow_service.reset_workflow_execution(

@@ -1,4 +1,4 @@
-"""A dispatch that fails and is tried with another shipment: what people ask between the two is kept."""
+"""A failed dispatch is retried with another shipment, and changes between the two are kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orderfleet.domain.status import OrderStatus, PaymentStatus, ShipmentStatus,
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-async def test_a_dispatch_that_failed_goes_with_the_next_shipment(running: Fleet) -> None:
+async def test_failed_dispatch_is_retried_with_next_shipment(running: Fleet) -> None:
     running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     status = await (await running.start(running.order("r-1", review=AUTO))).result()
     assert status.step is Step.SHIPPED
@@ -30,29 +30,29 @@ async def test_a_dispatch_that_failed_goes_with_the_next_shipment(running: Fleet
     assert running.provider.balance("pay-r-1") == 1
 
 
-async def test_attempts_of_a_shipment_that_was_refused_are_all_counted(running: Fleet) -> None:
+async def test_refused_shipment_counts_all_its_attempts(running: Fleet) -> None:
     running.carrier.booking.before += [fails(CarrierUnavailable("come back later")), fails(CarrierRefused("no van"))]
     status = await (await running.start(running.order("r-7", review=AUTO))).result()
     assert [shipment.attempts for shipment in status.shipments] == [2, 1]
     assert (await running.recorded("r-7")).status.shipments == status.shipments
 
 
-async def test_an_address_between_two_shipments_is_where_the_package_goes(running: Fleet) -> None:
+async def test_address_between_shipments_is_used_by_next_shipment(running: Fleet) -> None:
     between = Gate()
     running.carrier.booking.before.append(fails(CarrierRefused("no such street")))
     running.carrier.voiding.before.append(between)
     handle = await running.start(running.order("r-2", review=AUTO))
     await between.reached.wait()
-    asked = asyncio.create_task(handle.execute_update("update_address", ELSEWHERE))
+    update = asyncio.create_task(handle.execute_update("update_address", ELSEWHERE))
     await running.until("r-2", lambda status: len(status.shipments) == 1)
     between.opened.set()
-    taken = (await asyncio.gather(asked, return_exceptions=True))[0] is None
+    accepted = (await asyncio.gather(update, return_exceptions=True))[0] is None
     status = await handle.result()
     assert [parcel.address for parcel in running.carrier.parcels["ship-r-2"]] == [status.address]
-    assert (status.address == ELSEWHERE) is taken
+    assert (status.address == ELSEWHERE) is accepted
 
 
-async def test_a_cancel_between_two_shipments_refunds(running: Fleet) -> None:
+async def test_cancel_between_shipments_refunds(running: Fleet) -> None:
     between = Gate()
     running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     running.carrier.voiding.before.append(between)
@@ -66,7 +66,7 @@ async def test_a_cancel_between_two_shipments_refunds(running: Fleet) -> None:
     assert running.provider.balance("pay-r-3") == int(shipped)
 
 
-async def test_a_deadline_after_the_charge_refunds(running: Fleet) -> None:
+async def test_deadline_after_charge_refunds(running: Fleet) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
     policy = quick_policy(running.settings, dispatch_carrier=StepPolicy(attempt_timeout="2s", initial_interval="30s"))
     handle = await running.start(running.order("r-4", review=AUTO, policy=policy, deadline="2s"))
@@ -76,8 +76,8 @@ async def test_a_deadline_after_the_charge_refunds(running: Fleet) -> None:
     assert running.provider.charges["pay-r-4"] == running.provider.refunds["pay-r-4"] == 1
 
 
-async def test_a_failure_told_again_counts_once(running: Fleet) -> None:
-    """The shipment's own word counts; a repetition, one of another shipment, or one after its end, changes nothing."""
+async def test_repeated_dispatch_failed_signal_changes_nothing(running: Fleet) -> None:
+    """A repeated signal, one of another shipment, or one after the end of the shipment changes nothing."""
     running.carrier.booking.always = fails(CarrierRefused("no such street"))
     between = Gate()
     running.carrier.voiding.before.append(between)
@@ -95,26 +95,26 @@ async def test_a_failure_told_again_counts_once(running: Fleet) -> None:
     assert running.provider.balance("pay-r-5") == 0
 
 
-async def test_a_cancel_taken_while_the_last_failure_is_undone_ends_canceled(running: Fleet) -> None:
-    """Whoever was told that the order is canceled never finds it failed."""
-    undone = Gate()
+async def test_cancel_during_compensation_of_failed_order_ends_canceled(running: Fleet) -> None:
+    """An order whose cancel was accepted must not end failed."""
+    compensating = Gate()
     running.carrier.booking.always = fails(CarrierRefused("van is full"))
-    running.carrier.voiding.before += [_at_once, undone]
+    running.carrier.voiding.before += [_succeeds, compensating]
     handle = await running.start(running.order("r-6", review=AUTO))
-    await undone.reached.wait()
-    asked = asyncio.create_task(handle.execute_update("cancel_order", "enough"))
+    await compensating.reached.wait()
+    update = asyncio.create_task(handle.execute_update("cancel_order", "enough"))
     elsewhere = asyncio.create_task(handle.execute_update("update_address", ELSEWHERE))
     await running.until_recorded("r-6", lambda status: len(status.shipments) == 2)
-    undone.opened.set()
-    assert await asked is None
+    compensating.opened.set()
+    assert await update is None
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await elsewhere
-    assert "no package will go" in str(refused.value.cause)
+    assert "no package will be sent" in str(refused.value.cause)
     status = await handle.result()
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "enough")
     assert status.dispatch_failed_reason == "van is full"
     assert running.provider.balance("pay-r-6") == 0
 
 
-async def _at_once() -> None:
+async def _succeeds() -> None:
     pass

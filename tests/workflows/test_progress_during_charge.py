@@ -1,4 +1,4 @@
-"""News that comes while an order is charged: the record takes it, and never goes back for it."""
+"""Changes during a charge are written to the database, and never set the order back to the charge."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 
-class Overtaken(OrderRecord):
-    """A record in which what is drafted during the charge arrives after the charge itself."""
+class DelayedStore(OrderWrites):
+    """An order store that writes progress drafted during the charge after the charge itself."""
 
     charging: Gate
     drafted: Gate
@@ -41,15 +41,15 @@ class Overtaken(OrderRecord):
 
 
 @pytest.mark.parametrize("change", ["update_address", "cancel_order"])
-async def test_a_record_drafted_during_the_charge_takes_no_order_back_to_it(
+async def test_progress_drafted_during_charge_and_written_after_it_keeps_step(
     temporal_client, postgres_url, task_queues, change: str
 ) -> None:
     charging, drafted, steps = Gate(), Gate(), []
 
-    def record(database: Database) -> Overtaken:
-        made = Overtaken(database)
-        made.charging, made.drafted, made.steps, made.reads = charging, drafted, steps, OrderReads(database)
-        return made
+    def record(database: Database) -> DelayedStore:
+        store = DelayedStore(database)
+        store.charging, store.drafted, store.steps, store.reads = charging, drafted, steps, OrderReads(database)
+        return store
 
     queues = (task_queues.orders, task_queues.shipping)
     async with asyncio.timeout(120), fleet(temporal_client, postgres_url, *queues, record=record) as running:

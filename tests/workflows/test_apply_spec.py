@@ -1,15 +1,14 @@
-"""The declared state: one signal a generation, taken once, in any order."""
+"""The spec of an Order: one signal per generation, applied once, in any order."""
 
 from __future__ import annotations
 
 from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 
 from orderfleet.domain.order import Review, ReviewMode, SpecUpdate
-from orderfleet.domain.status import DeclarationOutcome, Step
-from orderfleet.services.changes import Change
+from orderfleet.domain.status import SpecOutcome, Step
 
 
-async def test_approval_and_address_in_one_declaration(running: Fleet) -> None:
+async def test_spec_with_approval_and_address_applies_both(running: Fleet) -> None:
     handle = await running.start(running.order("d-1", generation=1))
     await running.client.apply_spec("d-1", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await handle.result()
@@ -17,7 +16,7 @@ async def test_approval_and_address_in_one_declaration(running: Fleet) -> None:
     assert (await running.recorded("d-1")).status.declared.generation == 2
 
 
-async def test_an_older_generation_changes_nothing(running: Fleet) -> None:
+async def test_spec_of_older_generation_changes_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("d-2", generation=1))
     await running.client.apply_spec("d-2", SpecUpdate(generation=3, address=ELSEWHERE))
     await running.client.apply_spec("d-2", SpecUpdate(generation=2, address=ADDRESS))
@@ -26,28 +25,28 @@ async def test_an_older_generation_changes_nothing(running: Fleet) -> None:
     assert (await handle.result()).address == ELSEWHERE
 
 
-async def test_cancel_by_declaration(running: Fleet) -> None:
+async def test_spec_with_cancel_cancels(running: Fleet) -> None:
     handle = await running.start(running.order("d-3", generation=1))
     await running.client.apply_spec("d-3", SpecUpdate(generation=2, cancel=True))
     assert (await handle.result()).cancel_reason == "canceled in the Order"
 
 
-async def test_a_refused_declaration_says_why(running: Fleet) -> None:
+async def test_rejected_spec_has_reason(running: Fleet) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
     handle = await running.start(running.order("d-4", review=Review(mode=ReviewMode.AUTO), generation=1))
     await gate.reached.wait()
     await running.client.apply_spec("d-4", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await running.until_recorded("d-4", lambda status: status.declared.generation == 2)
-    assert status.declared.outcome is DeclarationOutcome.REFUSED
+    assert status.declared.outcome is SpecOutcome.REJECTED
     assert "being dispatched" in status.declared.reason
     gate.opened.set()
     assert (await handle.result()).address == ADDRESS
 
 
-async def test_garbage_is_told_and_changes_nothing(running: Fleet) -> None:
+async def test_invalid_spec_is_recorded_and_changes_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("d-5", generation=1))
-    await handle.signal("declare", {"generation": "soon"})
-    await eventually(lambda: running.kinds("d-5"), lambda kinds: "change_refused" in kinds)
-    await running.client.change("d-5", Change.approve())
+    await handle.signal("apply_spec", {"generation": "soon"})
+    await eventually(lambda: running.kinds("d-5"), lambda kinds: "change_rejected" in kinds)
+    await running.client.approve("d-5")
     assert (await handle.result()).step is Step.SHIPPED

@@ -1,5 +1,5 @@
-"""A fleet whose workflows can be held up while its activities go on, so that what comes meanwhile
-reaches a workflow in one and the same workflow task."""
+"""A fleet whose workflows can be paused while its activities run, so that several events reach a workflow in one
+workflow task."""
 
 from __future__ import annotations
 
@@ -20,63 +20,72 @@ from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store.orphans import Orphans
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import WorkerSpec
 
 
-class Halves:
-    """Both queues' activities at work, and their workflows as long as they are not held up."""
+class PausableFleet:
+    """Activities of both queues, and workflows of the queues that are not paused."""
 
-    def __init__(self, fleet: Fleet, duties: list[WorkerSpec]) -> None:
+    def __init__(self, fleet: Fleet, specs: list[WorkerSpec]) -> None:
         self.fleet = fleet
-        self._duties = {duty.task_queue: duty for duty in duties}
-        self._deciding: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
+        self._specs = {spec.task_queue: spec for spec in specs}
+        self._running: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
 
-    async def go_on(self, queue: str) -> None:
+    async def resume(self, queue: str) -> None:
         """Run the workflows of a queue."""
-        duty = self._duties[queue]
+        spec = self._specs[queue]
         worker = Worker(
             self.fleet.temporal,
             task_queue=queue,
-            workflows=duty.workflows,
-            activities=duty.activities,
+            workflows=spec.workflows,
+            activities=spec.activities,
             no_remote_activities=True,
-            interceptors=duty.interceptors,
-            max_cached_workflows=0,  # nobody waits for the worker that had a workflow before
+            interceptors=spec.interceptors,
+            max_cached_workflows=0,  # so that no workflow task waits for the worker that stopped
         )
-        self._deciding[queue] = worker, asyncio.create_task(worker.run())
+        self._running[queue] = worker, asyncio.create_task(worker.run())
 
-    async def hold_up(self, queue: str) -> None:
-        """Run the workflows of a queue no further."""
-        worker, running = self._deciding.pop(queue)
+    async def pause(self, queue: str) -> None:
+        """Stop the workflows of a queue."""
+        worker, running = self._running.pop(queue)
         await worker.shutdown()
         await running
 
     async def close(self) -> None:
-        for queue in list(self._deciding):
-            await self.hold_up(queue)
+        for queue in list(self._running):
+            await self.pause(queue)
 
 
 @asynccontextmanager
-async def halves(
+async def pausable_fleet(
     temporal: Client,
     database_url: str,
     orders_queue: str,
     shipping_queue: str,
     *,
-    record: Callable[[Database], OrderRecord] = OrderRecord,
+    record: Callable[[Database], OrderWrites] = OrderWrites,
     activities: Client | None = None,
-) -> AsyncIterator[Halves]:
-    """Run everything until the context closes; `activities` is the client of those who do them, if another."""
+) -> AsyncIterator[PausableFleet]:
+    """Run everything until the context closes.
+
+    Args:
+        temporal: client of the workflows' workers.
+        database_url: a migrated database.
+        orders_queue: task queue of the order worker.
+        shipping_queue: task queue of the shipping worker.
+        record: makes the order store.
+        activities: client of the activities' workers; None is the same.
+    """
     settings = Settings(orders_task_queue=orders_queue, shipping_task_queue=shipping_queue)
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
-        provider, carrier, told = Provider(), TestCarrier(), record(database)
-        duties = [
-            orders_worker.worker_spec(settings, told, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
-            shipping_worker.worker_spec(settings, told, carrier),
+        provider, carrier, store = Provider(), TestCarrier(), record(database)
+        specs = [
+            orders_worker.worker_spec(settings, store, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
+            shipping_worker.worker_spec(settings, store, carrier),
         ]
-        made = Halves(
+        made = PausableFleet(
             Fleet(
                 temporal=temporal,
                 client=OrderClient(temporal, task_queue=orders_queue),
@@ -86,28 +95,28 @@ async def halves(
                 carrier=carrier,
                 database=database,
             ),
-            duties,
+            specs,
         )
         orders, shipping = (
             Worker(
                 activities or temporal,
-                task_queue=duty.task_queue,
-                activities=duty.activities,
-                interceptors=duty.interceptors,
+                task_queue=spec.task_queue,
+                activities=spec.activities,
+                interceptors=spec.interceptors,
             )
-            for duty in duties
+            for spec in specs
         )
         async with orders, shipping:
             try:
-                for duty in duties:
-                    await made.go_on(duty.task_queue)
+                for spec in specs:
+                    await made.resume(spec.task_queue)
                 yield made
             finally:
                 await made.close()
 
 
 async def has(handle: WorkflowHandle, *kinds: EventType.ValueType, count: int = 1) -> None:
-    """Wait until the workflow's history has so many events of each kind."""
+    """Wait until the workflow's history has `count` events of each kind."""
 
     async def found() -> list[EventType.ValueType]:
         return [event.event_type async for event in handle.fetch_history_events()]
@@ -116,7 +125,7 @@ async def has(handle: WorkflowHandle, *kinds: EventType.ValueType, count: int = 
 
 
 async def task_with(handle: WorkflowHandle, *kinds: EventType.ValueType) -> bool:
-    """Whether one workflow task brought events of all these kinds."""
+    """Whether one workflow task has events of all these kinds."""
     together: set[EventType.ValueType] = set()
     async for event in handle.fetch_history_events():
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
