@@ -46,7 +46,7 @@ async def _one_start(shop: Shop) -> float:
     await shop.apply(manifest(name))
     began = time.monotonic()
     async with shop.operator() as operator:
-        await eventually(lambda: [key.name for key in operator.memory] == [name])
+        await eventually(lambda: [key.name for key in operator.cache] == [name])
         await shop.until(name, lambda order: step(order) == "manual_review")
         took = time.monotonic() - began
         await shop.patch(name, cancel=True)

@@ -15,7 +15,7 @@ from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.names import ENDED_LABEL
 from orderfleet.domain.order import OrderInput, SpecUpdate
 from orderfleet.operator.cache import Key, OrderCache
-from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectConflict, ObjectNotFound, Write
 from orderfleet.operator.reconciler import MISSING_RECHECK, Reconciler
 from orderfleet.services.errors import OrderIdConflict, OrderNotFound, Started, StartOutcome, TemporalUnavailable
 from orderfleet.services.workflow_client import Claim, conflict
@@ -73,20 +73,20 @@ class World:
 
     def restart(self) -> None:
         """An operator that knows nothing."""
-        self.memory = OrderCache()
+        self.cache = OrderCache()
         self.looks: list[float] = []
         made: Any = Reconciler
         self._reconciler: Reconciler = made(
-            memory=self.memory,
+            cache=self.cache,
             client=self,
             records=self,
             kubernetes=self,
             events=self,
             settings=SETTINGS,
-            look=lambda _key, after: self.looks.append(self.now + after),
+            enqueue=lambda _key, after: self.looks.append(self.now + after),
         )
         if self.body is not None:
-            self.memory.see(self.body)
+            self.cache.upsert(self.body)
 
     def reconcile(self) -> Exception | None:
         """One reconcile; what it raised, if that is to be tried again."""
@@ -99,11 +99,11 @@ class World:
     def tell_all(self) -> None:
         """The newest news of everything reach the operator."""
         if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
-            self.memory.forget(KEY, self.told_bodies[-1]["metadata"]["uid"])
+            self.cache.remove(KEY, self.told_bodies[-1]["metadata"]["uid"])
         else:
-            self.memory.see(self.body)
+            self.cache.upsert(self.body)
         if self.record is not None:
-            self.memory.remember(self.record)
+            self.cache.apply_record(self.record)
 
     def settle(self) -> int:
         """Reconcile until nothing is due but the search for a missing workflow; how many reconciles it took."""
@@ -117,7 +117,7 @@ class World:
             self.tell_all()
             failed = self.reconcile()
             assert failed is None, failed
-            due = [look for look in self.looks if look - self.now < LONG]
+            due = [enqueue for enqueue in self.looks if enqueue - self.now < LONG]
         return count
 
     def change(self, patch: dict[str, Any], *, edit: bool = False) -> None:
@@ -138,7 +138,7 @@ class World:
         self.body = merged(body, {"metadata": {"resourceVersion": str(version)}})
         # The watch told that the one before is gone before it tells of this one.
         self.told_bodies = [self.body]
-        self.memory.see(self.body)
+        self.cache.upsert(self.body)
 
     def _called(self, part: str) -> None:
         happens, self.meanwhile = self.meanwhile, None
@@ -157,9 +157,9 @@ class World:
     async def patch(self, _key: Key, write: Write, patch: dict[str, Any], version: str) -> dict[str, Any]:
         self._called("kubernetes")
         if self.body is None:
-            raise ObjectGone("404")
+            raise ObjectNotFound("404")
         if version != self.body["metadata"]["resourceVersion"]:
-            raise ObjectChanged("409")
+            raise ObjectConflict("409")
         self.writes[write] += 1
         self.change(patch)
         self._answers("kubernetes")
@@ -168,7 +168,7 @@ class World:
     async def get(self, _key: Key) -> dict[str, Any]:
         self._called("kubernetes")
         if self.body is None:
-            raise ObjectGone("404")
+            raise ObjectNotFound("404")
         return self.body
 
     # Temporal, the record, and the Events.
@@ -208,7 +208,7 @@ class World:
         self._called("store")
         return self.record
 
-    def tell(self, *_: Any) -> None:
+    def emit(self, *_: Any) -> None:
         self.told += 1
 
 

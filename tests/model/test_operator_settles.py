@@ -47,17 +47,17 @@ class OperatorMachine(RuleBasedStateMachine):
         self.objects = 1
 
     @initialize(
-        held=st.booleans(),
+        has_finalizer=st.booleans(),
         held_by_others=st.booleans(),
         approved=st.booleans(),
         cancel=st.booleans(),
         orphan=st.booleans(),
         before=st.sampled_from(["nothing", "nothing", "foreign workflow", "foreign record", "older", "over HTTP"]),
     )
-    def begin(self, held, held_by_others, approved, cancel, orphan, before) -> None:
+    def begin(self, has_finalizer, held_by_others, approved, cancel, orphan, before) -> None:
         policy = {"deletionPolicy": "Orphan"} if orphan else {}
-        policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if held_by_others else {}
-        self.world = World(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
+        policy |= {"finalizers": [*([FINALIZER] if has_finalizer else []), OTHERS]} if held_by_others else {}
+        self.world = World(body(has_finalizer=has_finalizer, approved=approved, cancel=cancel, **policy), self.loop)
         self.world.foreign = before == "foreign workflow"
         owners = {
             "foreign record": {"owner": "other/o-1", "owner_uid": "theirs"},
@@ -93,7 +93,7 @@ class OperatorMachine(RuleBasedStateMachine):
             else:
                 self.edit(change)
             if told and self.world.body is not None:
-                self.world.memory.see(self.world.body)
+                self.world.cache.upsert(self.world.body)
 
         self.world.meanwhile = happens
         self.world.reconcile()
@@ -105,7 +105,7 @@ class OperatorMachine(RuleBasedStateMachine):
         """Another object under the old name, with the same order in it or another."""
         self.objects += 1
         more = {} if same else {"items": [{"sku": "b", "qty": 1}]}
-        self.world.apply(body(uid=f"uid-{self.objects}", held=data.draw(st.booleans()), **more))
+        self.world.apply(body(uid=f"uid-{self.objects}", has_finalizer=data.draw(st.booleans()), **more))
 
     @precondition(lambda self: self.world.body is not None)
     @rule()
@@ -158,12 +158,12 @@ class OperatorMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def watch_tells(self, data) -> None:
         """Old news too, and again."""
-        self.world.memory.see(data.draw(st.sampled_from(self.world.told_bodies)))
+        self.world.cache.upsert(data.draw(st.sampled_from(self.world.told_bodies)))
 
     @precondition(lambda self: self.world.told_records)
     @rule(data=st.data())
     def feed_tells(self, data) -> None:
-        self.world.memory.remember(data.draw(st.sampled_from(self.world.told_records)))
+        self.world.cache.apply_record(data.draw(st.sampled_from(self.world.told_records)))
 
     @rule(seconds=st.sampled_from([0.0, 0.3, 10.0]))
     def reconcile(self, seconds) -> None:
@@ -195,9 +195,9 @@ class OperatorMachine(RuleBasedStateMachine):
         settled = world.body
         for news in world.told_bodies[-3:]:
             if world.body is not None:
-                world.memory.see(news)
+                world.cache.upsert(news)
         for news in world.told_records:
-            world.memory.remember(news)
+            world.cache.apply_record(news)
         world.now += 100
         world.settle()
         world.restart()
@@ -211,8 +211,8 @@ class OperatorMachine(RuleBasedStateMachine):
     def shows_how_it_stands(self, settled) -> None:
         if "deletionTimestamp" in settled["metadata"]:
             # Only others hold it, or what is to become of its order was meant for a newer operator.
-            held = FINALIZER in settled["metadata"]["finalizers"]
-            assert not held or settled["spec"].get("deletionPolicy") == "Someday"
+            has_finalizer = FINALIZER in settled["metadata"]["finalizers"]
+            assert not has_finalizer or settled["spec"].get("deletionPolicy") == "Someday"
             return
         shown = {each["type"]: each for each in settled["status"]["conditions"]}
         assert [shown[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled")].count("True") == 1

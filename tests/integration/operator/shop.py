@@ -144,7 +144,7 @@ class Shop:
         stop = Stop()
         async with (
             connect(settings, "operator") as database,
-            Kubernetes(login, connections=20, wrote=self._wrote) as kubernetes,
+            Kubernetes(login, connections=20, on_write=self._wrote) as kubernetes,
         ):
             temporal = await connect_temporal(settings, lazy=True)
             made = Operator(

@@ -50,7 +50,7 @@ async def test_same_id_in_two_namespaces_conflicts(shop, workers):
         await shop.apply(manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.kubectl("create", "-n", other, "-f", "-", input=json.dumps(manifest(name)))
-        await eventually(lambda: len(operator.memory) == 2 and not len(operator.queue))
+        await eventually(lambda: len(operator.cache) == 2 and not len(operator.queue))
         theirs = json.loads(await shop.kubectl("get", "-n", other, "ofo", name, "-o", "json"))
         assert condition(theirs, "Accepted") == ("False", "Conflict")
         told = next(each for each in theirs["status"]["conditions"] if each["type"] == "Accepted")

@@ -35,7 +35,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
             api.half_open()
             await api.mend()  # what was connected stays half-open
             await shop.apply(manifest(after))  # kubectl has a line of its own
-            await eventually(lambda: after in {key.name for key in operator.memory}, seconds=HEARS_WITHIN)
+            await eventually(lambda: after in {key.name for key in operator.cache}, seconds=HEARS_WITHIN)
 
 
 async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers, postgres_url) -> None:

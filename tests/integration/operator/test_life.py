@@ -76,12 +76,12 @@ async def test_status_follows_the_record_within_a_second(shop, workers):
             await shop.apply(manifest(name, approved=True))
             await asyncio.wait_for(charging.reached.wait(), 60)
             begun = loop.time()
-            (key,) = operator.memory
-            await eventually(lambda key=key: operator.memory[key].body["status"].get("step") == "charge")
+            (key,) = operator.cache
+            await eventually(lambda key=key: operator.cache[key].body["status"].get("step") == "charge")
             took.append(loop.time() - begun)
             charging.opened.set()
             await shop.until(name, ended)
-            await eventually(lambda: not operator.memory)
+            await eventually(lambda: not operator.cache)
     assert min(took) < 1
 
 
@@ -114,7 +114,7 @@ async def test_failed_order_is_stalled(shop, workers):
         await shop.apply(manifest(name, approved=True))
         done = await shop.until(name, ended)
     assert condition(done, "Stalled") == ("True", "Failed")
-    assert condition(done, "Charged") == ("False", "ChargeRefused")
+    assert condition(done, "Charged") == ("False", "ChargeDeclined")
     assert "card expired" in done["status"]["lastError"]
 
 
@@ -161,14 +161,14 @@ async def test_refused_edit_is_told_and_the_order_goes_on(shop, workers):
         await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.patch(name, address=ELSEWHERE)
         told = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
-        assert condition(told, "SpecApplied") == ("False", "EditRefused")
+        assert condition(told, "SpecApplied") == ("False", "SpecChangeRejected")
         assert told["status"]["observedGeneration"] == 2
         assert condition(told, "Reconciling") == ("True", "Shipping")
         booking.opened.set()
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
-    assert condition(done, "SpecApplied") == ("False", "EditRefused")
-    assert "EditRefused" in await shop.reasons(name)
+    assert condition(done, "SpecApplied") == ("False", "SpecChangeRejected")
+    assert "SpecChangeRejected" in await shop.reasons(name)
     (parcel,) = workers.carrier.parcels[f"ship-{name}"]
     assert parcel.address.street == ADDRESS["street"]
 
@@ -216,8 +216,8 @@ async def test_applied_twice_changes_nothing(shop, workers):
         first = await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.apply(manifest(name))
         await shop.kubectl("label", "ofo", name, "colour=blue")
-        (key,) = operator.memory
-        await eventually(lambda: "labels" in operator.memory[key].body["metadata"] and not len(operator.queue))
+        (key,) = operator.cache
+        await eventually(lambda: "labels" in operator.cache[key].body["metadata"] and not len(operator.queue))
         again = await shop.get(name)
     assert again["status"] == first["status"]
     assert sum(shop.patches(name).values()) <= 3

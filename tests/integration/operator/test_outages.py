@@ -67,7 +67,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
         await shop.until(name, lambda order: step(order) == "manual_review")
         await temporal.cut()
         await shop.delete(name)
-        (key,) = operator.memory
+        (key,) = operator.cache
         while not operator.queue.failures(key):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert await shop.get(name) is not None

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from orderfleet.cli.remove_finalizers import app
 from orderfleet.domain.names import FINALIZER
-from orderfleet.operator.finalizers import release_orders, stop_operators
+from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.main import login
 
@@ -40,25 +40,25 @@ async def test_every_order_is_let_go_and_finalizers_of_others_stay(api, kubernet
     names = [held(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
     shared = held(kubernetes, "release-shared", FINALIZER, THEIRS)
     held(kubernetes, "release-never")
-    assert await release_orders(api, [kubernetes.namespace]) == 4
+    assert await remove_order_finalizers(api, [kubernetes.namespace]) == 4
     assert [finalizers(kubernetes, name) for name in names] == [[], [], []]
     assert finalizers(kubernetes, shared) == [THEIRS]
-    assert await release_orders(api, [kubernetes.namespace]) == 0
+    assert await remove_order_finalizers(api, [kubernetes.namespace]) == 0
 
 
 async def test_an_order_that_hangs_in_deletion_goes(api, kubernetes):
     held(kubernetes, "release-hangs", FINALIZER)
     kubernetes.kubectl("delete", "ofo", "release-hangs", "--wait=false")
-    await release_orders(api, [kubernetes.namespace])
+    await remove_order_finalizers(api, [kubernetes.namespace])
     kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=50s")
 
 
 async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
     for i in range(5):
         held(kubernetes, f"release-page-{i}", FINALIZER)
-    page = api.page_of_orders
+    page = api.list_orders
     monkeypatch.setattr(api, "page_of_orders", lambda namespace, after="": page(namespace, after, size=2))
-    assert await release_orders(api, [kubernetes.namespace]) == 5
+    assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
 
 
 async def test_the_operator_is_stopped_before(api, kubernetes):

@@ -96,7 +96,7 @@ async def test_ended_orders_are_not_even_listed(shop, workers):
     async with shop.operator() as operator:
         await shop.apply(manifest(other))
         await shop.until(other, lambda order: step(order) == "manual_review")
-        assert [key.name for key in operator.memory] == [other]
+        assert [key.name for key in operator.cache] == [other]
 
 
 async def test_label_of_ended_orders_taken_off_by_hand_is_put_back(shop, workers):

@@ -38,7 +38,7 @@ async def test_a_started_order_that_became_unreadable_is_canceled_and_goes(shop,
         await shop.until(name, lambda order: step(order) == "manual_review")
     await store_otherwise(name)
     async with shop.operator():
-        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "Unreadable"))
+        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "InvalidSpec"))
         await shop.delete(name)
         await shop.until_gone(name)
         status = await recorded(workers, name, lambda status: status.ended)
@@ -52,7 +52,7 @@ async def test_an_unreadable_order_that_was_never_started_is_let_go(shop, tempor
     await shop.apply(held)
     await store_otherwise(name)
     async with shop.operator():
-        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "Unreadable"))
+        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "InvalidSpec"))
         await shop.delete(name)
         await shop.until_gone(name)
     assert [each async for each in temporal_client.list_workflows(f"WorkflowId = 'order-{name}'")] == []

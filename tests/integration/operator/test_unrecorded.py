@@ -27,7 +27,7 @@ class Refusing:
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_CHECK", 0.5)
     monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_RECHECK", 0.5)
-    monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECEIPT", 1.0)
+    monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECORD_GRACE", 1.0)
 
 
 async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal_client):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from declared import ELSEWHERE, SETTINGS, order
 
 from orderfleet.domain.order import ReviewMode, ReviewTimeoutAction
-from orderfleet.operator.crd import cancellation, content, declaration, order_input, unmet
+from orderfleet.operator.crd import cancellation, order_input, spec_hash
 from orderfleet.settings import Settings
 
 
@@ -54,8 +54,8 @@ def test_order_belongs_to_its_object():
 
 def test_content_is_the_same_for_what_may_change():
     edited = order(uid="other", approved=True, cancel=True, cancelReason="x", address=ELSEWHERE)
-    assert content(edited) == content(order())
-    assert content(order(deletionPolicy="Orphan")) == content(order())
+    assert spec_hash(edited) == spec_hash(order())
+    assert spec_hash(order(deletionPolicy="Orphan")) == spec_hash(order())
 
 
 def test_content_differs_for_what_may_not():
@@ -67,15 +67,15 @@ def test_content_differs_for_what_may_not():
         order(customer={"name": "Ada"}),
         order(deadline="1h"),
     ]
-    assert len({content(each) for each in [order(), *others]}) == len(others) + 1
+    assert len({spec_hash(each) for each in [order(), *others]}) == len(others) + 1
 
 
 def test_content_reads_durations_as_what_they_mean():
-    assert content(order(deadline="90m")) == content(order(deadline="1h30m"))
+    assert spec_hash(order(deadline="90m")) == spec_hash(order(deadline="1h30m"))
 
 
 def test_declaration_carries_all_that_may_change():
-    told = declaration(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE))
+    told = spec_update(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE))
     assert (told.generation, told.approved, told.cancel, told.cancel_reason) == (3, True, True, "twice")
     assert told.address.street == "2 Side St"
 
@@ -87,5 +87,5 @@ def test_a_deleted_order_declares_its_cancel():
 
 def test_unmet_names_what_is_not_so():
     edited = order(approved=True, cancel=True)
-    assert unmet(edited, approved=False, canceled=False, same_address=False) == ["approved", "cancel", "address"]
-    assert unmet(edited, approved=True, canceled=True, same_address=True) == []
+    assert unmet_fields(edited, approved=False, canceled=False, same_address=False) == ["approved", "cancel", "address"]
+    assert unmet_fields(edited, approved=True, canceled=True, same_address=True) == []

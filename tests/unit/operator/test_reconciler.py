@@ -6,16 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from declared import NOW, SETTINGS, body, known, record
+from declared import NOW, SETTINGS, body, observed, record
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import Step
 from orderfleet.operator.cache import Key, OrderCache
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderResource
-from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectChanged, ObjectGone, Write
+from orderfleet.operator.kubernetes import KubernetesUnavailable, ObjectConflict, ObjectNotFound, Write
 from orderfleet.operator.reconciler import Reconciler
-from orderfleet.operator.status import change, wanted_status
+from orderfleet.operator.status import merge_patch, wanted_status
 from orderfleet.services.errors import OrderIdConflict, OrderNotFound, TemporalUnavailable
 from orderfleet.settings import Settings
 
@@ -39,7 +39,7 @@ class Api:
         if self.errors:
             raise self.errors.pop(0)
         if version != self.order["metadata"]["resourceVersion"]:
-            raise ObjectChanged("old")
+            raise ObjectConflict("old")
         told = {"metadata": {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}}
         self.order = {
             **self.order,
@@ -87,7 +87,7 @@ class Story:
     def __init__(self) -> None:
         self.told = 0
 
-    def tell(self, *_: Any) -> None:
+    def emit(self, *_: Any) -> None:
         self.told += 1
 
 
@@ -95,18 +95,18 @@ class Desk:
     """A reconciler with everything around it made up."""
 
     def __init__(self, order: dict[str, Any], answer: Any = None, settings: Settings = SETTINGS) -> None:
-        self.memory = OrderCache()
-        self.memory.see(order)
+        self.cache = OrderCache()
+        self.cache.upsert(order)
         self.api, self.temporal, self.story = Api(order), Temporal(), Story()
         self.looks: list[float] = []
         made: Any = Reconciler(
-            memory=self.memory,
+            cache=self.cache,
             client=self.temporal,  # type: ignore[arg-type]
             records=Record(answer),  # type: ignore[arg-type]
             kubernetes=self.api,  # type: ignore[arg-type]
             events=self.story,  # type: ignore[arg-type]
             settings=settings,
-            look=lambda _key, after: self.looks.append(after),
+            enqueue=lambda _key, after: self.looks.append(after),
         )
         self.reconcile = lambda: made.reconcile(KEY)
 
@@ -118,22 +118,22 @@ class Desk:
 def settled(answer, **changes):
     """An Order that shows what the record tells."""
     told = body(**changes)
-    shown = wanted_status(OrderResource.model_validate(told), known(answer), NOW)
+    shown = wanted_status(OrderResource.model_validate(told), observed(answer), NOW)
     return {**told, "status": shown}
 
 
 async def test_forgotten_order_is_nothing_to_do():
     desk = Desk(body())
-    desk.memory.forget(KEY, "uid-1")
+    desk.cache.remove(KEY, "uid-1")
     await desk.reconcile()
     assert desk.api.writes == []
 
 
 async def test_order_that_is_gone_is_forgotten():
-    desk = Desk(body(held=False))
-    desk.api.errors = [ObjectGone("404")]
+    desk = Desk(body(has_finalizer=False))
+    desk.api.errors = [ObjectNotFound("404")]
     await desk.reconcile()
-    assert len(desk.memory) == 0
+    assert len(desk.cache) == 0
 
 
 async def test_order_that_somebody_changed_is_looked_at_again():
@@ -142,32 +142,32 @@ async def test_order_that_somebody_changed_is_looked_at_again():
     desk.api.order["metadata"] = {**desk.api.order["metadata"], "resourceVersion": "9", "generation": 2}
     await desk.reconcile()
     assert desk.looks == [0.0]
-    assert desk.memory[KEY].body["metadata"]["generation"] == 2
+    assert desk.cache[KEY].body["metadata"]["generation"] == 2
     await desk.reconcile()
     assert desk.api.order["status"]["step"] == "charge"
     assert desk.story.told == 1
 
 
 async def test_changed_order_that_is_gone_by_now_is_forgotten():
-    desk = Desk(body(held=False))
-    desk.api.errors = [ObjectChanged("409"), ObjectGone("404")]
+    desk = Desk(body(has_finalizer=False))
+    desk.api.errors = [ObjectConflict("409"), ObjectNotFound("404")]
     await desk.reconcile()
-    assert len(desk.memory) == 0
+    assert len(desk.cache) == 0
 
 
 async def test_changed_order_that_is_another_operators_by_now_is_let_go():
-    desk = Desk(body(held=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"}))
+    desk = Desk(body(has_finalizer=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"}))
     desk.api.order = {**desk.api.order, "metadata": {**desk.api.order["metadata"], "labels": {"shard": "b"}}}
-    desk.api.errors = [ObjectChanged("409")]
+    desk.api.errors = [ObjectConflict("409")]
     await desk.reconcile()
-    assert (len(desk.memory), desk.looks, len(desk.api.writes)) == (0, [], 1)
+    assert (len(desk.cache), desk.looks, len(desk.api.writes)) == (0, [], 1)
 
 
 async def test_conflict_at_the_start_is_shown_and_lets_go():
     desk = Desk(body())
     desk.temporal.error = OrderIdConflict("taken")
     await desk.reconcile()
-    assert desk.api.writes == [Write.STATUS, Write.RELEASE]
+    assert desk.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
     assert desk.reason(ConditionType.ACCEPTED) == "Conflict"
 
 
@@ -192,7 +192,7 @@ async def test_failure_to_show_what_is_away_does_not_hide_it():
     desk = Desk(body(), StoreUnavailable("away"))
     with pytest.raises(StoreUnavailable):
         await desk.reconcile()
-    desk.api.errors = [ObjectChanged("409")]
+    desk.api.errors = [ObjectConflict("409")]
     with pytest.raises(StoreUnavailable):
         await desk.reconcile()
     desk.api.errors = [KubernetesUnavailable("away too")]
@@ -220,7 +220,7 @@ async def test_workflow_that_stays_missing_is_sought_again_without_a_word():
     await desk.reconcile()
     shown = desk.api.order["status"]
     for _ in range(3):
-        desk.memory[KEY].written_at = float("-inf")
+        desk.cache[KEY].written_at = float("-inf")
         await desk.reconcile()
     assert desk.api.writes == [Write.STATUS]
     assert desk.api.order["status"] == shown
@@ -228,11 +228,11 @@ async def test_workflow_that_stays_missing_is_sought_again_without_a_word():
 
 async def test_workflow_that_ended_meanwhile_is_shown_as_it_ended():
     desk = Desk(settled(record(), generation=2, approved=True), record(Step.CANCELED, version=5, canceled=True))
-    desk.memory[KEY].learn(record=record(), record_read=True)
+    desk.cache[KEY].observe(record=record(), record_read=True)
     desk.temporal.error = OrderNotFound("no workflow")
     await desk.reconcile()
     assert desk.api.order["status"]["step"] == "canceled"
-    assert desk.api.writes == [Write.STATUS, Write.RELEASE]
+    assert desk.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
 
 
 async def test_unreadable_order_says_so():
@@ -241,8 +241,8 @@ async def test_unreadable_order_says_so():
     desk = Desk(told)
     await desk.reconcile()
     await desk.reconcile()
-    assert desk.reason(ConditionType.ACCEPTED) == "Unreadable"
-    assert desk.reason(ConditionType.STALLED) == "Unreadable"
+    assert desk.reason(ConditionType.ACCEPTED) == "InvalidSpec"
+    assert desk.reason(ConditionType.STALLED) == "InvalidSpec"
     assert desk.api.writes == [Write.STATUS]
 
 
@@ -256,8 +256,8 @@ async def test_unreadable_order_that_is_deleted_is_canceled_and_goes():
     desk = Desk(unreadable_and_deleted(), record())
     await desk.reconcile()
     assert [(told.generation, told.cancel) for told in desk.temporal.declared] == [(2, True)]
-    assert desk.api.writes == [Write.RELEASE]
-    assert len(desk.memory) == 0
+    assert desk.api.writes == [Write.REMOVE_FINALIZER]
+    assert len(desk.cache) == 0
 
 
 async def test_unreadable_order_that_is_deleted_waits_for_temporal_without_a_word():
@@ -269,7 +269,7 @@ async def test_unreadable_order_that_is_deleted_waits_for_temporal_without_a_wor
     assert desk.api.writes == []
     desk.temporal.error = None
     await desk.reconcile()
-    assert desk.api.writes == [Write.RELEASE]
+    assert desk.api.writes == [Write.REMOVE_FINALIZER]
 
 
 async def test_deletion_policy_that_is_not_known_is_told():
@@ -278,7 +278,7 @@ async def test_deletion_policy_that_is_not_known_is_told():
     await desk.reconcile()
     assert desk.temporal.declared == []
     assert desk.api.writes == [Write.STATUS]
-    assert desk.reason(ConditionType.STALLED) == "Unreadable"
+    assert desk.reason(ConditionType.STALLED) == "InvalidSpec"
 
 
 async def test_details_wait_for_company():
@@ -287,7 +287,7 @@ async def test_details_wait_for_company():
     await desk.reconcile()
     assert desk.api.writes == []
     assert 0 < desk.looks[0] < 0.71
-    desk.memory[KEY].learn(record=record(Step.CHARGE, version=2, last_error="timed out"))
+    desk.cache[KEY].observe(record=record(Step.CHARGE, version=2, last_error="timed out"))
     await desk.reconcile()
     assert desk.api.writes == [Write.STATUS]
 
@@ -295,10 +295,10 @@ async def test_details_wait_for_company():
 async def test_steps_that_pass_at_once_are_one_write():
     desk = Desk(body(), record(Step.CHARGE))
     await desk.reconcile()
-    desk.memory[KEY].learn(record=record(Step.SHIPPING, version=2))
+    desk.cache[KEY].observe(record=record(Step.SHIPPING, version=2))
     await desk.reconcile()
     assert desk.api.writes == [Write.STATUS]
     await asyncio.sleep(max(desk.looks))
     await desk.reconcile()
     assert desk.api.writes == [Write.STATUS, Write.STATUS]
-    assert change(desk.api.order["status"], {**desk.api.order["status"], "step": "shipping"}) == {}
+    assert merge_patch(desk.api.order["status"], {**desk.api.order["status"], "step": "shipping"}) == {}

@@ -75,7 +75,7 @@ async def test_what_is_asked_for_during_a_read_goes_into_the_next(feed):
 
 async def test_nothing_is_read_before_the_feed_begins():
     reader = Reader()
-    records = RecordLoader(reader, Feed(), patience=0.01)  # type: ignore[arg-type]
+    records = RecordLoader(reader, Feed(), timeout=0.01)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="feed"):
         await records.read("o-1")
     assert reader.reads == []

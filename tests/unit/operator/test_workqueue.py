@@ -118,7 +118,7 @@ async def test_the_sooner_of_two_times_counts():
 
 
 async def test_failure_is_tried_again_after_growing_gaps(monkeypatch):
-    monkeypatch.setattr(queues, "FIRST_GAP", 0.01)
+    monkeypatch.setattr(queues, "INITIAL_BACKOFF", 0.01)
     desk = Desk()
     desk.errors = [RuntimeError("1"), RuntimeError("2"), RuntimeError("3")]
     async with open_for(desk) as queue:
@@ -129,8 +129,8 @@ async def test_failure_is_tried_again_after_growing_gaps(monkeypatch):
 
 
 async def test_news_do_not_shorten_the_gap_after_a_failure(monkeypatch):
-    monkeypatch.setattr(queues, "FIRST_GAP", 60)
-    monkeypatch.setattr(queues, "LONGEST_GAP", 60)
+    monkeypatch.setattr(queues, "INITIAL_BACKOFF", 60)
+    monkeypatch.setattr(queues, "MAX_BACKOFF", 60)
     desk = Desk()
     desk.errors = [RuntimeError("away")]
     async with open_for(desk) as queue:

@@ -37,13 +37,13 @@ def release(
     if not all(name for _, name in deployments):
         raise typer.BadParameter("--stop-deployment is NAMESPACE/NAME")
     watched = [each.strip() for each in read_settings().operator_namespaces.split(",") if each.strip()]
-    from orderfleet.operator.finalizers import release_orders, stop_operators  # noqa: PLC0415
+    from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators  # noqa: PLC0415
     from orderfleet.operator.kubernetes import Kubernetes  # noqa: PLC0415 - `--help` needs none of these
     from orderfleet.operator.main import login  # noqa: PLC0415
 
     async def run() -> int:
         async with Kubernetes(login, connections=20) as kubernetes:
             await stop_operators(kubernetes, deployments, stop_pods)
-            return await release_orders(kubernetes, watched)
+            return await remove_order_finalizers(kubernetes, watched)
 
     typer.echo(f"Orders let go: {asyncio.run(run())}")

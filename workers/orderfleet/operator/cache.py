@@ -16,7 +16,7 @@ from orderfleet.domain.ports import ChangeFeed, OrderReader
 from orderfleet.services.errors import Closed, Started
 
 
-class Part(StrEnum):
+class Dependency(StrEnum):
     """A part that the operator needs."""
 
     TEMPORAL = "Temporal"
@@ -32,11 +32,11 @@ class ObservedState:
     """Whether no record means that there is none."""
     workflow: Started | None = None
     """The order's own workflow, as a start or a search answered."""
-    workflow_sought: bool = False
+    workflow_searched: bool = False
     """Whether no workflow means that Temporal knows none."""
     started_generation: int = 0
     """The generation that the start carried whole."""
-    told_generation: int = 0
+    sent_generation: int = 0
     """The last generation that Temporal took as a declaration; durable from then on."""
     workflow_missing: bool = False
     """Whether a declaration found no running workflow."""
@@ -44,9 +44,9 @@ class ObservedState:
     """Whether the database has had no such order for so long that Temporal is to be asked what became of it."""
     workflow_closed: Closed | None = None
     """How the workflow ended without having recorded the order; then nothing will."""
-    taken: str | None = None
+    conflict: str | None = None
     """Why the order id is another order's."""
-    away: Part | None = None
+    unavailable: Dependency | None = None
     """The part whose silence keeps this Order waiting."""
 
 
@@ -63,7 +63,7 @@ class CacheEntry:
     The object is kept as text while nobody works on it: tens of thousands that wait are mostly that.
     """
 
-    _kept: dict[str, Any] | str
+    _object: dict[str, Any] | str
     _version: int
     order_id: str
     """The order id that it declares."""
@@ -71,45 +71,45 @@ class CacheEntry:
     """The step that it shows; `none` before its first status."""
 
     def __init__(self, body: dict[str, Any]) -> None:
-        self.known = ObservedState()
+        self.observed = ObservedState()
         self.written_at = float("-inf")
         """When its status was last written, by the event loop's clock."""
         self.stale_since: float | None = None
         """Since when its status waits to be written."""
-        self.waited = False
+        self.has_waited = False
         """Whether it waited for a part that is away longer than a moment, or more than once."""
-        self.check_at: float | None = None
+        self.check_workflow_at: float | None = None
         """When its workflow is to be asked for, by the event loop's clock: the database may never have the order."""
         self.uid = str(body["metadata"]["uid"])
         """Which object of this name it is."""
-        self._keep(body)
+        self._store(body)
 
     @property
     def body(self) -> dict[str, Any]:
         """The object as last seen; to be read only."""
-        kept = json.loads(self._kept) if isinstance(self._kept, str) else self._kept
-        self._kept = kept
-        return kept
+        loaded = json.loads(self._object) if isinstance(self._object, str) else self._object
+        self._object = loaded
+        return loaded
 
-    def rest(self) -> None:
+    def compress(self) -> None:
         """Nobody works on it now."""
-        if not isinstance(self._kept, str):
-            self._kept = json.dumps(self._kept, separators=(",", ":"))
+        if not isinstance(self._object, str):
+            self._object = json.dumps(self._object, separators=(",", ":"))
 
-    def see(self, body: dict[str, Any]) -> None:
+    def update(self, body: dict[str, Any]) -> None:
         """The object as the API server told it; older news is dropped."""
         if _version(body) >= self._version:
-            self._keep(body)
+            self._store(body)
 
-    def _keep(self, body: dict[str, Any]) -> None:
-        self._kept = _slim(body)
+    def _store(self, body: dict[str, Any]) -> None:
+        self._object = _strip(body)
         self._version = _version(body)
-        self.order_id = self._kept["spec"].get("orderId") or str(body["metadata"]["name"])
-        self.step = self._kept["status"].get("step", "none")
+        self.order_id = self._object["spec"].get("orderId") or str(body["metadata"]["name"])
+        self.step = self._object["status"].get("step", "none")
 
-    def learn(self, **facts: Any) -> None:
+    def observe(self, **facts: Any) -> None:
         """Know more."""
-        self.known = replace(self.known, **facts)
+        self.observed = replace(self.observed, **facts)
 
 
 class OrderCache:
@@ -127,40 +127,40 @@ class OrderCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def steps(self) -> Counter[str]:
+    def count_by_step(self) -> Counter[str]:
         """How many Orders show which step; `none` before their first status."""
         return Counter(entry.step for entry in self._entries.values())
 
-    def see(self, body: dict[str, Any]) -> Key:
+    def upsert(self, body: dict[str, Any]) -> Key:
         """An Order as the watch tells it."""
         key = key_of(body)
         entry = self._entries.get(key)
         if entry is None or entry.uid != body["metadata"]["uid"]:
-            self._entries[key] = CacheEntry(_slim(body))
+            self._entries[key] = CacheEntry(_strip(body))
         else:
-            entry.see(body)
+            entry.update(body)
         return key
 
-    def forget(self, key: Key, uid: str) -> None:
+    def remove(self, key: Key, uid: str) -> None:
         """The Order is gone, or has ended, or is another operator's, and is watched no more."""
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
             del self._entries[key]
 
-    def owns(self, owner: str) -> bool:
+    def contains_owner(self, owner: str) -> bool:
         """Whether the owner of a recorded order, as the record names it, is an Order that is watched."""
         return _key_of_owner(owner) in self._entries
 
-    def remember(self, record: RecordedOrder) -> Key | None:
+    def apply_record(self, record: RecordedOrder) -> Key | None:
         """What the record tells of an order; its Order, if it is watched and the news is new."""
         key = _key_of_owner(record.owner)
         entry = self._entries.get(key)
         if entry is None or entry.order_id != record.order_id:
             return None
-        known = entry.known.record
-        if known is not None and known.version >= record.version:
+        last = entry.observed.record
+        if last is not None and last.version >= record.version:
             return None
-        entry.learn(record=record, record_read=True)
+        entry.observe(record=record, record_read=True)
         return key
 
 
@@ -180,13 +180,13 @@ def _version(body: dict[str, Any]) -> int:
     return int(version) if version.isdecimal() else 0
 
 
-def _slim(body: dict[str, Any]) -> dict[str, Any]:
+def _strip(body: dict[str, Any]) -> dict[str, Any]:
     """Without what only others need: it is more than half of an object."""
     metadata = {name: value for name, value in body["metadata"].items() if name not in ("managedFields", "annotations")}
     return {"metadata": metadata, "spec": body.get("spec", {}), "status": body.get("status", {})}
 
 
-_Answer = asyncio.Future[RecordedOrder | None]
+_Result = asyncio.Future[RecordedOrder | None]
 
 
 class RecordLoader:
@@ -199,12 +199,12 @@ class RecordLoader:
         batch: orders in one read at most.
     """
 
-    def __init__(self, reader: OrderReader, feed: ChangeFeed, *, patience: float = 2.0, batch: int = 500) -> None:
+    def __init__(self, reader: OrderReader, feed: ChangeFeed, *, timeout: float = 2.0, batch: int = 500) -> None:
         self._reader = reader
         self._feed = feed
-        self._patience = patience
+        self._timeout = timeout
         self._batch = batch
-        self._asked: dict[str, _Answer] = {}
+        self._pending: dict[str, _Result] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def read(self, order_id: str) -> RecordedOrder | None:
@@ -214,33 +214,33 @@ class RecordLoader:
             StoreUnavailable: Postgres is away.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await self._feed.started()
         except TimeoutError as error:
             raise StoreUnavailable("the change feed has not reached Postgres yet") from error
-        answer = self._asked.get(order_id)
-        if answer is None:
-            answer = self._asked[order_id] = asyncio.get_running_loop().create_future()
+        result = self._pending.get(order_id)
+        if result is None:
+            result = self._pending[order_id] = asyncio.get_running_loop().create_future()
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_all())
         # One of those who wait may be canceled without the others.
-        return await asyncio.shield(answer)
+        return await asyncio.shield(result)
 
     async def _read_all(self) -> None:
         try:
-            while self._asked:
-                order_ids = list(self._asked)[: self._batch]
-                answers = {order_id: self._asked.pop(order_id) for order_id in order_ids}
-                await self._read_some(answers)
+            while self._pending:
+                order_ids = list(self._pending)[: self._batch]
+                results = {order_id: self._pending.pop(order_id) for order_id in order_ids}
+                await self._read_some(results)
         finally:
             self._reading = None
 
-    async def _read_some(self, answers: dict[str, _Answer]) -> None:
+    async def _read_some(self, results: dict[str, _Result]) -> None:
         try:
-            found = await self._reader.orders(list(answers))
+            found = await self._reader.orders(list(results))
         except Exception as error:  # noqa: BLE001 - each who asked is told
-            for answer in answers.values():
-                answer.set_exception(error)
+            for result in results.values():
+                result.set_exception(error)
         else:
-            for order_id, answer in answers.items():
-                answer.set_result(found.get(order_id))
+            for order_id, result in results.items():
+                result.set_result(found.get(order_id))

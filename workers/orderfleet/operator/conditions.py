@@ -14,8 +14,8 @@ from typing import Final
 
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import DeclarationOutcome, OrderStatus, PaymentStatus, Step
-from orderfleet.operator.cache import ObservedState, Part
-from orderfleet.operator.crd import Condition, OrderResource, OrderState, unmet
+from orderfleet.operator.cache import Dependency, ObservedState
+from orderfleet.operator.crd import Condition, OrderResource, OrderState, unmet_fields
 from orderfleet.services.errors import Closed
 
 
@@ -49,7 +49,7 @@ class Reason(StrEnum):
     """It is an Order applied again: its order was started by the one before it."""
     CONFLICT = "Conflict"
     """The order id is another order's."""
-    UNREADABLE = "Unreadable"
+    INVALID_SPEC = "InvalidSpec"
     """The operator is too old for this Order, or the CRD is."""
     TEMPORAL_UNAVAILABLE = "TemporalUnavailable"
     """Temporal does not answer; the operator keeps trying."""
@@ -87,7 +87,7 @@ class Reason(StrEnum):
     """The payment is charged."""
     NOT_CHARGED = "NotCharged"
     """Nothing was charged so far."""
-    CHARGE_REFUSED = "ChargeRefused"
+    CHARGE_DECLINED = "ChargeDeclined"
     """The payment provider refused."""
     VOIDED = "Voided"
     """The payment can't be charged any more."""
@@ -102,7 +102,7 @@ class Reason(StrEnum):
 
     APPLIED = "Applied"
     """The last edit was taken."""
-    EDIT_REFUSED = "EditRefused"
+    SPEC_CHANGE_REJECTED = "SpecChangeRejected"
     """Something in the last edit was refused; the message says what and why."""
 
 
@@ -116,31 +116,31 @@ class ConditionSpec:
     message: str = ""
 
 
-def conditions(
-    verdicts: Iterable[ConditionSpec], before: OrderState, *, generation: int | None, now: datetime
+def build_conditions(
+    specs: Iterable[ConditionSpec], before: OrderState, *, generation: int | None, now: datetime
 ) -> tuple[Condition, ...]:
     """Build the conditions; `lastTransitionTime` moves only where the status changes."""
-    return tuple(_condition(verdict, before, generation, now) for verdict in verdicts)
+    return tuple(_condition(spec, before, generation, now) for spec in specs)
 
 
-def _condition(verdict: ConditionSpec, before: OrderState, generation: int | None, now: datetime) -> Condition:
-    status = "True" if verdict.holds else "False"
-    last = before.condition(verdict.type)
+def _condition(spec: ConditionSpec, before: OrderState, generation: int | None, now: datetime) -> Condition:
+    status = "True" if spec.holds else "False"
+    last = before.condition(spec.type)
     unchanged = last is not None and last.status == status
     return Condition(
-        type=verdict.type,
+        type=spec.type,
         status=status,
-        reason=verdict.reason,
-        message=verdict.message,
+        reason=spec.reason,
+        message=spec.message,
         last_transition_time=last.last_transition_time if last and unchanged else f"{now:%Y-%m-%dT%H:%M:%SZ}",
         observed_generation=generation,
     )
 
 
-_AWAY: Final = {Part.TEMPORAL: Reason.TEMPORAL_UNAVAILABLE, Part.STORE: Reason.STORE_UNAVAILABLE}
+_UNAVAILABLE: Final = {Dependency.TEMPORAL: Reason.TEMPORAL_UNAVAILABLE, Dependency.STORE: Reason.STORE_UNAVAILABLE}
 
 
-_ON_THE_WAY: Final = {
+_IN_PROGRESS: Final = {
     Step.RECEIVE: (Reason.RECEIVING, "being recorded"),
     Step.VALIDATE: (Reason.VALIDATING, "being checked"),
     Step.MANUAL_REVIEW: (Reason.AWAITING_REVIEW, "waiting for a person to set spec.approved to true"),
@@ -150,35 +150,35 @@ _ON_THE_WAY: Final = {
 }
 
 
-_UNCHARGED: Final = {
+_NOT_CHARGED: Final = {
     None: (Reason.NOT_CHARGED, "nothing was charged"),
     PaymentStatus.INIT: (Reason.NOT_CHARGED, "nothing was charged"),
-    PaymentStatus.FAILED: (Reason.CHARGE_REFUSED, "the payment provider refused the charge"),
+    PaymentStatus.FAILED: (Reason.CHARGE_DECLINED, "the payment provider refused the charge"),
     PaymentStatus.VOIDED: (Reason.VOIDED, "the payment is voided"),
     PaymentStatus.REFUNDING: (Reason.REFUNDING, "the refund is owed and on its way"),
     PaymentStatus.REFUNDED: (Reason.REFUNDED, "the charge is given back"),
 }
 
 
-def unread(problem: str) -> Iterator[ConditionSpec]:
+def invalid_spec_conditions(problem: str) -> Iterator[ConditionSpec]:
     """Verdicts of an Order that this operator can't read."""
-    yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.UNREADABLE, problem)
-    yield from _stalled(Reason.UNREADABLE, problem)
+    yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.INVALID_SPEC, problem)
+    yield from _stalled(Reason.INVALID_SPEC, problem)
 
 
-def compute_conditions(order: OrderResource, known: ObservedState) -> Iterator[ConditionSpec]:
+def compute_conditions(order: OrderResource, observed: ObservedState) -> Iterator[ConditionSpec]:
     """Verdicts of an Order, in the order in which they are shown."""
-    if known.taken is not None:
-        yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.CONFLICT, known.taken)
-        yield from _stalled(Reason.CONFLICT, known.taken)
+    if observed.conflict is not None:
+        yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.CONFLICT, observed.conflict)
+        yield from _stalled(Reason.CONFLICT, observed.conflict)
         return
-    record = known.record
-    if record is None and known.workflow_closed is not None:
-        why = unrecorded(known.workflow_closed)
+    record = observed.record
+    if record is None and observed.workflow_closed is not None:
+        why = describe_unrecorded_end(observed.workflow_closed)
         yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.FAILED, why)
         yield from _stalled(Reason.FAILED, why)
         return
-    if record is not None or known.workflow is not None:
+    if record is not None or observed.workflow is not None:
         adopted = record is not None and record.owner_uid != order.metadata.uid
         how = (Reason.ADOPTED, "goes on with the order that the Order of this name had started before")
         yield ConditionSpec(
@@ -187,30 +187,32 @@ def compute_conditions(order: OrderResource, known: ObservedState) -> Iterator[C
     if record is not None:
         yield from _progress(record.status)
         yield from _spec_applied(order, record)
-    yield from _whole(order, known)
+    yield from _summary(order, observed)
 
 
-def unrecorded(closed: Closed) -> str:
+def describe_unrecorded_end(closed: Closed) -> str:
     """What became of an order whose workflow ended before it recorded anything."""
     if closed.how == "failed":
         return f"its workflow failed before the order was recorded: {closed.reason}"
     return f"its workflow was {closed.how} before the order was recorded"
 
 
-def _whole(order: OrderResource, known: ObservedState) -> Iterator[ConditionSpec]:
+def _summary(order: OrderResource, observed: ObservedState) -> Iterator[ConditionSpec]:
     """Ready, Reconciling and Stalled."""
-    status = known.record.status if known.record else None
+    status = observed.record.status if observed.record else None
     if status is not None and status.ended:
-        yield from _end(order, status)
-    elif known.away is not None:
-        yield from _reconciling(_AWAY[known.away], f"{known.away} does not answer; the operator keeps trying")
-    elif known.workflow_missing:
+        yield from _final(order, status)
+    elif observed.unavailable is not None:
+        yield from _reconciling(
+            _UNAVAILABLE[observed.unavailable], f"{observed.unavailable} does not answer; the operator keeps trying"
+        )
+    elif observed.workflow_missing:
         yield from _reconciling(Reason.WORKFLOW_MISSING, "Temporal knows no running workflow of this order")
     else:
-        yield from _reconciling(*_ON_THE_WAY[status.step if status else Step.RECEIVE])
+        yield from _reconciling(*_IN_PROGRESS[status.step if status else Step.RECEIVE])
 
 
-def _end(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]:
+def _final(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]:
     if status.step is Step.FAILED:
         yield from _stalled(Reason.FAILED, status.last_error or status.dispatch_failed_reason or "the order failed")
     elif status.step is Step.CANCELED:
@@ -234,9 +236,9 @@ def _stalled(reason: Reason, message: str) -> Iterator[ConditionSpec]:
     return _one_of(ConditionType.STALLED, reason, message)
 
 
-def _one_of(which: ConditionType, reason: Reason, message: str) -> Iterator[ConditionSpec]:
+def _one_of(true_one: ConditionType, reason: Reason, message: str) -> Iterator[ConditionSpec]:
     for kind in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED):
-        yield ConditionSpec(kind, kind is which, reason, message)
+        yield ConditionSpec(kind, kind is true_one, reason, message)
 
 
 def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
@@ -252,7 +254,7 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
         charged = f"{payment.amount} {payment.currency} is charged"
         yield ConditionSpec(ConditionType.CHARGED, True, Reason.CHARGED, charged)
     else:
-        yield ConditionSpec(ConditionType.CHARGED, False, *_UNCHARGED[payment.status])
+        yield ConditionSpec(ConditionType.CHARGED, False, *_NOT_CHARGED[payment.status])
 
     if status.step in {Step.SHIPPED, Step.DELIVERED}:
         shipment = status.shipments[-1] if status.shipments else None
@@ -266,10 +268,10 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
 
 def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[ConditionSpec]:
     status, declared = record.status, record.status.declared
-    heard = declared.owner_uid == order.metadata.uid and declared.generation >= order.metadata.generation
-    if status.ended and not heard and not order.deleting:
+    is_processed = declared.owner_uid == order.metadata.uid and declared.generation >= order.metadata.generation
+    if status.ended and not is_processed and not order.deleting:
         # The workflow ended before it heard of the edit: what it can't take any more is refused here.
-        missing = unmet(
+        missing = unmet_fields(
             order,
             approved=status.approved,
             canceled=status.canceled,
@@ -277,9 +279,9 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
         )
         if missing:
             late = f"{', '.join(missing)}: the order has already ended"
-            yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.EDIT_REFUSED, late)
+            yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.SPEC_CHANGE_REJECTED, late)
             return
     if declared.owner_uid == order.metadata.uid and declared.outcome is DeclarationOutcome.REFUSED:
-        yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.EDIT_REFUSED, declared.reason)
+        yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.SPEC_CHANGE_REJECTED, declared.reason)
     elif order.status.condition(ConditionType.SPEC_APPLIED) is not None:
         yield ConditionSpec(ConditionType.SPEC_APPLIED, True, Reason.APPLIED, "the last edit was taken")

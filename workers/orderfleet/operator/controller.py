@@ -17,7 +17,7 @@ import structlog
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.ports import ChangeFeed, OrderReader
 from orderfleet.operator.cache import Key, OrderCache, RecordLoader, key_of
-from orderfleet.operator.events import Events
+from orderfleet.operator.events import EventRecorder
 from orderfleet.operator.finalizers import NamespaceDeletion
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.reconciler import Reconciler
@@ -28,30 +28,30 @@ from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 
 
-async def follow(feed: ChangeFeed, memory: OrderCache, look: Callable[[Key], None]) -> None:
+async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], None]) -> None:
     """Follow the feed until canceled; orders without a watched Order are passed over.
 
     That is most of them where operators share the Orders, or orders come over HTTP: the feed doesn't even read them.
     """
-    async for batch in feed.follow(memory.owns):
+    async for batch in feed.follow(cache.contains_owner):
         for record in batch:
-            key = memory.remember(record)
+            key = cache.apply_record(record)
             if key is not None:
-                look(key)
+                enqueue(key)
 
 
 _log = structlog.get_logger()
 
 
-HEARTBEAT: Final = 10.0
+HEARTBEAT_INTERVAL: Final = 10.0
 
 """Seconds between two looks at whether the API server is there."""
 
-_RETRY: Final = 1.0
+_RETRY_INTERVAL: Final = 1.0
 
-_FEED_LATE: Final = 15.0
+_MAX_FEED_LAG: Final = 15.0
 
-_LAST_EVENTS: Final = 1.0
+_EVENTS_DRAIN_TIMEOUT: Final = 1.0
 
 
 class Operator:
@@ -73,43 +73,43 @@ class Operator:
         reader: OrderReader,
         feed: ChangeFeed,
         kubernetes: Kubernetes,
-        watch_look: Callable[[], AbstractContextManager[None]] = nullcontext,
+        measure: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._settings = settings
         self._feed = feed
-        self._watch_look = watch_look
+        self._measure = measure
         self._kubernetes = kubernetes
-        self._events = Events(kubernetes, socket.gethostname())
-        self.memory = OrderCache()
+        self._events = EventRecorder(kubernetes, socket.gethostname())
+        self.cache = OrderCache()
         """The Orders that are watched."""
         self.queue: Queue[Key] = Queue(self._reconcile, _log_failure, settings.operator_concurrency)
         """The Orders that are to be looked at."""
         self._reconciler = Reconciler(
-            memory=self.memory,
+            cache=self.cache,
             client=client,
             records=RecordLoader(reader, feed),
             kubernetes=kubernetes,
             events=self._events,
             settings=settings,
-            look=self.queue.add,
+            enqueue=self.queue.add,
         )
         self._problem: str | None = "not started yet"
-        self._api_silence: str | None = None
+        self._api_server_problem: str | None = None
 
     def not_ready(self) -> str | None:
         """Why the operator is not ready, or None when it is."""
         behind = self._feed.behind
-        if self._problem is None and (behind is None or behind.total_seconds() > _FEED_LATE):
+        if self._problem is None and (behind is None or behind.total_seconds() > _MAX_FEED_LAG):
             return "the change feed does not reach Postgres"
-        return self._problem or self._api_silence
+        return self._problem or self._api_server_problem
 
-    def seen(self, body: dict[str, Any]) -> None:
+    def order_changed(self, body: dict[str, Any]) -> None:
         """The watch tells of an Order."""
-        self.queue.add(self.memory.see(body))
+        self.queue.add(self.cache.upsert(body))
 
-    def gone(self, body: dict[str, Any]) -> None:
+    def order_removed(self, body: dict[str, Any]) -> None:
         """The watch tells of an Order that is deleted, has ended, or is another operator's now."""
-        self.memory.forget(key_of(body), body["metadata"]["uid"])
+        self.cache.remove(key_of(body), body["metadata"]["uid"])
 
     async def run(self, stop: Stop) -> None:
         """Run until asked to stop; then finish what is being handled, within the drain bound.
@@ -120,24 +120,24 @@ class Operator:
             work = group.create_task(self.queue.run(), name="queue")
             events = group.create_task(self._events.run(), name="events")
             endless = [
-                group.create_task(follow(self._feed, self.memory, self.queue.add), name="feed"),
+                group.create_task(follow(self._feed, self.cache, self.queue.add), name="feed"),
                 group.create_task(self._watch(stop), name="watch"),
                 group.create_task(self._heartbeat(), name="heartbeat"),
             ]
             await stop.wait()
             self._problem = "stopping"
             deletion = NamespaceDeletion(self._kubernetes, self._settings)
-            namespace_ends = await deletion.begun()
-            if namespace_ends:
-                await deletion.finish()
+            namespace_is_deleted = await deletion.in_progress()
+            if namespace_is_deleted:
+                await deletion.delete_orders()
             for task in endless:
                 task.cancel()
             self.queue.close()
-            await _within(work, self._settings.drain_timeout.total_seconds())
-            if namespace_ends:
-                await deletion.release()
+            await _wait_or_cancel(work, self._settings.drain_timeout.total_seconds())
+            if namespace_is_deleted:
+                await deletion.remove_finalizers()
             await self._events.close()
-            await _within(events, _LAST_EVENTS)
+            await _wait_or_cancel(events, _EVENTS_DRAIN_TIMEOUT)
 
     async def _watch(self, stop: Stop) -> None:
         """Watch Orders whenever the API server knows them."""
@@ -146,20 +146,20 @@ class Operator:
             while (problem := await self._api_problem()) is not None:
                 _log.warning("waiting for the API server", problem=problem)
                 self._problem = problem
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_INTERVAL)
             selector = self._settings.operator_selector
             _log.info("watching Orders", namespaces=namespaces or "all", labels=selector or "all")
             self._problem = None
             why = await watch(self, namespaces, selector, stop, self._settings.operator_watch_silence)
             _log.error("the watch of Orders ended, watching again", why=why)
             self._problem = "the watch of Orders ended"
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY_INTERVAL)
 
     async def _heartbeat(self) -> None:
         """Notice when the API server does not answer, or forgot Orders, while nothing happens."""
         while True:
-            await asyncio.sleep(HEARTBEAT)
-            self._api_silence = await self._api_problem()
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            self._api_server_problem = await self._api_problem()
 
     async def _api_problem(self) -> str | None:
         try:
@@ -169,11 +169,11 @@ class Operator:
         return None if served else "the API server does not know Orders: apply the CRD"
 
     async def _reconcile(self, key: Key) -> None:
-        with self._watch_look():
+        with self._measure():
             await self._reconciler.reconcile(key)
 
 
-async def _within(work: asyncio.Task[None], seconds: float) -> None:
+async def _wait_or_cancel(work: asyncio.Task[None], seconds: float) -> None:
     """Give a task so long to end, then cancel it."""
     await asyncio.wait([work], timeout=seconds)
     work.cancel()

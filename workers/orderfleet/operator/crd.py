@@ -198,12 +198,12 @@ class DeletedOrder(Camel):
         return self.metadata.deletion_timestamp is not None
 
     @property
-    def held(self) -> bool:
+    def has_finalizer(self) -> bool:
         """Whether our finalizer keeps it from going away."""
         return FINALIZER in self.metadata.finalizers
 
     @property
-    def filed(self) -> bool:
+    def has_ended_label(self) -> bool:
         """Whether it carries the label of ended Orders."""
         return ENDED_LABEL in self.metadata.labels
 
@@ -241,7 +241,7 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         generation=started_generation(order),
         owner=order.owner,
         owner_uid=order.metadata.uid,
-        content_hash=content(order),
+        content_hash=spec_hash(order),
         policy=settings.order_policy(),
         **{name: value for name, value in given.items() if value is not None},
     )
@@ -257,14 +257,14 @@ def started_generation(order: OrderResource) -> int:
     return 0 if order.spec.cancel else order.metadata.generation
 
 
-def content(order: OrderResource) -> str:
+def spec_hash(order: OrderResource) -> str:
     """Hash of what may not change: the same for the same Order applied again."""
     return content_hash(order.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(MUTABLE)))
 
 
 def claim(order: DeletedOrder) -> Claim:
     """Who the Order is to those who know its order; without its content where that can't be read."""
-    content_hash = content(order) if isinstance(order, OrderResource) else ""
+    content_hash = spec_hash(order) if isinstance(order, OrderResource) else ""
     return Claim(order.order_id, order.owner, order.metadata.uid, content_hash)
 
 
@@ -278,7 +278,7 @@ def cancellation(order: DeletedOrder) -> SpecUpdate:
     )
 
 
-def declaration(order: OrderResource) -> SpecUpdate:
+def spec_update(order: OrderResource) -> SpecUpdate:
     """What the Order asks of the running order now."""
     spec, metadata = order.spec, order.metadata
     return SpecUpdate(
@@ -291,7 +291,7 @@ def declaration(order: OrderResource) -> SpecUpdate:
     )
 
 
-def unmet(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:
+def unmet_fields(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:
     """What the Order declares that is not so, for an order that can't be told any more."""
     wanted = {
         "approved": order.spec.approved and not approved,

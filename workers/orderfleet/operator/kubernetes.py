@@ -37,38 +37,38 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 
-_LOGIN_LIFETIME: Final = 60.0
+_CREDENTIALS_MAX_AGE: Final = 60.0
 
 """Seconds after which rotated credentials are read anew, as client-go does."""
 
 
 _UNAUTHORIZED: Final = 401
 
-_BROKEN: Final = 500
+_SERVER_ERROR: Final = 500
 
 
 class KubernetesUnavailable(OrderfleetError):
     """The API server did not answer, or not now; the same call may go through later."""
 
 
-class KubernetesRefused(OrderfleetError):
+class KubernetesRequestRejected(OrderfleetError):
     """The API server refused the call; the message is its own."""
 
 
-class ObjectGone(OrderfleetError):
+class ObjectNotFound(OrderfleetError):
     """The object is not there."""
 
 
-class ObjectChanged(OrderfleetError):
+class ObjectConflict(OrderfleetError):
     """Somebody changed the object since the version that the patch was made from."""
 
 
 class Write(StrEnum):
     """Writes to an Order."""
 
-    HOLD = "hold"
+    ADD_FINALIZER = "add-finalizer"
     STATUS = "status"
-    RELEASE = "release"
+    REMOVE_FINALIZER = "remove-finalizer"
 
 
 class Kubernetes:
@@ -86,13 +86,13 @@ class Kubernetes:
         login: Callable[[], kopf.ConnectionInfo],
         *,
         connections: int,
-        wrote: Callable[[Key, Write], None] = lambda _key, _write: None,
-        called: Callable[[str, int | None], None] = lambda _verb, _status: None,
+        on_write: Callable[[Key, Write], None] = lambda _key, _write: None,
+        on_call: Callable[[str, int | None], None] = lambda _verb, _status: None,
     ) -> None:
         self._login = login
         self._connections = connections
-        self._wrote = wrote
-        self._called = called
+        self._on_write = on_write
+        self._on_call = on_call
         self._info: kopf.ConnectionInfo | None = None
         self._session: aiohttp.ClientSession | None = None
         self._logged_in_at = float("-inf")
@@ -106,7 +106,7 @@ class Kubernetes:
             KubernetesRefused: it is not allowed or not valid.
             KubernetesUnavailable: no answer.
         """
-        self._wrote(key, write)
+        self._on_write(key, write)
         body.setdefault("metadata", {})["resourceVersion"] = version
         path = _order(key) + ("/status" if write is Write.STATUS else "")
         return await self._call("PATCH", path, body, _MERGE_PATCH)
@@ -123,7 +123,7 @@ class Kubernetes:
         """Whether a namespace is being deleted, or is gone. Raises as `patch`."""
         try:
             found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
-        except ObjectGone:
+        except ObjectNotFound:
             return True
         return "deletionTimestamp" in found["metadata"]
 
@@ -134,29 +134,27 @@ class Kubernetes:
     async def serves_orders(self) -> bool:
         """Whether the API server knows Orders. Raises as `patch`, when it can't be asked."""
         try:
-            known = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
-        except ObjectGone:
+            resources = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
+        except ObjectNotFound:
             return False
-        return any(resource["name"] == CRD_PLURAL for resource in known.get("resources", ()))
+        return any(resource["name"] == CRD_PLURAL for resource in resources.get("resources", ()))
 
-    async def page_of_orders(
-        self, namespace: str, after: str = "", size: int = 500
-    ) -> tuple[list[dict[str, Any]], str]:
+    async def list_orders(self, namespace: str, after: str = "", size: int = 500) -> tuple[list[dict[str, Any]], str]:
         """A page of the Orders of a namespace, of all of them if it is empty, and the mark of the next page.
 
         The mark is empty on the last page. Raises as `patch`; `ObjectGone` if Orders are not known.
         """
-        place = f"namespaces/{namespace}/" if namespace else ""
+        scope = f"namespaces/{namespace}/" if namespace else ""
         query = {"limit": str(size), **({"continue": after} if after else {})}
-        page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{place}{CRD_PLURAL}?{urlencode(query)}")
+        page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{scope}{CRD_PLURAL}?{urlencode(query)}")
         return page["items"], page["metadata"].get("continue", "")
 
-    async def stop_deployment(self, namespace: str, name: str) -> None:
+    async def scale_to_zero(self, namespace: str, name: str) -> None:
         """Scale a Deployment to nothing. Raises as `patch`."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"
         await self._call("PATCH", path, {"spec": {"replicas": 0}}, _MERGE_PATCH)
 
-    async def pods(self, namespace: str, selector: str) -> list[str]:
+    async def list_pods(self, namespace: str, selector: str) -> list[str]:
         """Names of the pods that have the labels. Raises as `patch`."""
         query = urlencode({"labelSelector": selector})
         found = await self._call("GET", f"/api/v1/namespaces/{namespace}/pods?{query}")
@@ -177,31 +175,31 @@ class Kubernetes:
         message = f"{method} {path}: {status} {answer.get('message', '')}"
         match status:
             case 404:
-                raise ObjectGone(message)
+                raise ObjectNotFound(message)
             case 409:
-                raise ObjectChanged(message)
+                raise ObjectConflict(message)
             case 401 | 429:
                 raise KubernetesUnavailable(message)
-        raise (KubernetesUnavailable if status >= _BROKEN else KubernetesRefused)(message)
+        raise (KubernetesUnavailable if status >= _SERVER_ERROR else KubernetesRequestRejected)(message)
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
-        session, info = await self._opened()
+        session, info = await self._open_session()
         url = info.server.rstrip("/") + path
-        answered: int | None = None
+        status: int | None = None
         try:
             async with session.request(
                 method, url, json=body, headers={**info.as_http_headers(), **headers}, proxy=info.proxy_url
             ) as response:
-                answered = response.status
-                return answered, await _read(response)
+                status = response.status
+                return status, await _read(response)
         finally:
-            self._called(method, answered)
+            self._on_call(method, status)
 
-    async def _opened(self) -> tuple[aiohttp.ClientSession, kopf.ConnectionInfo]:
+    async def _open_session(self) -> tuple[aiohttp.ClientSession, kopf.ConnectionInfo]:
         now = asyncio.get_running_loop().time()
-        if self._session is not None and self._info is not None and now - self._logged_in_at < _LOGIN_LIFETIME:
+        if self._session is not None and self._info is not None and now - self._logged_in_at < _CREDENTIALS_MAX_AGE:
             return self._session, self._info
         info = self._login()
         self._logged_in_at = now

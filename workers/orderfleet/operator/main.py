@@ -17,7 +17,7 @@ from orderfleet.domain.errors import OrderfleetError
 from orderfleet.observability.database_metrics import FeedMetrics, show_lag
 from orderfleet.observability.health import HealthServer
 from orderfleet.observability.operator_metrics import BacklogMetrics, OperatorMetrics, RecordSurveyMetrics, show
-from orderfleet.operator import kubernetes as access
+from orderfleet.operator import kubernetes as kubernetes_access
 from orderfleet.operator.controller import Operator
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.watch import kopf_settings
@@ -34,43 +34,43 @@ from orderfleet.temporal.task_queues import Backlog
 _log = structlog.get_logger()
 
 
-GAP: Final = 15.0
+SAMPLE_INTERVAL: Final = 15.0
 
 """Seconds between two surveys: about as often as Prometheus looks."""
 
 
-class Survey(Protocol):
+class Sampler(Protocol):
     """Counts what waits."""
 
     async def take(self) -> list[BacklogSample]:
         """Count now; raises an `OrderfleetError` when nobody answers."""
 
 
-class Shown(Protocol):
+class SampleMetrics(Protocol):
     """Where a survey is shown."""
 
-    def show(self, found: Sequence[BacklogSample] | None) -> None:
+    def show(self, samples: Sequence[BacklogSample] | None) -> None:
         """Show a survey, or that there is none."""
 
 
-async def keep_taking(survey: Survey, shown: Shown, gap: float = GAP) -> None:
+async def sample_periodically(sampler: Sampler, metrics: SampleMetrics, interval: float = SAMPLE_INTERVAL) -> None:
     """Take a survey again and again until canceled."""
-    away = False
+    unavailable = False
     while True:
         try:
-            shown.show(await survey.take())
-            away = False
+            metrics.show(await sampler.take())
+            unavailable = False
         except OrderfleetError as error:
-            shown.show(None)
-            if not away:
+            metrics.show(None)
+            if not unavailable:
                 _log.warning("a survey can't be taken", error=str(error))
-            away = True
-        await asyncio.sleep(gap)
+            unavailable = True
+        await asyncio.sleep(interval)
 
 
 def login() -> kopf.ConnectionInfo:
     """The credentials of our own writes: the same as kopf's."""
-    return access.login(kopf_settings())
+    return kubernetes_access.login(kopf_settings())
 
 
 async def run(settings: Settings, stop: Stop) -> None:
@@ -80,7 +80,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     async with (
         reload_credentials(temporal, settings),
         connect(settings, "operator") as database,
-        Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
+        Kubernetes(login, connections=settings.operator_concurrency + 4, on_call=metrics.called) as kubernetes,
     ):
         feed = Feed(database, observer=FeedMetrics())
         operator = Operator(
@@ -92,15 +92,15 @@ async def run(settings: Settings, stop: Stop) -> None:
             metrics.look,
         )
         show_lag(lambda: feed.behind)
-        show(lambda: len(operator.queue), operator.memory.steps)
+        show(lambda: len(operator.queue), operator.cache.count_by_step)
         backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
-        surveys = [
-            asyncio.create_task(keep_taking(BacklogSampler(database), RecordSurveyMetrics())),
-            asyncio.create_task(keep_taking(backlog, BacklogMetrics())),
+        samplers = [
+            asyncio.create_task(sample_periodically(BacklogSampler(database), RecordSurveyMetrics())),
+            asyncio.create_task(sample_periodically(backlog, BacklogMetrics())),
         ]
         try:
             async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
                 await operator.run(stop)
         finally:
-            for survey in surveys:
-                survey.cancel()
+            for sampler in samplers:
+                sampler.cancel()

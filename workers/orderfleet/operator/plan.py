@@ -19,10 +19,10 @@ from orderfleet.operator.crd import (
     OrderResource,
     cancellation,
     claim,
-    declaration,
     order_input,
+    spec_update,
 )
-from orderfleet.operator.status import WritePriority, observed, wanted_status, write_priority
+from orderfleet.operator.status import WritePriority, observed_generation, wanted_status, write_priority
 from orderfleet.services.workflow_client import Claim, conflict
 from orderfleet.settings import Settings
 
@@ -40,14 +40,14 @@ class AddFinalizer:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartWorkflow:
     """Start the workflow, or adopt it."""
 
     order: OrderInput
 
 
 @dataclass(frozen=True)
-class Find:
+class FindWorkflow:
     """Find out whether the order's own workflow was ever started."""
 
     claim: Claim
@@ -65,7 +65,7 @@ class ApplySpec:
     """Tell the workflow what the Order declares now."""
 
     order_id: str
-    declaration: SpecUpdate
+    spec_update: SpecUpdate
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class WriteStatus:
     """Show this status."""
 
     status: dict[str, Any]
-    worth: WritePriority
+    priority: WritePriority
     """How long it may wait for company."""
 
 
@@ -84,11 +84,13 @@ class RemoveFinalizer:
     ended: bool
 
 
-Action: TypeAlias = ReadRecord | AddFinalizer | Start | Find | CheckWorkflow | ApplySpec | WriteStatus | RemoveFinalizer
+Action: TypeAlias = (
+    ReadRecord | AddFinalizer | StartWorkflow | FindWorkflow | CheckWorkflow | ApplySpec | WriteStatus | RemoveFinalizer
+)
 
 
 def plan(
-    order: OrderResource, shown: dict[str, Any], known: ObservedState, settings: Settings, now: datetime
+    order: OrderResource, shown: dict[str, Any], observed: ObservedState, settings: Settings, now: datetime
 ) -> list[Action]:
     """The next actions; none when all is as it should be, or somebody else has to move.
 
@@ -100,86 +102,86 @@ def plan(
         now: the time of conditions that change.
     """
     if order.status.ended:
-        return [RemoveFinalizer(ended=True)] if order.held or not order.filed else []
-    known = replace(known, taken=known.taken or _taken(order, known))
+        return [RemoveFinalizer(ended=True)] if order.has_finalizer or not order.has_ended_label else []
+    observed = replace(observed, conflict=observed.conflict or _find_conflict(order, observed))
     if order.deleting:
-        return _leave(order, known)
-    if known.taken is not None:
-        return _keep_off(order, shown, known, now)
-    if not known.record_read:
+        return _plan_deletion(order, observed)
+    if observed.conflict is not None:
+        return _plan_conflict(order, shown, observed, now)
+    if not observed.record_read:
         return [ReadRecord(order.order_id)]
-    if known.record is None and known.workflow is None:
-        start = Start(order_input(order, settings))
-        return [start] if order.held else [AddFinalizer(), start]
-    return _follow(order, shown, known, now)
+    if observed.record is None and observed.workflow is None:
+        start = StartWorkflow(order_input(order, settings))
+        return [start] if order.has_finalizer else [AddFinalizer(), start]
+    return _plan_owned(order, shown, observed, now)
 
 
-def plan_unread(order: DeletedOrder, known: ObservedState) -> list[Action] | None:
+def plan_deleted_invalid(order: DeletedOrder, observed: ObservedState) -> list[Action] | None:
     """The next actions for a deleted Order of which no more can be read: what it started is canceled, then it goes.
 
     Whether another Order's order is the same as this one's, its content would tell: it is left alone, unless the
     status says that this one goes on with it. None waits for somebody who knows its deletion policy.
     """
     if order.status.ended:
-        return [RemoveFinalizer(ended=True)] if order.held else []
+        return [RemoveFinalizer(ended=True)] if order.has_finalizer else []
     if order.status.workflow_id is None:
-        known = replace(known, taken=known.taken or _other(order, known))
-    actions = _leave(order, known)
+        observed = replace(observed, conflict=observed.conflict or _recorded_conflict(order, observed))
+    actions = _plan_deletion(order, observed)
     unknown = order.spec.deletion_policy not in set(DeletionPolicy)
     return None if unknown and any(isinstance(action, ApplySpec) for action in actions) else actions
 
 
-def _follow(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
+def _plan_owned(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
     """The order is its own: tell it what changed, show where it stands."""
-    if known.record is None and known.workflow_unchecked:
+    if observed.record is None and observed.workflow_unchecked:
         return [CheckWorkflow(order.order_id)]
-    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
+    ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
     actions: list[Action] = []
-    if not ended and not order.held:
+    if not ended and not order.has_finalizer:
         actions.append(AddFinalizer())
-    if not ended and not known.workflow_missing and order.metadata.generation > _told(order, known):
+    if not ended and not observed.workflow_missing and order.metadata.generation > _sent_generation(order, observed):
         # Shown is what comes of it: a workflow that is missing would seem to be there in between.
-        return [*actions, ApplySpec(order.order_id, declaration(order))]
-    actions += _show(order, shown, known, now)
-    if ended and known.record is not None and not known.record.status.settled and order.held:
+        return [*actions, ApplySpec(order.order_id, spec_update(order))]
+    actions += _plan_status(order, shown, observed, now)
+    if ended and observed.record is not None and not observed.record.status.settled and order.has_finalizer:
         # A refund is still owed; following it needs no hold on the Order.
         actions.append(RemoveFinalizer(ended=False))
     return actions
 
 
-def _show(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
-    wanted = wanted_status(order, known, now)
-    value = write_priority(shown, wanted)
-    return [WriteStatus(wanted, value)] if value is not WritePriority.NOTHING else []
+def _plan_status(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
+    wanted = wanted_status(order, observed, now)
+    priority = write_priority(shown, wanted)
+    return [WriteStatus(wanted, priority)] if priority is not WritePriority.NONE else []
 
 
-def _keep_off(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
+def _plan_conflict(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
     """The order is another's: say so, and hold nothing."""
-    actions = _show(order, shown, known, now)
-    if order.held:
+    actions = _plan_status(order, shown, observed, now)
+    if order.has_finalizer:
         actions.append(RemoveFinalizer(ended=False))
     return actions
 
 
-def _leave(order: DeletedOrder, known: ObservedState) -> list[Action]:
+def _plan_deletion(order: DeletedOrder, observed: ObservedState) -> list[Action]:
     """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
-    if not order.held:
+    if not order.has_finalizer:
         return []
-    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
-    gone = known.workflow_missing or ended
-    if known.taken is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
+    ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
+    gone = observed.workflow_missing or ended
+    if observed.conflict is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [RemoveFinalizer(ended=False)]
-    if known.record is None and known.workflow is None and order.status.workflow_id is None:
+    if observed.record is None and observed.workflow is None and order.status.workflow_id is None:
         # The operator may have gone between the start and the status that tells of it.
-        if not known.record_read:
+        if not observed.record_read:
             return [ReadRecord(order.order_id)]
-        return [RemoveFinalizer(ended=False)] if known.workflow_sought else [Find(claim(order))]
-    if known.told_generation < order.metadata.generation:
+        return [RemoveFinalizer(ended=False)] if observed.workflow_searched else [FindWorkflow(claim(order))]
+    if observed.sent_generation < order.metadata.generation:
         return [ApplySpec(order.order_id, cancellation(order))]
     return [RemoveFinalizer(ended=False)]
 
 
-def _taken(order: OrderResource, known: ObservedState) -> str | None:
+def _find_conflict(order: OrderResource, observed: ObservedState) -> str | None:
     """Why the order id is another order's, by the record or by what was found before.
 
     An order id is used once, so a conflict never goes away.
@@ -187,16 +189,16 @@ def _taken(order: OrderResource, known: ObservedState) -> str | None:
     accepted = order.status.condition(ConditionType.ACCEPTED)
     if accepted is not None and accepted.reason == Reason.CONFLICT:
         return accepted.message
-    return _other(order, known)
+    return _recorded_conflict(order, observed)
 
 
-def _other(order: DeletedOrder, known: ObservedState) -> str | None:
+def _recorded_conflict(order: DeletedOrder, observed: ObservedState) -> str | None:
     """Why the record under its order id is another order's."""
-    record = known.record
+    record = observed.record
     if record is None or record.owner_uid == order.metadata.uid:
         return None
     return conflict(claim(order), owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
 
 
-def _told(order: OrderResource, known: ObservedState) -> int:
-    return max(observed(order, known) or 0, known.told_generation)
+def _sent_generation(order: OrderResource, observed: ObservedState) -> int:
+    return max(observed_generation(order, observed) or 0, observed.sent_generation)

@@ -22,14 +22,14 @@ from orderfleet.process import Stop, listen_for_signals
 class EventSink(Protocol):
     """Who is told of the Orders."""
 
-    def seen(self, body: dict[str, Any]) -> None:
+    def order_changed(self, body: dict[str, Any]) -> None:
         """An Order is there, new or changed or listed again."""
 
-    def gone(self, body: dict[str, Any]) -> None:
+    def order_removed(self, body: dict[str, Any]) -> None:
         """An Order is deleted, or got the label of those that ended, or labels that make it another operator's."""
 
 
-def registry(inbox: EventSink) -> kopf.OperatorRegistry:
+def registry(sink: EventSink) -> kopf.OperatorRegistry:
     """Return the handlers, to be run by `watch`."""
     handlers = kopf.OperatorRegistry()
 
@@ -38,17 +38,17 @@ def registry(inbox: EventSink) -> kopf.OperatorRegistry:
         return kubernetes.login(settings)
 
     @kopf.on.event(CRD_GROUP, CRD_VERSION, CRD_PLURAL, registry=handlers)
-    async def order_changed(event: kopf.RawEvent, **_: Any) -> None:
+    async def handle_event(event: kopf.RawEvent, **_: Any) -> None:
         body: dict[str, Any] = dict(event["object"])
         if event["type"] == "DELETED":
-            inbox.gone(body)
+            sink.order_removed(body)
         else:
-            inbox.seen(body)
+            sink.order_changed(body)
 
     return handlers
 
 
-CHUNK: Final = 500
+PAGE_SIZE: Final = 500
 
 """Orders in one page of a listing."""
 
@@ -62,7 +62,7 @@ class _Backoffs:
             yield 1.0
 
 
-class _NothingRemembered(kopf.DiffBaseStorage):
+class _NoDiffBase(kopf.DiffBaseStorage):
     """kopf compares each object with how it last saw it; nobody here asks."""
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's signature
@@ -84,18 +84,20 @@ def kopf_settings(selector: str = "") -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     labels = f"!{ENDED_LABEL},{selector}" if selector else f"!{ENDED_LABEL}"
     settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = labels
-    settings.watching.chunk_size = CHUNK
+    settings.watching.chunk_size = PAGE_SIZE
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 5
     settings.queueing.idle_timeout = 0.5
-    settings.persistence.diffbase_storage = _NothingRemembered()
+    settings.persistence.diffbase_storage = _NoDiffBase()
     # Ending is ours to bound; kopf would kill the process.
     settings.process.ultimate_exiting_timeout = None
     return settings
 
 
-async def watch(inbox: EventSink, namespaces: list[str], selector: str, stop: Stop, silence: timedelta) -> str:
+async def watch(
+    sink: EventSink, namespaces: list[str], selector: str, stop: Stop, inactivity_timeout: timedelta
+) -> str:
     """Tell the inbox of all Orders that are meant and have not ended, and of every change of them, until canceled.
 
     An Order whose labels change so that it isn't meant any more is told as gone.
@@ -108,9 +110,9 @@ async def watch(inbox: EventSink, namespaces: list[str], selector: str, stop: St
     # It would tell of every event of every Order.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     settings = kopf_settings(selector)
-    settings.watching.inactivity_timeout = silence.total_seconds()
+    settings.watching.inactivity_timeout = inactivity_timeout.total_seconds()
     tasks = await kopf.spawn_tasks(
-        registry=registry(inbox),
+        registry=registry(sink),
         settings=settings,
         namespaces=namespaces,
         clusterwide=not namespaces,
@@ -118,18 +120,18 @@ async def watch(inbox: EventSink, namespaces: list[str], selector: str, stop: St
     listen_for_signals(stop)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return "; ".join(f"{task.get_name()}: {_end_of(task)}" for task in done)
+        return "; ".join(f"{task.get_name()}: {_describe_end(task)}" for task in done)
     finally:
-        await _end(tasks)
+        await _cancel(tasks)
 
 
-def _end_of(task: asyncio.Task[Any]) -> str:
+def _describe_end(task: asyncio.Task[Any]) -> str:
     if task.cancelled():
         return "canceled"
     return repr(task.exception() or "ended")
 
 
-async def _end(tasks: Any) -> None:
+async def _cancel(tasks: Any) -> None:
     """End what kopf started, and nothing else: its own way ends every task younger than itself."""
     for task in tasks:
         task.cancel()

@@ -15,8 +15,8 @@ from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-FIRST_GAP: Final = 0.25
-LONGEST_GAP: Final = 10.0
+INITIAL_BACKOFF: Final = 0.25
+MAX_BACKOFF: Final = 10.0
 
 
 class Queue(Generic[Key]):
@@ -31,11 +31,11 @@ class Queue(Generic[Key]):
     def __init__(
         self,
         handle: Callable[[Key], Awaitable[None]],
-        failed: Callable[[Key, Exception, int], None],
+        on_failure: Callable[[Key, Exception, int], None],
         workers: int,
     ) -> None:
         self._handle = handle
-        self._failed = failed
+        self._on_failure = on_failure
         self._workers = workers
         self._ready: asyncio.Queue[Key | None] = asyncio.Queue()
         self._queued: set[Key] = set()
@@ -44,7 +44,7 @@ class Queue(Generic[Key]):
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._pushed = 0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._failures: dict[Key, int] = {}
         self._not_before: dict[Key, float] = {}
         self._closing = False
@@ -75,7 +75,7 @@ class Queue(Generic[Key]):
                 self._due[key] = due
                 self._pushed += 1
                 heapq.heappush(self._heap, (due, self._pushed, key))
-                self._arm()
+                self._set_timer()
 
     async def run(self) -> None:
         """Handle keys until `close`; what is being handled then is finished."""
@@ -86,8 +86,8 @@ class Queue(Generic[Key]):
     def close(self) -> None:
         """Take no more keys, and let the workers end after what they handle now."""
         self._closing = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         while not self._ready.empty():
             self._ready.get_nowait()
         for _ in range(self._workers):
@@ -114,18 +114,18 @@ class Queue(Generic[Key]):
     def _back_off(self, key: Key, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
         # Spread, so that those that failed together don't come back together.
-        gap = min(FIRST_GAP * 2 ** (count - 1), LONGEST_GAP) * random.uniform(0.75, 1.25)  # noqa: S311
-        self._not_before[key] = self._running[key] = asyncio.get_running_loop().time() + gap
-        self._failed(key, error, count)
+        backoff = min(INITIAL_BACKOFF * 2 ** (count - 1), MAX_BACKOFF) * random.uniform(0.75, 1.25)  # noqa: S311
+        self._not_before[key] = self._running[key] = asyncio.get_running_loop().time() + backoff
+        self._on_failure(key, error, count)
 
-    def _arm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._enqueue_due)
 
-    def _ring(self) -> None:
+    def _enqueue_due(self) -> None:
         """Move what is due to the workers; one timer serves all keys."""
-        self._alarm = None
+        self._timer = None
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
@@ -133,4 +133,4 @@ class Queue(Generic[Key]):
                 del self._due[key]
                 self.add(key)
         if self._heap:
-            self._arm()
+            self._set_timer()
