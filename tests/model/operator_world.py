@@ -117,7 +117,7 @@ class World:
             self.tell_all()
             failed = self.reconcile()
             assert failed is None, failed
-            due = [enqueue for enqueue in self.looks if enqueue - self.now < LONG]
+            due = [look for look in self.looks if look - self.now < LONG]
         return count
 
     def change(self, patch: dict[str, Any], *, edit: bool = False) -> None:

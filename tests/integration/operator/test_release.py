@@ -57,7 +57,7 @@ async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
     for i in range(5):
         held(kubernetes, f"release-page-{i}", FINALIZER)
     page = api.list_orders
-    monkeypatch.setattr(api, "page_of_orders", lambda namespace, after="": page(namespace, after, size=2))
+    monkeypatch.setattr(api, "list_orders", lambda namespace, after="": page(namespace, after, size=2))
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
 
 

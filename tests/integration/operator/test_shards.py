@@ -34,14 +34,14 @@ def names(operator) -> set[str]:
 
 async def test_each_takes_its_own_and_the_rest_takes_what_has_no_shard(shop, workers):
     own, other, unlabelled = shop.name("own"), shop.name("other"), shop.name("unlabelled")
-    async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as compress:
+    async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
         told: set[str] = set()
         seen = a.order_changed
         a.order_changed = lambda body: (told.add(body["metadata"]["name"]), seen(body))
         await shop.apply(of_shard("a", own), of_shard("c", other), manifest(unlabelled))
         for name in (own, other, unlabelled):
             await shop.until(name, in_review)
-        assert (names(a), names(compress)) == ({own}, {other, unlabelled})
+        assert (names(a), names(rest)) == ({own}, {other, unlabelled})
         for name in (own, other, unlabelled):
             await shop.patch(name, approved=True)
             assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
@@ -52,11 +52,11 @@ async def test_each_takes_its_own_and_the_rest_takes_what_has_no_shard(shop, wor
 
 async def test_an_order_under_way_that_changes_its_shard_goes_on_with_the_other(shop, workers):
     name = shop.name()
-    async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as compress:
+    async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
         await shop.apply(of_shard("a", name))
         before = await shop.until(name, in_review)
         await move(shop, name, "b")
-        await eventually(lambda: (names(a), names(compress)) == (set(), {name}))
+        await eventually(lambda: (names(a), names(rest)) == (set(), {name}))
         await shop.patch(name, approved=True)
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")

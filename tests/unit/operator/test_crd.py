@@ -7,7 +7,7 @@ from datetime import timedelta
 from declared import ELSEWHERE, SETTINGS, order
 
 from orderfleet.domain.order import ReviewMode, ReviewTimeoutAction
-from orderfleet.operator.crd import cancellation, order_input, spec_hash
+from orderfleet.operator.crd import cancellation, order_input, spec_hash, spec_update, unmet_fields
 from orderfleet.settings import Settings
 
 
