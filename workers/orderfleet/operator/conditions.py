@@ -1,7 +1,7 @@
-"""Condition types and reasons of an Order, and the one builder of its conditions. Pure; `status` calls it.
+"""Types, reasons and messages of an Order's conditions, computed from the Order and its observed state. Pure.
 
 Ready, Reconciling and Stalled follow kstatus (github.com/kubernetes-sigs/cli-utils, pkg/kstatus), so
-that `kubectl wait`, Argo CD and Flux read an Order without being taught. The others tell how far it came.
+`kubectl wait`, Argo CD and Flux understand an Order. The others show its progress.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ from orderfleet.services.errors import Closed
 
 
 class ConditionType(StrEnum):
-    """What can be so or not so of an Order."""
+    """Types of an Order's conditions."""
 
     READY = "Ready"
-    """It came to the end that is declared: shipped (or delivered), or canceled as declared."""
+    """The order reached its declared end: shipped (or delivered), or canceled by `spec.cancel`."""
     RECONCILING = "Reconciling"
-    """It is on its way there, or waiting for somebody."""
+    """The order is in progress, or waits for a person, the carrier or an unavailable service."""
     STALLED = "Stalled"
-    """It will not get there: failed, conflicting, or canceled although nobody declared so."""
+    """The order can't reach its declared end: it failed, conflicts, or was canceled without `spec.cancel`."""
     ACCEPTED = "Accepted"
-    """Its order is started and is its own."""
+    """The order's workflow is started and belongs to this Order."""
     APPROVED = "Approved"
-    """It is approved, by a person or by its review terms."""
+    """The order is approved, by a person or by its review terms."""
     CHARGED = "Charged"
-    """Its payment is charged and not given back."""
+    """The payment is charged and not refunded."""
     SHIPPED = "Shipped"
-    """Its package is on the way."""
+    """The package is dispatched."""
     SPEC_APPLIED = "SpecApplied"
-    """False when an edit was refused; not set before that."""
+    """False after a change of the spec was rejected; absent before the first rejection."""
 
 
 class Reason(StrEnum):
-    """Why a condition is as it is. Also the reasons of the Kubernetes Events about it."""
+    """Reasons of conditions, and of the Kubernetes Events about them."""
 
     STARTED = "Started"
-    """Its workflow was started."""
+    """The workflow was started."""
     ADOPTED = "Adopted"
-    """It is an Order applied again: its order was started by the one before it."""
+    """An earlier Order of this name, with the same content, started the order."""
     CONFLICT = "Conflict"
-    """The order id is another order's."""
+    """The order id belongs to another order."""
     INVALID_SPEC = "InvalidSpec"
-    """The operator is too old for this Order, or the CRD is."""
+    """The operator can't read the spec: the Order was stored under another version of the CRD."""
     TEMPORAL_UNAVAILABLE = "TemporalUnavailable"
-    """Temporal does not answer; the operator keeps trying."""
+    """Temporal does not respond; the operator retries."""
     STORE_UNAVAILABLE = "StoreUnavailable"
-    """Postgres does not answer; the operator keeps trying."""
+    """Postgres does not respond; the operator retries."""
     WORKFLOW_MISSING = "WorkflowMissing"
-    """The record tells of an order that goes on, and Temporal knows no workflow for it."""
+    """The order has not ended in the order store, and Temporal has no running workflow of it."""
 
     RECEIVING = "Receiving"
-    """Being recorded."""
+    """The order is being recorded."""
     VALIDATING = "Validating"
-    """Being checked."""
+    """The order is being validated."""
     AWAITING_REVIEW = "AwaitingReview"
-    """A person has to approve it."""
+    """The order waits for the approval of a person."""
     CHARGING = "Charging"
-    """Being charged."""
+    """The payment is being charged."""
     SHIPPING = "Shipping"
-    """Being packed and handed to the carrier."""
+    """The package is being prepared and handed to the carrier."""
     AWAITING_DELIVERY = "AwaitingDelivery"
-    """The carrier has to confirm the delivery."""
+    """The order waits for the carrier to confirm the delivery."""
     SHIPPED = "Shipped"
-    """The package is on the way."""
+    """The package is dispatched."""
     DELIVERED = "Delivered"
     """The carrier confirmed the delivery."""
     CANCELED = "Canceled"
@@ -80,35 +80,35 @@ class Reason(StrEnum):
     """Failed; the message says why."""
 
     APPROVED = "Approved"
-    """Approved."""
+    """The order is approved."""
     NOT_APPROVED = "NotApproved"
-    """Ended without an approval."""
+    """The order ended without an approval."""
     CHARGED = "Charged"
     """The payment is charged."""
     NOT_CHARGED = "NotCharged"
-    """Nothing was charged so far."""
+    """Nothing is charged."""
     CHARGE_DECLINED = "ChargeDeclined"
-    """The payment provider refused."""
+    """The payment provider declined the charge."""
     VOIDED = "Voided"
-    """The payment can't be charged any more."""
+    """The payment is voided and can't be charged."""
     REFUNDING = "Refunding"
-    """The charge is owed back."""
+    """A refund is pending."""
     REFUNDED = "Refunded"
-    """The charge is given back."""
+    """The charge is refunded."""
     NOT_SHIPPED = "NotShipped"
     """The package is not dispatched."""
     DISPATCH_FAILED = "DispatchFailed"
-    """The carrier did not take it; the message says why."""
+    """The carrier rejected the package; the message says why."""
 
     APPLIED = "Applied"
-    """The last edit was taken."""
+    """The last change of the spec was applied."""
     SPEC_CHANGE_REJECTED = "SpecChangeRejected"
-    """Something in the last edit was refused; the message says what and why."""
+    """A part of the last change of the spec was rejected; the message names the field and the cause."""
 
 
 @dataclass(frozen=True)
 class ConditionSpec:
-    """A condition without its times."""
+    """A condition without its transition time and observed generation."""
 
     type: ConditionType
     holds: bool
@@ -119,7 +119,14 @@ class ConditionSpec:
 def build_conditions(
     specs: Iterable[ConditionSpec], before: OrderState, *, generation: int | None, now: datetime
 ) -> tuple[Condition, ...]:
-    """Build the conditions; `lastTransitionTime` moves only where the status changes."""
+    """Build the conditions of a status; `lastTransitionTime` changes only with a condition's status.
+
+    Args:
+        specs: the conditions.
+        before: the status that is replaced.
+        generation: the observed generation.
+        now: transition time of conditions whose status changes.
+    """
     return tuple(_condition(spec, before, generation, now) for spec in specs)
 
 
@@ -142,10 +149,10 @@ _UNAVAILABLE: Final = {Dependency.TEMPORAL: Reason.TEMPORAL_UNAVAILABLE, Depende
 
 _IN_PROGRESS: Final = {
     Step.RECEIVE: (Reason.RECEIVING, "being recorded"),
-    Step.VALIDATE: (Reason.VALIDATING, "being checked"),
+    Step.VALIDATE: (Reason.VALIDATING, "being validated"),
     Step.MANUAL_REVIEW: (Reason.AWAITING_REVIEW, "waiting for a person to set spec.approved to true"),
     Step.CHARGE: (Reason.CHARGING, "being charged"),
-    Step.SHIPPING: (Reason.SHIPPING, "being packed and handed to the carrier"),
+    Step.SHIPPING: (Reason.SHIPPING, "being prepared and handed to the carrier"),
     Step.SHIPPED: (Reason.AWAITING_DELIVERY, "waiting for the carrier to confirm the delivery"),
 }
 
@@ -153,21 +160,21 @@ _IN_PROGRESS: Final = {
 _NOT_CHARGED: Final = {
     None: (Reason.NOT_CHARGED, "nothing was charged"),
     PaymentStatus.INIT: (Reason.NOT_CHARGED, "nothing was charged"),
-    PaymentStatus.FAILED: (Reason.CHARGE_DECLINED, "the payment provider refused the charge"),
+    PaymentStatus.FAILED: (Reason.CHARGE_DECLINED, "the payment provider declined the charge"),
     PaymentStatus.VOIDED: (Reason.VOIDED, "the payment is voided"),
-    PaymentStatus.REFUNDING: (Reason.REFUNDING, "the refund is owed and on its way"),
-    PaymentStatus.REFUNDED: (Reason.REFUNDED, "the charge is given back"),
+    PaymentStatus.REFUNDING: (Reason.REFUNDING, "a refund is pending"),
+    PaymentStatus.REFUNDED: (Reason.REFUNDED, "the charge is refunded"),
 }
 
 
 def invalid_spec_conditions(problem: str) -> Iterator[ConditionSpec]:
-    """Verdicts of an Order that this operator can't read."""
+    """Conditions of an Order whose spec the operator can't read."""
     yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.INVALID_SPEC, problem)
     yield from _stalled(Reason.INVALID_SPEC, problem)
 
 
 def compute_conditions(order: OrderResource, observed: ObservedState) -> Iterator[ConditionSpec]:
-    """Verdicts of an Order, in the order in which they are shown."""
+    """Conditions of an Order, in the order in which they are written."""
     if observed.conflict is not None:
         yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.CONFLICT, observed.conflict)
         yield from _stalled(Reason.CONFLICT, observed.conflict)
@@ -180,7 +187,7 @@ def compute_conditions(order: OrderResource, observed: ObservedState) -> Iterato
         return
     if record is not None or observed.workflow is not None:
         adopted = record is not None and record.owner_uid != order.metadata.uid
-        how = (Reason.ADOPTED, "goes on with the order that the Order of this name had started before")
+        how = (Reason.ADOPTED, "an earlier Order of this name started the order, and it continues")
         yield ConditionSpec(
             ConditionType.ACCEPTED, True, *(how if adopted else (Reason.STARTED, "the workflow is started"))
         )
@@ -191,7 +198,7 @@ def compute_conditions(order: OrderResource, observed: ObservedState) -> Iterato
 
 
 def describe_unrecorded_end(closed: Closed) -> str:
-    """What became of an order whose workflow ended before it recorded anything."""
+    """Message for an order whose workflow ended before it recorded the order."""
     if closed.how == "failed":
         return f"its workflow failed before the order was recorded: {closed.reason}"
     return f"its workflow was {closed.how} before the order was recorded"
@@ -204,10 +211,10 @@ def _summary(order: OrderResource, observed: ObservedState) -> Iterator[Conditio
         yield from _final(order, status)
     elif observed.unavailable is not None:
         yield from _reconciling(
-            _UNAVAILABLE[observed.unavailable], f"{observed.unavailable} does not answer; the operator keeps trying"
+            _UNAVAILABLE[observed.unavailable], f"{observed.unavailable} does not respond; the operator retries"
         )
     elif observed.workflow_missing:
-        yield from _reconciling(Reason.WORKFLOW_MISSING, "Temporal knows no running workflow of this order")
+        yield from _reconciling(Reason.WORKFLOW_MISSING, "Temporal has no running workflow of this order")
     else:
         yield from _reconciling(*_IN_PROGRESS[status.step if status else Step.RECEIVE])
 
@@ -270,7 +277,7 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
     status, declared = record.status, record.status.declared
     is_processed = declared.owner_uid == order.metadata.uid and declared.generation >= order.metadata.generation
     if status.ended and not is_processed and not order.deleting:
-        # The workflow ended before it heard of the edit: what it can't take any more is refused here.
+        # The workflow ended before it read the change, so the operator rejects what was not applied.
         missing = unmet_fields(
             order,
             approved=status.approved,
@@ -284,4 +291,4 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
     if declared.owner_uid == order.metadata.uid and declared.outcome is DeclarationOutcome.REFUSED:
         yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.SPEC_CHANGE_REJECTED, declared.reason)
     elif order.status.condition(ConditionType.SPEC_APPLIED) is not None:
-        yield ConditionSpec(ConditionType.SPEC_APPLIED, True, Reason.APPLIED, "the last edit was taken")
+        yield ConditionSpec(ConditionType.SPEC_APPLIED, True, Reason.APPLIED, "the last change was applied")
