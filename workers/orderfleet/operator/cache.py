@@ -87,7 +87,7 @@ class CacheEntry:
         self.check_workflow_at: float | None = None
         """Time to read its workflow's state from Temporal, by the event loop's clock; None if there is no need."""
         self.uid = str(body["metadata"]["uid"])
-        """Uid of the object, which tells it from earlier and later objects of the name."""
+        """Uid of the object, which distinguishes it from earlier and later objects of the name."""
         self._store(body)
 
     @property

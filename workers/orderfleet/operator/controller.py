@@ -1,6 +1,6 @@
-"""The read side's way to the Orders: the change feed tells, the memory remembers, the queue looks.
+"""The operator's controller: it feeds the work queue from the watch of Orders and from the change feed.
 
-It must never write anything: what is to be shown is decided when the Order is looked at.
+It must never write to an Order: the reconciler does, for one Order at a time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,15 @@ from orderfleet.settings import Settings
 
 
 async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], None]) -> None:
-    """Follow the feed until canceled; orders without a watched Order are passed over.
+    """Enqueue each Order whose order changes in the store, until canceled.
 
-    That is most of them where operators share the Orders, or orders come over HTTP: the feed doesn't even read them.
+    The feed reads only orders of watched Orders: where operators share the Orders, or orders come over HTTP, most
+    orders are not watched here.
+
+    Args:
+        feed: the change feed.
+        cache: the watched Orders; updated.
+        enqueue: has an Order reconciled.
     """
     async for batch in feed.follow(cache.contains_owner):
         for record in batch:
@@ -44,8 +50,7 @@ _log = structlog.get_logger()
 
 
 HEARTBEAT_INTERVAL: Final = 10.0
-
-"""Seconds between two looks at whether the API server is there."""
+"""Seconds between two checks of the API server."""
 
 _RETRY_INTERVAL: Final = 1.0
 
@@ -55,15 +60,15 @@ _EVENTS_DRAIN_TIMEOUT: Final = 1.0
 
 
 class Operator:
-    """The operator of one process.
+    """The operator: watches Orders and the change feed, and reconciles Orders concurrently.
 
     Args:
-        settings: namespaces, labels of its Orders, concurrency, defaults of orders.
-        client: the door into Temporal.
-        reader: the read side of the record.
-        feed: the record's changes.
+        settings: namespaces and label selector of its Orders, concurrency, defaults of orders.
+        client: starts, searches and signals workflows.
+        reader: reads orders from the order store.
+        feed: changes of orders in the order store.
         kubernetes: the API server.
-        watch_look: stands around each look at an Order.
+        measure: context in which each reconciliation runs.
     """
 
     def __init__(
@@ -81,9 +86,9 @@ class Operator:
         self._kubernetes = kubernetes
         self._events = EventRecorder(kubernetes, socket.gethostname())
         self.cache = OrderCache()
-        """The Orders that are watched."""
+        """The watched Orders."""
         self.queue: Queue[Key] = Queue(self._reconcile, _log_failure, settings.operator_concurrency)
-        """The Orders that are to be looked at."""
+        """Keys of the Orders to reconcile."""
         self._reconciler = Reconciler(
             cache=self.cache,
             client=client,
@@ -104,17 +109,17 @@ class Operator:
         return self._problem or self._api_server_problem
 
     def order_changed(self, body: dict[str, Any]) -> None:
-        """The watch tells of an Order."""
+        """Cache an Order and enqueue it."""
         self.queue.add(self.cache.upsert(body))
 
     def order_removed(self, body: dict[str, Any]) -> None:
-        """The watch tells of an Order that is deleted, has ended, or is another operator's now."""
+        """Drop an Order that is deleted, has ended, or no longer matches the selector."""
         self.cache.remove(key_of(body), body["metadata"]["uid"])
 
     async def run(self, stop: Stop) -> None:
-        """Run until asked to stop; then finish what is being handled, within the drain bound.
+        """Run until `stop`, then finish the running reconciliations within the drain timeout.
 
-        Where its own namespace is being deleted, it lets its Orders go first, within a bound of its own.
+        If the operator's own namespace is being deleted, its Orders are deleted first, within a timeout of their own.
         """
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self.queue.run(), name="queue")
@@ -140,7 +145,7 @@ class Operator:
             await _wait_or_cancel(events, _EVENTS_DRAIN_TIMEOUT)
 
     async def _watch(self, stop: Stop) -> None:
-        """Watch Orders whenever the API server knows them."""
+        """Watch Orders while the API server serves them; restart a watch that ends."""
         namespaces = [name.strip() for name in self._settings.operator_namespaces.split(",") if name.strip()]
         while True:
             while (problem := await self._api_problem()) is not None:
@@ -156,7 +161,7 @@ class Operator:
             await asyncio.sleep(_RETRY_INTERVAL)
 
     async def _heartbeat(self) -> None:
-        """Notice when the API server does not answer, or forgot Orders, while nothing happens."""
+        """Check regularly that the API server responds and serves Orders."""
         while True:
             await asyncio.sleep(HEARTBEAT_INTERVAL)
             self._api_server_problem = await self._api_problem()
@@ -165,8 +170,8 @@ class Operator:
         try:
             served = await self._kubernetes.serves_orders()
         except OrderfleetError as error:
-            return f"the API server can't be asked: {error}"
-        return None if served else "the API server does not know Orders: apply the CRD"
+            return f"the API server does not respond: {error}"
+        return None if served else "the API server does not serve Orders: apply the CRD"
 
     async def _reconcile(self, key: Key) -> None:
         with self._measure():
@@ -174,13 +179,13 @@ class Operator:
 
 
 async def _wait_or_cancel(work: asyncio.Task[None], seconds: float) -> None:
-    """Give a task so long to end, then cancel it."""
+    """Wait for a task, and cancel it after `seconds`."""
     await asyncio.wait([work], timeout=seconds)
     work.cancel()
 
 
 def _log_failure(key: Key, error: Exception, count: int) -> None:
-    """Tell of failures at 1, 2, 4, 8 … in a row."""
+    """Log the first, second, fourth, eighth … consecutive failure of an Order."""
     if count & (count - 1):
         return
     expected = isinstance(error, OrderfleetError)

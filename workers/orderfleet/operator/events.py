@@ -1,7 +1,7 @@
-"""Kubernetes Events: the story of an Order for `kubectl describe`, told by what its status came to say.
+"""Kubernetes Events about changes of an Order's conditions, as `kubectl describe` shows them.
 
-`reconcile` hands over each status it wrote. Events are best effort: bounded in memory, posted beside
-the real work, dropped when the API server does not keep up.
+Events are best effort: they are queued in bounded memory, posted in the background, and dropped when the API
+server is slower. They must never delay or fail a reconciliation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _EVENT_REASONS: Final = {
     ConditionType.READY: {Reason.DELIVERED, Reason.CANCELED},
     ConditionType.STALLED: {Reason.FAILED, Reason.CANCELED},
 }
-"""Reasons that make an Event, by the condition that has them; Reconciling, Ready and Stalled when true."""
+"""Reasons that make an Event, by condition type; of Reconciling, Ready and Stalled only while true."""
 
 _WARNINGS: Final = {
     (ConditionType.ACCEPTED, Reason.CONFLICT),
@@ -58,7 +58,7 @@ _MAX_NAME_PREFIX: Final = 200
 
 @dataclass(frozen=True)
 class EventSpec:
-    """What one Event says."""
+    """Type, reason and message of an Event."""
 
     warning: bool
     reason: str
@@ -66,7 +66,12 @@ class EventSpec:
 
 
 def events_between(before: dict[str, Any], after: dict[str, Any]) -> Iterator[EventSpec]:
-    """What the change from one status to another has to tell, in the order in which it happened."""
+    """Events for the change from one status to another, in the order of an order's life.
+
+    Args:
+        before: the earlier status.
+        after: the later status.
+    """
     old = {condition["type"]: condition for condition in before.get("conditions", ())}
     now = {condition["type"]: condition for condition in after.get("conditions", ())}
     for kind, reasons in _EVENT_REASONS.items():
@@ -84,19 +89,19 @@ def events_between(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Ev
 def _unchanged(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
     if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
         return False
-    # Another edit may be refused, or taken, as well.
+    # A second rejection has the same status and reason, and another generation.
     again = after["type"] == ConditionType.SPEC_APPLIED and after["status"] == "False"
     return not again or before.get("observedGeneration") == after.get("observedGeneration")
 
 
 class EventRecorder:
-    """Posts Events.
+    """Posts Events in the background.
 
     Args:
-        kubernetes: where to.
+        kubernetes: the API server.
         instance: name of this operator's pod.
-        room: how many may wait.
-        posters: how many are posted at once.
+        capacity: maximal number of queued Events.
+        posters: number of concurrent posts.
     """
 
     def __init__(self, kubernetes: Kubernetes, instance: str, *, capacity: int = 1000, posters: int = 2) -> None:
@@ -106,10 +111,16 @@ class EventRecorder:
         self._pending: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(capacity)
         self._last_number = 0
         self.dropped = 0
-        """Events that were not posted."""
+        """Number of Events that were not posted."""
 
     def emit(self, body: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
-        """Tell of a status that was written to the Order `body`."""
+        """Queue the Events about a written status.
+
+        Args:
+            body: the Order.
+            before: its status before the write.
+            after: its status after the write.
+        """
         for event in events_between(before, after):
             try:
                 self._pending.put_nowait((body["metadata"]["namespace"], self._event(body, event)))
@@ -117,13 +128,13 @@ class EventRecorder:
                 self.dropped += 1
 
     async def run(self) -> None:
-        """Post until `close`, and then what still waits."""
+        """Post Events until `close`, and then those still queued."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._posters):
                 group.create_task(self._post(), name=f"event poster {number}")
 
     async def close(self) -> None:
-        """Let `run` end once everything is posted."""
+        """Let `run` return once the queue is empty."""
         for _ in range(self._posters):
             await self._pending.put(None)
 
@@ -136,7 +147,7 @@ class EventRecorder:
                 logging.getLogger(__name__).debug("an Event was not posted: %s", error)
 
     def _event(self, body: dict[str, Any], event: EventSpec) -> dict[str, Any]:
-        # Of the core group, and named by its time as client-go does: so `kubectl describe` sorts them right.
+        # Core Events named by time, as by client-go: `kubectl describe` sorts these by name.
         self._last_number = max(time.time_ns(), self._last_number + 1)
         metadata, now = body["metadata"], f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return {

@@ -1,6 +1,6 @@
-"""How the operator logs in to the API server: one function for kopf and for our own writes.
+"""The API server: credentials, and every request but the watch.
 
-The pod's service account first, else KUBECONFIG's current context, by kopf's own readers of both.
+Each write to an Order must name the resource version it was made from, so no change is overwritten.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from orderfleet.operator.cache import Key
 
 
 def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
-    """Read the credentials as they are now; called again, it reads what was rotated.
+    """Read the current credentials: of the pod's service account, or else of KUBECONFIG's current context.
 
     Raises:
-        kopf.LoginError: there are none.
+        kopf.LoginError: there are no credentials.
     """
     info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
     if info is None:
@@ -38,8 +38,7 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 
 _CREDENTIALS_MAX_AGE: Final = 60.0
-
-"""Seconds after which rotated credentials are read anew, as client-go does."""
+"""Seconds after which credentials are read again, because they may be rotated; as in client-go."""
 
 
 _UNAUTHORIZED: Final = 401
@@ -48,23 +47,23 @@ _SERVER_ERROR: Final = 500
 
 
 class KubernetesUnavailable(OrderfleetError):
-    """The API server did not answer, or not now; the same call may go through later."""
+    """The API server did not respond, or is overloaded; the request can be retried."""
 
 
 class KubernetesRequestRejected(OrderfleetError):
-    """The API server refused the call; the message is its own."""
+    """The API server rejected the request; the message is the API server's."""
 
 
 class ObjectNotFound(OrderfleetError):
-    """The object is not there."""
+    """The object does not exist."""
 
 
 class ObjectConflict(OrderfleetError):
-    """Somebody changed the object since the version that the patch was made from."""
+    """The object has changed since the resource version of the patch."""
 
 
 class Write(StrEnum):
-    """Writes to an Order."""
+    """Kinds of writes to an Order."""
 
     ADD_FINALIZER = "add-finalizer"
     STATUS = "status"
@@ -72,13 +71,13 @@ class Write(StrEnum):
 
 
 class Kubernetes:
-    """The API server.
+    """A client of the API server.
 
     Args:
         login: reads the credentials.
-        connections: how many at most.
-        wrote: told of each patch, also of one that is refused; Events don't count.
-        called: told of each call's verb and status; None is no answer.
+        connections: maximal number of connections.
+        on_write: called before each patch of an Order.
+        on_call: called after each request with its method and status; None without a response.
     """
 
     def __init__(
@@ -98,13 +97,19 @@ class Kubernetes:
         self._logged_in_at = float("-inf")
 
     async def patch(self, key: Key, write: Write, body: dict[str, Any], version: str) -> dict[str, Any]:
-        """Merge `body` into the Order, or into its status, if it still has `version`; return the Order.
+        """Merge a patch into an Order, or into its status, and return the Order.
+
+        Args:
+            key: of the Order.
+            write: kind of the write; `STATUS` patches the status subresource.
+            body: the merge patch (RFC 7386).
+            version: the resource version that the patch was made from.
 
         Raises:
-            ObjectGone: it is not there any more.
-            ObjectChanged: it has another version.
-            KubernetesRefused: it is not allowed or not valid.
-            KubernetesUnavailable: no answer.
+            ObjectNotFound: the Order does not exist.
+            ObjectConflict: the Order has another resource version.
+            KubernetesRequestRejected: the patch is not allowed or not valid.
+            KubernetesUnavailable: the API server did not respond.
         """
         self._on_write(key, write)
         body.setdefault("metadata", {})["resourceVersion"] = version
@@ -112,15 +117,15 @@ class Kubernetes:
         return await self._call("PATCH", path, body, _MERGE_PATCH)
 
     async def get(self, key: Key) -> dict[str, Any]:
-        """The Order as it is now. Raises as `patch`."""
+        """Read an Order. Raises as `patch`."""
         return await self._call("GET", _order(key))
 
     async def delete(self, key: Key) -> None:
-        """Delete the Order; it stays until it has no finalizer. Raises as `patch`."""
+        """Delete an Order; it exists until it has no finalizer. Raises as `patch`."""
         await self._call("DELETE", _order(key))
 
     async def is_terminating(self, namespace: str) -> bool:
-        """Whether a namespace is being deleted, or is gone. Raises as `patch`."""
+        """Whether a namespace is being deleted or does not exist. Raises as `patch`."""
         try:
             found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
         except ObjectNotFound:
@@ -132,7 +137,7 @@ class Kubernetes:
         await self._call("POST", f"/api/v1/namespaces/{namespace}/events", event)
 
     async def serves_orders(self) -> bool:
-        """Whether the API server knows Orders. Raises as `patch`, when it can't be asked."""
+        """Whether the API server has the CRD. Raises as `patch`."""
         try:
             resources = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
         except ObjectNotFound:
@@ -140,9 +145,18 @@ class Kubernetes:
         return any(resource["name"] == CRD_PLURAL for resource in resources.get("resources", ()))
 
     async def list_orders(self, namespace: str, after: str = "", size: int = 500) -> tuple[list[dict[str, Any]], str]:
-        """A page of the Orders of a namespace, of all of them if it is empty, and the mark of the next page.
+        """Read a page of the Orders of a namespace.
 
-        The mark is empty on the last page. Raises as `patch`; `ObjectGone` if Orders are not known.
+        Args:
+            namespace: of the Orders; empty is all namespaces.
+            after: continue token of the page before; empty for the first page.
+            size: maximal number of Orders.
+
+        Returns:
+            The Orders, and the continue token of the next page; empty on the last page.
+
+        Raises:
+            OrderfleetError: as `patch`; `ObjectNotFound` if the API server has no CRD.
         """
         scope = f"namespaces/{namespace}/" if namespace else ""
         query = {"limit": str(size), **({"continue": after} if after else {})}
@@ -150,12 +164,12 @@ class Kubernetes:
         return page["items"], page["metadata"].get("continue", "")
 
     async def scale_to_zero(self, namespace: str, name: str) -> None:
-        """Scale a Deployment to nothing. Raises as `patch`."""
+        """Scale a Deployment to zero. Raises as `patch`."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"
         await self._call("PATCH", path, {"spec": {"replicas": 0}}, _MERGE_PATCH)
 
     async def list_pods(self, namespace: str, selector: str) -> list[str]:
-        """Names of the pods that have the labels. Raises as `patch`."""
+        """Names of the pods that match a label selector. Raises as `patch`."""
         query = urlencode({"labelSelector": selector})
         found = await self._call("GET", f"/api/v1/namespaces/{namespace}/pods?{query}")
         return [pod["metadata"]["name"] for pod in found["items"]]
@@ -170,7 +184,7 @@ class Kubernetes:
                 status, answer = await self._send(method, path, body, headers or {})
         except (aiohttp.ClientError, TimeoutError, OSError, kopf.LoginError) as error:
             raise KubernetesUnavailable(f"{method} {path}: {str(error) or repr(error)}") from error
-        if status < 400:  # noqa: PLR2004 - the line between success and error
+        if status < 400:  # noqa: PLR2004 - the lowest status of an error
             return answer
         message = f"{method} {path}: {status} {answer.get('message', '')}"
         match status:

@@ -1,6 +1,6 @@
-"""Takes surveys of what waits, for the metrics: of the record and of Temporal's queues, every few seconds.
+"""The operator's process: connects its services, exports backlog metrics and runs the controller.
 
-One operator does it for the whole fleet. A survey that can't be taken shows nothing rather than old numbers.
+The backlog is that of the whole fleet. Where a sample fails, its metrics are absent instead of old.
 """
 
 from __future__ import annotations
@@ -35,26 +35,35 @@ _log = structlog.get_logger()
 
 
 SAMPLE_INTERVAL: Final = 15.0
-
-"""Seconds between two surveys: about as often as Prometheus looks."""
+"""Seconds between two samples of the backlog: about the scrape interval of Prometheus."""
 
 
 class Sampler(Protocol):
-    """Counts what waits."""
+    """Samples a backlog."""
 
     async def take(self) -> list[BacklogSample]:
-        """Count now; raises an `OrderfleetError` when nobody answers."""
+        """Sample the backlog.
+
+        Raises:
+            OrderfleetError: the sampled service does not respond.
+        """
 
 
 class SampleMetrics(Protocol):
-    """Where a survey is shown."""
+    """Metrics of a backlog."""
 
     def show(self, samples: Sequence[BacklogSample] | None) -> None:
-        """Show a survey, or that there is none."""
+        """Export the samples; None exports nothing."""
 
 
 async def sample_periodically(sampler: Sampler, metrics: SampleMetrics, interval: float = SAMPLE_INTERVAL) -> None:
-    """Take a survey again and again until canceled."""
+    """Sample a backlog and export its metrics at an interval, until canceled.
+
+    Args:
+        sampler: samples the backlog.
+        metrics: exports the samples.
+        interval: seconds between two samples.
+    """
     unavailable = False
     while True:
         try:
@@ -63,18 +72,23 @@ async def sample_periodically(sampler: Sampler, metrics: SampleMetrics, interval
         except OrderfleetError as error:
             metrics.show(None)
             if not unavailable:
-                _log.warning("a survey can't be taken", error=str(error))
+                _log.warning("could not sample the backlog", error=str(error))
             unavailable = True
         await asyncio.sleep(interval)
 
 
 def login() -> kopf.ConnectionInfo:
-    """The credentials of our own writes: the same as kopf's."""
+    """Read the API server's credentials with kopf's settings."""
     return kubernetes_access.login(kopf_settings())
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Run the operator until asked to stop."""
+    """Run the operator until `stop`.
+
+    Args:
+        settings: of the process.
+        stop: requests the end.
+    """
     metrics = OperatorMetrics()
     temporal = await connect_temporal(settings, lazy=True)
     async with (

@@ -1,7 +1,7 @@
-"""What is to be done for an Order, from what it declares and what is known. Pure; `reconcile` executes.
+"""Plans the next actions for an Order from the Order and its observed state. Pure: `reconciler` executes them.
 
-Level-based: nothing here depends on what changed, only on how things are. The answer is the next
-actions; once they are done and have taught what they teach, the plan is made anew.
+It is level-based: a plan depends on the current state, never on what changed. After its actions, whose results
+update the observed state, the reconciler plans again.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ from orderfleet.settings import Settings
 
 @dataclass(frozen=True)
 class ReadRecord:
-    """Read what the record has under the order id."""
+    """Read the order from the order store."""
 
     order_id: str
 
 
 @dataclass(frozen=True)
 class AddFinalizer:
-    """Add our finalizer: from now on the Order can't vanish unnoticed."""
+    """Add the operator's finalizer, so the Order can't be deleted before its order is canceled."""
 
 
 @dataclass(frozen=True)
 class StartWorkflow:
-    """Start the workflow, or adopt it."""
+    """Start the order's workflow, or adopt the one that an earlier Order of this name started."""
 
     order: OrderInput
 
 
 @dataclass(frozen=True)
 class FindWorkflow:
-    """Find out whether the order's own workflow was ever started."""
+    """Search Temporal for the order's own workflow."""
 
     claim: Claim
 
 
 @dataclass(frozen=True)
 class CheckWorkflow:
-    """Find out whether the workflow that has recorded nothing still runs."""
+    """Read from Temporal whether a workflow that has not recorded its order is running."""
 
     order_id: str
 
 
 @dataclass(frozen=True)
 class ApplySpec:
-    """Tell the workflow what the Order declares now."""
+    """Send the mutable fields of the spec to the workflow."""
 
     order_id: str
     spec_update: SpecUpdate
@@ -70,16 +70,16 @@ class ApplySpec:
 
 @dataclass(frozen=True)
 class WriteStatus:
-    """Show this status."""
+    """Write the status, at once or with later changes."""
 
     status: dict[str, Any]
     priority: WritePriority
-    """How long it may wait for company."""
+    """Whether the write is due at once or may be debounced."""
 
 
 @dataclass(frozen=True)
 class RemoveFinalizer:
-    """Remove our finalizer; an ended Order gets the label that filters it out, in the same write."""
+    """Remove the operator's finalizer; if `ended`, the same write adds the label of ended Orders."""
 
     ended: bool
 
@@ -92,14 +92,17 @@ Action: TypeAlias = (
 def plan(
     order: OrderResource, shown: dict[str, Any], observed: ObservedState, settings: Settings, now: datetime
 ) -> list[Action]:
-    """The next actions; none when all is as it should be, or somebody else has to move.
+    """Plan the next actions for an Order.
 
     Args:
         order: the Order.
-        shown: its status as the API server has it.
-        known: what else is known of it.
+        shown: its current status.
+        observed: the observed state of its order.
         settings: the defaults of orders that start now.
-        now: the time of conditions that change.
+        now: transition time of conditions that change.
+
+    Returns:
+        The actions, in order; empty if the operator has nothing to do until a change.
     """
     if order.status.ended:
         return [RemoveFinalizer(ended=True)] if order.has_finalizer or not order.has_ended_label else []
@@ -117,10 +120,17 @@ def plan(
 
 
 def plan_deleted_invalid(order: DeletedOrder, observed: ObservedState) -> list[Action] | None:
-    """The next actions for a deleted Order of which no more can be read: what it started is canceled, then it goes.
+    """Plan the next actions for a deleted Order with an invalid spec: cancel its order, then remove the finalizer.
 
-    Whether another Order's order is the same as this one's, its content would tell: it is left alone, unless the
-    status says that this one goes on with it. None waits for somebody who knows its deletion policy.
+    Without a valid spec there is no content hash to compare with an order that an earlier Order of this name started:
+    that order is left alone, unless the status shows that this Order adopted it.
+
+    Args:
+        order: the valid part of the Order.
+        observed: the observed state of its order.
+
+    Returns:
+        The actions; None if the deletion policy is unknown, so that a newer operator has to decide.
     """
     if order.status.ended:
         return [RemoveFinalizer(ended=True)] if order.has_finalizer else []
@@ -132,7 +142,7 @@ def plan_deleted_invalid(order: DeletedOrder, observed: ObservedState) -> list[A
 
 
 def _plan_owned(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
-    """The order is its own: tell it what changed, show where it stands."""
+    """Plan for an Order that owns its order: send changes of the spec, and write the status."""
     if observed.record is None and observed.workflow_unchecked:
         return [CheckWorkflow(order.order_id)]
     ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
@@ -140,11 +150,11 @@ def _plan_owned(order: OrderResource, shown: dict[str, Any], observed: ObservedS
     if not ended and not order.has_finalizer:
         actions.append(AddFinalizer())
     if not ended and not observed.workflow_missing and order.metadata.generation > _sent_generation(order, observed):
-        # Shown is what comes of it: a workflow that is missing would seem to be there in between.
+        # No status until the result is known: a missing workflow would appear as running in between.
         return [*actions, ApplySpec(order.order_id, spec_update(order))]
     actions += _plan_status(order, shown, observed, now)
     if ended and observed.record is not None and not observed.record.status.settled and order.has_finalizer:
-        # A refund is still owed; following it needs no hold on the Order.
+        # A pending refund doesn't depend on the Order, so the Order can be deleted before.
         actions.append(RemoveFinalizer(ended=False))
     return actions
 
@@ -156,7 +166,7 @@ def _plan_status(order: OrderResource, shown: dict[str, Any], observed: Observed
 
 
 def _plan_conflict(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
-    """The order is another's: say so, and hold nothing."""
+    """Plan for an Order whose order id belongs to another order: write the conflict, and remove the finalizer."""
     actions = _plan_status(order, shown, observed, now)
     if order.has_finalizer:
         actions.append(RemoveFinalizer(ended=False))
@@ -164,7 +174,7 @@ def _plan_conflict(order: OrderResource, shown: dict[str, Any], observed: Observ
 
 
 def _plan_deletion(order: DeletedOrder, observed: ObservedState) -> list[Action]:
-    """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
+    """Plan for a deleted Order: remove the finalizer once the cancel is durable or not needed."""
     if not order.has_finalizer:
         return []
     ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
@@ -172,7 +182,7 @@ def _plan_deletion(order: DeletedOrder, observed: ObservedState) -> list[Action]
     if observed.conflict is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [RemoveFinalizer(ended=False)]
     if observed.record is None and observed.workflow is None and order.status.workflow_id is None:
-        # The operator may have gone between the start and the status that tells of it.
+        # An operator may have stopped between the start and the status write.
         if not observed.record_read:
             return [ReadRecord(order.order_id)]
         return [RemoveFinalizer(ended=False)] if observed.workflow_searched else [FindWorkflow(claim(order))]
@@ -182,9 +192,9 @@ def _plan_deletion(order: DeletedOrder, observed: ObservedState) -> list[Action]
 
 
 def _find_conflict(order: OrderResource, observed: ObservedState) -> str | None:
-    """Why the order id is another order's, by the record or by what was found before.
+    """Why the order id belongs to another order, by the Order's status or by the order store; None if it doesn't.
 
-    An order id is used once, so a conflict never goes away.
+    An order id is used only once, so a conflict is permanent.
     """
     accepted = order.status.condition(ConditionType.ACCEPTED)
     if accepted is not None and accepted.reason == Reason.CONFLICT:
@@ -193,7 +203,7 @@ def _find_conflict(order: OrderResource, observed: ObservedState) -> str | None:
 
 
 def _recorded_conflict(order: DeletedOrder, observed: ObservedState) -> str | None:
-    """Why the record under its order id is another order's."""
+    """Why the stored order of this id belongs to another Order; None if it doesn't."""
     record = observed.record
     if record is None or record.owner_uid == order.metadata.uid:
         return None

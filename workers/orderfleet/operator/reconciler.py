@@ -1,6 +1,6 @@
-"""When a status is written: at once, or together with what comes next, so that a burst of steps is one write.
+"""Reconciles one Order at a time: plans its next actions, executes them and debounces status writes.
 
-The reconciler asks, for one Order. All times are the event loop's, in seconds.
+Only this module writes to an Order. All times are the event loop's, in seconds.
 """
 
 from __future__ import annotations
@@ -28,33 +28,29 @@ from orderfleet.services.workflow_client import Claim, OrderClient
 from orderfleet.settings import Settings
 
 MIN_WRITE_INTERVAL: Final = 0.1
-
-"""Seconds between two writes of one status, so that steps which pass at once are one write."""
+"""Seconds between two status writes of an Order, so that steps in quick succession are one write."""
 
 FIRST_STATUS_DEBOUNCE: Final = 0.7
-
-"""Seconds that the first status waits for the record to tell more than the beginning."""
+"""Debounce of a first status that shows an initial step, in seconds."""
 
 NORMAL_DEBOUNCE: Final = 0.7
-
-"""Seconds that a detail waits for company."""
+"""Debounce of details, in seconds."""
 
 LOW_DEBOUNCE: Final = 5.0
-
-"""Seconds that the state of a shipment waits for company."""
+"""Debounce of the state of a shipment, in seconds."""
 
 
 def write_due(
     status: Mapping[str, Any], shown: Mapping[str, Any], priority: WritePriority, *, since: float, written_at: float
 ) -> float:
-    """When a status is to be written, at the earliest.
+    """The earliest time of a status write.
 
     Args:
-        status: what it would be.
-        shown: what it is.
-        value: how long it may wait for company.
-        since: since when it is not shown.
-        written_at: when the last one was written.
+        status: the status to write.
+        shown: the current status.
+        priority: of the difference.
+        since: time since which the current status is out of date.
+        written_at: time of the last status write.
     """
     if priority is not WritePriority.IMMEDIATE:
         return since + (LOW_DEBOUNCE if priority is WritePriority.LOW else NORMAL_DEBOUNCE)
@@ -64,41 +60,35 @@ def write_due(
 
 
 UNAVAILABLE_THRESHOLD: Final = 1.0
-
-"""Seconds that a part may be silent before an Order says that it waits for it."""
+"""Seconds without a response of a service after which an Order shows it as unavailable."""
 
 MISSING_RECHECK: Final = 30.0
-
-"""Seconds after which a workflow that was not found is sought again."""
+"""Seconds after which a missing workflow is searched again."""
 
 UNRECORDED_CHECK: Final = 5.0
-
-"""Seconds without a row of a started order after which Temporal is asked whether its workflow still runs."""
+"""Seconds without a row in the order store after which the state of a started workflow is read from Temporal."""
 
 UNRECORDED_RECHECK: Final = 60.0
-
-"""Seconds after which it is asked again, while the workflow runs."""
+"""Seconds after which it is read again, while the workflow runs."""
 
 LATE_RECORD_GRACE: Final = 30.0
-
-"""Seconds after the end of a workflow in which an activity of it may still record the order."""
+"""Seconds after the end of a workflow in which one of its activities may still record the order."""
 
 _MAX_PLANS: Final = 12
-
-"""More plans in a row than an Order can need."""
+"""Upper bound of consecutive plans for an Order, more than any Order needs."""
 
 
 class Reconciler:
     """Reconciles Orders.
 
     Args:
-        memory: the Orders.
-        client: the door into Temporal.
-        records: the record, for Orders the feed has not told of.
-        kubernetes: where status, finalizer and label are written.
-        events: told of every status written.
-        settings: the labels of its Orders, the defaults of orders that start.
-        look: has an Order looked at again, after so many seconds.
+        cache: the watched Orders.
+        client: starts, searches and signals workflows.
+        records: reads orders that the change feed has not delivered.
+        kubernetes: writes status, finalizer and label.
+        events: emits Events about each written status.
+        settings: the label selector of its Orders, the defaults of orders that start.
+        enqueue: has an Order reconciled again after a number of seconds.
     """
 
     def __init__(
@@ -122,10 +112,10 @@ class Reconciler:
         self._enqueue = enqueue
 
     async def reconcile(self, key: Key) -> None:
-        """Do what can be done for an Order now.
+        """Reconcile an Order.
 
         Raises:
-            OrderfleetError: something is away or refused it; to be tried again.
+            OrderfleetError: a service does not respond, or rejected a request; try again later.
         """
         entry = self._cache[key]
         if entry is None:
@@ -157,15 +147,15 @@ class Reconciler:
             entry.observe(workflow_unchecked=True)
         for _ in range(_MAX_PLANS):
             actions = self._plan(entry)
-            # Not `any`: every action of a plan is to be done.
+            # A list and not `any`, which would skip the actions after the first true result.
             if True not in [await self._execute(key, entry, action) for action in actions]:
                 entry.has_waited = False
                 self._schedule_workflow_check(key, entry)
                 return
-        raise RuntimeError(f"the plan for {key} has no end")
+        raise RuntimeError(f"{key} still has actions after {_MAX_PLANS} plans")
 
     def _schedule_workflow_check(self, key: Key, entry: CacheEntry) -> None:
-        """Have the workflow of an order without a row asked for in a while: it may have ended without making one."""
+        """Schedule a check of the workflow of an order without a row: it may have ended without recording it."""
         observed = entry.observed
         if observed.record is not None or observed.workflow is None or observed.workflow_closed is not None:
             entry.check_workflow_at = None
@@ -188,7 +178,7 @@ class Reconciler:
             return actions
 
     async def _execute(self, key: Key, entry: CacheEntry, action: plans.Action) -> bool:
-        """Execute an action; whether the plan is to be made anew."""
+        """Execute an action; return whether to plan again."""
         match action:
             case plans.ReadRecord(order_id):
                 await self._read_record(entry, order_id)
@@ -236,7 +226,7 @@ class Reconciler:
         try:
             closed = await self._client.closed(order_id)
         except OrderNotFound:
-            # Asked for again at every look until then, so that what is shown does not go to and fro.
+            # Each reconciliation until then checks again, so the status does not alternate.
             entry.observe(workflow_unchecked=False, workflow_missing=True, record_read=False)
             entry.check_workflow_at = now
             self._enqueue(key, MISSING_RECHECK)
@@ -257,7 +247,7 @@ class Reconciler:
         try:
             await self._client.declare(order_id, spec_update)
         except OrderNotFound:
-            # It has ended, and the record says how; or somebody took it out of Temporal.
+            # The workflow has ended, and the order store has its result; or it was deleted from Temporal.
             entry.observe(workflow_missing=True, record_read=False)
             self._enqueue(key, MISSING_RECHECK)
         else:
@@ -275,7 +265,7 @@ class Reconciler:
     async def _write_when_due(
         self, key: Key, entry: CacheEntry, status: dict[str, Any], priority: WritePriority
     ) -> bool:
-        """Write a status when it is due; until then it waits, and what changes meanwhile goes with it."""
+        """Write a status if it is due, or else enqueue the Order for then; return whether it was written."""
         now = asyncio.get_running_loop().time()
         since = entry.stale_since = now if entry.stale_since is None else entry.stale_since
         due = write_due(status, entry.body["status"], priority, since=since, written_at=entry.written_at)
@@ -296,14 +286,14 @@ class Reconciler:
         entry.update(await self._kubernetes.patch(key, write, body, version))
 
     async def _refresh(self, key: Key, entry: CacheEntry) -> None:
-        """Somebody was faster: look at what the Order is now."""
+        """Read an Order that has changed since the cached version, and enqueue it."""
         try:
             body = await self._kubernetes.get(key)
         except ObjectNotFound:
             self._cache.remove(key, entry.uid)
         else:
             if not self._selector.matches(body["metadata"].get("labels", {})):
-                # The watch says so too, but it may be deaf, and what it misses as it lists anew it never says.
+                # The watch reports it too, unless the connection is dead: a new listing omits the Order silently.
                 self._cache.remove(key, entry.uid)
                 return
             if body["metadata"]["uid"] == entry.uid:
@@ -311,12 +301,12 @@ class Reconciler:
             self._enqueue(key, 0.0)
 
     async def _show_unavailable(self, key: Key, entry: CacheEntry, dependency: Dependency) -> None:
-        """Say what an Order waits for, once it waited longer than a moment."""
+        """Show which service is unavailable, from the second failure or after `UNAVAILABLE_THRESHOLD`."""
         if not entry.has_waited:
             entry.has_waited = True
             return
         entry.observe(unavailable=dependency)
-        # One that can't be read is told so when it is planned for.
+        # An invalid spec is shown by the next plan.
         with suppress(ValidationError):
             order = OrderResource.model_validate(entry.body)
             if not order.deleting and order.status.ended is None:

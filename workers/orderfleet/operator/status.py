@@ -1,9 +1,8 @@
-"""The status that an Order should show, and what its difference to the shown one is worth. Pure.
+"""Computes an Order's status from its observed state, and the priority of the write. Pure.
 
-`plan` calls it. What people and programs wait for (steps, conditions, the observed generation) is
-written at once; details (retries, the last error) may wait for company, so that an order costs few
-writes; how far a shipment is may wait longer, because its end is a step; the time of the last change
-alone is no reason to write.
+Steps, conditions and the observed generation, which people and programs wait for, are written at once. Details
+(retries, the last error) are debounced, to write an Order few times; the state of a shipment longer, because its end
+is a step. A new update time alone is not written.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from orderfleet.operator.crd import OrderResource, OrderState, PaymentState, Shi
 _IMMEDIATE_FIELDS: Final = ("observedGeneration", "step", "canceled", "ended")
 _LOW_PRIORITY_FIELDS: Final = ("shipments", "trackingNumber")
 INITIAL_STEPS: Final = (Step.RECEIVE, Step.VALIDATE)
-"""Steps that an order passes before anything of it is decided."""
+"""Steps of an order before its first decision."""
 _IGNORED_FIELDS: Final = ("updatedAt",)
 _PROGRESS_CONDITIONS: Final = (ConditionType.APPROVED, ConditionType.CHARGED, ConditionType.SHIPPED)
-"""Conditions that say nothing new when they appear and don't hold, or before anything is decided."""
+"""Conditions that are no reason to write while they are new and false, or in an initial step."""
 
 
 class WritePriority(Enum):
-    """What a difference is worth."""
+    """How soon a changed status is written."""
 
     NONE = "none"
     LOW = "low"
@@ -44,11 +43,16 @@ class WritePriority(Enum):
 
 
 def write_priority(shown: dict[str, Any], wanted: dict[str, Any]) -> WritePriority:
-    """How much the difference between two statuses matters."""
+    """The priority of writing a status.
+
+    Args:
+        shown: the current status.
+        wanted: the status to write.
+    """
     changed = {name for name in shown.keys() | wanted.keys() if shown.get(name) != wanted.get(name)}
     if not changed.difference(_IGNORED_FIELDS):
         return WritePriority.NONE
-    # What is not there yet is as good as false.
+    # An absent field is equal to false.
     if any((shown.get(name) or False) != (wanted.get(name) or False) for name in _IMMEDIATE_FIELDS):
         return WritePriority.IMMEDIATE
     if _conditions_differ(shown, wanted):
@@ -58,7 +62,7 @@ def write_priority(shown: dict[str, Any], wanted: dict[str, Any]) -> WritePriori
 
 
 def _conditions_differ(shown: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether the conditions say something else, their messages and times aside."""
+    """Whether the status or reason of a condition differs."""
     before = {
         condition["type"]: (condition["status"], condition["reason"]) for condition in shown.get("conditions", ())
     }
@@ -72,7 +76,7 @@ def _conditions_differ(shown: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 
 def merge_patch(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7386) that turns one status into the other."""
+    """The merge patch (RFC 7386) that turns `shown` into `wanted`."""
     patch: dict[str, Any] = {}
     for name in shown.keys() | wanted.keys():
         before, after = shown.get(name), wanted.get(name)
@@ -84,7 +88,7 @@ def merge_patch(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]
 
 
 def observed_generation(order: OrderResource, observed: ObservedState) -> int | None:
-    """The last generation of the spec that was taken or refused."""
+    """The last generation of the spec that was accepted or rejected; None if there is none."""
     record = observed.record
     if (
         observed.conflict is not None
@@ -99,7 +103,13 @@ def observed_generation(order: OrderResource, observed: ObservedState) -> int | 
 
 
 def wanted_status(order: OrderResource, observed: ObservedState, now: datetime) -> dict[str, Any]:
-    """The status subresource as it should be."""
+    """Compute the status of an Order as JSON.
+
+    Args:
+        order: the Order.
+        observed: the observed state of its order.
+        now: transition time of conditions that change.
+    """
     generation = observed_generation(order, observed)
     state = _state(observed, order).model_copy(
         update={
@@ -114,10 +124,17 @@ def wanted_status(order: OrderResource, observed: ObservedState, now: datetime) 
 
 
 def invalid_spec_status(shown: dict[str, Any], generation: int, problem: str, now: datetime) -> dict[str, Any]:
-    """The status of an Order that this operator can't read; what it showed stays."""
+    """Compute the status of an Order whose spec is invalid: other fields than the conditions stay.
+
+    Args:
+        shown: the current status.
+        generation: of the Order.
+        problem: what is invalid.
+        now: transition time of conditions that change.
+    """
     before = OrderState.model_validate(shown)
-    condition = build_conditions(invalid_spec_conditions(problem), before, generation=generation, now=now)
-    return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in condition]}
+    conditions = build_conditions(invalid_spec_conditions(problem), before, generation=generation, now=now)
+    return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in conditions]}
 
 
 def _state(observed: ObservedState, order: OrderResource) -> OrderState:
@@ -135,7 +152,7 @@ def _state(observed: ObservedState, order: OrderResource) -> OrderState:
             ended=None if closed is None else True,
             completed_at=None if closed is None else closed.at,
         )
-    # Nothing new is known: what was written before stays.
+    # Nothing is observed yet, so the current status stays.
     return order.status
 
 
@@ -167,6 +184,4 @@ def _recorded(record: RecordedOrder) -> OrderState:
 
 
 def _tracking_number(status: OrderStatus) -> str | None:
-    return next(
-        (condition.tracking_number for condition in reversed(status.shipments) if condition.tracking_number), None
-    )
+    return next((each.tracking_number for each in reversed(status.shipments) if each.tracking_number), None)
