@@ -27,6 +27,17 @@ from orderfleet.process import Stop
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 
+_log = structlog.get_logger()
+
+HEARTBEAT_INTERVAL: Final = 10.0
+"""Seconds between two checks of the API server."""
+
+_RETRY_INTERVAL: Final = 1.0
+"""Seconds before the API server is checked again and the watch restarts."""
+_MAX_FEED_LAG: Final = 15.0
+"""Seconds of change-feed lag from which the operator is not ready."""
+_EVENTS_DRAIN_TIMEOUT: Final = 1.0
+
 
 async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], None]) -> None:
     """Enqueue each Order whose order changes in the store, until canceled.
@@ -44,19 +55,6 @@ async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], N
             key = cache.apply_record(record)
             if key is not None:
                 enqueue(key)
-
-
-_log = structlog.get_logger()
-
-
-HEARTBEAT_INTERVAL: Final = 10.0
-"""Seconds between two checks of the API server."""
-
-_RETRY_INTERVAL: Final = 1.0
-
-_MAX_FEED_LAG: Final = 15.0
-
-_EVENTS_DRAIN_TIMEOUT: Final = 1.0
 
 
 class Operator:

@@ -39,6 +39,24 @@ NORMAL_DEBOUNCE: Final = 0.7
 LOW_DEBOUNCE: Final = 5.0
 """Debounce of the state of a shipment, in seconds."""
 
+UNAVAILABLE_THRESHOLD: Final = 1.0
+"""Seconds without a response of a service after which an Order shows it as unavailable."""
+
+MISSING_RECHECK: Final = 30.0
+"""Seconds after which a missing workflow is searched again."""
+
+UNRECORDED_CHECK: Final = 5.0
+"""Seconds without a row in the order store after which the state of a started workflow is read from Temporal."""
+
+UNRECORDED_RECHECK: Final = 60.0
+"""Seconds after which it is read again, while the workflow runs."""
+
+LATE_RECORD_GRACE: Final = 30.0
+"""Seconds after the end of a workflow in which one of its activities may still record the order."""
+
+_MAX_PLANS: Final = 12
+"""Upper bound of consecutive plans for an Order, more than any Order needs."""
+
 
 def write_due(
     status: Mapping[str, Any], shown: Mapping[str, Any], priority: WritePriority, *, since: float, written_at: float
@@ -57,25 +75,6 @@ def write_due(
     if status.get("step") in INITIAL_STEPS and "step" not in shown:
         return since + FIRST_STATUS_DEBOUNCE
     return since if status.get("ended") else written_at + MIN_WRITE_INTERVAL
-
-
-UNAVAILABLE_THRESHOLD: Final = 1.0
-"""Seconds without a response of a service after which an Order shows it as unavailable."""
-
-MISSING_RECHECK: Final = 30.0
-"""Seconds after which a missing workflow is searched again."""
-
-UNRECORDED_CHECK: Final = 5.0
-"""Seconds without a row in the order store after which the state of a started workflow is read from Temporal."""
-
-UNRECORDED_RECHECK: Final = 60.0
-"""Seconds after which it is read again, while the workflow runs."""
-
-LATE_RECORD_GRACE: Final = 30.0
-"""Seconds after the end of a workflow in which one of its activities may still record the order."""
-
-_MAX_PLANS: Final = 12
-"""Upper bound of consecutive plans for an Order, more than any Order needs."""
 
 
 class Reconciler:
