@@ -68,7 +68,7 @@ async def account(shop: Shop, tmp_path, monkeypatch) -> Account:
     return made
 
 
-async def test_three_rules_are_all_the_rights_it_needs(shop, workers, account):
+async def test_operator_with_three_rbac_rules_ships_order(shop, workers, account):
     name = shop.name()
     async with shop.operator() as operator:
         await shop.apply(manifest(name))
@@ -80,7 +80,7 @@ async def test_three_rules_are_all_the_rights_it_needs(shop, workers, account):
     assert (await shop.reasons(name))[0] == "Started"
 
 
-async def test_rotated_credentials_are_taken_up(shop, workers, account):
+async def test_rotated_credentials_are_read_again(shop, workers, account):
     before, after = shop.name(), shop.name()
     async with shop.operator():
         await shop.apply(manifest(before))

@@ -94,7 +94,7 @@ async def test_applied_again_with_another_content_conflicts(shop, workers):
     assert len(workers.carrier.parcels[f"ship-{name}"]) == 1
 
 
-async def test_orphaned_order_applied_again_is_led_by_the_new_order(shop, workers):
+async def test_orphaned_order_applied_again_follows_new_object(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, deletionPolicy="Orphan"))

@@ -35,7 +35,7 @@ async def test_deleted_in_review_is_canceled(shop, workers):
     assert workers.provider.charges.total() == 0
 
 
-async def test_deleted_during_shipping_goes_before_its_refund_is_done(shop, workers):
+async def test_deleted_during_shipping_is_removed_before_refund_is_done(shop, workers):
     booking, refunding = Gate(), Gate()
     workers.carrier.booking.before = [booking]
     workers.provider.refunding.always = refunding
@@ -55,7 +55,7 @@ async def test_deleted_during_shipping_goes_before_its_refund_is_done(shop, work
     }
 
 
-async def test_deleted_after_its_end_goes_at_once(shop, workers):
+async def test_deleted_after_its_end_is_removed(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
@@ -65,7 +65,7 @@ async def test_deleted_after_its_end_goes_at_once(shop, workers):
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
 
 
-async def test_deleted_orphan_goes_and_its_order_goes_on(shop, workers):
+async def test_deleted_orphan_is_removed_and_its_order_continues(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, deletionPolicy="Orphan"))
@@ -76,7 +76,7 @@ async def test_deleted_orphan_goes_and_its_order_goes_on(shop, workers):
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
 
 
-async def test_deleted_while_no_worker_runs_goes_because_the_cancel_is_durable(shop, temporal_client, postgres_url):
+async def test_deleted_without_running_worker_is_removed_after_durable_cancel(shop, temporal_client, postgres_url):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -89,7 +89,7 @@ async def test_deleted_while_no_worker_runs_goes_because_the_cancel_is_durable(s
     ) == 1
 
 
-async def test_deleted_while_the_operator_is_down_is_canceled_when_it_is_back(shop, workers):
+async def test_deleted_while_operator_is_down_is_canceled_after_restart(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -101,7 +101,7 @@ async def test_deleted_while_the_operator_is_down_is_canceled_when_it_is_back(sh
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.CANCELED
 
 
-async def test_held_order_that_was_never_started_is_let_go_and_not_started(shop, temporal_client):
+async def test_deleted_order_with_finalizer_never_started_is_removed_and_not_started(shop, temporal_client):
     name = shop.name()
     held = manifest(name)
     held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
@@ -113,7 +113,7 @@ async def test_held_order_that_was_never_started_is_let_go_and_not_started(shop,
     assert found == []
 
 
-async def test_orders_of_a_namespace_that_is_deleted_go(shop, workers):
+async def test_orders_of_deleted_namespace_are_removed(shop, workers):
     names = [shop.name() for _ in range(3)]
     async with shop.operator():
         await shop.apply(*(manifest(name) for name in names))

@@ -18,7 +18,7 @@ HEARS_WITHIN = 40
 """Seconds: far more than the bound for a busy machine, far less than the 70 that kopf waits by itself."""
 
 
-async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
+async def test_half_open_watch_reconnects_after_inactivity_timeout(
     shop, workers, kubernetes, tmp_path, monkeypatch
 ) -> None:
     config = json.loads(kubernetes.kubeconfig.read_text())
@@ -38,7 +38,7 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
             await eventually(lambda: after in {key.name for key in operator.cache}, seconds=HEARS_WITHIN)
 
 
-async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers, postgres_url) -> None:
+async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> None:
     parts = urlsplit(postgres_url)
     async with line_to("127.0.0.1", parts.port or 5432) as postgres:
         user = f"{parts.username}@" if parts.username else ""

@@ -53,7 +53,7 @@ async def test_order_that_needs_no_review_is_shipped_with_few_writes(shop, worke
     assert (await shop.reasons(name))[-1] == "Shipped"
 
 
-async def test_slow_order_costs_few_writes_too(shop, workers):
+async def test_slow_order_is_shipped_with_few_writes(shop, workers):
     async def slowly() -> None:
         await asyncio.sleep(0.4)
 
@@ -66,7 +66,7 @@ async def test_slow_order_costs_few_writes_too(shop, workers):
     assert sum(shop.patches(name).values()) <= WRITES["approved at creation"]
 
 
-async def test_status_follows_the_record_within_a_second(shop, workers):
+async def test_status_is_written_within_a_second_of_the_record(shop, workers):
     loop, took = asyncio.get_running_loop(), []
     async with shop.operator() as operator:
         for _ in range(3):  # the quickest counts: a machine may be busy for a while
@@ -132,7 +132,7 @@ async def test_order_with_the_payment_id_of_another_is_stalled_before_its_review
     assert workers.provider.charges.total() == 0
 
 
-async def test_review_that_nobody_does_ends_stalled(shop, workers):
+async def test_review_that_times_out_ends_stalled(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, review={"timeout": "300ms"}))
@@ -141,7 +141,7 @@ async def test_review_that_nobody_does_ends_stalled(shop, workers):
     assert done["status"]["cancelReason"] == "review timed out"
 
 
-async def test_address_is_changed_before_the_package_goes(shop, workers):
+async def test_address_changed_before_dispatch_is_used(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -152,7 +152,7 @@ async def test_address_is_changed_before_the_package_goes(shop, workers):
     assert parcel.address.street == ELSEWHERE["street"]
 
 
-async def test_refused_edit_is_told_and_the_order_goes_on(shop, workers):
+async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
     booking = Gate()
     workers.carrier.booking.before = [booking]
     name = shop.name()
@@ -173,7 +173,7 @@ async def test_refused_edit_is_told_and_the_order_goes_on(shop, workers):
     assert parcel.address.street == ADDRESS["street"]
 
 
-async def test_refund_that_is_owed_is_followed_to_its_end(shop, workers):
+async def test_pending_refund_is_shown_until_refunded(shop, workers):
     refunding = Gate()
     workers.provider.refunding.always = refunding
     workers.carrier.booking.always = fails(CarrierRefused("no such street"))
@@ -191,7 +191,7 @@ async def test_refund_that_is_owed_is_followed_to_its_end(shop, workers):
     assert (await shop.reasons(name))[-1] == "Refunded"
 
 
-async def test_edited_ten_times_in_a_second(shop, workers):
+async def test_ten_changes_in_a_second_are_applied_with_few_writes(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -223,7 +223,7 @@ async def test_applied_twice_changes_nothing(shop, workers):
     assert sum(shop.patches(name).values()) <= 3
 
 
-async def test_order_can_be_waited_for_and_looked_at(shop, workers):
+async def test_kubectl_wait_get_and_describe_show_order(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))

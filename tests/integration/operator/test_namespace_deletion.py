@@ -39,7 +39,7 @@ async def ended(workers, name: str):
             await asyncio.sleep(0.05)
 
 
-async def test_operator_stopped_as_its_namespace_is_deleted_cancels_its_orders_and_lets_them_go(shop, workers):
+async def test_operator_stopped_by_deletion_of_its_namespace_cancels_and_removes_its_orders(shop, workers):
     names = [shop.name() for _ in range(5)]
     left_alone = shop.name("orphan")
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
@@ -53,7 +53,7 @@ async def test_operator_stopped_as_its_namespace_is_deleted_cancels_its_orders_a
     assert (await workers.reads.order(left_alone)).status.step is Step.MANUAL_REVIEW
 
 
-async def test_operator_stopped_while_its_namespace_stays_keeps_its_orders(shop, workers):
+async def test_operator_stopped_without_namespace_deletion_keeps_its_orders(shop, workers):
     name = shop.name()
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
         await in_review(shop, name)
@@ -62,7 +62,7 @@ async def test_operator_stopped_while_its_namespace_stays_keeps_its_orders(shop,
     assert "deletionTimestamp" not in order["metadata"]
 
 
-async def test_orders_of_other_namespaces_are_released_and_run_on(shop, workers):
+async def test_orders_of_other_namespaces_lose_finalizer_and_continue(shop, workers):
     own = f"{shop.cluster.namespace}-own"
     await shop.kubectl("create", "namespace", own)
     kept, deleted = shop.name("kept"), shop.name("deleted")
@@ -79,7 +79,7 @@ async def test_orders_of_other_namespaces_are_released_and_run_on(shop, workers)
     assert (await ended(workers, deleted)).step is Step.CANCELED
 
 
-async def test_orders_of_another_operator_are_left_to_it(shop, workers):
+async def test_orders_of_another_operator_are_not_changed(shop, workers):
     ours, theirs = shop.name("ours"), shop.name("theirs")
     async with shop.operator():
         await in_review(shop, ours, theirs)
@@ -92,7 +92,7 @@ async def test_orders_of_another_operator_are_left_to_it(shop, workers):
     assert "deletionTimestamp" not in order["metadata"]
 
 
-async def test_orders_whose_cancel_is_not_durable_keep_the_finalizer_until_an_operator_elsewhere_cancels(shop, workers):
+async def test_orders_without_durable_cancel_keep_finalizer_until_another_operator_cancels(shop, workers):
     name = shop.name()
     async with shop.operator():
         await in_review(shop, name)
@@ -116,7 +116,7 @@ async def test_orders_whose_cancel_is_not_durable_keep_the_finalizer_until_an_op
 
 
 @pytest.mark.parametrize("domain", ["", ".{own}", ".{own}.svc.cluster.local"])
-async def test_orders_whose_temporal_goes_with_the_namespace_are_released(shop, workers, domain):
+async def test_orders_with_temporal_in_deleted_namespace_lose_finalizer(shop, workers, domain):
     name = shop.name()
     async with shop.operator():
         await in_review(shop, name)

@@ -19,7 +19,7 @@ def _through(url: str, port: int) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
 
 
-async def test_created_while_temporal_is_away(shop, workers, temporal_address):
+async def test_created_while_temporal_is_unavailable_is_shipped_later(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with line_to(host, int(port)) as temporal:
@@ -35,7 +35,7 @@ async def test_created_while_temporal_is_away(shop, workers, temporal_address):
     assert (await shop.reasons(name))[0] == "TemporalUnavailable"
 
 
-async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
+async def test_edited_while_temporal_is_unavailable_is_applied_later(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
@@ -56,7 +56,7 @@ async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(shop, workers, temporal_address):
+async def test_deleted_while_temporal_is_unavailable_exists_until_cancel_is_durable(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
@@ -77,7 +77,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
     assert status.canceled
 
 
-async def test_created_while_postgres_is_away(shop, workers, postgres_url):
+async def test_created_while_postgres_is_unavailable_is_shipped_later(shop, workers, postgres_url):
     name = shop.name()
     async with line_to("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
         await postgres.cut()
@@ -92,7 +92,7 @@ async def test_created_while_postgres_is_away(shop, workers, postgres_url):
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postgres_url):
+async def test_feed_after_postgres_outage_delivers_missed_changes(shop, workers, postgres_url):
     charging = Gate()
     workers.provider.charging.before = [charging]
     name = shop.name()
@@ -110,7 +110,7 @@ async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postg
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernetes, tmp_path, monkeypatch):
+async def test_api_server_after_outage_is_watched_again(shop, workers, kubernetes, tmp_path, monkeypatch):
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     port = urlsplit(cluster["server"]).port or 443
@@ -136,7 +136,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
     assert condition(also, "Ready") == ("True", "Shipped")
 
 
-async def test_status_written_by_somebody_else_meanwhile_is_put_right(shop, workers):
+async def test_status_written_by_another_client_is_overwritten(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))

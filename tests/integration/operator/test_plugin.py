@@ -66,7 +66,7 @@ async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(sh
     assert "not found" in err
 
 
-async def test_a_refusal_says_why(shop, workers):
+async def test_rejected_cancel_exits_with_cause(shop, workers):
     gate = Gate()
     workers.carrier.booking.after.append(gate)
     # A name that can't be a workflow's id: the plugin has to ask before the attempt to book times out.
@@ -80,7 +80,7 @@ async def test_a_refusal_says_why(shop, workers):
     assert err == f"order {name}: refused: the package is already dispatched\n"
 
 
-async def test_errors_are_kubectls_and_the_waiting_is_bounded(shop):
+async def test_errors_come_from_kubectl_and_wait_times_out(shop):
     code, _, err = await order(shop, "approve", "nobody")
     assert code == 1
     assert "not found" in err

@@ -7,7 +7,7 @@ import json
 from shop import ended, manifest, step
 
 
-async def test_order_whose_misspelt_price_was_pruned_fails_and_charges_nothing(shop, workers):
+async def test_order_with_pruned_misspelt_price_fails_uncharged(shop, workers):
     name = shop.name()
     items = [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]
     text = json.dumps(manifest(name, items=items, review={"mode": "auto"}))

@@ -7,7 +7,7 @@ from shop import ADDRESS, condition, ended, eventually, manifest, step
 from orderfleet.operator.crd import OrderResource, order_input
 
 
-async def test_created_while_the_operator_is_down(shop, workers):
+async def test_created_while_operator_is_down_is_shipped(shop, workers):
     name = shop.name()
     await shop.apply(manifest(name, approved=True))
     async with shop.operator():
@@ -15,7 +15,7 @@ async def test_created_while_the_operator_is_down(shop, workers):
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_edited_while_the_operator_is_down(shop, workers):
+async def test_edited_while_operator_is_down_is_applied(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -29,7 +29,7 @@ async def test_edited_while_the_operator_is_down(shop, workers):
     assert parcel.address.street == "9 Side St"
 
 
-async def test_order_that_went_on_while_the_operator_was_down_is_shown(shop, workers):
+async def test_order_that_continued_while_operator_was_down_is_shown(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -43,7 +43,7 @@ async def test_order_that_went_on_while_the_operator_was_down_is_shown(shop, wor
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_operator_that_went_between_the_start_and_the_status_adopts(shop, workers):
+async def test_operator_stopped_between_start_and_status_adopts(shop, workers):
     name = shop.name()
     held = manifest(name)
     held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
@@ -58,7 +58,7 @@ async def test_operator_that_went_between_the_start_and_the_status_adopts(shop, 
     assert workers.provider.charges.total() == 1
 
 
-async def test_operator_that_went_after_the_last_status_files_the_order(shop, workers):
+async def test_operator_stopped_after_last_status_adds_ended_label(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
@@ -72,7 +72,7 @@ async def test_operator_that_went_after_the_last_status_files_the_order(shop, wo
     assert sum(shop.patches(name).values()) - before == 1
 
 
-async def test_restart_over_settled_orders_writes_nothing(shop, workers):
+async def test_restart_with_current_statuses_writes_nothing(shop, workers):
     names = [shop.name() for _ in range(5)]
     async with shop.operator():
         await shop.apply(*(manifest(name) for name in names))
@@ -87,7 +87,7 @@ async def test_restart_over_settled_orders_writes_nothing(shop, workers):
     assert [shop.patches(name) for name in others] == before
 
 
-async def test_ended_orders_are_not_even_listed(shop, workers):
+async def test_ended_orders_are_not_listed(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
@@ -99,7 +99,7 @@ async def test_ended_orders_are_not_even_listed(shop, workers):
         assert [key.name for key in operator.cache] == [other]
 
 
-async def test_label_of_ended_orders_taken_off_by_hand_is_put_back(shop, workers):
+async def test_ended_label_removed_by_hand_is_added_again(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))

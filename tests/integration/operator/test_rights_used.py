@@ -130,7 +130,7 @@ async def whole_lives(shop: Hasty) -> None:
 
 
 @pytest.mark.parametrize("namespaces", ["all", "its own"])
-async def test_the_operator_uses_every_right_it_has_and_no_other(
+async def test_operator_uses_exactly_its_rights(
     server, kubernetes, temporal_address, postgres_url, task_queues, workers, tmp_path, monkeypatch, namespaces
 ):
     namespace = kubernetes.namespace
@@ -149,7 +149,7 @@ async def test_the_operator_uses_every_right_it_has_and_no_other(
 
 
 @pytest.mark.parametrize("namespaces", ["all", "its own"])
-async def test_the_hook_of_an_uninstall_uses_every_right_it_has_and_no_other(server, kubernetes, tmp_path, namespaces):
+async def test_uninstall_hook_uses_exactly_its_rights(server, kubernetes, tmp_path, namespaces):
     namespace = kubernetes.namespace
     watched = [namespace] if namespaces == "its own" else []
     objects = rendered(namespace, "release", watched)

@@ -30,7 +30,7 @@ def policy(kubernetes) -> Any:
     kubernetes.kubectl("delete", "-f", "-", input=text)
 
 
-async def test_a_new_order_without_a_shard_gets_the_last_character_of_its_name(policy, shop):
+async def test_new_order_without_shard_gets_last_character_of_its_name(policy, shop):
     def labels(order: dict[str, Any]) -> dict[str, str]:
         # Only asked: nothing is made.
         answer = shop.cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(order))

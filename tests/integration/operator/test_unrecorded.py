@@ -30,7 +30,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECORD_GRACE", 1.0)
 
 
-async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal_client):
+async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_client):
     name = shop.name()
     worker = Worker(
         temporal_client,
@@ -50,7 +50,7 @@ async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal
     )
 
 
-async def test_an_order_whose_workflow_is_terminated_before_it_is_recorded_ends_as_failed(shop, temporal_client):
+async def test_order_with_workflow_terminated_before_record_ends_as_failed(shop, temporal_client):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -61,7 +61,7 @@ async def test_an_order_whose_workflow_is_terminated_before_it_is_recorded_ends_
     assert done["status"]["lastError"] == "its workflow was terminated before the order was recorded"
 
 
-async def test_an_order_that_waits_for_a_worker_goes_on_receiving(shop, workers_later):
+async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, review={"mode": "auto"}))

@@ -47,7 +47,7 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
             await runner.cleanup()
 
 
-async def test_a_change_between_kubectls_first_look_and_its_watch_is_told(shop, monkeypatch):
+async def test_change_between_kubectl_get_and_watch_is_reported(shop, monkeypatch):
     monkeypatch.setattr(plugin, "LIFETIME", 600)
     name = shop.name()
     await shop.apply(manifest(name))

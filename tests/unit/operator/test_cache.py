@@ -19,7 +19,7 @@ def told(version: str, **changes):
     return made
 
 
-def test_older_news_of_an_object_is_dropped():
+def test_cache_ignores_older_version_of_object():
     cache = OrderCache()
     cache.upsert(told("9", generation=2))
     cache.upsert(told("10", generation=3))
@@ -27,7 +27,7 @@ def test_older_news_of_an_object_is_dropped():
     assert cache[KEY].body["metadata"]["generation"] == 3
 
 
-def test_another_object_of_the_same_name_begins_anew():
+def test_cache_object_of_same_name_replaces_state():
     cache = OrderCache()
     cache.upsert(told("9"))
     cache[KEY].observe(sent_generation=4)
@@ -35,7 +35,7 @@ def test_another_object_of_the_same_name_begins_anew():
     assert (cache[KEY].uid, cache[KEY].observed.sent_generation) == ("uid-2", 0)
 
 
-def test_the_end_of_the_object_before_does_not_forget_the_one_after():
+def test_cache_removal_of_earlier_object_keeps_later_one():
     cache = OrderCache()
     cache.upsert(told("9", uid="uid-2"))
     cache.remove(KEY, "uid-1")
@@ -44,13 +44,13 @@ def test_the_end_of_the_object_before_does_not_forget_the_one_after():
     assert list(cache) == []
 
 
-def test_what_only_others_need_is_not_kept():
+def test_cache_drops_unused_fields():
     cache = OrderCache()
     cache.upsert(told("9"))
     assert "managedFields" not in cache[KEY].body["metadata"]
 
 
-def test_an_order_at_rest_is_as_it_was_seen_and_takes_less_memory():
+def test_compressed_entry_is_equal_and_uses_less_memory():
     cache, count = OrderCache(), 200
     seen = [told("9", name=f"o-{number}") for number in range(count)]
     news = [json.dumps(one) for one in seen]
@@ -67,7 +67,7 @@ def test_an_order_at_rest_is_as_it_was_seen_and_takes_less_memory():
     assert cache[keys[0]].body["spec"] == seen[0]["spec"]
 
 
-def test_record_reaches_its_order_once():
+def test_record_newer_than_cached_updates_its_order():
     cache = OrderCache()
     cache.upsert(told("9"))
     assert cache.apply_record(record(version=2)) == KEY
@@ -76,7 +76,7 @@ def test_record_reaches_its_order_once():
     assert cache[KEY].observed.record.version == 2
 
 
-def test_it_owns_the_orders_that_it_watches():
+def test_cache_contains_owner_of_watched_orders_only():
     cache = OrderCache()
     cache.upsert(told("9"))
     assert [cache.contains_owner(owner) for owner in ("shop/o-1", "shop/o-2", "outlet/o-1", "o-1", "")] == [True] + [
@@ -86,7 +86,7 @@ def test_it_owns_the_orders_that_it_watches():
     assert not cache.contains_owner("shop/o-1")
 
 
-def test_record_of_an_unwatched_order_is_passed_over():
+def test_record_of_unwatched_order_is_ignored():
     cache = OrderCache()
     assert cache.apply_record(record()) is None
     cache.upsert(told("9", orderId="other"))

@@ -41,7 +41,7 @@ def brief(told, state):
         (Step.FAILED, {"last_error": "charge: refused"}, {}, "Stalled", "Failed"),
     ],
 )
-def test_exactly_one_of_the_summary_holds(step, changes, spec, true, reason):
+def test_summary_conditions_exactly_one_is_true(step, changes, spec, true, reason):
     found = brief(body(**spec), observed(record(step, **changes)))
     assert {kind: found[kind] for kind in SUMMARY} == {
         kind: ("True" if kind == true else "False", reason) for kind in SUMMARY
@@ -51,11 +51,11 @@ def test_exactly_one_of_the_summary_holds(step, changes, spec, true, reason):
 @pytest.mark.parametrize(
     ("part", "reason"), [(Dependency.TEMPORAL, "TemporalUnavailable"), (Dependency.STORE, "StoreUnavailable")]
 )
-def test_what_is_away_is_named(part, reason):
+def test_reconciling_names_unavailable_dependency(part, reason):
     assert brief(body(), observed(unavailable=part))["Reconciling"] == ("True", reason)
 
 
-def test_end_is_shown_whatever_is_away():
+def test_ended_order_is_ready_despite_unavailable_dependency():
     assert brief(body(), observed(record(Step.SHIPPED), unavailable=Dependency.TEMPORAL))["Ready"] == (
         "True",
         "Shipped",
@@ -66,11 +66,11 @@ def test_started_order_is_accepted():
     assert brief(body(), observed(workflow=started()))["Accepted"] == ("True", "Started")
 
 
-def test_order_of_an_order_before_it_is_adopted():
+def test_order_started_by_earlier_object_is_adopted():
     assert brief(body(), observed(record(owner_uid="older")))["Accepted"] == ("True", "Adopted")
 
 
-def test_conflict_is_stalled_and_says_nothing_of_the_others_order():
+def test_conflict_is_stalled_without_state_of_other_order():
     found = brief(body(), observed(record(Step.SHIPPED, owner="other/o-1"), conflict="taken"))
     assert found["Accepted"] == ("False", "Conflict")
     assert found["Stalled"] == ("True", "Conflict")
@@ -89,32 +89,32 @@ def test_conflict_is_stalled_and_says_nothing_of_the_others_order():
         (PaymentStatus.REFUNDED, ("False", "Refunded")),
     ],
 )
-def test_charged_follows_the_payment(payment, expected):
+def test_charged_condition_reflects_payment_status(payment, expected):
     assert brief(body(), observed(record(payment=payment)))["Charged"] == expected
 
 
-def test_approved_follows_the_record():
+def test_approved_condition_reflects_recorded_approval():
     assert brief(body(), observed(record(approved=True)))["Approved"] == ("True", "Approved")
     assert brief(body(), observed(record()))["Approved"] == ("False", "AwaitingReview")
     assert brief(body(), observed(record(Step.CANCELED)))["Approved"] == ("False", "NotApproved")
 
 
-def test_shipped_names_the_carrier():
+def test_shipped_condition_message_names_carrier():
     parcel = ShipmentView(id="s", status=ShipmentStatus.DISPATCHED, carrier="DHL", tracking_number="T1")
     found = conditions(body(), observed(record(Step.SHIPPED, shipments=(parcel,))))
     assert found["Shipped"]["message"] == "the package is on the way by DHL as T1"
 
 
-def test_failed_dispatch_is_told():
+def test_failed_dispatch_sets_shipped_reason_and_message():
     found = conditions(body(), observed(record(Step.FAILED, dispatch_failed_reason="no such street")))
     assert (found["Shipped"]["reason"], found["Shipped"]["message"]) == ("DispatchFailed", "no such street")
 
 
-def test_nothing_is_said_of_edits_before_one_was_refused():
+def test_spec_applied_is_absent_before_first_rejection():
     assert "SpecApplied" not in brief(body(), observed(record()))
 
 
-def test_refused_edit_is_told_and_a_later_one_that_is_taken_too():
+def test_spec_applied_is_false_after_rejection_and_true_after_later_change():
     refused = observed(record(declared=2, refused="address: too late"))
     told = body(generation=2)
     found = conditions(told, refused)
@@ -123,19 +123,19 @@ def test_refused_edit_is_told_and_a_later_one_that_is_taken_too():
     assert brief({**told}, observed(record(declared=3)))["SpecApplied"] == ("True", "Applied")
 
 
-def test_edit_that_came_after_the_end_is_refused_here():
+def test_change_after_end_is_rejected():
     late = body(generation=2, address=ELSEWHERE)
     found = conditions(late, observed(record(Step.SHIPPED, approved=True)))
     assert found["SpecApplied"]["message"] == "address: the order has already ended"
     assert found["Ready"]["status"] == "True"
 
 
-def test_edit_after_the_end_that_asks_for_what_is_so_is_not_refused():
+def test_change_after_end_that_matches_order_is_not_rejected():
     same = body(generation=2, address=ADDRESS, approved=True)
     assert "SpecApplied" not in brief(same, observed(record(Step.SHIPPED, approved=True)))
 
 
-def test_transition_time_moves_with_the_status_only():
+def test_transition_time_changes_only_with_condition_status():
     told = body()
     told["status"] = wanted_status(order(), observed(record()), NOW)
     later = NOW + timedelta(minutes=5)

@@ -11,7 +11,7 @@ from orderfleet.operator.crd import cancellation, order_input, spec_hash, spec_u
 from orderfleet.settings import Settings
 
 
-def test_what_is_left_open_comes_from_the_settings():
+def test_order_input_omitted_terms_default_to_settings():
     settings = Settings(
         review_timeout=timedelta(hours=2),
         review_on_timeout="approve",
@@ -28,7 +28,7 @@ def test_what_is_left_open_comes_from_the_settings():
     assert (given.payment_id, given.currency) == ("pay-o-1", "USD")
 
 
-def test_what_is_declared_wins():
+def test_order_input_spec_overrides_settings():
     declared = order(
         orderId="X_1",
         review={"mode": "auto", "timeout": "90s"},
@@ -47,18 +47,18 @@ def test_what_is_declared_wins():
     assert given.customer.name == "Ada"
 
 
-def test_order_belongs_to_its_object():
+def test_order_input_names_owner_and_generation():
     given = order_input(order(generation=4), SETTINGS)
     assert (given.owner, given.owner_uid, given.generation) == ("shop/o-1", "uid-1", 4)
 
 
-def test_content_is_the_same_for_what_may_change():
+def test_spec_hash_ignores_mutable_fields():
     edited = order(uid="other", approved=True, cancel=True, cancelReason="x", address=ELSEWHERE)
     assert spec_hash(edited) == spec_hash(order())
     assert spec_hash(order(deletionPolicy="Orphan")) == spec_hash(order())
 
 
-def test_content_differs_for_what_may_not():
+def test_spec_hash_differs_by_immutable_field():
     others = [
         order(items=[{"sku": "a", "qty": 2, "price": "2.50"}]),
         order(currency="EUR"),
@@ -70,22 +70,22 @@ def test_content_differs_for_what_may_not():
     assert len({spec_hash(each) for each in [order(), *others]}) == len(others) + 1
 
 
-def test_content_reads_durations_as_what_they_mean():
+def test_spec_hash_of_equal_durations_is_equal():
     assert spec_hash(order(deadline="90m")) == spec_hash(order(deadline="1h30m"))
 
 
-def test_declaration_carries_all_that_may_change():
+def test_spec_update_has_all_mutable_fields():
     told = spec_update(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE))
     assert (told.generation, told.approved, told.cancel, told.cancel_reason) == (3, True, True, "twice")
     assert told.address.street == "2 Side St"
 
 
-def test_a_deleted_order_declares_its_cancel():
+def test_cancellation_of_deleted_order_sends_cancel_only():
     told = cancellation(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
     assert (told.cancel, told.approved, told.address) == (True, False, None)
 
 
-def test_unmet_names_what_is_not_so():
+def test_unmet_fields_names_unmatched_fields():
     edited = order(approved=True, cancel=True)
     assert unmet_fields(edited, approved=False, canceled=False, same_address=False) == ["approved", "cancel", "address"]
     assert unmet_fields(edited, approved=True, canceled=True, same_address=True) == []

@@ -19,43 +19,43 @@ def story(before, after):
     return [(note.warning, note.reason) for note in events_between(before, after)]
 
 
-def test_steps_that_were_passed_at_once_are_all_told():
+def test_events_of_several_steps_at_once_are_complete():
     done = status(observed(record(Step.SHIPPED, approved=True, payment=PaymentStatus.CHARGED)))
     assert story({}, done) == [(False, "Started"), (False, "Approved"), (False, "Charged"), (False, "Shipped")]
 
 
-def test_nothing_new_is_nothing_told():
+def test_events_of_unchanged_status_are_none():
     same = status(observed(record()))
     assert story(same, same) == []
 
 
-def test_review_is_told_once():
+def test_events_of_review_are_one():
     before, after = status(observed(workflow=started())), status(observed(record()))
     assert story(before, after) == [(False, "AwaitingReview")]
 
 
-def test_failure_is_a_warning():
+def test_event_of_failure_is_warning():
     before = status(observed(record()))
     after = status(observed(record(Step.FAILED, last_error="x")))
     assert story(before, after) == [(True, "Failed")]
 
 
-def test_declared_cancel_is_normal_and_another_is_a_warning():
+def test_event_of_declared_cancel_is_normal_and_other_is_warning():
     before = status(observed(record()))
     gone = observed(record(Step.CANCELED, canceled=True))
     assert story(before, status(gone, cancel=True)) == [(False, "Canceled")]
     assert story(before, status(gone)) == [(True, "Canceled")]
 
 
-def test_conflict_is_told_once():
+def test_events_of_conflict_are_one():
     assert story({}, status(observed(conflict="taken"))) == [(True, "Conflict")]
 
 
-def test_outage_is_a_warning():
+def test_event_of_unavailable_dependency_is_warning():
     assert story({}, status(observed(unavailable=Dependency.STORE))) == [(True, "StoreUnavailable")]
 
 
-def test_each_refused_edit_is_told():
+def test_event_of_each_rejected_change_is_emitted():
     first = wanted_status(order(generation=2), observed(record(declared=2, refused="too late")), NOW)
     again = body(generation=3, status=first)
     second = wanted_status(OrderResource.model_validate(again), observed(record(declared=3, refused="too late")), NOW)

@@ -42,39 +42,39 @@ def settled_body(state, **changes):
     return {**told, "status": shown(told, heard)}
 
 
-def test_unknown_order_is_looked_up_in_the_record_first():
+def test_plan_unobserved_order_reads_record_first():
     assert kinds(planned(body(has_finalizer=False), ObservedState())) == ["ReadRecord"]
 
 
-def test_new_order_is_held_before_it_is_started():
+def test_plan_new_order_adds_finalizer_before_start():
     actions = planned(body(has_finalizer=False), observed())
     assert kinds(actions) == ["AddFinalizer", "StartWorkflow"]
     assert actions[1].order.owner == "shop/o-1"
 
 
-def test_held_order_is_started_only():
+def test_plan_order_with_finalizer_only_starts():
     assert kinds(planned(body(), observed())) == ["StartWorkflow"]
 
 
-def test_started_order_shows_that_it_is_being_recorded():
+def test_plan_started_order_shows_step_receive():
     status = shown(body(), observed(workflow=started(), started_generation=1))
     assert (status["step"], status["workflowId"], status["observedGeneration"]) == ("receive", "order-o-1", 1)
 
 
-def test_nothing_is_left_to_do_when_the_status_shows_what_is_known():
+def test_plan_current_status_has_no_actions():
     state = observed(record())
     assert planned(settled_body(state), state) == []
 
 
-def test_recorded_order_is_not_started_again():
+def test_plan_recorded_order_is_not_started_again():
     assert "StartWorkflow" not in kinds(planned(body(), observed(record())))
 
 
-def test_recorded_order_without_our_finalizer_is_held():
+def test_plan_recorded_order_without_finalizer_adds_it():
     assert planned(body(has_finalizer=False), observed(record()))[0] == AddFinalizer()
 
 
-def test_edit_is_declared_once():
+def test_plan_change_is_sent_once():
     state = observed(record())
     told = settled_body(state, generation=2, approved=True)
     (declare,) = planned(told, state)
@@ -83,12 +83,12 @@ def test_edit_is_declared_once():
     assert planned(told, observed(record(), sent_generation=2)) == []
 
 
-def test_edit_that_the_workflow_answered_is_not_declared_again():
+def test_plan_processed_change_is_not_sent_again():
     answered = observed(record(declared=2))
     assert planned(settled_body(answered, generation=2, approved=True), answered) == []
 
 
-def test_cancel_at_creation_is_declared_after_the_start():
+def test_plan_cancel_at_creation_is_sent_after_start():
     told = body(cancel=True, approved=True)
     (start,) = planned(told, observed())
     assert isinstance(start, StartWorkflow)
@@ -97,14 +97,14 @@ def test_cancel_at_creation_is_declared_after_the_start():
     assert (declare.spec_update.generation, declare.spec_update.cancel) == (1, True)
 
 
-def test_order_applied_again_declares_its_first_generation():
+def test_plan_adopted_order_sends_first_generation():
     adopted = observed(record(owner_uid="older", declared=5, declared_by="older"))
     declare = planned(body(address=ELSEWHERE), adopted)[0]
     assert (declare.spec_update.generation, declare.spec_update.owner_uid) == (1, "uid-1")
     assert declare.spec_update.address.street == "2 Side St"
 
 
-def test_ended_order_shows_its_end_and_is_then_released_with_the_label():
+def test_plan_ended_order_writes_status_then_removes_finalizer_with_label():
     state = observed(record(Step.SHIPPED, payment=PaymentStatus.CHARGED))
     status = shown(body(), state)
     assert status["ended"] is True
@@ -114,7 +114,7 @@ def test_ended_order_shows_its_end_and_is_then_released_with_the_label():
 
 
 @pytest.mark.parametrize("owed", [PaymentStatus.CHARGED, PaymentStatus.REFUNDING])
-def test_ended_order_that_owes_a_refund_is_watched_and_not_held(owed):
+def test_plan_ended_order_with_pending_refund_removes_finalizer_without_label(owed):
     state = observed(record(Step.CANCELED, canceled=True, payment=owed))
     actions = planned(body(), state)
     assert kinds(actions) == ["WriteStatus", "RemoveFinalizer"]
@@ -124,55 +124,55 @@ def test_ended_order_that_owes_a_refund_is_watched_and_not_held(owed):
     assert shown(body(has_finalizer=False), done)["ended"] is True
 
 
-def test_order_of_another_owner_is_a_conflict_and_is_not_held():
+def test_plan_order_of_other_owner_is_conflict_without_finalizer():
     state = observed(record(owner="other/o-1", owner_uid="theirs"))
     assert kinds(planned(body(has_finalizer=False), state)) == ["WriteStatus"]
     assert kinds(planned(body(), state)) == ["WriteStatus", "RemoveFinalizer"]
 
 
-def test_order_of_the_same_owner_with_another_content_is_a_conflict():
+def test_plan_same_owner_with_other_content_is_conflict():
     state = observed(record(owner_uid="older", content_hash="another"))
     assert shown(body(has_finalizer=False), state)["conditions"][0]["reason"] == Reason.CONFLICT
 
 
-def test_order_made_outside_kubernetes_is_a_conflict():
+def test_plan_order_from_outside_kubernetes_is_conflict():
     state = observed(record(owner="", owner_uid=""))
     assert "outside Kubernetes" in shown(body(has_finalizer=False), state)["conditions"][0]["message"]
 
 
-def test_conflict_found_before_is_not_tried_again():
+def test_plan_conflict_in_status_has_no_actions():
     status = shown(body(has_finalizer=False), observed(conflict="taken"))
     assert planned(body(has_finalizer=False, status=status), ObservedState()) == []
 
 
 @pytest.mark.parametrize("state", [observed(conflict="taken"), observed(record(owner="other/o-1", owner_uid="theirs"))])
-def test_deleted_conflicting_order_only_lets_go(state):
+def test_plan_deleted_conflict_only_removes_finalizer(state):
     assert planned(body(**DELETED), state) == [RemoveFinalizer(ended=False)]
 
 
-def test_deleted_order_declares_its_cancel_and_then_lets_go():
+def test_plan_deleted_order_sends_cancel_then_removes_finalizer():
     (declare,) = planned(body(**DELETED), observed(record()))
     assert (declare.spec_update.cancel, declare.spec_update.cancel_reason) == (True, "the Order was deleted")
     assert planned(body(**DELETED), observed(record(), sent_generation=2)) == [RemoveFinalizer(ended=False)]
 
 
-def test_deleted_order_needs_no_record_when_its_status_names_the_workflow():
+def test_plan_deleted_order_with_workflow_in_status_needs_no_record():
     assert kinds(planned(body(status={"workflowId": "order-o-1"}, **DELETED), ObservedState())) == ["ApplySpec"]
 
 
-def test_deleted_orphan_lets_go_at_once():
+def test_plan_deleted_orphan_removes_finalizer():
     assert planned(body(deletionPolicy="Orphan", **DELETED), observed(record())) == [RemoveFinalizer(ended=False)]
 
 
-def test_deleted_order_that_has_ended_lets_go():
+def test_plan_deleted_ended_order_removes_finalizer():
     assert planned(body(**DELETED), observed(record(Step.SHIPPED))) == [RemoveFinalizer(ended=False)]
 
 
-def test_deleted_order_whose_workflow_is_gone_lets_go():
+def test_plan_deleted_order_with_missing_workflow_removes_finalizer():
     assert planned(body(**DELETED), observed(record(), workflow_missing=True)) == [RemoveFinalizer(ended=False)]
 
 
-def test_deleted_order_of_an_unknown_start_is_sought_and_never_started():
+def test_plan_deleted_order_with_unobserved_start_searches_and_never_starts():
     assert kinds(planned(body(**DELETED), ObservedState())) == ["ReadRecord"]
     (find,) = planned(body(**DELETED), observed())
     assert isinstance(find, FindWorkflow)
@@ -190,7 +190,7 @@ def left(state, *, status=None, has_finalizer=True, **spec):
 STARTED = {"workflowId": "order-o-1", "conditions": "of another version"}
 
 
-def test_unreadable_order_that_was_never_started_is_sought_and_let_go():
+def test_plan_deleted_invalid_order_never_started_searches_then_removes_finalizer():
     assert left(ObservedState()) == [ReadRecord("o-1")]
     assert left(observed()) == [FindWorkflow(Claim("o-1", "shop/o-1", "uid-1", ""))]
     assert left(observed(workflow_searched=True)) == [RemoveFinalizer(ended=False)]
@@ -206,7 +206,7 @@ def test_unreadable_order_that_was_never_started_is_sought_and_let_go():
         (observed(record(owner_uid="older")), STARTED),
     ],
 )
-def test_unreadable_order_that_was_started_is_canceled_before_it_goes(state, status):
+def test_plan_deleted_invalid_order_started_is_canceled_first(state, status):
     (declared,) = left(state, status=status)
     assert isinstance(declared, ApplySpec)
     told = declared.spec_update
@@ -230,41 +230,41 @@ def test_unreadable_order_that_was_started_is_canceled_before_it_goes(state, sta
         observed(record(), workflow_missing=True),
     ],
 )
-def test_unreadable_order_lets_go_where_nothing_of_its_own_runs(state):
+def test_plan_deleted_invalid_order_without_running_workflow_removes_finalizer(state):
     assert left(state) == [RemoveFinalizer(ended=False)]
 
 
-def test_unreadable_order_says_what_its_deletion_means():
+def test_plan_deleted_invalid_order_follows_policy_and_reason():
     assert left(ObservedState(), deletionPolicy="Orphan", status=STARTED) == [RemoveFinalizer(ended=False)]
     (declared,) = left(ObservedState(), cancelReason="we moved", status=STARTED)
     assert declared.spec_update.cancel_reason == "we moved"
 
 
-def test_deletion_policy_of_a_newer_operator_is_waited_for_once_the_order_was_started():
+def test_plan_unknown_deletion_policy_of_started_order_is_none():
     assert left(ObservedState(), deletionPolicy="Someday", status=STARTED) is None
     assert left(observed(workflow_searched=True), deletionPolicy="Someday") == [RemoveFinalizer(ended=False)]
 
 
-def test_unreadable_order_that_ended_is_filed():
+def test_plan_deleted_invalid_order_that_ended_gets_label():
     assert left(ObservedState(), status={**STARTED, "ended": True}) == [RemoveFinalizer(ended=True)]
     assert left(ObservedState(), status={**STARTED, "ended": True}, has_finalizer=False) == []
 
 
-def test_deleted_order_that_is_not_held_needs_nothing():
+def test_plan_deleted_order_without_finalizer_has_no_actions():
     assert planned(body(has_finalizer=False, **DELETED), ObservedState()) == []
 
 
-def test_other_finalizers_are_not_ours():
+def test_plan_other_finalizers_are_ignored():
     assert planned(body(finalizers=["else/where"], **DELETED), ObservedState()) == []
 
 
-def test_waiting_for_a_part_is_shown():
+def test_plan_unavailable_dependency_is_shown():
     status = shown(body(), observed(unavailable=Dependency.TEMPORAL, workflow=started(), sent_generation=1))
     told = {condition["type"]: condition for condition in status["conditions"]}
     assert (told["Reconciling"]["status"], told["Reconciling"]["reason"]) == ("True", Reason.TEMPORAL_UNAVAILABLE)
 
 
-def test_order_without_its_own_id_is_named_by_its_order():
+def test_order_id_defaults_to_object_name():
     assert order(orderId="X_1").order_id == "X_1"
     assert order().order_id == "o-1"
 
@@ -273,13 +273,13 @@ def closed(how="failed", reason="review.timeout: has to be above zero"):
     return Closed(how=how, reason=reason, at=NOW)
 
 
-def test_workflow_of_an_order_without_a_row_is_checked_once_that_is_due():
+def test_plan_unrecorded_order_checks_workflow_when_due():
     state = observed(workflow=started(), started_generation=1, workflow_unchecked=True)
     assert planned(body(), state) == [CheckWorkflow("o-1")]
     assert "CheckWorkflow" not in kinds(planned(body(), replace(state, record=record())))
 
 
-def test_order_whose_start_is_refused_shows_why_and_ends():
+def test_plan_failed_start_shows_error_and_ends():
     state = observed(workflow=started(), started_generation=1, workflow_closed=closed())
     status = shown(body(), state)
     assert (status["step"], status["ended"], status["observedGeneration"]) == ("failed", True, 1)
@@ -289,11 +289,11 @@ def test_order_whose_start_is_refused_shows_why_and_ends():
     assert kinds(planned({**body(), "status": status}, state)) == ["RemoveFinalizer"]
 
 
-def test_edit_of_an_order_whose_workflow_ended_unrecorded_is_not_declared():
+def test_plan_change_after_unrecorded_end_is_not_sent():
     state = observed(workflow=started(), started_generation=1, workflow_closed=closed("terminated", ""))
     assert "ApplySpec" not in kinds(planned(body(generation=2, approved=True), state))
 
 
-def test_deleted_order_whose_workflow_ended_unrecorded_is_let_go():
+def test_plan_deleted_order_after_unrecorded_end_removes_finalizer():
     state = observed(workflow=started(), workflow_closed=closed("terminated", ""))
     assert kinds(planned(body(**DELETED), state)) == ["RemoveFinalizer"]

@@ -122,21 +122,21 @@ def settled(answer, **changes):
     return {**told, "status": shown}
 
 
-async def test_forgotten_order_is_nothing_to_do():
+async def test_reconcile_uncached_order_writes_nothing():
     desk = Desk(body())
     desk.cache.remove(KEY, "uid-1")
     await desk.reconcile()
     assert desk.api.writes == []
 
 
-async def test_order_that_is_gone_is_forgotten():
+async def test_reconcile_missing_order_removes_it_from_cache():
     desk = Desk(body(has_finalizer=False))
     desk.api.errors = [ObjectNotFound("404")]
     await desk.reconcile()
     assert len(desk.cache) == 0
 
 
-async def test_order_that_somebody_changed_is_looked_at_again():
+async def test_reconcile_conflicting_write_reads_order_and_enqueues():
     answer = record(Step.CHARGE)
     desk = Desk(body(), answer)
     desk.api.order["metadata"] = {**desk.api.order["metadata"], "resourceVersion": "9", "generation": 2}
@@ -148,14 +148,14 @@ async def test_order_that_somebody_changed_is_looked_at_again():
     assert desk.story.told == 1
 
 
-async def test_changed_order_that_is_gone_by_now_is_forgotten():
+async def test_reconcile_conflicting_write_of_deleted_order_removes_it():
     desk = Desk(body(has_finalizer=False))
     desk.api.errors = [ObjectConflict("409"), ObjectNotFound("404")]
     await desk.reconcile()
     assert len(desk.cache) == 0
 
 
-async def test_changed_order_that_is_another_operators_by_now_is_let_go():
+async def test_reconcile_conflicting_write_of_unselected_order_removes_it():
     desk = Desk(body(has_finalizer=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"}))
     desk.api.order = {**desk.api.order, "metadata": {**desk.api.order["metadata"], "labels": {"shard": "b"}}}
     desk.api.errors = [ObjectConflict("409")]
@@ -163,7 +163,7 @@ async def test_changed_order_that_is_another_operators_by_now_is_let_go():
     assert (len(desk.cache), desk.looks, len(desk.api.writes)) == (0, [], 1)
 
 
-async def test_conflict_at_the_start_is_shown_and_lets_go():
+async def test_reconcile_conflict_at_start_is_shown_and_removes_finalizer():
     desk = Desk(body())
     desk.temporal.error = OrderIdConflict("taken")
     await desk.reconcile()
@@ -178,7 +178,7 @@ async def test_conflict_at_the_start_is_shown_and_lets_go():
         (None, StoreUnavailable("away"), "StoreUnavailable"),
     ],
 )
-async def test_what_is_away_is_shown_from_the_second_failure_on(error, answer, reason):
+async def test_reconcile_unavailable_dependency_is_shown_from_second_failure(error, answer, reason):
     desk = Desk(body(), answer)
     desk.temporal.error = error
     for _ in range(3):
@@ -188,7 +188,7 @@ async def test_what_is_away_is_shown_from_the_second_failure_on(error, answer, r
     assert desk.api.writes == [Write.STATUS]
 
 
-async def test_failure_to_show_what_is_away_does_not_hide_it():
+async def test_reconcile_failed_write_of_unavailability_raises():
     desk = Desk(body(), StoreUnavailable("away"))
     with pytest.raises(StoreUnavailable):
         await desk.reconcile()
@@ -200,7 +200,7 @@ async def test_failure_to_show_what_is_away_does_not_hide_it():
         await desk.reconcile()
 
 
-async def test_workflow_that_is_missing_is_shown_and_sought_again():
+async def test_reconcile_missing_workflow_is_shown_and_searched_again():
     answer = record()
     desk = Desk(settled(answer, generation=2, approved=True), answer)
     desk.temporal.error = OrderNotFound("no workflow")
@@ -212,7 +212,7 @@ async def test_workflow_that_is_missing_is_shown_and_sought_again():
     assert [told.generation for told in desk.temporal.declared] == [2]
 
 
-async def test_workflow_that_stays_missing_is_sought_again_without_a_word():
+async def test_reconcile_workflow_missing_again_writes_nothing():
     """It would show as there and as missing in turns, every 30 seconds."""
     answer = record()
     desk = Desk(settled(answer, generation=2, approved=True), answer)
@@ -226,7 +226,7 @@ async def test_workflow_that_stays_missing_is_sought_again_without_a_word():
     assert desk.api.order["status"] == shown
 
 
-async def test_workflow_that_ended_meanwhile_is_shown_as_it_ended():
+async def test_reconcile_workflow_ended_before_signal_shows_its_end():
     desk = Desk(settled(record(), generation=2, approved=True), record(Step.CANCELED, version=5, canceled=True))
     desk.cache[KEY].observe(record=record(), record_read=True)
     desk.temporal.error = OrderNotFound("no workflow")
@@ -235,7 +235,7 @@ async def test_workflow_that_ended_meanwhile_is_shown_as_it_ended():
     assert desk.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
 
 
-async def test_unreadable_order_says_so():
+async def test_reconcile_invalid_spec_is_shown():
     told = body()
     told["spec"]["items"] = "nonsense"
     desk = Desk(told)
@@ -252,7 +252,7 @@ def unreadable_and_deleted(**changes):
     return told
 
 
-async def test_unreadable_order_that_is_deleted_is_canceled_and_goes():
+async def test_reconcile_deleted_invalid_order_is_canceled_and_removed():
     desk = Desk(unreadable_and_deleted(), record())
     await desk.reconcile()
     assert [(told.generation, told.cancel) for told in desk.temporal.declared] == [(2, True)]
@@ -260,7 +260,7 @@ async def test_unreadable_order_that_is_deleted_is_canceled_and_goes():
     assert len(desk.cache) == 0
 
 
-async def test_unreadable_order_that_is_deleted_waits_for_temporal_without_a_word():
+async def test_reconcile_deleted_invalid_order_waits_for_temporal_without_write():
     desk = Desk(unreadable_and_deleted(), record())
     desk.temporal.error = TemporalUnavailable("away")
     for _ in range(3):
@@ -272,7 +272,7 @@ async def test_unreadable_order_that_is_deleted_waits_for_temporal_without_a_wor
     assert desk.api.writes == [Write.REMOVE_FINALIZER]
 
 
-async def test_deletion_policy_that_is_not_known_is_told():
+async def test_reconcile_unknown_deletion_policy_is_shown():
     desk = Desk(unreadable_and_deleted(deletionPolicy="Someday"), record())
     await desk.reconcile()
     await desk.reconcile()
@@ -281,7 +281,7 @@ async def test_deletion_policy_that_is_not_known_is_told():
     assert desk.reason(ConditionType.STALLED) == "InvalidSpec"
 
 
-async def test_details_wait_for_company():
+async def test_reconcile_details_are_debounced():
     answer = record(last_error="timed out")
     desk = Desk(settled(record()), answer)
     await desk.reconcile()
@@ -292,7 +292,7 @@ async def test_details_wait_for_company():
     assert desk.api.writes == [Write.STATUS]
 
 
-async def test_steps_that_pass_at_once_are_one_write():
+async def test_reconcile_steps_in_quick_succession_are_one_write():
     desk = Desk(body(), record(Step.CHARGE))
     await desk.reconcile()
     desk.cache[KEY].observe(record=record(Step.SHIPPING, version=2))

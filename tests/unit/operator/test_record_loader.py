@@ -51,7 +51,7 @@ def feed() -> Feed:
     return made
 
 
-async def test_reads_asked_for_at_once_are_one(feed):
+async def test_concurrent_reads_are_one_query(feed):
     reader = Reader()
     records = RecordLoader(reader, feed)  # type: ignore[arg-type]
     answers = await asyncio.gather(*(records.read(f"o-{number}") for number in range(5)), records.read("o-1"))
@@ -59,7 +59,7 @@ async def test_reads_asked_for_at_once_are_one(feed):
     assert [answer is not None for answer in answers] == [False, True, False, False, False, True]
 
 
-async def test_what_is_asked_for_during_a_read_goes_into_the_next(feed):
+async def test_reads_during_query_are_next_query(feed):
     reader = Reader()
     reader.gate.clear()
     records = RecordLoader(reader, feed, batch=2)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ async def test_what_is_asked_for_during_a_read_goes_into_the_next(feed):
     assert reader.reads == [["o-1"], ["o-2", "o-3"], ["o-4"]]
 
 
-async def test_nothing_is_read_before_the_feed_begins():
+async def test_read_before_feed_starts_times_out():
     reader = Reader()
     records = RecordLoader(reader, Feed(), timeout=0.01)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="feed"):
@@ -81,7 +81,7 @@ async def test_nothing_is_read_before_the_feed_begins():
     assert reader.reads == []
 
 
-async def test_failure_is_told_to_all_and_forgotten(feed):
+async def test_failed_query_raises_in_all_readers_and_is_not_kept(feed):
     reader = Reader()
     reader.error = StoreUnavailable("away")
     records = RecordLoader(reader, feed)  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ async def open_for(desk: Desk, workers: int = 4):
         await asyncio.wait_for(running, 30)
 
 
-async def test_key_put_in_many_times_is_handled_once():
+async def test_key_added_several_times_is_handled_once():
     desk = Desk()
     async with open_for(desk) as queue:
         for _ in range(10):
@@ -70,7 +70,7 @@ async def test_key_put_in_many_times_is_handled_once():
     assert desk.handled == {"a": 1}
 
 
-async def test_key_put_in_while_it_is_handled_is_handled_once_more():
+async def test_key_added_while_handled_is_handled_once_more():
     desk = Desk()
     desk.gate.clear()
     async with open_for(desk) as queue:
@@ -83,7 +83,7 @@ async def test_key_put_in_while_it_is_handled_is_handled_once_more():
     assert desk.handled == {"a": 2}
 
 
-async def test_no_more_workers_than_allowed():
+async def test_queue_runs_no_more_workers_than_configured():
     desk = Desk()
     desk.gate.clear()
     async with open_for(desk, workers=3) as queue:
@@ -97,7 +97,7 @@ async def test_no_more_workers_than_allowed():
     assert desk.most_at_once == 3
 
 
-async def test_key_for_later_waits_and_comes_sooner_when_asked():
+async def test_delayed_key_added_without_delay_is_handled_at_once():
     desk = Desk()
     async with open_for(desk) as queue:
         queue.add("a", after=60)
@@ -109,7 +109,7 @@ async def test_key_for_later_waits_and_comes_sooner_when_asked():
         assert len(queue) == 0
 
 
-async def test_the_sooner_of_two_times_counts():
+async def test_key_with_two_delays_is_handled_after_the_shorter():
     desk = Desk()
     async with open_for(desk) as queue:
         queue.add("a", after=0.02)
@@ -117,7 +117,7 @@ async def test_the_sooner_of_two_times_counts():
         await desk.until(a=1)
 
 
-async def test_failure_is_tried_again_after_growing_gaps(monkeypatch):
+async def test_failed_key_is_retried_with_backoff(monkeypatch):
     monkeypatch.setattr(queues, "INITIAL_BACKOFF", 0.01)
     desk = Desk()
     desk.errors = [RuntimeError("1"), RuntimeError("2"), RuntimeError("3")]
@@ -128,7 +128,7 @@ async def test_failure_is_tried_again_after_growing_gaps(monkeypatch):
     assert desk.failures == [1, 2, 3]
 
 
-async def test_news_do_not_shorten_the_gap_after_a_failure(monkeypatch):
+async def test_key_added_during_backoff_waits_for_its_end(monkeypatch):
     monkeypatch.setattr(queues, "INITIAL_BACKOFF", 60)
     monkeypatch.setattr(queues, "MAX_BACKOFF", 60)
     desk = Desk()
@@ -144,7 +144,7 @@ async def test_news_do_not_shorten_the_gap_after_a_failure(monkeypatch):
         await desk.until(b=1)
 
 
-async def test_closing_finishes_what_is_handled_and_drops_what_waits():
+async def test_close_finishes_handled_keys_and_drops_waiting_ones():
     desk = Desk()
     desk.gate.clear()
     queue: Queue[str] = Queue(desk.handle, desk.failed, 1)
@@ -160,7 +160,7 @@ async def test_closing_finishes_what_is_handled_and_drops_what_waits():
 
 
 @pytest.mark.parametrize("count", [2000])
-async def test_many_keys_need_one_timer(count):
+async def test_many_delayed_keys_are_all_handled(count):
     desk = Desk()
     async with open_for(desk) as queue:
         for number in range(count):

@@ -36,7 +36,7 @@ def finalizers(cluster, name: str) -> list[str]:
     return json.loads(cluster.kubectl("get", "ofo", name, "-o", "json"))["metadata"].get("finalizers", [])
 
 
-async def test_every_order_is_let_go_and_finalizers_of_others_stay(api, kubernetes):
+async def test_remove_order_finalizers_keeps_other_finalizers(api, kubernetes):
     names = [held(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
     shared = held(kubernetes, "release-shared", FINALIZER, THEIRS)
     held(kubernetes, "release-never")
@@ -46,14 +46,14 @@ async def test_every_order_is_let_go_and_finalizers_of_others_stay(api, kubernet
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 0
 
 
-async def test_an_order_that_hangs_in_deletion_goes(api, kubernetes):
+async def test_remove_order_finalizers_unblocks_deletion(api, kubernetes):
     held(kubernetes, "release-hangs", FINALIZER)
     kubernetes.kubectl("delete", "ofo", "release-hangs", "--wait=false")
     await remove_order_finalizers(api, [kubernetes.namespace])
     kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=50s")
 
 
-async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
+async def test_remove_order_finalizers_reads_all_pages(api, kubernetes, monkeypatch):
     for i in range(5):
         held(kubernetes, f"release-page-{i}", FINALIZER)
     page = api.list_orders
@@ -61,7 +61,7 @@ async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
 
 
-async def test_the_operator_is_stopped_before(api, kubernetes):
+async def test_stop_operators_scales_deployments_to_zero(api, kubernetes):
     names = ["operator", "eu-operator"]
     for name in names:
         kubernetes.kubectl("create", "deployment", name, "--image=none", "--replicas=1")
@@ -73,7 +73,7 @@ async def test_the_operator_is_stopped_before(api, kubernetes):
     await stop_operators(api, deployments[:1], "app=operator")
 
 
-def test_the_command_stops_the_operator_and_says_how_many(kubernetes, monkeypatch):
+def test_command_removes_finalizers_and_prints_count(kubernetes, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
     held(kubernetes, "release-command", FINALIZER)

@@ -31,7 +31,7 @@ def store_otherwise(shop):
     return change
 
 
-async def test_a_started_order_that_became_unreadable_is_canceled_and_goes(shop, workers, store_otherwise):
+async def test_started_order_with_invalid_spec_is_canceled_and_removed(shop, workers, store_otherwise):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -45,7 +45,7 @@ async def test_a_started_order_that_became_unreadable_is_canceled_and_goes(shop,
     assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
 
 
-async def test_an_unreadable_order_that_was_never_started_is_let_go(shop, temporal_client, store_otherwise):
+async def test_order_with_invalid_spec_never_started_is_removed(shop, temporal_client, store_otherwise):
     name = shop.name()
     held = manifest(name)
     held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
@@ -58,7 +58,7 @@ async def test_an_unreadable_order_that_was_never_started_is_let_go(shop, tempor
     assert [each async for each in temporal_client.list_workflows(f"WorkflowId = 'order-{name}'")] == []
 
 
-async def test_an_unreadable_order_never_cancels_another_of_its_id(shop, workers, store_otherwise):
+async def test_order_with_invalid_spec_never_cancels_another_of_its_id(shop, workers, store_otherwise):
     first, second = shop.name("first"), shop.name("second")
     async with shop.operator():
         await shop.apply(manifest(first))
