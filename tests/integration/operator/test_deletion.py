@@ -1,4 +1,4 @@
-"""Deleting an Order: its order is canceled or goes on, and nobody waits for a refund."""
+"""Deletion of an Order: its order is canceled or continues, and a refund does not delay the deletion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orderfleet.operator.crd import DELETED
 
 
 async def recorded(workers, name, holds, seconds=60):
-    """The order from the record, once it is as expected."""
+    """The order's status in the order store, once it is as expected."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
@@ -48,7 +48,7 @@ async def test_deleted_during_shipping_is_removed_before_refund_is_done(shop, wo
         booking.opened.set()
         refunding.opened.set()
         status = await recorded(workers, name, lambda status: status.ended)
-    # Whichever of the two was first at the carrier: shipped and paid, or neither.
+    # Booking and cancel race at the carrier: the order is shipped and paid, or neither.
     assert (status.step, status.payment.status) in {
         (Step.SHIPPED, PaymentStatus.CHARGED),
         (Step.CANCELED, PaymentStatus.REFUNDED),
@@ -103,9 +103,9 @@ async def test_deleted_while_operator_is_down_is_canceled_after_restart(shop, wo
 
 async def test_deleted_order_with_finalizer_never_started_is_removed_and_not_started(shop, temporal_client):
     name = shop.name()
-    held = manifest(name)
-    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
-    await shop.apply(held)
+    order = manifest(name)
+    order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(order)
     await shop.delete(name)
     async with shop.operator():
         await shop.until_gone(name)
@@ -120,7 +120,7 @@ async def test_orders_of_deleted_namespace_are_removed(shop, workers):
         for name in names:
             await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
-        # What the namespace controller does; there is none here.
+        # As the namespace controller does, which does not run here.
         await shop.kubectl("delete", "ofo", "--all", "--wait=false")
         for name in names:
             await shop.until_gone(name)

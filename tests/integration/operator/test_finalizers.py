@@ -1,4 +1,4 @@
-"""What an uninstall does first: no Order keeps a finalizer that nobody would take off."""
+"""Removal of the finalizer before an uninstall."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ THEIRS = "example.com/theirs"
 @pytest.fixture
 async def api(kubernetes, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
-    async with Kubernetes(login, connections=4) as there:
-        yield there
+    async with Kubernetes(login, connections=4) as client:
+        yield client
 
 
-def held(cluster, name: str, *finalizers: str) -> str:
+def create_order(cluster, name: str, *finalizers: str) -> str:
     order = manifest(name)
     order["metadata"]["finalizers"] = list(finalizers)
     cluster.kubectl("create", "-f", "-", input=json.dumps(order))
@@ -37,9 +37,9 @@ def finalizers(cluster, name: str) -> list[str]:
 
 
 async def test_remove_order_finalizers_keeps_other_finalizers(api, kubernetes):
-    names = [held(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
-    shared = held(kubernetes, "release-shared", FINALIZER, THEIRS)
-    held(kubernetes, "release-never")
+    names = [create_order(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
+    shared = create_order(kubernetes, "release-shared", FINALIZER, THEIRS)
+    create_order(kubernetes, "release-never")
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 4
     assert [finalizers(kubernetes, name) for name in names] == [[], [], []]
     assert finalizers(kubernetes, shared) == [THEIRS]
@@ -47,7 +47,7 @@ async def test_remove_order_finalizers_keeps_other_finalizers(api, kubernetes):
 
 
 async def test_remove_order_finalizers_unblocks_deletion(api, kubernetes):
-    held(kubernetes, "release-hangs", FINALIZER)
+    create_order(kubernetes, "release-hangs", FINALIZER)
     kubernetes.kubectl("delete", "ofo", "release-hangs", "--wait=false")
     await remove_order_finalizers(api, [kubernetes.namespace])
     kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=50s")
@@ -55,7 +55,7 @@ async def test_remove_order_finalizers_unblocks_deletion(api, kubernetes):
 
 async def test_remove_order_finalizers_reads_all_pages(api, kubernetes, monkeypatch):
     for i in range(5):
-        held(kubernetes, f"release-page-{i}", FINALIZER)
+        create_order(kubernetes, f"release-page-{i}", FINALIZER)
     page = api.list_orders
     monkeypatch.setattr(api, "list_orders", lambda namespace, after="": page(namespace, after, size=2))
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
@@ -76,18 +76,18 @@ async def test_stop_operators_scales_deployments_to_zero(api, kubernetes):
 def test_command_removes_finalizers_and_prints_count(kubernetes, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
-    held(kubernetes, "release-command", FINALIZER)
-    said = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
-    assert (said.exit_code, said.output) == (0, "Orders let go: 1\n")
+    create_order(kubernetes, "release-command", FINALIZER)
+    result = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
+    assert (result.exit_code, result.output) == (0, "Orders let go: 1\n")
     assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2
 
 
 def test_kubectl_alone_removes_the_finalizers_of_a_namespace_without_an_operator(kubernetes):
-    names = [held(kubernetes, f"release-kubectl-{i}", FINALIZER) for i in range(3)]
+    names = [create_order(kubernetes, f"release-kubectl-{i}", FINALIZER) for i in range(3)]
     kubernetes.kubectl("delete", "namespace", kubernetes.namespace, "--wait=false")
     kubernetes.kubectl("delete", "ofo", "--all", "--wait=false")
     assert all(finalizers(kubernetes, name) for name in names)
-    # As the documents have it.
+    # As documented.
     kubectl = f"{kubernetes.program} --kubeconfig {kubernetes.kubeconfig} -n {kubernetes.namespace}"
     patch = """patch --type=merge -p '{"metadata":{"finalizers":null}}'"""
     script = f"{kubectl} get orders.orderfleet.dev -o name | xargs -n 50 {kubectl} {patch}"

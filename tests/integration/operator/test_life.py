@@ -1,4 +1,4 @@
-"""An Order from kubectl apply to its end, as people see it."""
+"""An Order from `kubectl apply` to its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, ste
 from orderfleet.domain.errors import CarrierRefused, PaymentRefused
 
 WRITES = {"approved at creation": 6, "reviewed": 9}
-"""Writes an Order's whole life may cost, without Events. On an idle machine it is two less."""
+"""Maximal number of writes to an Order until its end, without Events; two less on an idle machine."""
 
 
 async def test_reviewed_order_is_started_approved_and_shipped(shop, workers):
@@ -47,9 +47,9 @@ async def test_order_that_needs_no_review_is_shipped_with_few_writes(shop, worke
         await shop.apply(manifest(name, **spec))
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
-    # On a machine so busy that attempts time out, each of them is told.
-    told = sum(done["status"].get("retries", {}).values())
-    assert sum(shop.patches(name).values()) <= WRITES["approved at creation"] + told
+    # On a busy machine attempts may time out, and each is a write.
+    retries = sum(done["status"].get("retries", {}).values())
+    assert sum(shop.patches(name).values()) <= WRITES["approved at creation"] + retries
     assert (await shop.reasons(name))[-1] == "Shipped"
 
 
@@ -69,7 +69,7 @@ async def test_slow_order_is_shipped_with_few_writes(shop, workers):
 async def test_status_is_written_within_a_second_of_the_record(shop, workers):
     loop, took = asyncio.get_running_loop(), []
     async with shop.operator() as operator:
-        for _ in range(3):  # the quickest counts: a machine may be busy for a while
+        for _ in range(3):  # the fastest counts, because the machine may be busy
             charging = Gate()
             workers.provider.charging.before = [charging]
             name = shop.name()
@@ -160,10 +160,10 @@ async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
         await shop.apply(manifest(name, approved=True))
         await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.patch(name, address=ELSEWHERE)
-        told = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
-        assert condition(told, "SpecApplied") == ("False", "SpecChangeRejected")
-        assert told["status"]["observedGeneration"] == 2
-        assert condition(told, "Reconciling") == ("True", "Shipping")
+        rejected = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
+        assert condition(rejected, "SpecApplied") == ("False", "SpecChangeRejected")
+        assert rejected["status"]["observedGeneration"] == 2
+        assert condition(rejected, "Reconciling") == ("True", "Shipping")
         booking.opened.set()
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
@@ -180,10 +180,10 @@ async def test_pending_refund_is_shown_until_refunded(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
-        owing = await shop.until(name, lambda order: step(order) == "failed")
-        assert condition(owing, "Stalled") == ("True", "Failed")
-        assert condition(owing, "Charged") == ("False", "Refunding")
-        assert not ended(owing)
+        pending = await shop.until(name, lambda order: step(order) == "failed")
+        assert condition(pending, "Stalled") == ("True", "Failed")
+        assert condition(pending, "Charged") == ("False", "Refunding")
+        assert not ended(pending)
         refunding.opened.set()
         done = await shop.until(name, ended)
     assert condition(done, "Charged") == ("False", "Refunded")
@@ -201,7 +201,7 @@ async def test_ten_changes_in_a_second_are_applied_with_few_writes(shop, workers
             await shop.patch(name, address={**ELSEWHERE, "street": f"{number} Side St"})
         settled = await shop.until(name, lambda order: order["status"]["observedGeneration"] == 11)
         assert condition(settled, "Reconciling") == ("True", "AwaitingReview")
-        # One write an answered edit at most, and some that an edit overtook.
+        # At most one write for each processed change, and some that conflict with a later change.
         assert sum(shop.patches(name).values()) - before <= 20
         await shop.patch(name, approved=True)
         await shop.until(name, ended)

@@ -1,7 +1,7 @@
-"""The operator's own namespace is deleted: its Orders are canceled and go, and those of others lose their finalizer.
+"""Deletion of the operator's own namespace: its Orders are canceled and removed, other Orders lose the finalizer.
 
-The tests' API server has no controllers, so a namespace that is deleted stays terminating and nothing in it goes by
-itself: what goes is what the operator let go.
+The tests' API server has no controllers, so a deleted namespace stays terminating, and only the operator removes
+objects from it.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ async def ended(workers, name: str):
 
 async def test_operator_stopped_by_deletion_of_its_namespace_cancels_and_removes_its_orders(shop, workers):
     names = [shop.name() for _ in range(5)]
-    left_alone = shop.name("orphan")
+    orphan = shop.name("orphan")
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
         await in_review(shop, *names)
-        await in_review(shop, left_alone, deletionPolicy="Orphan")
+        await in_review(shop, orphan, deletionPolicy="Orphan")
         await delete_namespace(shop)
-    assert [await shop.get(name) for name in (*names, left_alone)] == [None] * 6
+    assert [await shop.get(name) for name in (*names, orphan)] == [None] * 6
     for name in names:
         status = await ended(workers, name)
         assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
-    assert (await workers.reads.order(left_alone)).status.step is Step.MANUAL_REVIEW
+    assert (await workers.reads.order(orphan)).status.step is Step.MANUAL_REVIEW
 
 
 async def test_operator_stopped_without_namespace_deletion_keeps_its_orders(shop, workers):
@@ -97,19 +97,19 @@ async def test_orders_without_durable_cancel_keep_finalizer_until_another_operat
     async with shop.operator():
         await in_review(shop, name)
     await delete_namespace(shop)
-    leaving = {
+    settings = {
         "operator_own_namespace": shop.cluster.namespace,
         "operator_namespace_deletion_timeout": timedelta(seconds=5),
         "temporal_address": "127.0.0.1:1",
     }
     with capture_logs() as logged:
-        async with shop.operator(**leaving):
+        async with shop.operator(**settings):
             await asyncio.sleep(0)
     assert (await shop.get(name))["metadata"]["finalizers"] == [FINALIZER]
     (problem,) = [each for each in logged if each["log_level"] == "error" and "finalizer" in each["event"]]
     assert problem["orders"] == [f"{shop.cluster.namespace}/{name}"]
     assert "orderfleet operator" in problem["remedy"]
-    # The remedy: an operator that runs anywhere else.
+    # The remedy: an operator that runs outside the namespace.
     async with shop.operator():
         await shop.until_gone(name)
     assert (await ended(workers, name)).step is Step.CANCELED
@@ -122,8 +122,8 @@ async def test_orders_with_temporal_in_deleted_namespace_lose_finalizer(shop, wo
         await in_review(shop, name)
     await delete_namespace(shop)
     address = f"temporal{domain.format(own=shop.cluster.namespace)}:7233"
-    leaving = {"operator_own_namespace": shop.cluster.namespace, "drain_timeout": timedelta(seconds=1)}
-    async with shop.operator(**leaving, temporal_address=address):
+    settings = {"operator_own_namespace": shop.cluster.namespace, "drain_timeout": timedelta(seconds=1)}
+    async with shop.operator(**settings, temporal_address=address):
         await asyncio.sleep(0)
     assert await shop.get(name) is None
 

@@ -1,4 +1,4 @@
-"""Deleting an Order whose order is to go on: it goes at once, at every moment."""
+"""Deletion of an Order with the policy Orphan: it is removed at once, in every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporal, Postgres or the API server away: the Order says so where it can, and goes on when they are back."""
+"""Outages of Temporal, Postgres and the API server: the Order shows them, and continues afterwards."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_api_server_after_outage_is_watched_again(shop, workers, kubernete
             await shop.apply(manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             await api.cut()
-            # kubectl has a line of its own: people go on while the operator is cut off.
+            # kubectl has its own connection, and works while the operator is disconnected.
             await shop.patch(name, approved=True)
             await shop.apply(manifest(other, approved=True))
             await workers.client.approve(name)

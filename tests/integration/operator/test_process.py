@@ -1,4 +1,4 @@
-"""The operator as the process that a pod runs: ready, SIGTERM, SIGKILL."""
+"""The operator's process: readiness, SIGTERM, SIGKILL, metrics."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ async def test_operator_exposes_metrics(shop, workers, tmp_path):
     assert samples("orderfleet_operator_orders", step="manual_review") == 1
     assert samples("orderfleet_operator_orders") <= 2
     assert samples("orderfleet_operator_reconciles_total", result="ok") >= 2
-    looks = samples("orderfleet_operator_reconcile_api_calls_count")
-    assert looks == samples("orderfleet_operator_reconciles_total")
+    reconciliations = samples("orderfleet_operator_reconcile_api_calls_count")
+    assert reconciliations == samples("orderfleet_operator_reconciles_total")
     patches = samples("orderfleet_operator_api_calls_total", verb="patch", status="200")
     assert 4 <= patches <= samples("orderfleet_operator_reconcile_api_calls_sum")
     assert samples("orderfleet_feed_changes_total") >= 2

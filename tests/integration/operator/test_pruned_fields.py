@@ -1,4 +1,4 @@
-"""A client that doesn't ask for strict validation: the API server prunes a misspelt field, and nothing is charged."""
+"""Without strict validation the API server prunes a misspelt field: the order fails uncharged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed while the operator was down is reconciled when it is back."""
+"""Changes while the operator is down are reconciled after its restart."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ async def test_order_that_continued_while_operator_was_down_is_shown(shop, worke
 
 async def test_operator_stopped_between_start_and_status_adopts(shop, workers):
     name = shop.name()
-    held = manifest(name)
-    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
-    await shop.apply(held)
+    order_body = manifest(name)
+    order_body["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(order_body)
     order = OrderResource.model_validate(await shop.get(name))
     await workers.client.start(order_input(order, shop.settings))
     async with shop.operator():
@@ -63,9 +63,9 @@ async def test_operator_stopped_after_last_status_adds_ended_label(shop, workers
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
         await shop.until(name, ended)
-    # As if it had gone before the last write.
-    put_back = '{"metadata":{"finalizers":["orderfleet.dev/order"],"labels":{"orderfleet.dev/ended":null}}}'
-    await shop.kubectl("patch", "ofo", name, "--type=merge", "-p", put_back)
+    # As if the operator had stopped before its last write.
+    before_last_write = '{"metadata":{"finalizers":["orderfleet.dev/order"],"labels":{"orderfleet.dev/ended":null}}}'
+    await shop.kubectl("patch", "ofo", name, "--type=merge", "-p", before_last_write)
     before = sum(shop.patches(name).values())
     async with shop.operator():
         await shop.until(name, ended)

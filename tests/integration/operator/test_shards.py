@@ -1,4 +1,4 @@
-"""Operators that share the Orders of a namespace by labels: each Order is one's, and others' cost nothing."""
+"""Operators that share the Orders of a namespace by labels: each Order is handled by one operator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from shop import condition, ended, eventually, manifest, step
 from test_process import process, until_ready
 
-UNTAKEN = "custom-columns=NAME:.metadata.name,STEP:.status.step"
+NAME_AND_STEP = "custom-columns=NAME:.metadata.name,STEP:.status.step"
 A, REST = "shard in (a)", "shard notin (a)"
 
 
@@ -35,9 +35,9 @@ def names(operator) -> set[str]:
 async def test_operators_handle_orders_by_shard_and_default_handles_the_rest(shop, workers):
     own, other, unlabelled = shop.name("own"), shop.name("other"), shop.name("unlabelled")
     async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
-        told: set[str] = set()
-        seen = a.order_changed
-        a.order_changed = lambda body: (told.add(body["metadata"]["name"]), seen(body))
+        received: set[str] = set()
+        order_changed = a.order_changed
+        a.order_changed = lambda body: (received.add(body["metadata"]["name"]), order_changed(body))
         await shop.apply(of_shard("a", own), of_shard("c", other), manifest(unlabelled))
         for name in (own, other, unlabelled):
             await shop.until(name, in_review)
@@ -45,8 +45,8 @@ async def test_operators_handle_orders_by_shard_and_default_handles_the_rest(sho
         for name in (own, other, unlabelled):
             await shop.patch(name, approved=True)
             assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
-        # The API server never told it of the others.
-        assert told == {own}
+        # The API server sent it no other Orders.
+        assert received == {own}
     assert workers.provider.charges == {f"pay-{name}": 1 for name in (own, other, unlabelled)}
 
 
@@ -91,13 +91,13 @@ async def test_order_deleted_after_shard_change_is_canceled_and_removed(shop, wo
 
 async def test_operator_that_missed_shard_change_drops_order_at_next_write(shop, workers):
     name = shop.name()
-    async with shop.operator(operator_selector=A) as deaf, shop.operator(operator_selector=REST):
+    async with shop.operator(operator_selector=A) as stale, shop.operator(operator_selector=REST):
         await shop.apply(of_shard("a", name))
         await shop.until(name, in_review)
-        deaf.order_removed = lambda _body: None
+        stale.order_removed = lambda _body: None
         await move(shop, name, "b")
         await shop.patch(name, approved=True)
-        await eventually(lambda: not names(deaf))
+        await eventually(lambda: not names(stale))
         assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
     assert workers.provider.charges == {f"pay-{name}": 1}
 
@@ -119,8 +119,8 @@ async def test_shard_without_operator_does_not_delay_others(shop, workers, tmp_p
         assert condition(await shop.until(others[1], ended), "Ready") == ("True", "Shipped")
         waits = [await shop.get(name) for name in (first, second)]
         assert [step(order) for order in waits] == ["manual_review", None]
-        # As the documents say: what no operator has taken up has no step.
-        listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", UNTAKEN)
+        # As documented: an Order without an operator has no step.
+        listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", NAME_AND_STEP)
         assert [line.split()[0] for line in listed.splitlines() if line.endswith("<none>")] == [second]
         await running.enter_async_context(process(shop, tmp_path / "a.log", A))
         for name in (first, second):

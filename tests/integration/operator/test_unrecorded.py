@@ -1,4 +1,4 @@
-"""Orders whose workflow ended before it recorded anything: the Order says how, and is let go."""
+"""Orders whose workflow ended before it recorded the order: the Order shows how, and ends."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from orderfleet.domain import names
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)
-class Refusing:
-    """Refuses every start, as a build does that can't read what the operator sends."""
+class FailingOrderWorkflow:
+    """Fails every start, as a build that can't read the operator's input."""
 
     @workflow.run
     async def run(self, *_args: Any) -> NoReturn:
@@ -24,7 +24,7 @@ class Refusing:
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_CHECK", 0.5)
     monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_RECHECK", 0.5)
     monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECORD_GRACE", 1.0)
@@ -35,7 +35,7 @@ async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_clien
     worker = Worker(
         temporal_client,
         task_queue=shop.settings.orders_task_queue,
-        workflows=[Refusing],
+        workflows=[FailingOrderWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with worker, shop.operator():
@@ -66,7 +66,7 @@ async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
     async with shop.operator():
         await shop.apply(manifest(name, review={"mode": "auto"}))
         await shop.until(name, lambda order: step(order) == "receive")
-        # The operator checks its workflow several times before a worker runs.
+        # The operator checks the workflow several times before a worker runs.
         await shop.patch(name, approved=True)
         async with workers_later():
             done = await shop.until(name, ended)
@@ -75,5 +75,5 @@ async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
 
 @pytest.fixture
 def workers_later(temporal_client, postgres_url, task_queues):
-    """Both workers, once they are wanted."""
+    """Starts both workers on call."""
     return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)

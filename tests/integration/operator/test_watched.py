@@ -1,4 +1,4 @@
-"""Following an Order by the real kubectl."""
+"""Watch of an Order with the real kubectl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orderfleet_local.demo.view import watching
 
 @asynccontextmanager
 async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterator[str]:
-    """A door to the API server that does something before it lets a watch in; its address."""
+    """A proxy of the API server that runs an action before each watch; yields its address."""
     info = login()
     connector = aiohttp.TCPConnector(ssl=info.as_ssl_context())
 

@@ -1,4 +1,4 @@
-"""Orders and records as the operator sees them."""
+"""Factories of Orders, rows of the order store and observed states."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ ENDED = "orderfleet.dev/ended"
 def body(
     *, status: dict[str, Any] | None = None, has_finalizer: bool = True, generation: int = 1, **changes: Any
 ) -> dict[str, Any]:
-    """An Order's JSON; `changes` go to metadata where they are known there, else to the spec."""
+    """An Order as JSON.
+
+    Args:
+        status: its status.
+        has_finalizer: whether it has the operator's finalizer.
+        generation: of its metadata.
+        changes: fields of the metadata or else of the spec.
+    """
     metadata = {
         "namespace": "shop",
         "name": "o-1",
@@ -103,9 +110,9 @@ def observed(recorded: RecordedOrder | None = None, **changes: Any) -> ObservedS
     return ObservedState(record=recorded, record_read=True, **changes)
 
 
-def planned(told: dict[str, Any], state: ObservedState) -> list[Action]:
+def planned(order_body: dict[str, Any], state: ObservedState) -> list[Action]:
     """The plan for an Order's JSON."""
-    return plan(OrderResource.model_validate(told), told["status"], state, SETTINGS, NOW)
+    return plan(OrderResource.model_validate(order_body), order_body["status"], state, SETTINGS, NOW)
 
 
 def kinds(actions: list[Action]) -> list[str]:

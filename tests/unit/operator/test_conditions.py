@@ -1,4 +1,4 @@
-"""The table of conditions in product section 3."""
+"""Conditions of an Order by step, payment and observed state."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orderfleet.operator.status import wanted_status
 SUMMARY = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
 
 
-def conditions(told, state, now=NOW):
-    status = wanted_status(OrderResource.model_validate(told), state, now)
+def conditions(order_body, state, now=NOW):
+    status = wanted_status(OrderResource.model_validate(order_body), state, now)
     return {condition["type"]: condition for condition in status["conditions"]}
 
 
-def brief(told, state):
-    return {kind: (each["status"], each["reason"]) for kind, each in conditions(told, state).items()}
+def status_and_reason(order_body, state):
+    return {kind: (each["status"], each["reason"]) for kind, each in conditions(order_body, state).items()}
 
 
 @pytest.mark.parametrize(
@@ -42,36 +42,36 @@ def brief(told, state):
     ],
 )
 def test_summary_conditions_exactly_one_is_true(step, changes, spec, true, reason):
-    found = brief(body(**spec), observed(record(step, **changes)))
+    found = status_and_reason(body(**spec), observed(record(step, **changes)))
     assert {kind: found[kind] for kind in SUMMARY} == {
         kind: ("True" if kind == true else "False", reason) for kind in SUMMARY
     }
 
 
 @pytest.mark.parametrize(
-    ("part", "reason"), [(Dependency.TEMPORAL, "TemporalUnavailable"), (Dependency.STORE, "StoreUnavailable")]
+    ("dependency", "reason"), [(Dependency.TEMPORAL, "TemporalUnavailable"), (Dependency.STORE, "StoreUnavailable")]
 )
-def test_reconciling_names_unavailable_dependency(part, reason):
-    assert brief(body(), observed(unavailable=part))["Reconciling"] == ("True", reason)
+def test_reconciling_names_unavailable_dependency(dependency, reason):
+    assert status_and_reason(body(), observed(unavailable=dependency))["Reconciling"] == ("True", reason)
 
 
 def test_ended_order_is_ready_despite_unavailable_dependency():
-    assert brief(body(), observed(record(Step.SHIPPED), unavailable=Dependency.TEMPORAL))["Ready"] == (
+    assert status_and_reason(body(), observed(record(Step.SHIPPED), unavailable=Dependency.TEMPORAL))["Ready"] == (
         "True",
         "Shipped",
     )
 
 
 def test_started_order_is_accepted():
-    assert brief(body(), observed(workflow=started()))["Accepted"] == ("True", "Started")
+    assert status_and_reason(body(), observed(workflow=started()))["Accepted"] == ("True", "Started")
 
 
 def test_order_started_by_earlier_object_is_adopted():
-    assert brief(body(), observed(record(owner_uid="older")))["Accepted"] == ("True", "Adopted")
+    assert status_and_reason(body(), observed(record(owner_uid="older")))["Accepted"] == ("True", "Adopted")
 
 
 def test_conflict_is_stalled_without_state_of_other_order():
-    found = brief(body(), observed(record(Step.SHIPPED, owner="other/o-1"), conflict="taken"))
+    found = status_and_reason(body(), observed(record(Step.SHIPPED, owner="other/o-1"), conflict="taken"))
     assert found["Accepted"] == ("False", "Conflict")
     assert found["Stalled"] == ("True", "Conflict")
     assert "Shipped" not in found
@@ -90,13 +90,13 @@ def test_conflict_is_stalled_without_state_of_other_order():
     ],
 )
 def test_charged_condition_reflects_payment_status(payment, expected):
-    assert brief(body(), observed(record(payment=payment)))["Charged"] == expected
+    assert status_and_reason(body(), observed(record(payment=payment)))["Charged"] == expected
 
 
 def test_approved_condition_reflects_recorded_approval():
-    assert brief(body(), observed(record(approved=True)))["Approved"] == ("True", "Approved")
-    assert brief(body(), observed(record()))["Approved"] == ("False", "AwaitingReview")
-    assert brief(body(), observed(record(Step.CANCELED)))["Approved"] == ("False", "NotApproved")
+    assert status_and_reason(body(), observed(record(approved=True)))["Approved"] == ("True", "Approved")
+    assert status_and_reason(body(), observed(record()))["Approved"] == ("False", "AwaitingReview")
+    assert status_and_reason(body(), observed(record(Step.CANCELED)))["Approved"] == ("False", "NotApproved")
 
 
 def test_shipped_condition_message_names_carrier():
@@ -111,35 +111,35 @@ def test_failed_dispatch_sets_shipped_reason_and_message():
 
 
 def test_spec_applied_is_absent_before_first_rejection():
-    assert "SpecApplied" not in brief(body(), observed(record()))
+    assert "SpecApplied" not in status_and_reason(body(), observed(record()))
 
 
 def test_spec_applied_is_false_after_rejection_and_true_after_later_change():
     refused = observed(record(declared=2, refused="address: too late"))
-    told = body(generation=2)
-    found = conditions(told, refused)
+    order_body = body(generation=2)
+    found = conditions(order_body, refused)
     assert (found["SpecApplied"]["status"], found["SpecApplied"]["message"]) == ("False", "address: too late")
-    told["status"] = wanted_status(OrderResource.model_validate(told), refused, NOW)
-    assert brief({**told}, observed(record(declared=3)))["SpecApplied"] == ("True", "Applied")
+    order_body["status"] = wanted_status(OrderResource.model_validate(order_body), refused, NOW)
+    assert status_and_reason({**order_body}, observed(record(declared=3)))["SpecApplied"] == ("True", "Applied")
 
 
 def test_change_after_end_is_rejected():
-    late = body(generation=2, address=ELSEWHERE)
-    found = conditions(late, observed(record(Step.SHIPPED, approved=True)))
+    changed = body(generation=2, address=ELSEWHERE)
+    found = conditions(changed, observed(record(Step.SHIPPED, approved=True)))
     assert found["SpecApplied"]["message"] == "address: the order has already ended"
     assert found["Ready"]["status"] == "True"
 
 
 def test_change_after_end_that_matches_order_is_not_rejected():
     same = body(generation=2, address=ADDRESS, approved=True)
-    assert "SpecApplied" not in brief(same, observed(record(Step.SHIPPED, approved=True)))
+    assert "SpecApplied" not in status_and_reason(same, observed(record(Step.SHIPPED, approved=True)))
 
 
 def test_transition_time_changes_only_with_condition_status():
-    told = body()
-    told["status"] = wanted_status(order(), observed(record()), NOW)
+    order_body = body()
+    order_body["status"] = wanted_status(order(), observed(record()), NOW)
     later = NOW + timedelta(minutes=5)
-    found = conditions(told, observed(record(Step.CHARGE, approved=True)), later)
+    found = conditions(order_body, observed(record(Step.CHARGE, approved=True)), later)
     assert found["Reconciling"]["reason"] == "Charging"
     assert found["Reconciling"]["lastTransitionTime"] == "2026-11-01T12:00:00Z"
     assert found["Approved"]["lastTransitionTime"] == "2026-11-01T12:05:00Z"

@@ -1,4 +1,4 @@
-"""What of a declared Order its workflow is given."""
+"""Input and signals of a workflow, made from an Order."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_order_input_omitted_terms_default_to_settings():
         delivery_confirm=True,
         charge_timeout=timedelta(seconds=9),
     )
-    given = order_input(order(), settings)
-    assert given.review.timeout == timedelta(hours=2)
-    assert given.review.on_timeout is ReviewTimeoutAction.APPROVE
-    assert given.deadline == timedelta(days=3)
-    assert given.delivery.confirm
-    assert given.policy.charge.attempt_timeout == timedelta(seconds=9)
-    assert (given.payment_id, given.currency) == ("pay-o-1", "USD")
+    made = order_input(order(), settings)
+    assert made.review.timeout == timedelta(hours=2)
+    assert made.review.on_timeout is ReviewTimeoutAction.APPROVE
+    assert made.deadline == timedelta(days=3)
+    assert made.delivery.confirm
+    assert made.policy.charge.attempt_timeout == timedelta(seconds=9)
+    assert (made.payment_id, made.currency) == ("pay-o-1", "USD")
 
 
 def test_order_input_spec_overrides_settings():
@@ -38,18 +38,18 @@ def test_order_input_spec_overrides_settings():
         currency="EUR",
         customer={"name": "Ada"},
     )
-    given = order_input(declared, SETTINGS)
-    assert (given.order_id, given.payment_id, given.currency) == ("X_1", "p:1", "EUR")
-    assert (given.review.mode, given.review.timeout) == (ReviewMode.AUTO, timedelta(seconds=90))
-    assert given.review.on_timeout is SETTINGS.review_on_timeout
-    assert given.deadline == timedelta(minutes=90)
-    assert (given.delivery.confirm, given.delivery.timeout) == (True, timedelta(hours=2))
-    assert given.customer.name == "Ada"
+    made = order_input(declared, SETTINGS)
+    assert (made.order_id, made.payment_id, made.currency) == ("X_1", "p:1", "EUR")
+    assert (made.review.mode, made.review.timeout) == (ReviewMode.AUTO, timedelta(seconds=90))
+    assert made.review.on_timeout is SETTINGS.review_on_timeout
+    assert made.deadline == timedelta(minutes=90)
+    assert (made.delivery.confirm, made.delivery.timeout) == (True, timedelta(hours=2))
+    assert made.customer.name == "Ada"
 
 
 def test_order_input_names_owner_and_generation():
-    given = order_input(order(generation=4), SETTINGS)
-    assert (given.owner, given.owner_uid, given.generation) == ("shop/o-1", "uid-1", 4)
+    made = order_input(order(generation=4), SETTINGS)
+    assert (made.owner, made.owner_uid, made.generation) == ("shop/o-1", "uid-1", 4)
 
 
 def test_spec_hash_ignores_mutable_fields():
@@ -75,14 +75,14 @@ def test_spec_hash_of_equal_durations_is_equal():
 
 
 def test_spec_update_has_all_mutable_fields():
-    told = spec_update(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE))
-    assert (told.generation, told.approved, told.cancel, told.cancel_reason) == (3, True, True, "twice")
-    assert told.address.street == "2 Side St"
+    update = spec_update(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE))
+    assert (update.generation, update.approved, update.cancel, update.cancel_reason) == (3, True, True, "twice")
+    assert update.address.street == "2 Side St"
 
 
 def test_cancellation_of_deleted_order_sends_cancel_only():
-    told = cancellation(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
-    assert (told.cancel, told.approved, told.address) == (True, False, None)
+    update = cancellation(order(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, approved=True))
+    assert (update.cancel, update.approved, update.address) == (True, False, None)
 
 
 def test_unmet_fields_names_unmatched_fields():

@@ -1,4 +1,4 @@
-"""What the operator does next, from what is declared and what is known."""
+"""The plan for an Order by its spec, status and observed state."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from orderfleet.services.workflow_client import Claim
 DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
 
 
-def shown(told, state):
+def shown(order_body, state):
     """The status that the plan writes."""
-    (status,) = [action.status for action in planned(told, state) if isinstance(action, WriteStatus)]
+    (status,) = [action.status for action in planned(order_body, state) if isinstance(action, WriteStatus)]
     return status
 
 
 def settled_body(state, **changes):
-    """An Order whose status already shows what is known."""
-    told = body(**changes)
-    heard = replace(state, sent_generation=told["metadata"]["generation"])
-    return {**told, "status": shown(told, heard)}
+    """An Order whose status is up to date."""
+    order_body = body(**changes)
+    sent = replace(state, sent_generation=order_body["metadata"]["generation"])
+    return {**order_body, "status": shown(order_body, sent)}
 
 
 def test_plan_unobserved_order_reads_record_first():
@@ -76,11 +76,11 @@ def test_plan_recorded_order_without_finalizer_adds_it():
 
 def test_plan_change_is_sent_once():
     state = observed(record())
-    told = settled_body(state, generation=2, approved=True)
-    (declare,) = planned(told, state)
-    assert isinstance(declare, ApplySpec)
-    assert (declare.spec_update.generation, declare.spec_update.approved) == (2, True)
-    assert planned(told, observed(record(), sent_generation=2)) == []
+    order_body = settled_body(state, generation=2, approved=True)
+    (action,) = planned(order_body, state)
+    assert isinstance(action, ApplySpec)
+    assert (action.spec_update.generation, action.spec_update.approved) == (2, True)
+    assert planned(order_body, observed(record(), sent_generation=2)) == []
 
 
 def test_plan_processed_change_is_not_sent_again():
@@ -89,19 +89,19 @@ def test_plan_processed_change_is_not_sent_again():
 
 
 def test_plan_cancel_at_creation_is_sent_after_start():
-    told = body(cancel=True, approved=True)
-    (start,) = planned(told, observed())
+    order_body = body(cancel=True, approved=True)
+    (start,) = planned(order_body, observed())
     assert isinstance(start, StartWorkflow)
     assert (start.order.approved, start.order.generation) == (False, 0)
-    (declare,) = planned(told, observed(workflow=started()))
-    assert (declare.spec_update.generation, declare.spec_update.cancel) == (1, True)
+    (action,) = planned(order_body, observed(workflow=started()))
+    assert (action.spec_update.generation, action.spec_update.cancel) == (1, True)
 
 
 def test_plan_adopted_order_sends_first_generation():
     adopted = observed(record(owner_uid="older", declared=5, declared_by="older"))
-    declare = planned(body(address=ELSEWHERE), adopted)[0]
-    assert (declare.spec_update.generation, declare.spec_update.owner_uid) == (1, "uid-1")
-    assert declare.spec_update.address.street == "2 Side St"
+    action = planned(body(address=ELSEWHERE), adopted)[0]
+    assert (action.spec_update.generation, action.spec_update.owner_uid) == (1, "uid-1")
+    assert action.spec_update.address.street == "2 Side St"
 
 
 def test_plan_ended_order_writes_status_then_removes_finalizer_with_label():
@@ -113,9 +113,9 @@ def test_plan_ended_order_writes_status_then_removes_finalizer_with_label():
     assert planned({**has_ended_label, "status": status}, state) == []
 
 
-@pytest.mark.parametrize("owed", [PaymentStatus.CHARGED, PaymentStatus.REFUNDING])
-def test_plan_ended_order_with_pending_refund_removes_finalizer_without_label(owed):
-    state = observed(record(Step.CANCELED, canceled=True, payment=owed))
+@pytest.mark.parametrize("payment", [PaymentStatus.CHARGED, PaymentStatus.REFUNDING])
+def test_plan_ended_order_with_pending_refund_removes_finalizer_without_label(payment):
+    state = observed(record(Step.CANCELED, canceled=True, payment=payment))
     actions = planned(body(), state)
     assert kinds(actions) == ["WriteStatus", "RemoveFinalizer"]
     assert actions[1] == RemoveFinalizer(ended=False)
@@ -151,8 +151,8 @@ def test_plan_deleted_conflict_only_removes_finalizer(state):
 
 
 def test_plan_deleted_order_sends_cancel_then_removes_finalizer():
-    (declare,) = planned(body(**DELETED), observed(record()))
-    assert (declare.spec_update.cancel, declare.spec_update.cancel_reason) == (True, "the Order was deleted")
+    (action,) = planned(body(**DELETED), observed(record()))
+    assert (action.spec_update.cancel, action.spec_update.cancel_reason) == (True, "the Order was deleted")
     assert planned(body(**DELETED), observed(record(), sent_generation=2)) == [RemoveFinalizer(ended=False)]
 
 
@@ -180,20 +180,20 @@ def test_plan_deleted_order_with_unobserved_start_searches_and_never_starts():
     assert kinds(planned(body(**DELETED), observed(workflow=started()))) == ["ApplySpec"]
 
 
-def left(state, *, status=None, has_finalizer=True, **spec):
-    """The plan for a deleted Order whose items are another version's."""
-    told = body(has_finalizer=has_finalizer, status=status, **DELETED, **spec)
-    told["spec"]["items"] = "nonsense"
-    return plan_deleted_invalid(DeletedOrder.model_validate(told), state)
+def plan_deletion(state, *, status=None, has_finalizer=True, **spec):
+    """The plan for a deleted Order with invalid items."""
+    order_body = body(has_finalizer=has_finalizer, status=status, **DELETED, **spec)
+    order_body["spec"]["items"] = "nonsense"
+    return plan_deleted_invalid(DeletedOrder.model_validate(order_body), state)
 
 
 STARTED = {"workflowId": "order-o-1", "conditions": "of another version"}
 
 
 def test_plan_deleted_invalid_order_never_started_searches_then_removes_finalizer():
-    assert left(ObservedState()) == [ReadRecord("o-1")]
-    assert left(observed()) == [FindWorkflow(Claim("o-1", "shop/o-1", "uid-1", ""))]
-    assert left(observed(workflow_searched=True)) == [RemoveFinalizer(ended=False)]
+    assert plan_deletion(ObservedState()) == [ReadRecord("o-1")]
+    assert plan_deletion(observed()) == [FindWorkflow(Claim("o-1", "shop/o-1", "uid-1", ""))]
+    assert plan_deletion(observed(workflow_searched=True)) == [RemoveFinalizer(ended=False)]
 
 
 @pytest.mark.parametrize(
@@ -202,28 +202,28 @@ def test_plan_deleted_invalid_order_never_started_searches_then_removes_finalize
         (ObservedState(), STARTED),
         (observed(record()), None),
         (observed(workflow=started()), None),
-        # Taken over from the Order of this name before it, as its status says.
+        # Adopted from an earlier Order of this name, as the status shows.
         (observed(record(owner_uid="older")), STARTED),
     ],
 )
 def test_plan_deleted_invalid_order_started_is_canceled_first(state, status):
-    (declared,) = left(state, status=status)
-    assert isinstance(declared, ApplySpec)
-    told = declared.spec_update
-    assert (declared.order_id, told.owner_uid, told.cancel, told.cancel_reason) == (
+    (action,) = plan_deletion(state, status=status)
+    assert isinstance(action, ApplySpec)
+    update = action.spec_update
+    assert (action.order_id, update.owner_uid, update.cancel, update.cancel_reason) == (
         "o-1",
         "uid-1",
         True,
         DELETED_REASON,
     )
-    assert left(replace(state, sent_generation=2), status=status) == [RemoveFinalizer(ended=False)]
+    assert plan_deletion(replace(state, sent_generation=2), status=status) == [RemoveFinalizer(ended=False)]
 
 
 @pytest.mark.parametrize(
     "state",
     [
         observed(record(owner="other/o-1", owner_uid="theirs")),
-        # Perhaps of the Order of this name before it: its content would tell.
+        # It may be of an earlier Order of this name; without a content hash that is undecidable.
         observed(record(owner_uid="older")),
         observed(conflict="another's"),
         observed(record(Step.SHIPPED)),
@@ -231,23 +231,23 @@ def test_plan_deleted_invalid_order_started_is_canceled_first(state, status):
     ],
 )
 def test_plan_deleted_invalid_order_without_running_workflow_removes_finalizer(state):
-    assert left(state) == [RemoveFinalizer(ended=False)]
+    assert plan_deletion(state) == [RemoveFinalizer(ended=False)]
 
 
 def test_plan_deleted_invalid_order_follows_policy_and_reason():
-    assert left(ObservedState(), deletionPolicy="Orphan", status=STARTED) == [RemoveFinalizer(ended=False)]
-    (declared,) = left(ObservedState(), cancelReason="we moved", status=STARTED)
-    assert declared.spec_update.cancel_reason == "we moved"
+    assert plan_deletion(ObservedState(), deletionPolicy="Orphan", status=STARTED) == [RemoveFinalizer(ended=False)]
+    (action,) = plan_deletion(ObservedState(), cancelReason="we moved", status=STARTED)
+    assert action.spec_update.cancel_reason == "we moved"
 
 
 def test_plan_unknown_deletion_policy_of_started_order_is_none():
-    assert left(ObservedState(), deletionPolicy="Someday", status=STARTED) is None
-    assert left(observed(workflow_searched=True), deletionPolicy="Someday") == [RemoveFinalizer(ended=False)]
+    assert plan_deletion(ObservedState(), deletionPolicy="Someday", status=STARTED) is None
+    assert plan_deletion(observed(workflow_searched=True), deletionPolicy="Someday") == [RemoveFinalizer(ended=False)]
 
 
 def test_plan_deleted_invalid_order_that_ended_gets_label():
-    assert left(ObservedState(), status={**STARTED, "ended": True}) == [RemoveFinalizer(ended=True)]
-    assert left(ObservedState(), status={**STARTED, "ended": True}, has_finalizer=False) == []
+    assert plan_deletion(ObservedState(), status={**STARTED, "ended": True}) == [RemoveFinalizer(ended=True)]
+    assert plan_deletion(ObservedState(), status={**STARTED, "ended": True}, has_finalizer=False) == []
 
 
 def test_plan_deleted_order_without_finalizer_has_no_actions():
@@ -260,8 +260,11 @@ def test_plan_other_finalizers_are_ignored():
 
 def test_plan_unavailable_dependency_is_shown():
     status = shown(body(), observed(unavailable=Dependency.TEMPORAL, workflow=started(), sent_generation=1))
-    told = {condition["type"]: condition for condition in status["conditions"]}
-    assert (told["Reconciling"]["status"], told["Reconciling"]["reason"]) == ("True", Reason.TEMPORAL_UNAVAILABLE)
+    order_body = {condition["type"]: condition for condition in status["conditions"]}
+    assert (order_body["Reconciling"]["status"], order_body["Reconciling"]["reason"]) == (
+        "True",
+        Reason.TEMPORAL_UNAVAILABLE,
+    )
 
 
 def test_order_id_defaults_to_object_name():

@@ -1,4 +1,4 @@
-"""What the reconciler does with answers that are not as hoped."""
+"""The reconciler with failing services, conflicting writes and invalid specs."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Api:
             raise self.errors.pop(0)
         if version != self.order["metadata"]["resourceVersion"]:
             raise ObjectConflict("old")
-        told = {"metadata": {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}}
+        order_body = {"metadata": {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}}
         self.order = {
             **self.order,
-            "metadata": _without_none({**self.order["metadata"], **told["metadata"]}),
+            "metadata": _without_none({**self.order["metadata"], **order_body["metadata"]}),
             "status": _without_none({**self.order["status"], **patch.get("status", {})}),
         }
         return self.order
@@ -55,7 +55,7 @@ class Api:
 
 
 class Temporal:
-    """The client, answering as told."""
+    """A client that raises `error`, or records signals."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -73,232 +73,236 @@ class Temporal:
         self.declared.append(declaration)
 
 
-class Record:
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+class Loader:
+    def __init__(self, recorded: Any) -> None:
+        self.recorded = recorded
 
     async def read(self, _order_id: str) -> Any:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        if isinstance(self.recorded, Exception):
+            raise self.recorded
+        return self.recorded
 
 
-class Story:
+class CountingRecorder:
     def __init__(self) -> None:
-        self.told = 0
+        self.order_body = 0
 
     def emit(self, *_: Any) -> None:
-        self.told += 1
+        self.order_body += 1
 
 
-class Desk:
-    """A reconciler with everything around it made up."""
+class ReconcilerHarness:
+    """A reconciler with fakes of its services."""
 
-    def __init__(self, order: dict[str, Any], answer: Any = None, settings: Settings = SETTINGS) -> None:
+    def __init__(self, order: dict[str, Any], recorded: Any = None, settings: Settings = SETTINGS) -> None:
         self.cache = OrderCache()
         self.cache.upsert(order)
-        self.api, self.temporal, self.story = Api(order), Temporal(), Story()
-        self.looks: list[float] = []
+        self.api, self.temporal, self.events = Api(order), Temporal(), CountingRecorder()
+        self.delays: list[float] = []
         made: Any = Reconciler(
             cache=self.cache,
             client=self.temporal,  # type: ignore[arg-type]
-            records=Record(answer),  # type: ignore[arg-type]
+            records=Loader(recorded),  # type: ignore[arg-type]
             kubernetes=self.api,  # type: ignore[arg-type]
-            events=self.story,  # type: ignore[arg-type]
+            events=self.events,  # type: ignore[arg-type]
             settings=settings,
-            enqueue=lambda _key, after: self.looks.append(after),
+            enqueue=lambda _key, after: self.delays.append(after),
         )
         self.reconcile = lambda: made.reconcile(KEY)
 
     def reason(self, kind: ConditionType) -> str | None:
-        told = {each["type"]: each for each in self.api.order["status"].get("conditions", ())}
-        return told[kind]["reason"] if kind in told else None
+        order_body = {each["type"]: each for each in self.api.order["status"].get("conditions", ())}
+        return order_body[kind]["reason"] if kind in order_body else None
 
 
-def settled(answer, **changes):
-    """An Order that shows what the record tells."""
-    told = body(**changes)
-    shown = wanted_status(OrderResource.model_validate(told), observed(answer), NOW)
-    return {**told, "status": shown}
+def current_order(recorded, **changes):
+    """An Order whose status matches the order store."""
+    order_body = body(**changes)
+    shown = wanted_status(OrderResource.model_validate(order_body), observed(recorded), NOW)
+    return {**order_body, "status": shown}
 
 
 async def test_reconcile_uncached_order_writes_nothing():
-    desk = Desk(body())
-    desk.cache.remove(KEY, "uid-1")
-    await desk.reconcile()
-    assert desk.api.writes == []
+    harness = ReconcilerHarness(body())
+    harness.cache.remove(KEY, "uid-1")
+    await harness.reconcile()
+    assert harness.api.writes == []
 
 
 async def test_reconcile_missing_order_removes_it_from_cache():
-    desk = Desk(body(has_finalizer=False))
-    desk.api.errors = [ObjectNotFound("404")]
-    await desk.reconcile()
-    assert len(desk.cache) == 0
+    harness = ReconcilerHarness(body(has_finalizer=False))
+    harness.api.errors = [ObjectNotFound("404")]
+    await harness.reconcile()
+    assert len(harness.cache) == 0
 
 
 async def test_reconcile_conflicting_write_reads_order_and_enqueues():
-    answer = record(Step.CHARGE)
-    desk = Desk(body(), answer)
-    desk.api.order["metadata"] = {**desk.api.order["metadata"], "resourceVersion": "9", "generation": 2}
-    await desk.reconcile()
-    assert desk.looks == [0.0]
-    assert desk.cache[KEY].body["metadata"]["generation"] == 2
-    await desk.reconcile()
-    assert desk.api.order["status"]["step"] == "charge"
-    assert desk.story.told == 1
+    recorded = record(Step.CHARGE)
+    harness = ReconcilerHarness(body(), recorded)
+    harness.api.order["metadata"] = {**harness.api.order["metadata"], "resourceVersion": "9", "generation": 2}
+    await harness.reconcile()
+    assert harness.delays == [0.0]
+    assert harness.cache[KEY].body["metadata"]["generation"] == 2
+    await harness.reconcile()
+    assert harness.api.order["status"]["step"] == "charge"
+    assert harness.events.order_body == 1
 
 
 async def test_reconcile_conflicting_write_of_deleted_order_removes_it():
-    desk = Desk(body(has_finalizer=False))
-    desk.api.errors = [ObjectConflict("409"), ObjectNotFound("404")]
-    await desk.reconcile()
-    assert len(desk.cache) == 0
+    harness = ReconcilerHarness(body(has_finalizer=False))
+    harness.api.errors = [ObjectConflict("409"), ObjectNotFound("404")]
+    await harness.reconcile()
+    assert len(harness.cache) == 0
 
 
 async def test_reconcile_conflicting_write_of_unselected_order_removes_it():
-    desk = Desk(body(has_finalizer=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"}))
-    desk.api.order = {**desk.api.order, "metadata": {**desk.api.order["metadata"], "labels": {"shard": "b"}}}
-    desk.api.errors = [ObjectConflict("409")]
-    await desk.reconcile()
-    assert (len(desk.cache), desk.looks, len(desk.api.writes)) == (0, [], 1)
+    harness = ReconcilerHarness(
+        body(has_finalizer=False), settings=SETTINGS.model_copy(update={"operator_selector": "shard=a"})
+    )
+    harness.api.order = {**harness.api.order, "metadata": {**harness.api.order["metadata"], "labels": {"shard": "b"}}}
+    harness.api.errors = [ObjectConflict("409")]
+    await harness.reconcile()
+    assert (len(harness.cache), harness.delays, len(harness.api.writes)) == (0, [], 1)
 
 
 async def test_reconcile_conflict_at_start_is_shown_and_removes_finalizer():
-    desk = Desk(body())
-    desk.temporal.error = OrderIdConflict("taken")
-    await desk.reconcile()
-    assert desk.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
-    assert desk.reason(ConditionType.ACCEPTED) == "Conflict"
+    harness = ReconcilerHarness(body())
+    harness.temporal.error = OrderIdConflict("taken")
+    await harness.reconcile()
+    assert harness.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
+    assert harness.reason(ConditionType.ACCEPTED) == "Conflict"
 
 
 @pytest.mark.parametrize(
-    ("error", "answer", "reason"),
+    ("error", "recorded", "reason"),
     [
         (TemporalUnavailable("away"), None, "TemporalUnavailable"),
         (None, StoreUnavailable("away"), "StoreUnavailable"),
     ],
 )
-async def test_reconcile_unavailable_dependency_is_shown_from_second_failure(error, answer, reason):
-    desk = Desk(body(), answer)
-    desk.temporal.error = error
+async def test_reconcile_unavailable_dependency_is_shown_from_second_failure(error, recorded, reason):
+    harness = ReconcilerHarness(body(), recorded)
+    harness.temporal.error = error
     for _ in range(3):
         with pytest.raises((TemporalUnavailable, StoreUnavailable)):
-            await desk.reconcile()
-    assert desk.reason(ConditionType.RECONCILING) == reason
-    assert desk.api.writes == [Write.STATUS]
+            await harness.reconcile()
+    assert harness.reason(ConditionType.RECONCILING) == reason
+    assert harness.api.writes == [Write.STATUS]
 
 
 async def test_reconcile_failed_write_of_unavailability_raises():
-    desk = Desk(body(), StoreUnavailable("away"))
+    harness = ReconcilerHarness(body(), StoreUnavailable("away"))
     with pytest.raises(StoreUnavailable):
-        await desk.reconcile()
-    desk.api.errors = [ObjectConflict("409")]
+        await harness.reconcile()
+    harness.api.errors = [ObjectConflict("409")]
     with pytest.raises(StoreUnavailable):
-        await desk.reconcile()
-    desk.api.errors = [KubernetesUnavailable("away too")]
+        await harness.reconcile()
+    harness.api.errors = [KubernetesUnavailable("away too")]
     with pytest.raises(KubernetesUnavailable):
-        await desk.reconcile()
+        await harness.reconcile()
 
 
 async def test_reconcile_missing_workflow_is_shown_and_searched_again():
-    answer = record()
-    desk = Desk(settled(answer, generation=2, approved=True), answer)
-    desk.temporal.error = OrderNotFound("no workflow")
-    await desk.reconcile()
-    assert desk.reason(ConditionType.RECONCILING) == "WorkflowMissing"
-    assert 30.0 in desk.looks
-    desk.temporal.error = None
-    await desk.reconcile()
-    assert [told.generation for told in desk.temporal.declared] == [2]
+    recorded = record()
+    harness = ReconcilerHarness(current_order(recorded, generation=2, approved=True), recorded)
+    harness.temporal.error = OrderNotFound("no workflow")
+    await harness.reconcile()
+    assert harness.reason(ConditionType.RECONCILING) == "WorkflowMissing"
+    assert 30.0 in harness.delays
+    harness.temporal.error = None
+    await harness.reconcile()
+    assert [order_body.generation for order_body in harness.temporal.declared] == [2]
 
 
 async def test_reconcile_workflow_missing_again_writes_nothing():
-    """It would show as there and as missing in turns, every 30 seconds."""
-    answer = record()
-    desk = Desk(settled(answer, generation=2, approved=True), answer)
-    desk.temporal.error = OrderNotFound("no workflow")
-    await desk.reconcile()
-    shown = desk.api.order["status"]
+    """Otherwise the status would alternate every 30 seconds."""
+    recorded = record()
+    harness = ReconcilerHarness(current_order(recorded, generation=2, approved=True), recorded)
+    harness.temporal.error = OrderNotFound("no workflow")
+    await harness.reconcile()
+    shown = harness.api.order["status"]
     for _ in range(3):
-        desk.cache[KEY].written_at = float("-inf")
-        await desk.reconcile()
-    assert desk.api.writes == [Write.STATUS]
-    assert desk.api.order["status"] == shown
+        harness.cache[KEY].written_at = float("-inf")
+        await harness.reconcile()
+    assert harness.api.writes == [Write.STATUS]
+    assert harness.api.order["status"] == shown
 
 
 async def test_reconcile_workflow_ended_before_signal_shows_its_end():
-    desk = Desk(settled(record(), generation=2, approved=True), record(Step.CANCELED, version=5, canceled=True))
-    desk.cache[KEY].observe(record=record(), record_read=True)
-    desk.temporal.error = OrderNotFound("no workflow")
-    await desk.reconcile()
-    assert desk.api.order["status"]["step"] == "canceled"
-    assert desk.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
+    harness = ReconcilerHarness(
+        current_order(record(), generation=2, approved=True), record(Step.CANCELED, version=5, canceled=True)
+    )
+    harness.cache[KEY].observe(record=record(), record_read=True)
+    harness.temporal.error = OrderNotFound("no workflow")
+    await harness.reconcile()
+    assert harness.api.order["status"]["step"] == "canceled"
+    assert harness.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
 
 
 async def test_reconcile_invalid_spec_is_shown():
-    told = body()
-    told["spec"]["items"] = "nonsense"
-    desk = Desk(told)
-    await desk.reconcile()
-    await desk.reconcile()
-    assert desk.reason(ConditionType.ACCEPTED) == "InvalidSpec"
-    assert desk.reason(ConditionType.STALLED) == "InvalidSpec"
-    assert desk.api.writes == [Write.STATUS]
+    order_body = body()
+    order_body["spec"]["items"] = "nonsense"
+    harness = ReconcilerHarness(order_body)
+    await harness.reconcile()
+    await harness.reconcile()
+    assert harness.reason(ConditionType.ACCEPTED) == "InvalidSpec"
+    assert harness.reason(ConditionType.STALLED) == "InvalidSpec"
+    assert harness.api.writes == [Write.STATUS]
 
 
-def unreadable_and_deleted(**changes):
-    told = body(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, **changes)
-    told["spec"]["items"] = "nonsense"
-    return told
+def deleted_invalid_order(**changes):
+    order_body = body(deletionTimestamp="2026-11-01T00:00:00Z", generation=2, **changes)
+    order_body["spec"]["items"] = "nonsense"
+    return order_body
 
 
 async def test_reconcile_deleted_invalid_order_is_canceled_and_removed():
-    desk = Desk(unreadable_and_deleted(), record())
-    await desk.reconcile()
-    assert [(told.generation, told.cancel) for told in desk.temporal.declared] == [(2, True)]
-    assert desk.api.writes == [Write.REMOVE_FINALIZER]
-    assert len(desk.cache) == 0
+    harness = ReconcilerHarness(deleted_invalid_order(), record())
+    await harness.reconcile()
+    assert [(order_body.generation, order_body.cancel) for order_body in harness.temporal.declared] == [(2, True)]
+    assert harness.api.writes == [Write.REMOVE_FINALIZER]
+    assert len(harness.cache) == 0
 
 
 async def test_reconcile_deleted_invalid_order_waits_for_temporal_without_write():
-    desk = Desk(unreadable_and_deleted(), record())
-    desk.temporal.error = TemporalUnavailable("away")
+    harness = ReconcilerHarness(deleted_invalid_order(), record())
+    harness.temporal.error = TemporalUnavailable("away")
     for _ in range(3):
         with pytest.raises(TemporalUnavailable):
-            await desk.reconcile()
-    assert desk.api.writes == []
-    desk.temporal.error = None
-    await desk.reconcile()
-    assert desk.api.writes == [Write.REMOVE_FINALIZER]
+            await harness.reconcile()
+    assert harness.api.writes == []
+    harness.temporal.error = None
+    await harness.reconcile()
+    assert harness.api.writes == [Write.REMOVE_FINALIZER]
 
 
 async def test_reconcile_unknown_deletion_policy_is_shown():
-    desk = Desk(unreadable_and_deleted(deletionPolicy="Someday"), record())
-    await desk.reconcile()
-    await desk.reconcile()
-    assert desk.temporal.declared == []
-    assert desk.api.writes == [Write.STATUS]
-    assert desk.reason(ConditionType.STALLED) == "InvalidSpec"
+    harness = ReconcilerHarness(deleted_invalid_order(deletionPolicy="Someday"), record())
+    await harness.reconcile()
+    await harness.reconcile()
+    assert harness.temporal.declared == []
+    assert harness.api.writes == [Write.STATUS]
+    assert harness.reason(ConditionType.STALLED) == "InvalidSpec"
 
 
 async def test_reconcile_details_are_debounced():
-    answer = record(last_error="timed out")
-    desk = Desk(settled(record()), answer)
-    await desk.reconcile()
-    assert desk.api.writes == []
-    assert 0 < desk.looks[0] < 0.71
-    desk.cache[KEY].observe(record=record(Step.CHARGE, version=2, last_error="timed out"))
-    await desk.reconcile()
-    assert desk.api.writes == [Write.STATUS]
+    recorded = record(last_error="timed out")
+    harness = ReconcilerHarness(current_order(record()), recorded)
+    await harness.reconcile()
+    assert harness.api.writes == []
+    assert 0 < harness.delays[0] < 0.71
+    harness.cache[KEY].observe(record=record(Step.CHARGE, version=2, last_error="timed out"))
+    await harness.reconcile()
+    assert harness.api.writes == [Write.STATUS]
 
 
 async def test_reconcile_steps_in_quick_succession_are_one_write():
-    desk = Desk(body(), record(Step.CHARGE))
-    await desk.reconcile()
-    desk.cache[KEY].observe(record=record(Step.SHIPPING, version=2))
-    await desk.reconcile()
-    assert desk.api.writes == [Write.STATUS]
-    await asyncio.sleep(max(desk.looks))
-    await desk.reconcile()
-    assert desk.api.writes == [Write.STATUS, Write.STATUS]
-    assert merge_patch(desk.api.order["status"], {**desk.api.order["status"], "step": "shipping"}) == {}
+    harness = ReconcilerHarness(body(), record(Step.CHARGE))
+    await harness.reconcile()
+    harness.cache[KEY].observe(record=record(Step.SHIPPING, version=2))
+    await harness.reconcile()
+    assert harness.api.writes == [Write.STATUS]
+    await asyncio.sleep(max(harness.delays))
+    await harness.reconcile()
+    assert harness.api.writes == [Write.STATUS, Write.STATUS]
+    assert merge_patch(harness.api.order["status"], {**harness.api.order["status"], "step": "shipping"}) == {}

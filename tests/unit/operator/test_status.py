@@ -1,4 +1,4 @@
-"""What a difference between two statuses is worth, and how it is written."""
+"""Priority and merge patch of a changed status."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_priority_of_shipment_state_is_low():
 
 
 def test_priority_of_first_record_in_step_receive_is_low():
-    began = wanted_status(order(), observed(workflow=started(), started_generation=1), NOW)
-    assert write_priority({}, began) is WritePriority.IMMEDIATE
-    assert write_priority(began, status(Step.RECEIVE)) is WritePriority.LOW
-    assert write_priority(began, status(Step.RECEIVE, approved=True)) is WritePriority.LOW
+    started_status = wanted_status(order(), observed(workflow=started(), started_generation=1), NOW)
+    assert write_priority({}, started_status) is WritePriority.IMMEDIATE
+    assert write_priority(started_status, status(Step.RECEIVE)) is WritePriority.LOW
+    assert write_priority(started_status, status(Step.RECEIVE, approved=True)) is WritePriority.LOW
 
 
 def test_priority_of_approval_is_immediate():
@@ -67,9 +67,9 @@ def test_status_round_trips_through_json():
 
 def test_invalid_spec_status_has_problem_and_keeps_other_fields():
     before = status()
-    told = invalid_spec_status(before, 3, "spec.items: missing", NOW)
-    accepted = OrderState.model_validate(told).condition(ConditionType.ACCEPTED)
-    assert (accepted.status, accepted.message, told["step"]) == ("False", "spec.items: missing", before["step"])
+    status_after = invalid_spec_status(before, 3, "spec.items: missing", NOW)
+    accepted = OrderState.model_validate(status_after).condition(ConditionType.ACCEPTED)
+    assert (accepted.status, accepted.message, status_after["step"]) == ("False", "spec.items: missing", before["step"])
 
 
 def test_wanted_status_of_unobserved_order_has_order_id_only():
@@ -86,7 +86,7 @@ statuses = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
 
 
 def merged(target, patch):
-    """RFC 7386, as it is written there."""
+    """Apply a merge patch as RFC 7386 specifies."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
