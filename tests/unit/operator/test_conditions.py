@@ -71,7 +71,9 @@ def test_order_started_by_earlier_object_is_adopted():
 
 
 def test_conflict_is_stalled_without_state_of_other_order():
-    found = status_and_reason(body(), observed(record(Step.SHIPPED, owner="other/o-1"), conflict="taken"))
+    found = status_and_reason(
+        body(), observed(record(Step.SHIPPED, owner="other/o-1"), conflict="the order id belongs to another order")
+    )
     assert found["Accepted"] == ("False", "Conflict")
     assert found["Stalled"] == ("True", "Conflict")
     assert "Shipped" not in found

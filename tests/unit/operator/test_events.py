@@ -48,7 +48,7 @@ def test_event_of_declared_cancel_is_normal_and_other_is_warning():
 
 
 def test_events_of_conflict_are_one():
-    assert emitted({}, status(observed(conflict="taken"))) == [(True, "Conflict")]
+    assert emitted({}, status(observed(conflict="the order id belongs to another order"))) == [(True, "Conflict")]
 
 
 def test_event_of_unavailable_dependency_is_warning():

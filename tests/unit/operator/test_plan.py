@@ -141,11 +141,17 @@ def test_plan_order_from_outside_kubernetes_is_conflict():
 
 
 def test_plan_conflict_in_status_has_no_actions():
-    status = shown(body(has_finalizer=False), observed(conflict="taken"))
+    status = shown(body(has_finalizer=False), observed(conflict="the order id belongs to another order"))
     assert planned(body(has_finalizer=False, status=status), ObservedState()) == []
 
 
-@pytest.mark.parametrize("state", [observed(conflict="taken"), observed(record(owner="other/o-1", owner_uid="theirs"))])
+@pytest.mark.parametrize(
+    "state",
+    [
+        observed(conflict="the order id belongs to another order"),
+        observed(record(owner="other/o-1", owner_uid="theirs")),
+    ],
+)
 def test_plan_deleted_conflict_only_removes_finalizer(state):
     assert planned(body(**DELETED), state) == [RemoveFinalizer(ended=False)]
 
@@ -225,7 +231,7 @@ def test_plan_deleted_invalid_order_started_is_canceled_first(state, status):
         observed(record(owner="other/o-1", owner_uid="theirs")),
         # It may be of an earlier Order of this name; without a content hash that is undecidable.
         observed(record(owner_uid="older")),
-        observed(conflict="another's"),
+        observed(conflict="the order id belongs to another order"),
         observed(record(Step.SHIPPED)),
         observed(record(), workflow_missing=True),
     ],
@@ -260,8 +266,8 @@ def test_plan_other_finalizers_are_ignored():
 
 def test_plan_unavailable_dependency_is_shown():
     status = shown(body(), observed(unavailable=Dependency.TEMPORAL, workflow=started(), sent_generation=1))
-    order_body = {condition["type"]: condition for condition in status["conditions"]}
-    assert (order_body["Reconciling"]["status"], order_body["Reconciling"]["reason"]) == (
+    conditions = {condition["type"]: condition for condition in status["conditions"]}
+    assert (conditions["Reconciling"]["status"], conditions["Reconciling"]["reason"]) == (
         "True",
         Reason.TEMPORAL_UNAVAILABLE,
     )

@@ -26,7 +26,7 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-class Api:
+class FakeKubernetes:
     """An API server with one Order."""
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -40,10 +40,10 @@ class Api:
             raise self.errors.pop(0)
         if version != self.order["metadata"]["resourceVersion"]:
             raise ObjectConflict("old")
-        order_body = {"metadata": {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}}
+        metadata = {**patch.get("metadata", {}), "resourceVersion": str(int(version) + 1)}
         self.order = {
             **self.order,
-            "metadata": _without_none({**self.order["metadata"], **order_body["metadata"]}),
+            "metadata": _without_none({**self.order["metadata"], **metadata}),
             "status": _without_none({**self.order["status"], **patch.get("status", {})}),
         }
         return self.order
@@ -54,12 +54,12 @@ class Api:
         return self.order
 
 
-class Temporal:
+class FakeClient:
     """A client that raises `error`, or records signals."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
-        self.declared: list[Any] = []
+        self.sent: list[Any] = []
 
     async def start(self, _order: Any) -> Any:
         assert self.error is not None
@@ -70,10 +70,10 @@ class Temporal:
     async def declare(self, _order_id: str, declaration: Any) -> None:
         if self.error is not None:
             raise self.error
-        self.declared.append(declaration)
+        self.sent.append(declaration)
 
 
-class Loader:
+class FakeRecordLoader:
     def __init__(self, recorded: Any) -> None:
         self.recorded = recorded
 
@@ -84,11 +84,13 @@ class Loader:
 
 
 class CountingRecorder:
+    """Counts written statuses."""
+
     def __init__(self) -> None:
-        self.order_body = 0
+        self.count = 0
 
     def emit(self, *_: Any) -> None:
-        self.order_body += 1
+        self.count += 1
 
 
 class ReconcilerHarness:
@@ -97,12 +99,12 @@ class ReconcilerHarness:
     def __init__(self, order: dict[str, Any], recorded: Any = None, settings: Settings = SETTINGS) -> None:
         self.cache = OrderCache()
         self.cache.upsert(order)
-        self.api, self.temporal, self.events = Api(order), Temporal(), CountingRecorder()
+        self.api, self.temporal, self.events = FakeKubernetes(order), FakeClient(), CountingRecorder()
         self.delays: list[float] = []
         made: Any = Reconciler(
             cache=self.cache,
             client=self.temporal,  # type: ignore[arg-type]
-            records=Loader(recorded),  # type: ignore[arg-type]
+            records=FakeRecordLoader(recorded),  # type: ignore[arg-type]
             kubernetes=self.api,  # type: ignore[arg-type]
             events=self.events,  # type: ignore[arg-type]
             settings=settings,
@@ -111,8 +113,8 @@ class ReconcilerHarness:
         self.reconcile = lambda: made.reconcile(KEY)
 
     def reason(self, kind: ConditionType) -> str | None:
-        order_body = {each["type"]: each for each in self.api.order["status"].get("conditions", ())}
-        return order_body[kind]["reason"] if kind in order_body else None
+        conditions = {each["type"]: each for each in self.api.order["status"].get("conditions", ())}
+        return conditions[kind]["reason"] if kind in conditions else None
 
 
 def current_order(recorded, **changes):
@@ -145,7 +147,7 @@ async def test_reconcile_conflicting_write_reads_order_and_enqueues():
     assert harness.cache[KEY].body["metadata"]["generation"] == 2
     await harness.reconcile()
     assert harness.api.order["status"]["step"] == "charge"
-    assert harness.events.order_body == 1
+    assert harness.events.count == 1
 
 
 async def test_reconcile_conflicting_write_of_deleted_order_removes_it():
@@ -167,7 +169,7 @@ async def test_reconcile_conflicting_write_of_unselected_order_removes_it():
 
 async def test_reconcile_conflict_at_start_is_shown_and_removes_finalizer():
     harness = ReconcilerHarness(body())
-    harness.temporal.error = OrderIdConflict("taken")
+    harness.temporal.error = OrderIdConflict("the order id belongs to another order")
     await harness.reconcile()
     assert harness.api.writes == [Write.STATUS, Write.REMOVE_FINALIZER]
     assert harness.reason(ConditionType.ACCEPTED) == "Conflict"
@@ -176,8 +178,8 @@ async def test_reconcile_conflict_at_start_is_shown_and_removes_finalizer():
 @pytest.mark.parametrize(
     ("error", "recorded", "reason"),
     [
-        (TemporalUnavailable("away"), None, "TemporalUnavailable"),
-        (None, StoreUnavailable("away"), "StoreUnavailable"),
+        (TemporalUnavailable("no response"), None, "TemporalUnavailable"),
+        (None, StoreUnavailable("no response"), "StoreUnavailable"),
     ],
 )
 async def test_reconcile_unavailable_dependency_is_shown_from_second_failure(error, recorded, reason):
@@ -191,13 +193,13 @@ async def test_reconcile_unavailable_dependency_is_shown_from_second_failure(err
 
 
 async def test_reconcile_failed_write_of_unavailability_raises():
-    harness = ReconcilerHarness(body(), StoreUnavailable("away"))
+    harness = ReconcilerHarness(body(), StoreUnavailable("no response"))
     with pytest.raises(StoreUnavailable):
         await harness.reconcile()
     harness.api.errors = [ObjectConflict("409")]
     with pytest.raises(StoreUnavailable):
         await harness.reconcile()
-    harness.api.errors = [KubernetesUnavailable("away too")]
+    harness.api.errors = [KubernetesUnavailable("no response")]
     with pytest.raises(KubernetesUnavailable):
         await harness.reconcile()
 
@@ -211,7 +213,7 @@ async def test_reconcile_missing_workflow_is_shown_and_searched_again():
     assert 30.0 in harness.delays
     harness.temporal.error = None
     await harness.reconcile()
-    assert [order_body.generation for order_body in harness.temporal.declared] == [2]
+    assert [update.generation for update in harness.temporal.sent] == [2]
 
 
 async def test_reconcile_workflow_missing_again_writes_nothing():
@@ -259,14 +261,14 @@ def deleted_invalid_order(**changes):
 async def test_reconcile_deleted_invalid_order_is_canceled_and_removed():
     harness = ReconcilerHarness(deleted_invalid_order(), record())
     await harness.reconcile()
-    assert [(order_body.generation, order_body.cancel) for order_body in harness.temporal.declared] == [(2, True)]
+    assert [(update.generation, update.cancel) for update in harness.temporal.sent] == [(2, True)]
     assert harness.api.writes == [Write.REMOVE_FINALIZER]
     assert len(harness.cache) == 0
 
 
 async def test_reconcile_deleted_invalid_order_waits_for_temporal_without_write():
     harness = ReconcilerHarness(deleted_invalid_order(), record())
-    harness.temporal.error = TemporalUnavailable("away")
+    harness.temporal.error = TemporalUnavailable("no response")
     for _ in range(3):
         with pytest.raises(TemporalUnavailable):
             await harness.reconcile()
@@ -280,7 +282,7 @@ async def test_reconcile_unknown_deletion_policy_is_shown():
     harness = ReconcilerHarness(deleted_invalid_order(deletionPolicy="Someday"), record())
     await harness.reconcile()
     await harness.reconcile()
-    assert harness.temporal.declared == []
+    assert harness.temporal.sent == []
     assert harness.api.writes == [Write.STATUS]
     assert harness.reason(ConditionType.STALLED) == "InvalidSpec"
 

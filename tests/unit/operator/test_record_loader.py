@@ -83,7 +83,7 @@ async def test_read_before_feed_starts_times_out():
 
 async def test_failed_query_raises_in_all_readers_and_is_not_kept(feed):
     reader = Reader()
-    reader.error = StoreUnavailable("away")
+    reader.error = StoreUnavailable("no response")
     records = RecordLoader(reader, feed)  # type: ignore[arg-type]
     results = await asyncio.gather(records.read("o-1"), records.read("o-2"), return_exceptions=True)
     assert all(isinstance(result, StoreUnavailable) for result in results)

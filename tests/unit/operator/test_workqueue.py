@@ -132,7 +132,7 @@ async def test_key_added_during_backoff_waits_for_its_end(monkeypatch):
     monkeypatch.setattr(workqueue, "INITIAL_BACKOFF", 60)
     monkeypatch.setattr(workqueue, "MAX_BACKOFF", 60)
     handler = Handler()
-    handler.errors = [RuntimeError("away")]
+    handler.errors = [RuntimeError("no response")]
     async with running_queue(handler) as queue:
         queue.add("a")
         await handler.until(a=1)
