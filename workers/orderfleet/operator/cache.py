@@ -88,7 +88,7 @@ class CacheEntry:
         """Time to read its workflow's state from Temporal, by the event loop's clock; None if there is no need."""
         self.uid = str(body["metadata"]["uid"])
         """Uid of the object, which distinguishes it from earlier and later objects of the name."""
-        self._store(body)
+        self._set_object(body)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class CacheEntry:
         self._object = loaded
         return loaded
 
-    def compress(self) -> None:
+    def serialize(self) -> None:
         """Keep the object as text until `body` is read again."""
         if not isinstance(self._object, str):
             self._object = json.dumps(self._object, separators=(",", ":"))
@@ -105,9 +105,9 @@ class CacheEntry:
     def update(self, body: dict[str, Any]) -> None:
         """Replace the object, unless `body` is an older version of it."""
         if _version(body) >= self._version:
-            self._store(body)
+            self._set_object(body)
 
-    def _store(self, body: dict[str, Any]) -> None:
+    def _set_object(self, body: dict[str, Any]) -> None:
         self._object = _strip(body)
         self._version = _version(body)
         self.order_id = self._object["spec"].get("orderId") or str(body["metadata"]["name"])

@@ -137,7 +137,7 @@ class Reconciler:
         except ValidationError as error:
             await self._show_invalid_spec(key, entry, error)
         finally:
-            entry.compress()
+            entry.serialize()
 
     async def _reconcile(self, key: Key, entry: CacheEntry) -> None:
         entry.observe(unavailable=None, workflow_missing=False)
