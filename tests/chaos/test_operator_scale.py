@@ -14,6 +14,7 @@ from shop import Shop, condition, ended, eventually, manifest, step
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
+from orderfleet.services.changes import Change
 from support.tcp_proxy import tcp_proxy
 
 FINISHED = 2000
@@ -48,7 +49,7 @@ async def _one_start(shop: Shop) -> float:
     await shop.apply(manifest(name))
     began = time.monotonic()
     async with shop.operator() as operator:
-        await eventually(lambda: [key.name for key in operator.memory] == [name])
+        await eventually(lambda: [key.name for key in operator.cache] == [name])
         await shop.until(name, lambda order: step(order) == "manual_review")
         took = time.monotonic() - began
         await shop.patch(name, cancel=True)
@@ -96,7 +97,7 @@ async def test_operator_without_api_server_for_a_minute_loses_no_change(
             await api.cut()
             # kubectl has its own connection: clients and orders continue while the operator is disconnected.
             for number, name in enumerate(before):
-                await (workers.client.approve(name) if number % 2 else shop.patch(name, approved=True))
+                await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
             await shop.apply(*(manifest(name, approved=True) for name in during_outage))
             await shop.delete(deleted)
             await asyncio.sleep(OUTAGE_SECONDS)

@@ -21,7 +21,7 @@ from orderfleet.settings.processes import ApiAuth
 from orderfleet_local.stack import paths
 
 CHARTS = paths.checkout() / "charts"
-BEGIN, END = "<!-- values: begin; `make chart-docs` makes it anew -->", "<!-- values: end -->"
+BEGIN, END = "<!-- values: begin; `make chart-docs` generates it -->", "<!-- values: end -->"
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w-]+):")
 _NAME = "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"
 _COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")

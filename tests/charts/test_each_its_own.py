@@ -139,7 +139,7 @@ def test_callers_of_an_identity_provider_reach_the_codec_server_too(helm):
 
 def test_a_codec_server_open_to_everybody_is_refused(helm):
     values = {"codec": {"enabled": True}, "encryption": {"keysSecret": "keys"}}
-    assert "whoever reaches the codec server reads every order" in helm.refused("orderfleet", values)
+    assert "every client that reaches the codec server reads every order" in helm.refused("orderfleet", values)
 
 
 def test_notes_say_how_to_reach_the_codec_server(helm):

@@ -25,6 +25,7 @@ from fleet import Fleet, eventually, fleet, quick_policy
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
 from support.own_postgres import OwnServer
@@ -111,7 +112,7 @@ async def test_orders_on_a_full_disk_wait_and_end_shipped(
     for order_id in new:
         await workers.start(workers.order(order_id, policy=policy, review=Review(mode=ReviewMode.AUTO)))
     for order_id in waiting:
-        await workers.client.approve(order_id)
+        await workers.client.change(order_id, Change.approve())
     log = folder / "logs" / "postgres.log"
     await eventually(lambda: _read_log(log), lambda text: "could not extend file" in text)
     # Requests that only read, or only call Temporal, still work.

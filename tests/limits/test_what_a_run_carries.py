@@ -111,7 +111,9 @@ def order(**changes: Any) -> OrderInput:
 
 def spec_updates(count: int) -> list[tuple[str, Any]]:
     """Return spec updates, each of which makes two audit events."""
-    return [("apply_spec", {"generation": n + 2, "address": change[1]}) for n, change in enumerate(address_changes(count))]
+    return [
+        ("apply_spec", {"generation": n + 2, "address": change[1]}) for n, change in enumerate(address_changes(count))
+    ]
 
 
 def address_changes(count: int) -> list[tuple[str, Any]]:

@@ -87,7 +87,7 @@ class OperatorEnvironment:
         self.due_times: list[float] = []
         made: Any = Reconciler
         self._reconciler: Reconciler = made(
-            memory=self.memory,
+            cache=self.cache,
             client=self,
             records=self,
             kubernetes=self,
@@ -96,7 +96,7 @@ class OperatorEnvironment:
             look=lambda _key, after: self.due_times.append(self.now + after),
         )
         if self.body is not None:
-            self.memory.see(self.body)
+            self.cache.upsert(self.body)
 
     def reconcile(self) -> Exception | None:
         """Reconcile once; return the error if it is to be retried."""
@@ -111,9 +111,9 @@ class OperatorEnvironment:
         if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
             self.memory.forget(KEY, self.watch_events[-1]["metadata"]["uid"])
         else:
-            self.memory.see(self.body)
+            self.cache.upsert(self.body)
         if self.record is not None:
-            self.memory.remember(self.record)
+            self.cache.apply_record(self.record)
 
     def settle(self) -> int:
         """Reconcile until only the recheck for a missing workflow is due; return the number of reconciles."""
@@ -224,7 +224,7 @@ class OperatorEnvironment:
         self._called("store")
         return self.record
 
-    def tell(self, *_: Any) -> None:
+    def emit(self, *_: Any) -> None:
         self.told += 1
 
 

@@ -74,7 +74,7 @@ async def test_invalid_address_is_rejected_and_recorded(running: Fleet) -> None:
         await handle.execute_update("update_address", "garbage")
     await handle.signal("update_address", ["garbage"])
     await eventually(lambda: running.kinds("a-6"), lambda kinds: kinds.count("change_rejected") == 1)
-    await running.client.approve("a-6")
+    await running.client.change("a-6", Change.approve())
     assert (await handle.result()).address == ADDRESS
 
 

@@ -6,6 +6,7 @@ from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 
 from orderfleet.domain.order import Review, ReviewMode, SpecUpdate
 from orderfleet.domain.status import SpecOutcome, Step
+from orderfleet.services.changes import Change
 
 
 async def test_spec_with_approval_and_address_applies_both(running: Fleet) -> None:
@@ -48,5 +49,5 @@ async def test_invalid_spec_is_recorded_and_changes_nothing(running: Fleet) -> N
     handle = await running.start(running.order("d-5", generation=1))
     await handle.signal("apply_spec", {"generation": "soon"})
     await eventually(lambda: running.kinds("d-5"), lambda kinds: "change_rejected" in kinds)
-    await running.client.approve("d-5")
+    await running.client.change("d-5", Change.approve())
     assert (await handle.result()).step is Step.SHIPPED

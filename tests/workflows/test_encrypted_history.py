@@ -113,7 +113,7 @@ async def test_key_rotation_during_an_order_loses_nothing(
             await new.until_recorded("enc-rotated", lambda status: status.address == ELSEWHERE)
             status = await old.handle("enc-rotated").query(names.STATUS_QUERY, result_type=OrderStatus)
             assert status.address == ELSEWHERE
-            await new.client.approve("enc-rotated")
+            await new.client.change("enc-rotated", Change.approve())
             status = await new.handle("enc-rotated").result()
             assert (status.step, status.address) == (Step.SHIPPED, ELSEWHERE)
     used = await everything(before, "enc-rotated")

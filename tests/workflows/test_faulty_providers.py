@@ -26,6 +26,7 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.providers.carriers import carrier
 from orderfleet.providers.payments import payment_provider
+from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
@@ -89,7 +90,7 @@ async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
     if number % 3 == 0:
         await asyncio.sleep(dice.random() * 1.5)
         with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
-            await fleet.client.cancel(order.order_id, "changed my mind")
+            await fleet.client.change(order.order_id, Change.cancel("changed my mind"))
     found = await eventually(
         lambda: recorded(fleet, order.order_id),
         lambda order: (

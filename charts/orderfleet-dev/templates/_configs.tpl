@@ -16,7 +16,7 @@ prometheus.yml: |
 {{ (.Files.Glob "files/rules/*.yaml").AsConfig }}
 {{- end -}}
 
-{{/* The uids are what dashboards and links name a source by: they never change. */}}
+{{/* Dashboards and links refer to a data source by its uid, so uids must not change. */}}
 {{- define "dev.config.grafana-sources" -}}
 sources.yaml: |
   apiVersion: 1

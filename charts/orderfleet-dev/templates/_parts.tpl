@@ -11,7 +11,7 @@ app.kubernetes.io/managed-by: {{ .context.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version }}
 {{- end -}}
 
-{{/* What restricted pod security asks for. */}}
+{{/* Requirements of the restricted pod security standard. */}}
 {{- define "dev.pod" -}}
 securityContext:
   runAsNonRoot: true
@@ -30,7 +30,7 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
-{{/* The volume `data`: a claim of its own, or the pod's own disk: {name, storage}. */}}
+{{/* The volume `data`: a claim, or an emptyDir if storage is empty. Context: {name, storage}. */}}
 {{- define "dev.data" -}}
 - name: data
   {{- if .storage }}

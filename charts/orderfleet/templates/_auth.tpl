@@ -1,9 +1,9 @@
-{{/* Who may call the API and the codec server: the choice as variables, and the Secrets it names as files. Context of all: the root. */}}
+{{/* Authentication of callers of the API and the codec server: the mode as variables, Secrets as files. Context of all: the root. */}}
 
 {{- define "orderfleet.auth.env" -}}
 {{- with .Values.api.auth -}}
 {{- if not .mode -}}
-{{- fail "api.auth.mode isn't set: choose `tokens`, `jwt`, or `none` if whoever reaches the API may change every order; or leave the API out, api.enabled=false" -}}
+{{- fail "api.auth.mode isn't set: choose `tokens`, `jwt`, or `none` if every client that reaches the API may change every order; or leave the API out, api.enabled=false" -}}
 {{- end -}}
 - name: ORDERFLEET_API_AUTH
   value: {{ .mode }}
@@ -32,7 +32,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Whole folders, not single files: a Secret that is renewed reaches the running pod. */}}
+{{/* Whole folders instead of single files (subPath): a changed Secret is updated in running pods. */}}
 {{- define "orderfleet.auth.mounts" -}}
 {{- with .Values.api.auth -}}
 {{- if eq .mode "tokens" }}
@@ -54,7 +54,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The carrier's own tokens, which the API alone has. */}}
+{{/* The carrier's own tokens, which only the API has. */}}
 {{- define "orderfleet.carrier.env" -}}
 {{- with .Values.api.auth.carrierTokensSecret -}}
 {{- if .name }}

@@ -1,4 +1,4 @@
-{{/* Names, labels and the image: what every object shares. */}}
+{{/* Names, labels and image of all objects. */}}
 
 {{- define "orderfleet.name" -}}
 {{- if .Values.fullnameOverride -}}
@@ -10,7 +10,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select the pods of a part: {context, part}, and of a build where there are several. They never change. */}}
+{{/* Labels that select the pods of a part, and of a build if there are several. They are immutable. Context: {context, part}. */}}
 {{- define "orderfleet.selector" -}}
 app.kubernetes.io/name: orderfleet
 app.kubernetes.io/instance: {{ .context.Release.Name }}

@@ -1,6 +1,6 @@
 {{/*
-The operators, as a JSON list of {part, selector}: the one that is always there, and one for each entry of
-`operator.shards`. Together they mean every Order, and each Order is meant by one.
+The operators, as a JSON list of {part, selector}: the default operator, and one for each entry of
+`operator.shards`. Exactly one selector matches each Order.
 */}}
 {{- define "orderfleet.operators" -}}
 {{- $label := .Values.operator.shards.label -}}

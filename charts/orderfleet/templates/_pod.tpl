@@ -1,6 +1,6 @@
-{{/* The parts of a pod that all roles share: environment, mounts, security. */}}
+{{/* Environment, mounts and security of the pods of all roles. */}}
 
-{{/* Variables of workers, operator and API: where Postgres and Temporal are, keys, settings. Context: the root. */}}
+{{/* Variables of workers, operator and API: addresses of Postgres and Temporal, keys, settings. Context: the root. */}}
 {{- define "orderfleet.env" -}}
 {{- include "orderfleet.record.env" (dict "context" . "tlsSecret" .Values.database.tls.secret) }}
 {{ include "orderfleet.temporal.env" . }}
@@ -25,7 +25,7 @@
 {{- include "orderfleet.encryption.volumes" . }}
 {{- end -}}
 
-{{/* What isn't secret, and so is given to every process. */}}
+{{/* Variables of every process, without secrets. */}}
 {{- define "orderfleet.settings.env" -}}
 - name: ORDERFLEET_DRAIN_TIMEOUT
   value: {{ printf "%ds" (int .Values.drainSeconds) | quote }}
@@ -46,9 +46,9 @@
     sizeLimit: 64Mi
 {{- end -}}
 
-{{/* What restricted pod security asks of a pod, and where it may run. Context: {context, placement}. */}}
+{{/* Requirements of the restricted pod security standard, and the placement of a pod. Context: {context, placement}. */}}
 {{- define "orderfleet.pod" -}}
-# The variables of a Service called `orderfleet-api` would be taken for settings.
+# The variables of a Service named `orderfleet-api` would be read as settings.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -81,7 +81,7 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* Image and rights of a container. Context: the root. */}}
+{{/* Image and security context of a container. Context: the root. */}}
 {{- define "orderfleet.container" -}}
 image: {{ include "orderfleet.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -92,7 +92,7 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
-{{/* Live = the event loop answers; ready = the role's own word. A slow start is no death. */}}
+{{/* Live: the event loop responds. Ready: the role reports that it is. A slow start is no failure. */}}
 {{- define "orderfleet.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: http}
@@ -110,7 +110,7 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
-{{/* Seconds from SIGTERM to SIGKILL: the drain, its last word of 3 s, the API's pause before it, and some air. */}}
+{{/* Seconds from SIGTERM to SIGKILL: the API's pause before the drain, the drain, 3 s for its last writes, and a reserve. */}}
 {{- define "orderfleet.grace" -}}
 {{ add (int .Values.drainSeconds) 15 }}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* Payment provider and carrier of the workers: the choice as variables, their tokens as files. Context of all: the root. */}}
+{{/* Payment provider and carrier of the workers: adapters as variables, tokens as files. Context of all: the root. */}}
 
 {{- define "orderfleet.providers.env" -}}
 {{- $adapters := dict "payment" "ORDERFLEET_PAYMENT_PROVIDER" "carrier" "ORDERFLEET_CARRIER" -}}

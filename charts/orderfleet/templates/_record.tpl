@@ -1,6 +1,6 @@
-{{/* Postgres: its address as a file, and the certificates it is verified and logged in to with. */}}
+{{/* Postgres: its address and certificates as files. */}}
 
-{{/* An address holds a password, which a variable would show to anyone who may read the pod's environment. Context: {context, tlsSecret}. */}}
+{{/* The address has a password, so it is a file: a variable is visible in the pod's environment. Context: {context, tlsSecret}. */}}
 {{- define "orderfleet.record.env" -}}
 - name: ORDERFLEET_DATABASE_URL_FILE
   value: /etc/orderfleet/database/url
@@ -18,7 +18,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Where operator and API wait for changes. Context of these: the root. */}}
+{{/* Connection of operator and API for notifications (LISTEN). Context of these: the root. */}}
 {{- define "orderfleet.listen.env" -}}
 {{- if .Values.database.listenSecret }}
 - name: ORDERFLEET_DATABASE_LISTEN_URL_FILE
@@ -61,7 +61,7 @@
   secret:
     secretName: {{ required "database.urlSecret.name names the Secret with the database address" .urlSecret.name }}
     defaultMode: 0440
-    # The Secret may hold more, such as the password alone.
+    # The Secret may have other entries, such as the password.
     items: [{key: {{ .urlSecret.key | quote }}, path: url}]
 {{- with .tlsSecret }}
 - name: postgres-tls
@@ -72,7 +72,7 @@
 {{- end -}}
 
 {{/*
-What a job has that logs in as the role that owns the tables: nothing but that login. Context of all: the root.
+Database login of jobs that use the role that owns the tables. Context of all: the root.
 */}}
 {{- define "orderfleet.owner.tls" -}}
 {{ .Values.migration.tlsSecret | default .Values.database.tls.secret }}

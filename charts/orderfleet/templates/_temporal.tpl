@@ -1,4 +1,4 @@
-{{/* Temporal: where it is, and what it is verified and logged in to with; and the keys of what it keeps. Context of all: the root. */}}
+{{/* Temporal: its address, credentials and certificates, and the encryption keys of its histories. Context of all: the root. */}}
 
 {{- define "orderfleet.temporal.env" -}}
 - name: ORDERFLEET_TEMPORAL_ADDRESS

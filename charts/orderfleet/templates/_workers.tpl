@@ -3,7 +3,7 @@
 {{- mergeOverwrite (deepCopy .context.Values.workerDefaults) (deepCopy (.worker | default dict)) | toYaml -}}
 {{- end -}}
 
-{{/* The images whose workers run, this release's first, as a JSON list of {build, image}; build is empty without versions. */}}
+{{/* The images of running workers, this release's first, as a JSON list of {build, image}; build is empty without versioning. */}}
 {{- define "orderfleet.builds" -}}
 {{- $current := .Values.image.digest | default (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- if .Values.versioning.deployment -}}
@@ -20,7 +20,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Name of a worker's Deployment and of what scales it: {context, part, build}. */}}
+{{/* Name of a worker's Deployment and of its autoscaler: {context, part, build}. */}}
 {{- define "orderfleet.worker.name" -}}
 {{- include "orderfleet.name" .context }}-{{ .part }}{{ with .build }}-{{ . | lower | replace "." "-" | replace "_" "-" | replace "+" "-" | trimAll "-" }}{{ end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""What an account asked an API server for, read from the server's own audit log."""
+"""Requests of a service account, from the audit log of the API server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Right(NamedTuple):
 
 
 def flags(folder: Path) -> tuple[str, ...]:
-    """Flags of an API server that writes down what service accounts do, each request before it is answered."""
+    """Flags of an API server that logs each request of service accounts before it responds."""
     policy = folder / "audit-policy.json"
     policy.write_text(json.dumps(_POLICY))
     return (f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}", "--audit-log-mode=blocking")
 
 
 def rights_in(rules: list[dict[str, Any]]) -> set[Right]:
-    """Every right that rules of RBAC give."""
+    """Every right that RBAC rules grant."""
     return {
         Right(group, resource, verb)
         for rule in rules
@@ -40,24 +40,24 @@ def rights_in(rules: list[dict[str, Any]]) -> set[Right]:
     }
 
 
-class Asked:
-    """What one account asked for."""
+class AuditedRequests:
+    """Requests of one account."""
 
     def __init__(self, folder: Path, account: str) -> None:
         """Read the log of a server that was started with `flags(folder)`; `account` is `namespace:name`."""
-        told = (json.loads(line) for line in (folder / "audit.log").read_text().splitlines())
-        self._requests = [each for each in told if each["user"]["username"] == f"system:serviceaccount:{account}"]
-        assert self._requests, f"{account} asked for nothing"
+        lines = (json.loads(line) for line in (folder / "audit.log").read_text().splitlines())
+        self._requests = [each for each in lines if each["user"]["username"] == f"system:serviceaccount:{account}"]
+        assert self._requests, f"{account} made no request"
 
     def rights(self) -> set[Right]:
-        """The rights that were used."""
+        """The used rights."""
         return {
             Right(about.get("apiGroup", ""), "/".join(filter(None, map(about.get, ("resource", "subresource")))), verb)
             for verb, about in ((each["verb"], each["objectRef"]) for each in self._requests if "objectRef" in each)
             if "resource" in about
         }
 
-    def refused(self) -> list[str]:
+    def denied(self) -> list[str]:
         """Requests that no rule allowed."""
         return [f"{each['verb']} {each['requestURI']}" for each in self._requests if _decision(each) != "allow"]
 

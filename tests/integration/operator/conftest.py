@@ -1,4 +1,4 @@
-"""The operator's tests, with everything real around it."""
+"""Fixtures of the operator's integration tests."""
 
 from __future__ import annotations
 

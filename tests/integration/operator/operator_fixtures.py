@@ -1,4 +1,4 @@
-"""The operator with everything real around it: API server, Temporal, Postgres, and both workers."""
+"""The operator with a real API server, Temporal and Postgres, and both workers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shop import Shop
 
 @pytest.fixture
 async def workers(temporal_client, postgres_url, task_queues) -> AsyncIterator[Fleet]:
-    """Both workers, with a provider and a carrier that do what the test tells them."""
+    """Both workers, with a payment provider and a carrier that the test controls."""
     async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.fixture
 async def shop(kubernetes, temporal_address, postgres_url, task_queues, monkeypatch) -> AsyncIterator[Shop]:
-    """A namespace with Orders, and an operator that can be started, stopped and killed."""
+    """A namespace for Orders, and operators that run in it."""
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     made = Shop(kubernetes, temporal_address, postgres_url, task_queues)
     async with made:

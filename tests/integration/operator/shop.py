@@ -1,4 +1,4 @@
-"""One test's Orders: applied, changed and read with kubectl, and an operator in this process that cares for them."""
+"""The Orders of a test, used with kubectl, and operators in this process."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def manifest(name: str, **spec: Any) -> dict[str, Any]:
 
 def condition(order: dict[str, Any], kind: str) -> tuple[str, str] | None:
     """Status and reason of a condition."""
-    for told in order.get("status", {}).get("conditions", ()):
-        if told["type"] == kind:
-            return told["status"], told["reason"]
+    for each in order.get("status", {}).get("conditions", ()):
+        if each["type"] == kind:
+            return each["status"], each["reason"]
     return None
 
 
@@ -51,20 +51,20 @@ def step(order: dict[str, Any]) -> str | None:
 
 
 def ended(order: dict[str, Any]) -> bool:
-    """Whether the operator has nothing left to do with it."""
+    """Whether the Order has ended and the operator is done with it."""
     metadata = order["metadata"]
     return "orderfleet.dev/ended" in metadata.get("labels", {}) and not metadata.get("finalizers")
 
 
 async def eventually(holds: Callable[[], Any], seconds: float = 60) -> None:
-    """Wait until something holds in this process."""
+    """Wait until a condition holds in this process."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - what is waited for knows nothing of the test
+        while not holds():  # noqa: ASYNC110 - the condition has no event
             await asyncio.sleep(0.005)
 
 
 class Shop:
-    """Orders of one namespace."""
+    """The Orders of a namespace."""
 
     def __init__(self, cluster: Cluster, temporal_address: str, database_url: str, queues: Any) -> None:
         self.cluster = cluster
@@ -116,7 +116,7 @@ class Shop:
     async def until(
         self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 60, gap: float = 0.05
     ) -> dict[str, Any]:
-        """Read the Order until the condition holds."""
+        """Read an Order until the condition holds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while True:
@@ -134,7 +134,7 @@ class Shop:
             await asyncio.sleep(0.05)
 
     def patches(self, name: str) -> dict[str, int]:
-        """How many patches of each kind the operators of this test made to an Order."""
+        """Number of patches of each kind that operators of this test made to an Order."""
         return {write: count for (key, write), count in self.writes.items() if key.name == name}
 
     @asynccontextmanager
@@ -144,7 +144,7 @@ class Shop:
         stop = Stop()
         async with (
             connect(settings, "operator") as database,
-            Kubernetes(login, connections=20, wrote=self._wrote) as kubernetes,
+            Kubernetes(login, connections=20, on_write=self._wrote) as kubernetes,
         ):
             temporal = await connect_temporal(settings, lazy=True)
             made = Operator(

@@ -1,4 +1,4 @@
-"""The operator with no more rights than it needs, and with credentials that are rotated."""
+"""The operator with minimal rights, and with rotated credentials."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Account:
         self.path = path
 
     def log_in(self, secret: str) -> None:
-        """Write a kubeconfig with a token that lives as long as the secret."""
+        """Write a kubeconfig with a token that is valid while the Secret exists."""
         token = self._cluster.kubectl(
             "create", "token", "operator", "--bound-object-kind=Secret", f"--bound-object-name={secret}"
         )
@@ -52,7 +52,7 @@ class Account:
         new.replace(self.path)
 
     def revoked(self, config: str) -> bool:
-        """Whether the API server no longer takes the token of a kubeconfig."""
+        """Whether the API server rejects the token of a kubeconfig."""
         old = self.path.with_suffix(".old")
         old.write_text(config)
         command = [str(self._cluster.program), "--kubeconfig", str(old), "-n", self._cluster.namespace, "get", "ofo"]
@@ -68,7 +68,7 @@ async def account(shop: Shop, tmp_path, monkeypatch) -> Account:
     return made
 
 
-async def test_three_rules_are_all_the_rights_it_needs(shop, workers, account):
+async def test_operator_with_three_rbac_rules_ships_order(shop, workers, account):
     name = shop.name()
     async with shop.operator() as operator:
         await shop.apply(manifest(name))
@@ -80,7 +80,7 @@ async def test_three_rules_are_all_the_rights_it_needs(shop, workers, account):
     assert (await shop.reasons(name))[0] == "Started"
 
 
-async def test_rotated_credentials_are_taken_up(shop, workers, account):
+async def test_rotated_credentials_are_read_again(shop, workers, account):
     before, after = shop.name(), shop.name()
     async with shop.operator():
         await shop.apply(manifest(before))
@@ -88,7 +88,7 @@ async def test_rotated_credentials_are_taken_up(shop, workers, account):
         old = account.path.read_text()
         account.log_in("second")
         await shop.kubectl("delete", "secret", "first")
-        # The API server believes a token for ten seconds before it looks again.
+        # The API server caches a token's validity for ten seconds.
         await eventually(lambda: account.revoked(old), seconds=60)
         await shop.patch(before, approved=True)
         await shop.apply(manifest(after, approved=True))

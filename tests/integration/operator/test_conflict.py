@@ -1,4 +1,4 @@
-"""An order id is used once, ever, in all namespaces."""
+"""An order id is used only once in all namespaces."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ async def test_second_order_with_the_same_id_conflicts_and_leaves_the_first_alon
         await shop.apply(manifest(first, orderId=f"id-{first}"))
         await shop.until(first, lambda order: step(order) == "manual_review")
         await shop.apply(manifest(second, orderId=f"id-{first}", approved=True))
-        refused = await shop.until(second, lambda order: condition(order, "Accepted") is not None)
-        assert condition(refused, "Accepted") == ("False", "Conflict")
-        assert condition(refused, "Stalled") == ("True", "Conflict")
-        assert condition(refused, "Ready") == ("False", "Conflict")
-        assert "step" not in refused["status"]
-        assert refused["metadata"].get("finalizers") is None
+        conflicting = await shop.until(second, lambda order: condition(order, "Accepted") is not None)
+        assert condition(conflicting, "Accepted") == ("False", "Conflict")
+        assert condition(conflicting, "Stalled") == ("True", "Conflict")
+        assert condition(conflicting, "Ready") == ("False", "Conflict")
+        assert "step" not in conflicting["status"]
+        assert conflicting["metadata"].get("finalizers") is None
         assert await shop.reasons(second) == ["Conflict"]
         await shop.delete(second)
         await shop.until_gone(second)
@@ -30,12 +30,12 @@ async def test_second_order_with_the_same_id_conflicts_and_leaves_the_first_alon
 
 async def test_conflict_before_anything_is_recorded_is_found_in_temporal(shop):
     first, second = shop.name("first"), shop.name("second")
-    async with shop.operator():  # and no worker that records
+    async with shop.operator():  # without a worker, so nothing is recorded
         await shop.apply(manifest(first, orderId=f"id-{first}"))
         await shop.until(first, lambda order: condition(order, "Accepted") == ("True", "Started"))
         await shop.apply(manifest(second, orderId=f"id-{first}"))
-        refused = await shop.until(second, lambda order: condition(order, "Accepted") is not None)
-        assert condition(refused, "Accepted") == ("False", "Conflict")
+        conflicting = await shop.until(second, lambda order: condition(order, "Accepted") is not None)
+        assert condition(conflicting, "Accepted") == ("False", "Conflict")
         await shop.until(second, lambda order: order["metadata"].get("finalizers") is None)
         await shop.delete(second)
         await shop.until_gone(second)
@@ -50,11 +50,11 @@ async def test_same_id_in_two_namespaces_conflicts(shop, workers):
         await shop.apply(manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.kubectl("create", "-n", other, "-f", "-", input=json.dumps(manifest(name)))
-        await eventually(lambda: len(operator.memory) == 2 and not len(operator.queue))
+        await eventually(lambda: len(operator.cache) == 2 and not len(operator.queue))
         theirs = json.loads(await shop.kubectl("get", "-n", other, "ofo", name, "-o", "json"))
         assert condition(theirs, "Accepted") == ("False", "Conflict")
-        told = next(each for each in theirs["status"]["conditions"] if each["type"] == "Accepted")
-        assert f"belongs to Order {shop.cluster.namespace}/{name}" in told["message"]
+        accepted = next(each for each in theirs["status"]["conditions"] if each["type"] == "Accepted")
+        assert f"belongs to Order {shop.cluster.namespace}/{name}" in accepted["message"]
 
 
 async def test_id_of_an_order_made_outside_kubernetes_conflicts(shop, workers):
@@ -62,8 +62,8 @@ async def test_id_of_an_order_made_outside_kubernetes_conflicts(shop, workers):
     await workers.start(workers.order(name))
     async with shop.operator():
         await shop.apply(manifest(name))
-        refused = await shop.until(name, lambda order: condition(order, "Accepted") is not None)
-    assert condition(refused, "Accepted") == ("False", "Conflict")
+        conflicting = await shop.until(name, lambda order: condition(order, "Accepted") is not None)
+    assert condition(conflicting, "Accepted") == ("False", "Conflict")
 
 
 async def test_applied_again_after_its_end_with_the_same_content_is_the_same_order(shop, workers):
@@ -94,12 +94,12 @@ async def test_applied_again_with_another_content_conflicts(shop, workers):
     assert len(workers.carrier.parcels[f"ship-{name}"]) == 1
 
 
-async def test_orphaned_order_applied_again_is_led_by_the_new_order(shop, workers):
+async def test_orphaned_order_applied_again_follows_new_object(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, deletionPolicy="Orphan"))
         await shop.until(name, lambda order: step(order) == "manual_review")
-        # Generations rise before the deletion; the new Order begins at 1 all the same.
+        # Generations increase before the deletion; the new Order starts at 1.
         for street in ("3 Side St", "4 Side St"):
             await shop.patch(name, address={**ADDRESS, "street": street})
         await shop.until(name, lambda order: order["status"]["observedGeneration"] == 3)

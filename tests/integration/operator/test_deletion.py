@@ -1,4 +1,4 @@
-"""Deleting an Order: its order is canceled or goes on, and nobody waits for a refund."""
+"""Deletion of an Order: its order is canceled or continues, and a refund does not delay the deletion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orderfleet.services.changes import Change
 
 
 async def recorded(workers, name, holds, seconds=60):
-    """The order from the record, once it is as expected."""
+    """The order's status in the order store, once it is as expected."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
@@ -36,7 +36,7 @@ async def test_deleted_in_review_is_canceled(shop, workers):
     assert workers.provider.charges.total() == 0
 
 
-async def test_deleted_during_shipping_goes_before_its_refund_is_done(shop, workers):
+async def test_deleted_during_shipping_is_removed_before_refund_is_done(shop, workers):
     booking, refunding = Gate(), Gate()
     workers.carrier.booking.before = [booking]
     workers.provider.refunding.always = refunding
@@ -49,14 +49,14 @@ async def test_deleted_during_shipping_goes_before_its_refund_is_done(shop, work
         booking.opened.set()
         refunding.opened.set()
         status = await recorded(workers, name, lambda status: status.ended)
-    # Whichever of the two was first at the carrier: shipped and paid, or neither.
+    # Booking and cancel race at the carrier: the order is shipped and paid, or neither.
     assert (status.step, status.payment.status) in {
         (Step.SHIPPED, PaymentStatus.CHARGED),
         (Step.CANCELED, PaymentStatus.REFUNDED),
     }
 
 
-async def test_deleted_after_its_end_goes_at_once(shop, workers):
+async def test_deleted_after_its_end_is_removed(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
@@ -66,7 +66,7 @@ async def test_deleted_after_its_end_goes_at_once(shop, workers):
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
 
 
-async def test_deleted_orphan_goes_and_its_order_goes_on(shop, workers):
+async def test_deleted_orphan_is_removed_and_its_order_continues(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, deletionPolicy="Orphan"))
@@ -77,7 +77,7 @@ async def test_deleted_orphan_goes_and_its_order_goes_on(shop, workers):
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
 
 
-async def test_deleted_while_no_worker_runs_goes_because_the_cancel_is_durable(shop, temporal_client, postgres_url):
+async def test_deleted_without_running_worker_is_removed_after_durable_cancel(shop, temporal_client, postgres_url):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -90,7 +90,7 @@ async def test_deleted_while_no_worker_runs_goes_because_the_cancel_is_durable(s
     ) == 1
 
 
-async def test_deleted_while_the_operator_is_down_is_canceled_when_it_is_back(shop, workers):
+async def test_deleted_while_operator_is_down_is_canceled_after_restart(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -102,11 +102,11 @@ async def test_deleted_while_the_operator_is_down_is_canceled_when_it_is_back(sh
         assert (await recorded(workers, name, lambda status: status.ended)).step is Step.CANCELED
 
 
-async def test_held_order_that_was_never_started_is_let_go_and_not_started(shop, temporal_client):
+async def test_deleted_order_with_finalizer_never_started_is_removed_and_not_started(shop, temporal_client):
     name = shop.name()
-    held = manifest(name)
-    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
-    await shop.apply(held)
+    order = manifest(name)
+    order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(order)
     await shop.delete(name)
     async with shop.operator():
         await shop.until_gone(name)
@@ -114,14 +114,14 @@ async def test_held_order_that_was_never_started_is_let_go_and_not_started(shop,
     assert found == []
 
 
-async def test_orders_of_a_namespace_that_is_deleted_go(shop, workers):
+async def test_orders_of_deleted_namespace_are_removed(shop, workers):
     names = [shop.name() for _ in range(3)]
     async with shop.operator():
         await shop.apply(*(manifest(name) for name in names))
         for name in names:
             await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
-        # What the namespace controller does; there is none here.
+        # As the namespace controller does, which does not run here.
         await shop.kubectl("delete", "ofo", "--all", "--wait=false")
         for name in names:
             await shop.until_gone(name)

@@ -1,4 +1,4 @@
-"""Connections that died and say nothing of it: the operator hears again over others, within a bound."""
+"""Half-open connections: the operator reconnects within its timeouts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import SecretStr
 from shop import condition, ended, eventually, manifest, step
 
-from support.tcp_proxy import tcp_proxy
 from orderfleet.services.changes import Change
+from support.tcp_proxy import tcp_proxy
 
-SILENCE = 4
-"""Seconds after which the operator watches anew."""
-HEARS_WITHIN = 40
-"""Seconds: far more than the bound for a busy machine, far less than the 70 that kopf waits by itself."""
+INACTIVITY_TIMEOUT = 4
+"""Inactivity timeout of the watch, in seconds."""
+RECONNECTS_WITHIN = 40
+"""Seconds: more than the timeout for a busy machine, less than the 70 of kopf's own timeout."""
 
 
-async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
+async def test_half_open_watch_reconnects_after_inactivity_timeout(
     shop, workers, kubernetes, tmp_path, monkeypatch
 ) -> None:
     config = json.loads(kubernetes.kubeconfig.read_text())
@@ -29,17 +29,17 @@ async def test_a_watch_that_died_unheard_is_given_up_within_its_bound(
         through = tmp_path / "kubeconfig"
         through.write_text(json.dumps(config))
         monkeypatch.setenv("KUBECONFIG", str(through))
-        async with shop.operator(operator_watch_inactivity_timeout=timedelta(seconds=SILENCE)) as operator:
+        async with shop.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
             before, after = shop.name(), shop.name()
             await shop.apply(manifest(before))
             await shop.until(before, lambda order: step(order) == "manual_review")
             api.half_open()
-            await api.restore()  # what was connected stays half-open
-            await shop.apply(manifest(after))  # kubectl has a line of its own
-            await eventually(lambda: after in {key.name for key in operator.memory}, seconds=HEARS_WITHIN)
+            await api.mend()  # existing connections stay half-open
+            await shop.apply(manifest(after))  # kubectl has its own connection
+            await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
 
 
-async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers, postgres_url) -> None:
+async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> None:
     parts = urlsplit(postgres_url)
     async with tcp_proxy("127.0.0.1", parts.port or 5432) as postgres:
         user = f"{parts.username}@" if parts.username else ""
@@ -52,5 +52,5 @@ async def test_a_feed_whose_connection_died_unheard_is_heard_again(shop, workers
             await postgres.mend()
             await workers.client.change(name, Change.approve())
             await asyncio.wait_for(workers.handle(name).result(), 60)
-            done = await shop.until(name, ended, seconds=HEARS_WITHIN)
+            done = await shop.until(name, ended, seconds=RECONNECTS_WITHIN)
     assert condition(done, "Ready") == ("True", "Shipped")

@@ -1,4 +1,4 @@
-"""An Order from kubectl apply to its end, as people see it."""
+"""An Order from `kubectl apply` to its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, ste
 from orderfleet.domain.errors import CarrierRefused, PaymentRefused
 
 WRITES = {"approved at creation": 6, "reviewed": 9}
-"""Writes an Order's whole life may cost, without Events. On an idle machine it is two less."""
+"""Maximal number of writes to an Order until its end, without Events; two less on an idle machine."""
 
 
 async def test_reviewed_order_is_started_approved_and_shipped(shop, workers):
@@ -47,13 +47,13 @@ async def test_order_that_needs_no_review_is_shipped_with_few_writes(shop, worke
         await shop.apply(manifest(name, **spec))
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
-    # On a machine so busy that attempts time out, each of them is told.
-    told = sum(done["status"].get("retries", {}).values())
-    assert sum(shop.patches(name).values()) <= WRITES["approved at creation"] + told
+    # On a busy machine attempts may time out, and each is a write.
+    retries = sum(done["status"].get("retries", {}).values())
+    assert sum(shop.patches(name).values()) <= WRITES["approved at creation"] + retries
     assert (await shop.reasons(name))[-1] == "Shipped"
 
 
-async def test_slow_order_costs_few_writes_too(shop, workers):
+async def test_slow_order_is_shipped_with_few_writes(shop, workers):
     async def slowly() -> None:
         await asyncio.sleep(0.4)
 
@@ -66,22 +66,22 @@ async def test_slow_order_costs_few_writes_too(shop, workers):
     assert sum(shop.patches(name).values()) <= WRITES["approved at creation"]
 
 
-async def test_status_follows_the_record_within_a_second(shop, workers):
+async def test_status_is_written_within_a_second_of_the_record(shop, workers):
     loop, took = asyncio.get_running_loop(), []
     async with shop.operator() as operator:
-        for _ in range(3):  # the quickest counts: a machine may be busy for a while
+        for _ in range(3):  # the fastest counts, because the machine may be busy
             charging = Gate()
             workers.provider.charging.before = [charging]
             name = shop.name()
             await shop.apply(manifest(name, approved=True))
             await asyncio.wait_for(charging.reached.wait(), 60)
             begun = loop.time()
-            (key,) = operator.memory
-            await eventually(lambda key=key: operator.memory[key].body["status"].get("step") == "charge")
+            (key,) = operator.cache
+            await eventually(lambda key=key: operator.cache[key].body["status"].get("step") == "charge")
             took.append(loop.time() - begun)
             charging.opened.set()
             await shop.until(name, ended)
-            await eventually(lambda: not operator.memory)
+            await eventually(lambda: not operator.cache)
     assert min(took) < 1
 
 
@@ -114,7 +114,7 @@ async def test_failed_order_is_stalled(shop, workers):
         await shop.apply(manifest(name, approved=True))
         done = await shop.until(name, ended)
     assert condition(done, "Stalled") == ("True", "Failed")
-    assert condition(done, "Charged") == ("False", "ChargeRefused")
+    assert condition(done, "Charged") == ("False", "ChargeDeclined")
     assert "card expired" in done["status"]["lastError"]
 
 
@@ -132,7 +132,7 @@ async def test_order_with_the_payment_id_of_another_is_stalled_before_its_review
     assert workers.provider.charges.total() == 0
 
 
-async def test_review_that_nobody_does_ends_stalled(shop, workers):
+async def test_review_that_times_out_ends_stalled(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, review={"timeout": "300ms"}))
@@ -141,7 +141,7 @@ async def test_review_that_nobody_does_ends_stalled(shop, workers):
     assert done["status"]["cancelReason"] == "review timed out"
 
 
-async def test_address_is_changed_before_the_package_goes(shop, workers):
+async def test_address_changed_before_dispatch_is_used(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -152,7 +152,7 @@ async def test_address_is_changed_before_the_package_goes(shop, workers):
     assert parcel.address.street == ELSEWHERE["street"]
 
 
-async def test_refused_edit_is_told_and_the_order_goes_on(shop, workers):
+async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
     booking = Gate()
     workers.carrier.booking.before = [booking]
     name = shop.name()
@@ -160,30 +160,30 @@ async def test_refused_edit_is_told_and_the_order_goes_on(shop, workers):
         await shop.apply(manifest(name, approved=True))
         await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.patch(name, address=ELSEWHERE)
-        told = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
-        assert condition(told, "SpecApplied") == ("False", "EditRefused")
-        assert told["status"]["observedGeneration"] == 2
-        assert condition(told, "Reconciling") == ("True", "Shipping")
+        rejected = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
+        assert condition(rejected, "SpecApplied") == ("False", "SpecChangeRejected")
+        assert rejected["status"]["observedGeneration"] == 2
+        assert condition(rejected, "Reconciling") == ("True", "Shipping")
         booking.opened.set()
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
-    assert condition(done, "SpecApplied") == ("False", "EditRefused")
-    assert "EditRefused" in await shop.reasons(name)
+    assert condition(done, "SpecApplied") == ("False", "SpecChangeRejected")
+    assert "SpecChangeRejected" in await shop.reasons(name)
     (parcel,) = workers.carrier.parcels[f"ship-{name}"]
     assert parcel.address.street == ADDRESS["street"]
 
 
-async def test_refund_that_is_owed_is_followed_to_its_end(shop, workers):
+async def test_pending_refund_is_shown_until_refunded(shop, workers):
     refunding = Gate()
     workers.provider.refunding.always = refunding
     workers.carrier.booking.always = fails(CarrierRefused("no such street"))
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
-        owing = await shop.until(name, lambda order: step(order) == "failed")
-        assert condition(owing, "Stalled") == ("True", "Failed")
-        assert condition(owing, "Charged") == ("False", "Refunding")
-        assert not ended(owing)
+        pending = await shop.until(name, lambda order: step(order) == "failed")
+        assert condition(pending, "Stalled") == ("True", "Failed")
+        assert condition(pending, "Charged") == ("False", "Refunding")
+        assert not ended(pending)
         refunding.opened.set()
         done = await shop.until(name, ended)
     assert condition(done, "Charged") == ("False", "Refunded")
@@ -191,7 +191,7 @@ async def test_refund_that_is_owed_is_followed_to_its_end(shop, workers):
     assert (await shop.reasons(name))[-1] == "Refunded"
 
 
-async def test_edited_ten_times_in_a_second(shop, workers):
+async def test_ten_changes_in_a_second_are_applied_with_few_writes(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -201,7 +201,7 @@ async def test_edited_ten_times_in_a_second(shop, workers):
             await shop.patch(name, address={**ELSEWHERE, "street": f"{number} Side St"})
         settled = await shop.until(name, lambda order: order["status"]["observedGeneration"] == 11)
         assert condition(settled, "Reconciling") == ("True", "AwaitingReview")
-        # One write an answered edit at most, and some that an edit overtook.
+        # At most one write for each processed change, and some that conflict with a later change.
         assert sum(shop.patches(name).values()) - before <= 20
         await shop.patch(name, approved=True)
         await shop.until(name, ended)
@@ -216,14 +216,14 @@ async def test_applied_twice_changes_nothing(shop, workers):
         first = await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.apply(manifest(name))
         await shop.kubectl("label", "ofo", name, "colour=blue")
-        (key,) = operator.memory
-        await eventually(lambda: "labels" in operator.memory[key].body["metadata"] and not len(operator.queue))
+        (key,) = operator.cache
+        await eventually(lambda: "labels" in operator.cache[key].body["metadata"] and not len(operator.queue))
         again = await shop.get(name)
     assert again["status"] == first["status"]
     assert sum(shop.patches(name).values()) <= 3
 
 
-async def test_order_can_be_waited_for_and_looked_at(shop, workers):
+async def test_kubectl_wait_get_and_describe_show_order(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))

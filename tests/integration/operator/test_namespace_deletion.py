@@ -1,7 +1,7 @@
-"""The operator's own namespace is deleted: its Orders are canceled and go, and those of others lose their finalizer.
+"""Deletion of the operator's own namespace: its Orders are canceled and removed, other Orders lose the finalizer.
 
-The tests' API server has no controllers, so a namespace that is deleted stays terminating and nothing in it goes by
-itself: what goes is what the operator let go.
+The tests' API server has no controllers, so a deleted namespace stays terminating, and only the operator removes
+objects from it.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ async def ended(workers, name: str):
             await asyncio.sleep(0.05)
 
 
-async def test_operator_stopped_as_its_namespace_is_deleted_cancels_its_orders_and_lets_them_go(shop, workers):
+async def test_operator_stopped_by_deletion_of_its_namespace_cancels_and_removes_its_orders(shop, workers):
     names = [shop.name() for _ in range(5)]
-    left_alone = shop.name("orphan")
+    orphan = shop.name("orphan")
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
         await in_review(shop, *names)
-        await in_review(shop, left_alone, deletionPolicy="Orphan")
+        await in_review(shop, orphan, deletionPolicy="Orphan")
         await delete_namespace(shop)
-    assert [await shop.get(name) for name in (*names, left_alone)] == [None] * 6
+    assert [await shop.get(name) for name in (*names, orphan)] == [None] * 6
     for name in names:
         status = await ended(workers, name)
         assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
-    assert (await workers.reads.order(left_alone)).status.step is Step.MANUAL_REVIEW
+    assert (await workers.reads.order(orphan)).status.step is Step.MANUAL_REVIEW
 
 
-async def test_operator_stopped_while_its_namespace_stays_keeps_its_orders(shop, workers):
+async def test_operator_stopped_without_namespace_deletion_keeps_its_orders(shop, workers):
     name = shop.name()
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
         await in_review(shop, name)
@@ -62,7 +62,7 @@ async def test_operator_stopped_while_its_namespace_stays_keeps_its_orders(shop,
     assert "deletionTimestamp" not in order["metadata"]
 
 
-async def test_orders_of_other_namespaces_are_released_and_run_on(shop, workers):
+async def test_orders_of_other_namespaces_lose_finalizer_and_continue(shop, workers):
     own = f"{shop.cluster.namespace}-own"
     await shop.kubectl("create", "namespace", own)
     kept, deleted = shop.name("kept"), shop.name("deleted")
@@ -79,7 +79,7 @@ async def test_orders_of_other_namespaces_are_released_and_run_on(shop, workers)
     assert (await ended(workers, deleted)).step is Step.CANCELED
 
 
-async def test_orders_of_another_operator_are_left_to_it(shop, workers):
+async def test_orders_of_another_operator_are_not_changed(shop, workers):
     ours, theirs = shop.name("ours"), shop.name("theirs")
     async with shop.operator():
         await in_review(shop, ours, theirs)
@@ -92,38 +92,38 @@ async def test_orders_of_another_operator_are_left_to_it(shop, workers):
     assert "deletionTimestamp" not in order["metadata"]
 
 
-async def test_orders_whose_cancel_is_not_durable_keep_the_finalizer_until_an_operator_elsewhere_cancels(shop, workers):
+async def test_orders_without_durable_cancel_keep_finalizer_until_another_operator_cancels(shop, workers):
     name = shop.name()
     async with shop.operator():
         await in_review(shop, name)
     await delete_namespace(shop)
-    leaving = {
+    settings = {
         "operator_own_namespace": shop.cluster.namespace,
         "operator_namespace_deletion_timeout": timedelta(seconds=5),
         "temporal_address": "127.0.0.1:1",
     }
     with capture_logs() as logged:
-        async with shop.operator(**leaving):
+        async with shop.operator(**settings):
             await asyncio.sleep(0)
     assert (await shop.get(name))["metadata"]["finalizers"] == [FINALIZER]
     (problem,) = [each for each in logged if each["log_level"] == "error" and "finalizer" in each["event"]]
     assert problem["orders"] == [f"{shop.cluster.namespace}/{name}"]
     assert "orderfleet operator" in problem["remedy"]
-    # The remedy: an operator that runs anywhere else.
+    # The remedy: an operator that runs outside the namespace.
     async with shop.operator():
         await shop.until_gone(name)
     assert (await ended(workers, name)).step is Step.CANCELED
 
 
 @pytest.mark.parametrize("domain", ["", ".{own}", ".{own}.svc.cluster.local"])
-async def test_orders_whose_temporal_goes_with_the_namespace_are_released(shop, workers, domain):
+async def test_orders_with_temporal_in_deleted_namespace_lose_finalizer(shop, workers, domain):
     name = shop.name()
     async with shop.operator():
         await in_review(shop, name)
     await delete_namespace(shop)
     address = f"temporal{domain.format(own=shop.cluster.namespace)}:7233"
-    leaving = {"operator_own_namespace": shop.cluster.namespace, "drain_timeout": timedelta(seconds=1)}
-    async with shop.operator(**leaving, temporal_address=address):
+    settings = {"operator_own_namespace": shop.cluster.namespace, "drain_timeout": timedelta(seconds=1)}
+    async with shop.operator(**settings, temporal_address=address):
         await asyncio.sleep(0)
     assert await shop.get(name) is None
 

@@ -1,4 +1,4 @@
-"""Deleting an Order whose order is to go on: it goes at once, at every moment."""
+"""Deletion of an Order with the policy Orphan: it is removed at once, in every step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
     assert workers.provider.balance(f"pay-{name}") == 1
 
 
-async def test_orphan_deleted_after_its_end_goes_at_once(shop, workers):
+async def test_orphan_deleted_after_its_end_is_removed(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True, deletionPolicy="Orphan"))

@@ -1,4 +1,4 @@
-"""Temporal, Postgres or the API server away: the Order says so where it can, and goes on when they are back."""
+"""Outages of Temporal, Postgres and the API server: the Order shows them, and continues afterwards."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fleet import Gate
 from pydantic import SecretStr
 from shop import condition, ended, manifest, step
 
-from support.tcp_proxy import tcp_proxy
 from orderfleet.services.changes import Change
+from support.tcp_proxy import tcp_proxy
 
 
 def _through(url: str, port: int) -> str:
@@ -20,7 +20,7 @@ def _through(url: str, port: int) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
 
 
-async def test_created_while_temporal_is_away(shop, workers, temporal_address):
+async def test_created_while_temporal_is_unavailable_is_shipped_later(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with tcp_proxy(host, int(port)) as temporal:
@@ -36,7 +36,7 @@ async def test_created_while_temporal_is_away(shop, workers, temporal_address):
     assert (await shop.reasons(name))[0] == "TemporalUnavailable"
 
 
-async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
+async def test_edited_while_temporal_is_unavailable_is_applied_later(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
@@ -57,7 +57,7 @@ async def test_edited_while_temporal_is_away(shop, workers, temporal_address):
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(shop, workers, temporal_address):
+async def test_deleted_while_temporal_is_unavailable_exists_until_cancel_is_durable(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
     async with (
@@ -68,7 +68,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
         await shop.until(name, lambda order: step(order) == "manual_review")
         await temporal.cut()
         await shop.delete(name)
-        (key,) = operator.memory
+        (key,) = operator.cache
         while not operator.queue.failures(key):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert await shop.get(name) is not None
@@ -78,7 +78,7 @@ async def test_deleted_while_temporal_is_away_stays_until_its_cancel_is_durable(
     assert status.canceled
 
 
-async def test_created_while_postgres_is_away(shop, workers, postgres_url):
+async def test_created_while_postgres_is_unavailable_is_shipped_later(shop, workers, postgres_url):
     name = shop.name()
     async with tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:
         await postgres.cut()
@@ -93,7 +93,7 @@ async def test_created_while_postgres_is_away(shop, workers, postgres_url):
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postgres_url):
+async def test_feed_after_postgres_outage_delivers_missed_changes(shop, workers, postgres_url):
     charging = Gate()
     workers.provider.charging.before = [charging]
     name = shop.name()
@@ -111,7 +111,7 @@ async def test_feed_that_lost_postgres_tells_what_it_missed(shop, workers, postg
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernetes, tmp_path, monkeypatch):
+async def test_api_server_after_outage_is_watched_again(shop, workers, kubernetes, tmp_path, monkeypatch):
     config = json.loads(kubernetes.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     port = urlsplit(cluster["server"]).port or 443
@@ -125,7 +125,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
             await shop.apply(manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             await api.cut()
-            # kubectl has a line of its own: people go on while the operator is cut off.
+            # kubectl has its own connection, and works while the operator is disconnected.
             await shop.patch(name, approved=True)
             await shop.apply(manifest(other, approved=True))
             await workers.client.change(name, Change.approve())
@@ -137,7 +137,7 @@ async def test_api_server_that_was_away_is_watched_again(shop, workers, kubernet
     assert condition(also, "Ready") == ("True", "Shipped")
 
 
-async def test_status_written_by_somebody_else_meanwhile_is_put_right(shop, workers):
+async def test_status_written_by_another_client_is_overwritten(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))

@@ -1,4 +1,4 @@
-"""`kubectl order`, run by kubectl as a user would."""
+"""`kubectl order`, run by kubectl."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(sh
     assert "not found" in err
 
 
-async def test_a_refusal_says_why(shop, workers):
+async def test_rejected_cancel_exits_with_cause(shop, workers):
     gate = Gate()
     workers.carrier.booking.after.append(gate)
-    # A name that can't be a workflow's id: the plugin has to ask before the attempt to book times out.
+    # This name can't be a workflow id, so the plugin responds before the booking attempt times out.
     name = shop.name("parcel")
     async with shop.operator():
         await shop.apply(manifest(name, review={"mode": "auto"}))
@@ -80,22 +80,22 @@ async def test_a_refusal_says_why(shop, workers):
     assert err == f"order {name}: refused: the package is already dispatched\n"
 
 
-async def test_errors_are_kubectls_and_the_waiting_is_bounded(shop):
-    code, _, err = await order(shop, "approve", "nobody")
+async def test_errors_come_from_kubectl_and_wait_times_out(shop):
+    code, _, err = await order(shop, "approve", "missing")
     assert code == 1
     assert "not found" in err
-    code, _, err = await order(shop, "address", "nobody")
+    code, _, err = await order(shop, "address", "missing")
     assert code == 2
     assert "--street" in err
     name = shop.name()
-    await shop.apply(manifest(name))  # and no operator runs
+    await shop.apply(manifest(name))  # no operator runs
     code, out, _ = await order(shop, "approve", name, "--wait", "0.5")
     assert code == 5
     assert out == f"order {name}: declared; the order has not answered yet\n"
 
 
 async def test_watch_of_a_deleted_order_ends(shop):
-    """With kubectl's own complaint where it went between two watches."""
+    """kubectl itself fails if the Order is removed between two watches."""
     name = shop.name()
     await shop.apply(manifest(name))
     watching = asyncio.create_task(order(shop, "watch", name))

@@ -1,4 +1,4 @@
-"""The operator as the process that a pod runs: ready, SIGTERM, SIGKILL."""
+"""The operator's process: readiness, SIGTERM, SIGKILL, metrics."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def until_ready(url: str, seconds: float = 60) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_operator_gets_ready_and_ends_with_0_on_sigterm(shop, workers, tmp_path):
+async def test_operator_becomes_ready_and_exits_with_0_on_sigterm(shop, workers, tmp_path):
     log = tmp_path / "operator.log"
     name = shop.name()
     async with process(shop, log) as (operator, url):
@@ -79,7 +79,7 @@ async def test_operator_gets_ready_and_ends_with_0_on_sigterm(shop, workers, tmp
     assert "Traceback" not in log.read_text()
 
 
-async def test_killed_operator_is_followed_by_another(shop, workers, tmp_path):
+async def test_operator_after_kill_of_another_ships_all_orders(shop, workers, tmp_path):
     names = [shop.name() for _ in range(8)]
     log = tmp_path / "operator.log"
     async with process(shop, log) as (operator, url):
@@ -97,7 +97,7 @@ async def test_killed_operator_is_followed_by_another(shop, workers, tmp_path):
     assert workers.provider.charges == {f"pay-{name}": 1 for name in names}
 
 
-async def test_operator_exposes_what_it_does(shop, workers, tmp_path):
+async def test_operator_exposes_metrics(shop, workers, tmp_path):
     waits, ships = shop.name(), shop.name()
     async with process(shop, tmp_path / "operator.log") as (_, url):
         await until_ready(url)
@@ -108,8 +108,8 @@ async def test_operator_exposes_what_it_does(shop, workers, tmp_path):
     assert samples("orderfleet_operator_orders", step="manual_review") == 1
     assert samples("orderfleet_operator_orders") <= 2
     assert samples("orderfleet_operator_reconciles_total", result="ok") >= 2
-    looks = samples("orderfleet_operator_reconcile_api_calls_count")
-    assert looks == samples("orderfleet_operator_reconciles_total")
+    reconciliations = samples("orderfleet_operator_reconcile_api_calls_count")
+    assert reconciliations == samples("orderfleet_operator_reconciles_total")
     patches = samples("orderfleet_operator_api_calls_total", verb="patch", status="200")
     assert 4 <= patches <= samples("orderfleet_operator_reconcile_api_calls_sum")
     assert samples("orderfleet_change_feed_changes_total") >= 2

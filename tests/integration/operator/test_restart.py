@@ -1,4 +1,4 @@
-"""What changed while the operator was down is reconciled when it is back."""
+"""Changes while the operator is down are reconciled after its restart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orderfleet.operator.crd import OrderResource, order_input
 from orderfleet.services.changes import Change
 
 
-async def test_created_while_the_operator_is_down(shop, workers):
+async def test_created_while_operator_is_down_is_shipped(shop, workers):
     name = shop.name()
     await shop.apply(manifest(name, approved=True))
     async with shop.operator():
@@ -16,7 +16,7 @@ async def test_created_while_the_operator_is_down(shop, workers):
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_edited_while_the_operator_is_down(shop, workers):
+async def test_edited_while_operator_is_down_is_applied(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -30,7 +30,7 @@ async def test_edited_while_the_operator_is_down(shop, workers):
     assert parcel.address.street == "9 Side St"
 
 
-async def test_order_that_went_on_while_the_operator_was_down_is_shown(shop, workers):
+async def test_order_that_continued_while_operator_was_down_is_shown(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -44,11 +44,11 @@ async def test_order_that_went_on_while_the_operator_was_down_is_shown(shop, wor
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
-async def test_operator_that_went_between_the_start_and_the_status_adopts(shop, workers):
+async def test_operator_stopped_between_start_and_status_adopts(shop, workers):
     name = shop.name()
-    held = manifest(name)
-    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
-    await shop.apply(held)
+    order_body = manifest(name)
+    order_body["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(order_body)
     order = OrderResource.model_validate(await shop.get(name))
     await workers.client.start(order_input(order, shop.settings))
     async with shop.operator():
@@ -59,21 +59,21 @@ async def test_operator_that_went_between_the_start_and_the_status_adopts(shop, 
     assert workers.provider.charges.total() == 1
 
 
-async def test_operator_that_went_after_the_last_status_files_the_order(shop, workers):
+async def test_operator_stopped_after_last_status_adds_ended_label(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
         await shop.until(name, ended)
-    # As if it had gone before the last write.
-    put_back = '{"metadata":{"finalizers":["orderfleet.dev/order"],"labels":{"orderfleet.dev/ended":null}}}'
-    await shop.kubectl("patch", "ofo", name, "--type=merge", "-p", put_back)
+    # As if the operator had stopped before its last write.
+    before_last_write = '{"metadata":{"finalizers":["orderfleet.dev/order"],"labels":{"orderfleet.dev/ended":null}}}'
+    await shop.kubectl("patch", "ofo", name, "--type=merge", "-p", before_last_write)
     before = sum(shop.patches(name).values())
     async with shop.operator():
         await shop.until(name, ended)
     assert sum(shop.patches(name).values()) - before == 1
 
 
-async def test_restart_over_settled_orders_writes_nothing(shop, workers):
+async def test_restart_with_current_statuses_writes_nothing(shop, workers):
     names = [shop.name() for _ in range(5)]
     async with shop.operator():
         await shop.apply(*(manifest(name) for name in names))
@@ -88,7 +88,7 @@ async def test_restart_over_settled_orders_writes_nothing(shop, workers):
     assert [shop.patches(name) for name in others] == before
 
 
-async def test_ended_orders_are_not_even_listed(shop, workers):
+async def test_ended_orders_are_not_listed(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))
@@ -97,10 +97,10 @@ async def test_ended_orders_are_not_even_listed(shop, workers):
     async with shop.operator() as operator:
         await shop.apply(manifest(other))
         await shop.until(other, lambda order: step(order) == "manual_review")
-        assert [key.name for key in operator.memory] == [other]
+        assert [key.name for key in operator.cache] == [other]
 
 
-async def test_label_of_ended_orders_taken_off_by_hand_is_put_back(shop, workers):
+async def test_ended_label_removed_by_hand_is_added_again(shop, workers):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, approved=True))

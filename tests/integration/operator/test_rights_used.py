@@ -1,7 +1,7 @@
-"""The chart gives the operator, and the hook that lets Orders go, exactly the rights they were seen to use.
+"""The chart grants the operator and the uninstall hook exactly the rights that they use.
 
-What was used is read from the audit log of an API server of the tests' own: with the rights of all
-namespaces an operator would take up the Orders of every other test.
+The used rights come from the audit log of an own API server: with rights in all namespaces an operator would
+reconcile the Orders of other tests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from audit import Asked, Right, flags, rights_in
+from audit import AuditedRequests, Right, flags, rights_in
 from shop import ADDRESS, Shop, condition, ended, manifest, step
 
 from orderfleet.operator.cache import Key
@@ -33,7 +33,7 @@ RELEASE = "shop"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Backing]:
-    """An API server that writes down what service accounts do."""
+    """An API server that logs the requests of service accounts."""
     folder = tmp_path_factory.mktemp("audited")
     folder.chmod(0o755)
     own = Backing(folder, flags(folder))
@@ -49,7 +49,7 @@ def kubernetes(server) -> Kubernetes:
 
 
 def rendered(namespace: str, template: str, namespaces: list[str]) -> list[dict[str, Any]]:
-    """Objects of a template of the product's chart."""
+    """Objects of a template of the chart."""
     choices = ("--values", "tests/charts/chosen.yaml", "--set-json", f"operator.namespaces={json.dumps(namespaces)}")
     command = [provide(["helm"])["helm"], "template", RELEASE, "charts/orderfleet", "--namespace", namespace, *choices]
     result = subprocess.run(
@@ -64,48 +64,45 @@ def rendered(namespace: str, template: str, namespaces: list[str]) -> list[dict[
     return [each for each in yaml.safe_load_all(result.stdout) if each and each["kind"] != "Job"]
 
 
-def given(objects: list[dict[str, Any]], account: str) -> set[Right]:
-    """Every right that the objects give an account."""
+def granted(objects: list[dict[str, Any]], account: str) -> set[Right]:
+    """Every right that the objects grant an account."""
     rules = {each["metadata"]["name"]: each["rules"] for each in objects if each["kind"].endswith("Role")}
     bindings = [each for each in objects if each["kind"].endswith("RoleBinding")]
     bound = [each["roleRef"]["name"] for each in bindings if each["subjects"][0]["name"] == account]
-    assert bound, f"nothing is bound to {account}"
+    assert bound, f"no role is bound to {account}"
     return {right for name in bound for right in rights_in(rules[name])}
 
 
 def log_in(cluster: Kubernetes, account: str, path: Path) -> None:
-    """Write a kubeconfig that is the account's."""
+    """Write a kubeconfig with the account's token."""
     config = json.loads(cluster.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": cluster.kubectl("create", "token", account).strip()}
     path.write_text(json.dumps(config))
 
 
-class Hasty(Shop):
-    """A shop where somebody changes an Order in the very moment before the operator's first status."""
+class RacingShop(Shop):
+    """Changes an Order right before the operator's first status write."""
 
-    hurried = ""
+    raced_order = ""
 
     def _wrote(self, key: Key, write: Write) -> None:
         super()._wrote(key, write)
-        if key.name == self.hurried and write is Write.STATUS:
-            self.hurried = ""
+        if key.name == self.raced_order and write is Write.STATUS:
+            self.raced_order = ""
             self.cluster.kubectl("annotate", "ofo", key.name, "example.com/hasty=yes")
 
 
-async def whole_lives(shop: Hasty) -> None:
-    """Orders that ship, are moved, canceled, deleted, left alone and in conflict, over two lives of the operator.
-
-    Then their namespace is deleted.
-    """
-    reviewed, canceled, deleted, orphan, hasty, second = (
+async def run_full_lifecycles(shop: RacingShop) -> None:
+    """Ship, redirect, cancel, delete and orphan Orders, with a conflict and a restart; then delete the namespace."""
+    reviewed, canceled, deleted, orphan, raced, second = (
         shop.name(what) for what in ("reviewed", "canceled", "deleted", "orphan", "hasty", "second")
     )
-    shop.hurried = hasty
+    shop.raced_order = raced
     async with shop.operator():
         await shop.apply(
             *(manifest(name) for name in (reviewed, canceled, deleted)),
             manifest(orphan, deletionPolicy="Orphan"),
-            manifest(hasty, approved=True),
+            manifest(raced, approved=True),
         )
         for name in (reviewed, canceled, deleted, orphan):
             await shop.until(name, lambda order: step(order) == "manual_review", seconds=60)
@@ -114,13 +111,13 @@ async def whole_lives(shop: Hasty) -> None:
         for name in (deleted, orphan, second):
             await shop.delete(name)
             await shop.until_gone(name, seconds=60)
-        await shop.until(hasty, ended, seconds=60)
+        await shop.until(raced, ended, seconds=60)
     await shop.patch(reviewed, address={**ADDRESS, "street": "9 Side St"}, approved=True)
     await shop.patch(canceled, cancel=True)
     async with shop.operator():
         done = [await shop.until(name, ended, seconds=60) for name in (reviewed, canceled)]
     assert [step(order) for order in done] == ["shipped", "canceled"]
-    assert shop.hurried == ""
+    assert shop.raced_order == ""
     last = shop.name("last")
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
         await shop.apply(manifest(last))
@@ -130,7 +127,7 @@ async def whole_lives(shop: Hasty) -> None:
 
 
 @pytest.mark.parametrize("namespaces", ["all", "its own"])
-async def test_the_operator_uses_every_right_it_has_and_no_other(
+async def test_operator_uses_exactly_its_rights(
     server, kubernetes, temporal_address, postgres_url, task_queues, workers, tmp_path, monkeypatch, namespaces
 ):
     namespace = kubernetes.namespace
@@ -140,28 +137,28 @@ async def test_the_operator_uses_every_right_it_has_and_no_other(
     kubernetes.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     log_in(kubernetes, account, tmp_path / "kubeconfig")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    async with Hasty(kubernetes, temporal_address, postgres_url, task_queues) as shop:
+    async with RacingShop(kubernetes, temporal_address, postgres_url, task_queues) as shop:
         shop.settings = shop.settings.model_copy(update={"operator_namespaces": ",".join(watched)})
-        await whole_lives(shop)
-    asked = Asked(server.folder, f"{namespace}:{account}")
-    assert asked.refused() == []
-    assert asked.rights() == given(objects, account)
+        await run_full_lifecycles(shop)
+    audited = AuditedRequests(server.folder, f"{namespace}:{account}")
+    assert audited.denied() == []
+    assert audited.rights() == granted(objects, account)
 
 
 @pytest.mark.parametrize("namespaces", ["all", "its own"])
-async def test_the_hook_of_an_uninstall_uses_every_right_it_has_and_no_other(server, kubernetes, tmp_path, namespaces):
+async def test_uninstall_hook_uses_exactly_its_rights(server, kubernetes, tmp_path, namespaces):
     namespace = kubernetes.namespace
     watched = [namespace] if namespaces == "its own" else []
     objects = rendered(namespace, "release", watched)
     account = f"{RELEASE}-orderfleet-release"
-    held = manifest("held")
-    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    order = manifest("held")
+    order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     kubernetes.kubectl(
-        "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects, held]})
+        "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects, order]})
     )
     kubernetes.kubectl("create", "deployment", f"{RELEASE}-orderfleet-operator", "--image=none")
     log_in(kubernetes, account, tmp_path / "kubeconfig")
-    said = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "orderfleet", "release", f"--stop-deployment={namespace}/{RELEASE}-orderfleet-operator"],
         env={
@@ -174,7 +171,7 @@ async def test_the_hook_of_an_uninstall_uses_every_right_it_has_and_no_other(ser
         check=False,
         timeout=120,
     )
-    assert (said.returncode, said.stdout) == (0, "Orders let go: 1\n"), said.stderr
-    asked = Asked(server.folder, f"{namespace}:{account}")
-    assert asked.refused() == []
-    assert asked.rights() == given(objects, account)
+    assert (result.returncode, result.stdout) == (0, "Orders let go: 1\n"), result.stderr
+    audited = AuditedRequests(server.folder, f"{namespace}:{account}")
+    assert audited.denied() == []
+    assert audited.rights() == granted(objects, account)

@@ -1,5 +1,5 @@
-"""Random Orders, right and wrong, at the real API server: what it admits the operator can read and start, or the
-order's own validation names the field; what it refuses it refuses with the field. Nothing raises anything else."""
+"""Random valid and invalid Orders at the real API server: each admitted one can be read and started, or order
+validation names the field; each rejection names the field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shop import ADDRESS, manifest
 
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.validation import problems
-from orderfleet.operator.crd import OrderResource, declaration, order_input
+from orderfleet.operator.crd import OrderResource, order_input, spec_update
 from orderfleet.settings import Settings
 
 ORDERS = 150
@@ -73,32 +73,32 @@ PRICES = [
     "",
 ]
 NUMBERS = [0, 1, -1, 1000000, 1000001, 2**31, 2**63 - 1, 1.5, 1e20]
-ANYTHING = [None, True, False, [], {}, "x", 7]
+OTHER_TYPES = [None, True, False, [], {}, "x", 7]
 
 
-def mutated(pick: random.Random) -> dict[str, Any]:
-    """A right spec with one to three places changed."""
+def mutated(rng: random.Random) -> dict[str, Any]:
+    """A valid spec with one to three changes."""
     spec: dict[str, Any] = {"items": [{"sku": "tea", "qty": 1, "price": "2.50"}], "address": dict(ADDRESS)}
-    text, time = (lambda: pick.choice(TEXTS)), (lambda: pick.choice(TIMES))
+    text, time = (lambda: rng.choice(TEXTS)), (lambda: rng.choice(TIMES))
     changes = [
         lambda: spec["items"][0].update(sku=text()),
-        lambda: spec["items"][0].update(qty=pick.choice([*NUMBERS, *ANYTHING])),
-        lambda: spec["items"][0].update(price=pick.choice([*PRICES, *ANYTHING])),
-        lambda: spec["items"].append(pick.choice([{"sku": "b", "qty": 2}, {"sku": "b"}, {}, "x", None])),
-        lambda: spec["address"].update({pick.choice(list(ADDRESS)): pick.choice([text(), *ANYTHING])}),
+        lambda: spec["items"][0].update(qty=rng.choice([*NUMBERS, *OTHER_TYPES])),
+        lambda: spec["items"][0].update(price=rng.choice([*PRICES, *OTHER_TYPES])),
+        lambda: spec["items"].append(rng.choice([{"sku": "b", "qty": 2}, {"sku": "b"}, {}, "x", None])),
+        lambda: spec["address"].update({rng.choice(list(ADDRESS)): rng.choice([text(), *OTHER_TYPES])}),
         lambda: spec.update(orderId=text()),
         lambda: spec.update(paymentId=text()),
-        lambda: spec.update(currency=pick.choice(["USD", "XXX", "JPY", "usd", "\uff35\uff33\uff24", text()])),
-        lambda: spec.update(customer={"name": text(), "email": pick.choice(["a@b.c", "@", text()])}),
-        lambda: spec.update(review={"mode": pick.choice(["auto", "manual", "x"]), "timeout": time()}),
-        lambda: spec.update(review={"onTimeout": pick.choice(["approve", "cancel", ""]), "timeout": time()}),
+        lambda: spec.update(currency=rng.choice(["USD", "XXX", "JPY", "usd", "\uff35\uff33\uff24", text()])),
+        lambda: spec.update(customer={"name": text(), "email": rng.choice(["a@b.c", "@", text()])}),
+        lambda: spec.update(review={"mode": rng.choice(["auto", "manual", "x"]), "timeout": time()}),
+        lambda: spec.update(review={"onTimeout": rng.choice(["approve", "cancel", ""]), "timeout": time()}),
         lambda: spec.update(deadline=time()),
-        lambda: spec.update(delivery={"confirm": pick.choice(ANYTHING), "timeout": time()}),
-        lambda: spec.update(approved=pick.choice(ANYTHING), cancel=pick.choice([True, False])),
+        lambda: spec.update(delivery={"confirm": rng.choice(OTHER_TYPES), "timeout": time()}),
+        lambda: spec.update(approved=rng.choice(OTHER_TYPES), cancel=rng.choice([True, False])),
         lambda: spec.update(cancel=True, cancelReason=text()),
-        lambda: spec.update(deletionPolicy=pick.choice(["Cancel", "Orphan", "Keep"])),
+        lambda: spec.update(deletionPolicy=rng.choice(["Cancel", "Orphan", "Keep"])),
     ]
-    for change in pick.sample(changes, pick.randint(1, 3)):
+    for change in rng.sample(changes, rng.randint(1, 3)):
         if isinstance(spec["items"][0], dict):
             change()
     return spec
@@ -114,22 +114,22 @@ def documents(text: str) -> Iterator[dict[str, Any]]:
 
 
 def test_schema_and_operator_agree(kubernetes):
-    pick = random.Random(SEED)
-    made = {f"fuzz-{number}": manifest(f"fuzz-{number}", **mutated(pick)) for number in range(ORDERS)}
+    rng = random.Random(SEED)
+    made = {f"fuzz-{number}": manifest(f"fuzz-{number}", **mutated(rng)) for number in range(ORDERS)}
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(made.values())})
-    told: subprocess.CompletedProcess[str] = kubernetes._run(
+    result: subprocess.CompletedProcess[str] = kubernetes._run(
         ("create", "--validate=false", "--dry-run=server", "-o", "json", "-f", "-"), listed
     )
-    admitted = {body["metadata"]["name"]: body for body in documents(told.stdout)}
-    assert ORDERS / 10 < len(admitted) < ORDERS * 9 / 10, told.stderr
+    admitted = {body["metadata"]["name"]: body for body in documents(result.stdout)}
+    assert ORDERS / 10 < len(admitted) < ORDERS * 9 / 10, result.stderr
     for name, body in admitted.items():
         order = OrderResource.model_validate(body)
-        assert declaration(order).address == order.spec.address
-        # What the workflow is started with travels as JSON, and has to be what it takes.
+        assert spec_update(order).address == order.spec.address
+        # The workflow's input is sent as JSON.
         start = order_input(order, Settings(require_prices=False))
         assert OrderInput.model_validate_json(start.model_dump_json()) == start
-        # Currencies are the one thing that a schema does not list.
+        # Only the currencies are not in the schema.
         assert {problem.partition(":")[0] for problem in problems(start)} <= {"currency"}, name
-    complaints = [line for line in told.stderr.splitlines() if "fuzz-" in line]
-    assert len(complaints) == ORDERS - len(admitted)
-    assert all("spec." in complaint for complaint in complaints)
+    messages = [line for line in result.stderr.splitlines() if "fuzz-" in line]
+    assert len(messages) == ORDERS - len(admitted)
+    assert all("spec." in message for message in messages)

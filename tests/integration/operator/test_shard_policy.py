@@ -1,4 +1,4 @@
-"""The sample admission policy labels new Orders, so that operators can share them and nobody sets labels by hand."""
+"""The sample admission policy labels new Orders with a shard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABEL = "orderfleet.dev/shard"
 
 @pytest.fixture
 def policy(kubernetes) -> Any:
-    """The sample, for the test's namespace alone."""
+    """The sample, limited to the test's namespace."""
     made = list(yaml.safe_load_all((paths.checkout() / "deploy/samples/admission/shard-by-name.yaml").read_text()))
     own, binding = f"shard-by-name-{kubernetes.namespace}", made[1]["spec"]
     for each in made:
@@ -30,15 +30,15 @@ def policy(kubernetes) -> Any:
     kubernetes.kubectl("delete", "-f", "-", input=text)
 
 
-async def test_a_new_order_without_a_shard_gets_the_last_character_of_its_name(policy, shop):
+async def test_new_order_without_shard_gets_last_character_of_its_name(policy, shop):
     def labels(order: dict[str, Any]) -> dict[str, str]:
-        # Only asked: nothing is made.
+        # A dry run creates nothing.
         answer = shop.cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(order))
         return dict(json.loads(answer)["metadata"].get("labels", {}))
 
     async with asyncio.timeout(60):
-        # The API server takes a policy up a moment after it is made.
-        while labels(manifest("ord-17")) != {LABEL: "7"}:  # noqa: ASYNC110 - nobody tells
+        # The API server applies a policy some time after its creation.
+        while labels(manifest("ord-17")) != {LABEL: "7"}:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.1)
     with_others, with_one, unnamed = manifest("ord-x"), manifest("ord-8"), manifest("")
     with_others["metadata"]["labels"] = {"region": "eu"}

@@ -1,4 +1,4 @@
-"""Operators that share the Orders of a namespace by labels: each Order is one's, and others' cost nothing."""
+"""Operators that share the Orders of a namespace by labels: each Order is handled by one operator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from shop import condition, ended, eventually, manifest, step
 from test_process import process, until_ready
 
-UNTAKEN = "custom-columns=NAME:.metadata.name,STEP:.status.step"
+NAME_AND_STEP = "custom-columns=NAME:.metadata.name,STEP:.status.step"
 A, REST = "shard in (a)", "shard notin (a)"
 
 
@@ -29,15 +29,15 @@ async def move(shop, name: str, shard: str) -> None:
 
 
 def names(operator) -> set[str]:
-    return {key.name for key in operator.memory}
+    return {key.name for key in operator.cache}
 
 
-async def test_each_takes_its_own_and_the_rest_takes_what_has_no_shard(shop, workers):
+async def test_operators_handle_orders_by_shard_and_default_handles_the_rest(shop, workers):
     own, other, unlabelled = shop.name("own"), shop.name("other"), shop.name("unlabelled")
     async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
-        told: set[str] = set()
-        seen = a.seen
-        a.seen = lambda body: (told.add(body["metadata"]["name"]), seen(body))
+        received: set[str] = set()
+        order_changed = a.order_changed
+        a.order_changed = lambda body: (received.add(body["metadata"]["name"]), order_changed(body))
         await shop.apply(of_shard("a", own), of_shard("c", other), manifest(unlabelled))
         for name in (own, other, unlabelled):
             await shop.until(name, in_review)
@@ -45,12 +45,12 @@ async def test_each_takes_its_own_and_the_rest_takes_what_has_no_shard(shop, wor
         for name in (own, other, unlabelled):
             await shop.patch(name, approved=True)
             assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
-        # The API server never told it of the others.
-        assert told == {own}
+        # The API server sent it no other Orders.
+        assert received == {own}
     assert workers.provider.charges == {f"pay-{name}": 1 for name in (own, other, unlabelled)}
 
 
-async def test_an_order_under_way_that_changes_its_shard_goes_on_with_the_other(shop, workers):
+async def test_running_order_that_changes_its_shard_continues_with_other_operator(shop, workers):
     name = shop.name()
     async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
         await shop.apply(of_shard("a", name))
@@ -65,7 +65,7 @@ async def test_an_order_under_way_that_changes_its_shard_goes_on_with_the_other(
     assert workers.provider.charges == {f"pay-{name}": 1}
 
 
-async def test_an_order_that_keeps_changing_its_shard_is_shipped_once(shop, workers):
+async def test_order_that_changes_its_shard_repeatedly_is_shipped_once(shop, workers):
     orders = [shop.name() for _ in range(4)]
     async with shop.operator(operator_selector=A), shop.operator(operator_selector=REST):
         await shop.apply(*(of_shard("a", name, approved=True) for name in orders))
@@ -78,7 +78,7 @@ async def test_an_order_that_keeps_changing_its_shard_is_shipped_once(shop, work
         assert (await shop.reasons(name)).count("Shipped") == 1
 
 
-async def test_an_order_deleted_after_it_changed_its_shard_is_canceled_and_goes(shop, workers):
+async def test_order_deleted_after_shard_change_is_canceled_and_removed(shop, workers):
     name = shop.name()
     async with shop.operator(operator_selector=A), shop.operator(operator_selector=REST):
         await shop.apply(of_shard("a", name))
@@ -89,21 +89,21 @@ async def test_an_order_deleted_after_it_changed_its_shard_is_canceled_and_goes(
     assert (await asyncio.wait_for(workers.handle(name).result(), 60)).canceled
 
 
-async def test_an_operator_that_didnt_hear_of_the_change_lets_go_at_its_next_write(shop, workers):
+async def test_operator_that_missed_shard_change_drops_order_at_next_write(shop, workers):
     name = shop.name()
-    async with shop.operator(operator_selector=A) as deaf, shop.operator(operator_selector=REST):
+    async with shop.operator(operator_selector=A) as stale, shop.operator(operator_selector=REST):
         await shop.apply(of_shard("a", name))
         await shop.until(name, in_review)
-        deaf.gone = lambda _body: None
+        stale.order_removed = lambda _body: None
         await move(shop, name, "b")
         await shop.patch(name, approved=True)
-        await eventually(lambda: not names(deaf))
+        await eventually(lambda: not names(stale))
         assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
     assert workers.provider.charges == {f"pay-{name}": 1}
 
 
 @pytest.mark.slow
-async def test_a_shard_whose_operator_is_away_holds_up_no_other(shop, workers, tmp_path):
+async def test_shard_without_operator_does_not_delay_others(shop, workers, tmp_path):
     first, others, second = shop.name("first"), [shop.name("other") for _ in range(2)], shop.name("second")
     async with AsyncExitStack() as running:
         a, url_a = await running.enter_async_context(process(shop, tmp_path / "a.log", A))
@@ -119,8 +119,8 @@ async def test_a_shard_whose_operator_is_away_holds_up_no_other(shop, workers, t
         assert condition(await shop.until(others[1], ended), "Ready") == ("True", "Shipped")
         waits = [await shop.get(name) for name in (first, second)]
         assert [step(order) for order in waits] == ["manual_review", None]
-        # As the documents say: what no operator has taken up has no step.
-        listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", UNTAKEN)
+        # As documented: an Order without an operator has no step.
+        listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", NAME_AND_STEP)
         assert [line.split()[0] for line in listed.splitlines() if line.endswith("<none>")] == [second]
         await running.enter_async_context(process(shop, tmp_path / "a.log", A))
         for name in (first, second):
@@ -128,7 +128,7 @@ async def test_a_shard_whose_operator_is_away_holds_up_no_other(shop, workers, t
     assert workers.provider.charges == {f"pay-{name}": 1 for name in (first, second, *others)}
 
 
-async def test_a_selector_that_cant_be_read_ends_the_process_and_names_the_setting(shop, tmp_path):
+async def test_invalid_selector_ends_process_and_names_setting(shop, tmp_path):
     log = tmp_path / "operator.log"
     async with process(shop, log, "shard in a") as (operator, _):
         assert await asyncio.wait_for(operator.wait(), 60) == 2

@@ -1,4 +1,4 @@
-"""Orders whose workflow ended before it recorded anything: the Order says how, and is let go."""
+"""Orders whose workflow ended before it recorded the order: the Order shows how, and ends."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from orderfleet.domain import names
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)
-class Refusing:
-    """Refuses every start, as a build does that can't read what the operator sends."""
+class FailingOrderWorkflow:
+    """Fails every start, as a build that can't read the operator's input."""
 
     @workflow.run
     async def run(self, *_args: Any) -> NoReturn:
@@ -24,18 +24,18 @@ class Refusing:
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_CHECK", 0.5)
     monkeypatch.setattr("orderfleet.operator.reconciler.UNRECORDED_RECHECK", 0.5)
-    monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECEIPT", 1.0)
+    monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECORD_GRACE", 1.0)
 
 
-async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal_client):
+async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_client):
     name = shop.name()
     worker = Worker(
         temporal_client,
         task_queue=shop.settings.orders_task_queue,
-        workflows=[Refusing],
+        workflows=[FailingOrderWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with worker, shop.operator():
@@ -50,7 +50,7 @@ async def test_an_order_whose_start_is_refused_shows_why_and_ends(shop, temporal
     )
 
 
-async def test_an_order_whose_workflow_is_terminated_before_it_is_recorded_ends_as_failed(shop, temporal_client):
+async def test_order_with_workflow_terminated_before_record_ends_as_failed(shop, temporal_client):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
@@ -61,12 +61,12 @@ async def test_an_order_whose_workflow_is_terminated_before_it_is_recorded_ends_
     assert done["status"]["lastError"] == "its workflow was terminated before the order was recorded"
 
 
-async def test_an_order_that_waits_for_a_worker_goes_on_receiving(shop, workers_later):
+async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name, review={"mode": "auto"}))
         await shop.until(name, lambda order: step(order) == "receive")
-        # The operator checks its workflow several times before a worker runs.
+        # The operator checks the workflow several times before a worker runs.
         await shop.patch(name, approved=True)
         async with workers_later():
             done = await shop.until(name, ended)
@@ -75,5 +75,5 @@ async def test_an_order_that_waits_for_a_worker_goes_on_receiving(shop, workers_
 
 @pytest.fixture
 def workers_later(temporal_client, postgres_url, task_queues):
-    """Both workers, once they are wanted."""
+    """Starts both workers on call."""
     return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)

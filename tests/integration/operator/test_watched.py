@@ -1,4 +1,4 @@
-"""Following an Order by the real kubectl."""
+"""Watch of an Order with the real kubectl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orderfleet_local.demo.view import watching
 
 @asynccontextmanager
 async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterator[str]:
-    """A door to the API server that does something before it lets a watch in; its address."""
+    """A proxy of the API server that runs an action before each watch; yields its address."""
     info = login()
     connector = aiohttp.TCPConnector(ssl=info.as_ssl_context())
 
@@ -47,7 +47,7 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
             await runner.cleanup()
 
 
-async def test_a_change_between_kubectls_first_look_and_its_watch_is_told(shop, monkeypatch):
+async def test_change_between_kubectl_get_and_watch_is_reported(shop, monkeypatch):
     monkeypatch.setattr(plugin, "LIFETIME", 600)
     name = shop.name()
     await shop.apply(manifest(name))

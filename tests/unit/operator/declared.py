@@ -1,4 +1,4 @@
-"""Orders and records as the operator sees them."""
+"""Factories of Orders, rows of the order store and observed states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orderfleet.domain.status import (
     Step,
 )
 from orderfleet.operator.cache import ObservedState
-from orderfleet.operator.crd import OrderResource, content
+from orderfleet.operator.crd import OrderResource, spec_hash
 from orderfleet.operator.plan import Action, plan
 from orderfleet.services.errors import Started, StartOutcome
 from orderfleet.settings import Settings
@@ -31,16 +31,23 @@ ENDED = "orderfleet.dev/ended"
 
 
 def body(
-    *, status: dict[str, Any] | None = None, held: bool = True, generation: int = 1, **changes: Any
+    *, status: dict[str, Any] | None = None, has_finalizer: bool = True, generation: int = 1, **changes: Any
 ) -> dict[str, Any]:
-    """An Order's JSON; `changes` go to metadata where they are known there, else to the spec."""
+    """An Order as JSON.
+
+    Args:
+        status: its status.
+        has_finalizer: whether it has the operator's finalizer.
+        generation: of its metadata.
+        changes: fields of the metadata or else of the spec.
+    """
     metadata = {
         "namespace": "shop",
         "name": "o-1",
         "uid": "uid-1",
         "generation": generation,
         "resourceVersion": "7",
-        "finalizers": [FINALIZER] if held else [],
+        "finalizers": [FINALIZER] if has_finalizer else [],
     }
     for name in ("uid", "labels", "deletionTimestamp", "name", "finalizers"):
         if name in changes:
@@ -89,7 +96,7 @@ def record(
         order_id=of.order_id,
         owner=owner,
         owner_uid=owner_uid,
-        content_hash=content(of) if content_hash is None else content_hash,
+        content_hash=spec_hash(of) if content_hash is None else content_hash,
         version=version,
         status=OrderStatus(**given),
     )
@@ -99,13 +106,13 @@ def started() -> Started:
     return Started(order_id="o-1", workflow_id="order-o-1", run_id="run-1", outcome=StartOutcome.STARTED)
 
 
-def known(recorded: RecordedOrder | None = None, **changes: Any) -> ObservedState:
+def observed(recorded: RecordedOrder | None = None, **changes: Any) -> ObservedState:
     return ObservedState(record=recorded, record_read=True, **changes)
 
 
-def planned(told: dict[str, Any], knowledge: ObservedState) -> list[Action]:
+def planned(order_body: dict[str, Any], state: ObservedState) -> list[Action]:
     """The plan for an Order's JSON."""
-    return plan(OrderResource.model_validate(told), told["status"], knowledge, SETTINGS, NOW)
+    return plan(OrderResource.model_validate(order_body), order_body["status"], state, SETTINGS, NOW)
 
 
 def kinds(actions: list[Action]) -> list[str]:

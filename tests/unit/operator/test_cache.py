@@ -1,4 +1,4 @@
-"""What the operator remembers: the newest of each object, the newest of each record."""
+"""The cache keeps the latest version of each Order and of its row in the order store."""
 
 from __future__ import annotations
 
@@ -12,81 +12,83 @@ from orderfleet.operator.cache import Key, OrderCache
 KEY = Key("shop", "o-1")
 
 
-def told(version: str, **changes):
+def order_version(version: str, **changes):
     made = body(**changes)
     made["metadata"]["resourceVersion"] = version
     made["metadata"]["managedFields"] = [{"manager": "kubectl"}]
     return made
 
 
-def test_older_news_of_an_object_is_dropped():
-    memory = OrderCache()
-    memory.see(told("9", generation=2))
-    memory.see(told("10", generation=3))
-    memory.see(told("8"))
-    assert memory[KEY].body["metadata"]["generation"] == 3
+def test_cache_ignores_older_version_of_object():
+    cache = OrderCache()
+    cache.upsert(order_version("9", generation=2))
+    cache.upsert(order_version("10", generation=3))
+    cache.upsert(order_version("8"))
+    assert cache[KEY].body["metadata"]["generation"] == 3
 
 
-def test_another_object_of_the_same_name_begins_anew():
-    memory = OrderCache()
-    memory.see(told("9"))
-    memory[KEY].learn(told_generation=4)
-    memory.see(told("3", uid="uid-2"))
-    assert (memory[KEY].uid, memory[KEY].known.told_generation) == ("uid-2", 0)
+def test_cache_object_of_same_name_replaces_state():
+    cache = OrderCache()
+    cache.upsert(order_version("9"))
+    cache[KEY].observe(sent_generation=4)
+    cache.upsert(order_version("3", uid="uid-2"))
+    assert (cache[KEY].uid, cache[KEY].observed.sent_generation) == ("uid-2", 0)
 
 
-def test_the_end_of_the_object_before_does_not_forget_the_one_after():
-    memory = OrderCache()
-    memory.see(told("9", uid="uid-2"))
-    memory.forget(KEY, "uid-1")
-    assert len(memory) == 1
-    memory.forget(KEY, "uid-2")
-    assert list(memory) == []
+def test_cache_removal_of_earlier_object_keeps_later_one():
+    cache = OrderCache()
+    cache.upsert(order_version("9", uid="uid-2"))
+    cache.remove(KEY, "uid-1")
+    assert len(cache) == 1
+    cache.remove(KEY, "uid-2")
+    assert list(cache) == []
 
 
-def test_what_only_others_need_is_not_kept():
-    memory = OrderCache()
-    memory.see(told("9"))
-    assert "managedFields" not in memory[KEY].body["metadata"]
+def test_cache_drops_unused_fields():
+    cache = OrderCache()
+    cache.upsert(order_version("9"))
+    assert "managedFields" not in cache[KEY].body["metadata"]
 
 
-def test_an_order_at_rest_is_as_it_was_seen_and_takes_less_memory():
-    memory, count = OrderCache(), 200
-    seen = [told("9", name=f"o-{number}") for number in range(count)]
-    news = [json.dumps(one) for one in seen]
+def test_serialized_entry_is_equal_and_uses_less_memory():
+    cache, count = OrderCache(), 200
+    seen = [order_version("9", name=f"o-{number}") for number in range(count)]
+    texts = [json.dumps(each) for each in seen]
     tracemalloc.start()
     try:
-        keys = [memory.see(json.loads(one)) for one in news]
-        awake = tracemalloc.get_traced_memory()[0]
+        keys = [cache.upsert(json.loads(each)) for each in texts]
+        before = tracemalloc.get_traced_memory()[0]
         for key in keys:
-            memory[key].rest()
-        assert tracemalloc.get_traced_memory()[0] < awake / 2
+            cache[key].serialize()
+        assert tracemalloc.get_traced_memory()[0] < before / 2
     finally:
         tracemalloc.stop()
-    assert (memory[keys[0]].order_id, memory.steps()) == ("o-0", {"none": count})
-    assert memory[keys[0]].body["spec"] == seen[0]["spec"]
+    assert (cache[keys[0]].order_id, cache.count_by_step()) == ("o-0", {"none": count})
+    assert cache[keys[0]].body["spec"] == seen[0]["spec"]
 
 
-def test_record_reaches_its_order_once():
-    memory = OrderCache()
-    memory.see(told("9"))
-    assert memory.remember(record(version=2)) == KEY
-    assert memory.remember(record(version=2)) is None
-    assert memory.remember(record(version=1)) is None
-    assert memory[KEY].known.record.version == 2
+def test_record_newer_than_cached_updates_its_order():
+    cache = OrderCache()
+    cache.upsert(order_version("9"))
+    assert cache.apply_record(record(version=2)) == KEY
+    assert cache.apply_record(record(version=2)) is None
+    assert cache.apply_record(record(version=1)) is None
+    assert cache[KEY].observed.record.version == 2
 
 
-def test_it_owns_the_orders_that_it_watches():
-    memory = OrderCache()
-    memory.see(told("9"))
-    assert [memory.owns(owner) for owner in ("shop/o-1", "shop/o-2", "outlet/o-1", "o-1", "")] == [True] + [False] * 4
-    memory.forget(KEY, "uid-1")
-    assert not memory.owns("shop/o-1")
+def test_cache_contains_owner_of_watched_orders_only():
+    cache = OrderCache()
+    cache.upsert(order_version("9"))
+    assert [cache.contains_owner(owner) for owner in ("shop/o-1", "shop/o-2", "outlet/o-1", "o-1", "")] == [True] + [
+        False
+    ] * 4
+    cache.remove(KEY, "uid-1")
+    assert not cache.contains_owner("shop/o-1")
 
 
-def test_record_of_an_unwatched_order_is_passed_over():
-    memory = OrderCache()
-    assert memory.remember(record()) is None
-    memory.see(told("9", orderId="other"))
-    assert memory.remember(record()) is None
-    assert memory.remember(record(owner="")) is None
+def test_record_of_unwatched_order_is_ignored():
+    cache = OrderCache()
+    assert cache.apply_record(record()) is None
+    cache.upsert(order_version("9", orderId="other"))
+    assert cache.apply_record(record()) is None
+    assert cache.apply_record(record(owner="")) is None

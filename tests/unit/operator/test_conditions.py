@@ -1,14 +1,14 @@
-"""The table of conditions in product section 3."""
+"""Conditions of an Order by step, payment and observed state."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 import pytest
-from declared import ADDRESS, ELSEWHERE, NOW, body, known, order, record, started
+from declared import ADDRESS, ELSEWHERE, NOW, body, observed, order, record, started
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
-from orderfleet.operator.cache import Part
+from orderfleet.operator.cache import Dependency
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.status import wanted_status
@@ -16,13 +16,13 @@ from orderfleet.operator.status import wanted_status
 SUMMARY = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
 
 
-def conditions(told, knowledge, now=NOW):
-    status = wanted_status(OrderResource.model_validate(told), knowledge, now)
+def conditions(order_body, state, now=NOW):
+    status = wanted_status(OrderResource.model_validate(order_body), state, now)
     return {condition["type"]: condition for condition in status["conditions"]}
 
 
-def brief(told, knowledge):
-    return {kind: (each["status"], each["reason"]) for kind, each in conditions(told, knowledge).items()}
+def status_and_reason(order_body, state):
+    return {kind: (each["status"], each["reason"]) for kind, each in conditions(order_body, state).items()}
 
 
 @pytest.mark.parametrize(
@@ -41,32 +41,39 @@ def brief(told, knowledge):
         (Step.FAILED, {"last_error": "charge: refused"}, {}, "Stalled", "Failed"),
     ],
 )
-def test_exactly_one_of_the_summary_holds(step, changes, spec, true, reason):
-    found = brief(body(**spec), known(record(step, **changes)))
+def test_summary_conditions_exactly_one_is_true(step, changes, spec, true, reason):
+    found = status_and_reason(body(**spec), observed(record(step, **changes)))
     assert {kind: found[kind] for kind in SUMMARY} == {
         kind: ("True" if kind == true else "False", reason) for kind in SUMMARY
     }
 
 
-@pytest.mark.parametrize(("part", "reason"), [(Part.TEMPORAL, "TemporalUnavailable"), (Part.STORE, "StoreUnavailable")])
-def test_what_is_away_is_named(part, reason):
-    assert brief(body(), known(away=part))["Reconciling"] == ("True", reason)
+@pytest.mark.parametrize(
+    ("dependency", "reason"), [(Dependency.TEMPORAL, "TemporalUnavailable"), (Dependency.STORE, "StoreUnavailable")]
+)
+def test_reconciling_names_unavailable_dependency(dependency, reason):
+    assert status_and_reason(body(), observed(unavailable=dependency))["Reconciling"] == ("True", reason)
 
 
-def test_end_is_shown_whatever_is_away():
-    assert brief(body(), known(record(Step.SHIPPED), away=Part.TEMPORAL))["Ready"] == ("True", "Shipped")
+def test_ended_order_is_ready_despite_unavailable_dependency():
+    assert status_and_reason(body(), observed(record(Step.SHIPPED), unavailable=Dependency.TEMPORAL))["Ready"] == (
+        "True",
+        "Shipped",
+    )
 
 
 def test_started_order_is_accepted():
-    assert brief(body(), known(workflow=started()))["Accepted"] == ("True", "Started")
+    assert status_and_reason(body(), observed(workflow=started()))["Accepted"] == ("True", "Started")
 
 
-def test_order_of_an_order_before_it_is_adopted():
-    assert brief(body(), known(record(owner_uid="older")))["Accepted"] == ("True", "Adopted")
+def test_order_started_by_earlier_object_is_adopted():
+    assert status_and_reason(body(), observed(record(owner_uid="older")))["Accepted"] == ("True", "Adopted")
 
 
-def test_conflict_is_stalled_and_says_nothing_of_the_others_order():
-    found = brief(body(), known(record(Step.SHIPPED, owner="other/o-1"), taken="taken"))
+def test_conflict_is_stalled_without_state_of_other_order():
+    found = status_and_reason(
+        body(), observed(record(Step.SHIPPED, owner="other/o-1"), conflict="the order id belongs to another order")
+    )
     assert found["Accepted"] == ("False", "Conflict")
     assert found["Stalled"] == ("True", "Conflict")
     assert "Shipped" not in found
@@ -78,63 +85,63 @@ def test_conflict_is_stalled_and_says_nothing_of_the_others_order():
         (None, ("False", "NotCharged")),
         (PaymentStatus.INIT, ("False", "NotCharged")),
         (PaymentStatus.CHARGED, ("True", "Charged")),
-        (PaymentStatus.FAILED, ("False", "ChargeRefused")),
+        (PaymentStatus.FAILED, ("False", "ChargeDeclined")),
         (PaymentStatus.VOIDED, ("False", "Voided")),
         (PaymentStatus.REFUNDING, ("False", "Refunding")),
         (PaymentStatus.REFUNDED, ("False", "Refunded")),
     ],
 )
-def test_charged_follows_the_payment(payment, expected):
-    assert brief(body(), known(record(payment=payment)))["Charged"] == expected
+def test_charged_condition_reflects_payment_status(payment, expected):
+    assert status_and_reason(body(), observed(record(payment=payment)))["Charged"] == expected
 
 
-def test_approved_follows_the_record():
-    assert brief(body(), known(record(approved=True)))["Approved"] == ("True", "Approved")
-    assert brief(body(), known(record()))["Approved"] == ("False", "AwaitingReview")
-    assert brief(body(), known(record(Step.CANCELED)))["Approved"] == ("False", "NotApproved")
+def test_approved_condition_reflects_recorded_approval():
+    assert status_and_reason(body(), observed(record(approved=True)))["Approved"] == ("True", "Approved")
+    assert status_and_reason(body(), observed(record()))["Approved"] == ("False", "AwaitingReview")
+    assert status_and_reason(body(), observed(record(Step.CANCELED)))["Approved"] == ("False", "NotApproved")
 
 
-def test_shipped_names_the_carrier():
+def test_shipped_condition_message_names_carrier():
     parcel = ShipmentView(id="s", status=ShipmentStatus.DISPATCHED, carrier="DHL", tracking_number="T1")
-    found = conditions(body(), known(record(Step.SHIPPED, shipments=(parcel,))))
+    found = conditions(body(), observed(record(Step.SHIPPED, shipments=(parcel,))))
     assert found["Shipped"]["message"] == "the package is on the way by DHL as T1"
 
 
-def test_failed_dispatch_is_told():
-    found = conditions(body(), known(record(Step.FAILED, dispatch_failed_reason="no such street")))
+def test_failed_dispatch_sets_shipped_reason_and_message():
+    found = conditions(body(), observed(record(Step.FAILED, dispatch_failed_reason="no such street")))
     assert (found["Shipped"]["reason"], found["Shipped"]["message"]) == ("DispatchFailed", "no such street")
 
 
-def test_nothing_is_said_of_edits_before_one_was_refused():
-    assert "SpecApplied" not in brief(body(), known(record()))
+def test_spec_applied_is_absent_before_first_rejection():
+    assert "SpecApplied" not in status_and_reason(body(), observed(record()))
 
 
-def test_refused_edit_is_told_and_a_later_one_that_is_taken_too():
-    refused = known(record(declared=2, refused="address: too late"))
-    told = body(generation=2)
-    found = conditions(told, refused)
+def test_spec_applied_is_false_after_rejection_and_true_after_later_change():
+    refused = observed(record(declared=2, refused="address: too late"))
+    order_body = body(generation=2)
+    found = conditions(order_body, refused)
     assert (found["SpecApplied"]["status"], found["SpecApplied"]["message"]) == ("False", "address: too late")
-    told["status"] = wanted_status(OrderResource.model_validate(told), refused, NOW)
-    assert brief({**told}, known(record(declared=3)))["SpecApplied"] == ("True", "Applied")
+    order_body["status"] = wanted_status(OrderResource.model_validate(order_body), refused, NOW)
+    assert status_and_reason({**order_body}, observed(record(declared=3)))["SpecApplied"] == ("True", "Applied")
 
 
-def test_edit_that_came_after_the_end_is_refused_here():
-    late = body(generation=2, address=ELSEWHERE)
-    found = conditions(late, known(record(Step.SHIPPED, approved=True)))
+def test_change_after_end_is_rejected():
+    changed = body(generation=2, address=ELSEWHERE)
+    found = conditions(changed, observed(record(Step.SHIPPED, approved=True)))
     assert found["SpecApplied"]["message"] == "address: the order has already ended"
     assert found["Ready"]["status"] == "True"
 
 
-def test_edit_after_the_end_that_asks_for_what_is_so_is_not_refused():
+def test_change_after_end_that_matches_order_is_not_rejected():
     same = body(generation=2, address=ADDRESS, approved=True)
-    assert "SpecApplied" not in brief(same, known(record(Step.SHIPPED, approved=True)))
+    assert "SpecApplied" not in status_and_reason(same, observed(record(Step.SHIPPED, approved=True)))
 
 
-def test_transition_time_moves_with_the_status_only():
-    told = body()
-    told["status"] = wanted_status(order(), known(record()), NOW)
+def test_transition_time_changes_only_with_condition_status():
+    order_body = body()
+    order_body["status"] = wanted_status(order(), observed(record()), NOW)
     later = NOW + timedelta(minutes=5)
-    found = conditions(told, known(record(Step.CHARGE, approved=True)), later)
+    found = conditions(order_body, observed(record(Step.CHARGE, approved=True)), later)
     assert found["Reconciling"]["reason"] == "Charging"
     assert found["Reconciling"]["lastTransitionTime"] == "2026-11-01T12:00:00Z"
     assert found["Approved"]["lastTransitionTime"] == "2026-11-01T12:05:00Z"

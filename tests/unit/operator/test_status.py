@@ -1,80 +1,80 @@
-"""What a difference between two statuses is worth, and how it is written."""
+"""Priority and merge patch of a changed status."""
 
 from __future__ import annotations
 
 import json
 
-from declared import NOW, body, known, order, record, started
+from declared import NOW, body, observed, order, record, started
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderState
-from orderfleet.operator.status import WritePriority, change, invalid_spec_status, wanted_status, write_priority
+from orderfleet.operator.status import WritePriority, invalid_spec_status, merge_patch, wanted_status, write_priority
 
 
 def status(*args, **changes):
-    return wanted_status(order(), known(record(*args, **changes)), NOW)
+    return wanted_status(order(), observed(record(*args, **changes)), NOW)
 
 
-def test_same_status_is_worth_nothing():
-    assert write_priority(status(), status()) is WritePriority.NOTHING
+def test_priority_of_equal_status_is_none():
+    assert write_priority(status(), status()) is WritePriority.NONE
 
 
-def test_time_of_change_alone_is_worth_nothing():
-    assert write_priority(status(), status(updated_at=NOW.replace(minute=9))) is WritePriority.NOTHING
+def test_priority_of_update_time_is_none():
+    assert write_priority(status(), status(updated_at=NOW.replace(minute=9))) is WritePriority.NONE
 
 
-def test_new_step_is_written_at_once():
-    assert write_priority(status(), status(Step.CHARGE)) is WritePriority.AT_ONCE
+def test_priority_of_step_is_immediate():
+    assert write_priority(status(), status(Step.CHARGE)) is WritePriority.IMMEDIATE
 
 
-def test_answered_edit_is_written_at_once():
-    assert write_priority(status(), status(declared=2)) is WritePriority.AT_ONCE
+def test_priority_of_observed_generation_is_immediate():
+    assert write_priority(status(), status(declared=2)) is WritePriority.IMMEDIATE
 
 
-def test_charge_is_written_at_once():
-    assert write_priority(status(), status(payment=PaymentStatus.CHARGED)) is WritePriority.AT_ONCE
+def test_priority_of_charge_is_immediate():
+    assert write_priority(status(), status(payment=PaymentStatus.CHARGED)) is WritePriority.IMMEDIATE
 
 
-def test_details_may_wait():
-    assert write_priority(status(), status(last_error="timed out", retries={"charge": 1})) is WritePriority.SOON
+def test_priority_of_details_is_normal():
+    assert write_priority(status(), status(last_error="timed out", retries={"charge": 1})) is WritePriority.NORMAL
 
 
-def test_state_of_a_shipment_may_wait_longer():
+def test_priority_of_shipment_state_is_low():
     parcel = ShipmentView(id="s", status=ShipmentStatus.PREPARED)
-    assert write_priority(status(), status(shipments=(parcel,))) is WritePriority.LATER
-    assert write_priority(status(), status(shipments=(parcel,), last_error="timed out")) is WritePriority.SOON
+    assert write_priority(status(), status(shipments=(parcel,))) is WritePriority.LOW
+    assert write_priority(status(), status(shipments=(parcel,), last_error="timed out")) is WritePriority.NORMAL
 
 
-def test_first_record_of_an_order_that_is_being_received_may_wait_longer():
-    began = wanted_status(order(), known(workflow=started(), started_generation=1), NOW)
-    assert write_priority({}, began) is WritePriority.AT_ONCE
-    assert write_priority(began, status(Step.RECEIVE)) is WritePriority.LATER
-    assert write_priority(began, status(Step.RECEIVE, approved=True)) is WritePriority.LATER
+def test_priority_of_first_record_in_step_receive_is_low():
+    started_status = wanted_status(order(), observed(workflow=started(), started_generation=1), NOW)
+    assert write_priority({}, started_status) is WritePriority.IMMEDIATE
+    assert write_priority(started_status, status(Step.RECEIVE)) is WritePriority.LOW
+    assert write_priority(started_status, status(Step.RECEIVE, approved=True)) is WritePriority.LOW
 
 
-def test_approval_is_written_at_once():
-    assert write_priority(status(), status(approved=True)) is WritePriority.AT_ONCE
+def test_priority_of_approval_is_immediate():
+    assert write_priority(status(), status(approved=True)) is WritePriority.IMMEDIATE
 
 
-def test_status_is_read_back_as_it_was_written():
+def test_status_round_trips_through_json():
     parcel = ShipmentView(id="s", status=ShipmentStatus.DISPATCHED, carrier="DHL", tracking_number="T1", attempts=2)
     written = status(Step.SHIPPED, shipments=(parcel,), payment=PaymentStatus.CHARGED, retries={"charge": 2})
     assert OrderState.model_validate(json.loads(json.dumps(written))).body() == written
 
 
-def test_unreadable_order_says_why_and_keeps_what_it_showed():
+def test_invalid_spec_status_has_problem_and_keeps_other_fields():
     before = status()
-    told = invalid_spec_status(before, 3, "spec.items: missing", NOW)
-    accepted = OrderState.model_validate(told).condition(ConditionType.ACCEPTED)
-    assert (accepted.status, accepted.message, told["step"]) == ("False", "spec.items: missing", before["step"])
+    status_after = invalid_spec_status(before, 3, "spec.items: missing", NOW)
+    accepted = OrderState.model_validate(status_after).condition(ConditionType.ACCEPTED)
+    assert (accepted.status, accepted.message, status_after["step"]) == ("False", "spec.items: missing", before["step"])
 
 
-def test_spec_is_not_needed_for_what_is_not_known_yet():
-    assert wanted_status(order(), known(), NOW)["orderId"] == "o-1"
-    assert "step" not in wanted_status(order(), known(), NOW)
+def test_wanted_status_of_unobserved_order_has_order_id_only():
+    assert wanted_status(order(), observed(), NOW)["orderId"] == "o-1"
+    assert "step" not in wanted_status(order(), observed(), NOW)
 
 
 values = st.recursive(
@@ -86,7 +86,7 @@ statuses = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
 
 
 def merged(target, patch):
-    """RFC 7386, as it is written there."""
+    """Apply a merge patch as RFC 7386 specifies."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -99,10 +99,10 @@ def merged(target, patch):
 
 
 @given(statuses, statuses)
-def test_change_turns_one_status_into_the_other(before, after):
-    assert merged(before, change(before, after)) == after
+def test_merge_patch_turns_one_status_into_the_other(before, after):
+    assert merged(before, merge_patch(before, after)) == after
 
 
-def test_body_of_an_order_is_what_the_tests_think():
+def test_order_factory_has_expected_owner_and_uid():
     assert order().owner == "shop/o-1"
     assert body()["metadata"]["uid"] == "uid-1"

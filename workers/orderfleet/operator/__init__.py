@@ -1,1 +1,1 @@
-"""The operator: declared Orders become workflows, and what the record tells becomes their status."""
+"""The Kubernetes operator: it starts a workflow for each Order and writes the order's state to the Order's status."""

@@ -1,4 +1,7 @@
-"""What the operator knows of one Order beside the Order itself. Plain data; `reconcile` learns, `plan` reads."""
+"""The operator's state in memory: a cache of the watched Orders, and batched reads of the order store.
+
+It must never decide or write anything: `plan` decides, and `reconciler` executes.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from orderfleet.domain.ports import ChangeFeed, OrderReader
 from orderfleet.services.errors import Closed, Started
 
 
-class Part(StrEnum):
-    """A part that the operator needs."""
+class Dependency(StrEnum):
+    """A service that an Order can wait for."""
 
     TEMPORAL = "Temporal"
     STORE = "Postgres"
@@ -25,95 +28,98 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class ObservedState:
-    """Knowledge of one Order, gathered since the operator started."""
+    """What the operator has observed of one order outside Kubernetes since it started."""
 
     record: RecordedOrder | None = None
     record_read: bool = False
-    """Whether no record means that there is none."""
+    """Whether the order store was read: without it, no `record` proves nothing."""
     workflow: Started | None = None
-    """The order's own workflow, as a start or a search answered."""
-    workflow_sought: bool = False
-    """Whether no workflow means that Temporal knows none."""
+    """The order's own workflow, as a start or a search returned it."""
+    workflow_searched: bool = False
+    """Whether Temporal was searched and has no workflow of the order."""
     started_generation: int = 0
-    """The generation that the start carried whole."""
-    told_generation: int = 0
-    """The last generation that Temporal took as a declaration; durable from then on."""
+    """Generation of the spec that the workflow was started with; 0 if this operator did not start it."""
+    sent_generation: int = 0
+    """Last generation that was sent to the workflow as a signal, and so is durable in Temporal."""
     workflow_missing: bool = False
-    """Whether a declaration found no running workflow."""
+    """Whether a signal found no running workflow."""
     workflow_unchecked: bool = False
-    """Whether the database has had no such order for so long that Temporal is to be asked what became of it."""
+    """Whether the workflow's state is to be read from Temporal, because the order store has no row of it."""
     workflow_closed: Closed | None = None
-    """How the workflow ended without having recorded the order; then nothing will."""
-    taken: str | None = None
-    """Why the order id is another order's."""
-    away: Part | None = None
-    """The part whose silence keeps this Order waiting."""
+    """How the workflow ended, where it ended before it recorded the order."""
+    conflict: str | None = None
+    """Why the order id belongs to another order; None if it doesn't."""
+    unavailable: Dependency | None = None
+    """The service without which this Order can't proceed; None if all respond."""
 
 
 class Key(NamedTuple):
-    """Names an Order."""
+    """Namespace and name of an Order."""
 
     namespace: str
     name: str
 
 
 class CacheEntry:
-    """One Order, as the API server told it first.
+    """A watched Order, with what was observed of its order.
 
-    The object is kept as text while nobody works on it: tens of thousands that wait are mostly that.
+    Between reconciliations the object is kept as JSON text: most of tens of thousands of Orders are idle.
+
+    Args:
+        body: the Order as the API server returned it, without what `_strip` removes.
     """
 
-    _kept: dict[str, Any] | str
+    _object: dict[str, Any] | str
     _version: int
     order_id: str
-    """The order id that it declares."""
+    """Order id of its spec."""
     step: str
-    """The step that it shows; `none` before its first status."""
+    """Step of its status; `none` before the first status."""
 
     def __init__(self, body: dict[str, Any]) -> None:
-        self.known = ObservedState()
+        self.observed = ObservedState()
         self.written_at = float("-inf")
-        """When its status was last written, by the event loop's clock."""
+        """Time of the last status write, by the event loop's clock."""
         self.stale_since: float | None = None
-        """Since when its status waits to be written."""
-        self.waited = False
-        """Whether it waited for a part that is away longer than a moment, or more than once."""
-        self.check_at: float | None = None
-        """When its workflow is to be asked for, by the event loop's clock: the database may never have the order."""
+        """Time since which its status is out of date, by the event loop's clock; None if it is up to date."""
+        self.has_waited = False
+        """Whether it failed for an unavailable service before, or waited for one for `UNAVAILABLE_THRESHOLD`."""
+        self.check_workflow_at: float | None = None
+        """Time to read its workflow's state from Temporal, by the event loop's clock; None if there is no need."""
         self.uid = str(body["metadata"]["uid"])
-        """Which object of this name it is."""
-        self._keep(body)
+        """Uid of the object, which distinguishes it from earlier and later objects of the name."""
+        self._set_object(body)
 
     @property
     def body(self) -> dict[str, Any]:
-        """The object as last seen; to be read only."""
-        kept = json.loads(self._kept) if isinstance(self._kept, str) else self._kept
-        self._kept = kept
-        return kept
+        """The latest observed object; read-only."""
+        loaded = json.loads(self._object) if isinstance(self._object, str) else self._object
+        self._object = loaded
+        return loaded
 
-    def rest(self) -> None:
-        """Nobody works on it now."""
-        if not isinstance(self._kept, str):
-            self._kept = json.dumps(self._kept, separators=(",", ":"))
+    def serialize(self) -> None:
+        """Keep the object as text until `body` is read again."""
+        if not isinstance(self._object, str):
+            self._object = json.dumps(self._object, separators=(",", ":"))
 
-    def see(self, body: dict[str, Any]) -> None:
-        """The object as the API server told it; older news is dropped."""
+    def update(self, body: dict[str, Any]) -> None:
+        """Replace the object, unless `body` is an older version of it."""
         if _version(body) >= self._version:
-            self._keep(body)
+            self._set_object(body)
 
-    def _keep(self, body: dict[str, Any]) -> None:
-        self._kept = _slim(body)
+    def _set_object(self, body: dict[str, Any]) -> None:
+        self._object = _strip(body)
         self._version = _version(body)
-        self.order_id = self._kept["spec"].get("orderId") or str(body["metadata"]["name"])
-        self.step = self._kept["status"].get("step", "none")
+        self.order_id = self._object["spec"].get("orderId") or str(body["metadata"]["name"])
+        self.step = self._object["status"].get("step", "none")
 
-    def learn(self, **facts: Any) -> None:
-        """Know more."""
-        self.known = replace(self.known, **facts)
+    def observe(self, **facts: Any) -> None:
+        """Update fields of `observed`."""
+        self.observed = replace(self.observed, **facts)
 
 
 class OrderCache:
-    """Every Order that is watched."""
+    """The watched Orders, by namespace and name."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, CacheEntry] = {}
@@ -127,45 +133,49 @@ class OrderCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def steps(self) -> Counter[str]:
-        """How many Orders show which step; `none` before their first status."""
+    def count_by_step(self) -> Counter[str]:
+        """Count the Orders by the step of their status; `none` before the first status."""
         return Counter(entry.step for entry in self._entries.values())
 
-    def see(self, body: dict[str, Any]) -> Key:
-        """An Order as the watch tells it."""
+    def upsert(self, body: dict[str, Any]) -> Key:
+        """Add an Order or replace an older version of it; return its key."""
         key = key_of(body)
         entry = self._entries.get(key)
         if entry is None or entry.uid != body["metadata"]["uid"]:
-            self._entries[key] = CacheEntry(_slim(body))
+            self._entries[key] = CacheEntry(_strip(body))
         else:
-            entry.see(body)
+            entry.update(body)
         return key
 
-    def forget(self, key: Key, uid: str) -> None:
-        """The Order is gone, or has ended, or is another operator's, and is watched no more."""
+    def remove(self, key: Key, uid: str) -> None:
+        """Remove an Order that is no longer watched, unless another object of the name has replaced it."""
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
             del self._entries[key]
 
-    def owns(self, owner: str) -> bool:
-        """Whether the owner of a recorded order, as the record names it, is an Order that is watched."""
+    def contains_owner(self, owner: str) -> bool:
+        """Whether an owner of an order, as `namespace/name`, is a watched Order."""
         return _key_of_owner(owner) in self._entries
 
-    def remember(self, record: RecordedOrder) -> Key | None:
-        """What the record tells of an order; its Order, if it is watched and the news is new."""
+    def apply_record(self, record: RecordedOrder) -> Key | None:
+        """Store a row of the order store with its Order.
+
+        Returns:
+            The Order's key; None if the Order isn't watched or the row isn't newer than the stored one.
+        """
         key = _key_of_owner(record.owner)
         entry = self._entries.get(key)
         if entry is None or entry.order_id != record.order_id:
             return None
-        known = entry.known.record
-        if known is not None and known.version >= record.version:
+        last = entry.observed.record
+        if last is not None and last.version >= record.version:
             return None
-        entry.learn(record=record, record_read=True)
+        entry.observe(record=record, record_read=True)
         return key
 
 
 def key_of(body: dict[str, Any]) -> Key:
-    """The Order's key."""
+    """The key of an Order."""
     return Key(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
@@ -175,72 +185,80 @@ def _key_of_owner(owner: str) -> Key:
 
 
 def _version(body: dict[str, Any]) -> int:
-    # Versions of one resource are decimal numbers that rise (KEP-5504); anything else counts as new.
+    # Resource versions are increasing decimal numbers (KEP-5504); a version of another form counts as newer.
     version = body["metadata"].get("resourceVersion", "")
     return int(version) if version.isdecimal() else 0
 
 
-def _slim(body: dict[str, Any]) -> dict[str, Any]:
-    """Without what only others need: it is more than half of an object."""
+def _strip(body: dict[str, Any]) -> dict[str, Any]:
+    """The object without fields that the operator doesn't read: they are more than half of its size."""
     metadata = {name: value for name, value in body["metadata"].items() if name not in ("managedFields", "annotations")}
     return {"metadata": metadata, "spec": body.get("spec", {}), "status": body.get("status", {})}
 
 
-_Answer = asyncio.Future[RecordedOrder | None]
+_Result = asyncio.Future[RecordedOrder | None]
 
 
 class RecordLoader:
-    """Batched reads.
+    """Reads orders from the order store, with one query for concurrent reads.
+
+    It reads only after the change feed has started, so no later change can be missed.
 
     Args:
-        reader: the read side of the record.
-        feed: the change feed that goes on from there.
-        patience: seconds to wait for the feed's beginning.
-        batch: orders in one read at most.
+        reader: reads orders.
+        feed: the change feed.
+        timeout: of the wait for the feed's start, in seconds.
+        batch: maximal number of orders in a query.
     """
 
-    def __init__(self, reader: OrderReader, feed: ChangeFeed, *, patience: float = 2.0, batch: int = 500) -> None:
+    def __init__(self, reader: OrderReader, feed: ChangeFeed, *, timeout: float = 2.0, batch: int = 500) -> None:
         self._reader = reader
         self._feed = feed
-        self._patience = patience
+        self._timeout = timeout
         self._batch = batch
-        self._asked: dict[str, _Answer] = {}
+        self._pending: dict[str, _Result] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def read(self, order_id: str) -> RecordedOrder | None:
-        """The order as recorded, or None.
+        """Read an order.
+
+        Args:
+            order_id: id of the order.
+
+        Returns:
+            The order; None if the store has none of this id.
 
         Raises:
-            StoreUnavailable: Postgres is away.
+            StoreUnavailable: Postgres does not respond.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await self._feed.started()
         except TimeoutError as error:
             raise StoreUnavailable("the change feed has not reached Postgres yet") from error
-        answer = self._asked.get(order_id)
-        if answer is None:
-            answer = self._asked[order_id] = asyncio.get_running_loop().create_future()
+        result = self._pending.get(order_id)
+        if result is None:
+            result = self._pending[order_id] = asyncio.get_running_loop().create_future()
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_all())
-        # One of those who wait may be canceled without the others.
-        return await asyncio.shield(answer)
+        # Callers share the future: the cancellation of one must not cancel it for the others.
+        return await asyncio.shield(result)
 
     async def _read_all(self) -> None:
         try:
-            while self._asked:
-                order_ids = list(self._asked)[: self._batch]
-                answers = {order_id: self._asked.pop(order_id) for order_id in order_ids}
-                await self._read_some(answers)
+            while self._pending:
+                order_ids = list(self._pending)[: self._batch]
+                results = {order_id: self._pending.pop(order_id) for order_id in order_ids}
+                await self._read_some(results)
         finally:
             self._reading = None
 
-    async def _read_some(self, answers: dict[str, _Answer]) -> None:
+    async def _read_some(self, results: dict[str, _Result]) -> None:
         try:
-            found = await self._reader.orders(list(answers))
-        except Exception as error:  # noqa: BLE001 - each who asked is told
-            for answer in answers.values():
-                answer.set_exception(error)
+            found = await self._reader.orders(list(results))
+        except Exception as error:  # noqa: BLE001 - raised in every waiting caller
+            for result in results.values():
+                result.set_exception(error)
         else:
-            for order_id, answer in answers.items():
-                answer.set_result(found.get(order_id))
+            for order_id, result in results.items():
+                result.set_result(found.get(order_id))

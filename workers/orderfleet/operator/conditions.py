@@ -1,7 +1,7 @@
-"""Condition types and reasons of an Order, and the one builder of its conditions. Pure; `status` calls it.
+"""Types, reasons and messages of an Order's conditions, computed from the Order and its observed state. Pure.
 
 Ready, Reconciling and Stalled follow kstatus (github.com/kubernetes-sigs/cli-utils, pkg/kstatus), so
-that `kubectl wait`, Argo CD and Flux read an Order without being taught. The others tell how far it came.
+`kubectl wait`, Argo CD and Flux understand an Order. The others show its progress.
 """
 
 from __future__ import annotations
@@ -14,64 +14,64 @@ from typing import Final
 
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import OrderStatus, PaymentStatus, SpecOutcome, Step
-from orderfleet.operator.cache import ObservedState, Part
-from orderfleet.operator.crd import Condition, OrderResource, OrderState, unmet
+from orderfleet.operator.cache import Dependency, ObservedState
+from orderfleet.operator.crd import Condition, OrderResource, OrderState, unmet_fields
 from orderfleet.services.errors import Closed
 
 
 class ConditionType(StrEnum):
-    """What can be so or not so of an Order."""
+    """Types of an Order's conditions."""
 
     READY = "Ready"
-    """It came to the end that is declared: shipped (or delivered), or canceled as declared."""
+    """The order reached its declared end: shipped (or delivered), or canceled by `spec.cancel`."""
     RECONCILING = "Reconciling"
-    """It is on its way there, or waiting for somebody."""
+    """The order is in progress, or waits for a person, the carrier or an unavailable service."""
     STALLED = "Stalled"
-    """It will not get there: failed, conflicting, or canceled although nobody declared so."""
+    """The order can't reach its declared end: it failed, conflicts, or was canceled without `spec.cancel`."""
     ACCEPTED = "Accepted"
-    """Its order is started and is its own."""
+    """The order's workflow is started and belongs to this Order."""
     APPROVED = "Approved"
-    """It is approved, by a person or by its review terms."""
+    """The order is approved, by a person or by its review terms."""
     CHARGED = "Charged"
-    """Its payment is charged and not given back."""
+    """The payment is charged and not refunded."""
     SHIPPED = "Shipped"
-    """Its package is on the way."""
+    """The package is dispatched."""
     SPEC_APPLIED = "SpecApplied"
-    """False when an edit was refused; not set before that."""
+    """False after a change of the spec was rejected; absent before the first rejection."""
 
 
 class Reason(StrEnum):
-    """Why a condition is as it is. Also the reasons of the Kubernetes Events about it."""
+    """Reasons of conditions, and of the Kubernetes Events about them."""
 
     STARTED = "Started"
-    """Its workflow was started."""
+    """The workflow was started."""
     ADOPTED = "Adopted"
-    """It is an Order applied again: its order was started by the one before it."""
+    """An earlier Order of this name, with the same content, started the order."""
     CONFLICT = "Conflict"
-    """The order id is another order's."""
-    UNREADABLE = "Unreadable"
-    """The operator is too old for this Order, or the CRD is."""
+    """The order id belongs to another order."""
+    INVALID_SPEC = "InvalidSpec"
+    """The operator can't read the spec: the Order was stored under another version of the CRD."""
     TEMPORAL_UNAVAILABLE = "TemporalUnavailable"
-    """Temporal does not answer; the operator keeps trying."""
+    """Temporal does not respond; the operator retries."""
     STORE_UNAVAILABLE = "StoreUnavailable"
-    """Postgres does not answer; the operator keeps trying."""
+    """Postgres does not respond; the operator retries."""
     WORKFLOW_MISSING = "WorkflowMissing"
-    """The record tells of an order that goes on, and Temporal knows no workflow for it."""
+    """The order has not ended in the order store, and Temporal has no running workflow of it."""
 
     RECEIVING = "Receiving"
-    """Being recorded."""
+    """The order is being recorded."""
     VALIDATING = "Validating"
-    """Being checked."""
+    """The order is being validated."""
     AWAITING_REVIEW = "AwaitingReview"
-    """A person has to approve it."""
+    """The order waits for the approval of a person."""
     CHARGING = "Charging"
-    """Being charged."""
+    """The payment is being charged."""
     SHIPPING = "Shipping"
-    """Being packed and handed to the carrier."""
+    """The package is being prepared and handed to the carrier."""
     AWAITING_DELIVERY = "AwaitingDelivery"
-    """The carrier has to confirm the delivery."""
+    """The order waits for the carrier to confirm the delivery."""
     SHIPPED = "Shipped"
-    """The package is on the way."""
+    """The package is dispatched."""
     DELIVERED = "Delivered"
     """The carrier confirmed the delivery."""
     CANCELED = "Canceled"
@@ -80,35 +80,35 @@ class Reason(StrEnum):
     """Failed; the message says why."""
 
     APPROVED = "Approved"
-    """Approved."""
+    """The order is approved."""
     NOT_APPROVED = "NotApproved"
-    """Ended without an approval."""
+    """The order ended without an approval."""
     CHARGED = "Charged"
     """The payment is charged."""
     NOT_CHARGED = "NotCharged"
-    """Nothing was charged so far."""
-    CHARGE_REFUSED = "ChargeRefused"
-    """The payment provider refused."""
+    """Nothing is charged."""
+    CHARGE_DECLINED = "ChargeDeclined"
+    """The payment provider declined the charge."""
     VOIDED = "Voided"
-    """The payment can't be charged any more."""
+    """The payment is voided and can't be charged."""
     REFUNDING = "Refunding"
-    """The charge is owed back."""
+    """A refund is pending."""
     REFUNDED = "Refunded"
-    """The charge is given back."""
+    """The charge is refunded."""
     NOT_SHIPPED = "NotShipped"
     """The package is not dispatched."""
     DISPATCH_FAILED = "DispatchFailed"
-    """The carrier did not take it; the message says why."""
+    """The carrier rejected the package; the message says why."""
 
     APPLIED = "Applied"
-    """The last edit was taken."""
-    EDIT_REFUSED = "EditRefused"
-    """Something in the last edit was refused; the message says what and why."""
+    """The last change of the spec was applied."""
+    SPEC_CHANGE_REJECTED = "SpecChangeRejected"
+    """A part of the last change of the spec was rejected; the message names the field and the cause."""
 
 
 @dataclass(frozen=True)
 class ConditionSpec:
-    """A condition without its times."""
+    """A condition without its transition time and observed generation."""
 
     type: ConditionType
     holds: bool
@@ -116,101 +116,110 @@ class ConditionSpec:
     message: str = ""
 
 
-def conditions(
-    verdicts: Iterable[ConditionSpec], before: OrderState, *, generation: int | None, now: datetime
+def build_conditions(
+    specs: Iterable[ConditionSpec], before: OrderState, *, generation: int | None, now: datetime
 ) -> tuple[Condition, ...]:
-    """Build the conditions; `lastTransitionTime` moves only where the status changes."""
-    return tuple(_condition(verdict, before, generation, now) for verdict in verdicts)
+    """Build the conditions of a status; `lastTransitionTime` changes only with a condition's status.
+
+    Args:
+        specs: the conditions.
+        before: the status that is replaced.
+        generation: the observed generation.
+        now: transition time of conditions whose status changes.
+    """
+    return tuple(_condition(spec, before, generation, now) for spec in specs)
 
 
-def _condition(verdict: ConditionSpec, before: OrderState, generation: int | None, now: datetime) -> Condition:
-    status = "True" if verdict.holds else "False"
-    last = before.condition(verdict.type)
+def _condition(spec: ConditionSpec, before: OrderState, generation: int | None, now: datetime) -> Condition:
+    status = "True" if spec.holds else "False"
+    last = before.condition(spec.type)
     unchanged = last is not None and last.status == status
     return Condition(
-        type=verdict.type,
+        type=spec.type,
         status=status,
-        reason=verdict.reason,
-        message=verdict.message,
+        reason=spec.reason,
+        message=spec.message,
         last_transition_time=last.last_transition_time if last and unchanged else f"{now:%Y-%m-%dT%H:%M:%SZ}",
         observed_generation=generation,
     )
 
 
-_AWAY: Final = {Part.TEMPORAL: Reason.TEMPORAL_UNAVAILABLE, Part.STORE: Reason.STORE_UNAVAILABLE}
+_UNAVAILABLE: Final = {Dependency.TEMPORAL: Reason.TEMPORAL_UNAVAILABLE, Dependency.STORE: Reason.STORE_UNAVAILABLE}
 
 
-_ON_THE_WAY: Final = {
+_IN_PROGRESS: Final = {
     Step.RECEIVE: (Reason.RECEIVING, "being recorded"),
-    Step.VALIDATE: (Reason.VALIDATING, "being checked"),
+    Step.VALIDATE: (Reason.VALIDATING, "being validated"),
     Step.MANUAL_REVIEW: (Reason.AWAITING_REVIEW, "waiting for a person to set spec.approved to true"),
     Step.CHARGE: (Reason.CHARGING, "being charged"),
-    Step.SHIPPING: (Reason.SHIPPING, "being packed and handed to the carrier"),
+    Step.SHIPPING: (Reason.SHIPPING, "being prepared and handed to the carrier"),
     Step.SHIPPED: (Reason.AWAITING_DELIVERY, "waiting for the carrier to confirm the delivery"),
 }
 
 
-_UNCHARGED: Final = {
+_NOT_CHARGED: Final = {
     None: (Reason.NOT_CHARGED, "nothing was charged"),
     PaymentStatus.INIT: (Reason.NOT_CHARGED, "nothing was charged"),
-    PaymentStatus.FAILED: (Reason.CHARGE_REFUSED, "the payment provider refused the charge"),
+    PaymentStatus.FAILED: (Reason.CHARGE_DECLINED, "the payment provider declined the charge"),
     PaymentStatus.VOIDED: (Reason.VOIDED, "the payment is voided"),
-    PaymentStatus.REFUNDING: (Reason.REFUNDING, "the refund is owed and on its way"),
-    PaymentStatus.REFUNDED: (Reason.REFUNDED, "the charge is given back"),
+    PaymentStatus.REFUNDING: (Reason.REFUNDING, "a refund is pending"),
+    PaymentStatus.REFUNDED: (Reason.REFUNDED, "the charge is refunded"),
 }
 
 
-def unread(problem: str) -> Iterator[ConditionSpec]:
-    """Verdicts of an Order that this operator can't read."""
-    yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.UNREADABLE, problem)
-    yield from _stalled(Reason.UNREADABLE, problem)
+def invalid_spec_conditions(problem: str) -> Iterator[ConditionSpec]:
+    """Conditions of an Order whose spec the operator can't read."""
+    yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.INVALID_SPEC, problem)
+    yield from _stalled(Reason.INVALID_SPEC, problem)
 
 
-def compute_conditions(order: OrderResource, known: ObservedState) -> Iterator[ConditionSpec]:
-    """Verdicts of an Order, in the order in which they are shown."""
-    if known.taken is not None:
-        yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.CONFLICT, known.taken)
-        yield from _stalled(Reason.CONFLICT, known.taken)
+def compute_conditions(order: OrderResource, observed: ObservedState) -> Iterator[ConditionSpec]:
+    """Conditions of an Order, in the order in which they are written."""
+    if observed.conflict is not None:
+        yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.CONFLICT, observed.conflict)
+        yield from _stalled(Reason.CONFLICT, observed.conflict)
         return
-    record = known.record
-    if record is None and known.workflow_closed is not None:
-        why = unrecorded(known.workflow_closed)
+    record = observed.record
+    if record is None and observed.workflow_closed is not None:
+        why = describe_unrecorded_end(observed.workflow_closed)
         yield ConditionSpec(ConditionType.ACCEPTED, False, Reason.FAILED, why)
         yield from _stalled(Reason.FAILED, why)
         return
-    if record is not None or known.workflow is not None:
+    if record is not None or observed.workflow is not None:
         adopted = record is not None and record.owner_uid != order.metadata.uid
-        how = (Reason.ADOPTED, "goes on with the order that the Order of this name had started before")
+        how = (Reason.ADOPTED, "an earlier Order of this name started the order, and it continues")
         yield ConditionSpec(
             ConditionType.ACCEPTED, True, *(how if adopted else (Reason.STARTED, "the workflow is started"))
         )
     if record is not None:
         yield from _progress(record.status)
         yield from _spec_applied(order, record)
-    yield from _whole(order, known)
+    yield from _summary(order, observed)
 
 
-def unrecorded(closed: Closed) -> str:
-    """What became of an order whose workflow ended before it recorded anything."""
+def describe_unrecorded_end(closed: Closed) -> str:
+    """Message for an order whose workflow ended before it recorded the order."""
     if closed.how == "failed":
         return f"its workflow failed before the order was recorded: {closed.reason}"
     return f"its workflow was {closed.how} before the order was recorded"
 
 
-def _whole(order: OrderResource, known: ObservedState) -> Iterator[ConditionSpec]:
+def _summary(order: OrderResource, observed: ObservedState) -> Iterator[ConditionSpec]:
     """Ready, Reconciling and Stalled."""
-    status = known.record.status if known.record else None
+    status = observed.record.status if observed.record else None
     if status is not None and status.ended:
-        yield from _end(order, status)
-    elif known.away is not None:
-        yield from _reconciling(_AWAY[known.away], f"{known.away} does not answer; the operator keeps trying")
-    elif known.workflow_missing:
-        yield from _reconciling(Reason.WORKFLOW_MISSING, "Temporal knows no running workflow of this order")
+        yield from _final(order, status)
+    elif observed.unavailable is not None:
+        yield from _reconciling(
+            _UNAVAILABLE[observed.unavailable], f"{observed.unavailable} does not respond; the operator retries"
+        )
+    elif observed.workflow_missing:
+        yield from _reconciling(Reason.WORKFLOW_MISSING, "Temporal has no running workflow of this order")
     else:
-        yield from _reconciling(*_ON_THE_WAY[status.step if status else Step.RECEIVE])
+        yield from _reconciling(*_IN_PROGRESS[status.step if status else Step.RECEIVE])
 
 
-def _end(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]:
+def _final(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]:
     if status.step is Step.FAILED:
         yield from _stalled(Reason.FAILED, status.last_error or status.dispatch_failed_reason or "the order failed")
     elif status.step is Step.CANCELED:
@@ -234,9 +243,9 @@ def _stalled(reason: Reason, message: str) -> Iterator[ConditionSpec]:
     return _one_of(ConditionType.STALLED, reason, message)
 
 
-def _one_of(which: ConditionType, reason: Reason, message: str) -> Iterator[ConditionSpec]:
+def _one_of(true_one: ConditionType, reason: Reason, message: str) -> Iterator[ConditionSpec]:
     for kind in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED):
-        yield ConditionSpec(kind, kind is which, reason, message)
+        yield ConditionSpec(kind, kind is true_one, reason, message)
 
 
 def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
@@ -252,7 +261,7 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
         charged = f"{payment.amount} {payment.currency} is charged"
         yield ConditionSpec(ConditionType.CHARGED, True, Reason.CHARGED, charged)
     else:
-        yield ConditionSpec(ConditionType.CHARGED, False, *_UNCHARGED[payment.status])
+        yield ConditionSpec(ConditionType.CHARGED, False, *_NOT_CHARGED[payment.status])
 
     if status.step in {Step.SHIPPED, Step.DELIVERED}:
         shipment = status.shipments[-1] if status.shipments else None
@@ -266,10 +275,10 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
 
 def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[ConditionSpec]:
     status, declared = record.status, record.status.declared
-    heard = declared.owner_uid == order.metadata.uid and declared.generation >= order.metadata.generation
-    if status.ended and not heard and not order.deleting:
-        # The workflow ended before it heard of the edit: what it can't take any more is refused here.
-        missing = unmet(
+    is_processed = declared.owner_uid == order.metadata.uid and declared.generation >= order.metadata.generation
+    if status.ended and not is_processed and not order.deleting:
+        # The workflow ended before it read the change, so the operator rejects what was not applied.
+        missing = unmet_fields(
             order,
             approved=status.approved,
             canceled=status.canceled,
@@ -277,9 +286,9 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
         )
         if missing:
             late = f"{', '.join(missing)}: the order has already ended"
-            yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.EDIT_REFUSED, late)
+            yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.SPEC_CHANGE_REJECTED, late)
             return
     if declared.owner_uid == order.metadata.uid and declared.outcome is SpecOutcome.REJECTED:
-        yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.EDIT_REFUSED, declared.reason)
+        yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.SPEC_CHANGE_REJECTED, declared.reason)
     elif order.status.condition(ConditionType.SPEC_APPLIED) is not None:
-        yield ConditionSpec(ConditionType.SPEC_APPLIED, True, Reason.APPLIED, "the last edit was taken")
+        yield ConditionSpec(ConditionType.SPEC_APPLIED, True, Reason.APPLIED, "the last change was applied")

@@ -1,6 +1,6 @@
-"""The read side's way to the Orders: the change feed tells, the memory remembers, the queue looks.
+"""The operator's controller: it feeds the work queue from the watch of Orders and from the change feed.
 
-It must never write anything: what is to be shown is decided when the Order is looked at.
+It must never write to an Order: the reconciler does, for one Order at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.ports import ChangeFeed, OrderReader
 from orderfleet.operator.cache import Key, OrderCache, RecordLoader, key_of
-from orderfleet.operator.events import Events
+from orderfleet.operator.events import EventRecorder
 from orderfleet.operator.finalizers import NamespaceDeletion
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.reconciler import Reconciler
@@ -27,43 +27,46 @@ from orderfleet.process import Stop
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 
-
-async def follow(feed: ChangeFeed, memory: OrderCache, look: Callable[[Key], None]) -> None:
-    """Follow the feed until canceled; orders without a watched Order are passed over.
-
-    That is most of them where operators share the Orders, or orders come over HTTP: the feed doesn't even read them.
-    """
-    async for batch in feed.follow(memory.owns):
-        for record in batch:
-            key = memory.remember(record)
-            if key is not None:
-                look(key)
-
-
 _log = structlog.get_logger()
 
+HEARTBEAT_INTERVAL: Final = 10.0
+"""Seconds between two checks of the API server."""
 
-HEARTBEAT: Final = 10.0
+_RETRY_INTERVAL: Final = 1.0
+"""Seconds before the API server is checked again and the watch restarts."""
+_MAX_FEED_LAG: Final = 15.0
+"""Seconds of change-feed lag from which the operator is not ready."""
+_EVENTS_DRAIN_TIMEOUT: Final = 1.0
 
-"""Seconds between two looks at whether the API server is there."""
 
-_RETRY: Final = 1.0
+async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], None]) -> None:
+    """Enqueue each Order whose order changes in the store, until canceled.
 
-_FEED_LATE: Final = 15.0
+    The feed reads only orders of watched Orders: where operators share the Orders, or orders come over HTTP, most
+    orders are not watched here.
 
-_LAST_EVENTS: Final = 1.0
+    Args:
+        feed: the change feed.
+        cache: the watched Orders; updated.
+        enqueue: has an Order reconciled.
+    """
+    async for batch in feed.follow(cache.contains_owner):
+        for record in batch:
+            key = cache.apply_record(record)
+            if key is not None:
+                enqueue(key)
 
 
 class Operator:
-    """The operator of one process.
+    """The operator: watches Orders and the change feed, and reconciles Orders concurrently.
 
     Args:
-        settings: namespaces, labels of its Orders, concurrency, defaults of orders.
-        client: the door into Temporal.
-        reader: the read side of the record.
-        feed: the record's changes.
+        settings: namespaces and label selector of its Orders, concurrency, defaults of orders.
+        client: starts, searches and signals workflows.
+        reader: reads orders from the order store.
+        feed: changes of orders in the order store.
         kubernetes: the API server.
-        watch_look: stands around each look at an Order.
+        measure: context in which each reconciliation runs.
     """
 
     def __init__(
@@ -73,114 +76,114 @@ class Operator:
         reader: OrderReader,
         feed: ChangeFeed,
         kubernetes: Kubernetes,
-        watch_look: Callable[[], AbstractContextManager[None]] = nullcontext,
+        measure: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._settings = settings
         self._feed = feed
-        self._watch_look = watch_look
+        self._measure = measure
         self._kubernetes = kubernetes
-        self._events = Events(kubernetes, socket.gethostname())
-        self.memory = OrderCache()
-        """The Orders that are watched."""
+        self._events = EventRecorder(kubernetes, socket.gethostname())
+        self.cache = OrderCache()
+        """The watched Orders."""
         self.queue: Queue[Key] = Queue(self._reconcile, _log_failure, settings.operator_concurrency)
-        """The Orders that are to be looked at."""
+        """Keys of the Orders to reconcile."""
         self._reconciler = Reconciler(
-            memory=self.memory,
+            cache=self.cache,
             client=client,
             records=RecordLoader(reader, feed),
             kubernetes=kubernetes,
             events=self._events,
             settings=settings,
-            look=self.queue.add,
+            enqueue=self.queue.add,
         )
         self._problem: str | None = "not started yet"
-        self._api_silence: str | None = None
+        self._api_server_problem: str | None = None
 
     def not_ready(self) -> str | None:
         """Why the operator is not ready, or None when it is."""
         behind = self._feed.behind
-        if self._problem is None and (behind is None or behind.total_seconds() > _FEED_LATE):
+        if self._problem is None and (behind is None or behind.total_seconds() > _MAX_FEED_LAG):
             return "the change feed does not reach Postgres"
-        return self._problem or self._api_silence
+        return self._problem or self._api_server_problem
 
-    def seen(self, body: dict[str, Any]) -> None:
-        """The watch tells of an Order."""
-        self.queue.add(self.memory.see(body))
+    def order_changed(self, body: dict[str, Any]) -> None:
+        """Cache an Order and enqueue it."""
+        self.queue.add(self.cache.upsert(body))
 
-    def gone(self, body: dict[str, Any]) -> None:
-        """The watch tells of an Order that is deleted, has ended, or is another operator's now."""
-        self.memory.forget(key_of(body), body["metadata"]["uid"])
+    def order_removed(self, body: dict[str, Any]) -> None:
+        """Drop an Order that is deleted, has ended, or no longer matches the selector."""
+        self.cache.remove(key_of(body), body["metadata"]["uid"])
 
     async def run(self, stop: Stop) -> None:
-        """Run until asked to stop; then finish what is being handled, within the drain bound.
+        """Run until `stop`, then finish the running reconciliations within the drain timeout.
 
-        Where its own namespace is being deleted, it lets its Orders go first, within a bound of its own.
+        If the operator's own namespace is being deleted, its Orders are deleted first, within a timeout of their own.
         """
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self.queue.run(), name="queue")
             events = group.create_task(self._events.run(), name="events")
             endless = [
-                group.create_task(follow(self._feed, self.memory, self.queue.add), name="feed"),
+                group.create_task(follow(self._feed, self.cache, self.queue.add), name="feed"),
                 group.create_task(self._watch(stop), name="watch"),
                 group.create_task(self._heartbeat(), name="heartbeat"),
             ]
             await stop.wait()
             self._problem = "stopping"
             deletion = NamespaceDeletion(self._kubernetes, self._settings)
-            namespace_ends = await deletion.begun()
-            if namespace_ends:
-                await deletion.finish()
+            namespace_is_deleted = await deletion.in_progress()
+            if namespace_is_deleted:
+                await deletion.delete_orders()
             for task in endless:
                 task.cancel()
             self.queue.close()
-            await _within(work, self._settings.drain_timeout.total_seconds())
-            if namespace_ends:
-                await deletion.release()
+            await _wait_or_cancel(work, self._settings.drain_timeout.total_seconds())
+            if namespace_is_deleted:
+                await deletion.remove_finalizers()
             await self._events.close()
-            await _within(events, _LAST_EVENTS)
+            await _wait_or_cancel(events, _EVENTS_DRAIN_TIMEOUT)
 
     async def _watch(self, stop: Stop) -> None:
-        """Watch Orders whenever the API server knows them."""
+        """Watch Orders while the API server serves them; restart a watch that ends."""
         namespaces = [name.strip() for name in self._settings.operator_namespaces.split(",") if name.strip()]
         while True:
             while (problem := await self._api_problem()) is not None:
                 _log.warning("waiting for the API server", problem=problem)
                 self._problem = problem
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_INTERVAL)
             selector = self._settings.operator_selector
             _log.info("watching Orders", namespaces=namespaces or "all", labels=selector or "all")
             self._problem = None
             why = await watch(self, namespaces, selector, stop, self._settings.operator_watch_inactivity_timeout)
             _log.error("the watch of Orders ended, watching again", why=why)
             self._problem = "the watch of Orders ended"
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY_INTERVAL)
 
     async def _heartbeat(self) -> None:
-        """Notice when the API server does not answer, or forgot Orders, while nothing happens."""
+        """Check regularly that the API server responds and serves Orders."""
         while True:
-            await asyncio.sleep(HEARTBEAT)
-            self._api_silence = await self._api_problem()
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            self._api_server_problem = await self._api_problem()
 
     async def _api_problem(self) -> str | None:
         try:
             served = await self._kubernetes.serves_orders()
         except OrderfleetError as error:
-            return f"the API server can't be asked: {error}"
-        return None if served else "the API server does not know Orders: apply the CRD"
+            return f"the API server does not respond: {error}"
+        return None if served else "the API server does not serve Orders: apply the CRD"
 
     async def _reconcile(self, key: Key) -> None:
-        with self._watch_look():
+        with self._measure():
             await self._reconciler.reconcile(key)
 
 
-async def _within(work: asyncio.Task[None], seconds: float) -> None:
-    """Give a task so long to end, then cancel it."""
+async def _wait_or_cancel(work: asyncio.Task[None], seconds: float) -> None:
+    """Wait for a task, and cancel it after `seconds`."""
     await asyncio.wait([work], timeout=seconds)
     work.cancel()
 
 
 def _log_failure(key: Key, error: Exception, count: int) -> None:
-    """Tell of failures at 1, 2, 4, 8 … in a row."""
+    """Log the first, second, fourth, eighth … consecutive failure of an Order."""
     if count & (count - 1):
         return
     expected = isinstance(error, OrderfleetError)

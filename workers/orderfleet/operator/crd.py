@@ -1,7 +1,7 @@
-"""The Order resource as typed models: the only reader of its JSON, and the shape of the status written.
+"""The Order resource as typed models, and the input and signals of its workflow. Pure.
 
-`plan` and `status` work on these. `charts/orderfleet/files/crds` holds the schema that the API server
-enforces; tests hold both together. Unknown fields are ignored: a newer CRD may have more.
+No other module reads an Order's spec. The API server enforces the schema in `charts/orderfleet/files/crds`;
+a contract test compares it with these models. Unknown fields are ignored, because a newer CRD may have more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from orderfleet.settings import Settings
 
 
 class Camel(BaseModel):
-    """A frozen model whose JSON names are in camel case, as Kubernetes writes them."""
+    """A frozen model with camel-case JSON names, as in Kubernetes."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", populate_by_name=True, alias_generator=AliasGenerator(alias=to_camel)
@@ -42,14 +42,14 @@ class Camel(BaseModel):
 
 
 class DeletionPolicy(StrEnum):
-    """What deleting the Order does to an order that has not ended."""
+    """What the deletion of an Order does to an order that has not ended."""
 
     CANCEL = "Cancel"
     ORPHAN = "Orphan"
 
 
 class ReviewSpec(Camel):
-    """Terms of the review; what is left out is a setting."""
+    """Terms of the review; a setting is the default of each."""
 
     mode: ReviewMode | None = None
     timeout: PositiveDuration | None = None
@@ -57,23 +57,23 @@ class ReviewSpec(Camel):
 
 
 class DeliverySpec(Camel):
-    """Terms of the delivery; what is left out is a setting."""
+    """Terms of the delivery; a setting is the default of each."""
 
     confirm: bool | None = None
     timeout: PositiveDuration | None = None
 
 
 class DeletedSpec(Camel):
-    """What is read of the spec of an Order that is deleted."""
+    """The fields of the spec that are read for a deleted Order."""
 
     order_id: str | None = None
     cancel_reason: str = ""
     deletion_policy: str = DeletionPolicy.CANCEL
-    """One that isn't a `DeletionPolicy` is a newer operator's."""
+    """A newer CRD may have values other than those of `DeletionPolicy`."""
 
 
 class OrderSpec(DeletedSpec):
-    """What is declared."""
+    """The spec of an Order."""
 
     items: tuple[Item, ...]
     address: Address
@@ -89,8 +89,7 @@ class OrderSpec(DeletedSpec):
 
 
 MUTABLE = frozenset({"approved", "cancel", "cancel_reason", "address", "deletion_policy"})
-
-"""Fields of the spec that may change after creation; the others are the order's content."""
+"""Fields of the spec that may change after creation; the content hash covers the others."""
 
 
 class Condition(Camel):
@@ -125,15 +124,15 @@ class ShipmentState(Camel):
 
 
 class DeletedState(Camel):
-    """What is read of the status of an Order that is deleted."""
+    """The fields of the status that are read for a deleted Order."""
 
     workflow_id: str | None = None
-    """Set once its order was started or taken over, and never for an order that is another's."""
+    """Set once the Order started or adopted its order; never set for a conflict."""
     ended: bool | None = None
 
 
 class OrderState(DeletedState):
-    """The status subresource."""
+    """The status of an Order."""
 
     observed_generation: int | None = None
     order_id: str | None = None
@@ -154,16 +153,16 @@ class OrderState(DeletedState):
     completed_at: datetime | None = None
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of a type, if it is set."""
+        """The condition of a type; None if there is none."""
         return next((condition for condition in self.conditions if condition.type == kind), None)
 
     def body(self) -> dict[str, Any]:
-        """The JSON of it, without what is not set."""
+        """The status as JSON, without unset fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class Metadata(Camel):
-    """What the operator needs of an object's metadata."""
+    """The fields of an object's metadata that the operator reads."""
 
     namespace: str
     name: str
@@ -176,7 +175,7 @@ class Metadata(Camel):
 
 
 class DeletedOrder(Camel):
-    """An Order as far as it has to be read once it is deleted: its other fields may be another version's."""
+    """The part of an Order that has to be valid for its deletion; the rest may be of another version of the CRD."""
 
     metadata: Metadata
     spec: DeletedSpec
@@ -184,44 +183,48 @@ class DeletedOrder(Camel):
 
     @property
     def order_id(self) -> str:
-        """The order id that it declares."""
+        """Id of the order: `spec.orderId`, or else the Order's name."""
         return self.spec.order_id or self.metadata.name
 
     @property
     def owner(self) -> str:
-        """How its order names it: `namespace/name`."""
+        """The Order as the owner of its order: `namespace/name`."""
         return f"{self.metadata.namespace}/{self.metadata.name}"
 
     @property
     def deleting(self) -> bool:
-        """Whether somebody deleted it."""
+        """Whether the Order is being deleted."""
         return self.metadata.deletion_timestamp is not None
 
     @property
-    def held(self) -> bool:
-        """Whether our finalizer keeps it from going away."""
+    def has_finalizer(self) -> bool:
+        """Whether the Order has the operator's finalizer."""
         return FINALIZER in self.metadata.finalizers
 
     @property
-    def filed(self) -> bool:
-        """Whether it carries the label of ended Orders."""
+    def has_ended_label(self) -> bool:
+        """Whether the Order has the label of ended Orders, which takes it out of the watch."""
         return ENDED_LABEL in self.metadata.labels
 
 
 class OrderResource(DeletedOrder):
-    """An Order."""
+    """An Order whose spec is valid."""
 
     spec: OrderSpec
     status: OrderState = OrderState()
 
 
 DELETED = "the Order was deleted"
-
-"""Cancel reason of an order whose Order is deleted."""
+"""Default cancel reason of an order whose Order is deleted."""
 
 
 def order_input(order: OrderResource, settings: Settings) -> OrderInput:
-    """The input with every default in it."""
+    """The workflow's input.
+
+    Args:
+        order: the Order.
+        settings: the defaults of terms that the spec leaves out.
+    """
     spec = order.spec
     review, delivery = spec.review or ReviewSpec(), spec.delivery or DeliverySpec()
     given = {
@@ -236,40 +239,40 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         items=spec.items,
         address=spec.address,
         customer=spec.customer or Customer(),
-        # An order that is to be canceled must not be charged before it is told so.
+        # The cancel is a signal after the start: an order started as approved could be charged before it.
         approved=spec.approved and not spec.cancel,
         generation=started_generation(order),
         owner=order.owner,
         owner_uid=order.metadata.uid,
-        content_hash=content(order),
+        content_hash=spec_hash(order),
         policy=settings.order_policy(),
         **{name: value for name, value in given.items() if value is not None},
     )
 
 
 def _named(terms: ReviewSpec | DeliverySpec) -> dict[str, Any]:
-    """The terms that the spec names, as values: a dump would make text of the durations."""
+    """The set fields as values; a dump would turn durations into text."""
     return {name: value for name, value in terms if value is not None}
 
 
 def started_generation(order: OrderResource) -> int:
-    """The generation that a start carries whole; a cancel has to be declared after it."""
+    """The generation that a start covers; 0 if the spec has a cancel, which takes a signal after the start."""
     return 0 if order.spec.cancel else order.metadata.generation
 
 
-def content(order: OrderResource) -> str:
-    """Hash of what may not change: the same for the same Order applied again."""
+def spec_hash(order: OrderResource) -> str:
+    """Hash of the immutable fields: the same for an Order that is deleted and applied again."""
     return content_hash(order.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(MUTABLE)))
 
 
 def claim(order: DeletedOrder) -> Claim:
-    """Who the Order is to those who know its order; without its content where that can't be read."""
-    content_hash = content(order) if isinstance(order, OrderResource) else ""
+    """The Order's claim to its order id; without a content hash if the spec is invalid."""
+    content_hash = spec_hash(order) if isinstance(order, OrderResource) else ""
     return Claim(order.order_id, order.owner, order.metadata.uid, content_hash)
 
 
 def cancellation(order: DeletedOrder) -> SpecUpdate:
-    """What an Order that is deleted asks of the running order."""
+    """The cancel that a deleted Order sends to its order."""
     return SpecUpdate(
         generation=order.metadata.generation,
         owner_uid=order.metadata.uid,
@@ -278,8 +281,8 @@ def cancellation(order: DeletedOrder) -> SpecUpdate:
     )
 
 
-def declaration(order: OrderResource) -> SpecUpdate:
-    """What the Order asks of the running order now."""
+def spec_update(order: OrderResource) -> SpecUpdate:
+    """The mutable fields that the Order sends to its order."""
     spec, metadata = order.spec, order.metadata
     return SpecUpdate(
         generation=metadata.generation,
@@ -291,8 +294,15 @@ def declaration(order: OrderResource) -> SpecUpdate:
     )
 
 
-def unmet(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:
-    """What the Order declares that is not so, for an order that can't be told any more."""
+def unmet_fields(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:
+    """Names of the mutable fields of the spec that an ended order does not match.
+
+    Args:
+        order: the Order.
+        approved: whether the order is approved.
+        canceled: whether the order is canceled.
+        same_address: whether the order has the address of the spec.
+    """
     wanted = {
         "approved": order.spec.approved and not approved,
         "cancel": order.spec.cancel and not canceled,

@@ -1,7 +1,7 @@
-"""Kubernetes Events: the story of an Order for `kubectl describe`, told by what its status came to say.
+"""Kubernetes Events about changes of an Order's conditions, as `kubectl describe` shows them.
 
-`reconcile` hands over each status it wrote. Events are best effort: bounded in memory, posted beside
-the real work, dropped when the API server does not keep up.
+Events are best effort: they are queued in bounded memory, posted in the background, and dropped when the API
+server is slower. They must never delay or fail a reconciliation.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from orderfleet.operator.kubernetes import Kubernetes
 
 CONTROLLER: Final = f"{CRD_GROUP}/operator"
 
-_WORTH_TELLING: Final = {
-    ConditionType.ACCEPTED: {Reason.STARTED, Reason.ADOPTED, Reason.CONFLICT, Reason.UNREADABLE},
+_EVENT_REASONS: Final = {
+    ConditionType.ACCEPTED: {Reason.STARTED, Reason.ADOPTED, Reason.CONFLICT, Reason.INVALID_SPEC},
     ConditionType.APPROVED: {Reason.APPROVED},
-    ConditionType.CHARGED: {Reason.CHARGED, Reason.CHARGE_REFUSED, Reason.VOIDED, Reason.REFUNDING, Reason.REFUNDED},
+    ConditionType.CHARGED: {Reason.CHARGED, Reason.CHARGE_DECLINED, Reason.VOIDED, Reason.REFUNDING, Reason.REFUNDED},
     ConditionType.SHIPPED: {Reason.SHIPPED, Reason.DISPATCH_FAILED},
-    ConditionType.SPEC_APPLIED: {Reason.APPLIED, Reason.EDIT_REFUSED},
+    ConditionType.SPEC_APPLIED: {Reason.APPLIED, Reason.SPEC_CHANGE_REJECTED},
     ConditionType.RECONCILING: {
         Reason.AWAITING_REVIEW,
         Reason.AWAITING_DELIVERY,
@@ -37,14 +37,14 @@ _WORTH_TELLING: Final = {
     ConditionType.READY: {Reason.DELIVERED, Reason.CANCELED},
     ConditionType.STALLED: {Reason.FAILED, Reason.CANCELED},
 }
-"""Reasons that make an Event, by the condition that has them; Reconciling, Ready and Stalled when true."""
+"""Reasons that make an Event, by condition type; of Reconciling, Ready and Stalled only while true."""
 
 _WARNINGS: Final = {
     (ConditionType.ACCEPTED, Reason.CONFLICT),
-    (ConditionType.ACCEPTED, Reason.UNREADABLE),
-    (ConditionType.CHARGED, Reason.CHARGE_REFUSED),
+    (ConditionType.ACCEPTED, Reason.INVALID_SPEC),
+    (ConditionType.CHARGED, Reason.CHARGE_DECLINED),
     (ConditionType.SHIPPED, Reason.DISPATCH_FAILED),
-    (ConditionType.SPEC_APPLIED, Reason.EDIT_REFUSED),
+    (ConditionType.SPEC_APPLIED, Reason.SPEC_CHANGE_REJECTED),
     (ConditionType.RECONCILING, Reason.TEMPORAL_UNAVAILABLE),
     (ConditionType.RECONCILING, Reason.STORE_UNAVAILABLE),
     (ConditionType.RECONCILING, Reason.WORKFLOW_MISSING),
@@ -52,98 +52,109 @@ _WARNINGS: Final = {
     (ConditionType.STALLED, Reason.CANCELED),
 }
 _WHEN_TRUE: Final = {ConditionType.RECONCILING, ConditionType.READY, ConditionType.STALLED}
-_LONGEST_NOTE: Final = 1024
-_LONGEST_PREFIX: Final = 200
+_MAX_MESSAGE_LENGTH: Final = 1024
+_MAX_NAME_PREFIX: Final = 200
 
 
 @dataclass(frozen=True)
-class Note:
-    """What one Event says."""
+class EventSpec:
+    """Type, reason and message of an Event."""
 
     warning: bool
     reason: str
-    text: str
+    message: str
 
 
-def notes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Note]:
-    """What the change from one status to another has to tell, in the order in which it happened."""
-    told = {condition["type"]: condition for condition in before.get("conditions", ())}
+def events_between(before: dict[str, Any], after: dict[str, Any]) -> Iterator[EventSpec]:
+    """Events for the change from one status to another, in the order of an order's life.
+
+    Args:
+        before: the earlier status.
+        after: the later status.
+    """
+    old = {condition["type"]: condition for condition in before.get("conditions", ())}
     now = {condition["type"]: condition for condition in after.get("conditions", ())}
-    for kind, reasons in _WORTH_TELLING.items():
+    for kind, reasons in _EVENT_REASONS.items():
         condition = now.get(kind)
         if condition is None or condition["reason"] not in reasons:
             continue
         if kind in _WHEN_TRUE and condition["status"] != "True":
             continue
-        if _same(told.get(kind), condition):
+        if _unchanged(old.get(kind), condition):
             continue
         reason = condition["reason"]
-        yield Note((kind, reason) in _WARNINGS, reason, condition["message"][:_LONGEST_NOTE])
+        yield EventSpec((kind, reason) in _WARNINGS, reason, condition["message"][:_MAX_MESSAGE_LENGTH])
 
 
-def _same(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+def _unchanged(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
     if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
         return False
-    # Another edit may be refused, or taken, as well.
+    # A second rejection has the same status and reason, and another generation.
     again = after["type"] == ConditionType.SPEC_APPLIED and after["status"] == "False"
     return not again or before.get("observedGeneration") == after.get("observedGeneration")
 
 
-class Events:
-    """Posts Events.
+class EventRecorder:
+    """Posts Events in the background.
 
     Args:
-        kubernetes: where to.
+        kubernetes: the API server.
         instance: name of this operator's pod.
-        room: how many may wait.
-        posters: how many are posted at once.
+        capacity: maximal number of queued Events.
+        posters: number of concurrent posts.
     """
 
-    def __init__(self, kubernetes: Kubernetes, instance: str, *, room: int = 1000, posters: int = 2) -> None:
+    def __init__(self, kubernetes: Kubernetes, instance: str, *, capacity: int = 1000, posters: int = 2) -> None:
         self._kubernetes = kubernetes
         self._instance = instance
         self._posters = posters
-        self._waiting: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(room)
+        self._pending: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(capacity)
         self._last_number = 0
         self.dropped = 0
-        """Events that were not posted."""
+        """Number of Events that were not posted."""
 
-    def tell(self, body: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
-        """Tell of a status that was written to the Order `body`."""
-        for note in notes(before, after):
+    def emit(self, body: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Queue the Events about a written status.
+
+        Args:
+            body: the Order.
+            before: its status before the write.
+            after: its status after the write.
+        """
+        for event in events_between(before, after):
             try:
-                self._waiting.put_nowait((body["metadata"]["namespace"], self._event(body, note)))
+                self._pending.put_nowait((body["metadata"]["namespace"], self._event(body, event)))
             except asyncio.QueueFull:
                 self.dropped += 1
 
     async def run(self) -> None:
-        """Post until `close`, and then what still waits."""
+        """Post Events until `close`, and then those still queued."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._posters):
                 group.create_task(self._post(), name=f"event poster {number}")
 
     async def close(self) -> None:
-        """Let `run` end once everything is posted."""
+        """Let `run` return once the queue is empty."""
         for _ in range(self._posters):
-            await self._waiting.put(None)
+            await self._pending.put(None)
 
     async def _post(self) -> None:
-        while (waiting := await self._waiting.get()) is not None:
+        while (waiting := await self._pending.get()) is not None:
             try:
                 await self._kubernetes.post_event(*waiting)
             except OrderfleetError as error:
                 self.dropped += 1
                 logging.getLogger(__name__).debug("an Event was not posted: %s", error)
 
-    def _event(self, body: dict[str, Any], note: Note) -> dict[str, Any]:
-        # Of the core group, and named by its time as client-go does: so `kubectl describe` sorts them right.
+    def _event(self, body: dict[str, Any], event: EventSpec) -> dict[str, Any]:
+        # Core Events named by time, as by client-go: `kubectl describe` sorts these by name.
         self._last_number = max(time.time_ns(), self._last_number + 1)
         metadata, now = body["metadata"], f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{metadata['name'][:_LONGEST_PREFIX]}.{self._last_number:x}",
+                "name": f"{metadata['name'][:_MAX_NAME_PREFIX]}.{self._last_number:x}",
                 "namespace": metadata["namespace"],
             },
             "involvedObject": {
@@ -154,9 +165,9 @@ class Events:
                 "uid": metadata["uid"],
                 "resourceVersion": metadata["resourceVersion"],
             },
-            "type": "Warning" if note.warning else "Normal",
-            "reason": note.reason,
-            "message": note.text,
+            "type": "Warning" if event.warning else "Normal",
+            "reason": event.reason,
+            "message": event.message,
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

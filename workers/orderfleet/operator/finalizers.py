@@ -1,7 +1,7 @@
-"""Lets go of every Order before an uninstall: without an operator its finalizer would hang for ever.
+"""Removes the operator's finalizer from Orders: before an uninstall, and when the operator's namespace is deleted.
 
-`orderfleet release` runs it, in the chart's pre-delete hook. It must never touch a workflow: an order
-that runs goes on, and an operator that is installed again takes its Order up again.
+`orderfleet release` runs it, in the chart's pre-delete hook. It must never touch a workflow: running
+orders continue, and an operator that is installed later adopts them.
 """
 
 from __future__ import annotations
@@ -21,221 +21,227 @@ from orderfleet.operator.cache import Key, key_of
 from orderfleet.operator.kubernetes import Kubernetes, KubernetesUnavailable, ObjectConflict, ObjectNotFound, Write
 from orderfleet.settings import Settings
 
-_GAP: Final = 0.5
-
-
-async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, str]], selector: str) -> None:
-    """Scale the operators to nothing and wait until their pods are gone: they would take their finalizer back.
-
-    A Deployment is its namespace and its name; the pods are sought in the namespaces of those that are there.
-
-    Raises:
-        OrderfleetError: the API server can't be asked, or refuses.
-    """
-    stopped = set()
-    for namespace, name in deployments:
-        with contextlib.suppress(ObjectNotFound):
-            await kubernetes.stop_deployment(namespace, name)
-            stopped.add(namespace)
-    for namespace in stopped:
-        while True:
-            if not await kubernetes.pods(namespace, selector):
-                break
-            await asyncio.sleep(_GAP)
-
-
-async def remove_order_finalizers(
-    kubernetes: Kubernetes, namespaces: list[str], wanted: Callable[[dict[str, Any]], bool] = lambda _order: True
-) -> int:
-    """Take the finalizer off the Orders in the namespaces, in all if there are none; return how many had it.
-
-    Args:
-        kubernetes: the API server.
-        namespaces: of the Orders; none of them is all.
-        wanted: whether an Order is to lose it; by default each is.
-
-    Raises:
-        OrderfleetError: the API server can't be asked, or refuses.
-    """
-    released = 0
-    for namespace in namespaces or [""]:
-        # Whoever changes an Order meanwhile makes the patch fail; the next round finds it again.
-        while held := [order for order in await _held(kubernetes, namespace) if wanted(order)]:
-            released += sum(await asyncio.gather(*(_release(kubernetes, order) for order in held)))
-    return released
-
-
-async def _held(kubernetes: Kubernetes, namespace: str) -> list[dict[str, Any]]:
-    held: list[dict[str, Any]] = []
-    mark = ""
-    try:
-        while True:
-            orders, mark = await kubernetes.page_of_orders(namespace, mark)
-            held += [order for order in orders if FINALIZER in order["metadata"].get("finalizers", ())]
-            if not mark:
-                return held
-    except ObjectNotFound:
-        # The server doesn't know Orders, or its listing grew too old while it was read.
-        return held
-
-
-async def _release(kubernetes: Kubernetes, order: dict[str, Any]) -> bool:
-    metadata = order["metadata"]
-    others = [name for name in metadata["finalizers"] if name != FINALIZER]
-    patch = {"metadata": {"finalizers": others or None}}
-    try:
-        await kubernetes.patch(key_of(order), Write.RELEASE, patch, metadata["resourceVersion"])
-    except (ObjectConflict, ObjectNotFound):
-        return False
-    return True
-
-
 _log = structlog.get_logger()
 
-"""Seconds between two listings of the Orders that are left."""
-
-_SHARE: Final = 0.8
-
-"""Part of the time that the Orders of this namespace may take; the rest is for those of others."""
-
-_NAMED: Final = 20
-
-"""Orders that a log line names."""
-
-_ASKING: Final = 5.0
-
-"""Seconds that the API server may take to say whether the namespace is deleted."""
-
+_POLL_INTERVAL: Final = 0.5
+"""Seconds between two listings of the remaining Orders or pods."""
+_OWN_ORDERS_SHARE: Final = 0.8
+"""Share of the timeout for the Orders of the operator's own namespace; the rest is for other namespaces."""
+_MAX_LOGGED_ORDERS: Final = 20
+"""Number of Orders that a log line names."""
+_READ_TIMEOUT: Final = 5.0
+"""Seconds to wait for the state of the namespace."""
 _REMEDY: Final = (
     "with a kubeconfig, and the addresses of Temporal and Postgres, run `orderfleet operator` until they are gone: it"
     " cancels what they started; `orderfleet release` removes the finalizer and cancels nothing"
 )
 
 
-class NamespaceDeletion:
-    """The deletion of the operator's own namespace.
+async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, str]], selector: str) -> None:
+    """Scale the operators to zero and wait until their pods are gone: they would add the finalizer again.
 
     Args:
         kubernetes: the API server.
-        settings: the operator's own namespace, the Orders that it takes, and how long they may take to go.
+        deployments: namespace and name of each operator's Deployment; missing ones are skipped.
+        selector: label selector of the operators' pods.
+
+    Raises:
+        OrderfleetError: the API server does not respond, or rejects a request.
+    """
+    stopped = set()
+    for namespace, name in deployments:
+        with contextlib.suppress(ObjectNotFound):
+            await kubernetes.scale_to_zero(namespace, name)
+            stopped.add(namespace)
+    for namespace in stopped:
+        while True:
+            if not await kubernetes.list_pods(namespace, selector):
+                break
+            await asyncio.sleep(_POLL_INTERVAL)
+
+
+async def remove_order_finalizers(
+    kubernetes: Kubernetes, namespaces: list[str], selects: Callable[[dict[str, Any]], bool] = lambda _order: True
+) -> int:
+    """Remove the finalizer from Orders.
+
+    Args:
+        kubernetes: the API server.
+        namespaces: of the Orders; empty is all namespaces.
+        selects: whether the finalizer is removed from an Order; by default from each.
+
+    Returns:
+        The number of Orders that had the finalizer.
+
+    Raises:
+        OrderfleetError: the API server does not respond, or rejects a request.
+    """
+    count = 0
+    for namespace in namespaces or [""]:
+        # The patch of an Order that was changed since the listing fails, and the next listing has the Order again.
+        while orders := [order for order in await _orders_with_finalizer(kubernetes, namespace) if selects(order)]:
+            count += sum(await asyncio.gather(*(_remove_finalizer(kubernetes, order) for order in orders)))
+    return count
+
+
+async def _orders_with_finalizer(kubernetes: Kubernetes, namespace: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    continue_token = ""
+    try:
+        while True:
+            orders, continue_token = await kubernetes.list_orders(namespace, continue_token)
+            found += [order for order in orders if _has_finalizer(order)]
+            if not continue_token:
+                return found
+    except ObjectNotFound:
+        # The server doesn't serve Orders, or the continue token expired.
+        return found
+
+
+async def _remove_finalizer(kubernetes: Kubernetes, order: dict[str, Any]) -> bool:
+    metadata = order["metadata"]
+    others = [name for name in metadata["finalizers"] if name != FINALIZER]
+    patch = {"metadata": {"finalizers": others or None}}
+    try:
+        await kubernetes.patch(key_of(order), Write.REMOVE_FINALIZER, patch, metadata["resourceVersion"])
+    except (ObjectConflict, ObjectNotFound):
+        return False
+    return True
+
+
+class NamespaceDeletion:
+    """The deletion of the operator's own namespace, which also ends the operator.
+
+    Args:
+        kubernetes: the API server.
+        settings: the operator's own namespace, its namespaces and selector, and the deletion timeout.
     """
 
     def __init__(self, kubernetes: Kubernetes, settings: Settings) -> None:
         self._kubernetes = kubernetes
         self._settings = settings
-        self._own = settings.operator_own_namespace
+        self._own_namespace = settings.operator_own_namespace
         self._watched = [name.strip() for name in settings.operator_namespaces.split(",") if name.strip()]
         self._selector = LabelSelector.read(settings.operator_selector)
         self._timeout = settings.operator_namespace_deletion_timeout
-        self._end = 0.0
-        """When all has to be done, by the event loop's clock."""
+        self._deadline = 0.0
+        """Deadline of the whole deletion, by the event loop's clock."""
 
-    async def begun(self) -> bool:
-        """Whether the namespace is being deleted; no, while that can't be found out."""
-        if not self._own:
+    async def in_progress(self) -> bool:
+        """Whether the namespace is being deleted; false if the API server does not respond."""
+        if not self._own_namespace:
             return False
         try:
-            async with asyncio.timeout(_ASKING):
+            async with asyncio.timeout(_READ_TIMEOUT):
                 while True:
                     try:
-                        return await self._kubernetes.is_terminating(self._own)
+                        return await self._kubernetes.is_terminating(self._own_namespace)
                     except KubernetesUnavailable:
-                        await asyncio.sleep(_GAP)
+                        await asyncio.sleep(_POLL_INTERVAL)
         except (OrderfleetError, TimeoutError) as error:
             _log.warning(
-                "whether the operator's own namespace is being deleted can't be found out",
-                namespace=self._own,
-                error=str(error) or "no answer",
+                "could not read whether the operator's own namespace is being deleted",
+                namespace=self._own_namespace,
+                error=str(error) or "no response",
             )
             return False
 
-    async def finish(self) -> None:
-        """Delete this namespace's Orders, and wait until each has been reconciled: canceled, and without finalizer.
+    async def delete_orders(self) -> None:
+        """Delete this namespace's Orders, and wait until each is reconciled: canceled, and without finalizer.
 
-        The operator must still run. It waits for Orders of other namespaces that are already deleted too. Where
-        Temporal runs in this namespace it may be gone already, and its workflows with it: then the operator waits no
-        longer than it drains.
+        The operator must still run. It also waits for deleted Orders of other namespaces. Where Temporal runs in this
+        namespace, it may already be deleted, so the operator waits for the drain timeout at most.
         """
-        _log.info("the operator's own namespace is being deleted, letting its Orders go", namespace=self._own)
-        bound = self._timeout.total_seconds() * _SHARE
-        if self._loses_temporal():
-            bound = min(bound, self._settings.drain_timeout.total_seconds())
-        self._end = asyncio.get_running_loop().time() + (self._timeout + self._settings.drain_timeout).total_seconds()
+        _log.info("the operator's own namespace is being deleted, deleting its Orders", namespace=self._own_namespace)
+        timeout = self._timeout.total_seconds() * _OWN_ORDERS_SHARE
+        if self._deletes_temporal():
+            timeout = min(timeout, self._settings.drain_timeout.total_seconds())
+        self._deadline = (
+            asyncio.get_running_loop().time() + (self._timeout + self._settings.drain_timeout).total_seconds()
+        )
         problem = ""
         with suppress(TimeoutError):
-            async with asyncio.timeout(bound):
-                left = True
-                while left:
+            async with asyncio.timeout(timeout):
+                remaining = True
+                while remaining:
                     try:
-                        left = await self._some_are_left()
+                        remaining = await self._orders_remain()
                     except ObjectNotFound:
-                        # The server doesn't know Orders any more.
+                        # The server no longer serves Orders.
                         return
                     except OrderfleetError as error:
                         if str(error) != problem:
-                            _log.warning("Orders that are left can't be let go, trying again", error=str(error))
+                            _log.warning("could not delete the remaining Orders, trying again", error=str(error))
                         problem = str(error)
-                    await asyncio.sleep(_GAP if left else 0)
+                    await asyncio.sleep(_POLL_INTERVAL if remaining else 0)
 
-    async def release(self) -> None:
-        """Remove the finalizer from the Orders of other namespaces, which no operator watches from now on.
+    async def remove_finalizers(self) -> None:
+        """Remove the finalizer from the Orders of other namespaces, which have no operator from now on.
 
-        Their workflows run on, as after an uninstall. The operator must have stopped, or it would add it again.
+        Their workflows continue, as after an uninstall. The operator must have stopped, or it would add the finalizer
+        again.
         """
         try:
-            async with asyncio.timeout_at(self._end):
-                released = await remove_order_finalizers(self._kubernetes, self._watched, self._to_be_released)
-                left = [f"{key.namespace}/{key.name}" async for key, order in self._orders() if _has_finalizer(order)]
+            async with asyncio.timeout_at(self._deadline):
+                count = await remove_order_finalizers(self._kubernetes, self._watched, self._may_remove_finalizer)
+                remaining = [
+                    f"{key.namespace}/{key.name}" async for key, order in self._orders() if _has_finalizer(order)
+                ]
         except ObjectNotFound:
             return
         except (OrderfleetError, TimeoutError) as error:
-            _log.error("Orders keep their finalizer", error=str(error) or "no answer in time", remedy=_REMEDY)
+            _log.error("Orders keep their finalizer", error=str(error) or "no response in time", remedy=_REMEDY)
             return
-        _log.info("the finalizer was removed from Orders that have no operator now", orders=released)
-        if left:
-            _log.error("Orders keep their finalizer", orders=left[:_NAMED], count=len(left), remedy=_REMEDY)
+        _log.info("removed the finalizer from Orders without an operator", orders=count)
+        if remaining:
+            _log.error(
+                "Orders keep their finalizer",
+                orders=remaining[:_MAX_LOGGED_ORDERS],
+                count=len(remaining),
+                remedy=_REMEDY,
+            )
 
-    async def _some_are_left(self) -> bool:
-        left, deletions = False, []
+    async def _orders_remain(self) -> bool:
+        remaining, deletions = False, []
         async for key, order in self._orders():
             if "deletionTimestamp" in order["metadata"]:
-                left = left or _has_finalizer(order)
-            elif key.namespace == self._own:
+                remaining = remaining or _has_finalizer(order)
+            elif key.namespace == self._own_namespace:
                 deletions.append(key)
-        # The namespace controller would delete them too, but only once this pod is gone.
+        # The namespace controller deletes them too, but only after this pod.
         batch = self._settings.operator_concurrency
         for start in range(0, len(deletions), batch):
             await asyncio.gather(*(self._delete(key) for key in deletions[start : start + batch]))
-        return left or bool(deletions)
+        return remaining or bool(deletions)
 
     async def _delete(self, key: Key) -> None:
         with suppress(ObjectNotFound):
             await self._kubernetes.delete(key)
 
     async def _orders(self) -> AsyncIterator[tuple[Key, dict[str, Any]]]:
-        """The Orders of this operator that haven't ended."""
+        """Key and object of each Order of this operator that has not ended."""
         for namespace in self._watched or [""]:
-            mark = ""
+            continue_token = ""
             while True:
-                page, mark = await self._kubernetes.page_of_orders(namespace, mark)
+                page, continue_token = await self._kubernetes.list_orders(namespace, continue_token)
                 for order in page:
                     labels = order["metadata"].get("labels", {})
                     if ENDED_LABEL not in labels and self._selector.matches(labels):
                         yield key_of(order), order
-                if not mark:
+                if not continue_token:
                     break
 
-    def _to_be_released(self, order: dict[str, Any]) -> bool:
+    def _may_remove_finalizer(self, order: dict[str, Any]) -> bool:
         metadata = order["metadata"]
-        # One that is deleted, or is about to be, waits for a cancel that is durable.
-        awaits_cancel = metadata["namespace"] == self._own or "deletionTimestamp" in metadata
-        return self._selector.matches(metadata.get("labels", {})) and (not awaits_cancel or self._loses_temporal())
+        # The finalizer of a deleted Order stays until its cancel is durable in Temporal.
+        awaits_cancel = metadata["namespace"] == self._own_namespace or "deletionTimestamp" in metadata
+        return self._selector.matches(metadata.get("labels", {})) and (not awaits_cancel or self._deletes_temporal())
 
-    def _loses_temporal(self) -> bool:
-        """Whether Temporal is a Service of this namespace, by its address."""
+    def _deletes_temporal(self) -> bool:
+        """Whether Temporal's address is a Service of this namespace."""
         host = (self._settings.temporal_address or "").rpartition(":")[0]
         name, *domain = host.split(".")
-        return name not in {"", "localhost"} and domain[:2] in ([], [self._own], [self._own, "svc"])
+        return name not in {"", "localhost"} and domain[:2] in ([], [self._own_namespace], [self._own_namespace, "svc"])
 
 
 def _has_finalizer(order: dict[str, Any]) -> bool:

@@ -1,6 +1,6 @@
-"""How the operator logs in to the API server: one function for kopf and for our own writes.
+"""The API server: credentials, and every request but the watch.
 
-The pod's service account first, else KUBECONFIG's current context, by kopf's own readers of both.
+Each write to an Order must name the resource version it was made from, so no change is overwritten.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from orderfleet.operator.cache import Key
 
 
 def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
-    """Read the credentials as they are now; called again, it reads what was rotated.
+    """Read the current credentials: of the pod's service account, or else of KUBECONFIG's current context.
 
     Raises:
-        kopf.LoginError: there are none.
+        kopf.LoginError: there are no credentials.
     """
     info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
     if info is None:
@@ -37,48 +37,47 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 
-_LOGIN_LIFETIME: Final = 60.0
-
-"""Seconds after which rotated credentials are read anew, as client-go does."""
+_CREDENTIALS_MAX_AGE: Final = 60.0
+"""Seconds after which credentials are read again, because they may be rotated; as in client-go."""
 
 
 _UNAUTHORIZED: Final = 401
 
-_BROKEN: Final = 500
+_SERVER_ERROR: Final = 500
 
 
 class KubernetesUnavailable(OrderfleetError):
-    """The API server did not answer, or not now; the same call may go through later."""
+    """The API server did not respond, or is overloaded; the request can be retried."""
 
 
 class KubernetesRequestRejected(OrderfleetError):
-    """The API server refused the call; the message is its own."""
+    """The API server rejected the request; the message is the API server's."""
 
 
 class ObjectNotFound(OrderfleetError):
-    """The object is not there."""
+    """The object does not exist."""
 
 
 class ObjectConflict(OrderfleetError):
-    """Somebody changed the object since the version that the patch was made from."""
+    """The object has changed since the resource version of the patch."""
 
 
 class Write(StrEnum):
-    """Writes to an Order."""
+    """Kinds of writes to an Order."""
 
-    HOLD = "hold"
+    ADD_FINALIZER = "add-finalizer"
     STATUS = "status"
-    RELEASE = "release"
+    REMOVE_FINALIZER = "remove-finalizer"
 
 
 class Kubernetes:
-    """The API server.
+    """A client of the API server.
 
     Args:
         login: reads the credentials.
-        connections: how many at most.
-        wrote: told of each patch, also of one that is refused; Events don't count.
-        called: told of each call's verb and status; None is no answer.
+        connections: maximal number of connections.
+        on_write: called before each patch of an Order.
+        on_call: called after each request with its method and status; None without a response.
     """
 
     def __init__(
@@ -86,41 +85,47 @@ class Kubernetes:
         login: Callable[[], kopf.ConnectionInfo],
         *,
         connections: int,
-        wrote: Callable[[Key, Write], None] = lambda _key, _write: None,
-        called: Callable[[str, int | None], None] = lambda _verb, _status: None,
+        on_write: Callable[[Key, Write], None] = lambda _key, _write: None,
+        on_call: Callable[[str, int | None], None] = lambda _verb, _status: None,
     ) -> None:
         self._login = login
         self._connections = connections
-        self._wrote = wrote
-        self._called = called
+        self._on_write = on_write
+        self._on_call = on_call
         self._info: kopf.ConnectionInfo | None = None
         self._session: aiohttp.ClientSession | None = None
         self._logged_in_at = float("-inf")
 
     async def patch(self, key: Key, write: Write, body: dict[str, Any], version: str) -> dict[str, Any]:
-        """Merge `body` into the Order, or into its status, if it still has `version`; return the Order.
+        """Merge a patch into an Order, or into its status, and return the Order.
+
+        Args:
+            key: of the Order.
+            write: kind of the write; `STATUS` patches the status subresource.
+            body: the merge patch (RFC 7386).
+            version: the resource version that the patch was made from.
 
         Raises:
-            ObjectNotFound: it is not there any more.
-            ObjectConflict: it has another version.
-            KubernetesRequestRejected: it is not allowed or not valid.
-            KubernetesUnavailable: no answer.
+            ObjectNotFound: the Order does not exist.
+            ObjectConflict: the Order has another resource version.
+            KubernetesRequestRejected: the patch is not allowed or not valid.
+            KubernetesUnavailable: the API server did not respond.
         """
-        self._wrote(key, write)
+        self._on_write(key, write)
         body.setdefault("metadata", {})["resourceVersion"] = version
         path = _order(key) + ("/status" if write is Write.STATUS else "")
         return await self._call("PATCH", path, body, _MERGE_PATCH)
 
     async def get(self, key: Key) -> dict[str, Any]:
-        """The Order as it is now. Raises as `patch`."""
+        """Read an Order. Raises as `patch`."""
         return await self._call("GET", _order(key))
 
     async def delete(self, key: Key) -> None:
-        """Delete the Order; it stays until it has no finalizer. Raises as `patch`."""
+        """Delete an Order; it exists until it has no finalizer. Raises as `patch`."""
         await self._call("DELETE", _order(key))
 
     async def is_terminating(self, namespace: str) -> bool:
-        """Whether a namespace is being deleted, or is gone. Raises as `patch`."""
+        """Whether a namespace is being deleted or does not exist. Raises as `patch`."""
         try:
             found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
         except ObjectNotFound:
@@ -132,32 +137,39 @@ class Kubernetes:
         await self._call("POST", f"/api/v1/namespaces/{namespace}/events", event)
 
     async def serves_orders(self) -> bool:
-        """Whether the API server knows Orders. Raises as `patch`, when it can't be asked."""
+        """Whether the API server has the CRD. Raises as `patch`."""
         try:
-            known = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
+            resources = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}")
         except ObjectNotFound:
             return False
-        return any(resource["name"] == CRD_PLURAL for resource in known.get("resources", ()))
+        return any(resource["name"] == CRD_PLURAL for resource in resources.get("resources", ()))
 
-    async def page_of_orders(
-        self, namespace: str, after: str = "", size: int = 500
-    ) -> tuple[list[dict[str, Any]], str]:
-        """A page of the Orders of a namespace, of all of them if it is empty, and the mark of the next page.
+    async def list_orders(self, namespace: str, after: str = "", size: int = 500) -> tuple[list[dict[str, Any]], str]:
+        """Read a page of the Orders of a namespace.
 
-        The mark is empty on the last page. Raises as `patch`; `ObjectNotFound` if Orders are not known.
+        Args:
+            namespace: of the Orders; empty is all namespaces.
+            after: continue token of the page before; empty for the first page.
+            size: maximal number of Orders.
+
+        Returns:
+            The Orders, and the continue token of the next page; empty on the last page.
+
+        Raises:
+            OrderfleetError: as `patch`; `ObjectNotFound` if the API server has no CRD.
         """
-        place = f"namespaces/{namespace}/" if namespace else ""
+        scope = f"namespaces/{namespace}/" if namespace else ""
         query = {"limit": str(size), **({"continue": after} if after else {})}
-        page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{place}{CRD_PLURAL}?{urlencode(query)}")
+        page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{scope}{CRD_PLURAL}?{urlencode(query)}")
         return page["items"], page["metadata"].get("continue", "")
 
-    async def stop_deployment(self, namespace: str, name: str) -> None:
-        """Scale a Deployment to nothing. Raises as `patch`."""
+    async def scale_to_zero(self, namespace: str, name: str) -> None:
+        """Scale a Deployment to zero. Raises as `patch`."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"
         await self._call("PATCH", path, {"spec": {"replicas": 0}}, _MERGE_PATCH)
 
-    async def pods(self, namespace: str, selector: str) -> list[str]:
-        """Names of the pods that have the labels. Raises as `patch`."""
+    async def list_pods(self, namespace: str, selector: str) -> list[str]:
+        """Names of the pods that match a label selector. Raises as `patch`."""
         query = urlencode({"labelSelector": selector})
         found = await self._call("GET", f"/api/v1/namespaces/{namespace}/pods?{query}")
         return [pod["metadata"]["name"] for pod in found["items"]]
@@ -172,7 +184,7 @@ class Kubernetes:
                 status, answer = await self._send(method, path, body, headers or {})
         except (aiohttp.ClientError, TimeoutError, OSError, kopf.LoginError) as error:
             raise KubernetesUnavailable(f"{method} {path}: {str(error) or repr(error)}") from error
-        if status < 400:  # noqa: PLR2004 - the line between success and error
+        if status < 400:  # noqa: PLR2004 - the lowest status of an error
             return answer
         message = f"{method} {path}: {status} {answer.get('message', '')}"
         match status:
@@ -182,26 +194,26 @@ class Kubernetes:
                 raise ObjectConflict(message)
             case 401 | 429:
                 raise KubernetesUnavailable(message)
-        raise (KubernetesUnavailable if status >= _BROKEN else KubernetesRequestRejected)(message)
+        raise (KubernetesUnavailable if status >= _SERVER_ERROR else KubernetesRequestRejected)(message)
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
-        session, info = await self._opened()
+        session, info = await self._open_session()
         url = info.server.rstrip("/") + path
-        answered: int | None = None
+        status: int | None = None
         try:
             async with session.request(
                 method, url, json=body, headers={**info.as_http_headers(), **headers}, proxy=info.proxy_url
             ) as response:
-                answered = response.status
-                return answered, await _read(response)
+                status = response.status
+                return status, await _read(response)
         finally:
-            self._called(method, answered)
+            self._on_call(method, status)
 
-    async def _opened(self) -> tuple[aiohttp.ClientSession, kopf.ConnectionInfo]:
+    async def _open_session(self) -> tuple[aiohttp.ClientSession, kopf.ConnectionInfo]:
         now = asyncio.get_running_loop().time()
-        if self._session is not None and self._info is not None and now - self._logged_in_at < _LOGIN_LIFETIME:
+        if self._session is not None and self._info is not None and now - self._logged_in_at < _CREDENTIALS_MAX_AGE:
             return self._session, self._info
         info = self._login()
         self._logged_in_at = now

@@ -1,6 +1,6 @@
-"""Takes surveys of what waits, for the metrics: of the record and of Temporal's queues, every few seconds.
+"""The operator's process: connects its services, exports backlog metrics and runs the controller.
 
-One operator does it for the whole fleet. A survey that can't be taken shows nothing rather than old numbers.
+The backlog is that of the whole fleet. Where a sample fails, its metrics are absent instead of old.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orderfleet.observability.operator_metrics import (
     UnfinishedOrderMetrics,
     export_queue,
 )
-from orderfleet.operator import kubernetes as access
+from orderfleet.operator import kubernetes as kubernetes_access
 from orderfleet.operator.controller import Operator
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.watch import kopf_settings
@@ -39,53 +39,67 @@ from orderfleet.temporal.task_queues import Backlog
 _log = structlog.get_logger()
 
 
-GAP: Final = 15.0
+SAMPLE_INTERVAL: Final = 15.0
+"""Seconds between two samples of the backlog: about the scrape interval of Prometheus."""
 
-"""Seconds between two surveys: about as often as Prometheus looks."""
 
-
-class Survey(Protocol):
-    """Counts what waits."""
+class Sampler(Protocol):
+    """Samples a backlog."""
 
     async def take(self) -> list[BacklogSample]:
-        """Count now; raises an `OrderfleetError` when nobody answers."""
+        """Sample the backlog.
+
+        Raises:
+            OrderfleetError: the sampled service does not respond.
+        """
 
 
-class Shown(Protocol):
-    """Where a survey is shown."""
+class SampleMetrics(Protocol):
+    """Metrics of a backlog."""
 
-    def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Show a survey, or that there is none."""
+    def show(self, samples: Sequence[BacklogSample] | None) -> None:
+        """Export the samples; None exports nothing."""
 
 
-async def sample_periodically(survey: Survey, shown: Shown, gap: float = GAP) -> None:
-    """Take a survey again and again until canceled."""
-    away = False
+async def sample_periodically(sampler: Sampler, metrics: SampleMetrics, interval: float = SAMPLE_INTERVAL) -> None:
+    """Sample a backlog and export its metrics at an interval, until canceled.
+
+    Args:
+        sampler: samples the backlog.
+        metrics: exports the samples.
+        interval: seconds between two samples.
+    """
+    unavailable = False
     while True:
         try:
-            shown.show(await survey.take())
-            away = False
+            metrics.show(await sampler.take())
+            unavailable = False
         except OrderfleetError as error:
-            shown.show(None)
-            if not away:
-                _log.warning("a survey can't be taken", error=str(error))
-            away = True
-        await asyncio.sleep(gap)
+            metrics.show(None)
+            if not unavailable:
+                _log.warning("could not sample the backlog", error=str(error))
+            unavailable = True
+        await asyncio.sleep(interval)
 
 
 def login() -> kopf.ConnectionInfo:
-    """The credentials of our own writes: the same as kopf's."""
-    return access.login(kopf_settings())
+    """Read the API server's credentials with kopf's settings."""
+    return kubernetes_access.login(kopf_settings())
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Run the operator until asked to stop."""
+    """Run the operator until `stop`.
+
+    Args:
+        settings: of the process.
+        stop: requests the end.
+    """
     metrics = OperatorMetrics()
     temporal = await connect_temporal(settings, lazy=True)
     async with (
         reload_credentials(temporal, settings),
         connect(settings, "operator") as database,
-        Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
+        Kubernetes(login, connections=settings.operator_concurrency + 4, on_call=metrics.called) as kubernetes,
     ):
         feed = Feed(database, observer=ChangeFeedMetrics())
         operator = Operator(
@@ -97,9 +111,9 @@ async def run(settings: Settings, stop: Stop) -> None:
             metrics.reconcile,
         )
         export_lag(lambda: feed.behind)
-        export_queue(lambda: len(operator.queue), operator.memory.steps)
+        export_queue(lambda: len(operator.queue), operator.cache.count_by_step)
         backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
-        surveys = [
+        samplers = [
             asyncio.create_task(sample_periodically(BacklogSampler(database), UnfinishedOrderMetrics())),
             asyncio.create_task(sample_periodically(backlog, BacklogMetrics())),
         ]
@@ -107,5 +121,5 @@ async def run(settings: Settings, stop: Stop) -> None:
             async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
                 await operator.run(stop)
         finally:
-            for survey in surveys:
-                survey.cancel()
+            for sampler in samplers:
+                sampler.cancel()

@@ -1,7 +1,7 @@
-"""What is to be done for an Order, from what it declares and what is known. Pure; `reconcile` executes.
+"""Plans the next actions for an Order from the Order and its observed state. Pure: `reconciler` executes them.
 
-Level-based: nothing here depends on what changed, only on how things are. The answer is the next
-actions; once they are done and have taught what they teach, the plan is made anew.
+It is level-based: a plan depends on the current state, never on what changed. After its actions, whose results
+update the observed state, the reconciler plans again.
 """
 
 from __future__ import annotations
@@ -19,184 +19,196 @@ from orderfleet.operator.crd import (
     OrderResource,
     cancellation,
     claim,
-    declaration,
     order_input,
+    spec_update,
 )
-from orderfleet.operator.status import WritePriority, observed, wanted_status, write_priority
+from orderfleet.operator.status import WritePriority, observed_generation, wanted_status, write_priority
 from orderfleet.services.workflow_client import Claim, conflict
 from orderfleet.settings import Settings
 
 
 @dataclass(frozen=True)
 class ReadRecord:
-    """Read what the record has under the order id."""
+    """Read the order from the order store."""
 
     order_id: str
 
 
 @dataclass(frozen=True)
 class AddFinalizer:
-    """Add our finalizer: from now on the Order can't vanish unnoticed."""
+    """Add the operator's finalizer, so the Order can't be deleted before its order is canceled."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """Start the workflow, or adopt it."""
+class StartWorkflow:
+    """Start the order's workflow, or adopt the one that an earlier Order of this name started."""
 
     order: OrderInput
 
 
 @dataclass(frozen=True)
-class Find:
-    """Find out whether the order's own workflow was ever started."""
+class FindWorkflow:
+    """Search Temporal for the order's own workflow."""
 
     claim: Claim
 
 
 @dataclass(frozen=True)
 class CheckWorkflow:
-    """Find out whether the workflow that has recorded nothing still runs."""
+    """Read from Temporal whether a workflow that has not recorded its order is running."""
 
     order_id: str
 
 
 @dataclass(frozen=True)
 class ApplySpec:
-    """Tell the workflow what the Order declares now."""
+    """Send the mutable fields of the spec to the workflow."""
 
     order_id: str
-    declaration: SpecUpdate
+    spec_update: SpecUpdate
 
 
 @dataclass(frozen=True)
 class WriteStatus:
-    """Show this status."""
+    """Write the status, at once or with later changes."""
 
     status: dict[str, Any]
-    worth: WritePriority
-    """How long it may wait for company."""
+    priority: WritePriority
+    """Whether the write is due at once or may be debounced."""
 
 
 @dataclass(frozen=True)
 class RemoveFinalizer:
-    """Remove our finalizer; an ended Order gets the label that filters it out, in the same write."""
+    """Remove the operator's finalizer; if `ended`, the same write adds the label of ended Orders."""
 
     ended: bool
 
 
-Action: TypeAlias = ReadRecord | AddFinalizer | Start | Find | CheckWorkflow | ApplySpec | WriteStatus | RemoveFinalizer
+Action: TypeAlias = (
+    ReadRecord | AddFinalizer | StartWorkflow | FindWorkflow | CheckWorkflow | ApplySpec | WriteStatus | RemoveFinalizer
+)
 
 
 def plan(
-    order: OrderResource, shown: dict[str, Any], known: ObservedState, settings: Settings, now: datetime
+    order: OrderResource, shown: dict[str, Any], observed: ObservedState, settings: Settings, now: datetime
 ) -> list[Action]:
-    """The next actions; none when all is as it should be, or somebody else has to move.
+    """Plan the next actions for an Order.
 
     Args:
         order: the Order.
-        shown: its status as the API server has it.
-        known: what else is known of it.
+        shown: its current status.
+        observed: the observed state of its order.
         settings: the defaults of orders that start now.
-        now: the time of conditions that change.
+        now: transition time of conditions that change.
+
+    Returns:
+        The actions, in order; empty if the operator has nothing to do until a change.
     """
     if order.status.ended:
-        return [RemoveFinalizer(ended=True)] if order.held or not order.filed else []
-    known = replace(known, taken=known.taken or _taken(order, known))
+        return [RemoveFinalizer(ended=True)] if order.has_finalizer or not order.has_ended_label else []
+    observed = replace(observed, conflict=observed.conflict or _find_conflict(order, observed))
     if order.deleting:
-        return _leave(order, known)
-    if known.taken is not None:
-        return _keep_off(order, shown, known, now)
-    if not known.record_read:
+        return _plan_deletion(order, observed)
+    if observed.conflict is not None:
+        return _plan_conflict(order, shown, observed, now)
+    if not observed.record_read:
         return [ReadRecord(order.order_id)]
-    if known.record is None and known.workflow is None:
-        start = Start(order_input(order, settings))
-        return [start] if order.held else [AddFinalizer(), start]
-    return _follow(order, shown, known, now)
+    if observed.record is None and observed.workflow is None:
+        start = StartWorkflow(order_input(order, settings))
+        return [start] if order.has_finalizer else [AddFinalizer(), start]
+    return _plan_owned(order, shown, observed, now)
 
 
-def plan_unread(order: DeletedOrder, known: ObservedState) -> list[Action] | None:
-    """The next actions for a deleted Order of which no more can be read: what it started is canceled, then it goes.
+def plan_deleted_invalid(order: DeletedOrder, observed: ObservedState) -> list[Action] | None:
+    """Plan the next actions for a deleted Order with an invalid spec: cancel its order, then remove the finalizer.
 
-    Whether another Order's order is the same as this one's, its content would tell: it is left alone, unless the
-    status says that this one goes on with it. None waits for somebody who knows its deletion policy.
+    Without a valid spec there is no content hash to compare with an order that an earlier Order of this name started:
+    that order is left alone, unless the status shows that this Order adopted it.
+
+    Args:
+        order: the valid part of the Order.
+        observed: the observed state of its order.
+
+    Returns:
+        The actions; None if the deletion policy is unknown, so that a newer operator has to decide.
     """
     if order.status.ended:
-        return [RemoveFinalizer(ended=True)] if order.held else []
+        return [RemoveFinalizer(ended=True)] if order.has_finalizer else []
     if order.status.workflow_id is None:
-        known = replace(known, taken=known.taken or _other(order, known))
-    actions = _leave(order, known)
+        observed = replace(observed, conflict=observed.conflict or _recorded_conflict(order, observed))
+    actions = _plan_deletion(order, observed)
     unknown = order.spec.deletion_policy not in set(DeletionPolicy)
     return None if unknown and any(isinstance(action, ApplySpec) for action in actions) else actions
 
 
-def _follow(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
-    """The order is its own: tell it what changed, show where it stands."""
-    if known.record is None and known.workflow_unchecked:
+def _plan_owned(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
+    """Plan for an Order that owns its order: send changes of the spec, and write the status."""
+    if observed.record is None and observed.workflow_unchecked:
         return [CheckWorkflow(order.order_id)]
-    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
+    ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
     actions: list[Action] = []
-    if not ended and not order.held:
+    if not ended and not order.has_finalizer:
         actions.append(AddFinalizer())
-    if not ended and not known.workflow_missing and order.metadata.generation > _told(order, known):
-        # Shown is what comes of it: a workflow that is missing would seem to be there in between.
-        return [*actions, ApplySpec(order.order_id, declaration(order))]
-    actions += _show(order, shown, known, now)
-    if ended and known.record is not None and not known.record.status.settled and order.held:
-        # A refund is still owed; following it needs no hold on the Order.
+    if not ended and not observed.workflow_missing and order.metadata.generation > _sent_generation(order, observed):
+        # No status until the result is known: a missing workflow would appear as running in between.
+        return [*actions, ApplySpec(order.order_id, spec_update(order))]
+    actions += _plan_status(order, shown, observed, now)
+    if ended and observed.record is not None and not observed.record.status.settled and order.has_finalizer:
+        # A pending refund doesn't depend on the Order, so the Order can be deleted before.
         actions.append(RemoveFinalizer(ended=False))
     return actions
 
 
-def _show(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
-    wanted = wanted_status(order, known, now)
-    value = write_priority(shown, wanted)
-    return [WriteStatus(wanted, value)] if value is not WritePriority.NOTHING else []
+def _plan_status(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
+    wanted = wanted_status(order, observed, now)
+    priority = write_priority(shown, wanted)
+    return [WriteStatus(wanted, priority)] if priority is not WritePriority.NONE else []
 
 
-def _keep_off(order: OrderResource, shown: dict[str, Any], known: ObservedState, now: datetime) -> list[Action]:
-    """The order is another's: say so, and hold nothing."""
-    actions = _show(order, shown, known, now)
-    if order.held:
+def _plan_conflict(order: OrderResource, shown: dict[str, Any], observed: ObservedState, now: datetime) -> list[Action]:
+    """Plan for an Order whose order id belongs to another order: write the conflict, and remove the finalizer."""
+    actions = _plan_status(order, shown, observed, now)
+    if order.has_finalizer:
         actions.append(RemoveFinalizer(ended=False))
     return actions
 
 
-def _leave(order: DeletedOrder, known: ObservedState) -> list[Action]:
-    """The Order is deleted: let go of it as soon as its cancel is durable, or there is none to make."""
-    if not order.held:
+def _plan_deletion(order: DeletedOrder, observed: ObservedState) -> list[Action]:
+    """Plan for a deleted Order: remove the finalizer once the cancel is durable or not needed."""
+    if not order.has_finalizer:
         return []
-    ended = known.record.status.ended if known.record is not None else known.workflow_closed is not None
-    gone = known.workflow_missing or ended
-    if known.taken is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
+    ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
+    gone = observed.workflow_missing or ended
+    if observed.conflict is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [RemoveFinalizer(ended=False)]
-    if known.record is None and known.workflow is None and order.status.workflow_id is None:
-        # The operator may have gone between the start and the status that tells of it.
-        if not known.record_read:
+    if observed.record is None and observed.workflow is None and order.status.workflow_id is None:
+        # An operator may have stopped between the start and the status write.
+        if not observed.record_read:
             return [ReadRecord(order.order_id)]
-        return [RemoveFinalizer(ended=False)] if known.workflow_sought else [Find(claim(order))]
-    if known.told_generation < order.metadata.generation:
+        return [RemoveFinalizer(ended=False)] if observed.workflow_searched else [FindWorkflow(claim(order))]
+    if observed.sent_generation < order.metadata.generation:
         return [ApplySpec(order.order_id, cancellation(order))]
     return [RemoveFinalizer(ended=False)]
 
 
-def _taken(order: OrderResource, known: ObservedState) -> str | None:
-    """Why the order id is another order's, by the record or by what was found before.
+def _find_conflict(order: OrderResource, observed: ObservedState) -> str | None:
+    """Why the order id belongs to another order, by the Order's status or by the order store; None if it doesn't.
 
-    An order id is used once, so a conflict never goes away.
+    An order id is used only once, so a conflict is permanent.
     """
     accepted = order.status.condition(ConditionType.ACCEPTED)
     if accepted is not None and accepted.reason == Reason.CONFLICT:
         return accepted.message
-    return _other(order, known)
+    return _recorded_conflict(order, observed)
 
 
-def _other(order: DeletedOrder, known: ObservedState) -> str | None:
-    """Why the record under its order id is another order's."""
-    record = known.record
+def _recorded_conflict(order: DeletedOrder, observed: ObservedState) -> str | None:
+    """Why the stored order of this id belongs to another Order; None if it doesn't."""
+    record = observed.record
     if record is None or record.owner_uid == order.metadata.uid:
         return None
     return conflict(claim(order), owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
 
 
-def _told(order: OrderResource, known: ObservedState) -> int:
-    return max(observed(order, known) or 0, known.told_generation)
+def _sent_generation(order: OrderResource, observed: ObservedState) -> int:
+    return max(observed_generation(order, observed) or 0, observed.sent_generation)

@@ -1,6 +1,6 @@
-"""When a status is written: at once, or together with what comes next, so that a burst of steps is one write.
+"""Reconciles one Order at a time: plans its next actions, executes them and debounces status writes.
 
-The reconciler asks, for one Order. All times are the event loop's, in seconds.
+Only this module writes to an Order. All times are the event loop's, in seconds.
 """
 
 from __future__ import annotations
@@ -17,316 +17,311 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.label_selectors import LabelSelector
 from orderfleet.domain.names import ENDED_LABEL, FINALIZER
 from orderfleet.domain.order import OrderInput, SpecUpdate
-from orderfleet.operator import plan as planned
-from orderfleet.operator.cache import CacheEntry, Key, OrderCache, Part, RecordLoader
+from orderfleet.operator import plan as plans
+from orderfleet.operator.cache import CacheEntry, Dependency, Key, OrderCache, RecordLoader
 from orderfleet.operator.crd import DeletedOrder, OrderResource
-from orderfleet.operator.events import Events
+from orderfleet.operator.events import EventRecorder
 from orderfleet.operator.kubernetes import Kubernetes, ObjectConflict, ObjectNotFound, Write
-from orderfleet.operator.status import BEGINNING, WritePriority, change, invalid_spec_status, wanted_status
+from orderfleet.operator.status import INITIAL_STEPS, WritePriority, invalid_spec_status, merge_patch, wanted_status
 from orderfleet.services.errors import OrderIdConflict, OrderNotFound, StartOutcome, TemporalUnavailable
 from orderfleet.services.workflow_client import Claim, OrderClient
 from orderfleet.settings import Settings
 
-BURST_GAP: Final = 0.1
+MIN_WRITE_INTERVAL: Final = 0.1
+"""Seconds between two status writes of an Order, so that steps in quick succession are one write."""
 
-"""Seconds between two writes of one status, so that steps which pass at once are one write."""
+FIRST_STATUS_DEBOUNCE: Final = 0.7
+"""Debounce of a first status that shows an initial step, in seconds."""
 
-FIRST_HOLD: Final = 0.7
+NORMAL_DEBOUNCE: Final = 0.7
+"""Debounce of details, in seconds."""
 
-"""Seconds that the first status waits for the record to tell more than the beginning."""
+LOW_DEBOUNCE: Final = 5.0
+"""Debounce of the state of a shipment, in seconds."""
 
-SOON_HOLD: Final = 0.7
+UNAVAILABLE_THRESHOLD: Final = 1.0
+"""Seconds without a response of a service after which an Order shows it as unavailable."""
 
-"""Seconds that a detail waits for company."""
+MISSING_RECHECK: Final = 30.0
+"""Seconds after which a missing workflow is searched again."""
 
-LATER_HOLD: Final = 5.0
+UNRECORDED_CHECK: Final = 5.0
+"""Seconds without a row in the order store after which the state of a started workflow is read from Temporal."""
 
-"""Seconds that the state of a shipment waits for company."""
+UNRECORDED_RECHECK: Final = 60.0
+"""Seconds after which it is read again, while the workflow runs."""
+
+LATE_RECORD_GRACE: Final = 30.0
+"""Seconds after the end of a workflow in which one of its activities may still record the order."""
+
+_MAX_PLANS: Final = 12
+"""Upper bound of consecutive plans for an Order, more than any Order needs."""
 
 
 def write_due(
-    status: Mapping[str, Any], shown: Mapping[str, Any], value: WritePriority, *, since: float, written_at: float
+    status: Mapping[str, Any], shown: Mapping[str, Any], priority: WritePriority, *, since: float, written_at: float
 ) -> float:
-    """When a status is to be written, at the earliest.
+    """The earliest time of a status write.
 
     Args:
-        status: what it would be.
-        shown: what it is.
-        value: how long it may wait for company.
-        since: since when it is not shown.
-        written_at: when the last one was written.
+        status: the status to write.
+        shown: the current status.
+        priority: of the difference.
+        since: time since which the current status is out of date.
+        written_at: time of the last status write.
     """
-    if value is not WritePriority.AT_ONCE:
-        return since + (LATER_HOLD if value is WritePriority.LATER else SOON_HOLD)
-    if status.get("step") in BEGINNING and "step" not in shown:
-        return since + FIRST_HOLD
-    return since if status.get("ended") else written_at + BURST_GAP
-
-
-A_MOMENT: Final = 1.0
-
-"""Seconds that a part may be silent before an Order says that it waits for it."""
-
-MISSING_RECHECK: Final = 30.0
-
-"""Seconds after which a workflow that was not found is sought again."""
-
-UNRECORDED_CHECK: Final = 5.0
-
-"""Seconds without a row of a started order after which Temporal is asked whether its workflow still runs."""
-
-UNRECORDED_RECHECK: Final = 60.0
-
-"""Seconds after which it is asked again, while the workflow runs."""
-
-LATE_RECEIPT: Final = 30.0
-
-"""Seconds after the end of a workflow in which an activity of it may still record the order."""
-
-_ROUNDS: Final = 12
-
-"""More plans in a row than an Order can need."""
+    if priority is not WritePriority.IMMEDIATE:
+        return since + (LOW_DEBOUNCE if priority is WritePriority.LOW else NORMAL_DEBOUNCE)
+    if status.get("step") in INITIAL_STEPS and "step" not in shown:
+        return since + FIRST_STATUS_DEBOUNCE
+    return since if status.get("ended") else written_at + MIN_WRITE_INTERVAL
 
 
 class Reconciler:
     """Reconciles Orders.
 
     Args:
-        memory: the Orders.
-        client: the door into Temporal.
-        records: the record, for Orders the feed has not told of.
-        kubernetes: where status, finalizer and label are written.
-        events: told of every status written.
-        settings: the labels of its Orders, the defaults of orders that start.
-        look: has an Order looked at again, after so many seconds.
+        cache: the watched Orders.
+        client: starts, searches and signals workflows.
+        records: reads orders that the change feed has not delivered.
+        kubernetes: writes status, finalizer and label.
+        events: emits Events about each written status.
+        settings: the label selector of its Orders, the defaults of orders that start.
+        enqueue: has an Order reconciled again after a number of seconds.
     """
 
     def __init__(
         self,
         *,
-        memory: OrderCache,
+        cache: OrderCache,
         client: OrderClient,
         records: RecordLoader,
         kubernetes: Kubernetes,
-        events: Events,
+        events: EventRecorder,
         settings: Settings,
-        look: Callable[[Key, float], None],
+        enqueue: Callable[[Key, float], None],
     ) -> None:
-        self._memory = memory
+        self._cache = cache
         self._client = client
         self._records = records
         self._kubernetes = kubernetes
         self._events = events
         self._settings = settings
-        self._own = LabelSelector.read(settings.operator_selector)
-        self._look = look
+        self._selector = LabelSelector.read(settings.operator_selector)
+        self._enqueue = enqueue
 
     async def reconcile(self, key: Key) -> None:
-        """Do what can be done for an Order now.
+        """Reconcile an Order.
 
         Raises:
-            OrderfleetError: something is away or refused it; to be tried again.
+            OrderfleetError: a service does not respond, or rejected a request; try again later.
         """
-        entry = self._memory[key]
+        entry = self._cache[key]
         if entry is None:
             return
-        begun = asyncio.get_running_loop().time()
+        started_at = asyncio.get_running_loop().time()
         try:
-            await self._settle(key, entry)
+            await self._reconcile(key, entry)
         except ObjectNotFound:
-            self._memory.forget(key, entry.uid)
+            self._cache.remove(key, entry.uid)
         except ObjectConflict:
             await self._refresh(key, entry)
         except (TemporalUnavailable, StoreUnavailable) as error:
-            entry.waited = entry.waited or asyncio.get_running_loop().time() - begun >= A_MOMENT
-            await self._show_wait(key, entry, Part.STORE if isinstance(error, StoreUnavailable) else Part.TEMPORAL)
+            entry.has_waited = (
+                entry.has_waited or asyncio.get_running_loop().time() - started_at >= UNAVAILABLE_THRESHOLD
+            )
+            await self._show_unavailable(
+                key, entry, Dependency.STORE if isinstance(error, StoreUnavailable) else Dependency.TEMPORAL
+            )
             raise
         except ValidationError as error:
-            await self._show_unreadable(key, entry, error)
+            await self._show_invalid_spec(key, entry, error)
         finally:
-            entry.rest()
+            entry.serialize()
 
-    async def _settle(self, key: Key, entry: CacheEntry) -> None:
-        entry.learn(away=None, workflow_missing=False)
-        if entry.check_at is not None and asyncio.get_running_loop().time() >= entry.check_at:
-            entry.check_at = None
-            entry.learn(workflow_unchecked=True)
-        for _ in range(_ROUNDS):
+    async def _reconcile(self, key: Key, entry: CacheEntry) -> None:
+        entry.observe(unavailable=None, workflow_missing=False)
+        if entry.check_workflow_at is not None and asyncio.get_running_loop().time() >= entry.check_workflow_at:
+            entry.check_workflow_at = None
+            entry.observe(workflow_unchecked=True)
+        for _ in range(_MAX_PLANS):
             actions = self._plan(entry)
-            # Not `any`: every action of a plan is to be done.
-            if True not in [await self._do(key, entry, action) for action in actions]:
-                entry.waited = False
-                self._await_record(key, entry)
+            # A list and not `any`, which would skip the actions after the first true result.
+            if True not in [await self._execute(key, entry, action) for action in actions]:
+                entry.has_waited = False
+                self._schedule_workflow_check(key, entry)
                 return
-        raise RuntimeError(f"the plan for {key} has no end")
+        raise RuntimeError(f"{key} still has actions after {_MAX_PLANS} plans")
 
-    def _await_record(self, key: Key, entry: CacheEntry) -> None:
-        """Have the workflow of an order without a row asked for in a while: it may have ended without making one."""
-        known = entry.known
+    def _schedule_workflow_check(self, key: Key, entry: CacheEntry) -> None:
+        """Schedule a check of the workflow of an order without a row: it may have ended without recording it."""
+        observed = entry.observed
         released = FINALIZER not in entry.body["metadata"].get("finalizers", ())
-        if released or known.record is not None or known.workflow is None or known.workflow_closed is not None:
-            entry.check_at = None
+        if released or observed.record is not None or observed.workflow is None or observed.workflow_closed is not None:
+            entry.check_workflow_at = None
             return
         now = asyncio.get_running_loop().time()
-        if entry.check_at is None:
-            entry.check_at = now + UNRECORDED_CHECK
-        if entry.check_at > now:
-            self._look(key, entry.check_at - now)
+        if entry.check_workflow_at is None:
+            entry.check_workflow_at = now + UNRECORDED_CHECK
+        if entry.check_workflow_at > now:
+            self._enqueue(key, entry.check_workflow_at - now)
 
-    def _plan(self, entry: CacheEntry) -> list[planned.Action]:
+    def _plan(self, entry: CacheEntry) -> list[plans.Action]:
         try:
             order = OrderResource.model_validate(entry.body)
-            return planned.plan(order, entry.body["status"], entry.known, self._settings, datetime.now(UTC))
+            return plans.plan(order, entry.body["status"], entry.observed, self._settings, datetime.now(UTC))
         except ValidationError:
-            leaving = DeletedOrder.model_validate(entry.body)
-            actions = planned.plan_unread(leaving, entry.known) if leaving.deleting else None
+            deleted = DeletedOrder.model_validate(entry.body)
+            actions = plans.plan_deleted_invalid(deleted, entry.observed) if deleted.deleting else None
             if actions is None:
                 raise
             return actions
 
-    async def _do(self, key: Key, entry: CacheEntry, action: planned.Action) -> bool:
-        """Execute an action; whether the plan is to be made anew."""
+    async def _execute(self, key: Key, entry: CacheEntry, action: plans.Action) -> bool:
+        """Execute an action; return whether to plan again."""
         match action:
-            case planned.ReadRecord(order_id):
-                await self._read(entry, order_id)
-            case planned.AddFinalizer():
+            case plans.ReadRecord(order_id):
+                await self._read_record(entry, order_id)
+            case plans.AddFinalizer():
                 finalizers = [*entry.body["metadata"].get("finalizers", ()), FINALIZER]
-                await self._patch(key, entry, Write.HOLD, {"metadata": {"finalizers": finalizers}})
-            case planned.Start(order):
-                await self._start(entry, order)
-            case planned.Find(claim):
-                await self._find(entry, claim)
-            case planned.CheckWorkflow(order_id):
+                await self._patch(key, entry, Write.ADD_FINALIZER, {"metadata": {"finalizers": finalizers}})
+            case plans.StartWorkflow(order):
+                await self._start_workflow(entry, order)
+            case plans.FindWorkflow(claim):
+                await self._find_workflow(entry, claim)
+            case plans.CheckWorkflow(order_id):
                 await self._check_workflow(key, entry, order_id)
-            case planned.ApplySpec(order_id, declaration):
-                await self._declare(key, entry, order_id, declaration)
-            case planned.WriteStatus(status, value):
-                return await self._write(key, entry, status, value)
-            case planned.RemoveFinalizer(ended):
-                await self._release(key, entry, ended=ended)
+            case plans.ApplySpec(order_id, spec_update):
+                await self._apply_spec(key, entry, order_id, spec_update)
+            case plans.WriteStatus(status, priority):
+                return await self._write_when_due(key, entry, status, priority)
+            case plans.RemoveFinalizer(ended):
+                await self._remove_finalizer(key, entry, ended=ended)
         return True
 
-    async def _read(self, entry: CacheEntry, order_id: str) -> None:
-        record, known = await self._records.read(order_id), entry.known.record
-        newer = record is not None and (known is None or known.version < record.version)
-        entry.learn(record=record if newer else known, record_read=True)
+    async def _read_record(self, entry: CacheEntry, order_id: str) -> None:
+        record, last = await self._records.read(order_id), entry.observed.record
+        newer = record is not None and (last is None or last.version < record.version)
+        entry.observe(record=record if newer else last, record_read=True)
 
-    async def _start(self, entry: CacheEntry, order: OrderInput) -> None:
+    async def _start_workflow(self, entry: CacheEntry, order: OrderInput) -> None:
         try:
             started = await self._client.start(order)
         except OrderIdConflict as error:
-            entry.learn(taken=str(error))
+            entry.observe(conflict=str(error))
             return
         new = started.outcome is StartOutcome.STARTED
-        entry.learn(workflow=started, started_generation=order.generation if new else 0)
+        entry.observe(workflow=started, started_generation=order.generation if new else 0)
 
-    async def _find(self, entry: CacheEntry, claim: Claim) -> None:
+    async def _find_workflow(self, entry: CacheEntry, claim: Claim) -> None:
         try:
-            entry.learn(workflow=await self._client.find(claim))
+            entry.observe(workflow=await self._client.find(claim))
         except OrderIdConflict as error:
-            entry.learn(taken=str(error))
+            entry.observe(conflict=str(error))
         except OrderNotFound:
-            entry.learn(workflow_sought=True)
+            entry.observe(workflow_searched=True)
 
     async def _check_workflow(self, key: Key, entry: CacheEntry, order_id: str) -> None:
         now = asyncio.get_running_loop().time()
         try:
             closed = await self._client.closed(order_id)
         except OrderNotFound:
-            # Asked for again at every look until then, so that what is shown does not go to and fro.
-            entry.learn(workflow_unchecked=False, workflow_missing=True, record_read=False)
-            entry.check_at = now
-            self._look(key, MISSING_RECHECK)
+            # Each reconciliation until then checks again, so the status does not alternate.
+            entry.observe(workflow_unchecked=False, workflow_missing=True, record_read=False)
+            entry.check_workflow_at = now
+            self._enqueue(key, MISSING_RECHECK)
             return
         if closed is not None:
-            await self._read(entry, order_id)
-        entry.learn(workflow_unchecked=False)
-        if entry.known.record is not None:
+            await self._read_record(entry, order_id)
+        entry.observe(workflow_unchecked=False)
+        if entry.observed.record is not None:
             return
         if closed is None:
-            entry.check_at = now + UNRECORDED_RECHECK
-        elif closed.how == "failed" or (datetime.now(UTC) - closed.at).total_seconds() >= LATE_RECEIPT:
-            entry.learn(workflow_closed=closed)
+            entry.check_workflow_at = now + UNRECORDED_RECHECK
+        elif closed.how == "failed" or (datetime.now(UTC) - closed.at).total_seconds() >= LATE_RECORD_GRACE:
+            entry.observe(workflow_closed=closed)
         else:
-            entry.check_at = now + LATE_RECEIPT
+            entry.check_workflow_at = now + LATE_RECORD_GRACE
 
-    async def _declare(self, key: Key, entry: CacheEntry, order_id: str, declaration: SpecUpdate) -> None:
+    async def _apply_spec(self, key: Key, entry: CacheEntry, order_id: str, spec_update: SpecUpdate) -> None:
         try:
-            await self._client.apply_spec(order_id, declaration)
+            await self._client.apply_spec(order_id, spec_update)
         except OrderNotFound:
-            # It has ended, and the record says how; or somebody took it out of Temporal.
-            entry.learn(workflow_missing=True, record_read=False)
-            self._look(key, MISSING_RECHECK)
+            # The workflow has ended, and the order store has its result; or it was deleted from Temporal.
+            entry.observe(workflow_missing=True, record_read=False)
+            self._enqueue(key, MISSING_RECHECK)
         else:
-            entry.learn(told_generation=declaration.generation)
+            entry.observe(sent_generation=spec_update.generation)
 
-    async def _release(self, key: Key, entry: CacheEntry, *, ended: bool) -> None:
+    async def _remove_finalizer(self, key: Key, entry: CacheEntry, *, ended: bool) -> None:
         others = [name for name in entry.body["metadata"].get("finalizers", ()) if name != FINALIZER]
         metadata: dict[str, Any] = {"finalizers": others or None}
         if ended:
             metadata["labels"] = {ENDED_LABEL: "true"}
-        await self._patch(key, entry, Write.RELEASE, {"metadata": metadata})
+        await self._patch(key, entry, Write.REMOVE_FINALIZER, {"metadata": metadata})
         if entry.body["metadata"].get("deletionTimestamp") and not others:
-            self._memory.forget(key, entry.uid)
+            self._cache.remove(key, entry.uid)
 
-    async def _write(self, key: Key, entry: CacheEntry, status: dict[str, Any], value: WritePriority) -> bool:
-        """Write a status when it is due; until then it waits, and what changes meanwhile goes with it."""
+    async def _write_when_due(
+        self, key: Key, entry: CacheEntry, status: dict[str, Any], priority: WritePriority
+    ) -> bool:
+        """Write a status if it is due, or else enqueue the Order for then; return whether it was written."""
         now = asyncio.get_running_loop().time()
         since = entry.stale_since = now if entry.stale_since is None else entry.stale_since
-        due = write_due(status, entry.body["status"], value, since=since, written_at=entry.written_at)
+        due = write_due(status, entry.body["status"], priority, since=since, written_at=entry.written_at)
         if now < due:
-            self._look(key, due - now)
+            self._enqueue(key, due - now)
             return False
         await self._write_now(key, entry, status)
         return True
 
     async def _write_now(self, key: Key, entry: CacheEntry, status: dict[str, Any]) -> None:
         shown = entry.body["status"]
-        await self._patch(key, entry, Write.STATUS, {"status": change(shown, status)})
+        await self._patch(key, entry, Write.STATUS, {"status": merge_patch(shown, status)})
         entry.written_at, entry.stale_since = asyncio.get_running_loop().time(), None
-        self._events.tell(entry.body, shown, status)
+        self._events.emit(entry.body, shown, status)
 
     async def _patch(self, key: Key, entry: CacheEntry, write: Write, body: dict[str, Any]) -> None:
         version = entry.body["metadata"]["resourceVersion"]
-        entry.see(await self._kubernetes.patch(key, write, body, version))
+        entry.update(await self._kubernetes.patch(key, write, body, version))
 
     async def _refresh(self, key: Key, entry: CacheEntry) -> None:
-        """Somebody was faster: look at what the Order is now."""
+        """Read an Order that has changed since the cached version, and enqueue it."""
         try:
             body = await self._kubernetes.get(key)
         except ObjectNotFound:
-            self._memory.forget(key, entry.uid)
+            self._cache.remove(key, entry.uid)
         else:
-            if not self._own.matches(body["metadata"].get("labels", {})):
-                # The watch says so too, but it may be deaf, and what it misses as it lists anew it never says.
-                self._memory.forget(key, entry.uid)
+            if not self._selector.matches(body["metadata"].get("labels", {})):
+                # The watch reports it too, unless the connection is dead: a new listing omits the Order silently.
+                self._cache.remove(key, entry.uid)
                 return
             if body["metadata"]["uid"] == entry.uid:
-                entry.see(body)
-            self._look(key, 0.0)
+                entry.update(body)
+            self._enqueue(key, 0.0)
 
-    async def _show_wait(self, key: Key, entry: CacheEntry, part: Part) -> None:
-        """Say what an Order waits for, once it waited longer than a moment."""
-        if not entry.waited:
-            entry.waited = True
+    async def _show_unavailable(self, key: Key, entry: CacheEntry, dependency: Dependency) -> None:
+        """Show which service is unavailable, from the second failure or after `UNAVAILABLE_THRESHOLD`."""
+        if not entry.has_waited:
+            entry.has_waited = True
             return
-        entry.learn(away=part)
-        # One that can't be read is told so when it is planned for.
+        entry.observe(unavailable=dependency)
+        # An invalid spec is shown by the next plan.
         with suppress(ValidationError):
             order = OrderResource.model_validate(entry.body)
             if not order.deleting and order.status.ended is None:
-                await self._show(key, entry, wanted_status(order, entry.known, datetime.now(UTC)))
+                await self._show(key, entry, wanted_status(order, entry.observed, datetime.now(UTC)))
 
-    async def _show_unreadable(self, key: Key, entry: CacheEntry, error: ValidationError) -> None:
-        problem = "; ".join(f"{'.'.join(map(str, told['loc']))}: {told['msg']}" for told in error.errors())
+    async def _show_invalid_spec(self, key: Key, entry: CacheEntry, error: ValidationError) -> None:
+        problem = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors())
         generation = entry.body["metadata"].get("generation", 0)
         await self._show(key, entry, invalid_spec_status(entry.body["status"], generation, problem, datetime.now(UTC)))
 
     async def _show(self, key: Key, entry: CacheEntry, status: dict[str, Any]) -> None:
         try:
-            if change(entry.body["status"], status):
+            if merge_patch(entry.body["status"], status):
                 await self._write_now(key, entry, status)
         except ObjectNotFound:
-            self._memory.forget(key, entry.uid)
+            self._cache.remove(key, entry.uid)
         except ObjectConflict:
             await self._refresh(key, entry)

@@ -1,9 +1,8 @@
-"""The status that an Order should show, and what its difference to the shown one is worth. Pure.
+"""Computes an Order's status from its observed state, and the priority of the write. Pure.
 
-`plan` calls it. What people and programs wait for (steps, conditions, the observed generation) is
-written at once; details (retries, the last error) may wait for company, so that an order costs few
-writes; how far a shipment is may wait longer, because its end is a step; the time of the last change
-alone is no reason to write.
+Steps, conditions and the observed generation, which people and programs wait for, are written at once. Details
+(retries, the last error) are debounced, to write an Order few times; the state of a shipment longer, because its end
+is a step. A new update time alone is not written.
 """
 
 from __future__ import annotations
@@ -16,111 +15,144 @@ from orderfleet.domain import names
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.operator.cache import ObservedState
-from orderfleet.operator.conditions import ConditionType, compute_conditions, conditions, unread, unrecorded
+from orderfleet.operator.conditions import (
+    ConditionType,
+    build_conditions,
+    compute_conditions,
+    describe_unrecorded_end,
+    invalid_spec_conditions,
+)
 from orderfleet.operator.crd import OrderResource, OrderState, PaymentState, ShipmentState
 
-_AT_ONCE: Final = ("observedGeneration", "step", "canceled", "ended")
-_LATER: Final = ("shipments", "trackingNumber")
-BEGINNING: Final = (Step.RECEIVE, Step.VALIDATE)
-"""Steps that an order passes before anything of it is decided."""
-_NOT_WORTH_A_WRITE: Final = ("updatedAt",)
-_PROGRESS: Final = (ConditionType.APPROVED, ConditionType.CHARGED, ConditionType.SHIPPED)
-"""Conditions that say nothing new when they appear and don't hold, or before anything is decided."""
+_IMMEDIATE_FIELDS: Final = ("observedGeneration", "step", "canceled", "ended")
+_LOW_PRIORITY_FIELDS: Final = ("shipments", "trackingNumber")
+INITIAL_STEPS: Final = (Step.RECEIVE, Step.VALIDATE)
+"""Steps of an order before its first decision."""
+_IGNORED_FIELDS: Final = ("updatedAt",)
+_PROGRESS_CONDITIONS: Final = (ConditionType.APPROVED, ConditionType.CHARGED, ConditionType.SHIPPED)
+"""Conditions that are no reason to write while they are new and false, or in an initial step."""
 
 
 class WritePriority(Enum):
-    """What a difference is worth."""
+    """How soon a changed status is written."""
 
-    NOTHING = "nothing"
-    LATER = "later"
-    SOON = "soon"
-    AT_ONCE = "at once"
+    NONE = "none"
+    LOW = "low"
+    NORMAL = "normal"
+    IMMEDIATE = "immediate"
 
 
 def write_priority(shown: dict[str, Any], wanted: dict[str, Any]) -> WritePriority:
-    """How much the difference between two statuses matters."""
+    """The priority of writing a status.
+
+    Args:
+        shown: the current status.
+        wanted: the status to write.
+    """
     changed = {name for name in shown.keys() | wanted.keys() if shown.get(name) != wanted.get(name)}
-    if not changed.difference(_NOT_WORTH_A_WRITE):
-        return WritePriority.NOTHING
-    # What is not there yet is as good as false.
-    if any((shown.get(name) or False) != (wanted.get(name) or False) for name in _AT_ONCE):
-        return WritePriority.AT_ONCE
-    if _news(shown, wanted):
-        return WritePriority.AT_ONCE
-    details = changed.difference(_NOT_WORTH_A_WRITE, _LATER)
-    return WritePriority.SOON if details and wanted.get("step") not in BEGINNING else WritePriority.LATER
+    if not changed.difference(_IGNORED_FIELDS):
+        return WritePriority.NONE
+    # An absent field is equal to false.
+    if any((shown.get(name) or False) != (wanted.get(name) or False) for name in _IMMEDIATE_FIELDS):
+        return WritePriority.IMMEDIATE
+    if _conditions_differ(shown, wanted):
+        return WritePriority.IMMEDIATE
+    details = changed.difference(_IGNORED_FIELDS, _LOW_PRIORITY_FIELDS)
+    return WritePriority.NORMAL if details and wanted.get("step") not in INITIAL_STEPS else WritePriority.LOW
 
 
-def _news(shown: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether the conditions say something else, their messages and times aside."""
-    before = {told["type"]: (told["status"], told["reason"]) for told in shown.get("conditions", ())}
-    decided = wanted.get("step") not in BEGINNING
+def _conditions_differ(shown: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether the status or reason of a condition differs."""
+    before = {
+        condition["type"]: (condition["status"], condition["reason"]) for condition in shown.get("conditions", ())
+    }
+    decided = wanted.get("step") not in INITIAL_STEPS
     return any(
-        before.get(told["type"]) != (told["status"], told["reason"])
-        for told in wanted["conditions"]
-        if told["type"] not in _PROGRESS or (decided and (told["type"] in before or told["status"] == "True"))
+        before.get(condition["type"]) != (condition["status"], condition["reason"])
+        for condition in wanted["conditions"]
+        if condition["type"] not in _PROGRESS_CONDITIONS
+        or (decided and (condition["type"] in before or condition["status"] == "True"))
     )
 
 
-def change(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7386) that turns one status into the other."""
+def merge_patch(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The merge patch (RFC 7386) that turns `shown` into `wanted`."""
     patch: dict[str, Any] = {}
     for name in shown.keys() | wanted.keys():
         before, after = shown.get(name), wanted.get(name)
         if isinstance(before, dict) and isinstance(after, dict) and before != after:
-            patch[name] = change(before, after)
+            patch[name] = merge_patch(before, after)
         elif before != after:
             patch[name] = after
     return patch
 
 
-def observed(order: OrderResource, known: ObservedState) -> int | None:
-    """The last generation of the spec that was taken or refused."""
-    record = known.record
-    if known.taken is not None or known.workflow_closed is not None or (record is not None and record.status.ended):
+def observed_generation(order: OrderResource, observed: ObservedState) -> int | None:
+    """The last generation of the spec that was accepted or rejected; None if there is none."""
+    record = observed.record
+    if (
+        observed.conflict is not None
+        or observed.workflow_closed is not None
+        or (record is not None and record.status.ended)
+    ):
         return order.metadata.generation
-    heard = [order.status.observed_generation or 0, known.started_generation]
+    generations = [order.status.observed_generation or 0, observed.started_generation]
     if record is not None and record.status.declared.owner_uid == order.metadata.uid:
-        heard.append(record.status.declared.generation)
-    return max(heard) or None
+        generations.append(record.status.declared.generation)
+    return max(generations) or None
 
 
-def wanted_status(order: OrderResource, known: ObservedState, now: datetime) -> dict[str, Any]:
-    """The status subresource as it should be."""
-    generation = observed(order, known)
-    state = _state(known, order).model_copy(
+def wanted_status(order: OrderResource, observed: ObservedState, now: datetime) -> dict[str, Any]:
+    """Compute the status of an Order as JSON.
+
+    Args:
+        order: the Order.
+        observed: the observed state of its order.
+        now: transition time of conditions that change.
+    """
+    generation = observed_generation(order, observed)
+    state = _state(observed, order).model_copy(
         update={
             "observed_generation": generation,
             "order_id": order.order_id,
-            "conditions": conditions(compute_conditions(order, known), order.status, generation=generation, now=now),
+            "conditions": build_conditions(
+                compute_conditions(order, observed), order.status, generation=generation, now=now
+            ),
         }
     )
     return state.body()
 
 
 def invalid_spec_status(shown: dict[str, Any], generation: int, problem: str, now: datetime) -> dict[str, Any]:
-    """The status of an Order that this operator can't read; what it showed stays."""
+    """Compute the status of an Order whose spec is invalid: other fields than the conditions stay.
+
+    Args:
+        shown: the current status.
+        generation: of the Order.
+        problem: what is invalid.
+        now: transition time of conditions that change.
+    """
     before = OrderState.model_validate(shown)
-    told = conditions(unread(problem), before, generation=generation, now=now)
-    return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in told]}
+    conditions = build_conditions(invalid_spec_conditions(problem), before, generation=generation, now=now)
+    return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in conditions]}
 
 
-def _state(known: ObservedState, order: OrderResource) -> OrderState:
-    if known.taken is not None:
+def _state(observed: ObservedState, order: OrderResource) -> OrderState:
+    if observed.conflict is not None:
         return OrderState()
-    if known.record is not None:
-        return _recorded(known.record)
-    if known.workflow is not None:
-        closed = known.workflow_closed
+    if observed.record is not None:
+        return _recorded(observed.record)
+    if observed.workflow is not None:
+        closed = observed.workflow_closed
         return OrderState(
-            workflow_id=known.workflow.workflow_id,
-            run_id=known.workflow.run_id,
+            workflow_id=observed.workflow.workflow_id,
+            run_id=observed.workflow.run_id,
             step=Step.RECEIVE if closed is None else Step.FAILED,
-            last_error=None if closed is None else unrecorded(closed),
+            last_error=None if closed is None else describe_unrecorded_end(closed),
             ended=None if closed is None else True,
             completed_at=None if closed is None else closed.at,
         )
-    # Nothing new is known: what was written before stays.
+    # Nothing is observed yet, so the current status stays.
     return order.status
 
 
@@ -152,4 +184,4 @@ def _recorded(record: RecordedOrder) -> OrderState:
 
 
 def _tracking_number(status: OrderStatus) -> str | None:
-    return next((told.tracking_number for told in reversed(status.shipments) if told.tracking_number), None)
+    return next((each.tracking_number for each in reversed(status.shipments) if each.tracking_number), None)

@@ -1,6 +1,6 @@
-"""What the operator asks of kopf: credentials, and every change of an Order. A table of contents.
+"""Watches Orders with kopf, which lists, watches and reconnects; no other feature of kopf is used.
 
-No handler keeps state in the object, so kopf writes nothing: the level-based queue does the rest.
+kopf must write nothing to an Order: no handler keeps state in the object.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from orderfleet.process import Stop, listen_for_signals
 
 
 class EventSink(Protocol):
-    """Who is told of the Orders."""
+    """Receives the changes of Orders."""
 
-    def seen(self, body: dict[str, Any]) -> None:
-        """An Order is there, new or changed or listed again."""
+    def order_changed(self, body: dict[str, Any]) -> None:
+        """Receive an Order that is new, changed or listed again."""
 
-    def gone(self, body: dict[str, Any]) -> None:
-        """An Order is deleted, or got the label of those that ended, or labels that make it another operator's."""
+    def order_removed(self, body: dict[str, Any]) -> None:
+        """Receive an Order that is deleted, or whose labels no longer match the watch."""
 
 
-def registry(inbox: EventSink) -> kopf.OperatorRegistry:
-    """Return the handlers, to be run by `watch`."""
+def registry(sink: EventSink) -> kopf.OperatorRegistry:
+    """Handlers of kopf, which send each change of an Order to the sink."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -38,23 +38,22 @@ def registry(inbox: EventSink) -> kopf.OperatorRegistry:
         return kubernetes.login(settings)
 
     @kopf.on.event(CRD_GROUP, CRD_VERSION, CRD_PLURAL, registry=handlers)
-    async def order_changed(event: kopf.RawEvent, **_: Any) -> None:
+    async def handle_event(event: kopf.RawEvent, **_: Any) -> None:
         body: dict[str, Any] = dict(event["object"])
         if event["type"] == "DELETED":
-            inbox.gone(body)
+            sink.order_removed(body)
         else:
-            inbox.seen(body)
+            sink.order_changed(body)
 
     return handlers
 
 
-CHUNK: Final = 500
-
-"""Orders in one page of a listing."""
+PAGE_SIZE: Final = 500
+"""Number of Orders in a page of a listing."""
 
 
 class _Backoffs:
-    """Gaps between tries of a request: an API server that is away is waited for, not given up."""
+    """Seconds between the tries of a request, without end: kopf must not stop while the API server is unavailable."""
 
     def __iter__(self) -> Iterator[float]:
         yield from (0.1, 0.2, 0.5)
@@ -62,8 +61,8 @@ class _Backoffs:
             yield 1.0
 
 
-class _NothingRemembered(kopf.DiffBaseStorage):
-    """kopf compares each object with how it last saw it; nobody here asks."""
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Stores no last-seen state of objects: no handler uses kopf's comparison with it."""
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's signature
         return None
@@ -76,41 +75,48 @@ class _NothingRemembered(kopf.DiffBaseStorage):
 
 
 def kopf_settings(selector: str = "") -> kopf.OperatorSettings:
-    """How kopf is to behave; it asks for the Orders that the selector means, and have not ended."""
+    """Settings of kopf, with a watch of the Orders that match the selector and have not ended."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
-    # The one resource is known; namespaces are named exactly. So neither needs to be watched.
+    # Resource and namespaces are fixed, so kopf needs to discover neither.
     settings.scanning.disabled = True
     labels = f"!{ENDED_LABEL},{selector}" if selector else f"!{ENDED_LABEL}"
     settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = labels
-    settings.watching.chunk_size = CHUNK
+    settings.watching.chunk_size = PAGE_SIZE
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 5
     settings.queueing.idle_timeout = 0.5
-    settings.persistence.diffbase_storage = _NothingRemembered()
-    # Ending is ours to bound; kopf would kill the process.
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    # The operator has its own drain timeout; kopf would kill the process.
     settings.process.ultimate_exiting_timeout = None
     return settings
 
 
-async def watch(inbox: EventSink, namespaces: list[str], selector: str, stop: Stop, silence: timedelta) -> str:
-    """Tell the inbox of all Orders that are meant and have not ended, and of every change of them, until canceled.
+async def watch(
+    sink: EventSink, namespaces: list[str], selector: str, stop: Stop, inactivity_timeout: timedelta
+) -> str:
+    """Send all Orders that match and have not ended, and their changes, to the sink until canceled.
 
-    An Order whose labels change so that it isn't meant any more is told as gone.
+    The API server must serve Orders already. If kopf ends by itself, the caller watches again, which lists all Orders.
 
-    A connection that says nothing for as long as `silence` is given up, and the watch goes on over another.
+    Args:
+        sink: receives the changes; an Order that no longer matches the selector is removed.
+        namespaces: to watch; empty is all namespaces.
+        selector: label selector of the Orders; empty is all Orders.
+        stop: requested by SIGTERM and SIGINT.
+        inactivity_timeout: time without data after which the watch reconnects.
 
-    The API server must know Orders already. Should kopf end by itself, it is told why: the caller
-    watches again, and everything is listed anew.
+    Returns:
+        Why kopf ended.
     """
-    # It would tell of every event of every Order.
+    # kopf would log each event of each Order.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     settings = kopf_settings(selector)
-    settings.watching.inactivity_timeout = silence.total_seconds()
+    settings.watching.inactivity_timeout = inactivity_timeout.total_seconds()
     tasks = await kopf.spawn_tasks(
-        registry=registry(inbox),
+        registry=registry(sink),
         settings=settings,
         namespaces=namespaces,
         clusterwide=not namespaces,
@@ -118,19 +124,19 @@ async def watch(inbox: EventSink, namespaces: list[str], selector: str, stop: St
     listen_for_signals(stop)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return "; ".join(f"{task.get_name()}: {_end_of(task)}" for task in done)
+        return "; ".join(f"{task.get_name()}: {_describe_end(task)}" for task in done)
     finally:
-        await _end(tasks)
+        await _cancel(tasks)
 
 
-def _end_of(task: asyncio.Task[Any]) -> str:
+def _describe_end(task: asyncio.Task[Any]) -> str:
     if task.cancelled():
         return "canceled"
     return repr(task.exception() or "ended")
 
 
-async def _end(tasks: Any) -> None:
-    """End what kopf started, and nothing else: its own way ends every task younger than itself."""
+async def _cancel(tasks: Any) -> None:
+    """Cancel the tasks that kopf started; kopf itself would cancel every later task of the process."""
     for task in tasks:
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -1,8 +1,7 @@
-"""The work queue: which Orders to look at, each by at most one worker at a time.
+"""A work queue of keys with deduplication, delays and backoff, like client-go's.
 
-The watch, the feed and the reconciler put keys in; a fixed number of workers hand them to the
-reconciler. A key put in many times is handled once; one put in while it is handled is handled
-again afterwards. What fails is tried again after a growing gap. It knows nothing of Orders.
+A key added several times is handled once; a key added while it is handled is handled again afterwards, never
+concurrently. A failed key is handled again after an exponential backoff.
 """
 
 from __future__ import annotations
@@ -15,50 +14,55 @@ from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-FIRST_GAP: Final = 0.25
-LONGEST_GAP: Final = 10.0
+INITIAL_BACKOFF: Final = 0.25
+MAX_BACKOFF: Final = 10.0
 
 
 class Queue(Generic[Key]):
-    """Keys that wait to be handled.
+    """Keys to handle.
 
     Args:
-        handle: does the work of one key. What it raises is taken for a failure.
-        failed: told of each failure, with the number of failures in a row.
-        workers: how many keys are handled at once.
+        handle: handles a key; an exception is a failure.
+        on_failure: called after each failure with the key, the exception and the number of consecutive failures.
+        workers: number of keys that are handled concurrently.
     """
 
     def __init__(
         self,
         handle: Callable[[Key], Awaitable[None]],
-        failed: Callable[[Key, Exception, int], None],
+        on_failure: Callable[[Key, Exception, int], None],
         workers: int,
     ) -> None:
         self._handle = handle
-        self._failed = failed
+        self._on_failure = on_failure
         self._workers = workers
         self._ready: asyncio.Queue[Key | None] = asyncio.Queue()
         self._queued: set[Key] = set()
         self._running: dict[Key, float | None] = {}
-        """Keys that are handled now, and when they are due again."""
+        """Keys that are being handled, and when they are due again."""
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._pushed = 0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._failures: dict[Key, int] = {}
         self._not_before: dict[Key, float] = {}
         self._closing = False
 
     def __len__(self) -> int:
-        """How many keys wait or are handled."""
+        """Number of keys that wait or are being handled."""
         return len(self._queued | self._running.keys() | self._due.keys())
 
     def failures(self, key: Key) -> int:
-        """How many times in a row the key has failed."""
+        """Number of consecutive failures of a key."""
         return self._failures.get(key, 0)
 
     def add(self, key: Key, after: float = 0.0) -> None:
-        """Have the key handled, `after` seconds from now at the latest; later only while it backs off."""
+        """Have a key handled.
+
+        Args:
+            key: the key.
+            after: seconds from now; an earlier time of the key wins, and a backoff delays both.
+        """
         if self._closing:
             return
         now = asyncio.get_running_loop().time()
@@ -75,19 +79,19 @@ class Queue(Generic[Key]):
                 self._due[key] = due
                 self._pushed += 1
                 heapq.heappush(self._heap, (due, self._pushed, key))
-                self._arm()
+                self._set_timer()
 
     async def run(self) -> None:
-        """Handle keys until `close`; what is being handled then is finished."""
+        """Handle keys until `close`, then finish those being handled."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._workers):
                 group.create_task(self._work(), name=f"order worker {number}")
 
     def close(self) -> None:
-        """Take no more keys, and let the workers end after what they handle now."""
+        """Drop waiting keys and accept no more; `run` returns after the keys being handled."""
         self._closing = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         while not self._ready.empty():
             self._ready.get_nowait()
         for _ in range(self._workers):
@@ -102,7 +106,7 @@ class Queue(Generic[Key]):
             self._running[key] = None
             try:
                 await self._handle(key)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others
+            except Exception as error:  # noqa: BLE001 - a failure of one key must not end a worker
                 self._back_off(key, error)
             else:
                 self._failures.pop(key, None)
@@ -113,19 +117,19 @@ class Queue(Generic[Key]):
 
     def _back_off(self, key: Key, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        # Spread, so that those that failed together don't come back together.
-        gap = min(FIRST_GAP * 2 ** (count - 1), LONGEST_GAP) * random.uniform(0.75, 1.25)  # noqa: S311
-        self._not_before[key] = self._running[key] = asyncio.get_running_loop().time() + gap
-        self._failed(key, error, count)
+        # With jitter, so keys that failed together are not retried together.
+        backoff = min(INITIAL_BACKOFF * 2 ** (count - 1), MAX_BACKOFF) * random.uniform(0.75, 1.25)  # noqa: S311
+        self._not_before[key] = self._running[key] = asyncio.get_running_loop().time() + backoff
+        self._on_failure(key, error, count)
 
-    def _arm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._enqueue_due)
 
-    def _ring(self) -> None:
-        """Move what is due to the workers; one timer serves all keys."""
-        self._alarm = None
+    def _enqueue_due(self) -> None:
+        """Hand due keys to the workers; one timer serves all keys."""
+        self._timer = None
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
@@ -133,4 +137,4 @@ class Queue(Generic[Key]):
                 del self._due[key]
                 self.add(key)
         if self._heap:
-            self._arm()
+            self._set_timer()

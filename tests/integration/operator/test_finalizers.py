@@ -1,4 +1,4 @@
-"""What an uninstall does first: no Order keeps a finalizer that nobody would take off."""
+"""Removal of the finalizer before an uninstall."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ THEIRS = "example.com/theirs"
 @pytest.fixture
 async def api(kubernetes, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
-    async with Kubernetes(login, connections=4) as there:
-        yield there
+    async with Kubernetes(login, connections=4) as client:
+        yield client
 
 
-def held(cluster, name: str, *finalizers: str) -> str:
+def create_order(cluster, name: str, *finalizers: str) -> str:
     order = manifest(name)
     order["metadata"]["finalizers"] = list(finalizers)
     cluster.kubectl("create", "-f", "-", input=json.dumps(order))
@@ -36,32 +36,32 @@ def finalizers(cluster, name: str) -> list[str]:
     return json.loads(cluster.kubectl("get", "ofo", name, "-o", "json"))["metadata"].get("finalizers", [])
 
 
-async def test_every_order_is_let_go_and_finalizers_of_others_stay(api, kubernetes):
-    names = [held(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
-    shared = held(kubernetes, "release-shared", FINALIZER, THEIRS)
-    held(kubernetes, "release-never")
+async def test_remove_order_finalizers_keeps_other_finalizers(api, kubernetes):
+    names = [create_order(kubernetes, f"release-{i}", FINALIZER) for i in range(3)]
+    shared = create_order(kubernetes, "release-shared", FINALIZER, THEIRS)
+    create_order(kubernetes, "release-never")
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 4
     assert [finalizers(kubernetes, name) for name in names] == [[], [], []]
     assert finalizers(kubernetes, shared) == [THEIRS]
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 0
 
 
-async def test_an_order_that_hangs_in_deletion_goes(api, kubernetes):
-    held(kubernetes, "release-hangs", FINALIZER)
+async def test_remove_order_finalizers_unblocks_deletion(api, kubernetes):
+    create_order(kubernetes, "release-hangs", FINALIZER)
     kubernetes.kubectl("delete", "ofo", "release-hangs", "--wait=false")
     await remove_order_finalizers(api, [kubernetes.namespace])
     kubernetes.kubectl("wait", "--for=delete", "ofo/release-hangs", "--timeout=50s")
 
 
-async def test_more_orders_than_a_page_are_found(api, kubernetes, monkeypatch):
+async def test_remove_order_finalizers_reads_all_pages(api, kubernetes, monkeypatch):
     for i in range(5):
-        held(kubernetes, f"release-page-{i}", FINALIZER)
-    page = api.page_of_orders
-    monkeypatch.setattr(api, "page_of_orders", lambda namespace, after="": page(namespace, after, size=2))
+        create_order(kubernetes, f"release-page-{i}", FINALIZER)
+    page = api.list_orders
+    monkeypatch.setattr(api, "list_orders", lambda namespace, after="": page(namespace, after, size=2))
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
 
 
-async def test_the_operator_is_stopped_before(api, kubernetes):
+async def test_stop_operators_scales_deployments_to_zero(api, kubernetes):
     names = ["operator", "eu-operator"]
     for name in names:
         kubernetes.kubectl("create", "deployment", name, "--image=none", "--replicas=1")
@@ -73,21 +73,21 @@ async def test_the_operator_is_stopped_before(api, kubernetes):
     await stop_operators(api, deployments[:1], "app=operator")
 
 
-def test_the_command_stops_the_operator_and_says_how_many(kubernetes, monkeypatch):
+def test_command_removes_finalizers_and_prints_count(kubernetes, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
-    held(kubernetes, "release-command", FINALIZER)
-    said = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
-    assert (said.exit_code, said.output) == (0, "Orders let go: 1\n")
+    create_order(kubernetes, "release-command", FINALIZER)
+    result = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
+    assert (result.exit_code, result.output) == (0, "Orders let go: 1\n")
     assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2
 
 
 def test_kubectl_alone_removes_the_finalizers_of_a_namespace_without_an_operator(kubernetes):
-    names = [held(kubernetes, f"release-kubectl-{i}", FINALIZER) for i in range(3)]
+    names = [create_order(kubernetes, f"release-kubectl-{i}", FINALIZER) for i in range(3)]
     kubernetes.kubectl("delete", "namespace", kubernetes.namespace, "--wait=false")
     kubernetes.kubectl("delete", "ofo", "--all", "--wait=false")
     assert all(finalizers(kubernetes, name) for name in names)
-    # As the documents have it.
+    # As documented.
     kubectl = f"{kubernetes.program} --kubeconfig {kubernetes.kubeconfig} -n {kubernetes.namespace}"
     patch = """patch --type=merge -p '{"metadata":{"finalizers":null}}'"""
     script = f"{kubectl} get orders.orderfleet.dev -o name | xargs -n 50 {kubectl} {patch}"

@@ -1,4 +1,4 @@
-"""Orders whose spec the operator can't read, as an older CRD may have let them be stored: deleted, they go."""
+"""Deletion of Orders with an invalid spec, which an older CRD may have admitted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from orderfleet.services.changes import Change
 
 
 @pytest.fixture
-def store_otherwise(shop):
-    """Change the items of an Order where the API server keeps it, behind its schema's back."""
+def store_invalid_items(shop):
+    """Change the items of an Order in etcd, without schema validation."""
 
     async def change(name: str) -> None:
         key = base64.b64encode(f"/registry/orderfleet.dev/orders/{shop.cluster.namespace}/{name}".encode()).decode()
@@ -32,34 +32,34 @@ def store_otherwise(shop):
     return change
 
 
-async def test_a_started_order_that_became_unreadable_is_canceled_and_goes(shop, workers, store_otherwise):
+async def test_started_order_with_invalid_spec_is_canceled_and_removed(shop, workers, store_invalid_items):
     name = shop.name()
     async with shop.operator():
         await shop.apply(manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
-    await store_otherwise(name)
+    await store_invalid_items(name)
     async with shop.operator():
-        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "Unreadable"))
+        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "InvalidSpec"))
         await shop.delete(name)
         await shop.until_gone(name)
         status = await recorded(workers, name, lambda status: status.ended)
     assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
 
 
-async def test_an_unreadable_order_that_was_never_started_is_let_go(shop, temporal_client, store_otherwise):
+async def test_order_with_invalid_spec_never_started_is_removed(shop, temporal_client, store_invalid_items):
     name = shop.name()
-    held = manifest(name)
-    held["metadata"]["finalizers"] = ["orderfleet.dev/order"]
-    await shop.apply(held)
-    await store_otherwise(name)
+    order = manifest(name)
+    order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
+    await shop.apply(order)
+    await store_invalid_items(name)
     async with shop.operator():
-        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "Unreadable"))
+        await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "InvalidSpec"))
         await shop.delete(name)
         await shop.until_gone(name)
     assert [each async for each in temporal_client.list_workflows(f"WorkflowId = 'order-{name}'")] == []
 
 
-async def test_an_unreadable_order_never_cancels_another_of_its_id(shop, workers, store_otherwise):
+async def test_order_with_invalid_spec_never_cancels_another_of_its_id(shop, workers, store_invalid_items):
     first, second = shop.name("first"), shop.name("second")
     async with shop.operator():
         await shop.apply(manifest(first))
@@ -67,7 +67,7 @@ async def test_an_unreadable_order_never_cancels_another_of_its_id(shop, workers
     other = manifest(second, orderId=first)
     other["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     await shop.apply(other)
-    await store_otherwise(second)
+    await store_invalid_items(second)
     async with shop.operator():
         await shop.delete(second)
         await shop.until_gone(second)
