@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orderfleet.cli.errors import variables
-from orderfleet.cli.settings import describe_settings, settings_markdown, with_settings_table
+from orderfleet.cli.settings import setting_text, settings_markdown, with_settings_table
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
 from orderfleet_local.cli.env import API_URL
@@ -58,7 +58,7 @@ def test_variables_that_the_stack_sets_are_settings():
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_documented_default_set_by_any_documented_name_is_the_default(field, monkeypatch):
     default = getattr(Settings(), field)
-    text = describe_settings(Settings.model_fields[field].default)
+    text = setting_text(Settings.model_fields[field].default)
     if default is None:
         assert text == ""
         return

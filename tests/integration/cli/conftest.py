@@ -60,7 +60,7 @@ def environment(monkeypatch, tmp_path, temporal_address, postgres_url, task_queu
 def orderfleet(monkeypatch, capsys, environment) -> Callable[..., Awaitable[Result]]:
     """Run the command line as its program does, beside the workers of the test."""
     # The process of the tests must not end as the program's does.
-    monkeypatch.setattr(entry, "leave", sys.exit)
+    monkeypatch.setattr(entry, "exit_process", sys.exit)
 
     def run(arguments: tuple[str, ...]) -> Result:
         monkeypatch.setattr(sys, "argv", ["orderfleet", *arguments])

@@ -131,7 +131,7 @@ async def test_describe_shows_every_side_and_what_is_tried_again(orderfleet, wor
         assert page.code == 0, page.err
         for expected in ("RECORD", "WORKFLOW", "KUBERNETES", "2 of 3", "InjectedFault: injected fault in charge"):
             assert expected in page.out
-        assert "kubernetes: the order was made outside Kubernetes" in page.out
+        assert "kubernetes: the order was started outside Kubernetes" in page.out
         document = (await orderfleet("order", "describe", order_id, "-o", "json")).document
     assert document["record"]["status"]["step"] in {"validate", "charge"}
     assert document["status"]["retries"] == {"charge": 1}

@@ -78,7 +78,7 @@ def test_the_command_stops_the_operator_and_says_how_many(kubernetes, monkeypatc
     monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
     held(kubernetes, "release-command", FINALIZER)
     said = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
-    assert (said.exit_code, said.output) == (0, "Orders let go: 1\n")
+    assert (said.exit_code, said.output) == (0, "finalizer removed from 1 Orders\n")
     assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2
 
 

@@ -163,7 +163,10 @@ async def test_the_hook_of_an_uninstall_uses_every_right_it_has_and_no_other(ser
     log_in(kubernetes, account, tmp_path / "kubeconfig")
     said = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "orderfleet", "release", f"--stop-deployment={namespace}/{RELEASE}-orderfleet-operator"],
+        [
+            *(sys.executable, "-m", "orderfleet", "remove-finalizers"),
+            f"--stop-deployment={namespace}/{RELEASE}-orderfleet-operator",
+        ],
         env={
             **os.environ,
             "KUBECONFIG": str(tmp_path / "kubeconfig"),
@@ -174,7 +177,7 @@ async def test_the_hook_of_an_uninstall_uses_every_right_it_has_and_no_other(ser
         check=False,
         timeout=120,
     )
-    assert (said.returncode, said.stdout) == (0, "Orders let go: 1\n"), said.stderr
+    assert (said.returncode, said.stdout) == (0, "finalizer removed from 1 Orders\n"), said.stderr
     asked = Asked(server.folder, f"{namespace}:{account}")
     assert asked.refused() == []
     assert asked.rights() == given(objects, account)

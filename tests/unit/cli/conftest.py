@@ -36,7 +36,7 @@ def nothing_set(monkeypatch, tmp_path):
 @pytest.fixture
 def orderfleet(monkeypatch, capsys) -> Callable[..., Result]:
     # The process of the tests must not end as the program's does.
-    monkeypatch.setattr(entry, "leave", sys.exit)
+    monkeypatch.setattr(entry, "exit_process", sys.exit)
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["orderfleet", *arguments])

@@ -108,14 +108,14 @@ def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_va
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UsageError("x"), Exit.WRONG),
+        (UsageError("x"), Exit.INVALID),
         (Failed("x"), Exit.FAILED),
         (OrderNotFound("x"), Exit.NOT_FOUND),
-        (OrderIdConflict("x"), Exit.REFUSED),
-        (OrderRefused("x"), Exit.REFUSED),
-        (OrderEnded("x"), Exit.REFUSED),
-        (TemporalUnavailable("x"), Exit.AWAY),
-        (StoreUnavailable("x"), Exit.AWAY),
+        (OrderIdConflict("x"), Exit.REJECTED),
+        (OrderRefused("x"), Exit.REJECTED),
+        (OrderEnded("x"), Exit.REJECTED),
+        (TemporalUnavailable("x"), Exit.UNAVAILABLE),
+        (StoreUnavailable("x"), Exit.UNAVAILABLE),
         (Busy("x"), Exit.BUSY),
         (NoSuchPart("x"), Exit.NOT_FOUND),
     ],
@@ -125,11 +125,11 @@ def test_exit_status_of_errors(error, code):
     assert found == code
     assert text.split("; ")[0] == "x"
     assert len(text.splitlines()) == 1
-    assert (code == Exit.AWAY) == ("orderfleet stack status" in text)
+    assert (code == Exit.UNAVAILABLE) == ("orderfleet stack status" in text)
 
 
 def test_a_stack_that_is_not_up_is_away():
-    assert explain(NotUp()) == (Exit.AWAY, "the stack isn't up; `orderfleet stack up` starts it")
+    assert explain(NotUp()) == (Exit.UNAVAILABLE, "the stack isn't up; `orderfleet stack up` starts it")
 
 
 def test_every_exit_status_is_documented():

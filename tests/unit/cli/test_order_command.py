@@ -96,13 +96,13 @@ def desk(monkeypatch):
     async def opened(_settings):
         yield SimpleNamespace(desk=made, inspector=made)
 
-    monkeypatch.setattr(connection, "reach", opened)
+    monkeypatch.setattr(connection, "connect", opened)
     return made
 
 
 @pytest.fixture
 def samples(monkeypatch):
-    monkeypatch.setattr(connection, "settings_here", lambda: Settings(sample_orders=True))
+    monkeypatch.setattr(connection, "local_settings", lambda: Settings(sample_orders=True))
 
 
 def test_start_makes_and_prints_the_ids(orderfleet, desk, samples):
@@ -243,8 +243,8 @@ def test_events_are_a_line_each(orderfleet, desk):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
-        (["history", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
+        (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` lists the orders"),
+        (["history", "nope"], 3, "there is no order 'nope'; `orderfleet order list` lists the orders"),
         (
             ["history", "ord-1"],
             1,

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from orderfleet.cli.connection import settings_here
+from orderfleet.cli.connection import local_settings
 from orderfleet.settings import Settings
 from orderfleet.settings.database_address import AddressFile, WrongAddressFile, database_address, listen_address
 
@@ -91,4 +91,4 @@ def test_address_file_is_not_replaced_by_the_local_stacks_address(monkeypatch, f
     stack = SimpleNamespace(complete=True, temporal_address="127.0.0.1:1", database_url=OTHER)
     monkeypatch.setattr(state, "load", lambda: stack)
     monkeypatch.setenv("ORDERFLEET_DATABASE_URL_FILE", str(file))
-    assert database_address(settings_here())() == ONE
+    assert database_address(local_settings())() == ONE

@@ -215,13 +215,13 @@ def _change(target: Target, spec: Mapping[str, Any], done: str, wait: float) -> 
     while order.get("status", {}).get("observedGeneration", 0) < generation:
         if time.monotonic() > end:
             typer.echo(f"order {target.name}: declared; the order has not answered yet")
-            raise typer.Exit(Exit.AWAY if wait else Exit.DONE)
+            raise typer.Exit(Exit.UNAVAILABLE if wait else Exit.DONE)
         time.sleep(_POLL)
         order = target.get()
     refusal = _condition(order, "SpecApplied", "False")
     if refusal is not None:
         sys.stderr.write(f"order {target.name}: refused: {refusal}\n")
-        raise typer.Exit(Exit.REFUSED)
+        raise typer.Exit(Exit.REJECTED)
     typer.echo(f"order {target.name}: {done}; {_line(order)}")
 
 

@@ -1,6 +1,6 @@
 """Lets go of every Order before an uninstall: without an operator its finalizer would hang for ever.
 
-`orderfleet release` runs it, in the chart's pre-delete hook. It must never touch a workflow: an order
+`orderfleet remove-finalizers` runs it, in the chart's pre-delete hook. It must never touch a workflow: an order
 that runs goes on, and an operator that is installed again takes its Order up again.
 """
 
@@ -108,7 +108,7 @@ _ASKING: Final = 5.0
 
 _REMEDY: Final = (
     "with a kubeconfig, and the addresses of Temporal and Postgres, run `orderfleet operator` until they are gone: it"
-    " cancels what they started; `orderfleet release` removes the finalizer and cancels nothing"
+    " cancels what they started; `orderfleet remove-finalizers` removes the finalizer and cancels nothing"
 )
 
 

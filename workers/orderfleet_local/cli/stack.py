@@ -51,7 +51,7 @@ def up(
     except stack.AlreadyRunning:
         _say("it runs already; `orderfleet stack down` stops it")
         print_links(stack.load())
-        raise typer.Exit(Exit.RUNS_ALREADY) from None
+        raise typer.Exit(Exit.ALREADY_RUNNING) from None
     print_links(state)
 
 
@@ -91,7 +91,7 @@ def status(output: OutputOption = _TABLE) -> None:
                 _say(f"{part.name} runs and answers no calls: {part.problem}; `orderfleet stack up` restarts it")
         print_links(state)
     if not parts or any(not part.fine for part in parts):
-        raise typer.Exit(Exit.AWAY)
+        raise typer.Exit(Exit.UNAVAILABLE)
 
 
 @app.command(epilog=_example("orderfleet stack logs api --lines 100", "orderfleet stack logs orders-worker --follow"))

@@ -42,7 +42,7 @@ class Busy(StackError):
 class NotUp(StackError):
     """The stack isn't up: `orderfleet stack up` starts it."""
 
-    exit_status: ClassVar[Exit] = Exit.AWAY
+    exit_status: ClassVar[Exit] = Exit.UNAVAILABLE
 
     def __init__(self) -> None:
         """Say what to do."""

@@ -26,7 +26,7 @@ from orderfleet.cli.order.session import (
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, step_text, time_text
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.order import Address
     from orderfleet.domain.status import OrderStatus
     from orderfleet.services.errors import ChangeResult
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Let an order go on to the charge."""
-    _change(order_id, output, "approved", lambda there, order: there.desk.approve(order))
+    _change(order_id, output, "approved", lambda connection, order: connection.orders.approve(order))
 
 
 def cancel(
@@ -43,7 +43,7 @@ def cancel(
     output: OutputOption = TABLE,
 ) -> None:
     """Cancel an order and undo it: what was charged is refunded. Refused once it is dispatched."""
-    _change(order_id, output, "canceled", lambda there, order: there.desk.cancel(order, reason))
+    _change(order_id, output, "canceled", lambda connection, order: connection.orders.cancel(order, reason))
 
 
 def update_address(
@@ -62,17 +62,17 @@ def update_address(
     if not parts:
         raise typer.BadParameter("nothing to change; give --street, --city, --state, --zip or --country")
 
-    async def change(there: Reach, order: str) -> ChangeResult:
-        current = (await there.desk.live(order)).address
-        return await there.desk.update_address(order, current.model_copy(update=parts))
+    async def change(connection: Connection, order: str) -> ChangeResult:
+        current = (await connection.orders.live(order)).address
+        return await connection.orders.update_address(order, current.model_copy(update=parts))
 
     _change(order_id, output, "going to the new address", change)
 
 
-def _change(name: str, output: Output, outcome: str, send: Callable[[Reach, str], Awaitable[ChangeResult]]) -> None:
-    async def change(there: Reach) -> tuple[str, ChangeResult]:
-        order = await named(there, name)
-        return order, await send(there, order)
+def _change(name: str, output: Output, outcome: str, send: Callable[[Connection, str], Awaitable[ChangeResult]]) -> None:
+    async def change(connection: Connection) -> tuple[str, ChangeResult]:
+        order = await named(connection, name)
+        return order, await send(connection, order)
 
     order_id, answer = ask(change, f"waiting for what order {name} answers")
     if output is not Output.TABLE:
@@ -129,45 +129,45 @@ def signal(
         reason = typer.prompt("Why", default=NO_REASON)
     parts = dict(zip(_PARTS, (street, city, state, zip_code, country), strict=True))
     if asking and what is Signal.UPDATE_ADDRESS and not any(parts.values()):
-        parts = _which_address(ask(lambda there: _address(there, chosen)))
-    chosen = ask(lambda there: _send(there, chosen, what, reason or NO_REASON, parts))
+        parts = _which_address(ask(lambda connection: _address(connection, chosen)))
+    chosen = ask(lambda connection: _send(connection, chosen, what, reason or NO_REASON, parts))
     if output is Output.TABLE:
         typer.echo(f"order {chosen} was sent {what}; `orderfleet order events {chosen}` shows what became of it")
     else:
         print_document({"order_id": chosen, "signal": str(what), "result": "sent"}, output)
 
 
-async def _send(there: Reach, name: str, which: Signal, reason: str, parts: dict[str, str | None]) -> str:
+async def _send(connection: Connection, name: str, which: Signal, reason: str, parts: dict[str, str | None]) -> str:
     """Send the signal; returns the order's id."""
     from orderfleet.domain import names  # noqa: PLC0415 - `--help` doesn't need it
 
     given = {name: value for name, value in parts.items() if value is not None}
     if which is Signal.UPDATE_ADDRESS and not given:
         raise UsageError("nothing to change; give --street, --city, --state, --zip or --country")
-    order_id = await named(there, name)
+    order_id = await named(connection, name)
     arguments: dict[Signal, tuple[str, list[Any]]] = {
         Signal.APPROVE: (names.APPROVE, []),
         Signal.CANCEL: (names.CANCEL_ORDER, [reason]),
         Signal.CANCEL_PAYMENT: (names.CANCEL_PAYMENT, [reason]),
     }
     if which is Signal.UPDATE_ADDRESS:
-        address = (await _address(there, order_id)).model_copy(update=given)
+        address = (await _address(connection, order_id)).model_copy(update=given)
         arguments[which] = (names.UPDATE_ADDRESS, [address])
     signal_name, values = arguments[which]
-    await there.desk.signal(order_id, signal_name, values)
+    await connection.orders.signal(order_id, signal_name, values)
     return order_id
 
 
-async def _running(there: Reach) -> list[OrderStatus]:
+async def _running(connection: Connection) -> list[OrderStatus]:
     """The newest orders that haven't ended."""
     from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
-    page = await there.desk.page(OrderFilter(), limit=_LOOKED_AT)
+    page = await connection.orders.page(OrderFilter(), limit=_LOOKED_AT)
     return [order for order in page.orders if not order.ended][:_OFFERED]
 
 
-async def _address(there: Reach, name: str) -> Address:
-    return (await there.desk.live(await named(there, name))).address
+async def _address(connection: Connection, name: str) -> Address:
+    return (await connection.orders.live(await named(connection, name))).address
 
 
 def _which_order(running: Sequence[OrderStatus]) -> str:

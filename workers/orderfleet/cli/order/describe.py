@@ -25,7 +25,7 @@ from orderfleet.services.orders import SourcedStatus
 from orderfleet.services.pending import PendingActivity
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.cli.kubernetes import KubernetesOrder
     from orderfleet.domain.events import RecordedOrder
     from orderfleet.services.inspection import WorkflowView
@@ -188,8 +188,8 @@ def _conditions(order: KubernetesOrder) -> RenderableType:
 
 def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Show all there is about an order: record, workflow, what it is at, payment, shipments, Kubernetes."""
-    settings = connection.settings_here()
-    sides = ask(lambda there: _look(there, order_id, settings), "looking at every side", settings)
+    settings = connection.local_settings()
+    sides = ask(lambda connection: _look(connection, order_id, settings), "looking at every side", settings)
     if output is not Output.TABLE:
         print_document(sides.document(), output)
         return
@@ -198,30 +198,30 @@ def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
         console().print(part)
 
 
-async def _look(there: Reach, order_id: str, settings: Settings) -> OrderComparison:
+async def _look(connection: Connection, order_id: str, settings: Settings) -> OrderComparison:
     """Look at each side.
 
     Raises:
         OrderNotFound: no side knows the order.
         StoreUnavailable: neither record nor Temporal could be asked.
     """
-    order_id = await named(there, order_id)
+    order_id = await named(connection, order_id)
     unknown: dict[str, str] = {}
-    record, workflow = await asyncio.gather(_record(there, order_id, unknown), _workflow(there, order_id, unknown))
-    live = await _live(there, order_id, unknown) if workflow else None
+    record, workflow = await asyncio.gather(_record(connection, order_id, unknown), _workflow(connection, order_id, unknown))
+    live = await _live(connection, order_id, unknown) if workflow else None
     if record is None and workflow is None:
         # Says which of them is away, or that there is no such order.
-        await there.desk.recorded(order_id)
+        await connection.orders.recorded(order_id)
     owner = record.owner if record else workflow.owner if workflow else ""
     kubernetes = await _kubernetes(owner, settings, unknown)
     return OrderComparison(order_id, record, workflow, live, kubernetes, unknown)
 
 
-async def _record(there: Reach, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
+async def _record(connection: Connection, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
     from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
 
     try:
-        record = await there.reads.order(order_id)
+        record = await connection.reads.order(order_id)
     except StoreUnavailable as error:
         unknown["record"] = str(error)
         return None
@@ -230,11 +230,11 @@ async def _record(there: Reach, order_id: str, unknown: dict[str, str]) -> Recor
     return record
 
 
-async def _workflow(there: Reach, order_id: str, unknown: dict[str, str]) -> WorkflowView | None:
+async def _workflow(connection: Connection, order_id: str, unknown: dict[str, str]) -> WorkflowView | None:
     from orderfleet.services.errors import OrderNotFound, TemporalUnavailable  # noqa: PLC0415
 
     try:
-        return await there.inspector.workflow(order_id)
+        return await connection.inspector.workflow(order_id)
     except OrderNotFound:
         unknown["workflow"] = "Temporal has it no more"
     except TemporalUnavailable as error:
@@ -242,13 +242,13 @@ async def _workflow(there: Reach, order_id: str, unknown: dict[str, str]) -> Wor
     return None
 
 
-async def _live(there: Reach, order_id: str, unknown: dict[str, str]) -> SourcedStatus | None:
+async def _live(connection: Connection, order_id: str, unknown: dict[str, str]) -> SourcedStatus | None:
     from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
     from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415
     from orderfleet.services.orders import Source  # noqa: PLC0415
 
     try:
-        live = await there.desk.live(order_id)
+        live = await connection.orders.live(order_id)
     except (TemporalUnavailable, StoreUnavailable) as error:
         unknown["workflow"] = str(error)
         return None

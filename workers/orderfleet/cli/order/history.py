@@ -14,7 +14,7 @@ from orderfleet.cli.output import Output, OutputOption, console, plain_table, pr
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.services.inspection import RunHistory
 
 
@@ -31,7 +31,7 @@ def history(
 
     `events` is the audit trail, which outlives it.
     """
-    found = ask(lambda there: _read(there, order_id), "reading the history")
+    found = ask(lambda connection: _read(connection, order_id), "reading the history")
     runs = found if shipments else [run for run in found if run.workflow_id == found[0].workflow_id]
     if output is not Output.TABLE:
         print_document(_lines(runs), output)
@@ -40,7 +40,7 @@ def history(
         console().print(part)
 
 
-async def _read(there: Reach, order_id: str) -> list[RunHistory]:
+async def _read(connection: Connection, order_id: str) -> list[RunHistory]:
     """The history.
 
     Raises:
@@ -49,11 +49,11 @@ async def _read(there: Reach, order_id: str) -> list[RunHistory]:
     """
     from orderfleet.services.errors import OrderNotFound  # noqa: PLC0415 - `--help` doesn't need it
 
-    order_id = await named(there, order_id)
+    order_id = await named(connection, order_id)
     try:
-        return await there.inspector.history(order_id)
+        return await connection.inspector.history(order_id)
     except OrderNotFound:
-        await there.desk.recorded(order_id)
+        await connection.orders.recorded(order_id)
         raise Failed(
             f"Temporal has no history of order {order_id!r} any more; `orderfleet order events {order_id}` is its audit"
             " trail"

@@ -27,7 +27,7 @@ from orderfleet.domain.status import Step
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
     from orderfleet.domain.status import OrderStatus
 
@@ -60,8 +60,8 @@ def list_orders(
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
             raise UsageError("--watch of a list needs a terminal; `order watch ID -o json` follows one order")
-        run(lambda there: _live(there, wanted, limit))
-    found, more = ask(lambda there: _read(there, wanted, limit), "reading the orders")
+        run(lambda connection: _live(connection, wanted, limit))
+    found, more = ask(lambda connection: _read(connection, wanted, limit), "reading the orders")
     if output is not Output.TABLE:
         print_document({"orders": found, "more": more}, output)
     elif not found:
@@ -72,24 +72,24 @@ def list_orders(
         typer.echo(f"there are more; --limit {limit * 5} shows more of them") if more else None
 
 
-async def _live(there: Reach, wanted: OrderFilter, limit: int) -> None:
+async def _live(connection: Connection, wanted: OrderFilter, limit: int) -> None:
     """Show the list anew each second; what is away for a time leaves it as it is."""
     from rich.live import Live  # noqa: PLC0415 - for a terminal only
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             with suppress(StoreUnavailable):
-                found, _ = await _read(there, wanted, limit)
+                found, _ = await _read(connection, wanted, limit)
                 live.update(_table(found), refresh=True)
             await asyncio.sleep(_GAP)
 
 
-async def _read(there: Reach, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
+async def _read(connection: Connection, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
     """The orders, and whether there are more."""
     found: list[OrderStatus] = []
     place: Cursor | None = None
     while True:
-        page: OrderPage = await there.desk.page(wanted, after=place, limit=min(_PAGE, limit - len(found)))
+        page: OrderPage = await connection.orders.page(wanted, after=place, limit=min(_PAGE, limit - len(found)))
         found += page.orders
         place = page.next
         if place is None or len(found) >= limit:

@@ -19,7 +19,7 @@ from orderfleet.cli.output import Output
 from orderfleet.domain.names import may_be_workflow_id
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.settings import Settings
 
 
@@ -54,7 +54,7 @@ def order_ids(incomplete: str) -> list[tuple[str, str]]:
         # What has to be loaded first is not the record's fault.
         from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
 
-        settings = connection.settings_here().model_copy(update={"database_timeout": PATIENCE})
+        settings = connection.local_settings().model_copy(update={"database_timeout": PATIENCE})
         found = run_async(asyncio.wait_for(_newest(settings), PATIENCE.total_seconds()))
     except Exception:  # noqa: BLE001 - whatever it is, the person is in the middle of typing
         return []
@@ -96,25 +96,25 @@ def example(*lines: str) -> str:
     return "Examples:\n\n" + "\n\n".join(f"  $ orderfleet order {line}" for line in lines)
 
 
-async def named(there: Reach, name: str) -> str:
+async def named(connection: Connection, name: str) -> str:
     """The id of the order that was named by its id or its workflow's; see `OrderService.order_id_of`."""
-    return await there.desk.order_id_of(name) if may_be_workflow_id(name) else name
+    return await connection.orders.order_id_of(name) if may_be_workflow_id(name) else name
 
 
 def ask(
-    call: Callable[[Reach], Awaitable[_T]], waits_for: str = "waiting for an answer", settings: Settings | None = None
+    call: Callable[[Connection], Awaitable[_T]], waits_for: str = "waiting for an answer", settings: Settings | None = None
 ) -> _T:
     """Connect, make one call, and say what is waited for when that takes long."""
     with output.shown(waits_for):
         return run(call, settings)
 
 
-def run(call: Callable[[Reach], Awaitable[_T]], settings: Settings | None = None) -> _T:
+def run(call: Callable[[Connection], Awaitable[_T]], settings: Settings | None = None) -> _T:
     """As `ask`, for what shows by itself how it goes."""
-    given = settings or connection.settings_here()
+    given = settings or connection.local_settings()
 
     async def main() -> _T:
-        async with connection.reach(given) as there:
-            return await call(there)
+        async with connection.connect(given) as opened:
+            return await call(opened)
 
     return run_async(main())

@@ -25,7 +25,7 @@ from orderfleet.domain.strict_models import UNKNOWN_FIELD
 from orderfleet.domain.validation_messages import validation_message
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.order import OrderInput
     from orderfleet.services.errors import Started
 
@@ -121,15 +121,15 @@ def start(
     """
     from orderfleet.api.order_input import order_id_for, to_input  # noqa: PLC0415 - `--help` needs none of these
 
-    settings = connection.settings_here()
+    settings = connection.local_settings()
     orders = _requested(order_id, payment_id, file)
     inputs = [to_input(order, order_id_for(order, None), settings) for order in orders]
     several = len(inputs) if len(inputs) > 1 else None
 
-    async def each(there: Reach) -> None:
+    async def each(connection: Connection) -> None:
         with progress.shown("starting", several) as done:
             for order in inputs:
-                _print_started(await there.desk.start(order), order, output, stream=several is not None)
+                _print_started(await connection.orders.start(order), order, output, stream=several is not None)
                 done()
 
     run(each, settings)

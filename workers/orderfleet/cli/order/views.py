@@ -19,7 +19,7 @@ from orderfleet.domain.errors import StoreUnavailable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.events import RecordedEvent
     from orderfleet.services.orders import SourcedStatus
 
@@ -37,14 +37,14 @@ def watch(order_id: OrderId, output: OutputOption = TABLE) -> None:
 def follow(order_id: str, output: Output) -> None:
     """Follow an order to its end; a line (JSON) or a document (YAML) a change where asked for."""
     if output is not Output.TABLE:
-        run(lambda there: _documents(there, order_id, output))
+        run(lambda connection: _documents(connection, order_id, output))
     elif console().is_terminal:
-        run(lambda there: _follow_live(there, order_id))
+        run(lambda connection: _follow_live(connection, order_id))
     else:
-        run(lambda there: _lines(there, order_id))
+        run(lambda connection: _lines(connection, order_id))
 
 
-async def _states(there: Reach, order_id: str) -> AsyncIterator[SourcedStatus | str]:
+async def _states(connection: Connection, order_id: str) -> AsyncIterator[SourcedStatus | str]:
     """The order at each change, up to the one in which it has ended; a text says what is away.
 
     Raises:
@@ -52,11 +52,11 @@ async def _states(there: Reach, order_id: str) -> AsyncIterator[SourcedStatus | 
     """
     from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415 - `--help` doesn't need it
 
-    order_id = await named(there, order_id)
+    order_id = await named(connection, order_id)
     before: SourcedStatus | str = ""
     while True:
         try:
-            now: SourcedStatus | str = await there.desk.live(order_id)
+            now: SourcedStatus | str = await connection.orders.live(order_id)
         except (TemporalUnavailable, StoreUnavailable) as error:
             if not before:
                 raise
@@ -69,17 +69,17 @@ async def _states(there: Reach, order_id: str) -> AsyncIterator[SourcedStatus | 
         await asyncio.sleep(_GAP)
 
 
-async def _documents(there: Reach, order_id: str, output: Output) -> None:
-    async for now in _states(there, order_id):
+async def _documents(connection: Connection, order_id: str, output: Output) -> None:
+    async for now in _states(connection, order_id):
         if isinstance(now, str):
             typer.echo(f"orderfleet: {now}", err=True)
         else:
             print_document(now, output, stream=True)
 
 
-async def _lines(there: Reach, order_id: str) -> None:
+async def _lines(connection: Connection, order_id: str) -> None:
     shown = ""
-    async for now in _states(there, order_id):
+    async for now in _states(connection, order_id):
         if isinstance(now, str):
             typer.echo(f"orderfleet: {now}", err=True)
             continue
@@ -103,19 +103,19 @@ def _line(now: SourcedStatus) -> str:
     return "  ".join(f"{name}{value}" for name, value in parts.items() if value)
 
 
-async def _follow_live(there: Reach, order_id: str) -> None:
+async def _follow_live(connection: Connection, order_id: str) -> None:
     from rich.live import Live  # noqa: PLC0415 - for a terminal only
     from rich.text import Text  # noqa: PLC0415
 
     with Live(console=console(), refresh_per_second=4) as live:
         shown: RenderableType = ""
         trail: list[RecordedEvent] = []
-        async for now in _states(there, order_id):
+        async for now in _states(connection, order_id):
             if isinstance(now, str):
                 live.update(_below(shown, Text(now, "yellow")), refresh=True)
                 continue
             with suppress(StoreUnavailable):
-                trail = await there.desk.events(now.order_id)
+                trail = await connection.orders.events(now.order_id)
             shown = _below(status_table(now), events_table(trail[-_LAST_EVENTS:]))
             live.update(shown, refresh=True)
 
@@ -137,19 +137,19 @@ def status(
     if watching:
         follow(order_id, output)
         return
-    found = ask(lambda there: _live(there, order_id))
+    found = ask(lambda connection: _live(connection, order_id))
     console().print(status_table(found)) if output is Output.TABLE else print_document(found, output)
 
 
 def events(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Show the audit trail: every step, retry, signal and error."""
-    found = ask(lambda there: _events(there, order_id))
+    found = ask(lambda connection: _events(connection, order_id))
     console().print(events_table(found)) if output is Output.TABLE else print_document(found, output)
 
 
-async def _live(there: Reach, name: str) -> SourcedStatus:
-    return await there.desk.live(await named(there, name))
+async def _live(connection: Connection, name: str) -> SourcedStatus:
+    return await connection.orders.live(await named(connection, name))
 
 
-async def _events(there: Reach, name: str) -> list[RecordedEvent]:
-    return await there.desk.events(await named(there, name))
+async def _events(connection: Connection, name: str) -> list[RecordedEvent]:
+    return await connection.orders.events(await named(connection, name))
