@@ -145,7 +145,7 @@ async def test_describe_names_the_sides_that_can_not_be_asked(orderfleet, worker
         await orderfleet("order", "start", order_id)
         await reviewed(running, order_id)
     without_workers = (await orderfleet("order", "describe", order_id, "-o", "json")).document
-    assert without_workers["unknown"]["workflow"] == "no worker answers for it"
+    assert without_workers["unknown"]["workflow"] == "no worker answers its query"
     assert without_workers["workflow"]["state"] == "running"
 
     monkeypatch.setenv("ORDERFLEET_TEMPORAL_ADDRESS", "127.0.0.1:1")

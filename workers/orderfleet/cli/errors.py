@@ -78,7 +78,10 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
             Exit.UNAVAILABLE,
             "is the stack up (`orderfleet stack status`), or ORDERFLEET_TEMPORAL_ADDRESS right?",
         ),
-        StoreUnavailable: (Exit.UNAVAILABLE, "is the stack up (`orderfleet stack status`), or ORDERFLEET_DATABASE_URL right?"),
+        StoreUnavailable: (
+            Exit.UNAVAILABLE,
+            "is the stack up (`orderfleet stack status`), or ORDERFLEET_DATABASE_URL right?",
+        ),
     }
     if isinstance(error, Unprocessable):
         return Exit.INVALID, "\n".join(error.problems)

@@ -89,7 +89,11 @@ app = typer.Typer(
 
 if is_installed():
     register(
-        app, "demo", "orderfleet_local.demo.command", panel=_LOCAL, text="Follow an order from kubectl apply to its end."
+        app,
+        "demo",
+        "orderfleet_local.demo.command",
+        panel=_LOCAL,
+        text="Follow an order from kubectl apply to its end.",
     )
     register(app, "stack", "orderfleet_local.cli.stack", panel=_LOCAL, text="Start, stop and inspect the local stack.")
     register(

@@ -86,7 +86,9 @@ _TABLE: Final = Output.TABLE
 )
 def settings(
     output: OutputOption = _TABLE,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of all settings for the documentation.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table of all settings for the documentation.")
+    ] = False,
     write: Annotated[Path | None, typer.Option(help="Update the table in this file, deploy/docs/settings.md.")] = None,
 ) -> None:
     """Print every setting that a process started here would use, without secrets."""
