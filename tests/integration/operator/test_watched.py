@@ -48,7 +48,7 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
 
 
 async def test_a_change_between_kubectls_first_look_and_its_watch_is_told(shop, monkeypatch):
-    monkeypatch.setattr(plugin, "LIFETIME", 600)
+    monkeypatch.setattr(plugin, "WATCH_SECONDS", 600)
     name = shop.name()
     await shop.apply(manifest(name))
     change = ("--subresource=status", "--type=merge", "-p", '{"status":{"step":"receive"}}')

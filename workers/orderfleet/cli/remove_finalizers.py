@@ -1,6 +1,6 @@
-"""`orderfleet remove-finalizers`: remove the operator's finalizer from every Order. The chart's pre-delete hook runs it.
+"""`orderfleet remove-finalizers`: remove the operator's finalizer from every Order, before an uninstall.
 
-It parses and prints; `orderfleet.operator.finalizers` does the work.
+The chart's pre-delete hook runs it. It parses and prints; `orderfleet.operator.finalizers` does the work.
 """
 
 from __future__ import annotations

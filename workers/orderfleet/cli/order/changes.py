@@ -86,7 +86,7 @@ def _change(
         typer.echo(f"order {order_id} is {outcome}")
     else:
         typer.echo(
-            f"no worker answered; order {order_id} will be {outcome} once one runs, unless it has been dispatched by then"
+            f"no worker answered; order {order_id} will be {outcome} once one runs, unless it is dispatched before"
         )
 
 
