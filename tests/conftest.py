@@ -64,7 +64,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     closing = config.stash.get(_closing, None)
     if closing is not None:
         closing.close()
-    processes.let_go()
+    processes.forget_children()
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import pytest
 from pretend_stack import role, stack_folder
 from temporalio.client import Client
 
-from orderfleet_local import stack
 from orderfleet_local.provision import cache
 from orderfleet_local.provision.catalog import SQLITE_DRIVER
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import lifecycle, processes, state, temporal_server
+from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
 
@@ -27,7 +27,7 @@ ROLES = (role("well"),)
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackState]:
     with stack_folder() as folder:
-        yield stack.up(folder=folder, roles=ROLES)
+        yield lifecycle.up(folder=folder, roles=ROLES)
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +44,12 @@ def _restarted(running: StackState, part: str) -> list[str]:
     before = state.load(running.folder)
     assert before is not None
     said: list[str] = []
-    after = stack.up(said.append, folder=running.folder, roles=ROLES)
+    after = lifecycle.up(said.append, folder=running.folder, roles=ROLES)
     assert {name for name, found in after.parts.items() if found.pid != before.parts[name].pid} == {part}
     assert after.parts[part].ports == before.parts[part].ports
     assert set(_conditions(running).values()) == {(Condition.RUNNING, None)}
-    with pytest.raises(stack.AlreadyRunning):
-        stack.up(folder=running.folder, roles=ROLES)
+    with pytest.raises(AlreadyRunning):
+        lifecycle.up(folder=running.folder, roles=ROLES)
     return said
 
 
@@ -92,7 +92,7 @@ def test_role_that_returns_not_ready_is_shown_and_kept(running):
     marker.touch()
     try:
         assert _conditions(running)["well"] == (Condition.NOT_READY, None)
-        with pytest.raises(stack.AlreadyRunning):
-            stack.up(folder=running.folder, roles=ROLES)
+        with pytest.raises(AlreadyRunning):
+            lifecycle.up(folder=running.folder, roles=ROLES)
     finally:
         marker.unlink()

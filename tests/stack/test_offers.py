@@ -12,9 +12,9 @@ import pytest
 import yaml
 from pretend_stack import eventually, role, stack_folder
 
-from orderfleet_local import stack
 from orderfleet_local.cli.stack import links
-from orderfleet_local.stack import collector, processes, prometheus
+from orderfleet_local.stack import collector, lifecycle, processes, prometheus
+from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.launch import Part
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
 from orderfleet_local.stack.state import StackState
@@ -49,11 +49,11 @@ def running() -> Iterator[tuple[StackState, list[str]]]:
         offers = (
             replace(PROMETHEUS, port=0),
             replace(COLLECTOR, find=lambda: otelcol, port=0),
-            replace(COLLECTOR, name="broken", find=lambda: Path("/bin/false"), part=_broken, told_to_roles=False),
+            replace(COLLECTOR, name="broken", find=lambda: Path("/bin/false"), part=_broken, passed_to_roles=False),
             replace(COLLECTOR, name="absent", find=lambda: None),
         )
         said: list[str] = []
-        yield stack.up(said.append, folder=folder, roles=ROLES, offers=offers), said
+        yield lifecycle.up(said.append, folder=folder, roles=ROLES, offers=offers), said
 
 
 def test_prometheus_scrapes_what_runs_and_knows_the_rules(running):
@@ -96,10 +96,10 @@ def test_an_offer_that_was_killed_is_started_again_alone_and_can_be_restarted(ru
     for found in processes.find(state.folder)["prometheus"]:
         found.kill()
         eventually(lambda found=found: not processes.alive(found))
-    again = stack.up(folder=state.folder, roles=ROLES, offers=OPTIONAL_SERVICES[:1])
+    again = lifecycle.up(folder=state.folder, roles=ROLES, offers=OPTIONAL_SERVICES[:1])
     assert again.parts["prometheus"].pid != state.parts["prometheus"].pid
     assert again.parts["well"] == state.parts["well"]
-    with pytest.raises(stack.AlreadyRunning):
-        stack.up(folder=state.folder, roles=ROLES, offers=OPTIONAL_SERVICES[:1])
-    restarted = stack.restart("prometheus", folder=state.folder, roles=ROLES)
+    with pytest.raises(AlreadyRunning):
+        lifecycle.up(folder=state.folder, roles=ROLES, offers=OPTIONAL_SERVICES[:1])
+    restarted = lifecycle.restart("prometheus", folder=state.folder, roles=ROLES)
     assert restarted.parts["prometheus"].pid != again.parts["prometheus"].pid

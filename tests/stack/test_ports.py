@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from pretend_stack import role, stack_folder
 
-from orderfleet_local import stack
-from orderfleet_local.stack import ports, processes, state
+from orderfleet_local.stack import lifecycle, ports, processes, state
+from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import get
 from orderfleet_local.stack.state import StackState
 
@@ -38,7 +38,7 @@ def running() -> Iterator[StackState]:
             except OSError:
                 continue
         try:
-            started = stack.up(folder=folder, roles=ROLES)
+            started = lifecycle.up(folder=folder, roles=ROLES)
         finally:
             for squatter in squatters:
                 squatter.close()
@@ -66,7 +66,7 @@ def _assert_same_ports(running: StackState, again: StackState, said: list[str]) 
 
 def _up(running: StackState) -> None:
     said: list[str] = []
-    _assert_same_ports(running, stack.up(said.append, folder=running.folder, roles=ROLES), said)
+    _assert_same_ports(running, lifecycle.up(said.append, folder=running.folder, roles=ROLES), said)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -101,26 +101,26 @@ def test_every_part_killed_comes_back_on_its_ports(running):
 
 def test_up_that_starts_everything_again_keeps_the_ports(running):
     said: list[str] = []
-    _assert_same_ports(running, stack.up(said.append, folder=running.folder, roles=ROLES, again=True), said)
+    _assert_same_ports(running, lifecycle.up(said.append, folder=running.folder, roles=ROLES, again=True), said)
 
 
 def test_restart_of_all_roles_keeps_the_ports(running):
     said: list[str] = []
     names = [each.name for each in ROLES]
-    again = stack.restart(*names, progress=said.append, folder=running.folder, roles=ROLES)
+    again = lifecycle.restart(*names, progress=said.append, folder=running.folder, roles=ROLES)
     _assert_same_ports(running, again, said)
 
 
 def test_restart_of_all_parts_keeps_the_ports(running):
     said: list[str] = []
-    again = stack.restart(*PARTS, progress=said.append, folder=running.folder, roles=ROLES)
+    again = lifecycle.restart(*PARTS, progress=said.append, folder=running.folder, roles=ROLES)
     _assert_same_ports(running, again, said)
 
 
 def test_failed_up_keeps_the_ports_for_the_next(running):
     _kill(running, *PARTS)
-    with pytest.raises(stack.PartFailed):
-        stack.up(folder=running.folder, roles=(*ROLES, role("broken")))
+    with pytest.raises(PartFailed):
+        lifecycle.up(folder=running.folder, roles=(*ROLES, role("broken")))
     assert state.load(running.folder) is None
     _up(running)
 
@@ -130,20 +130,20 @@ def test_second_stack_has_ports_of_its_own(running):
     _kill(running, *PARTS)
     _up(running)
     with stack_folder() as folder:
-        other = stack.up(folder=folder, roles=(role("well"),))
+        other = lifecycle.up(folder=folder, roles=(role("well"),))
         mine = {port for part in running.parts.values() for port in part.ports.values()}
         assert not mine & {port for part in other.parts.values() for port in part.ports.values()}
         # Each of them comes back beside the other one.
         _kill(running, "temporal", "well")
         _kill(other, "temporal", "well")
         _up(running)
-        again = stack.up(folder=folder, roles=(role("well"),))
+        again = lifecycle.up(folder=folder, roles=(role("well"),))
         assert {name: part.ports for name, part in again.parts.items()} == {
             name: part.ports for name, part in other.parts.items()
         }
-        stack.down(folder=folder)
+        lifecycle.down(folder=folder)
 
 
 def test_down_gives_the_ports_back(running):
-    stack.down(folder=running.folder)
+    lifecycle.down(folder=running.folder)
     assert state.load_ports(running.folder) == {}

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from pretend_stack import eventually, role, stack_folder
 
-from orderfleet_local import stack
 from orderfleet_local.stack import lifecycle, postgres, processes, state
+from orderfleet_local.stack.errors import AlreadyRunning, Busy, StackError
 from orderfleet_local.stack.launch import answers
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
@@ -25,7 +25,7 @@ ROLES = (role("well"),)
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackState]:
     with stack_folder() as folder:
-        yield stack.up(folder=folder, roles=ROLES)
+        yield lifecycle.up(folder=folder, roles=ROLES)
 
 
 def _kill(running: StackState, part: str) -> None:
@@ -43,8 +43,8 @@ def whole(running: StackState) -> Iterator[StackState]:
     """The running stack; what the test broke is started again afterwards."""
     yield state.load(running.folder) or running
     try:
-        stack.up(folder=running.folder, roles=ROLES)
-    except stack.AlreadyRunning:
+        lifecycle.up(folder=running.folder, roles=ROLES)
+    except AlreadyRunning:
         return
 
 
@@ -56,19 +56,19 @@ def test_every_part_is_up(whole):
 
 
 def test_second_up_says_so(whole):
-    with pytest.raises(stack.AlreadyRunning):
-        stack.up(folder=whole.folder, roles=ROLES)
+    with pytest.raises(AlreadyRunning):
+        lifecycle.up(folder=whole.folder, roles=ROLES)
 
 
 def test_command_while_another_is_at_work_says_so(whole):
-    with lifecycle.exclusive(whole.folder), pytest.raises(stack.Busy, match="another command"):
-        stack.down(folder=whole.folder)
+    with lifecycle.exclusive(whole.folder), pytest.raises(Busy, match="another command"):
+        lifecycle.down(folder=whole.folder)
 
 
 def test_killed_role_is_started_again_where_it_was(whole):
     _kill(whole, "well")
     assert _conditions(whole.folder)["well"] is Condition.STOPPED
-    again = stack.up(folder=whole.folder, roles=ROLES)
+    again = lifecycle.up(folder=whole.folder, roles=ROLES)
     assert again.parts["well"].ports == whole.parts["well"].ports
     assert again.parts["well"].pid != whole.parts["well"].pid
     assert again.parts["postgres"] == whole.parts["postgres"]
@@ -80,7 +80,7 @@ async def test_killed_postgres_comes_back_with_its_data(whole):
     connection = await asyncpg.connect(whole.database_url)
     await connection.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)")
     _kill(whole, "postgres")
-    again = stack.up(folder=whole.folder, roles=ROLES)
+    again = lifecycle.up(folder=whole.folder, roles=ROLES)
     assert again.database_url == whole.database_url
     connection.terminate()
     connection = await asyncpg.connect(again.database_url)
@@ -89,15 +89,15 @@ async def test_killed_postgres_comes_back_with_its_data(whole):
 
 
 def test_restart_drains_one_part_and_keeps_the_others(whole):
-    again = stack.restart("well", folder=whole.folder, roles=ROLES)
+    again = lifecycle.restart("well", folder=whole.folder, roles=ROLES)
     changed = {name for name, part in again.parts.items() if part != whole.parts[name]}
     assert changed == {"well"}
     assert "drained" in Path(whole.parts["well"].log).with_suffix(".previous.log").read_text()
 
 
 def test_restart_of_an_unknown_part_names_the_known(whole):
-    with pytest.raises(stack.StackError, match="there is no nonsense; there are etcd"):
-        stack.restart("nonsense", folder=whole.folder, roles=ROLES)
+    with pytest.raises(StackError, match="there is no nonsense; there are etcd"):
+        lifecycle.restart("nonsense", folder=whole.folder, roles=ROLES)
 
 
 def test_moved_part_takes_along_what_needs_it(whole):
@@ -107,7 +107,7 @@ def test_moved_part_takes_along_what_needs_it(whole):
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", port))
         squatter.listen()
-        again = stack.up(folder=whole.folder, roles=ROLES)
+        again = lifecycle.up(folder=whole.folder, roles=ROLES)
     assert again.parts["postgres"].ports["sql"] != port
     assert again.parts["well"].pid != whole.parts["well"].pid
 
@@ -125,5 +125,5 @@ def test_down_after_a_kill_of_postgres_ends_its_busy_backends(running):
     eventually(lambda: any("SELECT" in " ".join(p.cmdline()) for p in processes.find(folder)["postgres"]))
     _kill(now, "postgres")
     assert processes.find(folder)["postgres"]
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
     assert processes.find(folder) == {}

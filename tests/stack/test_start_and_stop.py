@@ -11,8 +11,8 @@ import sys
 import pytest
 from pretend_stack import eventually, role
 
-from orderfleet_local import stack
-from orderfleet_local.stack import apiserver, etcd, postgres, processes, shutdown, state, temporal_server
+from orderfleet_local.stack import apiserver, etcd, lifecycle, postgres, processes, shutdown, state, temporal_server
+from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
 
 
@@ -22,7 +22,7 @@ def test_killed_starter_leaves_nothing_that_down_misses(folder, starter, moment)
     eventually(lambda: moment in processes.find(folder))
     run.send_signal(signal.SIGKILL)
     run.wait()
-    assert stack.down(folder=folder)
+    assert lifecycle.down(folder=folder)
     assert processes.find(folder) == {}
     assert state.load(folder) is None
 
@@ -33,10 +33,10 @@ def test_up_after_a_killed_starter_works(folder, starter):
     left = processes.find(folder)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    again = stack.up(folder=folder, roles=[role("well")])
+    again = lifecycle.up(folder=folder, roles=[role("well")])
     pids = {part.pid for part in again.parts.values()}
     assert not pids & {process.pid for found in left.values() for process in found}
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
     assert processes.find(folder) == {}
 
 
@@ -50,8 +50,8 @@ def test_interrupted_starter_takes_down_what_it_started(folder, starter):
 
 
 def test_failing_part_is_named_with_the_end_of_its_log(folder):
-    with pytest.raises(stack.PartFailed) as failure:
-        stack.up(folder=folder, roles=[role("well"), role("broken")])
+    with pytest.raises(PartFailed) as failure:
+        lifecycle.up(folder=folder, roles=[role("well"), role("broken")])
     assert failure.value.part == "broken"
     assert "broken on purpose" in str(failure.value)
     assert processes.find(folder) == {}
@@ -59,7 +59,7 @@ def test_failing_part_is_named_with_the_end_of_its_log(folder):
 
 def test_other_stacks_and_look_alikes_are_left_alone(folder, tmp_path):
     data = folder / "postgres"
-    stack.up(folder=folder, roles=[role("well")])
+    lifecycle.up(folder=folder, roles=[role("well")])
     script = role("well").arguments[1]
     look_alikes = [
         # The same command, in the same folder, as a part of another stack and of none.
@@ -74,7 +74,7 @@ def test_other_stacks_and_look_alikes_are_left_alone(folder, tmp_path):
         for marks in look_alikes
     ]
     try:
-        ended = stack.down(folder=folder)
+        ended = lifecycle.down(folder=folder)
         assert set(ended) == {"postgres", "temporal", "etcd", "kube-apiserver", "well"}
         assert [process.poll() for process in started] == [None, None, None]
     finally:
@@ -104,24 +104,24 @@ def test_taken_ports_are_replaced_and_told(folder):
         held.add(port)
     said: list[str] = []
     try:
-        got = stack.up(said.append, folder=folder, roles=())
+        got = lifecycle.up(said.append, folder=folder, roles=())
     finally:
         for squatter in squatters:
             squatter.close()
     assert not held & {port for part in got.parts.values() for port in part.ports.values()}
     told = "\n".join(said)
     assert [port for port in held if f"port {port} is taken" not in told] == []
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
 
 
 def test_port_lost_between_choice_and_start_is_replaced(folder):
-    got = stack.up(folder=folder, roles=[role("clumsy", "postgres")])
+    got = lifecycle.up(folder=folder, roles=[role("clumsy", "postgres")])
     assert got.complete
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
 
 
 def test_role_that_ignores_sigterm_is_killed_after_the_bound(folder):
-    stack.up(folder=folder, roles=[role("stuck")])
+    lifecycle.up(folder=folder, roles=[role("stuck")])
     said: list[str] = []
     shutdown.stop(folder, said.append, drain=1)
     assert said == ["stuck: not all ended within 1 s; killed"]
@@ -129,13 +129,13 @@ def test_role_that_ignores_sigterm_is_killed_after_the_bound(folder):
 
 
 def test_data_stays_until_it_is_wiped(folder):
-    stack.up(folder=folder, roles=())
-    stack.down(folder=folder)
+    lifecycle.up(folder=folder, roles=())
+    lifecycle.down(folder=folder)
     assert (folder / "postgres" / "data" / "PG_VERSION").exists()
-    stack.down(folder=folder, wipe=True)
+    lifecycle.down(folder=folder, wipe=True)
     assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
 def test_down_of_what_never_ran_does_nothing(tmp_path):
-    assert stack.down(folder=tmp_path / "never") == []
+    assert lifecycle.down(folder=tmp_path / "never") == []
     assert not (tmp_path / "never").exists()

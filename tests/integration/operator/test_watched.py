@@ -56,5 +56,5 @@ async def test_a_change_between_kubectls_first_look_and_its_watch_is_told(shop, 
         config = ("--kubeconfig", str(shop.cluster.kubeconfig), "--server", server)
         command = [str(shop.cluster.program), *config, "--namespace", shop.cluster.namespace, *watch_arguments(name)]
         with watching(command) as watch:
-            found = await asyncio.to_thread(watch.until, lambda status: status.get("step") == "receive", 60, list)
-            assert found, watch.trouble
+            found = await asyncio.to_thread(watch.wait_for, lambda status: status.get("step") == "receive", 60, list)
+            assert found, watch.error

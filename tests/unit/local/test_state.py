@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from orderfleet_local import stack
 from orderfleet_local.stack import lifecycle, ports, state
-from orderfleet_local.stack.state import PartState, StackState
+from orderfleet_local.stack.errors import Busy, StackError
+from orderfleet_local.stack.state import PartState, StackState, load
 
 
 def test_state_is_read_as_it_was_written(tmp_path):
@@ -21,7 +21,7 @@ def test_state_is_read_as_it_was_written(tmp_path):
     api = PartState(9, 3.5, {"ORDERFLEET_API_PORT": 12, "ORDERFLEET_HEALTH_PORT": 13}, "a.log", "http://127.0.0.1:12")
     written = written.with_part("api", api)
     state.save(written)
-    read = stack.load(tmp_path)
+    read = load(tmp_path)
     assert read == written
     assert read.temporal_address == "127.0.0.1:7233"
     assert read.metrics_urls == {
@@ -31,15 +31,15 @@ def test_state_is_read_as_it_was_written(tmp_path):
         "api": "http://127.0.0.1:13/metrics",
     }
     assert read.api_url == "http://127.0.0.1:12"
-    with pytest.raises(stack.StackError, match="no postgres"):
+    with pytest.raises(StackError, match="no postgres"):
         _ = read.database_url
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"parts": {"x": {"unknown": 1}}, "complete": true}'])
 def test_unreadable_state_counts_as_none(tmp_path, content):
     (tmp_path / "state.json").write_text(content)
-    assert stack.load(tmp_path) is None
-    assert stack.load(tmp_path / "never") is None
+    assert load(tmp_path) is None
+    assert load(tmp_path / "never") is None
 
 
 def test_taken_port_is_replaced():
@@ -49,17 +49,17 @@ def test_taken_port_is_replaced():
         taken = other.getsockname()[1]
         got = ports.choose(taken)
         assert got != taken
-        ports.give_back(got)
+        ports.release(got)
 
 
 def test_port_is_given_out_once():
     first = ports.choose(0)
     second = ports.choose(first)
     assert first != second
-    ports.give_back(first)
+    ports.release(first)
     assert ports.choose(first) == first
-    ports.give_back(first)
-    ports.give_back(second)
+    ports.release(first)
+    ports.release(second)
 
 
 def test_port_that_is_freed_before_the_timeout_is_given_out():
@@ -69,7 +69,7 @@ def test_port_that_is_freed_before_the_timeout_is_given_out():
         taken = other.getsockname()[1]
         threading.Timer(0.3, other.close).start()
         assert ports.choose(taken, timeout=30) == taken
-        ports.give_back(taken)
+        ports.release(taken)
 
 
 def test_port_in_place_of_another_is_none_of_outgoing_connections_and_none_to_avoid():
@@ -78,7 +78,7 @@ def test_port_in_place_of_another_is_none_of_outgoing_connections_and_none_to_av
     assert len(chosen) == 20
     assert chosen <= set(range(32700, 32768))
     for port in chosen:
-        ports.give_back(port)
+        ports.release(port)
 
 
 def test_ports_are_kept_until_they_are_forgotten_too(tmp_path):
@@ -103,7 +103,7 @@ def test_lock_names_its_holder_and_ends_with_it(tmp_path):
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(stack.Busy, match=f"process {holder.pid}"), lifecycle.exclusive(tmp_path):
+        with pytest.raises(Busy, match=f"process {holder.pid}"), lifecycle.exclusive(tmp_path):
             pass
         holder.kill()
     with lifecycle.exclusive(tmp_path):

@@ -25,12 +25,12 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog='Examples:\n\n  $ eval "$(.venv/bin/orderfleet env)"')
 def env() -> None:
     """Print shell commands that put kubectl and orderfleet on PATH and point them at the local stack."""
-    from orderfleet_local import stack  # noqa: PLC0415 - `--help` doesn't need it
-    from orderfleet_local.provision.progress import ProvisionError  # noqa: PLC0415
+    from orderfleet_local.provision.progress import ProvisionError  # noqa: PLC0415 - `--help` doesn't need it
     from orderfleet_local.provision.resolver import provide  # noqa: PLC0415
     from orderfleet_local.stack.errors import NotUp  # noqa: PLC0415
+    from orderfleet_local.stack.state import load  # noqa: PLC0415
 
-    state = stack.load()
+    state = load()
     if state is None:
         raise NotUp
     try:

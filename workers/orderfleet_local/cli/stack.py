@@ -16,10 +16,10 @@ from rich.table import Table
 
 from orderfleet.cli.errors import Exit
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document
-from orderfleet_local import stack
-from orderfleet_local.stack import paths
-from orderfleet_local.stack.errors import NoSuchPart, NotUp, log_tail
+from orderfleet_local.stack import lifecycle, paths
+from orderfleet_local.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError, log_tail
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
+from orderfleet_local.stack.state import StackState, load
 from orderfleet_local.stack.status import PartStatus, inspect
 
 _FOLLOW_STEP: Final = 0.2
@@ -47,10 +47,10 @@ def up(
     Parts that were killed while the others run, or that answer no calls, are started again.
     """
     try:
-        state = stack.up(_say, fresh=fresh, offers=OPTIONAL_SERVICES)
-    except stack.AlreadyRunning:
+        state = lifecycle.up(_say, fresh=fresh, offers=OPTIONAL_SERVICES)
+    except AlreadyRunning:
         _say("it runs already; `orderfleet stack down` stops it")
-        print_links(stack.load())
+        print_links(load())
         raise typer.Exit(Exit.ALREADY_RUNNING) from None
     print_links(state)
 
@@ -60,7 +60,7 @@ def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data and logs too.")] = False,
 ) -> None:
     """Stop every process the stack started, and no other; also after a crash of `up`."""
-    ended = stack.down(_say, wipe=wipe)
+    ended = lifecycle.down(_say, wipe=wipe)
     _say(f"stopped {', '.join(ended)}" if ended else "nothing was running")
 
 
@@ -70,15 +70,15 @@ def restart(
 ) -> None:
     """Stop a part gracefully and start it again on the same ports; or the whole stack."""
     if service is None:
-        print_links(stack.up(_say, offers=OPTIONAL_SERVICES, again=True))
+        print_links(lifecycle.up(_say, offers=OPTIONAL_SERVICES, again=True))
     else:
-        stack.restart(service, progress=_say)
+        lifecycle.restart(service, progress=_say)
 
 
 @app.command(epilog=_example("orderfleet stack status", "orderfleet stack status -o json | jq -r .links.api"))
 def status(output: OutputOption = _TABLE) -> None:
     """Show each part: whether it runs, its process, address and log. Exit status 5 unless all run."""
-    state = stack.load()
+    state = load()
     parts = inspect(paths.state_dir())
     if output is not Output.TABLE:
         print_document({"links": links(state), "parts": [part.document() for part in parts]}, output)
@@ -90,7 +90,7 @@ def status(output: OutputOption = _TABLE) -> None:
             if part.problem is not None:
                 _say(f"{part.name} runs and answers no calls: {part.problem}; `orderfleet stack up` restarts it")
         print_links(state)
-    if not parts or any(not part.fine for part in parts):
+    if not parts or any(not part.ok for part in parts):
         raise typer.Exit(Exit.UNAVAILABLE)
 
 
@@ -115,7 +115,7 @@ def logs(
             _follow(file.read, lambda text: typer.echo(text, nl=False))
 
 
-def links(state: stack.StackState | None) -> dict[str, Any]:
+def links(state: StackState | None) -> dict[str, Any]:
     """Return the addresses of a stack by name; empty when there is none."""
     if state is None:
         return {}
@@ -135,12 +135,12 @@ def links(state: stack.StackState | None) -> dict[str, Any]:
     for name, address in wanted.items():
         try:
             found[name] = str(address())
-        except stack.StackError:
+        except StackError:
             continue  # a stack of some parts only
     return {**found, "metrics": state.metrics_urls}
 
 
-def print_links(state: stack.StackState | None) -> None:
+def print_links(state: StackState | None) -> None:
     """Print where to look."""
     found = links(state)
     rows = {
@@ -162,7 +162,7 @@ def print_links(state: stack.StackState | None) -> None:
 def _table(parts: list[PartStatus]) -> Table:
     table = plain_table("PART", "STATE", "PROCESS", "UP", "PORTS")
     for part in parts:
-        colour = "green" if part.fine else "red"
+        colour = "green" if part.ok else "red"
         uptime = "" if part.seconds is None else f"{part.seconds // 60:.0f}m {part.seconds % 60:.0f}s"
         ports = " ".join(f"{purpose}:{port}" for purpose, port in part.ports.items())
         table.add_row(part.name, f"[{colour}]{part.state}[/]", str(part.pid or ""), uptime, ports)

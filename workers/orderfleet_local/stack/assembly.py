@@ -72,7 +72,7 @@ class Assembly:
         if crd.CRD in needed:
             steps.append(Step(crd.CRD, (APISERVER,), self._apply_definitions))
         steps.extend(self._offered(offer, program) for offer, program in self.offers.items())
-        first = tuple(offer.name for offer in self.offers if offer.told_to_roles)
+        first = tuple(offer.name for offer in self.offers if offer.passed_to_roles)
         steps.extend(
             self._step(role.name, (*role.needs, *first), partial(self._role, role), role.url) for role in self.roles
         )
@@ -81,7 +81,7 @@ class Assembly:
     def completed(self) -> StackState:
         """Return the state once all steps are done; a Prometheus is told of all of them."""
         if prometheus.PROMETHEUS in self.state.parts:
-            prometheus.tell(self.folder / prometheus.PROMETHEUS, self.state.metrics_urls)
+            prometheus.write_targets(self.folder / prometheus.PROMETHEUS, self.state.metrics_urls)
         return replace(self.state, complete=True)
 
     def _step(

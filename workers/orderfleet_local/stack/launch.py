@@ -111,7 +111,7 @@ def launch(
         finally:
             # By now the port is bound, or nobody wants it.
             for port in given.values():
-                ports.give_back(port)
+                ports.release(port)
     raise AssertionError("the last attempt returns or raises")
 
 

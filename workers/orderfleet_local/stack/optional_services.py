@@ -34,7 +34,7 @@ class OptionalService:
     port: int
     without: str
     """What a stack without it doesn't show, and how to get it."""
-    told_to_roles: bool = False
+    passed_to_roles: bool = False
     """Whether the roles are given its address, so that they start after it."""
 
 
@@ -56,6 +56,6 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         port=collector.DEFAULT_PORT,
         without="no traces are taken; put `otelcol` of"
         " https://github.com/open-telemetry/opentelemetry-collector-releases on PATH",
-        told_to_roles=True,
+        passed_to_roles=True,
     ),
 )

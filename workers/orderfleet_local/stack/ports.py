@@ -26,7 +26,7 @@ def choose(wanted: int, *, avoid: Container[int] = (), timeout: float = 0) -> in
     """Return `wanted` if it is free, else any free port; 0 asks for any.
 
     A port is given out once per process, because parts that start at the same time haven't
-    taken theirs yet. `give_back` makes it available again.
+    taken theirs yet. `release` makes it available again.
 
     Args:
         wanted: 1 to 65535, or 0.
@@ -51,7 +51,7 @@ def choose(wanted: int, *, avoid: Container[int] = (), timeout: float = 0) -> in
                 return port
 
 
-def give_back(port: int) -> None:
+def release(port: int) -> None:
     """Let `port` be given out again: whoever had it has ended."""
     with _lock:
         _given.discard(port)

@@ -69,7 +69,7 @@ def spawn(command: Command, *, folder: Path, part: str, log: Path) -> psutil.Pro
     return psutil.Process(child.pid)
 
 
-def let_go() -> None:
+def forget_children() -> None:
     """Forget the children that run on, before an interpreter ends that warns of such."""
     for child in _children:
         if child.poll() is None:

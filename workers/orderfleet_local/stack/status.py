@@ -53,7 +53,7 @@ class PartStatus:
     """Of a part that is not answering: what was asked and what it returned."""
 
     @property
-    def fine(self) -> bool:
+    def ok(self) -> bool:
         """Whether nothing needs to be done about it."""
         return self.state is Condition.RUNNING
 
@@ -97,9 +97,9 @@ def find_problem(folder: Path, name: str, part: PartState) -> str | None:
         return temporal_server.problem(part.ports)
     if name == APISERVER:
         # Not `/readyz`, which depends on etcd.
-        fine = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
+        ok = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
     elif name in _READY:
-        fine = _READY[name](part.ports)
+        ok = _READY[name](part.ports)
     else:
-        fine = part.url is None or get(f"{part.url}/healthz", timeout=_SECONDS_TO_ANSWER) is not None
-    return None if fine else "it doesn't answer"
+        ok = part.url is None or get(f"{part.url}/healthz", timeout=_SECONDS_TO_ANSWER) is not None
+    return None if ok else "it doesn't answer"
