@@ -108,7 +108,7 @@ class Backing:
         """End every process that any worker started, and remove what they wrote."""
         for found in processes.find(self.folder).values():
             # Nothing here is worth a graceful end.
-            processes.end(found, by=signal.SIGKILL, bound=10)
+            processes.end(found, by=signal.SIGKILL, timeout=10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _once(self, name: str, start: Callable[[], dict[str, str]]) -> dict[str, str]:

@@ -121,7 +121,7 @@ class StormyStack:
             async with self._starting[part]:  # one that is being started is hit once it runs
                 if fault.wrong is Wrong.KILLED:
                     self._accounted.add(self._running[part].process.pid)
-                    await asyncio.to_thread(processes.end, self._found(part), by=signal.SIGKILL, bound=30)
+                    await asyncio.to_thread(processes.end, self._found(part), by=signal.SIGKILL, timeout=30)
                 else:
                     self._signal(part, signal.SIGSTOP)
             return
@@ -166,7 +166,7 @@ class StormyStack:
         async with self._starting[name]:
             if name in self._kept_down:
                 return
-            part = replace(self._part(name), bound=_WELL_AGAIN)
+            part = replace(self._part(name), timeout=_WELL_AGAIN)
             if patient:
                 self._account_for(name)
                 part = replace(part, ready=lambda _: True, finish=lambda _: None)

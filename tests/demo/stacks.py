@@ -29,5 +29,5 @@ def stack_environment() -> Iterator[dict[str, str]]:
         yield environment | cache | {paths.STATE_VARIABLE: str(folder)}
     finally:
         for found in processes.find(folder).values():
-            processes.end(found, by=signal.SIGKILL, bound=5)
+            processes.end(found, by=signal.SIGKILL, timeout=5)
         shutil.rmtree(folder, ignore_errors=True)

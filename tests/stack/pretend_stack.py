@@ -33,7 +33,7 @@ def stack_folder() -> Iterator[Path]:
         yield folder
     finally:
         for found in processes.find(folder).values():
-            processes.end(found, by=signal.SIGKILL, bound=5)
+            processes.end(found, by=signal.SIGKILL, timeout=5)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -21,7 +21,7 @@ async def test_server_runs_in_an_open_and_in_a_closed_folder(folder, mode):
     connection = await asyncpg.connect(postgres.database_url(running.ports))
     assert await connection.fetchval("SELECT 1") == 1
     await connection.close()
-    assert processes.end(processes.find(folder)["postgres"], by=signal.SIGINT, bound=10)
+    assert processes.end(processes.find(folder)["postgres"], by=signal.SIGINT, timeout=10)
 
 
 def test_interrupted_initdb_is_done_again(folder):
@@ -36,6 +36,6 @@ def test_stale_pid_file_of_a_living_stranger_doesnt_matter(folder):
     first = launch(postgres.part(folder / "postgres", 0), folder)
     pid_file = folder / "postgres" / "data" / "postmaster.pid"
     content = pid_file.read_text()
-    processes.end(processes.find(folder)["postgres"], by=signal.SIGKILL, bound=10)
+    processes.end(processes.find(folder)["postgres"], by=signal.SIGKILL, timeout=10)
     pid_file.write_text(content.replace(str(first.process.pid), str(os.getppid()), 1))
     assert processes.alive(launch(postgres.part(folder / "postgres", 0), folder).process)

@@ -19,7 +19,7 @@ def _part(tmp_path, program: str, bound: float) -> Part:
     def command(ports):
         return Command((sys.executable, "-c", program, str(ports["http"])), tmp_path)
 
-    return Part("teller", {"http": 0}, command, ready=lambda _: True, bound=bound)
+    return Part("teller", {"http": 0}, command, ready=lambda _: True, timeout=timeout)
 
 
 def test_a_part_that_listens_is_ready(tmp_path):

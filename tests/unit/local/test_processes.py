@@ -22,7 +22,7 @@ def test_a_process_whose_id_was_used_before_is_found(tmp_path):
         psutil._pids_reused.add(started.pid)
         assert processes.find(tmp_path) == {"sleeper": [started]}
     finally:
-        processes.end([started], by=signal.SIGKILL, bound=5)
+        processes.end([started], by=signal.SIGKILL, timeout=5)
     assert processes.find(tmp_path) == {}
 
 
@@ -46,6 +46,6 @@ def test_process_whose_first_thread_alone_has_ended_is_alive_until_its_port_is_f
             assert time.monotonic() < deadline
         assert processes.alive(process)
         assert not ports._free(port)
-        processes.end([process], by=signal.SIGKILL, bound=5)
+        processes.end([process], by=signal.SIGKILL, timeout=5)
         assert ports._free(port)
         assert not processes.alive(process)

@@ -179,7 +179,7 @@ class Overrides:
         self._original.setdefault(part, self._environment(part))
         running = processes.find(self.environment.state.folder, part).get(part, ())
         self.say(f"kill -9 {' '.join(str(process.pid) for process in running)}, which is {part}")
-        processes.end(running, by=signal.SIGKILL, bound=_KILL_TIMEOUT)
+        processes.end(running, by=signal.SIGKILL, timeout=_KILL_TIMEOUT)
 
     def restart_killed(self) -> None:
         """Start the killed parts with their original settings. Raises as `apply`."""

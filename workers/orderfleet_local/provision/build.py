@@ -36,7 +36,7 @@ class Builder:
         """Put the executable into `folder`; return the name of what made it.
 
         Raises:
-            RungFailed: what makes it isn't installed, or fails.
+            StrategyFailed: what makes it isn't installed, or fails.
         """
         recipe = tool.recipe
         pins = self._pins / recipe.module

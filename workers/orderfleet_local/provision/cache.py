@@ -138,7 +138,7 @@ def find(tool: Tool, cache_folder: Path) -> Path:
     """Return the tool on PATH.
 
     Raises:
-        RungFailed: it isn't there, its version isn't acceptable, or a module it is linked with has a fault.
+        StrategyFailed: it isn't there, its version isn't acceptable, or a module it is linked with has a fault.
     """
     found = shutil.which(tool.name)
     if found is None:

@@ -1,6 +1,6 @@
 """What provisioning raises.
 
-The rungs raise `RungFailed`; the ladder turns the reasons of all rungs into one
+The rungs raise `StrategyFailed`; the ladder turns the reasons of all rungs into one
 `ProvisionError`, which the command line and the stack print. Nothing here does any work.
 """
 

@@ -49,7 +49,7 @@ class Network:
         """Wait for the probe of the host of `url`.
 
         Raises:
-            RungFailed: the host can't be reached.
+            StrategyFailed: the host can't be reached.
         """
         probe = self._probe(url)
         # Name resolution has no time-out of its own, hence the bound from outside.
@@ -61,7 +61,7 @@ class Network:
         """Write what `url` holds to `target`.
 
         Raises:
-            RungFailed: the host can't be reached, answers with an error or stops half-way.
+            StrategyFailed: the host can't be reached, answers with an error or stops half-way.
         """
         self.require(url)
         try:
@@ -121,7 +121,7 @@ def addresses(tool: Tool) -> tuple[str, str]:
     """Return the address of the tool's release and of its checksum for this machine.
 
     Raises:
-        RungFailed: there is no release for this machine.
+        StrategyFailed: there is no release for this machine.
     """
     release = tool.release
     name, architecture = system()
@@ -140,7 +140,7 @@ def fetch(tool: Tool, folder: Path, network: Network) -> str:
     """Put the verified executable into `folder`; return the host it came from.
 
     Raises:
-        RungFailed: there is no release, no network, or the checksum is missing or wrong.
+        StrategyFailed: there is no release, no network, or the checksum is missing or wrong.
     """
     url, checksum_url = addresses(tool)
     release = tool.release
