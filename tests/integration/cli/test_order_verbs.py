@@ -177,7 +177,7 @@ async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet,
     assert "there are more; --limit" in table.out
     canceled = (await orderfleet("order", "list", "--step", "canceled", "-o", "json")).document
     assert ([order["order_id"] for order in canceled["orders"]], canceled["more"]) == ([made[0]], False)
-    for options in (("--customer", "nobody@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):
+    for options in (("--customer", "unknown@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):
         assert "no such orders" in (await orderfleet("order", "list", *options)).out
     since = (await orderfleet("order", "list", "--since", "24h", "-o", "json")).document
     assert len(since["orders"]) == len(made)

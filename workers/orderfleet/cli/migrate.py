@@ -67,6 +67,6 @@ def migrate(
     for name in found:
         typer.echo(f"to be applied: {name}" if check else f"applied {name}")
     if role and not check:
-        typer.echo(f"{role} may read and write the record, and change no event")
+        typer.echo(f"granted to {role}: read and write orders, append events")
     if found and check:
         raise typer.Exit(Exit.PENDING)
