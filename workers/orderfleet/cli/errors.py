@@ -12,6 +12,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
+from orderfleet.cli.local_stack import is_installed
 from orderfleet.domain.errors import OrderfleetError, PaymentConflict, StoreUnavailable, WrongSetting
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Exit(IntEnum):
 
 EXITS: Final = (
     "Exit status: 0 done, 1 failed, 2 wrong arguments, settings or manifest, 3 no such order,"
-    " 4 change rejected or id in use, 5 Temporal, Postgres or the stack unavailable, 130 interrupted."
+    " 4 change rejected or id in use, 5 Temporal or Postgres unavailable, 130 interrupted."
 )
 
 
@@ -74,14 +75,8 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         OrderRefused: (Exit.REJECTED, ""),
         OrderEnded: (Exit.REJECTED, ""),
         PaymentConflict: (Exit.REJECTED, ""),
-        TemporalUnavailable: (
-            Exit.UNAVAILABLE,
-            "is the stack up (`orderfleet stack status`), or ORDERFLEET_TEMPORAL_ADDRESS right?",
-        ),
-        StoreUnavailable: (
-            Exit.UNAVAILABLE,
-            "is the stack up (`orderfleet stack status`), or ORDERFLEET_DATABASE_URL right?",
-        ),
+        TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
+        StoreUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_DATABASE_URL")),
     }
     if isinstance(error, Unprocessable):
         return Exit.INVALID, "\n".join(error.problems)
@@ -93,6 +88,12 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
             text = " ".join(str(error).split())
             return code, f"{text}; {hint}" if hint else text
     return error.exit_status if isinstance(error, Failed) else Exit.FAILED, str(error)
+
+
+def _address_hint(variable: str) -> str:
+    if is_installed():
+        return f"check that the stack is up (`orderfleet stack status`), or that {variable} is right"
+    return f"check that {variable} is right"
 
 
 def print_error(text: str, *, each_line: bool = False) -> None:

@@ -75,6 +75,8 @@ _LOCAL: Final = "On this machine"
 _ORDERS: Final = "Orders"
 _PODS: Final = "What the pods run"
 
+_EXAMPLES: Final = (*(("demo",) if is_installed() else ()), "order status ord-1")
+
 app = typer.Typer(
     name="orderfleet",
     cls=LazyGroup,
@@ -83,7 +85,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Order fulfillment on Kubernetes: an Order resource, durable workflows, nothing charged twice.",
-    epilog=f"Examples:\n\n  $ orderfleet demo\n\n  $ orderfleet order status ord-1\n\n{EXITS}",
+    epilog="\n\n".join(("Examples:", *(f"  $ orderfleet {example}" for example in _EXAMPLES), EXITS)),
 )
 
 
