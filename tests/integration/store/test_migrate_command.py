@@ -74,4 +74,6 @@ def test_it_migrates_nothing_for_a_role_that_is_not_there(migrate, empty_postgre
 
 
 def test_every_exit_status_is_documented():
-    assert all(f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.INVALID, Exit.UNAVAILABLE, Exit.PENDING))
+    assert all(
+        f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.INVALID, Exit.UNAVAILABLE, Exit.PENDING)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -228,6 +229,7 @@ def test_status_prints_a_table_or_json(orderfleet, orders):
     assert table.code == 0
     for part in ("shipped", "pay-ord-1  CHARGED  9.99 USD", "1 Main St, Springfield", "T1", "charge 2", "the workflow"):
         assert part in table.out
+    assert re.search(r"^source +the workflow$", table.out.rstrip(), re.MULTILINE)
     assert "canceled" not in table.out
     assert json.loads(orderfleet("order", "status", "ord-1", "-o", "json").out)["step"] == "shipped"
 

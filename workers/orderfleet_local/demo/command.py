@@ -60,7 +60,7 @@ def demo(scenario: Annotated[Choice, typer.Argument(help=_HELP)] = _HAPPY) -> No
     from orderfleet_local.demo.scenarios import SCENARIOS  # noqa: PLC0415
     from orderfleet_local.provision.resolver import provide  # noqa: PLC0415
 
-    began = time.monotonic()
+    start = time.monotonic()
     environment = start_environment(lambda text: typer.echo(f"stack: {text}"))
     kubectl = provide(["kubectl"])["kubectl"]
     terminal = console()
@@ -74,7 +74,7 @@ def demo(scenario: Annotated[Choice, typer.Argument(help=_HELP)] = _HAPPY) -> No
         _print_audit_trail(terminal, environment, outcomes[0].order)
         _raise_failures(outcomes)
         end = f"The Order is {SCENARIOS[scenario].final_step}"
-    terminal.print(f"\n{end}, {time.monotonic() - began:.1f} s after the start. Links:")
+    terminal.print(f"\n{end}, {time.monotonic() - start:.1f} s after the start. Links:")
     _print_links(environment, outcomes[-1].order)
 
 
@@ -84,7 +84,7 @@ def _run(scenario: Scenario, environment: DemoEnvironment, kubectl: Path, termin
     from orderfleet_local.demo.view import View  # noqa: PLC0415
     from orderfleet_local.stack import paths  # noqa: PLC0415
 
-    began = time.monotonic()
+    start = time.monotonic()
     terminal.print(f"[bold]{scenario.name}[/]: {scenario.description}")
     order, manifest = order_for(scenario, paths.checkout() / _SAMPLE)
     findings, problem = [], ""
@@ -93,7 +93,7 @@ def _run(scenario: Scenario, environment: DemoEnvironment, kubectl: Path, termin
             findings = run_scenario(scenario, environment, kubectl, view, order, manifest, _SAMPLE)
     except OrderfleetError as error:
         problem = str(error)
-    outcome = Outcome(scenario.name, order, findings, problem, time.monotonic() - began)
+    outcome = Outcome(scenario.name, order, findings, problem, time.monotonic() - start)
     print_findings(terminal, outcome)
     terminal.print()
     return outcome
