@@ -169,7 +169,7 @@ def settings_of(environment: dict[str, str]) -> Settings:
 
 
 def _named(part: Part, name: str) -> Part:
-    return Part(name=name, ports=part.ports, command=part.command, ready=part.ready, bound=120.0)
+    return Part(name=name, ports=part.ports, command=part.command, ready=part.ready, timeout=120.0)
 
 
 def _script(name: str, folder: Path, words: tuple[str, ...], port: str | None = None) -> Part:
@@ -182,4 +182,4 @@ def _script(name: str, folder: Path, words: tuple[str, ...], port: str | None = 
         return log.exists() and any(word in log.read_text() for word in ("polling", "listening"))
 
     ready: Callable[[Ports], bool] = said
-    return Part(name=name, ports={} if port is None else {port: 0}, command=command, ready=ready, bound=120.0)
+    return Part(name=name, ports={} if port is None else {port: 0}, command=command, ready=ready, timeout=120.0)

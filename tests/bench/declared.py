@@ -46,7 +46,7 @@ async def declared(
         result |= await _together(shop, fleet, together)
         used = cpu_seconds({"operator": [operator]})["operator"] - began_cpu
         result |= {"operator_cpu": used * 1000 / together, "operator_memory": memory_mib([operator])}
-        await asyncio.to_thread(processes.end, [operator], by=signal.SIGTERM, bound=30)
+        await asyncio.to_thread(processes.end, [operator], by=signal.SIGTERM, timeout=30)
         if finished:
             result |= await among_finished(stand, shop, finished, kubeconfig)
         if waiting:

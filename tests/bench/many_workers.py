@@ -78,7 +78,7 @@ async def _recorded(stand: Stand) -> Recording:
     await fleet.order(order_id)
     handle = stand.client.get_workflow_handle(names.order_workflow_id(order_id))
     history = await handle.fetch_history()
-    await asyncio.to_thread(processes.end, fleet.workers, by=signal.SIGTERM, bound=30)
+    await asyncio.to_thread(processes.end, fleet.workers, by=signal.SIGTERM, timeout=30)
     return Recording.of(order_id, history)
 
 
@@ -108,7 +108,7 @@ async def _against_stub(
             seconds = await at_once(stub.order, [_name() for _ in range(orders)], at_a_time)
             own, used = time.process_time() - own, cpu_seconds(parts)
         finally:
-            await asyncio.to_thread(processes.end, workers, by=signal.SIGTERM, bound=30)
+            await asyncio.to_thread(processes.end, workers, by=signal.SIGTERM, timeout=30)
     busy = own + sum(used[name] - before[name] for name in parts)
     return {
         "workers": count,

@@ -171,7 +171,7 @@ async def _quiet(operator: psutil.Process) -> None:
 
 
 async def _end(operator: psutil.Process) -> None:
-    await asyncio.to_thread(processes.end, [operator], by=signal.SIGTERM, bound=30)
+    await asyncio.to_thread(processes.end, [operator], by=signal.SIGTERM, timeout=30)
 
 
 async def _each(run: Callable[[str], Awaitable[Answer]], names: Iterable[str]) -> list[Answer]:

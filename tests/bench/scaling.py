@@ -60,7 +60,7 @@ async def _start(stand: Stand) -> float:
                 return event.event_time.ToNanoseconds() / 1e9 - spawned
         raise AssertionError("a history ends with the end of its workflow")
     finally:
-        await asyncio.to_thread(processes.end, [worker.process], by=signal.SIGTERM, bound=30)
+        await asyncio.to_thread(processes.end, [worker.process], by=signal.SIGTERM, timeout=30)
 
 
 def _fleet(stand: Stand, name: str, order_workers: int, slow: dict[str, str]) -> Orderfleet:

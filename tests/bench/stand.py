@@ -85,4 +85,4 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
                 )
         finally:
             await asyncio.to_thread(backing.stop)
-            processes.let_go()
+            processes.forget_children()

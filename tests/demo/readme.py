@@ -1,4 +1,4 @@
-"""The code blocks of documents, and the commands that no test runs, each with its reason."""
+"""Reads the code blocks of documents, and lists the commands that no test runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Block:
 
 
 def blocks(file: Path | str) -> list[Block]:
-    """The blocks of a file, or of a text."""
+    """Return the code blocks of a file or a text."""
     text = file if isinstance(file, str) else file.read_text()
     return [
         Block(found["info"].strip(), found["text"].strip(), text.count("\n", 0, found.start()) + 1)

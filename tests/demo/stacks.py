@@ -1,4 +1,4 @@
-"""A folder for a stack of a test's own; whatever still runs of it at the end is killed."""
+"""A stack folder for one test; processes that still run at the end are killed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BIN = CHECKOUT / ".venv" / "bin"
 
 @contextmanager
 def stack_environment() -> Iterator[dict[str, str]]:
-    """The environment of a shell on a fresh machine, with a stack folder that nobody else uses."""
-    # Not below pytest's own folder: Postgres runs under another account when we are root.
+    """Yield the environment of a shell without settings, with a stack folder of its own."""
+    # Not in pytest's folder: as root, Postgres runs under another account, which can't enter it.
     folder = Path(tempfile.mkdtemp(prefix="orderfleet-demo-"))
     folder.chmod(0o755)
     foreign = ("ORDERFLEET_", "TEMPORAL_", "KUBECONFIG", "DATABASE_URL")
@@ -29,5 +29,5 @@ def stack_environment() -> Iterator[dict[str, str]]:
         yield environment | cache | {paths.STATE_VARIABLE: str(folder)}
     finally:
         for found in processes.find(folder).values():
-            processes.end(found, by=signal.SIGKILL, bound=5)
+            processes.end(found, by=signal.SIGKILL, timeout=5)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`orderfleet demo` as a person runs it: real processes on a stack that these tests share."""
+"""`orderfleet demo` with real processes, on a stack that these tests share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("demo")]
 
 @pytest.fixture(scope="module")
 def shell() -> Iterator[dict[str, str]]:
-    """The environment of a shell whose stack is these tests' own."""
+    """Return the environment of a shell with a stack of its own."""
     with stack_environment() as environment:
         yield environment
 
@@ -35,7 +35,7 @@ def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 
 def _settings(environment: dict[str, str]) -> dict[str, dict[str, str]]:
-    """What each process of the product was started with, but its ports: another stack may take one meanwhile."""
+    """Return the settings of each process, except ports, which another stack may take between two starts."""
     running = processes.find(Path(environment[paths.STATE_VARIABLE]))
     roles = ("orders-worker", "shipping-worker", "operator", "api")
     started = {role: processes.leaders(running[role])[0].environ() for role in roles}
@@ -45,30 +45,30 @@ def _settings(environment: dict[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def test_demo_brings_the_stack_up_ships_an_order_and_can_be_run_again(shell):
+def test_demo_starts_the_stack_ships_an_order_and_can_be_repeated(shell):
     assert _run(shell, "stack", "down").returncode == 0
     first = _run(shell, "demo", "happy")
     assert first.returncode == 0, first.stdout + first.stderr
     second = _run(shell, "demo")
     assert second.returncode == 0, second.stdout + second.stderr
 
-    assert "The stack stays up; `make down` stops it." in first.stdout
-    assert "The stack was up before and stays so" in second.stdout
+    assert "The stack keeps running; `make down` stops it." in first.stdout
+    assert "The stack was running before and keeps running" in second.stdout
     assert _names(first.stdout).isdisjoint(_names(second.stdout))
-    for told in (first.stdout, second.stdout):
+    for output in (first.stdout, second.stdout):
         for expected in (
             "$ kubectl apply -f deploy/samples/order.yaml",
             '--type merge -p \'{"spec":{"approved":true}}\'',
             "manual_review  waits for approval",
-            "charged 41.25 USD once and gave nothing back",
+            "charged 41.25 USD once and refunded nothing",
             "Audit trail of demo-happy-",
             "package_prepared",
             "Temporal Web UI",
             "export KUBECONFIG=",
             "/docs",
         ):
-            assert expected in told
-    took = re.search(r"The Order says shipped, ([\d.]+) s after the start", second.stdout)
+            assert expected in output
+    took = re.search(r"The Order is shipped, ([\d.]+) s after the start", second.stdout)
     assert took
     assert float(took[1]) < _WARM_SECONDS
 
@@ -77,25 +77,25 @@ def test_demo_brings_the_stack_up_ships_an_order_and_can_be_run_again(shell):
 
 
 @pytest.mark.slow
-def test_every_scenario_ends_as_it_should_and_leaves_the_stack_as_it_was(shell):
+def test_demo_all_passes_and_restores_the_stack(shell):
     _run(shell, "stack", "up")
     before = _settings(shell)
     result = _run(shell, "demo", "all")
-    told = result.stdout + result.stderr
-    assert result.returncode == 0, told
-    assert "Every scenario ended as it should" in result.stdout, told
+    output = result.stdout + result.stderr
+    assert result.returncode == 0, output
+    assert "Every scenario ended as expected" in result.stdout, output
     for scenario in _SCENARIOS:
-        assert re.search(rf"^✓ +{scenario} +demo-{scenario}-", result.stdout, re.MULTILINE), told
+        assert re.search(rf"^✓ +{scenario} +demo-{scenario}-", result.stdout, re.MULTILINE), output
     for expected in (
         "canceled       ordered twice",
         "nothing was charged",
         "1 parcel to 2 Side Street",
         "canceled       review timed out",
-        "charged 80.00 USD once and gave it back once; Kubernetes says REFUNDED",
+        "charged 80.00 USD once and refunded it once; payment status in Kubernetes: REFUNDED",
         "the provider was asked to charge",
         "failed attempts in the audit trail: charge",
     ):
-        assert expected in result.stdout, told
+        assert expected in result.stdout, output
     assert _settings(shell) == before
     assert _run(shell, "stack", "status").returncode == 0
 
@@ -107,23 +107,23 @@ def test_every_scenario_ends_as_it_should_and_leaves_the_stack_as_it_was(shell):
 
 
 @pytest.mark.slow
-def test_a_demo_that_is_interrupted_puts_the_settings_back(shell):
+def test_demo_that_is_interrupted_restores_the_settings(shell):
     _run(shell, "stack", "up")
     before = _settings(shell)
     command = [str(BIN / "orderfleet"), "demo", "flaky"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    # A buffered pipe would keep the lines from us until the end.
+    # A buffered pipe would deliver the lines only at the end.
     environment = {**shell, "PYTHONUNBUFFERED": "1"}
-    # Whoever runs the tests in the background may have them ignore SIGINT, and programs inherit that.
+    # Tests that run in the background may ignore SIGINT, and programs inherit that.
     listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes, **listening) as run:
         assert run.stdout is not None
-        told = [next(line for line in run.stdout if "waits for approval" in line)]
+        lines = [next(line for line in run.stdout if "waits for approval" in line)]
         assert _settings(shell) != before
         run.send_signal(signal.SIGINT)
-        told += list(run.stdout)
-        assert run.wait() == 130, told
-    assert "with the settings of before" in "".join(told)
+        lines += list(run.stdout)
+        assert run.wait() == 130, lines
+    assert "with their original settings" in "".join(lines)
     assert _settings(shell) == before
 
 

@@ -62,7 +62,7 @@ def test_documented_commands_in_their_order_succeed():
         )
     output = f"{result.stdout}\n{result.stderr}"
     assert result.returncode == 0, output
-    assert "The Order says shipped" in result.stdout, output
+    assert "The Order is shipped" in result.stdout, output
     assert "shipped SIM" in result.stdout, output
     assert '"workflow_id":"order-web-1"' in result.stdout, output
     assert "stopped " in result.stdout, output

@@ -42,7 +42,7 @@ def short_of_breath(tmp_path: Path) -> Iterator[Ports]:
     try:
         yield running.ports
     finally:
-        processes.end([running.process], by=signal.SIGKILL, bound=10)
+        processes.end([running.process], by=signal.SIGKILL, timeout=10)
 
 
 async def test_a_limit_at_temporal_is_told_until_the_load_is_gone(

@@ -1,4 +1,4 @@
-"""A folder for a stack, and `up` in a process of its own, which can be killed."""
+"""A folder for a stack, and `up` in a separate process, which can be killed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share are not a package
 
-from pretend_stack import stack_folder
+from fake_stack import stack_folder
 
 _HERE = Path(__file__).parent
 _START = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from pretend_stack import role
-from orderfleet_local import stack
-stack.up(lambda text: print(text, flush=True), folder=Path(sys.argv[2]), roles=[role(m) for m in sys.argv[3:]])
+from fake_stack import role
+from orderfleet_local.stack import lifecycle
+lifecycle.up(lambda text: print(text, flush=True), folder=Path(sys.argv[2]), roles=[role(m) for m in sys.argv[3:]])
 """
 
 
@@ -33,11 +33,11 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def starter(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `up` in a process of its own, with roles of the given moods."""
+    """Return a function that starts `up` in a separate process, with roles of the given modes."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*moods: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _START, str(_HERE), str(folder), *moods]
+    def start(*modes: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _START, str(_HERE), str(folder), *modes]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
         started.append(run)
         return run

@@ -1,4 +1,4 @@
-"""What lands is tested on a cluster where one can be had: a failed test stops it, a missing cluster doesn't."""
+"""`.ci/cluster`: a change is tested on a cluster if one is available; a failed test rejects it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ echo "make $*" >> "{calls}"
 def run(tmp_path: Path):
     calls, program = tmp_path / "calls", tmp_path / "cluster"
 
-    def land(*, up: int, failures: int) -> tuple[int, str, list[str]]:
+    def run_script(*, up: int, failures: int) -> tuple[int, str, list[str]]:
         for path, text in ((program, _PROGRAM), (tmp_path / "make", _MAKE)):
             path.write_text(text.format(calls=calls, up=up, failures=failures))
             path.chmod(0o755)
@@ -43,10 +43,10 @@ def run(tmp_path: Path):
         )
         return result.returncode, result.stderr, calls.read_text().splitlines()
 
-    return land
+    return run_script
 
 
-def test_a_cluster_is_made_tested_on_and_taken_away(run, tmp_path):
+def test_cluster_is_created_used_and_deleted(run, tmp_path):
     code, _, calls = run(up=0, failures=0)
     options = f"--kubeconfig /made/admin.conf --disposable --cluster-program {tmp_path}/cluster"
     assert code == 0
@@ -59,20 +59,20 @@ def test_a_cluster_is_made_tested_on_and_taken_away(run, tmp_path):
     ]
 
 
-def test_a_test_that_fails_twice_stops_the_change(run):
+def test_failure_on_two_clusters_fails(run):
     code, _, calls = run(up=0, failures=2)
     assert code == 2
     assert [call.split()[1] for call in calls] == [*("down", "up", "env", "test-cluster") * 2, "down"]
 
 
-def test_a_test_that_passes_on_another_cluster_is_told_as_flaky(run):
-    code, said, _ = run(up=0, failures=1)
+def test_success_on_the_second_cluster_reports_flaky(run):
+    code, output, _ = run(up=0, failures=1)
     assert code == 0
-    assert "FLAKY" in said
+    assert "FLAKY" in output
 
 
-def test_a_cluster_that_cannot_be_brought_up_is_told_of_loudly(run):
-    code, said, calls = run(up=1, failures=0)
+def test_cluster_that_does_not_start_is_reported(run):
+    code, output, calls = run(up=1, failures=0)
     assert code == 0
-    assert "NOT TESTED ON A CLUSTER" in said
+    assert "NOT TESTED ON A CLUSTER" in output
     assert calls == ["cluster down", "cluster up", "cluster down"]

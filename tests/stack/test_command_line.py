@@ -1,4 +1,4 @@
-"""`orderfleet stack` as a person and a script use it, with the whole product."""
+"""`orderfleet stack` with the whole product."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pretend_stack import eventually
+from fake_stack import eventually
 
 from orderfleet_local.stack import processes
 from orderfleet_local.stack.launch import answers
@@ -35,7 +35,7 @@ def orderfleet(folder):
 
 
 @pytest.mark.slow
-def test_whole_product_up_broken_mended_and_down(orderfleet, folder: Path):
+def test_stack_commands_from_up_to_down(orderfleet, folder: Path):
     assert "/docs" in orderfleet("up")
     assert "runs already" in orderfleet("up", status=6)
 
@@ -62,7 +62,7 @@ def test_whole_product_up_broken_mended_and_down(orderfleet, folder: Path):
     assert "nothing was running" in orderfleet("down")
 
 
-def test_what_is_not_there_is_said_with_what_to_do(orderfleet):
+def test_stack_commands_without_a_stack_say_what_to_do(orderfleet):
     assert "`orderfleet stack up` starts it" in orderfleet("status", status=5)
     assert "`orderfleet stack up` starts it" in orderfleet("logs", "api", status=5)
     assert "`orderfleet stack up` starts it" in orderfleet("restart", "api", status=5)

@@ -1,4 +1,4 @@
-"""What can happen to a stack that runs: parts killed, a second start, a restart."""
+"""A running stack: killed parts, a second start, a restart."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from pretend_stack import eventually, role, stack_folder
+from fake_stack import eventually, role, stack_folder
 
-from orderfleet_local import stack
 from orderfleet_local.stack import lifecycle, postgres, processes, state
+from orderfleet_local.stack.errors import AlreadyRunning, Busy, StackError
 from orderfleet_local.stack.launch import answers
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
 
-# One stack for all of them, so one worker for all of them.
+# The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("running-stack")
 
 ROLES = (role("well"),)
@@ -25,7 +25,7 @@ ROLES = (role("well"),)
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackState]:
     with stack_folder() as folder:
-        yield stack.up(folder=folder, roles=ROLES)
+        yield lifecycle.up(folder=folder, roles=ROLES)
 
 
 def _kill(running: StackState, part: str) -> None:
@@ -40,47 +40,47 @@ def _conditions(folder: Path) -> dict[str, Condition]:
 
 @pytest.fixture
 def whole(running: StackState) -> Iterator[StackState]:
-    """The running stack; what the test broke is started again afterwards."""
+    """Yield the running stack; start its stopped parts again after the test."""
     yield state.load(running.folder) or running
     try:
-        stack.up(folder=running.folder, roles=ROLES)
-    except stack.AlreadyRunning:
+        lifecycle.up(folder=running.folder, roles=ROLES)
+    except AlreadyRunning:
         return
 
 
-def test_every_part_is_up(whole):
+def test_status_of_each_part_is_running(whole):
     assert _conditions(whole.folder) == dict.fromkeys(whole.parts, Condition.RUNNING)
     assert set(whole.parts) == {"postgres", "temporal", "etcd", "kube-apiserver", "well"}
     assert answers(whole.temporal_ui_url)
     assert whole.kubeconfig.stat().st_mode & 0o077 == 0
 
 
-def test_second_up_says_so(whole):
-    with pytest.raises(stack.AlreadyRunning):
-        stack.up(folder=whole.folder, roles=ROLES)
+def test_second_up_is_rejected(whole):
+    with pytest.raises(AlreadyRunning):
+        lifecycle.up(folder=whole.folder, roles=ROLES)
 
 
-def test_command_while_another_is_at_work_says_so(whole):
-    with lifecycle.exclusive(whole.folder), pytest.raises(stack.Busy, match="another command"):
-        stack.down(folder=whole.folder)
+def test_concurrent_command_is_rejected(whole):
+    with lifecycle.exclusive(whole.folder), pytest.raises(Busy, match="another command"):
+        lifecycle.down(folder=whole.folder)
 
 
-def test_killed_role_is_started_again_where_it_was(whole):
+def test_killed_role_is_restarted_on_its_ports(whole):
     _kill(whole, "well")
     assert _conditions(whole.folder)["well"] is Condition.STOPPED
-    again = stack.up(folder=whole.folder, roles=ROLES)
+    again = lifecycle.up(folder=whole.folder, roles=ROLES)
     assert again.parts["well"].ports == whole.parts["well"].ports
     assert again.parts["well"].pid != whole.parts["well"].pid
     assert again.parts["postgres"] == whole.parts["postgres"]
-    # The child of the killed one is gone too.
+    # The child of the killed process has ended too.
     assert len(processes.find(whole.folder)["well"]) == 2
 
 
-async def test_killed_postgres_comes_back_with_its_data(whole):
+async def test_killed_postgres_restarts_with_its_data(whole):
     connection = await asyncpg.connect(whole.database_url)
     await connection.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)")
     _kill(whole, "postgres")
-    again = stack.up(folder=whole.folder, roles=ROLES)
+    again = lifecycle.up(folder=whole.folder, roles=ROLES)
     assert again.database_url == whole.database_url
     connection.terminate()
     connection = await asyncpg.connect(again.database_url)
@@ -89,41 +89,46 @@ async def test_killed_postgres_comes_back_with_its_data(whole):
 
 
 def test_restart_drains_one_part_and_keeps_the_others(whole):
-    again = stack.restart("well", folder=whole.folder, roles=ROLES)
+    again = lifecycle.restart("well", folder=whole.folder, roles=ROLES)
     changed = {name for name, part in again.parts.items() if part != whole.parts[name]}
     assert changed == {"well"}
     assert "drained" in Path(whole.parts["well"].log).with_suffix(".previous.log").read_text()
 
 
-def test_restart_of_an_unknown_part_names_the_known(whole):
-    with pytest.raises(stack.StackError, match="there is no nonsense; there are etcd"):
-        stack.restart("nonsense", folder=whole.folder, roles=ROLES)
+def test_restart_of_an_unknown_part_lists_the_parts(whole):
+    with pytest.raises(StackError, match="there is no nonsense; there are etcd"):
+        lifecycle.restart("nonsense", folder=whole.folder, roles=ROLES)
 
 
-def test_moved_part_takes_along_what_needs_it(whole):
+def test_part_on_another_port_restarts_the_parts_that_need_it(whole):
     _kill(whole, "postgres")
     port = whole.parts["postgres"].ports["sql"]
-    with socket.socket() as squatter:
-        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", port))
-        squatter.listen()
-        again = stack.up(folder=whole.folder, roles=ROLES)
+    with socket.socket() as blocker:
+        blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        blocker.bind(("127.0.0.1", port))
+        blocker.listen()
+        again = lifecycle.up(folder=whole.folder, roles=ROLES)
     assert again.parts["postgres"].ports["sql"] != port
     assert again.parts["well"].pid != whole.parts["well"].pid
 
 
 def test_down_after_a_kill_of_postgres_ends_its_busy_backends(running):
     folder = running.folder
-    now = state.load(folder)
-    assert now is not None
-    # A query that computes doesn't notice that the server is gone.
+    current = state.load(folder)
+    assert current is not None
+    # A computing query doesn't notice that the server has ended.
     psql = processes.Command(
-        (str(postgres.programs() / "psql"), now.database_url, "-c", "SELECT count(*) FROM generate_series(1, 1e11)"),
+        (
+            str(postgres.programs() / "psql"),
+            current.database_url,
+            "-c",
+            "SELECT count(*) FROM generate_series(1, 1e11)",
+        ),
         folder,
     )
     processes.spawn(psql, folder=folder, part="query", log=folder / "logs" / "query.log")
     eventually(lambda: any("SELECT" in " ".join(p.cmdline()) for p in processes.find(folder)["postgres"]))
-    _kill(now, "postgres")
+    _kill(current, "postgres")
     assert processes.find(folder)["postgres"]
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
     assert processes.find(folder) == {}

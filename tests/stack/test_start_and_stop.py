@@ -1,4 +1,4 @@
-"""Starting and stopping: interrupted, failing, beside others, and what stays behind."""
+"""Starting and stopping a stack: interruptions, failures, other stacks, data."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import subprocess
 import sys
 
 import pytest
-from pretend_stack import eventually, role
+from fake_stack import eventually, role
 
-from orderfleet_local import stack
-from orderfleet_local.stack import apiserver, etcd, postgres, processes, shutdown, state, temporal_server
+from orderfleet_local.stack import apiserver, etcd, lifecycle, postgres, processes, shutdown, state, temporal_server
+from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
 
 
-@pytest.mark.parametrize("moment", ["postgres", "kube-apiserver", "well"])
-def test_killed_starter_leaves_nothing_that_down_misses(folder, starter, moment):
+@pytest.mark.parametrize("part", ["postgres", "kube-apiserver", "well"])
+def test_down_after_a_killed_starter_ends_every_process(folder, starter, part):
     run = starter("well")
-    eventually(lambda: moment in processes.find(folder))
+    eventually(lambda: part in processes.find(folder))
     run.send_signal(signal.SIGKILL)
     run.wait()
-    assert stack.down(folder=folder)
+    assert lifecycle.down(folder=folder)
     assert processes.find(folder) == {}
     assert state.load(folder) is None
 
@@ -33,36 +33,36 @@ def test_up_after_a_killed_starter_works(folder, starter):
     left = processes.find(folder)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    again = stack.up(folder=folder, roles=[role("well")])
+    again = lifecycle.up(folder=folder, roles=[role("well")])
     pids = {part.pid for part in again.parts.values()}
     assert not pids & {process.pid for found in left.values() for process in found}
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
     assert processes.find(folder) == {}
 
 
-def test_interrupted_starter_takes_down_what_it_started(folder, starter):
+def test_interrupted_starter_stops_its_parts(folder, starter):
     run = starter("well")
     eventually(lambda: "kube-apiserver" in processes.find(folder))
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=30)
-    assert "taking down what was started" in output
+    assert "stopping the parts that were started" in output
     assert processes.find(folder) == {}
 
 
-def test_failing_part_is_named_with_the_end_of_its_log(folder):
-    with pytest.raises(stack.PartFailed) as failure:
-        stack.up(folder=folder, roles=[role("well"), role("broken")])
+def test_failed_part_is_reported_with_the_end_of_its_log(folder):
+    with pytest.raises(PartFailed) as failure:
+        lifecycle.up(folder=folder, roles=[role("well"), role("broken")])
     assert failure.value.part == "broken"
     assert "broken on purpose" in str(failure.value)
     assert processes.find(folder) == {}
 
 
-def test_other_stacks_and_look_alikes_are_left_alone(folder, tmp_path):
+def test_down_ends_no_process_of_other_stacks(folder, tmp_path):
     data = folder / "postgres"
-    stack.up(folder=folder, roles=[role("well")])
+    lifecycle.up(folder=folder, roles=[role("well")])
     script = role("well").arguments[1]
-    look_alikes = [
-        # The same command, in the same folder, as a part of another stack and of none.
+    similar = [
+        # The same command in the same folder, as part of another stack or of none.
         {STACK_MARK: str(tmp_path), PART_MARK: "well"},
         {STACK_MARK: f"{folder}-other", PART_MARK: "postgres"},
         {},
@@ -71,10 +71,10 @@ def test_other_stacks_and_look_alikes_are_left_alone(folder, tmp_path):
         subprocess.Popen(
             [sys.executable, script, "well"], cwd=data, env={**os.environ, "ORDERFLEET_HEALTH_PORT": "0", **marks}
         )
-        for marks in look_alikes
+        for marks in similar
     ]
     try:
-        ended = stack.down(folder=folder)
+        ended = lifecycle.down(folder=folder)
         assert set(ended) == {"postgres", "temporal", "etcd", "kube-apiserver", "well"}
         assert [process.poll() for process in started] == [None, None, None]
     finally:
@@ -83,7 +83,7 @@ def test_other_stacks_and_look_alikes_are_left_alone(folder, tmp_path):
             process.wait()
 
 
-def test_taken_ports_are_replaced_and_told(folder):
+def test_ports_in_use_are_replaced_and_reported(folder):
     wanted = {
         postgres.DEFAULT_PORT,
         temporal_server.DEFAULT_PORT,
@@ -91,51 +91,51 @@ def test_taken_ports_are_replaced_and_told(folder):
         etcd.DEFAULT_PORT,
         apiserver.DEFAULT_PORT,
     }
-    squatters, held = [], set()
+    blockers, held = [], set()
     for port in wanted:
-        squatter = socket.socket()
-        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatters.append(squatter)
+        blocker = socket.socket()
+        blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        blockers.append(blocker)
         try:
-            squatter.bind(("127.0.0.1", port))
-            squatter.listen()
+            blocker.bind(("127.0.0.1", port))
+            blocker.listen()
         except OSError:
-            continue  # another stack of these tests has it, and may give it back at any time
+            continue  # another stack of these tests uses it, and may release it at any time
         held.add(port)
-    said: list[str] = []
+    lines: list[str] = []
     try:
-        got = stack.up(said.append, folder=folder, roles=())
+        got = lifecycle.up(lines.append, folder=folder, roles=())
     finally:
-        for squatter in squatters:
-            squatter.close()
+        for blocker in blockers:
+            blocker.close()
     assert not held & {port for part in got.parts.values() for port in part.ports.values()}
-    told = "\n".join(said)
-    assert [port for port in held if f"port {port} is taken" not in told] == []
-    stack.down(folder=folder)
+    output = "\n".join(lines)
+    assert [port for port in held if f"port {port} is in use" not in output] == []
+    lifecycle.down(folder=folder)
 
 
 def test_port_lost_between_choice_and_start_is_replaced(folder):
-    got = stack.up(folder=folder, roles=[role("clumsy", "postgres")])
+    got = lifecycle.up(folder=folder, roles=[role("clumsy", "postgres")])
     assert got.complete
-    stack.down(folder=folder)
+    lifecycle.down(folder=folder)
 
 
-def test_role_that_ignores_sigterm_is_killed_after_the_bound(folder):
-    stack.up(folder=folder, roles=[role("stuck")])
-    said: list[str] = []
-    shutdown.stop(folder, said.append, drain=1)
-    assert said == ["stuck: not all ended within 1 s; killed"]
+def test_role_that_ignores_sigterm_is_killed_after_the_timeout(folder):
+    lifecycle.up(folder=folder, roles=[role("stuck")])
+    lines: list[str] = []
+    shutdown.stop(folder, lines.append, drain=1)
+    assert lines == ["stuck: not all ended within 1 s; killed"]
     assert processes.find(folder) == {}
 
 
-def test_data_stays_until_it_is_wiped(folder):
-    stack.up(folder=folder, roles=())
-    stack.down(folder=folder)
+def test_down_keeps_the_data_unless_it_is_wiped(folder):
+    lifecycle.up(folder=folder, roles=())
+    lifecycle.down(folder=folder)
     assert (folder / "postgres" / "data" / "PG_VERSION").exists()
-    stack.down(folder=folder, wipe=True)
+    lifecycle.down(folder=folder, wipe=True)
     assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
-def test_down_of_what_never_ran_does_nothing(tmp_path):
-    assert stack.down(folder=tmp_path / "never") == []
+def test_down_of_a_stack_that_never_ran_does_nothing(tmp_path):
+    assert lifecycle.down(folder=tmp_path / "never") == []
     assert not (tmp_path / "never").exists()

@@ -35,7 +35,7 @@ class OwnServer:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
         for found in processes.find(self._folder).values():
-            processes.end(found, by=signal.SIGKILL, bound=10)
+            processes.end(found, by=signal.SIGKILL, timeout=10)
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)

@@ -43,7 +43,7 @@ def versioned_temporal(backing: Backing) -> Iterator[str]:
         yield temporal_server.address(launch(part, folder).ports)
     finally:
         for found in processes.find(folder).values():
-            processes.end(found, by=signal.SIGKILL, bound=10)
+            processes.end(found, by=signal.SIGKILL, timeout=10)
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Development tools: the local stack, the programs it runs, and the demos. In no wheel and no image."""
+"""Development tools: the local stack, the programs that it runs, and the demos. No wheel and no image has them."""

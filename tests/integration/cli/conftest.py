@@ -40,8 +40,8 @@ def order_id() -> str:
 
 @pytest.fixture
 def environment(monkeypatch, tmp_path, temporal_address, postgres_url, task_queues) -> dict[str, str]:
-    """What a shell would have set."""
-    given = {
+    """Set and return the variables of a shell."""
+    variables = {
         paths.STATE_VARIABLE: str(tmp_path / "no-stack"),
         "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
         "ORDERFLEET_DATABASE_URL": postgres_url,
@@ -51,38 +51,38 @@ def environment(monkeypatch, tmp_path, temporal_address, postgres_url, task_queu
         "ORDERFLEET_SAMPLE_ORDERS": "true",
         "COLUMNS": "200",
     }
-    for name, value in given.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return given
+    return variables
 
 
 @pytest.fixture
 def orderfleet(monkeypatch, capsys, environment) -> Callable[..., Awaitable[Result]]:
-    """Run the command line as its program does, beside the workers of the test."""
-    # The process of the tests must not end as the program's does.
-    monkeypatch.setattr(entry, "leave", sys.exit)
+    """Run the command line in a thread, beside the workers of the test."""
+    # `exit_process` would end the process of the tests.
+    monkeypatch.setattr(entry, "exit_process", sys.exit)
 
     def run(arguments: tuple[str, ...]) -> Result:
         monkeypatch.setattr(sys, "argv", ["orderfleet", *arguments])
         with pytest.raises(SystemExit) as ended:
             entry.main()
-        told = capsys.readouterr()
-        return Result(int(ended.value.code or 0), told.out, told.err)
+        captured = capsys.readouterr()
+        return Result(int(ended.value.code or 0), captured.out, captured.err)
 
-    async def aside(*arguments: str) -> Result:
+    async def run_in_thread(*arguments: str) -> Result:
         # It has an event loop of its own.
         return await asyncio.to_thread(run, arguments)
 
-    return aside
+    return run_in_thread
 
 
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[..., Any]:
-    """Both workers, for as long as the context is open."""
-    return lambda **given: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, **given)
+    """Return a context that runs both workers."""
+    return lambda **options: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, **options)
 
 
 @pytest.fixture
 async def running(workers) -> AsyncIterator[Fleet]:
-    async with workers() as made:
-        yield made
+    async with workers() as running:
+        yield running

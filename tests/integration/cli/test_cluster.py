@@ -1,4 +1,4 @@
-"""The Order that declared an order, found with the kubeconfig at hand."""
+"""`find_order` reads the Order that an order was started from, with the user's kubeconfig."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shell(monkeypatch, tmp_path, kubernetes):
     monkeypatch.delenv("KUBECONFIG", raising=False)
 
 
-def test_the_users_own_context_is_used(monkeypatch, kubernetes):
+def test_find_order_without_a_local_stack_uses_the_current_context(monkeypatch, kubernetes):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     kubernetes.kubectl("apply", "-f", "-", input=json.dumps(ORDER))
     found = find_order(f"{kubernetes.namespace}/o-1", Settings())
@@ -37,10 +37,10 @@ def test_the_users_own_context_is_used(monkeypatch, kubernetes):
         find_order(f"{kubernetes.namespace}/o-2", Settings())
 
 
-def test_it_says_why_kubernetes_can_not_be_looked_at(monkeypatch, tmp_path):
-    with pytest.raises(KubernetesUnavailable, match="no kubeconfig is at hand; set KUBECONFIG"):
+def test_find_order_without_access_raises_the_cause(monkeypatch, tmp_path):
+    with pytest.raises(KubernetesUnavailable, match="there is no kubeconfig; set KUBECONFIG"):
         find_order("shop/o-1", Settings())
-    with pytest.raises(KubernetesUnavailable, match="made outside Kubernetes"):
+    with pytest.raises(KubernetesUnavailable, match="started outside Kubernetes"):
         find_order("", Settings())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KubernetesUnavailable, match="kubectl is not on the PATH"):

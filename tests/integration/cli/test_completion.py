@@ -1,4 +1,4 @@
-"""What a shell is offered where an order's id is to be typed."""
+"""Shell completion of order ids."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from support.sample_rows import order, receive
 PROGRAM = str(Path(sys.executable).with_name("orderfleet"))
 
 
-def asking(typed: str) -> dict[str, str]:
-    """What a shell's completion sets."""
+def completion_environment(typed: str) -> dict[str, str]:
+    """Return the variables that a shell's completion sets."""
     return {"_ORDERFLEET_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
 
 
@@ -32,16 +32,16 @@ async def orders(postgres_url):
 
 
 @pytest.mark.parametrize("verb", ["status", "signal"])
-async def test_order_ids_are_offered_newest_first(orders, orderfleet, monkeypatch, verb):
-    # How long the record may take is not what is tested.
-    monkeypatch.setattr(session, "PATIENCE", timedelta(seconds=60))
-    for name, value in asking(f"orderfleet order {verb} shop").items():
+async def test_completion_offers_order_ids_newest_first(orders, orderfleet, monkeypatch, verb):
+    # A loaded machine may take longer than the timeout, which this test is not about.
+    monkeypatch.setattr(session, "COMPLETION_TIMEOUT", timedelta(seconds=60))
+    for name, value in completion_environment(f"orderfleet order {verb} shop").items():
         monkeypatch.setenv(name, value)
-    told = await orderfleet()
-    assert (told.code, told.out.split(), told.err) == (0, ["shop-2", "shop-1"], "")
+    result = await orderfleet()
+    assert (result.code, result.out.split(), result.err) == (0, ["shop-2", "shop-1"], "")
 
 
-def test_where_nobody_answers_nothing_is_said(environment):
+def test_completion_without_an_order_store_prints_nothing(environment):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         for wrong in (
@@ -50,12 +50,12 @@ def test_where_nobody_answers_nothing_is_said(environment):
             {"ORDERFLEET_DATABASE_URL": "nonsense"},
             {"ORDERFLEET_API_PORT": "none"},
         ):
-            told = subprocess.run(
+            result = subprocess.run(
                 [PROGRAM],
                 capture_output=True,
                 text=True,
                 check=False,
                 timeout=60,
-                env={**os.environ, **environment, **wrong, **asking("orderfleet order status shop")},
+                env={**os.environ, **environment, **wrong, **completion_environment("orderfleet order status shop")},
             )
-            assert (told.returncode, told.stdout.strip(), told.stderr) == (0, "", ""), wrong
+            assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", ""), wrong

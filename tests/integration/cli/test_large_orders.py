@@ -1,4 +1,4 @@
-"""An order too large for Temporal, from a file: refused before anything is started."""
+"""An order that is too large for Temporal is rejected before its workflow is started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 
 
-async def test_a_file_with_too_large_an_order_is_refused_with_the_field(orderfleet, order_id, tmp_path):
+async def test_start_of_a_too_large_order_is_rejected_with_the_field(orderfleet, order_id, tmp_path):
     order = {
         "apiVersion": "orderfleet.dev/v1alpha1",
         "kind": "Order",
@@ -16,7 +16,7 @@ async def test_a_file_with_too_large_an_order_is_refused_with_the_field(orderfle
     }
     # JSON is YAML, and read faster.
     (tmp_path / "order.yaml").write_text(json.dumps(order))
-    refused = await orderfleet("order", "start", "-f", str(tmp_path / "order.yaml"))
-    assert refused.code == 2
-    assert "items: the order has " in refused.err
-    assert "order less, or in several orders" in refused.err
+    result = await orderfleet("order", "start", "-f", str(tmp_path / "order.yaml"))
+    assert result.code == 2
+    assert "items: the order has " in result.err
+    assert "order less, or in several orders" in result.err

@@ -1,4 +1,4 @@
-"""Each verb of `orderfleet order`, in the order in which a person comes to need them."""
+"""The subcommands of `orderfleet order` against real workers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
 
 
-async def reviewed(running, order_id):
-    """Wait until the order waits for its review, and the record has it."""
+async def until_review(running, order_id):
+    """Wait until the order store has the order in manual review."""
     await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
 
 
-async def test_an_order_from_its_start_to_its_end(orderfleet, running, order_id):
+async def test_order_commands_from_start_to_shipped(orderfleet, running, order_id):
     started = await orderfleet("order", "start", order_id, "-o", "json")
     assert (started.code, started.document["outcome"]) == (0, "started"), started.err
-    await reviewed(running, order_id)
+    await until_review(running, order_id)
 
     assert (await orderfleet("order", "query", order_id, "-o", "json")).document["step"] == "manual_review"
     moved = await orderfleet("order", "update-address", order_id, "--street", "2 [Side] St")
@@ -38,10 +38,10 @@ async def test_an_order_from_its_start_to_its_end(orderfleet, running, order_id)
     assert yaml.safe_load((await orderfleet("order", "status", order_id, "-o", "yaml")).out)["step"] == "shipped"
 
 
-async def test_every_verb_takes_the_orders_workflow_id(orderfleet, running, order_id):
+async def test_order_commands_accept_the_workflow_id(orderfleet, running, order_id):
     name = f"order-{order_id}"
     assert (await orderfleet("order", "start", order_id)).code == 0
-    await reviewed(running, order_id)
+    await until_review(running, order_id)
     for verb in ("status", "query", "describe"):
         found = await orderfleet("order", verb, name, "-o", "json")
         assert (found.code, found.document["order_id"]) == (0, order_id), found.err
@@ -59,9 +59,9 @@ async def test_every_verb_takes_the_orders_workflow_id(orderfleet, running, orde
         assert f"order '{order_id}' has ended" in late.err
 
 
-async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
+async def test_watch_as_json_prints_each_change(orderfleet, running, order_id):
     await orderfleet("order", "start", order_id)
-    await reviewed(running, order_id)
+    await until_review(running, order_id)
     watching = asyncio.create_task(orderfleet("order", "status", order_id, "--watch", "-o", "json"))
     canceled = await running.client.change(order_id, Change.cancel("ordered twice"))
     assert canceled == "accepted"
@@ -69,9 +69,9 @@ async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
     assert (lines[-1]["step"], lines[-1]["cancel_reason"]) == ("canceled", "ordered twice")
 
 
-async def test_history_is_temporals_event_by_event(orderfleet, running, order_id):
+async def test_history_has_each_event_of_temporal(orderfleet, running, order_id):
     await orderfleet("order", "start", order_id)
-    await reviewed(running, order_id)
+    await until_review(running, order_id)
     await running.client.change(order_id, Change.approve())
     await running.until(order_id, lambda status: status.ended)
 
@@ -83,19 +83,19 @@ async def test_history_is_temporals_event_by_event(orderfleet, running, order_id
     lines = (await orderfleet("order", "history", order_id, "--order-only", "-o", "json")).document
     assert lines == [line for line in every if line["workflow_id"] == f"order-{order_id}"]
     assert [line["id"] for line in lines] == list(range(1, len(lines) + 1))
-    told = [f"{line['type']} {line['what']}" for line in lines]
-    assert any(text.startswith("WorkflowExecutionStarted OrderWorkflow on ") for text in told)
-    assert "MarkerRecorded receive, a local activity" in told
-    assert "WorkflowExecutionUpdateAccepted approve" in told
-    assert any(text.startswith("ActivityTaskScheduled charge on ") for text in told)
-    assert f"ChildWorkflowExecutionCompleted shipping-{order_id}-1" in told
+    events = [f"{line['type']} {line['what']}" for line in lines]
+    assert any(text.startswith("WorkflowExecutionStarted OrderWorkflow on ") for text in events)
+    assert "MarkerRecorded receive, a local activity" in events
+    assert "WorkflowExecutionUpdateAccepted approve" in events
+    assert any(text.startswith("ActivityTaskScheduled charge on ") for text in events)
+    assert f"ChildWorkflowExecutionCompleted shipping-{order_id}-1" in events
     head, columns, *table = (await orderfleet("order", "history", order_id, "--order-only")).out.splitlines()
     assert head.startswith(f"order-{order_id}  run 1 of 1  ")
     assert columns.split() == ["ID", "TIME", "TYPE", "WHAT"]
     assert len(table) == len(lines)
 
 
-async def test_history_has_every_run_of_an_order_that_continued_as_new(orderfleet, running, order_id):
+async def test_history_after_continue_as_new_has_every_run(orderfleet, running, order_id):
     order = running.order(order_id, policy=quick_policy(running.settings, changes_per_run=1))
     handle = await running.start(order)
     for _ in range(2):
@@ -118,7 +118,7 @@ async def test_history_has_every_run_of_an_order_that_continued_as_new(orderflee
     assert heads[0] == f"order-{order_id}  run 1 of {len(runs)}  {runs[0]}"
 
 
-async def test_describe_shows_every_side_and_what_is_tried_again(orderfleet, workers, monkeypatch, order_id):
+async def test_describe_shows_every_source_and_retried_activities(orderfleet, workers, monkeypatch, order_id):
     monkeypatch.setenv("ORDERFLEET_STEP_INITIAL_INTERVAL", "60s")
     monkeypatch.setenv("ORDERFLEET_STEP_MAXIMUM_INTERVAL", "60s")
     monkeypatch.setenv("ORDERFLEET_REVIEW_MODE", "auto")
@@ -131,7 +131,7 @@ async def test_describe_shows_every_side_and_what_is_tried_again(orderfleet, wor
         assert page.code == 0, page.err
         for expected in ("RECORD", "WORKFLOW", "KUBERNETES", "2 of 3", "InjectedFault: injected fault in charge"):
             assert expected in page.out
-        assert "kubernetes: the order was made outside Kubernetes" in page.out
+        assert "kubernetes: the order was started outside Kubernetes" in page.out
         document = (await orderfleet("order", "describe", order_id, "-o", "json")).document
     assert document["record"]["status"]["step"] in {"validate", "charge"}
     assert document["status"]["retries"] == {"charge": 1}
@@ -140,12 +140,12 @@ async def test_describe_shows_every_side_and_what_is_tried_again(orderfleet, wor
     assert document["kubernetes"] is None
 
 
-async def test_describe_names_the_sides_that_can_not_be_asked(orderfleet, workers, monkeypatch, order_id):
+async def test_describe_names_unavailable_sources(orderfleet, workers, monkeypatch, order_id):
     async with workers() as running:
         await orderfleet("order", "start", order_id)
-        await reviewed(running, order_id)
+        await until_review(running, order_id)
     without_workers = (await orderfleet("order", "describe", order_id, "-o", "json")).document
-    assert without_workers["unknown"]["workflow"] == "no worker answers for it"
+    assert without_workers["unknown"]["workflow"] == "no worker answers its query"
     assert without_workers["workflow"]["state"] == "running"
 
     monkeypatch.setenv("ORDERFLEET_TEMPORAL_ADDRESS", "127.0.0.1:1")
@@ -160,12 +160,12 @@ async def test_describe_names_the_sides_that_can_not_be_asked(orderfleet, worker
         assert (result.code, len(result.err.splitlines())) == (5, 1), f"{verb}: {result.err}"
 
 
-async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, running, order_id):
+async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet, running, order_id):
     assert "there are no orders" in (await orderfleet("order", "list")).out
     made = [f"{order_id}-{number}" for number in range(3)]
     for each in made:
         await orderfleet("order", "start", each)
-        await reviewed(running, each)
+        await until_review(running, each)
     await running.client.change(made[0], Change.cancel("x"))
     await running.until_recorded(made[0], lambda status: status.ended)
 
@@ -177,8 +177,8 @@ async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, runn
     assert "there are more; --limit" in table.out
     canceled = (await orderfleet("order", "list", "--step", "canceled", "-o", "json")).document
     assert ([order["order_id"] for order in canceled["orders"]], canceled["more"]) == ([made[0]], False)
-    for nobody in (("--customer", "nobody@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):
-        assert "no such orders" in (await orderfleet("order", "list", *nobody)).out
+    for options in (("--customer", "unknown@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):
+        assert "no such orders" in (await orderfleet("order", "list", *options)).out
     since = (await orderfleet("order", "list", "--since", "24h", "-o", "json")).document
     assert len(since["orders"]) == len(made)
     wrong = await orderfleet("order", "list", "--since", "yesterday")
@@ -186,7 +186,7 @@ async def test_list_is_newest_first_and_says_when_there_is_more(orderfleet, runn
     assert "write 24h" in wrong.err
 
 
-async def test_unknown_orders_are_named(orderfleet, running):
+async def test_unknown_order_is_named_in_the_error(orderfleet, running):
     for verb in ("status", "describe", "history", "events", "watch", "approve"):
         result = await orderfleet("order", verb, "nope")
         assert (result.code, "nope" in result.err, len(result.err.splitlines())) == (3, True, 1), result.err

@@ -1,4 +1,4 @@
-"""`orderfleet order signal`: with arguments, asking on a terminal, and refusing to ask elsewhere."""
+"""`orderfleet order signal`, with arguments and interactively."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def until_step(running, order_id, step):
         (["cancel-payment"], Step.CANCELED, "canceled on request"),
     ],
 )
-async def test_the_order_takes_what_it_is_sent(orderfleet, running, order_id, arguments, step, reason):
+async def test_signal_is_applied_by_the_order(orderfleet, running, order_id, arguments, step, reason):
     await orderfleet("order", "start", order_id)
     await until_step(running, order_id, Step.MANUAL_REVIEW)
     result = await orderfleet("order", "signal", order_id, *arguments)
@@ -33,7 +33,7 @@ async def test_the_order_takes_what_it_is_sent(orderfleet, running, order_id, ar
     assert (await until_step(running, order_id, step)).cancel_reason == reason
 
 
-async def test_a_signal_waits_for_a_worker(orderfleet, workers, order_id):
+async def test_signal_without_a_worker_is_applied_once_one_runs(orderfleet, workers, order_id):
     await orderfleet("order", "start", order_id)
     assert (await orderfleet("order", "signal", order_id, "approve", "-o", "json")).document["result"] == "sent"
     async with workers() as running:
@@ -42,7 +42,7 @@ async def test_a_signal_waits_for_a_worker(orderfleet, workers, order_id):
     assert (again.code, "has ended: shipped" in again.err) == (4, True)
 
 
-async def test_an_address_is_completed_from_the_present_one(orderfleet, running, order_id):
+async def test_signal_with_a_part_of_an_address_keeps_the_other_parts(orderfleet, running, order_id):
     await orderfleet("order", "start", order_id)
     before = await until_step(running, order_id, Step.MANUAL_REVIEW)
     assert (await orderfleet("order", "signal", order_id, "update-address")).code == 2
@@ -51,43 +51,45 @@ async def test_an_address_is_completed_from_the_present_one(orderfleet, running,
     assert moved.address == before.address.model_copy(update={"street": "2 Side St"})
 
 
-async def test_without_a_terminal_it_says_what_to_give(orderfleet):
+async def test_signal_without_arguments_or_terminal_names_them(orderfleet):
     result = await orderfleet("order", "signal")
     assert result.code == 2
     assert result.err == "orderfleet: give an order and a signal, as in `orderfleet order signal ord-1 approve`\n"
 
 
-async def test_on_a_terminal_it_asks_which_order_and_which_signal(orderfleet, running, environment, order_id):
+async def test_signal_on_a_terminal_prompts_for_order_and_signal(orderfleet, running, environment, order_id):
     await orderfleet("order", "start", order_id)
     await until_step(running, order_id, Step.MANUAL_REVIEW)
-    ours, theirs = pty.openpty()
+    controller, terminal = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orderfleet", "order", "signal"),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
         env={**os.environ, **environment},
     )
-    os.close(theirs)
-    told = await asyncio.to_thread(_answer, ours, {"Which order": order_id, "Which signal": "cancel", "Why": "moved"})
-    assert await process.wait() == 0, told
-    assert order_id in told.split("Which order")[0]
+    os.close(terminal)
+    shown = await asyncio.to_thread(
+        _answer, controller, {"Which order": order_id, "Which signal": "cancel", "Why": "moved"}
+    )
+    assert await process.wait() == 0, shown
+    assert order_id in shown.split("Which order")[0]
     assert (await until_step(running, order_id, Step.CANCELED)).cancel_reason == "moved"
 
 
 def _answer(terminal: int, answers: dict[str, str]) -> str:
-    """Type each answer when its question is there; what was shown."""
-    told, waiting = "", dict(answers)
+    """Type each answer when its question is shown; return all output."""
+    shown, waiting = "", dict(answers)
     while True:
         try:
             read = os.read(terminal, 4096)
         except OSError:
-            # How a terminal says that the other end is closed.
+            # The other end of the terminal is closed.
             read = b""
         if not read:
             os.close(terminal)
-            return told
-        told += read.decode()
-        for question in [question for question in waiting if f"{question}" in told and told.rstrip().endswith("]:")]:
+            return shown
+        shown += read.decode()
+        for question in [each for each in waiting if each in shown and shown.rstrip().endswith("]:")]:
             os.write(terminal, f"{waiting.pop(question)}\n".encode())
             break

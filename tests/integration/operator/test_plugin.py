@@ -77,7 +77,7 @@ async def test_rejected_cancel_exits_with_cause(shop, workers):
         code, out, err = await order(shop, "cancel", name, "--reason", "too late")
         gate.opened.set()
     assert (code, out) == (4, ""), err
-    assert err == f"order {name}: refused: the package is already dispatched\n"
+    assert err == f"order {name}: rejected: the package is already dispatched\n"
 
 
 async def test_errors_come_from_kubectl_and_wait_times_out(shop):
@@ -91,7 +91,7 @@ async def test_errors_come_from_kubectl_and_wait_times_out(shop):
     await shop.apply(manifest(name))  # no operator runs
     code, out, _ = await order(shop, "approve", name, "--wait", "0.5")
     assert code == 5
-    assert out == f"order {name}: declared; the order has not answered yet\n"
+    assert out == f"order {name}: spec changed; the order has not responded yet\n"
 
 
 async def test_watch_of_a_deleted_order_ends(shop):

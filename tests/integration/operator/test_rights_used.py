@@ -160,7 +160,10 @@ async def test_uninstall_hook_uses_exactly_its_rights(server, kubernetes, tmp_pa
     log_in(kubernetes, account, tmp_path / "kubeconfig")
     result = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "orderfleet", "release", f"--stop-deployment={namespace}/{RELEASE}-orderfleet-operator"],
+        [
+            *(sys.executable, "-m", "orderfleet", "remove-finalizers"),
+            f"--stop-deployment={namespace}/{RELEASE}-orderfleet-operator",
+        ],
         env={
             **os.environ,
             "KUBECONFIG": str(tmp_path / "kubeconfig"),

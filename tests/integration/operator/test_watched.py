@@ -56,5 +56,5 @@ async def test_change_between_kubectl_get_and_watch_is_reported(shop, monkeypatc
         config = ("--kubeconfig", str(shop.cluster.kubeconfig), "--server", server)
         command = [str(shop.cluster.program), *config, "--namespace", shop.cluster.namespace, *watch_arguments(name)]
         with watching(command) as watch:
-            found = await asyncio.to_thread(watch.until, lambda status: status.get("step") == "receive", 60, list)
-            assert found, watch.trouble
+            found = await asyncio.to_thread(watch.wait_for, lambda status: status.get("step") == "receive", 60, list)
+            assert found, watch.error

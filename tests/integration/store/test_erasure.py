@@ -167,11 +167,11 @@ async def test_the_commands_say_what_they_did(shop: Fleet, postgres_url: str) ->
     running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
     await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     code, told = await command(postgres_url, "erase", EMAIL, "--yes")
-    assert (code, f"  {sold}\n" in told) == (Exit.REFUSED, True)
-    assert f"1 still run and were left: {running}" in told
+    assert (code, f"  {sold}\n" in told) == (Exit.REJECTED, True)
+    assert f"1 still run and were skipped: {running}" in told
     assert await command(postgres_url, "prune") == (
-        Exit.WRONG,
-        "orderfleet: say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER\n",
+        Exit.INVALID,
+        "orderfleet: the age is missing; give --older-than DURATION or set ORDERFLEET_PRUNE_AFTER\n",
     )
     assert await command(postgres_url, "prune", "--older-than", "1ms") == (
         Exit.DONE,

@@ -14,7 +14,7 @@ from orderfleet.cli.migrate import EPILOG
 
 @pytest.fixture
 def migrate(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setattr(entry, "leave", sys.exit)
+    monkeypatch.setattr(entry, "exit_process", sys.exit)
 
     def run(url: str, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setenv("ORDERFLEET_DATABASE_URL", url)
@@ -38,7 +38,7 @@ def test_it_applies_what_is_missing_and_says_so(migrate, empty_postgres_url):
 
 def test_it_gives_up_on_a_server_that_does_not_come_up(migrate):
     code, out, err = migrate("postgresql://orderfleet:secret@127.0.0.1:1/orderfleet", "--wait", "200ms")
-    assert code == Exit.AWAY
+    assert code == Exit.UNAVAILABLE
     assert "Postgres did not answer: [Errno 111]" in err
     assert "(ConnectionRefusedError)" in err
     assert "(waited 200ms)" in err
@@ -53,7 +53,7 @@ def test_it_refuses_files_that_do_not_fit(migrate, monkeypatch, empty_postgres_u
 
 
 def test_it_refuses_a_wait_that_is_no_duration(migrate, empty_postgres_url):
-    assert migrate(empty_postgres_url, "--wait", "soon")[0] == Exit.WRONG
+    assert migrate(empty_postgres_url, "--wait", "soon")[0] == Exit.INVALID
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_it_refuses_a_wait_that_is_no_duration(migrate, empty_postgres_url):
 )
 def test_it_refuses_a_role_that_cannot_be_named_before_it_asks_postgres(migrate, role, complaint):
     code, _, err = migrate("postgresql://orderfleet@127.0.0.1:1/orderfleet", "--runtime-role", role)
-    assert code == Exit.WRONG
+    assert code == Exit.INVALID
     assert "ORDERFLEET_DATABASE_RUNTIME_ROLE: " in err
     assert complaint in err
 
@@ -74,4 +74,6 @@ def test_it_migrates_nothing_for_a_role_that_is_not_there(migrate, empty_postgre
 
 
 def test_every_exit_status_is_documented():
-    assert all(f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.WRONG, Exit.AWAY, Exit.PENDING))
+    assert all(
+        f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.INVALID, Exit.UNAVAILABLE, Exit.PENDING)
+    )

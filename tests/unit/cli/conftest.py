@@ -1,4 +1,4 @@
-"""The command line called in this process, as its program does it."""
+"""Runs the command line in the process of the tests."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Result:
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch, tmp_path):
-    """No settings, and no stack of this checkout."""
+def clean_environment(monkeypatch, tmp_path):
+    """Unset all settings, and hide the stack of this checkout."""
     for field in Settings.model_fields:
         for name in variables(field):
             monkeypatch.delenv(name, raising=False)
@@ -35,14 +35,14 @@ def nothing_set(monkeypatch, tmp_path):
 
 @pytest.fixture
 def orderfleet(monkeypatch, capsys) -> Callable[..., Result]:
-    # The process of the tests must not end as the program's does.
-    monkeypatch.setattr(entry, "leave", sys.exit)
+    # `exit_process` would end the process of the tests.
+    monkeypatch.setattr(entry, "exit_process", sys.exit)
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["orderfleet", *arguments])
         with pytest.raises(SystemExit) as ended:
             entry.main()
-        told = capsys.readouterr()
-        return Result(int(ended.value.code or 0), told.out, told.err)
+        captured = capsys.readouterr()
+        return Result(int(ended.value.code or 0), captured.out, captured.err)
 
     return run

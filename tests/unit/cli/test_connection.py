@@ -1,4 +1,4 @@
-"""Where `orderfleet order` looks when nothing says so."""
+"""Settings that `orderfleet order` takes from the local stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orderfleet.cli.connection import local_settings
 from orderfleet_local.stack import state
 
 
-def test_local_stack_is_meant_where_nothing_is_set(monkeypatch):
+def test_local_settings_use_the_stack_unless_they_are_set(monkeypatch):
     stack = SimpleNamespace(complete=True, temporal_address="127.0.0.1:1", database_url="postgresql://stack/db")
     monkeypatch.setattr(state, "load", lambda: stack)
     found = local_settings()

@@ -1,4 +1,4 @@
-"""The demo's parts: what it shows, how it reads kubectl's stream, and what it says when it fails."""
+"""The demo: its watch of kubectl, its checks, its output and its errors."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import Step
 from orderfleet.providers.carriers.simulated import BookedParcel
 from orderfleet.providers.payments.simulated import PaymentEntry
-from orderfleet_local.demo import environment as stages
-from orderfleet_local.demo import runner as playing
+from orderfleet_local.demo import environment as demo_environment
+from orderfleet_local.demo import runner
 from orderfleet_local.demo.checks import (
     Facts,
-    asked_to_charge_again,
+    charge_was_retried,
     charged,
-    every_attempt_told,
-    kubernetes_says,
+    every_failed_attempt_recorded,
     parcels,
+    status_is,
 )
 from orderfleet_local.demo.command import Choice
 from orderfleet_local.demo.environment import DemoEnvironment, overridden
@@ -46,17 +46,17 @@ PARCEL = BookedParcel("ship-x", "x", "shipping-x-1", '{"street": "1 Main St"}', 
 
 
 class Kubectl:
-    """Tells the statuses it was given, then nothing more."""
+    """Watches the given statuses, and keeps its calls."""
 
     def __init__(self, *statuses):
         self.statuses = statuses
-        self.did = []
+        self.calls = []
 
-    def apply(self, manifest, shown):
-        self.did.append(("apply", manifest, shown))
+    def apply(self, manifest, file):
+        self.calls.append(("apply", manifest, file))
 
     def patch(self, name, spec):
-        self.did.append(("patch", name, spec))
+        self.calls.append(("patch", name, spec))
 
     def status(self, name):
         assert name == "demo-x"
@@ -67,75 +67,77 @@ class Kubectl:
         assert name == "demo-x"
         watch = Watch()
         for status in self.statuses:
-            watch.told.put(status)
+            watch.statuses.put(status)
         yield watch
 
 
 @pytest.fixture
-def stage(tmp_path):
+def environment(tmp_path):
     (tmp_path / "logs").mkdir()
     for part in ("operator", "orders-worker", "shipping-worker"):
-        (tmp_path / "logs" / f"{part}.log").write_text(f"last words of {part}\n")
+        (tmp_path / "logs" / f"{part}.log").write_text(f"last line of {part}\n")
     return DemoEnvironment(
         SimpleNamespace(folder=tmp_path, logs=tmp_path / "logs", kubeconfig=tmp_path / "kubeconfig"), started=True
     )
 
 
-def play(stage, monkeypatch, *statuses, money=(CHARGE,), taken=(PARCEL,)):
+def run_happy(environment, monkeypatch, *statuses, payments=(CHARGE,), parcels=(PARCEL,)):
     kubectl, out = Kubectl(*statuses), io.StringIO()
-    monkeypatch.setattr(playing, "Kubectl", lambda *_: kubectl)
-    facts = Facts(statuses[-1], [], 1, money, taken)
-    monkeypatch.setattr(playing, "gather_facts", lambda *_: facts)
-    monkeypatch.setattr(playing, "_JUDGE_SECONDS", 0)
-    monkeypatch.setattr(playing, "_SECONDS", 0)
+    monkeypatch.setattr(runner, "Kubectl", lambda *_: kubectl)
+    facts = Facts(statuses[-1], [], 1, payments, parcels)
+    monkeypatch.setattr(runner, "gather_facts", lambda *_: facts)
+    monkeypatch.setattr(runner, "_CHECK_TIMEOUT", 0)
+    monkeypatch.setattr(runner, "_TIMEOUT", 0)
     with View(Console(file=out, width=200), "demo-x") as view:
-        found = playing.play(SCENARIOS["happy"], stage, SAMPLE, view, "demo-x", "manifest", "order.yaml")
-    return kubectl.did, out.getvalue(), found
+        found = runner.run_scenario(SCENARIOS["happy"], environment, SAMPLE, view, "demo-x", "manifest", "order.yaml")
+    return kubectl.calls, out.getvalue(), found
 
 
-def test_order_is_applied_approved_followed_and_judged(stage, monkeypatch):
+def test_run_scenario_applies_approves_follows_and_checks(environment, monkeypatch):
     statuses = ({}, {"step": "receive"}, {"step": "manual_review"}, {"step": "charge"}, SHIPPED)
-    did, shown, found = play(stage, monkeypatch, *statuses)
-    assert did == [("apply", "manifest", "order.yaml"), ("patch", "demo-x", {"approved": True})]
+    calls, shown, found = run_happy(environment, monkeypatch, *statuses)
+    assert calls == [("apply", "manifest", "order.yaml"), ("patch", "demo-x", {"approved": True})]
     assert [line.split()[2] for line in shown.splitlines()] == ["receive", "manual_review", "charge", "shipped"]
     assert "waits for approval" in shown
     assert "tracking number T1" in shown
-    assert all(finding.fine for finding in found)
+    assert all(finding.passed for finding in found)
 
 
-def test_what_is_not_as_it_should_be_is_found(stage, monkeypatch):
+def test_run_scenario_with_a_failed_order_reports_failed_checks(environment, monkeypatch):
     statuses = ({"step": "manual_review"}, {"step": "failed", "ended": True, "lastError": "no money"})
-    _, shown, found = play(stage, monkeypatch, *statuses, money=(), taken=())
+    _, shown, found = run_happy(environment, monkeypatch, *statuses, payments=(), parcels=())
     assert "no money" in shown
-    assert [finding.fine for finding in found] == [False, False, False]
+    assert [finding.passed for finding in found] == [False, False, False]
 
 
 @pytest.mark.parametrize(
-    ("statuses", "said", "part"),
+    ("statuses", "problem", "part"),
     [
-        ([{}], "did not say manual_review", "operator"),
-        ([{"step": "receive"}], "it says receive", "orders-worker"),
-        ([{"step": "manual_review"}, {"step": "charge"}], "did not say canceled or delivered", "orders-worker"),
-        ([{"step": "manual_review"}, {"step": "shipping"}], "it says shipping", "shipping-worker"),
+        ([{}], "was not manual_review", "operator"),
+        ([{"step": "receive"}], "it is receive", "orders-worker"),
+        ([{"step": "manual_review"}, {"step": "charge"}], "was not canceled or delivered", "orders-worker"),
+        ([{"step": "manual_review"}, {"step": "shipping"}], "it is shipping", "shipping-worker"),
     ],
 )
-def test_failure_names_the_part_and_shows_the_end_of_its_log(stage, monkeypatch, statuses, said, part):
+def test_run_scenario_timeout_names_the_responsible_part_with_its_log(
+    environment, monkeypatch, statuses, problem, part
+):
     with pytest.raises(Failed) as caught:
-        play(stage, monkeypatch, *statuses)
-    told = str(caught.value)
-    assert said in told
-    assert f"{part} should have done it; its log ends:\nlast words of {part}" in told
+        run_happy(environment, monkeypatch, *statuses)
+    message = str(caught.value)
+    assert problem in message
+    assert f"{part} is responsible; its log ends:\nlast line of {part}" in message
 
 
-def test_failure_names_the_parts_that_are_down(stage, monkeypatch):
+def test_run_scenario_timeout_names_parts_that_are_down(environment, monkeypatch):
     parts = [PartStatus("orders-worker", Condition.STOPPED), PartStatus("operator", Condition.RUNNING)]
-    monkeypatch.setattr(stages, "inspect", lambda _folder: parts)
-    with pytest.raises(Failed, match="orders-worker is stopped; its log ends:\nlast words of orders-worker"):
-        play(stage, monkeypatch, {})
+    monkeypatch.setattr(demo_environment, "inspect", lambda _folder: parts)
+    with pytest.raises(Failed, match="orders-worker is stopped; its log ends:\nlast line of orders-worker"):
+        run_happy(environment, monkeypatch, {})
 
 
-def test_each_run_has_an_order_id_of_its_own_and_what_its_scenario_wants():
-    first, second = (playing.order_for(SCENARIOS["review-timeout"], SAMPLE) for _ in range(2))
+def test_order_for_has_a_new_name_and_the_fields_of_the_scenario():
+    first, second = (runner.order_for(SCENARIOS["review-timeout"], SAMPLE) for _ in range(2))
     assert first[0] != second[0]
     sample, made = yaml.safe_load(SAMPLE.read_text()), yaml.safe_load(first[1])
     assert made["metadata"]["name"] == first[0]
@@ -143,34 +145,34 @@ def test_each_run_has_an_order_id_of_its_own_and_what_its_scenario_wants():
     assert made["spec"]["items"] == sample["spec"]["items"]
 
 
-def test_every_scenario_can_be_asked_for():
+def test_choices_are_the_scenarios_and_all():
     assert [*SCENARIOS, "all"] == list(Choice)
 
 
 @pytest.mark.parametrize(
-    ("check", "fine"),
+    ("check", "passed"),
     [
-        (kubernetes_says(Step.SHIPPED, trackingNumber="T1"), True),
-        (kubernetes_says(Step.SHIPPED, trackingNumber="T2"), False),
-        (kubernetes_says(Step.CANCELED), False),
+        (status_is(Step.SHIPPED, trackingNumber="T1"), True),
+        (status_is(Step.SHIPPED, trackingNumber="T2"), False),
+        (status_is(Step.CANCELED), False),
         (charged(1), False),
         (charged(2), True),
-        (charged(1, given_back=1), False),
+        (charged(1, refunded=1), False),
         (charged(0), False),
         (parcels(1), True),
         (parcels(0), False),
         (parcels(1, street="1 Main St"), True),
         (parcels(1, street="2 Side St"), False),
-        (asked_to_charge_again(), False),
-        (every_attempt_told(), False),
+        (charge_was_retried(), False),
+        (every_failed_attempt_recorded(), False),
     ],
 )
-def test_checks_find_what_is_wrong(check, fine):
-    """Of an order that was charged twice, whose failed attempt stands in the trail and not in Kubernetes."""
+def test_check_of_a_double_charge_passes_or_fails(check, passed):
+    """The order was charged twice, and its failed attempt is in the audit trail but not in Kubernetes."""
     detail = {"activity": "charge", "attempt": 1, "error": "x"}
     failed = RecordedEvent(id=1, kind=EventKind.ATTEMPT_FAILED, step=Step.CHARGE, at=datetime.now(UTC), detail=detail)
     found = check(Facts(SHIPPED, [failed], 1, [CHARGE, CHARGE], [PARCEL]))
-    assert found.fine == fine
+    assert found.passed == passed
     assert found.text
 
 
@@ -178,7 +180,7 @@ def _event(kind, status):
     return json.dumps({"type": kind, "object": {"status": status} if status else {"metadata": {}}}) + "\n"
 
 
-def test_stream_of_events_is_read():
+def test_watch_events_skips_an_incomplete_line():
     stream = io.StringIO(_event("ADDED", {"step": "receive"}) + _event("DELETED", {}) + '{"type": "cut')
     assert list(watch_events(stream)) == [
         WatchEvent({"status": {"step": "receive"}}, deleted=False),
@@ -187,7 +189,7 @@ def test_stream_of_events_is_read():
 
 
 def _kubectl(folder, *runs):
-    """A program that prints the next of these on each run and ends; the last again and again."""
+    """Return a program that prints the next of these texts on each run; then the last on every run."""
     for number, text in enumerate(runs):
         (folder / f"{number}.txt").write_text(text)
     program = folder / "kubectl"
@@ -204,28 +206,28 @@ cat $number.txt
     return [str(program)]
 
 
-def test_watch_that_ends_is_begun_again(tmp_path):
+def test_watching_restarts_kubectl_when_it_ends(tmp_path):
     documents = [_event("ADDED", {"step": step}) for step in ("receive", "manual_review")]
     with watching(_kubectl(tmp_path, documents[0], "", documents[1])) as watch:
         seen = []
-        found = watch.until(lambda status: status.get("step") == "manual_review", 60, seen.append)
+        found = watch.wait_for(lambda status: status.get("step") == "manual_review", 60, seen.append)
     assert found == {"step": "manual_review"}
     assert {"step": "receive"} in seen
 
 
-def test_watch_that_tells_nothing_says_why(stage, tmp_path, monkeypatch):
+def test_watching_without_events_keeps_kubectls_error(environment, tmp_path, monkeypatch):
     with watching(_kubectl(tmp_path, "")) as watch:
-        assert watch.until(lambda _: bool(watch.trouble), 60, list) is not None
-    assert watch.trouble == "the server went away"
+        assert watch.wait_for(lambda _: bool(watch.error), 60, list) is not None
+    assert watch.error == "the server went away"
 
     kubectl = Kubectl({"step": "receive"})
-    run = playing.Play(stage, kubectl, SimpleNamespace(status=list), None, "demo-x", watch)
-    monkeypatch.setattr(playing, "_SECONDS", 0)
-    with pytest.raises(Failed, match=r"told nothing: the server went away\), and asked again receive"):
-        run.until(lambda status: status.get("step") == "receive", "receive")
+    run = runner.ScenarioRun(environment, kubectl, SimpleNamespace(status=list), None, "demo-x", watch)
+    monkeypatch.setattr(runner, "_TIMEOUT", 0)
+    with pytest.raises(Failed, match=r"printed nothing: the server went away\), but kubectl get returns receive"):
+        run.wait_for_status(lambda status: status.get("step") == "receive", "receive")
 
 
-def test_terminal_shows_a_table_that_ends_with_the_last_status():
+def test_view_on_a_terminal_ends_with_the_last_status():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, height=40, color_system=None)
     with View(console, "demo-x") as view:
@@ -238,7 +240,7 @@ def test_terminal_shows_a_table_that_ends_with_the_last_status():
     assert "T1" in last
 
 
-def test_failed_attempts_are_shown_as_they_are_told():
+def test_view_shows_each_number_of_failed_attempts_once():
     out = io.StringIO()
     with View(Console(file=out, width=200), "demo-x") as view:
         view.note("restarting charge")
@@ -249,13 +251,13 @@ def test_failed_attempts_are_shown_as_they_are_told():
     assert "- restarting charge" in out.getvalue()
 
 
-def test_kill_ends_a_demo_as_ctrl_c_does(stage):
-    with pytest.raises(KeyboardInterrupt), overridden(stage, lambda _text: None):
+def test_sigterm_interrupts_a_demo(environment):
+    with pytest.raises(KeyboardInterrupt), overridden(environment, lambda _text: None):
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_terminal_shows_why_an_order_went_off_its_way():
+def test_view_on_a_terminal_shows_why_an_order_was_canceled():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, height=40, color_system=None)
     with View(console, "demo-x") as view:

@@ -1,4 +1,4 @@
-"""Help, wrong arguments, wrong settings: what a person meets first."""
+"""Help, exit statuses and messages of the command line, and what it imports."""
 
 from __future__ import annotations
 
@@ -44,19 +44,23 @@ COMMANDS = [
     "operator",
     "api",
     "migrate",
+    "erase",
+    "prune",
+    "remove-finalizers",
+    "codec",
     "settings",
 ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_every_command(orderfleet, command):
+def test_help_of_each_command_has_examples_or_exit_statuses(orderfleet, command):
     result = orderfleet(*command.split(), "--help")
     assert result.code == 0
     assert f"orderfleet {command}" in result.out
     assert "Examples:" in result.out or "Exit status:" in result.out
 
 
-def test_help_lists_the_commands_and_the_exit_statuses(orderfleet):
+def test_help_lists_commands_and_exit_statuses(orderfleet):
     result = orderfleet("--help")
     assert result.code == 0
     for command in COMMANDS:
@@ -65,7 +69,7 @@ def test_help_lists_the_commands_and_the_exit_statuses(orderfleet):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["wroker"], "No such command 'wroker'. Did you mean 'worker'?; see `orderfleet --help`"),
         (["worker", "x"], "Invalid value for 'kind': 'x' is not one of 'orders', 'shipping', 'all'"),
@@ -75,16 +79,16 @@ def test_help_lists_the_commands_and_the_exit_statuses(orderfleet):
         (["order", "start", "-no-such"], "No such option: -n"),
     ],
 )
-def test_wrong_arguments_are_one_line_that_says_where_to_look(orderfleet, arguments, told):
+def test_wrong_arguments_print_one_line_with_the_help_to_read(orderfleet, arguments, message):
     result = orderfleet(*arguments)
     assert result.code == 2
     assert result.out == ""
     assert len(result.err.splitlines()) == 1
     assert result.err.startswith("orderfleet: ")
-    assert told in result.err
+    assert message in result.err
 
 
-def test_settings_that_do_not_fit_together_are_told_in_their_own_words(orderfleet, monkeypatch):
+def test_conflicting_settings_print_their_own_message(orderfleet, monkeypatch):
     monkeypatch.setenv("ORDERFLEET_ENCRYPTION_KEY_ID", "k1")
     done = orderfleet("worker", "all")
     assert done.code == 2
@@ -92,7 +96,7 @@ def test_settings_that_do_not_fit_together_are_told_in_their_own_words(orderflee
 
 
 @pytest.mark.parametrize("command", ["api", "worker orders", "operator", "migrate", "order status x", "settings"])
-def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_value(orderfleet, command, monkeypatch):
+def test_invalid_settings_print_a_line_each_with_variable_and_without_value(orderfleet, command, monkeypatch):
     monkeypatch.setenv("ORDERFLEET_API_PORT", "eighty")
     monkeypatch.setenv("LOG_LEVEL", "loud")
     monkeypatch.setenv("ORDERFLEET_REVIEW_TIMEOUT", "3 days")
@@ -114,31 +118,31 @@ def test_wrong_settings_are_a_line_each_that_names_the_variable_and_hides_the_va
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UsageError("x"), Exit.WRONG),
+        (UsageError("x"), Exit.INVALID),
         (Failed("x"), Exit.FAILED),
         (OrderNotFound("x"), Exit.NOT_FOUND),
-        (OrderIdConflict("x"), Exit.REFUSED),
-        (OrderChangeRejected("x"), Exit.REFUSED),
-        (OrderEnded("x"), Exit.REFUSED),
-        (TemporalUnavailable("x"), Exit.AWAY),
-        (StoreUnavailable("x"), Exit.AWAY),
+        (OrderIdConflict("x"), Exit.REJECTED),
+        (OrderChangeRejected("x"), Exit.REJECTED),
+        (OrderEnded("x"), Exit.REJECTED),
+        (TemporalUnavailable("x"), Exit.UNAVAILABLE),
+        (StoreUnavailable("x"), Exit.UNAVAILABLE),
         (Busy("x"), Exit.BUSY),
         (NoSuchPart("x"), Exit.NOT_FOUND),
     ],
 )
-def test_exit_status_of_errors(error, code):
+def test_error_has_its_exit_status(error, code):
     found, text = explain(error)
     assert found == code
     assert text.split("; ")[0] == "x"
     assert len(text.splitlines()) == 1
-    assert (code == Exit.AWAY) == ("orderfleet stack status" in text)
+    assert (code == Exit.UNAVAILABLE) == ("orderfleet stack status" in text)
 
 
-def test_a_stack_that_is_not_up_is_away():
-    assert explain(NotUp()) == (Exit.AWAY, "the stack isn't up; `orderfleet stack up` starts it")
+def test_stack_that_is_not_up_is_unavailable():
+    assert explain(NotUp()) == (Exit.UNAVAILABLE, "the stack isn't up; `orderfleet stack up` starts it")
 
 
-def test_every_exit_status_is_documented():
+def test_exit_statuses_match_the_documentation():
     page = (paths.checkout() / "deploy" / "docs" / "command-line.md").read_text()
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
     assert [int(row) for row in rows if row.isdigit()] == [int(code) for code in Exit]
@@ -154,7 +158,7 @@ def test_every_exit_status_is_documented():
         ("orderfleet order list --step ma", ["manual_review"]),
     ],
 )
-def test_what_is_typed_is_completed(typed, offered):
+def test_completion_offers_commands_and_values(typed, offered):
     asked = {
         "_ORDERFLEET_COMPLETE": "complete_bash",
         "COMP_WORDS": typed,
@@ -165,14 +169,14 @@ def test_what_is_typed_is_completed(typed, offered):
     assert result.stdout.split() == offered
 
 
-def test_completion_can_be_installed_by_a_shell(orderfleet, monkeypatch):
-    # Else the shell that the tests were started from decides, and make's is plain sh.
+def test_completion_prints_its_shell_script(orderfleet, monkeypatch):
+    # Otherwise the shell that started the tests decides, and make's is plain sh.
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     shown = orderfleet("--show-completion", "bash")
     assert "complete_bash" in shown.out
 
 
-def test_a_reader_that_has_had_enough_is_no_error():
+def test_closed_pipe_is_no_error():
     head = "orderfleet settings | head -1; exit ${PIPESTATUS[0]}"
     folder = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
@@ -180,9 +184,9 @@ def test_a_reader_that_has_had_enough_is_no_error():
     assert (result.stdout.split()[0], result.stderr) == ("VARIABLE", "")
 
 
-def test_help_loads_no_library_of_a_role():
+def test_help_imports_no_library_of_a_role():
     assert (
-        _loaded(
+        _imported(
             "import sys; sys.argv = ['orderfleet', '--help']\nfrom orderfleet.cli.main import app\n"
             "app(standalone_mode=False)"
         )
@@ -190,9 +194,9 @@ def test_help_loads_no_library_of_a_role():
     )
 
 
-def test_a_worker_loads_neither_the_api_nor_the_operator():
+def test_worker_imports_neither_api_nor_operator():
     assert (
-        _loaded(
+        _imported(
             "import orderfleet.cli.worker, orderfleet.orders.worker, orderfleet.shipping.worker",
             "fastapi",
             "uvicorn",
@@ -203,11 +207,11 @@ def test_a_worker_loads_neither_the_api_nor_the_operator():
     )
 
 
-def test_the_api_loads_no_operator():
-    assert _loaded("import orderfleet.cli.api, orderfleet.api.serve", "kopf", "psutil", "typer.rich_utils") == []
+def test_api_imports_no_operator():
+    assert _imported("import orderfleet.cli.api, orderfleet.api.serve", "kopf", "psutil", "typer.rich_utils") == []
 
 
-def _loaded(code: str, *libraries: str) -> list[str]:
+def _imported(code: str, *libraries: str) -> list[str]:
     wanted = libraries or (
         "fastapi",
         "kopf",

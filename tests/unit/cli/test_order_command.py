@@ -1,9 +1,10 @@
-"""`orderfleet order` over a desk that answers what the test says."""
+"""`orderfleet order` against a service that returns the test's answers."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -45,15 +46,15 @@ HEAD = "apiVersion: orderfleet.dev/v1alpha1\nkind: Order\n"
 MANIFEST = paths.checkout() / "deploy" / "samples" / "order.yaml"
 
 
-class Desk:
-    """Remembers what it was asked."""
+class FakeOrders:
+    """Keeps the arguments of its calls."""
 
     def __init__(self):
-        self.asked = []
-        self.answer = ChangeResult.ACCEPTED
+        self.calls = []
+        self.answer = ChangeResult.TAKEN
 
     async def start(self, order):
-        self.asked.append(order)
+        self.calls.append(order)
         return Started(
             order_id=order.order_id, workflow_id=f"order-{order.order_id}", run_id="r", outcome=StartOutcome.STARTED
         )
@@ -77,21 +78,27 @@ class Desk:
     async def change(self, order_id, change, *, request_id=""):
         if order_id == "over":
             raise OrderEnded("order 'over' has ended: shipped")
-        if change.args:
-            self.asked.append((order_id, *change.args))
+        return self.answer
+
+    async def cancel(self, order_id, reason):
+        self.calls.append((order_id, reason))
+        return self.answer
+
+    async def update_address(self, order_id, address):
+        self.calls.append((order_id, address))
         return self.answer
 
 
 @pytest.fixture
-def desk(monkeypatch):
-    made = Desk()
+def orders(monkeypatch):
+    fake = FakeOrders()
 
     @asynccontextmanager
     async def opened(_settings):
-        yield SimpleNamespace(desk=made, inspector=made)
+        yield SimpleNamespace(orders=fake, inspector=fake)
 
-    monkeypatch.setattr(connection, "reach", opened)
-    return made
+    monkeypatch.setattr(connection, "connect", opened)
+    return fake
 
 
 @pytest.fixture
@@ -99,17 +106,17 @@ def samples(monkeypatch):
     monkeypatch.setattr(connection, "local_settings", lambda: Settings(sample_orders=True))
 
 
-def test_start_makes_and_prints_the_ids(orderfleet, desk, samples):
+def test_start_without_ids_generates_and_prints_them(orderfleet, orders, samples):
     result = orderfleet("order", "start")
     assert result.code == 0
-    (order,) = desk.asked
+    (order,) = orders.calls
     assert order.order_id.startswith("ord-")
     assert f"pay-{order.order_id}" in result.out
     assert f"orderfleet order approve {order.order_id}" in result.out
 
 
 @pytest.mark.parametrize("terms", [{"approved": True}, {"review": {"mode": "auto"}}])
-def test_start_asks_for_no_approval_where_none_is_needed(orderfleet, desk, tmp_path, terms):
+def test_start_of_an_approved_order_suggests_its_status(orderfleet, orders, tmp_path, terms):
     manifest = yaml.safe_load(MANIFEST.read_text())
     manifest["spec"].update(terms)
     file = tmp_path / "order.yaml"
@@ -120,7 +127,7 @@ def test_start_asks_for_no_approval_where_none_is_needed(orderfleet, desk, tmp_p
     assert "orderfleet order status demo-1" in result.out
 
 
-def test_start_with_ids_prints_json_for_programs(orderfleet, desk, samples):
+def test_start_with_ids_prints_json(orderfleet, orders, samples):
     result = orderfleet("order", "start", "ord-7", "paid-7", "-o", "json")
     assert json.loads(result.out) == {
         "order_id": "ord-7",
@@ -131,7 +138,7 @@ def test_start_with_ids_prints_json_for_programs(orderfleet, desk, samples):
     }
 
 
-def test_start_without_items_names_what_is_missing(orderfleet, desk):
+def test_start_without_items_names_the_missing_field(orderfleet, orders):
     result = orderfleet("order", "start")
     assert result.code == 2
     assert result.err.splitlines() == [
@@ -140,35 +147,35 @@ def test_start_without_items_names_what_is_missing(orderfleet, desk):
     ]
 
 
-def test_start_takes_the_manifest_that_kubectl_takes(orderfleet, desk):
+def test_start_accepts_a_manifest_for_kubectl(orderfleet, orders):
     result = orderfleet("order", "start", "-f", str(MANIFEST), "-o", "json")
     assert result.code == 0, result.err
-    (order,) = desk.asked
+    (order,) = orders.calls
     assert order.order_id == "demo-1"
     assert str(order.amount) == "41.25"
     assert order.customer.name == "Ada Lovelace"
 
 
 @pytest.mark.parametrize("sample", sorted(MANIFEST.parent.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_sample_is_taken_or_says_what_to_do(orderfleet, desk, sample):
+def test_start_accepts_every_sample_or_says_what_to_do(orderfleet, orders, sample):
     result = orderfleet("order", "start", "-f", str(sample))
     if "cancel: true" in sample.read_text():
         assert result.code == 2
         assert "orderfleet order cancel" in result.err
     else:
         assert result.code == 0, result.err
-        assert len(desk.asked) == 1
+        assert len(orders.calls) == 1
 
 
-def test_manifests_are_read_from_standard_input(orderfleet, desk, monkeypatch):
+def test_start_reads_manifests_from_standard_input(orderfleet, orders, monkeypatch):
     twice = MANIFEST.read_text().replace("demo-1", "a") + "\n---\n" + MANIFEST.read_text().replace("demo-1", "b")
     monkeypatch.setattr(sys, "stdin", io.StringIO(twice))
     assert orderfleet("order", "start", "-f", "-").code == 0
-    assert [order.order_id for order in desk.asked] == ["a", "b"]
+    assert [order.order_id for order in orders.calls] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "is empty; give an Order"),
         ("a: [", "is not YAML"),
@@ -192,41 +199,42 @@ def test_manifests_are_read_from_standard_input(orderfleet, desk, monkeypatch):
         ),
     ],
 )
-def test_wrong_manifest_names_the_place(orderfleet, desk, tmp_path, text, told):
+def test_start_with_an_invalid_manifest_names_the_field(orderfleet, orders, tmp_path, text, message):
     file = tmp_path / "order.yaml"
     file.write_text(text)
     result = orderfleet("order", "start", "-f", str(file))
     assert result.code == 2
-    assert told in result.err
+    assert message in result.err
     assert str(file) in result.err
-    assert not desk.asked
+    assert not orders.calls
 
 
-def test_start_with_the_payment_id_of_another_order_is_refused(orderfleet, desk, samples, monkeypatch):
-    async def refuse(order):
+def test_start_with_the_payment_id_of_another_order_is_rejected(orderfleet, orders, samples, monkeypatch):
+    async def reject(order):
         raise PaymentConflict(f"payment id {order.payment_id!r} belongs to another order; choose another payment id")
 
-    monkeypatch.setattr(desk, "start", refuse)
+    monkeypatch.setattr(orders, "start", reject)
     result = orderfleet("order", "start", "ord-7", "paid-7")
     assert result.code == 4
     assert result.err == "orderfleet: payment id 'paid-7' belongs to another order; choose another payment id\n"
 
 
-def test_file_that_is_not_there_is_one_line(orderfleet, desk):
+def test_start_with_a_missing_file_prints_one_line(orderfleet, orders):
     result = orderfleet("order", "start", "-f", "/no/such.yaml")
     assert (result.code, result.err) == (2, "orderfleet: can't read /no/such.yaml: No such file or directory\n")
 
 
-def test_status_is_a_table_or_json(orderfleet, desk):
+def test_status_prints_a_table_or_json(orderfleet, orders):
     table = orderfleet("order", "status", "ord-1")
     assert table.code == 0
     for part in ("shipped", "pay-ord-1  CHARGED  9.99 USD", "1 Main St, Springfield", "T1", "charge 2", "the workflow"):
         assert part in table.out
+    assert re.search(r"^source +the workflow$", table.out.rstrip(), re.MULTILINE)
     assert "canceled" not in table.out
     assert json.loads(orderfleet("order", "status", "ord-1", "-o", "json").out)["step"] == "shipped"
 
 
-def test_events_are_a_line_each(orderfleet, desk):
+def test_events_prints_a_line_for_each(orderfleet, orders):
     result = orderfleet("order", "events", "ord-1")
     assert "charged" in result.out
     assert "amount=9.99  payment=pay-ord-1" in result.out
@@ -235,10 +243,10 @@ def test_events_are_a_line_each(orderfleet, desk):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
-        (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
-        (["history", "nope"], 3, "there is no order 'nope'; `orderfleet order list` shows those there are"),
+        (["status", "nope"], 3, "there is no order 'nope'; `orderfleet order list` lists the orders"),
+        (["history", "nope"], 3, "there is no order 'nope'; `orderfleet order list` lists the orders"),
         (
             ["history", "ord-1"],
             1,
@@ -247,24 +255,24 @@ def test_events_are_a_line_each(orderfleet, desk):
         (["approve", "over"], 4, "order 'over' has ended: shipped"),
     ],
 )
-def test_errors_are_one_line_and_an_exit_status(orderfleet, desk, arguments, code, told):
+def test_error_prints_one_line_and_sets_the_exit_status(orderfleet, orders, arguments, code, message):
     result = orderfleet("order", *arguments)
-    assert (result.code, result.err) == (code, f"orderfleet: {told}\n")
+    assert (result.code, result.err) == (code, f"orderfleet: {message}\n")
 
 
-def test_changes_say_whether_they_were_taken_or_queued(orderfleet, desk):
+def test_change_prints_whether_it_was_accepted_or_queued(orderfleet, orders):
     assert orderfleet("order", "approve", "ord-1").out == "order ord-1 is approved\n"
-    desk.answer = ChangeResult.QUEUED
+    orders.answer = ChangeResult.QUEUED
     result = orderfleet("order", "cancel", "ord-1", "--reason", "ordered twice")
     assert result.code == 0
     assert "no worker answered" in result.out
-    assert desk.asked == [("ord-1", "ordered twice")]
+    assert orders.calls == [("ord-1", "ordered twice")]
     assert json.loads(orderfleet("order", "approve", "ord-1", "-o", "json").out) == {
         "order_id": "ord-1",
         "result": "queued",
     }
 
 
-def test_address_keeps_what_is_not_given(orderfleet, desk):
+def test_update_address_keeps_parts_left_out(orderfleet, orders):
     assert orderfleet("order", "update-address", "ord-1", "--street", "1 New Road", "--zip", "1").code == 0
-    assert desk.asked == [("ord-1", ADDRESS.model_copy(update={"street": "1 New Road", "zip": "1"}))]
+    assert orders.calls == [("ord-1", ADDRESS.model_copy(update={"street": "1 New Road", "zip": "1"}))]

@@ -1,4 +1,4 @@
-"""What is shown on a terminal while a command waits, and that programs never see it."""
+"""`progress` shows on a terminal while a command waits, and writes nothing to a pipe."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def show(monkeypatch):
-    """Wait as a command does, with this for standard error; what stood there in the end."""
+    """Wait as a command does, with `stderr` as standard error; return what it contains at the end."""
 
     def run(stderr, text, total=None, until=""):
-        # Here and not in the fixture: pytest sets standard error anew for each phase of a test.
+        # Not in the fixture itself: pytest replaces standard error for each phase of a test.
         monkeypatch.setattr("sys.stderr", stderr)
-        with output.shown(text, total) as done:
+        with output.progress(text, total) as done:
             done()
             pause = threading.Event()
             while until not in stderr.getvalue():
@@ -33,15 +33,15 @@ def show(monkeypatch):
     return run
 
 
-def test_what_is_quick_shows_nothing(show):
+def test_progress_of_a_short_wait_shows_nothing(show):
     assert "waiting" not in show(Terminal(), "waiting")
 
 
-def test_what_takes_long_shows_a_bar(show, monkeypatch):
-    monkeypatch.setattr(output, "SECONDS", 0.0)
+def test_progress_of_a_long_wait_shows_a_bar(show, monkeypatch):
+    monkeypatch.setattr(output, "PROGRESS_DELAY", 0.0)
     assert "starting" in show(Terminal(), "starting", total=3, until="1/3")
 
 
-def test_a_program_sees_nothing(show, monkeypatch):
-    monkeypatch.setattr(output, "SECONDS", 0.0)
+def test_progress_without_a_terminal_shows_nothing(show, monkeypatch):
+    monkeypatch.setattr(output, "PROGRESS_DELAY", 0.0)
     assert show(io.StringIO(), "waiting") == ""

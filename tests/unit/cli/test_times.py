@@ -1,4 +1,4 @@
-"""Moments and lengths of time as options take them."""
+"""Times and durations of options."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from orderfleet.cli.output import length, moment
+from orderfleet.cli.output import duration, parse_time
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("2026-11-21", datetime(2026, 11, 21, tzinfo=UTC)),
         ("2026-11-21T09:30:00+01:00", datetime(2026, 11, 21, 8, 30, tzinfo=UTC)),
         ("2026-11-21T09:30Z", datetime(2026, 11, 21, 9, 30, tzinfo=UTC)),
     ],
 )
-def test_times_without_a_zone_are_utc(text, found):
-    assert moment(text) == found
+def test_parse_time_without_a_zone_is_utc(text, expected):
+    assert parse_time(text) == expected
 
 
-def test_a_duration_is_so_long_ago():
+def test_parse_time_of_a_duration_is_before_now():
     before = datetime.now(UTC)
-    assert before <= moment("1h30m") + timedelta(minutes=90) <= datetime.now(UTC)
+    assert before <= parse_time("1h30m") + timedelta(minutes=90) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "99999999999h"])
-def test_what_is_no_moment_is_refused_with_the_notation(text):
+def test_parse_time_of_other_text_raises_with_the_format(text):
     with pytest.raises(typer.BadParameter, match="write 24h"):
-        moment(text)
+        parse_time(text)
 
 
-def test_a_length_is_read():
-    assert length("1h30m") == timedelta(minutes=90)
+def test_duration_is_parsed():
+    assert duration("1h30m") == timedelta(minutes=90)
 
 
-@pytest.mark.parametrize(("text", "told"), [("long", "write 24h"), ("99999999999999h", "too long")])
-def test_what_is_no_length_is_refused_and_told(text, told):
-    with pytest.raises(typer.BadParameter, match=told):
-        length(text)
+@pytest.mark.parametrize(("text", "message"), [("long", "write 24h"), ("99999999999999h", "too long")])
+def test_duration_of_other_text_raises_with_the_format(text, message):
+    with pytest.raises(typer.BadParameter, match=message):
+        duration(text)

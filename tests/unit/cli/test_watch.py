@@ -1,4 +1,4 @@
-"""`order watch` over a desk that answers what the test says, one answer at each look."""
+"""`order watch` and `order list --watch` against a service that returns the test's answers, one for each call."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def at(step: Step, **changes) -> SourcedStatus:
 ENDED = at(Step.CANCELED, canceled=True, cancel_reason="ordered twice", completed_at=AT)
 
 
-class Desk:
+class FakeOrders:
+    """Returns or raises the given answers in turn."""
+
     def __init__(self, *answers):
         self.answers = list(answers)
 
@@ -57,50 +59,50 @@ class Desk:
     async def events(self, order_id):
         assert order_id == "ord-1"
         if not self.answers:
-            raise StoreUnavailable("Postgres is away")
+            raise StoreUnavailable("Postgres is unavailable")
         return [RecordedEvent(id=1, kind=EventKind.RECEIVED, step=Step.RECEIVE, at=AT, detail={"a": "[b]"})]
 
 
 @pytest.fixture
 def follow(monkeypatch):
-    monkeypatch.setattr(views, "_GAP", 0)
+    monkeypatch.setattr(views, "_POLL_SECONDS", 0)
 
     def run(output, *answers):
-        there = SimpleNamespace(desk=Desk(*answers))
-        monkeypatch.setattr(views, "run", lambda call: asyncio.run(call(there)))
+        connection = SimpleNamespace(orders=FakeOrders(*answers))
+        monkeypatch.setattr(views, "run", lambda call: asyncio.run(call(connection)))
         views.follow("ord-1", output)
 
     return run
 
 
-def test_what_is_away_for_a_time_is_waited_for(follow, capsys):
+def test_watch_during_an_outage_retries(follow, capsys):
     charge = at(Step.CHARGE, retries={"charge": 1}, last_error="boom")
-    follow(Output.TABLE, charge, TemporalUnavailable("Temporal is away"), StoreUnavailable("x"), charge, ENDED)
-    told = capsys.readouterr()
-    lines = [line.split("  ", 1)[1] for line in told.out.splitlines()]
+    follow(Output.TABLE, charge, TemporalUnavailable("Temporal is unavailable"), StoreUnavailable("x"), charge, ENDED)
+    output = capsys.readouterr()
+    lines = [line.split("  ", 1)[1] for line in output.out.splitlines()]
     assert lines == ["charge  retries charge 1  last error: boom", "canceled  canceled: ordered twice"]
-    assert told.err.splitlines() == ["orderfleet: Temporal is away; trying again", "orderfleet: x; trying again"]
+    assert output.err.splitlines() == ["orderfleet: Temporal is unavailable; retrying", "orderfleet: x; retrying"]
 
 
-def test_what_was_never_there_is_not_waited_for(follow):
+def test_watch_when_the_first_read_fails_raises(follow):
     with pytest.raises(TemporalUnavailable):
-        follow(Output.TABLE, TemporalUnavailable("Temporal is away"))
+        follow(Output.TABLE, TemporalUnavailable("Temporal is unavailable"))
 
 
-def test_programs_get_a_line_a_change(follow, capsys):
+def test_watch_as_json_prints_a_line_for_each_change(follow, capsys):
     follow(Output.JSON, at(Step.CHARGE), at(Step.CHARGE), StoreUnavailable("x"), ENDED)
-    told = capsys.readouterr()
-    assert [json.loads(line)["step"] for line in told.out.splitlines()] == ["charge", "canceled"]
-    assert told.err == "orderfleet: x; trying again\n"
+    output = capsys.readouterr()
+    assert [json.loads(line)["step"] for line in output.out.splitlines()] == ["charge", "canceled"]
+    assert output.err == "orderfleet: x; retrying\n"
 
 
-def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
+def test_watch_on_a_terminal_shows_status_and_audit_trail(follow, monkeypatch):
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=100, height=40, color_system=None)
     monkeypatch.setattr(views, "console", lambda: terminal)
-    follow(Output.TABLE, at(Step.CHARGE), StoreUnavailable("Postgres is away"), at(Step.SHIPPING), ENDED)
+    follow(Output.TABLE, at(Step.CHARGE), StoreUnavailable("Postgres is unavailable"), at(Step.SHIPPING), ENDED)
     shown = out.getvalue()
-    assert "Postgres is away; trying again" in shown
+    assert "Postgres is unavailable; retrying" in shown
     assert "a=[b]" in shown
     last = shown[shown.rindex("order     ord-1") :]
     assert "ordered twice" in last
@@ -110,12 +112,12 @@ def test_a_terminal_shows_the_order_and_its_trail(follow, monkeypatch):
 ALL = {"limit": 5, "step": None, "customer": None, "since": None, "before": None, "watching": True}
 
 
-def test_a_list_is_shown_anew_until_it_is_interrupted(monkeypatch):
+def test_list_watch_refreshes_until_it_is_interrupted(monkeypatch):
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=120, height=40, color_system=None)
     answers = [
         OrderPage(orders=(at(Step.MANUAL_REVIEW),)),
-        StoreUnavailable("Postgres is away"),
+        StoreUnavailable("Postgres is unavailable"),
         OrderPage(orders=(ENDED,)),
         KeyboardInterrupt(),
     ]
@@ -127,16 +129,16 @@ def test_a_list_is_shown_anew_until_it_is_interrupted(monkeypatch):
             raise answer
         return answer
 
-    monkeypatch.setattr(listing, "_GAP", 0)
+    monkeypatch.setattr(listing, "_REFRESH_SECONDS", 0)
     monkeypatch.setattr(listing, "console", lambda: terminal)
     monkeypatch.setattr(
-        listing, "run", lambda call: asyncio.run(call(SimpleNamespace(desk=SimpleNamespace(page=page))))
+        listing, "run", lambda call: asyncio.run(call(SimpleNamespace(orders=SimpleNamespace(page=page))))
     )
     with pytest.raises(KeyboardInterrupt):
         listing.list_orders(**ALL, output=Output.TABLE)
     assert out.getvalue().index("manual_review") < out.getvalue().index("ordered twice")
 
 
-def test_a_list_can_be_watched_on_a_terminal_only():
+def test_list_watch_without_a_terminal_is_rejected():
     with pytest.raises(UsageError, match="needs a terminal"):
         listing.list_orders(**ALL, output=Output.JSON)

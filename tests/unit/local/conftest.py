@@ -1,4 +1,4 @@
-"""A release host and a ladder that only knows it, for the tests of provisioning."""
+"""A release host and a resolver with tools of that host, for the tests of provisioning."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from orderfleet_local.provision.progress import Progress
 from orderfleet_local.provision.release import Network
 from orderfleet_local.provision.resolver import Resolver
 
-NAME = "pretend-tool"
+NAME = "fake-tool"
 
 
 class ReleaseHost:
-    """A running release host: `put` publishes, `tool` describes a tool that lies there."""
+    """A running release host: `put` publishes a file, `tool` returns a tool with its URLs."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
@@ -34,16 +34,16 @@ class ReleaseHost:
 
     def tool(
         self,
-        mood: str = "whole",
+        mode: str = "whole",
         file: str = NAME,
         *,
         checksum: tuple[str, ChecksumKind] = (f"{NAME}.sha256", ChecksumKind.DIGEST),
         member: str | None = None,
         on_path: OnPath | None = None,
     ) -> Tool:
-        base = f"http://127.0.0.1:{self.port}/{mood}/"
+        base = f"http://127.0.0.1:{self.port}/{mode}/"
         release = Release(base + file, base + checksum[0], checksum[1], member)
-        return Tool(NAME, "1.2.3", GoBuild("pretend", "example.test/pretend"), on_path, release)
+        return Tool(NAME, "1.2.3", GoBuild("fake", "example.test/fake"), on_path, release)
 
 
 @pytest.fixture
@@ -65,26 +65,26 @@ def cache(tmp_path: Path) -> Cache:
 
 
 @pytest.fixture
-def said() -> io.StringIO:
-    """What the ladder printed."""
+def output() -> io.StringIO:
+    """The output of the resolver."""
     return io.StringIO()
 
 
 @pytest.fixture
 def pins(tmp_path: Path) -> Path:
     folder = tmp_path / "pins"
-    (folder / "pretend").mkdir(parents=True)
+    (folder / "fake").mkdir(parents=True)
     return folder
 
 
 @pytest.fixture
-def ladder(cache: Cache, pins: Path, said: io.StringIO) -> Resolver:
-    return Resolver(cache, Network(probe_seconds=1, stall_seconds=2), Builder(pins), Progress(said))
+def resolver(cache: Cache, pins: Path, output: io.StringIO) -> Resolver:
+    return Resolver(cache, Network(probe_seconds=1, stall_seconds=2), Builder(pins), Progress(output))
 
 
 @pytest.fixture
 def program_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Put a shell script on a PATH that holds nothing else but the shell's own commands."""
+    """Return a function that puts a shell script on a PATH with only the system's commands."""
     folder = tmp_path / "path"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")

@@ -1,7 +1,7 @@
-"""A release host as a process: serves the files below a folder, and misbehaves where it is told to.
+"""A release host as a process: serves the files in a folder, and prints its port.
 
-A path that starts with `/truncated/` announces more than it sends; one with `/slow/` sends its
-first half and then nothing for a minute. Prints its port.
+The response to a path under `/truncated/` is shorter than its Content-Length. Under `/slow/` it stalls for a minute
+after the first half.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, _, rest = self.path.partition("/")
-        mood, _, name = rest.partition("/")
+        mode, _, name = rest.partition("/")
         path = FOLDER / name
         if not path.is_file():
             self.send_error(404)
@@ -31,9 +31,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if path.suffix == ".sha256" or mood == "whole":
+        if path.suffix == ".sha256" or mode == "whole":
             self.wfile.write(content)
-        elif mood == "truncated":
+        elif mode == "truncated":
             self.wfile.write(half)
         else:
             self.wfile.write(half)

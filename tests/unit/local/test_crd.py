@@ -1,4 +1,4 @@
-"""The definitions are brought to a server that is not quite there yet."""
+"""Applying custom resource definitions to a server that has just started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orderfleet_local.stack.errors import PartFailed
 
 
 def kubectl(folder, waits):
-    """A kubectl whose `wait` fails so many times, as the real one does where a definition has no conditions yet."""
+    """Return a kubectl whose `wait` fails N times, as the real one does while a definition has no conditions."""
     program = folder / "kubectl"
     program.write_text(
         f"""#!/bin/sh
@@ -29,7 +29,7 @@ def test_definition_without_conditions_is_waited_for(tmp_path):
     assert (tmp_path / "waits").read_text().count("x") == 3
 
 
-def test_definition_that_is_never_served_is_told(tmp_path, monkeypatch):
+def test_definition_that_is_never_served_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(crd, "_ESTABLISHED_SECONDS", 0)
     with pytest.raises(PartFailed, match="accessor error"):
         crd.apply(kubectl(tmp_path, waits=10_000), tmp_path / "kubeconfig", tmp_path)

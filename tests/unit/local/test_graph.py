@@ -1,4 +1,4 @@
-"""Steps run as soon as what they need is done, and all stop when one fails."""
+"""Steps run once the steps that they need are done, and all stop when one fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from orderfleet_local.stack.graph import Step, run
 
 
-def test_a_step_starts_after_what_it_needs():
+def test_step_starts_after_the_steps_it_needs():
     order: list[str] = []
     steps = [
         Step("last", ("middle", "first"), lambda _: order.append("last")),
@@ -20,13 +20,13 @@ def test_a_step_starts_after_what_it_needs():
     assert order == ["first", "middle", "last"]
 
 
-def test_independent_steps_run_at_the_same_time():
+def test_independent_steps_run_concurrently():
     meeting = threading.Barrier(2, timeout=30)
     run([Step(name, (), lambda _: meeting.wait() and None) for name in "ab"])
 
 
-def test_a_failure_cancels_the_others_and_is_raised():
-    began: list[str] = []
+def test_failed_step_cancels_the_others_and_its_error_is_raised():
+    started: list[str] = []
 
     def fail(_: threading.Event) -> None:
         raise ValueError("on purpose")
@@ -38,8 +38,8 @@ def test_a_failure_cancels_the_others_and_is_raised():
     steps = [
         Step("waiting", (), wait),
         Step("failing", (), fail),
-        Step("after", ("failing",), lambda _: began.append("after")),
+        Step("after", ("failing",), lambda _: started.append("after")),
     ]
     with pytest.raises(ValueError, match="on purpose"):
         run(steps)
-    assert began == []
+    assert started == []

@@ -26,7 +26,7 @@ def test_go_modules_pin_the_catalogs_versions():
         assert pinned[1] == version
 
 
-def test_every_go_tool_is_a_tool_of_its_module():
+def test_go_tools_are_pinned_by_their_module():
     for tool in TOOLS.values():
         if isinstance(tool.recipe, GoBuild):
             assert tool.recipe.package in (PINS / tool.recipe.module / "go.mod").read_text()

@@ -1,4 +1,4 @@
-"""A program is held against the Go modules that it is linked with, and one with a fault is the last choice."""
+"""The Go modules that a program is linked with: a program with a known fault is used only if nothing can be built."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from orderfleet_local.provision import cache as linked
-from orderfleet_local.provision import cache as on_path
+from orderfleet_local.provision.cache import find_on_path, linked_version
 from orderfleet_local.provision.catalog import SQLITE_DRIVER, TOOLS, LinkedModule, OnPath
 from orderfleet_local.provision.progress import StrategyFailed
 from orderfleet_local.stack import paths
 
 SQLITE = "modernc.org/sqlite"
-# As Go's linker writes it, in the middle of a program.
+# The format of Go's linker, inside a program.
 _BUILD_INFO = "exit\n\0path\texample.test/tool\nmod\texample.test/tool\tv1.2.3\th1:a=\n{}\nbuild\t-compiler=gc\n\0"
 _OLD = f"dep\t{SQLITE}\tv1.34.1\th1:b="
 _NEW = f"dep\t{SQLITE}\tv1.51.0\th1:b="
@@ -39,15 +38,15 @@ def _program(dependency: str) -> str:
 def test_linked_version_is_read_from_the_program(tmp_path, dependency, version):
     program = tmp_path / "program"
     program.write_text(_program(dependency))
-    assert linked.linked_version(program, SQLITE) == version
+    assert linked_version(program, SQLITE) == version
 
 
 def test_linked_version_of_an_empty_file_is_none(tmp_path):
     (tmp_path / "program").touch()
-    assert linked.linked_version(tmp_path / "program", SQLITE) is None
+    assert linked_version(tmp_path / "program", SQLITE) is None
 
 
-def test_pinned_temporal_has_the_driver_that_the_catalog_asks_for():
+def test_pinned_temporal_has_the_driver_of_the_catalog():
     pinned = re.search(rf"\s{re.escape(SQLITE)} v(\S+)", (paths.tool_pins() / "temporal" / "go.mod").read_text())
     assert pinned is not None
     assert pinned[1] == ".".join(map(str, SQLITE_DRIVER))
@@ -60,7 +59,7 @@ def test_pinned_temporal_has_the_driver_that_the_catalog_asks_for():
 
 @pytest.fixture
 def tool(release_host):
-    release_host.put("pretend-tool", _program(_OLD).encode())
+    release_host.put("fake-tool", _program(_OLD).encode())
     return replace(
         release_host.tool(on_path=OnPath(("--version",), (1, 2), (2,))),
         linked=LinkedModule(SQLITE, (1, 51, 0), "it stops answering"),
@@ -73,54 +72,50 @@ def _go(program_on_path, dependency: str) -> None:
     program_on_path("go", f"LINE='{line}'; {build}")
 
 
-@pytest.mark.parametrize(
-    ("dependency", "shown"), [(_OLD, r"sqlite v1\.34\.1"), ("", "a version that it does not show")]
-)
-def test_program_on_path_with_the_fault_is_refused_with_the_reason(tool, program_on_path, tmp_path, dependency, shown):
-    program_on_path("pretend-tool", _program(dependency))
+@pytest.mark.parametrize(("dependency", "shown"), [(_OLD, r"sqlite v1\.34\.1"), ("", "an unknown version")])
+def test_program_on_path_with_the_fault_is_rejected_with_the_reason(tool, program_on_path, tmp_path, dependency, shown):
+    program_on_path("fake-tool", _program(dependency))
     with pytest.raises(StrategyFailed, match=rf"{shown}, wanted v1\.51\.0 or newer: it stops answering"):
-        on_path.find(tool, tmp_path)
+        find_on_path(tool, tmp_path)
 
 
-def test_program_on_path_without_the_fault_is_taken(tool, program_on_path, tmp_path):
-    path = program_on_path("pretend-tool", _program(_NEW))
-    assert on_path.find(tool, tmp_path) == path
+def test_program_on_path_without_the_fault_is_found(tool, program_on_path, tmp_path):
+    path = program_on_path("fake-tool", _program(_NEW))
+    assert find_on_path(tool, tmp_path) == path
 
 
-def test_build_is_preferred_to_a_release_and_to_a_program_on_path_with_the_fault(ladder, tool, program_on_path):
-    program_on_path("pretend-tool", _program(_OLD))
+def test_build_is_preferred_to_a_release_and_to_a_program_on_path_with_the_fault(resolver, tool, program_on_path):
+    program_on_path("fake-tool", _program(_OLD))
     _go(program_on_path, _NEW)
-    served = ladder.provide([tool])["pretend-tool"]
-    assert served.rung == "built by Go"
-    assert linked.linked_version(served.path, SQLITE) == (1, 51, 0)
-    again = ladder.provide([tool])["pretend-tool"]
-    assert (again.rung, again.path) == ("cache", served.path)
+    provided = resolver.provide([tool])["fake-tool"]
+    assert provided.source == "built by Go"
+    assert linked_version(provided.path, SQLITE) == (1, 51, 0)
+    again = resolver.provide([tool])["fake-tool"]
+    assert (again.source, again.path) == ("cache", provided.path)
     assert "sqlite v1.34.1" in again.note
 
 
-def test_build_with_the_fault_is_not_published(ladder, tool, program_on_path, cache, said):
+def test_build_with_the_fault_is_not_published(resolver, tool, program_on_path, cache, output):
     _go(program_on_path, _OLD)
-    ladder.provide([tool])
+    resolver.provide([tool])
     assert cache.find(tool) is None
-    assert "the build isn't taken: it is linked with modernc.org/sqlite v1.34.1" in said.getvalue()
+    assert "the build is not accepted: it is linked with modernc.org/sqlite v1.34.1" in output.getvalue()
 
 
-def test_release_with_the_fault_is_used_and_said_where_nothing_can_be_built(ladder, tool, program_on_path, cache, said):
-    served = ladder.provide([tool])["pretend-tool"]
-    assert served.rung.startswith("official release from 127.0.0.1")
-    assert "although it is linked with modernc.org/sqlite v1.34.1" in said.getvalue()
-    assert "it stops answering" in said.getvalue()
+def test_release_with_the_fault_is_used_if_nothing_can_be_built(resolver, tool, program_on_path, cache, output):
+    provided = resolver.provide([tool])["fake-tool"]
+    assert provided.source.startswith("official release from 127.0.0.1")
+    assert "although it is linked with modernc.org/sqlite v1.34.1" in output.getvalue()
+    assert "it stops answering" in output.getvalue()
     assert cache.find(tool) is None
-    # It isn't fetched twice, and a build replaces it as soon as there can be one.
-    assert ladder.provide([tool])["pretend-tool"].rung.startswith("cache, ")
+    # It is downloaded once, and replaced as soon as a build is possible.
+    assert resolver.provide([tool])["fake-tool"].source.startswith("cache, ")
     _go(program_on_path, _NEW)
-    assert ladder.provide([tool])["pretend-tool"].rung == "built by Go"
+    assert resolver.provide([tool])["fake-tool"].source == "built by Go"
 
 
-def test_program_on_path_with_the_fault_is_used_and_said_where_nothing_can_be_built(
-    ladder, tool, program_on_path, said
-):
-    path = program_on_path("pretend-tool", _program(_OLD))
-    served = ladder.provide([tool])["pretend-tool"]
-    assert served.path == path
-    assert f"PATH, {path}, although it is linked with modernc.org/sqlite v1.34.1" in said.getvalue()
+def test_program_on_path_with_the_fault_is_used_if_nothing_can_be_built(resolver, tool, program_on_path, output):
+    path = program_on_path("fake-tool", _program(_OLD))
+    provided = resolver.provide([tool])["fake-tool"]
+    assert provided.path == path
+    assert f"PATH, {path}, although it is linked with modernc.org/sqlite v1.34.1" in output.getvalue()

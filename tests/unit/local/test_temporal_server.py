@@ -1,4 +1,4 @@
-"""A Temporal that runs answers calls, or it is said which call returned what."""
+"""`temporal_server.problem` returns the call that fails, and its result."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import pytest
 from orderfleet_local.stack import temporal_server
 
 _ABSENT = (404, {"code": 5, "message": "workflow not found for ID: orderfleet"})
-_FINE = {"namespaces/default": (200, {}), "workflows": (200, {}), "workflows/": _ABSENT}
+_WORKING = {"namespaces/default": (200, {}), "workflows": (200, {}), "workflows/": _ABSENT}
 
 
 @pytest.fixture
 def server() -> Iterator[Callable[..., dict[str, int]]]:
-    """Start a stand-in for the server's HTTP API; it returns what it is given by call."""
+    """Return a function that starts a fake of the server's HTTP API with the given responses by call."""
     started: list[ThreadingHTTPServer] = []
 
     def start(**changed: tuple[int, object]) -> dict[str, int]:
-        replies = {**_FINE, **changed}
+        responses = {**_WORKING, **changed}
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 rest = self.path.partition("namespaces/default")[2].partition("?")[0]
                 call = "namespaces/default" if not rest else "workflows/" if rest.count("/") > 1 else "workflows"
-                status, body = replies[call]
+                status, body = responses[call]
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
@@ -49,9 +49,9 @@ def test_server_that_answers_every_call_has_no_problem(server):
     assert temporal_server.problem(server()) is None
 
 
-# What the server with the old SQLite driver returned in the storm.
+# What the server with the old SQLite driver returned in the chaos tests.
 @pytest.mark.parametrize(
-    ("call", "reply", "problem"),
+    ("call", "response", "problem"),
     [
         ("namespaces/default", (503, {"message": "interrupted (9)"}), "DescribeNamespace returns 503: interrupted (9)"),
         (
@@ -76,9 +76,9 @@ def test_server_that_answers_every_call_has_no_problem(server):
         ),
     ],
 )
-def test_server_that_returns_an_error_is_shown_with_the_call_and_the_error(server, call, reply, problem):
-    assert temporal_server.problem(server(**{call: reply})) == problem
+def test_server_with_an_error_has_the_call_and_the_error(server, call, response, problem):
+    assert temporal_server.problem(server(**{call: response})) == problem
 
 
-def test_server_that_is_gone_is_shown(server):
+def test_server_that_is_down_has_a_problem(server):
     assert temporal_server.problem({"http": 1}) == "DescribeNamespace isn't answered within 3 s"

@@ -1,4 +1,4 @@
-"""The command line, and with it the entry point of every pod. One file a noun.
+"""The command line, which is also the entry point of every pod. Each command has a module of its own.
 
-`main` holds the table of contents; nothing heavier than typer is imported before a command runs.
+`main` lists the commands. Nothing heavier than typer is imported before a command runs.
 """

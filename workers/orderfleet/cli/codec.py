@@ -1,4 +1,4 @@
-"""`orderfleet codec`: the process that opens encrypted payloads for Temporal's Web UI and command line."""
+"""`orderfleet codec`: the process that decrypts payloads for Temporal's Web UI and command line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ app = typer.Typer(add_completion=False)
     " -w order-ord-1"
 )
 def codec() -> None:
-    """Run the codec server until SIGTERM; callers are known as the API knows its own."""
+    """Run the codec server until SIGTERM.
+
+    It authenticates callers as the HTTP API does.
+    """
     settings = read_settings()
     from orderfleet.api.codec import run  # noqa: PLC0415 - no other command but the API loads fastapi
 
-    role.run("codec", run, settings, measured=False)
+    role.run("codec", run, settings, with_metrics=False)

@@ -1,7 +1,6 @@
-"""How `orderfleet order` reaches Temporal and the record. Also where to look when nothing says so.
+"""Connects one command to Temporal and the order store.
 
-In a checkout whose local stack runs, an address that nothing sets is the stack's own, whatever port
-it had to take.
+In a checkout whose local stack runs, an address that isn't set is the stack's.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """What one command reaches, each connecting when it is first asked."""
+class Connection:
+    """The services of one command; each connects at its first call."""
 
-    desk: OrderService
+    orders: OrderService
     inspector: OrderInspector
     reads: OrderReader
 
 
 @asynccontextmanager
-async def reach(settings: Settings) -> AsyncIterator[Reach]:
-    """Open the connections for one command."""
+async def connect(settings: Settings) -> AsyncIterator[Connection]:
+    """Yield the services of one command; their connections are closed on exit."""
     from orderfleet.observability.tracing import export_spans  # noqa: PLC0415
     from orderfleet.services.inspection import OrderInspector  # noqa: PLC0415 - `--help` needs none
     from orderfleet.services.orders import OrderService  # noqa: PLC0415 - `--help` needs none
@@ -45,11 +44,15 @@ async def reach(settings: Settings) -> AsyncIterator[Reach]:
     with export_spans(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
         async with connect_to_store(settings, "cli") as database:
             reads = OrderReads(database)
-            yield Reach(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
+            yield Connection(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
 
 
 def local_settings() -> Settings:
-    """The settings; what they leave open is taken from the local stack if one runs."""
+    """Return the settings of this process; those that are not set come from the local stack if it runs.
+
+    Raises:
+        UsageError: a setting is invalid.
+    """
     settings = read_settings()
     stack = stack_settings()
     return read_settings(**{name: value for name, value in stack.items() if not _is_set(settings, name)})

@@ -1,6 +1,6 @@
-"""Exit statuses, and the one place that turns an error into a line that says what to do next.
+"""Exit statuses, and the text that the command line prints for an error.
 
-`main` calls it for whatever a command raises. What it doesn't know is a bug and keeps its traceback.
+An error that isn't an `OrderfleetError` is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
+from orderfleet.cli.local_stack import is_installed
 from orderfleet.domain.errors import OrderfleetError, PaymentConflict, StoreUnavailable, WrongSetting
 
 if TYPE_CHECKING:
@@ -19,46 +20,46 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """What scripts can go by."""
+    """Exit statuses of the command line."""
 
     DONE = 0
     FAILED = 1
-    WRONG = 2
-    """Arguments, settings or a manifest."""
+    INVALID = 2
+    """Arguments, settings or a manifest are invalid."""
     NOT_FOUND = 3
     """No such order, or no such part of the stack."""
-    REFUSED = 4
-    """By the order's workflow, or because the order id or the payment id is taken."""
-    AWAY = 5
-    """Temporal, Postgres, or the stack or a part of it; try again."""
-    RUNS_ALREADY = 6
-    """The stack; nothing was done."""
+    REJECTED = 4
+    """The order's workflow rejected the change, or the order id or payment id is used already."""
+    UNAVAILABLE = 5
+    """Temporal, Postgres, the stack or a part of it is unavailable; try again."""
+    ALREADY_RUNNING = 6
+    """The stack runs already; nothing was done."""
     BUSY = 7
-    """Another command is at work on the stack."""
+    """Another command is starting or stopping the stack."""
     PENDING = 8
-    """Migrations that `--check` found."""
+    """`--check` found migrations to apply."""
     INTERRUPTED = 130
 
 
 EXITS: Final = (
     "Exit status: 0 done, 1 failed, 2 wrong arguments, settings or manifest, 3 no such order,"
-    " 4 refused or id taken, 5 Temporal, Postgres or the stack is away, 130 interrupted."
+    " 4 change rejected or id in use, 5 Temporal or Postgres unavailable, 130 interrupted."
 )
 
 
 class UsageError(OrderfleetError):
-    """Something the user gave is wrong; one line a problem."""
+    """An argument, setting or manifest is invalid; the message has a line for each problem."""
 
 
 class Failed(OrderfleetError):
-    """The command did not succeed; the message says what to do. A subclass may have another exit status."""
+    """The command failed; the message says what to do."""
 
     exit_status: ClassVar[Exit] = Exit.FAILED
 
 
 def explain(error: OrderfleetError) -> tuple[Exit, str]:
-    """The exit status for an error and what to tell the user."""
-    # Whoever raised one of these has loaded them; `--help` has not.
+    """Return the exit status for an error and the text to print."""
+    # Imported here, so that `--help` doesn't load them.
     from orderfleet.api.order_input import Unprocessable  # noqa: PLC0415
     from orderfleet.services.errors import (  # noqa: PLC0415
         OrderChangeRejected,
@@ -69,42 +70,50 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     )
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
-        OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` shows those there are"),
-        OrderIdConflict: (Exit.REFUSED, ""),
-        OrderChangeRejected: (Exit.REFUSED, ""),
-        OrderEnded: (Exit.REFUSED, ""),
-        PaymentConflict: (Exit.REFUSED, ""),
-        TemporalUnavailable: (
-            Exit.AWAY,
-            "is the stack up (`orderfleet stack status`), or ORDERFLEET_TEMPORAL_ADDRESS right?",
-        ),
-        StoreUnavailable: (Exit.AWAY, "is the stack up (`orderfleet stack status`), or ORDERFLEET_DATABASE_URL right?"),
+        OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` lists the orders"),
+        OrderIdConflict: (Exit.REJECTED, ""),
+        OrderChangeRejected: (Exit.REJECTED, ""),
+        OrderEnded: (Exit.REJECTED, ""),
+        PaymentConflict: (Exit.REJECTED, ""),
+        TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
+        StoreUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_DATABASE_URL")),
     }
     if isinstance(error, Unprocessable):
-        return Exit.WRONG, "\n".join(error.problems)
+        return Exit.INVALID, "\n".join(error.problems)
     if isinstance(error, UsageError | WrongSetting):
-        return Exit.WRONG, str(error)
+        return Exit.INVALID, str(error)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):
-            # What Temporal and Postgres say of themselves may have several lines.
+            # Messages of Temporal and Postgres may have several lines.
             text = " ".join(str(error).split())
             return code, f"{text}; {hint}" if hint else text
     return error.exit_status if isinstance(error, Failed) else Exit.FAILED, str(error)
 
 
-def complain(text: str, *, each: bool = False) -> None:
-    """Write to standard error, marked as ours: the first line, or each where they are a list of problems."""
+def _address_hint(variable: str) -> str:
+    if is_installed():
+        return f"check that the stack is up (`orderfleet stack status`), or that {variable} is right"
+    return f"check that {variable} is right"
+
+
+def print_error(text: str, *, each_line: bool = False) -> None:
+    """Write `text` to standard error after `orderfleet: `.
+
+    Args:
+        text: one or more lines.
+        each_line: put the prefix before each line, as for a list of problems; else before the first only.
+    """
     first, *rest = text.splitlines() or [""]
-    for line in [f"orderfleet: {first}", *(f"orderfleet: {line}" if each else line for line in rest)]:
+    for line in [f"orderfleet: {first}", *(f"orderfleet: {line}" if each_line else line for line in rest)]:
         sys.stderr.write(f"{line}\n")
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End the process with `code`.
 
-    Once Temporal's client was used the interpreter is not torn down: a thread of it that is about to
-    let go of a finished call aborts the process then, which made a done command exit with 134
-    (temporalio/sdk-python#300; seen in 5 of 40 approvals on a busy machine).
+    Once Temporal's client was used, the interpreter is not finalized: during finalization a thread of the client
+    that releases a finished call can abort the process, which then exits with 134
+    (temporalio/sdk-python#300; seen in 5 of 40 approvals on a loaded machine).
     """
     if "temporalio.bridge.temporal_sdk_bridge" not in sys.modules:
         sys.exit(code)
@@ -116,10 +125,10 @@ def leave(code: int) -> NoReturn:
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """The settings of this process; `overrides` win over the environment.
+    """Return the settings of this process; `overrides` take precedence over the environment.
 
     Raises:
-        Wrong: one line a problem, each naming the variable.
+        UsageError: a setting is invalid; one line for each problem, with the variable.
     """
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs neither
     from pydantic_settings import SettingsError  # noqa: PLC0415
@@ -136,7 +145,7 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def variables(field: str) -> list[str]:
-    """The environment variables that set a field, ours first."""
+    """Return the environment variables that set a field, the `ORDERFLEET_` one first."""
     from pydantic import AliasChoices  # noqa: PLC0415
 
     from orderfleet.settings import Settings  # noqa: PLC0415
@@ -153,8 +162,8 @@ def _line(problem: Any) -> str:
     from orderfleet.settings import Settings  # noqa: PLC0415
 
     if not problem["loc"]:
-        # Of several settings together: it names them and says what to do.
+        # A check of several settings: its message names them and says what to do.
         return str(problem["msg"]).removeprefix("Value error, ")
-    named = str(problem["loc"][0])
-    names = next((names for field in Settings.model_fields if named in (field, *(names := variables(field)))), [named])
+    given = str(problem["loc"][0])
+    names = next((names for field in Settings.model_fields if given in (field, *(names := variables(field)))), [given])
     return f"{' or '.join(names)}: {validation_message(problem)}; correct it or leave it unset"

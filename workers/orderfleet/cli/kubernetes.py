@@ -1,7 +1,7 @@
-"""An Order as Kubernetes has it, for commands that look at an order from every side.
+"""Reads one Order from Kubernetes, for `order describe`.
 
-`order describe` calls it. It uses the real kubectl: the local stack's cluster when the record is the
-local stack's too, else whatever the user's own kubectl points at. It must never change anything.
+It runs kubectl against the local stack's cluster if the database in use is the local stack's, else against the
+user's current context. It must never change anything.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL
 if TYPE_CHECKING:
     from orderfleet.settings import Settings
 
-_SECONDS: Final = 5
+_TIMEOUT: Final = 5
+"""Seconds that the API server has to answer; kubectl itself gets twice as long."""
 
 
 class KubernetesUnavailable(OrderfleetError):
-    """Kubernetes can't be looked at from here; the message says why."""
+    """The Order can't be read from Kubernetes; the message says why."""
 
 
 class KubernetesOrder(Contract):
-    """An Order and what its status says."""
+    """An Order: where it is, its generation and its status."""
 
     namespace: str
     name: str
@@ -36,21 +37,21 @@ class KubernetesOrder(Contract):
 
 
 def find_order(owner: str, settings: Settings) -> KubernetesOrder:
-    """The Order that declared an order.
+    """Return the Order that an order was started from.
 
     Args:
-        owner: its `namespace/name`; empty for an order that was made outside Kubernetes.
-        settings: tell whether the local stack is meant.
+        owner: its `namespace/name`; empty for an order that was started outside Kubernetes.
+        settings: name the database, which shows whether the local stack is in use.
 
     Raises:
-        KubernetesUnavailable: there is none, or no kubeconfig is at hand, or the cluster doesn't answer.
+        KubernetesUnavailable: there is no such Order, no kubeconfig, or the cluster doesn't answer.
     """
     namespace, _, name = owner.partition("/")
     if not name:
-        raise KubernetesUnavailable("the order was made outside Kubernetes")
+        raise KubernetesUnavailable("the order was started outside Kubernetes")
     kubectl = _kubectl(settings)
     resource = f"{CRD_PLURAL}.{CRD_GROUP}"
-    text = _run([*kubectl, "get", resource, name, "-n", namespace, "-o", "json", f"--request-timeout={_SECONDS}s"])
+    text = _run([*kubectl, "get", resource, name, "-n", namespace, "-o", "json", f"--request-timeout={_TIMEOUT}s"])
     order = json.loads(text)
     return KubernetesOrder(
         namespace=namespace, name=name, generation=order["metadata"]["generation"], status=order.get("status") or {}
@@ -58,7 +59,7 @@ def find_order(owner: str, settings: Settings) -> KubernetesOrder:
 
 
 def _kubectl(settings: Settings) -> list[str]:
-    """The program and the options that lead to the cluster."""
+    """Return kubectl with the options that select the cluster."""
     from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` needs none
 
     local = stack_kubectl(database_address(settings)())
@@ -70,17 +71,17 @@ def _kubectl(settings: Settings) -> list[str]:
     try:
         _run([program, "config", "current-context"])
     except KubernetesUnavailable:
-        raise KubernetesUnavailable("no kubeconfig is at hand; set KUBECONFIG") from None
+        raise KubernetesUnavailable("there is no kubeconfig; set KUBECONFIG") from None
     return [program]
 
 
 def _run(command: list[str]) -> str:
     try:
         result = subprocess.run(  # noqa: S603 - the user's kubectl
-            command, capture_output=True, text=True, check=False, timeout=2 * _SECONDS
+            command, capture_output=True, text=True, check=False, timeout=2 * _TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        raise KubernetesUnavailable(f"kubectl did not answer within {2 * _SECONDS} s") from None
+        raise KubernetesUnavailable(f"kubectl did not answer within {2 * _TIMEOUT} s") from None
     if result.returncode != 0:
         raise KubernetesUnavailable((result.stderr.strip() or "kubectl failed").splitlines()[-1])
     return result.stdout

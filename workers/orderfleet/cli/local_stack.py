@@ -1,6 +1,6 @@
-"""What the command line takes from the local stack, where the development tools are installed.
+"""The command line's link to the local stack, where the development tools are installed.
 
-`orderfleet_local` is in no wheel and no image. Only this module of the product loads it.
+`orderfleet_local` is in no wheel and no image. Only this module of the product imports it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ DEVELOPMENT_TOOLS: Final = "orderfleet_local"
 
 
 def is_installed() -> bool:
-    """Whether the development tools are part of this installation."""
+    """Return whether the development tools are part of this installation."""
     return find_spec(DEVELOPMENT_TOOLS) is not None
 
 
 def stack_settings() -> dict[str, Any]:
-    """The settings that lead to the running local stack; empty where none runs."""
+    """Return the settings that connect to the running local stack; empty if none runs."""
     tools = _load()
     return dict(tools.stack_settings()) if tools else {}
 
 
 def stack_kubectl(database_url: str) -> list[str]:
-    """The command line of kubectl for the local stack's cluster.
+    """Return the command line of kubectl for the local stack's cluster.
 
     Args:
         database_url: the database in use; another one than the local stack's means another cluster.
@@ -42,5 +42,5 @@ def _load() -> Any:
     try:
         return import_module(f"{DEVELOPMENT_TOOLS}.cli.connection")
     except ModuleNotFoundError:
-        # The code is here, its own libraries are not.
+        # The code is present, its third-party libraries are not.
         return None

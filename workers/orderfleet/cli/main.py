@@ -1,7 +1,7 @@
-"""Commands that are imported when they run, so that `--help` is quick and no role loads another's libraries.
+"""The `orderfleet` command: its list of commands, and how a run ends.
 
-`main` registers each with its help text only; this module swaps in the real one. It must never
-import a command's module for listing or completing the names of others.
+A command's module is imported when the command runs, so that `--help` is quick and no role loads another's
+libraries. Listing or completing names must never import a command's module.
 """
 
 from __future__ import annotations
@@ -16,32 +16,40 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from orderfleet import __version__
-from orderfleet.cli.errors import EXITS, Exit, UsageError, complain, explain, leave
+from orderfleet.cli.errors import EXITS, Exit, UsageError, exit_process, explain, print_error
 from orderfleet.cli.local_stack import is_installed
 from orderfleet.domain.errors import OrderfleetError
 
-HOME = "orderfleet_home"
+MODULE_KEY = "orderfleet_module"
 """Key in a command's context settings: the module that holds the real command as `app`."""
 
 
 def register(root: typer.Typer, name: str, module: str, *, text: str, panel: str) -> None:
-    """List a command of `root` whose `app` (or function of that name) is in `module`."""
+    """Add a command to `root` without importing its module.
 
-    def stand_in() -> None:
+    Args:
+        root: the application.
+        name: of the command.
+        module: dotted name of the module that has the command as `app`, or as a function called `name`.
+        text: help in the list of commands.
+        panel: heading in the list of commands.
+    """
+
+    def placeholder() -> None:
         raise AssertionError(f"{name} was not loaded")
 
-    settings = {"obj": {HOME: module}}
-    root.command(name, help=text, rich_help_panel=panel, context_settings=settings)(stand_in)
+    settings = {"obj": {MODULE_KEY: module}}
+    root.command(name, help=text, rich_help_panel=panel, context_settings=settings)(placeholder)
 
 
 class LazyGroup(TyperGroup):
-    """A group that loads the command it is about to run."""
+    """A group of commands that imports only the command to run."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the real command instead of its stand-in."""
+        """Return the name, the command from its own module, and the remaining arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        home = command.context_settings.get("obj", {}).get(HOME) if command else None
-        return name, _load(home, name) if home and name else command, rest
+        module = command.context_settings.get("obj", {}).get(MODULE_KEY) if command else None
+        return name, _load(module, name) if module and name else command, rest
 
 
 def _load(module: str, name: str) -> Any:
@@ -63,12 +71,11 @@ def _load(module: str, name: str) -> Any:
     return command
 
 
-_TRY: Final = "On this machine"
-
+_LOCAL: Final = "On this machine"
 _ORDERS: Final = "Orders"
-
 _PODS: Final = "What the pods run"
 
+_EXAMPLES: Final = (*(("demo",) if is_installed() else ()), "order status ord-1")
 
 app = typer.Typer(
     name="orderfleet",
@@ -77,40 +84,39 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Order fulfilment on Kubernetes: an Order resource, durable workflows, nothing charged twice.",
-    epilog=f"Examples:\n\n  $ orderfleet demo\n\n  $ orderfleet order status ord-1\n\n{EXITS}",
+    help="Order fulfillment on Kubernetes: an Order resource, durable workflows, nothing charged twice.",
+    epilog="\n\n".join(("Examples:", *(f"  $ orderfleet {example}" for example in _EXAMPLES), EXITS)),
 )
 
 
 if is_installed():
     register(
-        app, "demo", "orderfleet_local.demo.command", panel=_TRY, text="Follow an order from kubectl apply to its end."
+        app,
+        "demo",
+        "orderfleet_local.demo.command",
+        panel=_LOCAL,
+        text="Follow an order from kubectl apply to its end.",
     )
-    register(app, "stack", "orderfleet_local.cli.stack", panel=_TRY, text="Start, stop and inspect the local stack.")
+    register(app, "stack", "orderfleet_local.cli.stack", panel=_LOCAL, text="Start, stop and inspect the local stack.")
     register(
-        app, "env", "orderfleet_local.cli.env", panel=_TRY, text="Print what a shell needs to use the local stack."
+        app, "env", "orderfleet_local.cli.env", panel=_LOCAL, text="Print what a shell needs to use the local stack."
     )
 
-register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Start, see and change orders.")
-
+register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Start, inspect and change orders.")
 register(app, "worker", "orderfleet.cli.worker", panel=_PODS, text="Run the order steps, the shipping steps, or both.")
-
 register(app, "operator", "orderfleet.cli.operator", panel=_PODS, text="Run the Kubernetes operator.")
-
 register(app, "api", "orderfleet.cli.api", panel=_PODS, text="Run the HTTP API.")
-
-register(app, "codec", "orderfleet.cli.codec", panel=_PODS, text="Open encrypted payloads for Temporal's own tools.")
-
-register(app, "migrate", "orderfleet.cli.migrate", panel=_PODS, text="Bring the record's tables up to date.")
-
-register(app, "erase", "orderfleet.cli.erase", panel=_ORDERS, text="Take out of the record what a customer gave.")
-
-register(app, "prune", "orderfleet.cli.prune", panel=_ORDERS, text="Remove the trail of orders that ended long ago.")
-
+register(app, "codec", "orderfleet.cli.codec", panel=_PODS, text="Decrypt payloads for Temporal's own tools.")
+register(app, "migrate", "orderfleet.cli.migrate", panel=_PODS, text="Apply the database migrations that are missing.")
+register(app, "erase", "orderfleet.cli.erase", panel=_ORDERS, text="Erase a customer's personal data.")
+register(app, "prune", "orderfleet.cli.prune", panel=_ORDERS, text="Remove details of orders that ended long ago.")
 register(
-    app, "release", "orderfleet.cli.remove_finalizers", panel=_PODS, text="Let go of every Order before an uninstall."
+    app,
+    "remove-finalizers",
+    "orderfleet.cli.remove_finalizers",
+    panel=_PODS,
+    text="Remove the operator's finalizer from every Order.",
 )
-
 register(app, "settings", "orderfleet.cli.settings", panel=_PODS, text="Print the settings in effect.")
 
 
@@ -126,35 +132,35 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that come before a command."""
+    """Declare the options that come before a command."""
 
 
 def main() -> NoReturn:
-    """Run the command line; errors that are ours or the user's end in a line or two and an exit status."""
+    """Run the command line and exit: expected errors as one or a few lines on standard error, others as a traceback."""
     try:
         code = int(app(standalone_mode=False, prog_name="orderfleet") or Exit.DONE)
     except typer.TyperException as error:
         if usage := _usage(error):
-            complain(usage)
+            print_error(usage)
         code = error.exit_code
     except OrderfleetError as error:
         code, text = explain(error)
-        complain(text, each=code is Exit.WRONG)
+        print_error(text, each_line=code is Exit.INVALID)
     except typer.Abort:
-        complain("aborted")
+        print_error("aborted")
         code = Exit.FAILED
     except KeyboardInterrupt:
-        complain("interrupted")
+        print_error("interrupted")
         code = Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough, as `head` does; nothing more can be written there.
+        # The reader closed the pipe, as `head` does: nothing more can be written there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = Exit.DONE
-    leave(code)
+    exit_process(code)
 
 
 def _usage(error: typer.TyperException) -> str:
-    """One line for wrong arguments; nothing where the help was shown instead."""
+    """Return one line for wrong arguments; empty where the help was shown instead."""
     message = " ".join(error.format_message().replace("Value error, ", "").split())
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "orderfleet"

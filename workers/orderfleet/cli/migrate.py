@@ -1,4 +1,4 @@
-"""`orderfleet migrate`: bring the record's schema up to this version; what the Helm hook job runs.
+"""`orderfleet migrate`: bring the database schema up to this version. The chart's hook job runs it.
 
 It parses, prints and sets exit codes; `orderfleet.store.migrate` does the work.
 """
@@ -13,7 +13,7 @@ import typer
 
 from orderfleet.cli import output
 from orderfleet.cli.errors import Exit, read_settings
-from orderfleet.cli.output import length
+from orderfleet.cli.output import duration
 from orderfleet.domain.durations import format_duration
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.settings.database_address import database_address
@@ -29,14 +29,14 @@ EPILOG: Final = (
 
 
 def migrate(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; say what is to be applied.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; list the migrations to apply.")] = False,
     wait: Annotated[
-        timedelta, typer.Option(parser=length, metavar="DURATION", help="How long Postgres may take to come up.")
+        timedelta, typer.Option(parser=duration, metavar="DURATION", help="How long to wait for Postgres to start.")
     ] = "60s",  # type: ignore[assignment]  # typer parses the default as it does the option
     accept_newer: Annotated[
         bool,
         typer.Option(
-            "--accept-newer", help="A database that a later version has migrated is right, as after a rollback."
+            "--accept-newer", help="Accept a database that a later version has migrated, as after a rollback."
         ),
     ] = False,
     runtime_role: Annotated[
@@ -46,14 +46,14 @@ def migrate(
         ),
     ] = None,
 ) -> None:
-    """Apply the migrations that the database doesn't have yet. May be run again, and many at once.
+    """Apply the migrations that the database doesn't have yet. It is safe to run again, and concurrently.
 
-    With a runtime role, that role is given what workers, operator and API need, and nothing more.
+    With a runtime role, grant that role what workers, operator and API need, and nothing more.
     """
     settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role is not None else {}))
     url, role = database_address(settings)(), settings.database_runtime_role
     try:
-        with output.shown("waiting for Postgres"):
+        with output.progress("waiting for Postgres"):
             if role:
                 asyncio.run(rights.check(url, role, wait=wait))
             run = runner.pending if check else runner.migrate
@@ -67,6 +67,6 @@ def migrate(
     for name in found:
         typer.echo(f"to be applied: {name}" if check else f"applied {name}")
     if role and not check:
-        typer.echo(f"{role} may read and write the record, and change no event")
+        typer.echo(f"granted to {role}: read and write orders, append events")
     if found and check:
         raise typer.Exit(Exit.PENDING)

@@ -1,4 +1,4 @@
-"""`orderfleet operator`: the process that carries Orders from Kubernetes to workflows and their status back."""
+"""`orderfleet operator`: the process that starts workflows for Orders and writes their status to Kubernetes."""
 
 from __future__ import annotations
 

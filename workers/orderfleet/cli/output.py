@@ -1,6 +1,6 @@
-"""What the command line prints: tables for people, JSON and YAML for programs.
+"""What the command line prints: tables for people, JSON and YAML for programs, and progress on a terminal.
 
-Every command that shows something calls it.
+It also parses times and durations of options.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Output(StrEnum):
-    """How a command prints: for people or for programs."""
+    """Format of a command's output."""
 
     TABLE = "table"
     JSON = "json"
@@ -40,21 +40,20 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table fo
 
 _PIPE_WIDTH: Final = 200
 
-_COLOURS: Final = {"shipped": "green", "delivered": "green", "failed": "red", "canceled": "yellow"}
+_COLORS: Final = {"shipped": "green", "delivered": "green", "failed": "red", "canceled": "yellow"}
 
 
 def console() -> Console:
-    """Standard output as rich sees it."""
+    """Return a rich console on standard output."""
     from rich.console import Console  # noqa: PLC0415 - not for JSON
 
     found = Console(highlight=False)
-    # A pipe has no width: lines are for grep, not to be wrapped.
+    # A pipe has no width, and a wrapped line breaks grep.
     return found if found.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
 Document = Any
-
-"""Models, lists of them, or plain objects."""
+"""A model, a list of models, or plain objects."""
 
 
 def print_document(value: Document, output: Output, *, stream: bool = False) -> None:
@@ -62,14 +61,14 @@ def print_document(value: Document, output: Output, *, stream: bool = False) -> 
 
     Args:
         value: what to print.
-        output: as which; a table is not for here.
-        stream: one of several: JSON is a line then, YAML a document of its own.
+        output: `JSON` or `YAML`.
+        stream: whether more documents follow: JSON is printed in one line, YAML after `---`.
     """
     text = json.dumps(_plain(value), indent=None if stream else 2, ensure_ascii=False)
     if output is Output.YAML:
         import yaml  # noqa: PLC0415 - not for tables
 
-        # By way of JSON, which takes an enum for the text it is.
+        # Through JSON, which turns an enum into its text.
         text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
         typer.echo(f"---\n{text}" if stream else text, nl=False)
     else:
@@ -82,12 +81,12 @@ def _plain(value: Document) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def rows_table(rows: Iterable[tuple[str, object]]) -> Table:
-    """A name and a value a line; rows without a value are left out."""
+    """Return a table of names and values; rows without a value are left out."""
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
     table = plain_table()
@@ -100,7 +99,7 @@ def rows_table(rows: Iterable[tuple[str, object]]) -> Table:
 
 
 def status_table(status: SourcedStatus) -> Table:
-    """Where one order stands."""
+    """Return the table of one order's status."""
     payment = status.payment
     rows: list[tuple[str, object]] = [
         ("order", status.order_id),
@@ -116,13 +115,13 @@ def status_table(status: SourcedStatus) -> Table:
         ("workflow", status.workflow_id),
         ("created", time_text(status.created_at)),
         ("ended", status.completed_at and time_text(status.completed_at)),
-        ("told by", f"the {status.source}"),
+        ("source", f"the {status.source}"),
     ]
     return rows_table((name, value) for name, value in rows if value is not False)
 
 
 def events_table(events: Iterable[RecordedEvent]) -> Table:
-    """The audit trail, oldest first."""
+    """Return the table of an audit trail, oldest event first."""
     table = plain_table("TIME", "STEP", "EVENT", "DETAIL")
     for event in events:
         detail = "  ".join(f"{name}={_short(value)}" for name, value in event.detail.items() if value not in (None, ""))
@@ -131,12 +130,12 @@ def events_table(events: Iterable[RecordedEvent]) -> Table:
 
 
 def _shipment(shipment: Any) -> str:
-    told = (shipment.id, shipment.status, shipment.carrier, shipment.tracking_number, shipment.dispatch_failed_reason)
-    return "  ".join(part for part in told if part)
+    parts = (shipment.id, shipment.status, shipment.carrier, shipment.tracking_number, shipment.dispatch_failed_reason)
+    return "  ".join(part for part in parts if part)
 
 
 def plain_table(*columns: str) -> Table:
-    """A table without lines; with a head where columns are given."""
+    """Return a table without borders; it has a header if columns are given."""
     from rich.table import Table  # noqa: PLC0415 - not for JSON
 
     table = Table(box=None, show_header=bool(columns), header_style="bold", pad_edge=False)
@@ -146,14 +145,14 @@ def plain_table(*columns: str) -> Table:
 
 
 def step_text(step: str) -> Text:
-    """A step in its colour."""
+    """Return a step's name in its color."""
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
-    return Text(step, _COLOURS.get(step, "cyan"))
+    return Text(step, _COLORS.get(step, "cyan"))
 
 
 def _text(value: object) -> Text:
-    # Never read as markup: people write brackets into reasons and addresses.
+    # Not a string, which rich parses as markup: reasons and addresses may contain brackets.
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
     return Text(str(value))
@@ -164,16 +163,15 @@ def _short(value: object) -> str:
 
 
 def time_text(at: datetime) -> str:
-    """A time as it is here."""
-    # With milliseconds: the steps of an order follow each other closely.
+    """Return a time in the local time zone, with milliseconds."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
-def moment(text: str | datetime) -> datetime:
-    """Read `24h` (so long ago), `2026-11-21` (its first moment) or `2026-11-21T09:30:00+01:00`; UTC without a zone.
+def parse_time(text: str | datetime) -> datetime:
+    """Parse a time: `2026-11-21T09:30:00+01:00`, `2026-11-21` (its midnight), or `24h` (before now); UTC by default.
 
     Raises:
-        typer.BadParameter: it is none of them.
+        typer.BadParameter: `text` has none of these forms.
     """
     if isinstance(text, datetime):
         return text
@@ -184,16 +182,16 @@ def moment(text: str | datetime) -> datetime:
             return datetime.now(UTC) - parse_duration(text)
         except ValueError:
             raise typer.BadParameter(
-                f"{text!r} is no moment: write 24h for that long ago, or a time such as 2026-11-21T09:30Z"
+                f"{text!r} is not a time; write 24h for 24 hours ago, or a time such as 2026-11-21T09:30Z"
             ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def length(text: str) -> timedelta:
-    """Read `24h`, `1h30m` or `90s`.
+def duration(text: str) -> timedelta:
+    """Parse a duration such as `24h`, `1h30m` or `90s`.
 
     Raises:
-        typer.BadParameter: it is no duration, or too long a one.
+        typer.BadParameter: `text` is not a duration, or too long.
     """
     try:
         return parse_duration(text)
@@ -201,16 +199,20 @@ def length(text: str) -> timedelta:
         raise typer.BadParameter(str(error)) from None
 
 
-SECONDS: Final = 2.0
-
-"""What is done sooner needs no word."""
+PROGRESS_DELAY: Final = 2.0
+"""Seconds before progress is shown."""
 
 
 @contextmanager
-def shown(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show `text` with the time it takes until the context is left; a bar where there is a `total`.
+def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """Show `text` and the elapsed time on a terminal until the context exits.
 
-    Gives what is to be called as each one of the total is done.
+    Args:
+        text: what the command waits for.
+        total: number of items; None shows no bar.
+
+    Yields:
+        A function to call after each item.
     """
     if not sys.stderr.isatty():
         yield lambda: None
@@ -220,14 +222,14 @@ def shown(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
 
     several = (bars.BarColumn(), bars.MofNCompleteColumn()) if total else ()
     columns = (bars.SpinnerColumn(), bars.TextColumn("{task.description}"), *several, bars.TimeElapsedColumn())
-    progress = bars.Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task(text, total=total)
-    timer = threading.Timer(SECONDS, progress.start)
+    display = bars.Progress(*columns, console=Console(stderr=True), transient=True)
+    task = display.add_task(text, total=total)
+    timer = threading.Timer(PROGRESS_DELAY, display.start)
     timer.start()
     try:
-        yield lambda: progress.advance(task)
+        yield lambda: display.advance(task)
     finally:
         timer.cancel()
-        # One that fired just now must have started before it is stopped.
+        # If the timer has fired, `start` must return before `stop` is called.
         timer.join()
-        progress.stop()
+        display.stop()

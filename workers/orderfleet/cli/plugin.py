@@ -1,8 +1,8 @@
-"""One Order as `kubectl get --watch` tells it: the arguments, and its stream split into what happened.
+"""The kubectl plugin `kubectl order`, and how to watch one Order with kubectl.
 
-The demo and the kubectl plugin run kubectl with them. A watch of `get NAME` must never be used: kubectl reads the
-object, begins a watch at what is then now, and drops the first event of it as the object it printed; a change
-between the two is not told. A watch of a list goes on from the list's own version.
+It runs the user's kubectl and needs no access to Temporal or Postgres. A watch of `get NAME` must never be used:
+kubectl reads the object, starts a watch at the newest version, and drops its first event as the object it has
+printed, so that a change between the two is lost. A watch of a list starts at the list's own version.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ from orderfleet.cli.errors import Exit
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, may_be_workflow_id, order_id_of
 
 RESOURCE: Final = f"{CRD_PLURAL}.{CRD_GROUP}"
-
 """The full name, because other products have a kind `Order` too."""
 
-
-LIFETIME: Final = 10
-
-"""Seconds after which a watch ends and is to be begun anew: one that hangs, or whose Order went unseen, is noticed."""
+WATCH_SECONDS: Final = 10
+"""Seconds after which a watch ends and is started again, in case it hangs or has missed its Order."""
 
 
 class WatchEvent(NamedTuple):
@@ -38,23 +35,31 @@ class WatchEvent(NamedTuple):
 
 
 def watch_arguments(name: str) -> tuple[str, ...]:
-    """Kubectl's arguments for the Order now, if it is there, and each change of it."""
-    one = ("--field-selector", f"metadata.name={name}")
-    return ("get", RESOURCE, *one, "--output-watch-events", "-o", "json", "--watch", f"--request-timeout={LIFETIME}s")
+    """Return kubectl's arguments for a stream of the Order's current state, if it exists, and each change."""
+    selector = ("--field-selector", f"metadata.name={name}")
+    return (
+        "get",
+        RESOURCE,
+        *selector,
+        "--output-watch-events",
+        "-o",
+        "json",
+        "--watch",
+        f"--request-timeout={WATCH_SECONDS}s",
+    )
 
 
 def watch_events(lines: Iterable[str]) -> Iterator[WatchEvent]:
-    """Read the events that kubectl prints, one a line; the last line may be cut off where kubectl was killed."""
+    """Yield the events that kubectl prints, one on each line; the last line is incomplete if kubectl was killed."""
     for line in lines:
         if line.endswith("\n"):
             event = json.loads(line)
             yield WatchEvent(event["object"], deleted=event["type"] == "DELETED")
 
 
-_POLL: Final = 0.2
+_POLL_SECONDS: Final = 0.2
 
-
-_EXITS: Final = "Exit status: 0 done, 1 kubectl failed, 2 wrong arguments, 4 the order refused, 5 no answer in time."
+_EXITS: Final = "Exit status: 0 done, 1 kubectl failed, 2 wrong arguments, 4 change rejected, 5 no response in time."
 
 
 app = typer.Typer(
@@ -70,18 +75,18 @@ app = typer.Typer(
 
 @dataclass(frozen=True)
 class Target:
-    """One Order, and kubectl's options that lead to it."""
+    """One Order, and the kubectl options that select its cluster and namespace."""
 
     name: str
     options: tuple[str, ...]
 
     def kubectl(self, *arguments: str) -> str:
-        """Run kubectl; its complaint ends the plugin."""
+        """Run kubectl and return its output; on failure print its error and exit."""
         command = ["kubectl", *self.options, *arguments]
         try:
             result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's kubectl
         except FileNotFoundError:
-            sys.stderr.write("order: kubectl isn't on the PATH; put it there\n")
+            sys.stderr.write("order: kubectl is not on the PATH; install it\n")
             raise typer.Exit(Exit.FAILED) from None
         if result.returncode != 0:
             sys.stderr.write(result.stderr)
@@ -89,7 +94,7 @@ class Target:
         return result.stdout
 
     def patch(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge `spec` into the Order's; the Order as it is then."""
+        """Merge `spec` into the Order's and return the Order."""
         change = json.dumps({"spec": spec})
         order: dict[str, Any] = json.loads(
             self.kubectl("patch", RESOURCE, self.name, "--type", "merge", "-p", change, "-o", "json")
@@ -97,14 +102,14 @@ class Target:
         return order
 
     def get(self) -> dict[str, Any]:
-        """The Order now."""
+        """Return the Order."""
         order: dict[str, Any] = json.loads(self.kubectl("get", RESOURCE, self.name, "-o", "json"))
         return order
 
     def states(self) -> Iterator[WatchEvent]:
-        """The Order now and at each change, until it is deleted."""
+        """Yield the Order's current state and each change until it is deleted."""
         while True:
-            # It complains where a watch of nothing would wait.
+            # `get` fails if the Order does not exist; a watch would wait for it.
             yield WatchEvent(self.get(), deleted=False)
             command = ["kubectl", *self.options, *watch_arguments(self.name)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the user's kubectl
@@ -113,13 +118,16 @@ class Target:
                     yield from watch_events(process.stdout)
                 finally:
                     process.kill()
-            time.sleep(_POLL)
+            time.sleep(_POLL_SECONDS)
 
 
 def _target(name: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> Target:
-    """The Order of this name, else the one whose order's workflow has this id. Other names cost no request."""
-    given = {"--namespace": namespace, "--context": context, "--kubeconfig": kubeconfig}
-    target = Target(name, tuple(part for flag, value in given.items() if value for part in (flag, value)))
+    """Return the Order with this name, else the one whose workflow has this id.
+
+    A name that can't be a workflow id needs no request.
+    """
+    options = {"--namespace": namespace, "--context": context, "--kubeconfig": kubeconfig}
+    target = Target(name, tuple(part for flag, value in options.items() if value for part in (flag, value)))
     if not may_be_workflow_id(name) or target.kubectl("get", RESOURCE, name, "--ignore-not-found", "-o", "name"):
         return target
     order_id = order_id_of(name)
@@ -133,7 +141,7 @@ def _target(name: str, namespace: str | None, context: str | None, kubeconfig: s
 _NAMES_AND_IDS: Final = '{range .items[*]}{.metadata.name} {.spec.orderId}{"\\n"}{end}'
 
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The Order's name, or its order's workflow id: order-ID.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The Order's name, or its workflow id: order-ID.")]
 
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="As for kubectl.")]
 
@@ -141,7 +149,9 @@ Context = Annotated[str | None, typer.Option(help="As for kubectl.")]
 
 Kubeconfig = Annotated[str | None, typer.Option(help="As for kubectl.")]
 
-Wait = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the answer; 0 does not.")]
+Wait = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for the order's response; 0: don't wait.")
+]
 
 
 @app.command(epilog="Example:\n\n  $ kubectl order approve demo-1")
@@ -161,7 +171,7 @@ def cancel(
     kubeconfig: Kubeconfig = None,
     wait: Wait = 10,
 ) -> None:
-    """Cancel an Order; what was charged is given back, what is on its way is not stopped."""
+    """Cancel an Order and refund what was charged. A dispatched package is not stopped."""
     spec = {"cancel": True, **({"cancelReason": reason} if reason else {})}
     _change(_target(name, namespace, context, kubeconfig), spec, "canceled", wait)
 
@@ -179,17 +189,17 @@ def address(
     kubeconfig: Kubeconfig = None,
     wait: Wait = 10,
 ) -> None:
-    """Send an Order's package elsewhere; what is left out stays as it is."""
+    """Send an Order's package to another address; parts left out stay as they are."""
     fields = {"street": street, "city": city, "state": state, "zip": zip_code, "country": country}
-    given = {field: value for field, value in fields.items() if value is not None}
-    if not given:
+    changed = {field: value for field, value in fields.items() if value is not None}
+    if not changed:
         raise typer.BadParameter("give at least one of --street, --city, --state, --zip, --country")
-    _change(_target(name, namespace, context, kubeconfig), {"address": given}, "redirected", wait)
+    _change(_target(name, namespace, context, kubeconfig), {"address": changed}, "redirected", wait)
 
 
 @app.command(epilog="Example:\n\n  $ kubectl order watch demo-1")
 def watch(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
-    """Follow an Order, one line a change, until it has ended."""
+    """Follow an Order until it has ended; print a line for each change."""
     shown = ""
     for order, deleted in _target(name, namespace, context, kubeconfig).states():
         line = "deleted" if deleted else _line(order)
@@ -208,20 +218,20 @@ def events(name: Name, namespace: Namespace = None, context: Context = None, kub
 
 
 def _change(target: Target, spec: Mapping[str, Any], done: str, wait: float) -> None:
-    """Patch the spec, then wait until the operator's status answers that generation."""
+    """Patch the spec, then wait until the status has observed that generation."""
     order = target.patch(spec)
     generation = order["metadata"]["generation"]
     end = time.monotonic() + wait
     while order.get("status", {}).get("observedGeneration", 0) < generation:
         if time.monotonic() > end:
-            typer.echo(f"order {target.name}: declared; the order has not answered yet")
-            raise typer.Exit(Exit.AWAY if wait else Exit.DONE)
-        time.sleep(_POLL)
+            typer.echo(f"order {target.name}: spec changed; the order has not responded yet")
+            raise typer.Exit(Exit.UNAVAILABLE if wait else Exit.DONE)
+        time.sleep(_POLL_SECONDS)
         order = target.get()
-    refusal = _condition(order, "SpecApplied", "False")
-    if refusal is not None:
-        sys.stderr.write(f"order {target.name}: refused: {refusal}\n")
-        raise typer.Exit(Exit.REFUSED)
+    rejection = _condition(order, "SpecApplied", "False")
+    if rejection is not None:
+        sys.stderr.write(f"order {target.name}: rejected: {rejection}\n")
+        raise typer.Exit(Exit.REJECTED)
     typer.echo(f"order {target.name}: {done}; {_line(order)}")
 
 
@@ -232,16 +242,16 @@ def _line(order: Mapping[str, Any]) -> str:
         f"payment {status.get('payment', {}).get('status') or '-'}",
         f"tracking {status.get('trackingNumber') or '-'}",
     ]
-    parts += [f"{kind} {told}" for kind in ("Stalled", "SpecApplied") if (told := _told(order, kind))]
+    parts += [f"{kind} {message}" for kind in ("Stalled", "SpecApplied") if (message := _problem(order, kind))]
     return ", ".join(parts)
 
 
-def _told(order: Mapping[str, Any], kind: str) -> str | None:
+def _problem(order: Mapping[str, Any], kind: str) -> str | None:
     return _condition(order, kind, "True" if kind == "Stalled" else "False")
 
 
 def _condition(order: Mapping[str, Any], kind: str, status: str) -> str | None:
-    """The message of a condition if it has that status."""
+    """Return the message of a condition if it has that status."""
     for condition in order.get("status", {}).get("conditions", ()):
         if condition["type"] == kind and condition["status"] == status:
             message: str = condition["message"]

@@ -1,4 +1,4 @@
-"""`orderfleet prune`: remove the trail of orders that ended long ago. `orderfleet.store.erasure` does the work."""
+"""`orderfleet prune`: remove details of orders that ended long ago. `orderfleet.store.erasure` does the work."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated, Final
 import typer
 
 from orderfleet.cli.errors import UsageError, read_settings
-from orderfleet.cli.output import length
+from orderfleet.cli.output import duration
 from orderfleet.domain.durations import format_duration
 
 EPILOG: Final = (
     "Examples:\n\n  $ orderfleet prune --older-than 2160h\n\n  $ orderfleet prune --older-than 2160h --check\n\n"
-    "Exit status: 0 done, 1 not allowed, 2 wrong arguments, 5 Postgres did not answer, 130 interrupted: run again,"
-    " it goes on."
+    "Exit status: 0 done, 1 not allowed, 2 wrong arguments, 5 Postgres did not answer, 130 interrupted: run it"
+    " again to continue."
 )
 
 
@@ -24,21 +24,21 @@ def prune(
     older_than: Annotated[
         timedelta | None,
         typer.Option(
-            parser=length, metavar="DURATION", help="Since the order's end, instead of ORDERFLEET_PRUNE_AFTER."
+            parser=duration, metavar="DURATION", help="Time since the order's end, instead of ORDERFLEET_PRUNE_AFTER."
         ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; say how many there are.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; print the number of such orders.")] = False,
 ) -> None:
-    """Remove events and shipments of orders that ended long ago, and what their customers gave.
+    """Remove events, shipments and personal data of orders that ended long ago.
 
-    An order's id, owner, state and payment stay, so that the id is never used again and the books are whole.
+    An order's id, owner, state and payment stay, so that the id is never used again and payments can be audited.
     """
     from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
 
     settings = read_settings()
     age = settings.prune_after if older_than is None else older_than
     if age is None:
-        raise UsageError("say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER")
+        raise UsageError("the age is missing; give --older-than DURATION or set ORDERFLEET_PRUNE_AFTER")
     before = datetime.now(UTC) - age
     asyncio.run(_prune(database_address(settings)(), before, f"ended {format_duration(age)} ago", check))
 

@@ -1,6 +1,6 @@
-"""`orderfleet release`: let go of every Order before an uninstall; what the chart's pre-delete hook runs.
+"""`orderfleet remove-finalizers`: remove the operator's finalizer from every Order, before an uninstall.
 
-It parses and prints; `orderfleet.operator.release` does the work.
+The chart's pre-delete hook runs it. It parses and prints; `orderfleet.operator.finalizers` does the work.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from orderfleet.cli.errors import EXITS, read_settings
 app = typer.Typer(add_completion=False)
 
 
-@app.command(epilog=f"Example:\n\n  $ orderfleet release --stop-deployment orderfleet/orderfleet-operator\n\n{EXITS}")
-def release(
+@app.command(
+    epilog=f"Example:\n\n  $ orderfleet remove-finalizers --stop-deployment orderfleet/orderfleet-operator\n\n{EXITS}"
+)
+def remove_finalizers(
     stop_deployment: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAMESPACE/NAME",
-            help="Scale this Deployment of an operator to nothing before; once for each where operators share the"
-            " Orders.",
+            help="First scale this Deployment of an operator to 0 replicas. Repeat the option where several operators"
+            " share the Orders.",
         ),
     ] = None,
     stop_pods: Annotated[
         str, typer.Option(metavar="SELECTOR", help="Wait until no pod has these labels.")
     ] = "app.kubernetes.io/component=operator",
 ) -> None:
-    """Take Orderfleet's finalizer off every Order that ORDERFLEET_OPERATOR_NAMESPACES covers.
+    """Remove Orderfleet's finalizer from every Order in the namespaces of ORDERFLEET_OPERATOR_NAMESPACES.
 
-    Orders that run go on; an operator that is installed again takes them up again.
+    Running orders continue; an operator that is installed again resumes them.
     """
     deployments = [(namespace, name) for namespace, _, name in (each.partition("/") for each in stop_deployment or ())]
     if not all(name for _, name in deployments):
-        raise typer.BadParameter("--stop-deployment is NAMESPACE/NAME")
+        raise typer.BadParameter("--stop-deployment must be NAMESPACE/NAME")
     watched = [each.strip() for each in read_settings().operator_namespaces.split(",") if each.strip()]
     from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators  # noqa: PLC0415
     from orderfleet.operator.kubernetes import Kubernetes  # noqa: PLC0415 - `--help` needs none of these
@@ -46,4 +48,4 @@ def release(
             await stop_operators(kubernetes, deployments, stop_pods)
             return await remove_order_finalizers(kubernetes, watched)
 
-    typer.echo(f"Orders let go: {asyncio.run(run())}")
+    typer.echo(f"finalizer removed from {asyncio.run(run())} Orders")

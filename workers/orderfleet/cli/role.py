@@ -1,7 +1,6 @@
-"""What all long-running commands share: settings, logs, the event loop, and a failure told in the log.
+"""Runs a long-running process: logs, metrics, traces, the event loop.
 
-`worker`, `operator` and `api` call it. A role that fails is told as one log record, because that is
-what a cluster's log store can read, and ends the process with 1.
+A role that fails writes one log record, which a cluster's log store can read, and the process exits with 1.
 """
 
 from __future__ import annotations
@@ -20,14 +19,17 @@ if TYPE_CHECKING:
 Role = Callable[["Settings", "Stop"], Coroutine[Any, Any, None]]
 
 
-def run(name: str, role: Role, settings: Settings, *, measured: bool = True) -> None:
-    """Run a role until SIGTERM or SIGINT and its drain; exit 1 when it fails.
+def run(name: str, role: Role, settings: Settings, *, with_metrics: bool = True) -> None:
+    """Run a role until SIGTERM or SIGINT and until it has drained; exit 1 when it fails.
 
     Args:
-        name: of the role.
-        role: what to run.
+        name: of the role, in logs, metrics and traces.
+        role: the coroutine function to run.
         settings: of the process.
-        measured: whether it has metrics of its own.
+        with_metrics: whether to serve metrics.
+
+    Raises:
+        OrderfleetError: the role can't run as it is set up; `main` prints the message.
     """
     import structlog  # noqa: PLC0415 - `--help` doesn't need it
 
@@ -38,13 +40,13 @@ def run(name: str, role: Role, settings: Settings, *, measured: bool = True) -> 
     from orderfleet.process import run_role  # noqa: PLC0415
 
     logs.configure(settings, name)
-    if measured:
+    if with_metrics:
         expose(name, build=settings.worker_build_id)
     try:
         with export_spans(settings.otlp_endpoint, name, environment=settings.environment, ratio=settings.trace_ratio):
             run_role(lambda stop: role(settings, stop))
     except OrderfleetError:
-        # The command line says these in a line.
+        # `main` prints these in one line.
         raise
     except Exception:  # noqa: BLE001 - a log record instead of a traceback on the terminal
         structlog.get_logger().exception("the role failed")

@@ -1,6 +1,6 @@
-"""The settings as documentation and as they are in effect. `orderfleet settings` and the docs test call it.
+"""`orderfleet settings`: the settings in effect, and their table for the documentation.
 
-It must never show a secret: of a URL the password is left out, of any other secret everything.
+It must never show a secret: the password of a URL and every other secret are replaced by `***`.
 """
 
 from __future__ import annotations
@@ -20,44 +20,42 @@ from orderfleet.domain.durations import format_duration
 from orderfleet.settings import Settings
 
 BEGIN: Final = "<!-- settings: begin; `orderfleet settings --write deploy/docs/settings.md` renews it -->"
-
 END: Final = "<!-- settings: end -->"
-
 
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@?#]*):[^@/?#]*(?=@)|((?:^|[?&])password=)[^&]*")
 
 
 def settings_markdown() -> str:
-    """The table of every setting: names, default, meaning."""
+    """Return the table of every setting: variables, default, meaning."""
     lines = ["| variable | default | |", "|---|---|---|"]
     for field, info in Settings.model_fields.items():
-        ours, *others = variables(field)
-        names = f"`{ours}`" + (f"<br>or {', '.join(f'`{name}`' for name in others)}" if others else "")
+        first, *others = variables(field)
+        names = f"`{first}`" + (f"<br>or {', '.join(f'`{name}`' for name in others)}" if others else "")
         lines.append(f"| {names} | {_cell(info.default)} | {info.description} |")
     return "\n".join(lines)
 
 
 def with_settings_table(text: str) -> str:
-    """`text` with the table between its marks made anew.
+    """Return `text` with a current table between its markers.
 
     Raises:
-        ValueError: the marks are missing.
+        ValueError: the markers are missing.
     """
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"there is no place for the table; add the lines {BEGIN} and {END}")
+        raise ValueError(f"the markers of the table are missing; add the lines {BEGIN} and {END}")
     return f"{head}{BEGIN}\n{settings_markdown()}\n{END}{tail}"
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, str, bool]]:
-    """Variable, value and whether something set it, for every setting."""
+    """Yield variable, value and whether it is set, for every setting."""
     for field in Settings.model_fields:
         yield variables(field)[0], setting_text(getattr(settings, field)), field in settings.model_fields_set
 
 
 def setting_text(value: Any) -> str:
-    """A value as it would be written in the environment, without what is secret."""
+    """Return a value as it is written in the environment; secrets are replaced by `***`."""
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()
         return _without_password(secret) if "://" in secret else "***"
@@ -79,7 +77,7 @@ def _cell(value: Any) -> str:
 
 app = typer.Typer(add_completion=False)
 
-_OUTPUT: Final = Output.TABLE
+_TABLE: Final = Output.TABLE
 
 
 @app.command(
@@ -87,11 +85,13 @@ _OUTPUT: Final = Output.TABLE
     "  $ orderfleet settings --markdown"
 )
 def settings(
-    output: OutputOption = _OUTPUT,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the documentation of all settings.")] = False,
-    write: Annotated[Path | None, typer.Option(help="Renew the table in this file: deploy/docs/settings.md.")] = None,
+    output: OutputOption = _TABLE,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table of all settings for the documentation.")
+    ] = False,
+    write: Annotated[Path | None, typer.Option(help="Update the table in this file, deploy/docs/settings.md.")] = None,
 ) -> None:
-    """Print every setting as a process started here would have it, without passwords."""
+    """Print every setting that a process started here would use, without secrets."""
     if markdown:
         typer.echo(settings_markdown())
     elif write:
@@ -102,18 +102,18 @@ def settings(
     else:
         found = list(effective(read_settings()))
         if output is Output.TABLE:
-            _print(found)
+            _print_table(found)
         else:
             print_document({name: value for name, value, _ in found}, output)
 
 
-def _print(found: list[tuple[str, str, bool]]) -> None:
+def _print_table(found: list[tuple[str, str, bool]]) -> None:
     from rich.markup import escape  # noqa: PLC0415 - not for JSON
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("VARIABLE", "VALUE", ""):
         table.add_column(column, overflow="fold")
-    for name, value, given in found:
-        table.add_row(name, escape(value), "set" if given else "[dim]default[/]")
+    for name, value, is_set in found:
+        table.add_row(name, escape(value), "set" if is_set else "[dim]default[/]")
     console().print(table)

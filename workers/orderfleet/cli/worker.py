@@ -1,4 +1,4 @@
-"""`orderfleet worker`: the processes that do the steps of orders."""
+"""`orderfleet worker`: the processes that run the steps of orders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False)
 
 
 class Kind(StrEnum):
-    """Which steps a worker does."""
+    """Which steps a worker runs."""
 
     ORDERS = "orders"
     SHIPPING = "shipping"
@@ -28,16 +28,16 @@ class Kind(StrEnum):
 @app.command(
     epilog="Examples:\n\n  $ orderfleet worker orders\n\n  $ ORDERFLEET_HEALTH_PORT=8081 orderfleet worker all"
 )
-def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` does both in one process.")]) -> None:
-    """Run a worker until SIGTERM; then it finishes what it holds within ORDERFLEET_DRAIN_TIMEOUT and exits 0.
+def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` runs both in one process.")]) -> None:
+    """Run a worker until SIGTERM; then finish running activities within ORDERFLEET_DRAIN_TIMEOUT and exit 0.
 
     Start as many as the load needs: they share the task queues.
 
-    Outside a local stack ORDERFLEET_PAYMENT_PROVIDER and ORDERFLEET_CARRIER have to be chosen first.
+    Outside a local stack, set ORDERFLEET_PAYMENT_PROVIDER and ORDERFLEET_CARRIER first.
     """
     settings = read_settings()
     if kind is Kind.ORDERS:
-        from orderfleet.orders.worker import run  # noqa: PLC0415 - a worker loads only what it serves
+        from orderfleet.orders.worker import run  # noqa: PLC0415 - a worker loads only its own role
     elif kind is Kind.SHIPPING:
         from orderfleet.shipping.worker import run  # noqa: PLC0415
     else:
@@ -47,7 +47,7 @@ def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` does bo
 
 async def _both(settings: Settings, stop: Stop) -> None:
     from orderfleet.orders.worker import build as orders  # noqa: PLC0415
-    from orderfleet.providers.carriers import carrier as named_carrier  # noqa: PLC0415
+    from orderfleet.providers.carriers import carrier as open_carrier  # noqa: PLC0415
     from orderfleet.providers.payments import payment_provider  # noqa: PLC0415
     from orderfleet.shipping.worker import build as shipping  # noqa: PLC0415
     from orderfleet.store.pool import connect  # noqa: PLC0415
@@ -56,6 +56,6 @@ async def _both(settings: Settings, stop: Stop) -> None:
     async with (
         connect(settings, "all") as database,
         payment_provider(settings) as provider,
-        named_carrier(settings) as carrier,
+        open_carrier(settings) as carrier,
     ):
         await serve(settings, stop, [orders(settings, database, provider), shipping(settings, database, carrier)])

@@ -33,7 +33,7 @@ _READ_TIMEOUT: Final = 5.0
 """Seconds to wait for the state of the namespace."""
 _REMEDY: Final = (
     "with a kubeconfig, and the addresses of Temporal and Postgres, run `orderfleet operator` until they are gone: it"
-    " cancels what they started; `orderfleet release` removes the finalizer and cancels nothing"
+    " cancels what they started; `orderfleet remove-finalizers` removes the finalizer and cancels nothing"
 )
 
 

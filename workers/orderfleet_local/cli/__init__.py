@@ -1,1 +1,1 @@
-"""The commands that `orderfleet` has only where the development tools are installed."""
+"""The commands of `orderfleet` that need the development tools: `stack` and `env`."""

@@ -1,4 +1,4 @@
-"""How the product's command line reaches the local stack. `orderfleet.cli.local_stack` loads this module."""
+"""Addresses of the local stack for the product's command line. `orderfleet.cli.local_stack` imports this module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from orderfleet_local.stack import state
 
 
 def stack_settings() -> dict[str, str | bool]:
-    """The settings that lead to the running stack; empty where none runs."""
+    """Return the settings that connect to the running stack; empty if none runs."""
     found = state.load()
     if found is None or not found.complete:
         return {}
@@ -20,7 +20,7 @@ def stack_settings() -> dict[str, str | bool]:
 
 
 def stack_kubectl(database_url: str) -> list[str]:
-    """The command line of kubectl for the stack's cluster; empty unless `database_url` is the stack's."""
+    """Return the command line of kubectl for the stack's cluster; empty unless `database_url` is the stack's."""
     found = state.load()
     if found is None or not found.complete or found.database_url != database_url:
         return []

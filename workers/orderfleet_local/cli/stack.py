@@ -1,7 +1,7 @@
 """`orderfleet stack`: the local stack from the command line.
 
-It parses, prints and sets exit codes; `orderfleet_local.stack` does the work. It must never start or
-signal a process itself.
+It parses, prints and sets exit codes; `orderfleet_local.stack` does the work. It must never start or signal a process
+itself.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from rich.table import Table
 
 from orderfleet.cli.errors import Exit
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document
-from orderfleet_local import stack
-from orderfleet_local.stack import paths
-from orderfleet_local.stack.errors import NoSuchPart, NotUp, log_tail
+from orderfleet_local.stack import lifecycle, paths
+from orderfleet_local.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError, log_tail
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
+from orderfleet_local.stack.state import StackState, load
 from orderfleet_local.stack.status import PartStatus, inspect
 
-_FOLLOW_STEP: Final = 0.2
+_FOLLOW_SECONDS: Final = 0.2
 _TABLE: Final = Output.TABLE
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The whole of Orderfleet on this machine: Postgres, Temporal, a Kubernetes API and the product.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong arguments, 3 no such part, 5 not up, or a part of it isn't,"
-    " 6 runs already, 7 another command is at work on it, 130 interrupted.",
+    help="Run all of Orderfleet on this machine: Postgres, Temporal, a Kubernetes API server and the product.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong arguments, 3 no such part, 5 the stack or a part is not running,"
+    " 6 runs already, 7 another command is starting or stopping it, 130 interrupted.",
 )
 
 
@@ -41,17 +41,17 @@ def _example(*lines: str) -> str:
 def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove all data of an earlier stack first.")] = False,
 ) -> None:
-    """Start everything and print where it is. Data of an earlier stack is kept.
+    """Start every part and print its address. Data of an earlier stack is kept.
 
-    Prometheus and an OpenTelemetry collector are started too where their programs are installed.
-    Parts that were killed while the others run, or that answer no calls, are started again.
+    Prometheus and an OpenTelemetry collector are started too if they are installed.
+    Parts that have stopped, or that don't respond, are started again.
     """
     try:
-        state = stack.up(_say, fresh=fresh, offers=OPTIONAL_SERVICES)
-    except stack.AlreadyRunning:
+        state = lifecycle.up(_say, fresh=fresh, optional=OPTIONAL_SERVICES)
+    except AlreadyRunning:
         _say("it runs already; `orderfleet stack down` stops it")
-        print_links(stack.load())
-        raise typer.Exit(Exit.RUNS_ALREADY) from None
+        print_links(load())
+        raise typer.Exit(Exit.ALREADY_RUNNING) from None
     print_links(state)
 
 
@@ -59,8 +59,8 @@ def up(
 def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data and logs too.")] = False,
 ) -> None:
-    """Stop every process the stack started, and no other; also after a crash of `up`."""
-    ended = stack.down(_say, wipe=wipe)
+    """Stop every process of the stack, and no other; also after a crash of `up`."""
+    ended = lifecycle.down(_say, wipe=wipe)
     _say(f"stopped {', '.join(ended)}" if ended else "nothing was running")
 
 
@@ -68,17 +68,17 @@ def down(
 def restart(
     service: Annotated[str | None, typer.Argument(help="A part as `status` names it; without it, all.")] = None,
 ) -> None:
-    """Stop a part gracefully and start it again on the same ports; or the whole stack."""
+    """Stop a part, or the whole stack, gracefully and start it again on the same ports."""
     if service is None:
-        print_links(stack.up(_say, offers=OPTIONAL_SERVICES, again=True))
+        print_links(lifecycle.up(_say, optional=OPTIONAL_SERVICES, again=True))
     else:
-        stack.restart(service, progress=_say)
+        lifecycle.restart(service, progress=_say)
 
 
 @app.command(epilog=_example("orderfleet stack status", "orderfleet stack status -o json | jq -r .links.api"))
 def status(output: OutputOption = _TABLE) -> None:
     """Show each part: whether it runs, its process, address and log. Exit status 5 unless all run."""
-    state = stack.load()
+    state = load()
     parts = inspect(paths.state_dir())
     if output is not Output.TABLE:
         print_document({"links": links(state), "parts": [part.document() for part in parts]}, output)
@@ -88,17 +88,17 @@ def status(output: OutputOption = _TABLE) -> None:
         console().print(_table(parts))
         for part in parts:
             if part.problem is not None:
-                _say(f"{part.name} runs and answers no calls: {part.problem}; `orderfleet stack up` restarts it")
+                _say(f"{part.name} runs but does not respond: {part.problem}; `orderfleet stack up` restarts it")
         print_links(state)
-    if not parts or any(not part.fine for part in parts):
-        raise typer.Exit(Exit.AWAY)
+    if not parts or any(not part.ok for part in parts):
+        raise typer.Exit(Exit.UNAVAILABLE)
 
 
 @app.command(epilog=_example("orderfleet stack logs api --lines 100", "orderfleet stack logs orders-worker --follow"))
 def logs(
     service: Annotated[str, typer.Argument(help="A part as `status` names it, or `migrate` or `crd`.")],
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Number of lines from the end.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
 ) -> None:
     """Print the end of a part's log."""
     folder = paths.state_dir() / "logs"
@@ -115,11 +115,11 @@ def logs(
             _follow(file.read, lambda text: typer.echo(text, nl=False))
 
 
-def links(state: stack.StackState | None) -> dict[str, Any]:
-    """Return the addresses of a stack by name; empty when there is none."""
+def links(state: StackState | None) -> dict[str, Any]:
+    """Return the addresses of a stack by name; empty if there is none."""
     if state is None:
         return {}
-    wanted: dict[str, Callable[[], str | Path]] = {
+    addresses: dict[str, Callable[[], str | Path]] = {
         "api": lambda: state.api_url,
         "api_docs": lambda: f"{state.api_url}/docs",
         "temporal_ui": lambda: state.temporal_ui_url,
@@ -132,16 +132,16 @@ def links(state: stack.StackState | None) -> dict[str, Any]:
         "logs": lambda: state.logs,
     }
     found: dict[str, Any] = {}
-    for name, address in wanted.items():
+    for name, address in addresses.items():
         try:
             found[name] = str(address())
-        except stack.StackError:
-            continue  # a stack of some parts only
+        except StackError:
+            continue  # the stack has no such part
     return {**found, "metrics": state.metrics_urls}
 
 
-def print_links(state: stack.StackState | None) -> None:
-    """Print where to look."""
+def print_links(state: StackState | None) -> None:
+    """Print the addresses of a stack."""
     found = links(state)
     rows = {
         "API": found.get("api_docs"),
@@ -162,10 +162,10 @@ def print_links(state: stack.StackState | None) -> None:
 def _table(parts: list[PartStatus]) -> Table:
     table = plain_table("PART", "STATE", "PROCESS", "UP", "PORTS")
     for part in parts:
-        colour = "green" if part.fine else "red"
+        color = "green" if part.ok else "red"
         uptime = "" if part.seconds is None else f"{part.seconds // 60:.0f}m {part.seconds % 60:.0f}s"
         ports = " ".join(f"{purpose}:{port}" for purpose, port in part.ports.items())
-        table.add_row(part.name, f"[{colour}]{part.state}[/]", str(part.pid or ""), uptime, ports)
+        table.add_row(part.name, f"[{color}]{part.state}[/]", str(part.pid or ""), uptime, ports)
     return table
 
 
@@ -176,7 +176,7 @@ def _follow(read: Callable[[], str], write: Callable[[str], None]) -> None:
             if text:
                 write(text)
             else:
-                time.sleep(_FOLLOW_STEP)
+                time.sleep(_FOLLOW_SECONDS)
     except KeyboardInterrupt:
         return
 

@@ -1,1 +1,1 @@
-"""`orderfleet demo`: scenarios that a person can follow, each started through Kubernetes."""
+"""`orderfleet demo`: scenarios of one order each, started through Kubernetes, followed and checked."""

@@ -1,7 +1,7 @@
-"""What can be known of a demo's order once it is over: Kubernetes, the audit trail, and the providers' own books.
+"""Checks of a scenario's order once it has ended, and how their results are printed.
 
-`checks` judges by it. The books are those of the simulated payment provider and carrier: what they
-say of money and parcels holds whatever the product's record believes.
+They compare the Order's status, the audit trail, and the ledgers of the simulated payment provider and carrier. The
+ledgers show what was charged and shipped, independent of the order store.
 """
 
 from __future__ import annotations
@@ -30,48 +30,53 @@ from orderfleet_local.demo.view import Status
 
 @dataclass(frozen=True)
 class Facts:
-    """One order, seen from every side."""
+    """What every source has of one order."""
 
     status: Status
-    """As Kubernetes has it."""
+    """The status of the Order in Kubernetes."""
     events: Sequence[RecordedEvent]
-    charges_asked: int
-    """How often the provider was asked to charge."""
-    money: Sequence[PaymentEntry]
+    charge_requests: int
+    """Number of charge requests that the payment provider received."""
+    payments: Sequence[PaymentEntry]
     parcels: Sequence[BookedParcel]
 
 
-def gather_facts(stage: DemoEnvironment, kubectl: Kubectl, name: str) -> Facts:
-    """Look everywhere.
+def gather_facts(environment: DemoEnvironment, kubectl: Kubectl, name: str) -> Facts:
+    """Read an order from every source.
+
+    Args:
+        environment: the running stack.
+        kubectl: of that stack.
+        name: of the Order, which is the order id too.
 
     Raises:
         Failed: kubectl failed.
-        StoreUnavailable: the record did not answer.
+        StoreUnavailable: the order store did not answer.
     """
     status = kubectl.status(name)
     payment_id = (status.get("payment") or {}).get("id")
-    payments, carrier = PaymentLedger(stage.state.ledger), CarrierLedger(stage.state.ledger)
+    payment_ledger, carrier_ledger = PaymentLedger(environment.state.ledger), CarrierLedger(environment.state.ledger)
     return Facts(
         status=status,
-        events=recorded_events(stage, name),
-        charges_asked=sum(1 for call in payments.calls() if call == ("charge", payment_id)),
-        money=[entry for entry in payments.entries() if entry.order_id == name],
-        parcels=[parcel for parcel in carrier.parcels() if parcel.order_id == name and not parcel.voided],
+        events=recorded_events(environment, name),
+        charge_requests=sum(1 for call in payment_ledger.calls() if call == ("charge", payment_id)),
+        payments=[entry for entry in payment_ledger.entries() if entry.order_id == name],
+        parcels=[parcel for parcel in carrier_ledger.parcels() if parcel.order_id == name and not parcel.voided],
     )
 
 
-def charged_at_the_provider(stage: DemoEnvironment, order_id: str) -> bool:
-    """Whether the provider has taken the money, whoever knows of it."""
-    return any(entry.order_id == order_id for entry in PaymentLedger(stage.state.ledger).entries())
+def has_provider_charge(environment: DemoEnvironment, order_id: str) -> bool:
+    """Return whether the payment provider's ledger has a charge of the order."""
+    return any(entry.order_id == order_id for entry in PaymentLedger(environment.state.ledger).entries())
 
 
-def recorded_events(stage: DemoEnvironment, order_id: str) -> list[RecordedEvent]:
-    """The audit trail.
+def recorded_events(environment: DemoEnvironment, order_id: str) -> list[RecordedEvent]:
+    """Return the order's audit trail.
 
     Raises:
-        StoreUnavailable: the record did not answer.
+        StoreUnavailable: the order store did not answer.
     """
-    settings = read_settings(database_url=stage.state.database_url)
+    settings = read_settings(database_url=environment.state.database_url)
 
     async def read() -> list[RecordedEvent]:
         async with connect(settings, "demo") as database:
@@ -82,10 +87,10 @@ def recorded_events(stage: DemoEnvironment, order_id: str) -> list[RecordedEvent
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found, in words, and whether that is right."""
+    """The result of a check: what was found, and whether it is as expected."""
 
     text: str
-    fine: bool
+    passed: bool
 
 
 Check = Callable[[Facts], Finding]
@@ -94,70 +99,68 @@ Check = Callable[[Facts], Finding]
 _TIMES: Final = {1: "once", 2: "twice"}
 
 
-def kubernetes_says(step: Step, **fields: str) -> Check:
-    """The Order's status is at `step` and ended; each of the fields contains the text given."""
+def status_is(step: Step, **fields: str) -> Check:
+    """Check that the Order's status has ended at `step`, and that each field of it contains the given text."""
 
     def check(facts: Facts) -> Finding:
         status = facts.status
-        told = "".join(f", {name} {status.get(name)!r}" for name in fields)
-        right = all(text in str(status.get(name) or "") for name, text in fields.items())
+        shown = "".join(f", {name} {status.get(name)!r}" for name in fields)
+        matches = all(text in str(status.get(name) or "") for name, text in fields.items())
         ended = bool(status.get("ended"))
         return Finding(
-            f"Kubernetes says {status.get('step')}{' and ended' if ended else ', not ended'}{told}",
-            status.get("step") == step and ended and right,
+            f"status in Kubernetes: {status.get('step')}{' and ended' if ended else ', not ended'}{shown}",
+            status.get("step") == step and ended and matches,
         )
 
     return check
 
 
-def charged(times: int, *, given_back: int = 0) -> Check:
-    """The provider's books have so many charges of the order, and so many of them given back."""
-    stands = (PaymentStatus.REFUNDED if given_back else PaymentStatus.CHARGED) if times else None
+def charged(times: int, *, refunded: int = 0) -> Check:
+    """Check the numbers of charges and refunds in the provider's ledger, and the payment status in Kubernetes."""
+    expected = (PaymentStatus.REFUNDED if refunded else PaymentStatus.CHARGED) if times else None
 
     def check(facts: Facts) -> Finding:
-        count = Counter(entry.kind for entry in facts.money)
-        amount = next((f" {entry.amount} {entry.currency}" for entry in facts.money if entry.kind == "charge"), "")
-        text = f"the payment provider charged{amount} {_often(count['charge'])}" if amount else "nothing was charged"
+        count = Counter(entry.kind for entry in facts.payments)
+        amount = next((f" {entry.amount} {entry.currency}" for entry in facts.payments if entry.kind == "charge"), "")
+        text = f"the payment provider charged{amount} {_times(count['charge'])}" if amount else "nothing was charged"
         if amount:
-            text += f" and gave {'it back ' + _often(count['give_back']) if count['give_back'] else 'nothing back'}"
+            text += f" and refunded {'it ' + _times(count['give_back']) if count['give_back'] else 'nothing'}"
         status = (facts.status.get("payment") or {}).get("status")
-        text += f"; Kubernetes says {status}" if status else ""
-        return Finding(text, (count["charge"], count["give_back"], status) == (times, given_back, stands))
+        text += f"; payment status in Kubernetes: {status}" if status else ""
+        return Finding(text, (count["charge"], count["give_back"], status) == (times, refunded, expected))
 
     return check
 
 
-def asked_to_charge_again() -> Check:
-    """The provider was asked to charge more than once: the first answer was lost."""
+def charge_was_retried() -> Check:
+    """Check that the provider received more than one charge request, because the first response was lost."""
     return lambda facts: Finding(
-        f"the provider was asked to charge {_often(facts.charges_asked)}, because the first answer was lost",
-        facts.charges_asked > 1,
+        f"the provider was asked to charge {_times(facts.charge_requests)}, because the first response was lost",
+        facts.charge_requests > 1,
     )
 
 
 def parcels(count: int, *, street: str | None = None) -> Check:
-    """The carrier took so many parcels, to that street if one is given."""
+    """Check the number of parcels in the carrier's ledger, and their street if it is given."""
 
     def check(facts: Facts) -> Finding:
         streets = [str(json.loads(parcel.address)["street"]) for parcel in facts.parcels]
         what = f"{len(streets)} parcel{'s' * (len(streets) > 1)} to {', '.join(streets)}" if streets else "no parcel"
-        elsewhere = street is not None and any(one != street for one in streets)
-        return Finding(f"the carrier took {what}", len(streets) == count and not elsewhere)
+        elsewhere = street is not None and any(each != street for each in streets)
+        return Finding(f"the carrier accepted {what}", len(streets) == count and not elsewhere)
 
     return check
 
 
-def every_attempt_told() -> Check:
-    """Each failed attempt is an event of the audit trail, and counted in the Order's status."""
+def every_failed_attempt_recorded() -> Check:
+    """Check that the Order's status counts the same failed attempts as the audit trail."""
 
     def check(facts: Facts) -> Finding:
         failed = [event.detail for event in facts.events if event.kind is EventKind.ATTEMPT_FAILED]
         events = dict(Counter(str(detail["activity"]) for detail in failed))
         status = facts.status.get("retries") or {}
-        told = ", ".join(f"{step} {count}" for step, count in sorted(events.items())) or "none"
-        return Finding(
-            f"failed attempts in the audit trail: {told}; in Kubernetes: {_counts(status)}", events == dict(status)
-        )
+        text = f"failed attempts in the audit trail: {_counts(events)}; in Kubernetes: {_counts(status)}"
+        return Finding(text, events == dict(status))
 
     return check
 
@@ -167,51 +170,50 @@ def _counts(retries: object) -> str:
     return ", ".join(f"{step} {count}" for step, count in pairs) or "none"
 
 
-def _often(count: int) -> str:
+def _times(count: int) -> str:
     return _TIMES.get(count, f"{count} times")
 
 
-_FINE = Text("\N{CHECK MARK}", "green")
-
-_WRONG = Text("x", "red")
+_PASSED: Final = Text("\N{CHECK MARK}", "green")
+_FAILED: Final = Text("x", "red")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One scenario that was played."""
+    """The result of one run of a scenario."""
 
     scenario: str
     order: str
     findings: Sequence[Finding]
     problem: str
-    """Why it did not come to its end; empty when it did."""
+    """Why the run did not complete; empty if it did."""
     seconds: float
 
     @property
-    def fine(self) -> bool:
-        """Whether everything was as it should be."""
-        return not self.problem and all(finding.fine for finding in self.findings)
+    def passed(self) -> bool:
+        """Whether the run completed and every check passed."""
+        return not self.problem and all(finding.passed for finding in self.findings)
 
     @property
-    def complaint(self) -> str:
-        """What wasn't, in words; empty when all was."""
-        wrong = [finding.text for finding in self.findings if not finding.fine]
-        return self.problem or "; ".join(wrong)
+    def failure(self) -> str:
+        """Why the run or its checks failed; empty if they passed."""
+        failed = [finding.text for finding in self.findings if not finding.passed]
+        return self.problem or "; ".join(failed)
 
 
-def tell(console: Console, outcome: Outcome) -> None:
-    """Print what was found."""
+def print_findings(console: Console, outcome: Outcome) -> None:
+    """Print the result of each check."""
     for finding in outcome.findings:
-        console.print(Text.assemble("  ", _FINE if finding.fine else _WRONG, " ", finding.text))
+        console.print(Text.assemble("  ", _PASSED if finding.passed else _FAILED, " ", finding.text))
 
 
 def summary(outcomes: Sequence[Outcome]) -> Table:
-    """A line a scenario."""
+    """Return a table with a row for each scenario."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("", "SCENARIO", "ORDER", "SECONDS", ""):
         table.add_column(column, overflow="fold")
     for outcome in outcomes:
-        mark = _FINE if outcome.fine else _WRONG
-        first_line = outcome.complaint.partition("\n")[0]
+        mark = _PASSED if outcome.passed else _FAILED
+        first_line = outcome.failure.partition("\n")[0]
         table.add_row(mark, outcome.scenario, outcome.order, f"{outcome.seconds:.1f}", Text(first_line))
     return table

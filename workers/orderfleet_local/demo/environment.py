@@ -1,6 +1,6 @@
-"""Where a demo takes place: the local stack, brought up when it isn't, and what is told when a part fails.
+"""The local stack of a demo: starts it, runs kubectl in it, and overrides settings of its parts.
 
-`command` calls it. It leaves a stack running that it started: the links it prints are of use only then.
+A stack that the demo started keeps running, because the demo ends with links to it.
 """
 
 from __future__ import annotations
@@ -18,103 +18,108 @@ import psutil
 
 from orderfleet.cli.errors import Failed
 from orderfleet.cli.plugin import RESOURCE, watch_arguments
-from orderfleet_local import stack
 from orderfleet_local.demo.view import Status, Watch, status_of, watching
-from orderfleet_local.stack import processes
-from orderfleet_local.stack.errors import log_tail
+from orderfleet_local.stack import lifecycle, processes
+from orderfleet_local.stack.errors import AlreadyRunning, log_tail
 from orderfleet_local.stack.roles import ROLES, Role
+from orderfleet_local.stack.state import StackState, load
 from orderfleet_local.stack.status import inspect
 
-_TAIL: Final = 10
-
-_WIDTH: Final = 400
-
-"""A traceback in JSON is one long line."""
+_LOG_LINES: Final = 10
+_LOG_WIDTH: Final = 400
+"""Characters of a line that are shown: a traceback in JSON is one long line."""
 
 
 @dataclass(frozen=True)
 class DemoEnvironment:
-    """A stack that is up."""
+    """A running stack."""
 
-    state: stack.StackState
+    state: StackState
     started: bool
-    """By this demo."""
+    """Whether this demo started it."""
 
 
-def ready(say: Callable[[str], None]) -> DemoEnvironment:
-    """Bring the stack up, or find it up.
+def start_environment(say: Callable[[str], None]) -> DemoEnvironment:
+    """Start the local stack unless it runs already.
+
+    Args:
+        say: called with a line for each step.
 
     Raises:
-        StackError: a part failed; the message carries the end of its log.
+        StackError: a part failed; the message has the end of its log.
     """
     try:
-        return DemoEnvironment(stack.up(say), started=True)
-    except stack.AlreadyRunning:
-        state = stack.load()
+        return DemoEnvironment(lifecycle.up(say), started=True)
+    except AlreadyRunning:
+        state = load()
         if state is None:
-            raise Failed("the stack runs and its state file is gone; `make down`, then again") from None
+            raise Failed("the stack runs but its state file is missing; run `make down` and try again") from None
         return DemoEnvironment(state, started=False)
 
 
-def failure(stage: DemoEnvironment, what: str, suspect: str) -> Failed:
-    """What to tell when the order did not get where it should: the parts that are down, else the suspect.
+def failure(environment: DemoEnvironment, message: str, responsible: str) -> Failed:
+    """Return an error with the end of the log of each part that is down, or else of the responsible part.
 
     Args:
-        stage: where it happened.
-        what: which wait was in vain.
-        suspect: the part whose work that is.
+        environment: the stack.
+        message: which wait timed out.
+        responsible: name of the part that should have advanced the order.
     """
-    down = {part.name: part.state for part in inspect(stage.state.folder) if not part.fine}
-    lines = [what]
-    for name in down or [suspect]:
-        log = stage.state.logs / f"{name}.log"
-        lines += [f"{name} {f'is {down[name]}' if name in down else 'should have done it'}; its log ends:"]
+    down = {part.name: part.state for part in inspect(environment.state.folder) if not part.ok}
+    lines = [message]
+    for name in down or [responsible]:
+        log = environment.state.logs / f"{name}.log"
+        lines += [f"{name} {f'is {down[name]}' if name in down else 'is responsible'}; its log ends:"]
         lines += [_end(log) or "(empty)", f"the whole log: {log}"]
     return Failed("\n".join(lines))
 
 
 def _end(log: Path) -> str:
-    lines = log_tail(log, _TAIL).splitlines()
-    return "\n".join(line if len(line) <= _WIDTH else f"{line[:_WIDTH]} …" for line in lines)
+    lines = log_tail(log, _LOG_LINES).splitlines()
+    return "\n".join(line if len(line) <= _LOG_WIDTH else f"{line[:_LOG_WIDTH]} …" for line in lines)
 
 
-_CALL_SECONDS: Final = 20
+_CALL_TIMEOUT: Final = 20
 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """The program, and the API server it is for."""
+    """Runs kubectl against one API server."""
 
     program: Path
     kubeconfig: Path
     say: Callable[[str], None]
-    """Told each command as a user would type it."""
+    """Called with each command as a user would type it."""
 
-    def apply(self, manifest: str, shown: str) -> None:
-        """Apply a manifest; `shown` is the file to tell.
+    def apply(self, manifest: str, file: str) -> None:
+        """Apply a manifest.
+
+        Args:
+            manifest: YAML.
+            file: its path in the command that is shown.
 
         Raises:
-            Failed: kubectl refused it; the message is kubectl's.
+            Failed: kubectl failed; the message is kubectl's.
         """
-        self.say(f"kubectl apply -f {shown}")
+        self.say(f"kubectl apply -f {file}")
         self._run(("apply", "-f", "-"), manifest)
 
     def patch(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Merge `spec` into an Order's. Raises as `apply`."""
+        """Merge `spec` into the spec of an Order. Raises as `apply`."""
         change = json.dumps({"spec": spec}, separators=(",", ":"))
         self.say(f"kubectl patch {RESOURCE} {name} --type merge -p '{change}'")
         self._run(("patch", RESOURCE, name, "--type", "merge", "-p", change))
 
     def status(self, name: str) -> Status:
-        """The Order's status now. Raises as `apply`."""
+        """Return an Order's status. Raises as `apply`."""
         return status_of(json.loads(self._run(("get", RESOURCE, name, "-o", "json"))))
 
     def generation(self, name: str) -> int:
-        """The number of the Order's present spec. Raises as `apply`."""
+        """Return the generation of an Order's spec. Raises as `apply`."""
         return int(json.loads(self._run(("get", RESOURCE, name, "-o", "json")))["metadata"]["generation"])
 
     def watch(self, name: str) -> AbstractContextManager[Watch]:
-        """Follow an Order's status until the context is left."""
+        """Watch an Order's status until the context exits."""
         return watching(self._command(*watch_arguments(name)))
 
     def _run(self, arguments: tuple[str, ...], text: str | None = None) -> str:
@@ -124,11 +129,11 @@ class Kubectl:
                 input=text,
                 capture_output=True,
                 text=True,
-                timeout=_CALL_SECONDS,
+                timeout=_CALL_TIMEOUT,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise Failed(f"kubectl {arguments[0]} did not answer within {_CALL_SECONDS} s") from None
+            raise Failed(f"kubectl {arguments[0]} did not answer within {_CALL_TIMEOUT} s") from None
         if result.returncode != 0:
             raise Failed(f"kubectl {arguments[0]} failed: {result.stderr.strip() or result.stdout.strip()}")
         return result.stdout
@@ -143,58 +148,55 @@ class Kubectl:
 
 
 Settings = Mapping[str, Mapping[str, str]]
+"""Environment variables by part of the stack."""
 
-"""Environment variables by the part that is given them."""
-
-
-_OURS: Final = "ORDERFLEET_"
-
-_KILL_SECONDS: Final = 5
+_PREFIX: Final = "ORDERFLEET_"
+_KILL_TIMEOUT: Final = 5
 
 
 @dataclass
 class Overrides:
-    """The parts that run with a scenario's settings now."""
+    """Changes parts of the stack for a scenario, and restores them."""
 
-    stage: DemoEnvironment
+    environment: DemoEnvironment
     say: Callable[[str], None]
-    _own: dict[str, dict[str, str]] = field(default_factory=dict)
+    _original: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def tune(self, settings: Settings) -> None:
-        """Restart each part with its settings beside those it has.
+    def apply(self, settings: Settings) -> None:
+        """Restart each part with these settings in addition to its own.
 
         Raises:
-            StackError: a part did not get ready.
+            StackError: a part did not become ready.
         """
         for part in settings:
-            self._own[part] = self._environment(part)
+            self._original[part] = self._environment(part)
             self.say(f"restarting {part} with {' '.join(f'{name}={value}' for name, value in settings[part].items())}")
-        roles = self._roles({part: {**self._own[part], **own} for part, own in settings.items()})
-        stack.restart(*settings, folder=self.stage.state.folder, roles=roles)
+        roles = self._roles({part: {**self._original[part], **added} for part, added in settings.items()})
+        lifecycle.restart(*settings, folder=self.environment.state.folder, roles=roles)
 
     def kill(self, part: str) -> None:
-        """End a part by SIGKILL, as a crash would; it stays down until `revive`."""
-        self._own.setdefault(part, self._environment(part))
-        running = processes.find(self.stage.state.folder, part).get(part, ())
+        """Kill a part with SIGKILL; it stays down until `restart_killed`."""
+        self._original.setdefault(part, self._environment(part))
+        running = processes.find(self.environment.state.folder, part).get(part, ())
         self.say(f"kill -9 {' '.join(str(process.pid) for process in running)}, which is {part}")
-        processes.end(running, by=signal.SIGKILL, bound=_KILL_SECONDS)
+        processes.end(running, by=signal.SIGKILL, timeout=_KILL_TIMEOUT)
 
-    def revive(self) -> None:
-        """Start what was killed, with its own settings. Raises as `tune`."""
-        self.say("the stack starts what is missing again")
-        with suppress(stack.AlreadyRunning):
-            stack.up(folder=self.stage.state.folder, roles=self._roles(self._own))
+    def restart_killed(self) -> None:
+        """Start the killed parts with their original settings. Raises as `apply`."""
+        self.say("starting the killed part again")
+        with suppress(AlreadyRunning):
+            lifecycle.up(folder=self.environment.state.folder, roles=self._roles(self._original))
 
-    def put_back(self) -> None:
-        """Restart every part that hasn't its own settings, and start what is down. Raises as `tune`."""
-        if not self._own:
+    def restore(self) -> None:
+        """Restart every part that doesn't run with its original settings. Raises as `apply`."""
+        if not self._original:
             return
-        changed = [part for part, own in self._own.items() if self._environment(part) != own]
-        roles = self._roles(self._own)
+        changed = [part for part, original in self._original.items() if self._environment(part) != original]
+        roles = self._roles(self._original)
         if changed:
-            self.say(f"restarting {', '.join(changed)} with the settings of before")
-            stack.restart(*changed, folder=self.stage.state.folder, roles=roles)
-        self._own.clear()
+            self.say(f"restarting {', '.join(changed)} with their original settings")
+            lifecycle.restart(*changed, folder=self.environment.state.folder, roles=roles)
+        self._original.clear()
 
     def _roles(self, environments: Settings) -> list[Role]:
         return [
@@ -202,29 +204,29 @@ class Overrides:
         ]
 
     def _environment(self, part: str) -> dict[str, str]:
-        """The settings that a part was started with; empty when it is down."""
-        running = processes.find(self.stage.state.folder, part).get(part, ())
+        """Return the settings that a part was started with; empty if it is down."""
+        running = processes.find(self.environment.state.folder, part).get(part, ())
         with suppress(psutil.Error, IndexError):
             found = processes.leaders(running)[0].environ()
-            return {name: value for name, value in found.items() if name.startswith(_OURS)}
+            return {name: value for name, value in found.items() if name.startswith(_PREFIX)}
         return {}
 
 
 @contextmanager
-def overridden(stage: DemoEnvironment, say: Callable[[str], None]) -> Iterator[Overrides]:
-    """Give what changes parts of the stack; at the end they are as they were."""
-    made = Overrides(stage, say)
+def overridden(environment: DemoEnvironment, say: Callable[[str], None]) -> Iterator[Overrides]:
+    """Yield the overrides of a run; restore all parts on exit, also after Ctrl-C or SIGTERM."""
+    overrides = Overrides(environment, say)
     with _termination_as_interrupt():
         try:
-            yield made
+            yield overrides
         finally:
-            with _undisturbed():
-                made.put_back()
+            with _signals_ignored():
+                overrides.restore()
 
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let `kill` end a demo as Ctrl-C does: with everything put back."""
+    """Handle SIGTERM as Ctrl-C, so that the parts are restored."""
 
     def interrupt(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
@@ -234,8 +236,8 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    # A handler that does nothing: a part that is started here would inherit that a signal is ignored.
+def _signals_ignored() -> Iterator[None]:
+    # A handler that does nothing, not SIG_IGN, which the parts that are started here would inherit.
     with _handling((signal.SIGINT, signal.SIGTERM), lambda _number, _frame: None):
         yield
 

@@ -1,6 +1,6 @@
-"""What a scenario is: an order, what is done to it while it runs, and what must be true in the end.
+"""Runs a scenario: applies its Order, performs its actions, and checks the order once it has ended.
 
-`scenarios` lists them and `play` plays them. A scenario is data; nothing here does anything.
+The stack has its own settings again when a run ends, however it ends.
 """
 
 from __future__ import annotations
@@ -17,54 +17,51 @@ import yaml
 
 from orderfleet.cli.errors import Failed
 from orderfleet.domain.status import Step
-from orderfleet_local.demo.checks import Check, Finding, gather_facts, kubernetes_says
+from orderfleet_local.demo.checks import Check, Finding, gather_facts, status_is
 from orderfleet_local.demo.environment import DemoEnvironment, Kubectl, Overrides, failure, overridden
 from orderfleet_local.demo.view import Status, View, Watch
 
-Move = Callable[["Play"], None]
-
-"""Something done to the order, or a wait for something that it does."""
+Action = Callable[["ScenarioRun"], None]
+"""A change of the order or of the stack, or a wait for a condition."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One thing to watch."""
+    """One order, what is done to it, and how it must end."""
 
     name: str
-    tells: str
-    """What is to be seen, in a sentence."""
-    moves: tuple[Move, ...]
-    """After the order was applied; at their end the order is waited for until it has ended."""
-    ends: Step
-    """What the Order's own status must say then."""
+    description: str
+    """What happens, in a sentence."""
+    actions: tuple[Action, ...]
+    """Performed in turn after the Order was applied. After the last one, the run waits for the order to end."""
+    final_step: Step
+    """Step that the Order's status must have at the end."""
     checks: tuple[Check, ...]
-    """Beside that."""
-    says: Mapping[str, str] = field(default_factory=dict)
-    """Fields of that status, and what they must contain."""
+    """Further checks at the end."""
+    final_fields: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the final status, and the text that each must contain."""
     spec: Mapping[str, Any] = field(default_factory=dict)
-    """What differs from the sample order."""
+    """Fields that replace those of the sample order."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Environment variables that parts of the stack run with meanwhile, by part."""
+    """Environment variables during the run, by part of the stack."""
 
 
-ENDS: Final = frozenset({Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED})
+FINAL_STEPS: Final = frozenset({Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED})
 
 
-_SECONDS: Final = 30
+_TIMEOUT: Final = 30
+"""Seconds that each wait may take."""
 
-"""Longest wait for anything, and for the order's end once all moves are made."""
+_CHECK_TIMEOUT: Final = 10
+"""Seconds that the checks have to pass: a refund follows the end of an order."""
 
-_JUDGE_SECONDS: Final = 10
-
-"""What follows an order's end, as a refund does, may take so long."""
-
-_POLL: Final = 0.1
+_POLL_SECONDS: Final = 0.1
 
 _SHIPPING: Final = frozenset({Step.SHIPPING})
 
 
 def order_for(scenario: Scenario, sample: Path) -> tuple[str, str]:
-    """The sample as the scenario wants it, under a name of its own as an order id is used once; name and manifest."""
+    """Return a new order name, because an order id is used once, and the scenario's manifest with it."""
     manifest = yaml.safe_load(sample.read_text())
     name = f"demo-{scenario.name}-{secrets.token_hex(3)}"
     manifest["metadata"]["name"] = name
@@ -73,94 +70,118 @@ def order_for(scenario: Scenario, sample: Path) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Play:
-    """One run of a scenario, as its moves see it."""
+class ScenarioRun:
+    """One run of a scenario; its actions use it."""
 
-    stage: DemoEnvironment
+    environment: DemoEnvironment
     kubectl: Kubectl
     view: View
-    tuned: Overrides
+    overrides: Overrides
     name: str
     watch: Watch
 
-    def until(self, done: Callable[[Status], bool], what: str) -> None:
-        """Wait for a status of the Order.
+    def wait_for_status(self, condition: Callable[[Status], bool], expected: str) -> None:
+        """Wait until the Order's status meets a condition.
+
+        Args:
+            condition: whether a status is the expected one.
+            expected: names it in the error.
 
         Raises:
-            Failed: it did not come; the message names the part whose turn it was.
+            Failed: the wait timed out; the message has the log of the part that is responsible for the step.
         """
-        if self.watch.until(done, _SECONDS, self.view.status) is None:
-            said = self.watch.last.get("step") or "nothing"
-            text = f"the Order's status did not say {what} within {_SECONDS} s; it says {said}{self._doubt()}"
-            raise failure(self.stage, text, _suspect(self.watch.last))
+        if self.watch.wait_for(condition, _TIMEOUT, self.view.status) is None:
+            step = self.watch.last.get("step") or "no step"
+            text = f"the Order's status was not {expected} within {_TIMEOUT} s; it is {step}{self._diagnosis()}"
+            raise failure(self.environment, text, _responsible_part(self.watch.last))
 
-    def _doubt(self) -> str:
-        """What speaks against the watch itself."""
-        trouble = f" (kubectl get --watch told nothing: {self.watch.trouble})" if self.watch.trouble else ""
+    def _diagnosis(self) -> str:
+        """Return what is wrong with the watch itself: its error, or a newer status that it missed."""
+        error = f" (kubectl get --watch printed nothing: {self.watch.error})" if self.watch.error else ""
         try:
-            now = self.kubectl.status(self.name)
-        except Failed as error:
-            return f"{trouble}, and can't be asked: {error}"
-        return trouble if now == self.watch.last else f"{trouble}, and asked again {now.get('step') or 'nothing'}"
+            current = self.kubectl.status(self.name)
+        except Failed as failed:
+            return f"{error}, and reading it failed: {failed}"
+        return error if current == self.watch.last else f"{error}, but kubectl get returns {current.get('step')}"
 
-    def until_answered(self) -> None:
-        """Wait until the Order's status answers its present generation. Raises as `until`."""
+    def wait_until_observed(self) -> None:
+        """Wait until the Order's status has observed its current generation. Raises as `wait_for_status`."""
         generation = self.kubectl.generation(self.name)
-        self.until(lambda status: status.get("observedGeneration", 0) >= generation, f"generation {generation}")
+        self.wait_for_status(
+            lambda status: status.get("observedGeneration", 0) >= generation, f"generation {generation}"
+        )
 
-    def wait(self, done: Callable[[], bool], what: str) -> None:
-        """Wait for something that the Order's status doesn't tell. Raises as `until`."""
-        end = time.monotonic() + _SECONDS
-        while not done():
-            self.watch.pass_on(self.view.status)
+    def wait(self, condition: Callable[[], bool], problem: str) -> None:
+        """Wait for a condition outside the Order's status.
+
+        Args:
+            condition: whether to stop waiting.
+            problem: what the error says if the condition isn't met in time.
+
+        Raises:
+            Failed: the wait timed out.
+        """
+        end = time.monotonic() + _TIMEOUT
+        while not condition():
+            self.watch.drain(self.view.status)
             if time.monotonic() > end:
-                raise failure(self.stage, f"there was not {what} within {_SECONDS} s", _suspect(self.watch.last))
-            time.sleep(_POLL)
+                text = f"{problem} within {_TIMEOUT} s"
+                raise failure(self.environment, text, _responsible_part(self.watch.last))
+            time.sleep(_POLL_SECONDS)
 
 
-def play(
-    scenario: Scenario, stage: DemoEnvironment, program: Path, view: View, name: str, manifest: str, shown: str
+def run_scenario(
+    scenario: Scenario, environment: DemoEnvironment, program: Path, view: View, name: str, manifest: str, file: str
 ) -> list[Finding]:
-    """Run a scenario to its end; what was found, and a stack that is as it was before.
+    """Run a scenario to its end and return the results of its checks.
+
+    Args:
+        scenario: what to run.
+        environment: the running stack.
+        program: kubectl.
+        view: shows the commands and each status.
+        name: of the Order.
+        manifest: the Order as YAML.
+        file: its path in the command that the view shows.
 
     Raises:
-        Failed: the order did not come to an end, or a command failed.
-        StackError: a part of the stack did not come back.
+        Failed: the order did not end, or a command failed.
+        StackError: a part of the stack did not restart.
     """
-    kubectl = Kubectl(program, stage.state.kubeconfig, view.command)
-    with overridden(stage, view.note) as tuning:
+    kubectl = Kubectl(program, environment.state.kubeconfig, view.command)
+    with overridden(environment, view.note) as overrides:
         if scenario.settings:
-            tuning.tune(scenario.settings)
-        kubectl.apply(manifest, f"{shown}{_differences(scenario)}")
+            overrides.apply(scenario.settings)
+        kubectl.apply(manifest, f"{file}{_differences(scenario)}")
         with kubectl.watch(name) as watch:
-            run = Play(stage, kubectl, view, tuning, name, watch)
-            for move in scenario.moves:
-                move(run)
-            run.until(lambda status: status.get("step") in ENDS, " or ".join(sorted(ENDS)))
-            return _judged(scenario, run)
+            run = ScenarioRun(environment, kubectl, view, overrides, name, watch)
+            for action in scenario.actions:
+                action(run)
+            run.wait_for_status(lambda status: status.get("step") in FINAL_STEPS, " or ".join(sorted(FINAL_STEPS)))
+            return _check(scenario, run)
 
 
-def _judged(scenario: Scenario, run: Play) -> list[Finding]:
-    """Ask all checks until they agree, or for as long as what follows the end may take."""
-    checks = (kubernetes_says(scenario.ends, **scenario.says), *scenario.checks)
-    end = time.monotonic() + _JUDGE_SECONDS
+def _check(scenario: Scenario, run: ScenarioRun) -> list[Finding]:
+    """Run all checks until they pass or the timeout is over; return the last results."""
+    checks = (status_is(scenario.final_step, **scenario.final_fields), *scenario.checks)
+    end = time.monotonic() + _CHECK_TIMEOUT
     while True:
-        facts = gather_facts(run.stage, run.kubectl, run.name)
-        run.watch.pass_on(run.view.status)
+        facts = gather_facts(run.environment, run.kubectl, run.name)
+        run.watch.drain(run.view.status)
         findings = [check(facts) for check in checks]
-        if all(finding.fine for finding in findings) or time.monotonic() > end:
+        if all(finding.passed for finding in findings) or time.monotonic() > end:
             return findings
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _differences(scenario: Scenario) -> str:
-    """What the scenario's order has that the file shown has not."""
+    """Return a comment with the fields in which the scenario's order differs from the file."""
     fields = ", ".join(f"{name}: {json.dumps(value)}" for name, value in scenario.spec.items())
     return f"  # with {fields}" if fields else ""
 
 
-def _suspect(status: Status) -> str:
-    """The part whose turn it was."""
+def _responsible_part(status: Status) -> str:
+    """Return the part of the stack that has to advance an order with this status."""
     if not status.get("step"):
         return "operator"
     return "shipping-worker" if status["step"] in _SHIPPING else "orders-worker"

@@ -1,7 +1,7 @@
-"""Follows one Order's status as `kubectl get --watch` tells it.
+"""Watches one Order's status with `kubectl get --watch`, and shows it on the terminal.
 
-`kubectl` opens it, `play` waits by it. A watch may end at any time, and a client then begins anew ("Efficient
-detection of changes", API concepts in the Kubernetes documentation); kubectl leaves that to whoever runs it.
+A watch may end at any time, and its client then starts another ("Efficient detection of changes", API concepts in
+the Kubernetes documentation). kubectl doesn't do that, so this module does.
 """
 
 from __future__ import annotations
@@ -28,62 +28,66 @@ from orderfleet.domain.status import Step
 Status = Mapping[str, Any]
 
 
-_GAP: Final = 0.2
-
-_TICK: Final = 0.1
+_RESTART_SECONDS: Final = 0.2
+_TICK_SECONDS: Final = 0.1
 
 
 @dataclass
 class Watch:
-    """The states of one Order, as they are told."""
+    """The statuses of one Order, in the order in which kubectl printed them."""
 
-    told: queue.Queue[Status] = field(default_factory=queue.Queue)
+    statuses: queue.Queue[Status] = field(default_factory=queue.Queue)
     last: Status = field(default_factory=dict)
-    trouble: str = ""
-    """The last words of a kubectl that told nothing at all; empty when the last one told something."""
+    error: str = ""
+    """The last line of error output if the last run of kubectl printed no event; else empty."""
 
-    def pass_on(self, seen: Callable[[Status], None]) -> None:
-        """Hand what was told meanwhile to `seen`, without waiting."""
-        while not self.told.empty():
-            self.last = self.told.get_nowait()
-            seen(self.last)
+    def drain(self, on_status: Callable[[Status], None]) -> None:
+        """Call `on_status` with each status that has arrived; don't wait for more."""
+        while not self.statuses.empty():
+            self.last = self.statuses.get_nowait()
+            on_status(self.last)
 
-    def until(self, done: Callable[[Status], bool], seconds: float, seen: Callable[[Status], None]) -> Status | None:
-        """Return the first status that is `done`, or None when there was none for `seconds`.
+    def wait_for(
+        self, condition: Callable[[Status], bool], timeout: float, on_status: Callable[[Status], None]
+    ) -> Status | None:
+        """Return the first status that meets a condition; None after the timeout.
 
-        Each new status is handed to `seen`.
+        Args:
+            condition: whether a status is the wanted one.
+            timeout: in seconds.
+            on_status: called with each new status.
         """
-        end = time.monotonic() + seconds
-        while not done(self.last):
+        end = time.monotonic() + timeout
+        while not condition(self.last):
             try:
-                self.last = self.told.get(timeout=_TICK)
+                self.last = self.statuses.get(timeout=_TICK_SECONDS)
             except queue.Empty:
                 if time.monotonic() > end:
                     return None
             else:
-                seen(self.last)
+                on_status(self.last)
         return self.last
 
 
 @contextmanager
 def watching(command: Sequence[str]) -> Iterator[Watch]:
-    """Run kubectl again and again until the context is left.
+    """Run kubectl until the context exits; start it again each time it ends.
 
     Args:
-        command: kubectl with `watch_of` an Order; each run tells its present state first.
+        command: kubectl with `watch_arguments`; each run prints the Order's current state first.
     """
-    watch, follower = Watch(), _Follower(command)
-    thread = threading.Thread(target=follower.run, args=(watch,), daemon=True)
+    watch, loop = Watch(), _KubectlLoop(command)
+    thread = threading.Thread(target=loop.run, args=(watch,), daemon=True)
     thread.start()
     try:
         yield watch
     finally:
-        follower.end()
+        loop.end()
         thread.join()
 
 
-class _Follower:
-    """Runs the command until it is ended."""
+class _KubectlLoop:
+    """Runs the command in turn until `end` is called."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
@@ -92,15 +96,15 @@ class _Follower:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, watch: Watch) -> None:
-        while (process := self._start()) is not None:
+        while (process := self._spawn()) is not None:
             assert process.stdout is not None
-            heard = False
-            for told in watch_events(process.stdout):
-                watch.told.put(status_of(told.order))
-                heard = True
-            words = process.communicate()[1].strip()
-            watch.trouble = "" if heard else (words.splitlines() or ["it ended without a word"])[-1]
-            self._ended.wait(_GAP)
+            has_event = False
+            for event in watch_events(process.stdout):
+                watch.statuses.put(status_of(event.order))
+                has_event = True
+            errors = process.communicate()[1].strip().splitlines()
+            watch.error = "" if has_event else (errors or ["it ended without output"])[-1]
+            self._ended.wait(_RESTART_SECONDS)
 
     def end(self) -> None:
         with self._lock:
@@ -108,7 +112,7 @@ class _Follower:
             if self._process is not None:
                 self._process.kill()
 
-    def _start(self) -> subprocess.Popen[str] | None:
+    def _spawn(self) -> subprocess.Popen[str] | None:
         with self._lock:
             if self._ended.is_set():
                 return None
@@ -117,28 +121,26 @@ class _Follower:
 
 
 def status_of(document: Mapping[str, Any]) -> Status:
-    """The status of an Order's document; empty before its first."""
+    """Return the status of an Order; empty if it has none yet."""
     found: Status = document.get("status") or {}
     return found
 
 
 PATH: Final = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING, Step.SHIPPED)
+"""The steps of an order that ships."""
 
-"""The steps of an order that goes well."""
-
-
-_OFF: Final = {Step.CANCELED: "yellow", Step.FAILED: "red"}
+_FAILED_STEPS: Final = {Step.CANCELED: "yellow", Step.FAILED: "red"}
 
 
 @dataclass
 class View:
-    """The order's way as its status tells it."""
+    """Shows an order's steps: a live table on a terminal, else a line for each step."""
 
     console: Console
     name: str
-    _began: float = field(default_factory=time.monotonic)
-    _seen: dict[str, float] = field(default_factory=dict)
-    _did: list[Text] = field(default_factory=list)
+    _start: float = field(default_factory=time.monotonic)
+    _reached_at: dict[str, float] = field(default_factory=dict)
+    _messages: list[Text] = field(default_factory=list)
     _status: Status = field(default_factory=dict)
     _live: Live | None = None
 
@@ -155,25 +157,25 @@ class View:
             self._live.stop()
 
     def command(self, text: str) -> None:
-        """A command that was run for the user."""
-        self._tell(Text.assemble(("$", "dim"), " ", text))
+        """Show a command that was run."""
+        self._message(Text.assemble(("$", "dim"), " ", text))
 
     def note(self, text: str) -> None:
-        """Something was done to the stack."""
-        self._tell(Text.assemble(("-", "dim"), " ", text))
+        """Show a change of the stack."""
+        self._message(Text.assemble(("-", "dim"), " ", text))
 
     def status(self, status: Status) -> None:
-        """The Order's status changed."""
+        """Show a new status of the Order."""
         step, before = str(status.get("step", "")), self._status
         self._status = status
-        if step and step not in self._seen:
-            self._seen[step] = self._now()
+        if step and step not in self._reached_at:
+            self._reached_at[step] = self._now()
             self._line(step, _detail(step, status))
-        if status.get("retries") and _trouble(status) != _trouble(before):
-            self._line(step, _trouble(status))
+        if status.get("retries") and _failed_attempts(status) != _failed_attempts(before):
+            self._line(step, _failed_attempts(status))
 
-    def _tell(self, text: Text) -> None:
-        self._did.append(text)
+    def _message(self, text: Text) -> None:
+        self._messages.append(text)
         if not self._live:
             self.console.print(text)
 
@@ -182,32 +184,32 @@ class View:
             self.console.print(f"{self._now():6.1f} s  {step:<14} {text}".rstrip(), markup=False)
 
     def _now(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._start
 
     def _table(self) -> RenderableType:
         now = str(self._status.get("step", ""))
         table = Table(box=None, show_header=False, pad_edge=False)
         for _ in range(4):
             table.add_column()
-        off = now in _OFF
-        reached = PATH.index(Step(now)) if now in PATH else len(PATH) if off else -1
+        failed = now in _FAILED_STEPS
+        reached = PATH.index(Step(now)) if now in PATH else len(PATH) if failed else -1
         for index, step in enumerate(PATH):
             ended = reached == index and step is PATH[-1]
-            done = index < reached and (not off or step in self._seen)
+            done = index < reached and (not failed or step in self._reached_at)
             mark: RenderableType = Text("\N{CHECK MARK}", "green") if done or ended else Text(" ")
             if reached == index and not ended:
                 mark = Spinner("dots", style="cyan")
-            at = f"{self._seen[step]:.1f} s" if step in self._seen else ""
-            told = _detail(step, self._status) if index <= reached else ""
-            table.add_row(mark, Text(step, "" if index <= reached else "dim"), Text(at, "dim"), Text(told))
-        if off:
-            table.add_row(Text("x", _OFF[Step(now)]), now, "", _detail(now, self._status))
-        trouble = [Text(_trouble(self._status), "yellow")] if self._status.get("retries") else []
-        return Group(*self._did, Text(f"\nOrder {self.name}", "bold"), table, *trouble, Text(""))
+            at = f"{self._reached_at[step]:.1f} s" if step in self._reached_at else ""
+            detail = _detail(step, self._status) if index <= reached else ""
+            table.add_row(mark, Text(step, "" if index <= reached else "dim"), Text(at, "dim"), Text(detail))
+        if failed:
+            table.add_row(Text("x", _FAILED_STEPS[Step(now)]), now, "", _detail(now, self._status))
+        attempts = [Text(_failed_attempts(self._status), "yellow")] if self._status.get("retries") else []
+        return Group(*self._messages, Text(f"\nOrder {self.name}", "bold"), table, *attempts, Text(""))
 
 
-def _trouble(status: Status) -> str:
-    """The attempts that failed so far, and the last error."""
+def _failed_attempts(status: Status) -> str:
+    """Return the number of failed attempts by step, and the last error."""
     retries = ", ".join(f"{step} {count}" for step, count in (status.get("retries") or {}).items())
     return f"failed attempts: {retries}; last error: {status.get('lastError') or 'none'}"
 

@@ -1,9 +1,6 @@
-"""The command `python3 -m orderfleet_local.provision [TOOL …]`, which `make` runs.
+"""The command `python3 -m orderfleet_local.provision [TOOL …]`.
 
-It must never do anything but parse, call the ladder and print.
-
-Exit status: 0 every tool is there, 1 at least one can't be provided, 2 wrong arguments,
-130 interrupted.
+Exit status: 0 every tool is available, 1 at least one can't be provided, 2 wrong arguments, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from orderfleet_local.provision.resolver import resolve
 
 
 def main() -> int:
-    """Provide the tools named on the command line; return the exit status."""
+    """Provide the tools of the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python3 -m orderfleet_local.provision",
         description="Provide the programs of the local stack: from PATH, the cache folder, the"
@@ -29,29 +26,29 @@ def main() -> int:
         "tools",
         nargs="*",
         metavar="TOOL",
-        help=f"one of {', '.join(TOOLS)}; without any, what running the stack takes: {', '.join(STACK_TOOLS)}",
+        help=f"one of {', '.join(TOOLS)}; default: the tools of the stack: {', '.join(STACK_TOOLS)}",
     )
-    parser.add_argument("--all", action="store_true", help="what the tests take too")
-    chosen = parser.parse_args()
-    unknown = set(chosen.tools) - set(TOOLS)
+    parser.add_argument("--all", action="store_true", help="the tools of the tests too")
+    options = parser.parse_args()
+    unknown = set(options.tools) - set(TOOLS)
     if unknown:
         parser.error(f"unknown tool {', '.join(sorted(unknown))}; known: {', '.join(TOOLS)}")
-    names = TEST_TOOLS if chosen.all else tuple(chosen.tools) or STACK_TOOLS
-    # Ending by SIGTERM must end the builds too, just as Ctrl-C does.
+    names = TEST_TOOLS if options.all else tuple(options.tools) or STACK_TOOLS
+    # SIGTERM must end the builds too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     progress = Progress()
     try:
-        served = resolve(names, progress)
+        provided = resolve(names, progress)
     except ProvisionError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        progress.say("interrupted; nothing half-made stays behind")
+        progress.say("interrupted; nothing incomplete was kept")
         return 130
-    for name, tool in served.items():
-        if tool.rung in {"PATH", "cache"}:
+    for name, tool in provided.items():
+        if tool.source in {"PATH", "cache"}:
             note = f" ({tool.note})" if tool.note else ""
-            progress.say(f"{name}: {tool.rung}{note}, {tool.path}, {tool.seconds:.1f} s")
+            progress.say(f"{name}: {tool.source}{note}, {tool.path}, {tool.seconds:.1f} s")
     return 0
 
 

@@ -1,8 +1,7 @@
-"""The last rung: a build by Go, or a fetch by Maven, from a pinned file under `deploy/tools/`.
+"""Builds tools with Go, or fetches them with Maven, from the pinned files under `deploy/tools/`.
 
-The ladder calls it with a folder to put the executable in. Builds take minutes, so at most two
-run at a time, and those of the same module one after the other, because the second then finds
-the first one's packages in Go's build cache. It must never change a pinned file.
+A build takes minutes, so at most two run at a time. Builds of the same module run one after the other, because the
+second then uses the first one's packages from Go's build cache. A pinned file must never be changed.
 """
 
 from __future__ import annotations
@@ -19,24 +18,34 @@ from pathlib import Path
 from orderfleet_local.provision.catalog import GoBuild, MavenFetch, Tool
 from orderfleet_local.provision.progress import Progress, StrategyFailed
 
-_TAIL = 8
+_LOG_LINES = 8
 
 
 class Builder:
     """Runs the builds of one run."""
 
     def __init__(self, pins: Path, at_a_time: int = 2) -> None:
-        """Read pinned files from `pins`; run `at_a_time` builds at most."""
+        """Create a builder.
+
+        Args:
+            pins: folder of the pinned files.
+            at_a_time: maximum number of concurrent builds.
+        """
         self._pins = pins
         self._slots = threading.Semaphore(at_a_time)
         self._module_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._running: set[subprocess.Popen[str]] = set()
 
     def make(self, tool: Tool, folder: Path, progress: Progress) -> str:
-        """Put the executable into `folder`; return the name of what made it.
+        """Build a tool and return the name of the build tool.
+
+        Args:
+            tool: to build.
+            folder: for the executable.
+            progress: shows that the build runs.
 
         Raises:
-            RungFailed: what makes it isn't installed, or fails.
+            StrategyFailed: the build tool isn't installed, or failed.
         """
         recipe = tool.recipe
         pins = self._pins / recipe.module
@@ -54,7 +63,7 @@ class Builder:
             return "Maven"
 
     def stop(self) -> None:
-        """End every build that runs, with the processes it started."""
+        """Kill every running build with its child processes."""
         for process in tuple(self._running):
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -73,7 +82,7 @@ class Builder:
         }
         command = [
             *(go, "build", "-ldflags", recipe.linker_flags),
-            # The linker strips debug information, so making it would be an eighth of the time for nothing.
+            # The linker strips debug information; not generating it saves an eighth of the time.
             "-gcflags=all=-dwarf=false",
             *("-o", str(target), recipe.package),
         ]
@@ -88,7 +97,7 @@ class Builder:
             *("dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}"),
         ]
         self._run(command, folder, dict(os.environ))
-        # The server lives for seconds: compiling it well costs more than it saves.
+        # The server runs for seconds: optimizing compilation costs more than it saves.
         target.write_text(
             "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
             f' -cp "$(dirname "$0")/lib/*" {recipe.main_class} "$@"\n'
@@ -96,7 +105,7 @@ class Builder:
 
     def _run(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
         program = Path(command[0]).name
-        # Where there is a way, a build ends with a provisioning run that is killed.
+        # With setpriv, a build ends if this process is killed.
         setpriv = shutil.which("setpriv")
         if setpriv is not None:
             command = [setpriv, "--pdeathsig", "KILL", *command]
@@ -116,5 +125,5 @@ class Builder:
         finally:
             self._running.discard(process)
         if process.returncode != 0:
-            tail = "\n    ".join(output.splitlines()[-_TAIL:])
+            tail = "\n    ".join(output.splitlines()[-_LOG_LINES:])
             raise StrategyFailed(f"{program} failed:\n    {tail}")

@@ -1,9 +1,8 @@
-"""The tool cache: one folder a tool and version, published whole or not at all.
+"""The tool cache, and the tools on PATH: finds them, checks their versions, publishes new ones.
 
-The ladder looks up and publishes tools here. A tool is made in a folder with a temporary name
-beside its final place and renamed when it is complete, under an exclusive lock per tool, so
-that a run that is killed never leaves a broken binary and two runs never make the same one.
-It must never change a published folder.
+The cache has one folder for each tool and version. A tool is created in a temporary folder and renamed when it is
+complete, under a lock per tool: a killed run never leaves a broken binary, and two runs never create the same one. A
+published folder must never be changed.
 """
 
 from __future__ import annotations
@@ -27,36 +26,36 @@ from orderfleet_local.provision.progress import StrategyFailed
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
-_LOCK_STEP = 0.1
+_LOCK_POLL_SECONDS = 0.1
 
 
 def system() -> tuple[str, str]:
-    """Return this machine's operating system and architecture as releases spell them."""
+    """Return the operating system and architecture of this machine, as in the names of releases."""
     machine = platform.machine().lower()
     return platform.system().lower(), _ARCHITECTURES.get(machine, machine)
 
 
 class Cache:
-    """Published tools below one folder."""
+    """The published tools in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is created when something is written."""
+        """Use `folder`, which is created at the first write."""
         self.folder = folder
 
-    def place(self, tool: Tool) -> Path:
-        """Return the folder that holds, or would hold, the published tool."""
+    def tool_folder(self, tool: Tool) -> Path:
+        """Return the folder of the published tool; it may not exist yet."""
         return self.folder / tool.name / "-".join((tool.edition, *system()))
 
     def find(self, tool: Tool) -> Path | None:
-        """Return the published executable, or None."""
-        executable = self.place(tool) / tool.name
+        """Return the published executable; None if there is none."""
+        executable = self.tool_folder(tool) / tool.name
         return executable if executable.is_file() else None
 
     @contextmanager
     def locked(self, tool: Tool) -> Iterator[None]:
-        """Hold the tool's lock; waits while another run holds it.
+        """Hold the tool's lock; wait while another run holds it.
 
-        The kernel frees the lock of a process that dies.
+        The kernel releases the lock of a process that dies.
         """
         folder = self.folder / tool.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,22 +64,22 @@ class Cache:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    time.sleep(_LOCK_STEP)
+                    time.sleep(_LOCK_POLL_SECONDS)
                 else:
                     break
             yield
 
     @contextmanager
-    def workshop(self, tool: Tool) -> Iterator[Path]:
-        """Give a folder to make the tool in; publish it when the block ends without error.
+    def publishing(self, tool: Tool) -> Iterator[Path]:
+        """Yield a folder to create the tool in, and publish it unless the block raises.
 
-        The caller holds the tool's lock, so every other temporary folder is the remains of a run
-        that was killed, and is removed. The block leaves an executable named like the tool.
+        The block must create an executable with the tool's name. The caller holds the tool's lock, so every other
+        temporary folder was left by a killed run, and is removed.
         """
-        place = self.place(tool)
-        for remains in place.parent.glob(".making-*"):
+        target = self.tool_folder(tool)
+        for remains in target.parent.glob(".making-*"):
             shutil.rmtree(remains, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
+        folder = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
         try:
             yield folder
             executable = folder / tool.name
@@ -88,7 +87,7 @@ class Cache:
             folder.chmod(0o755)
             with executable.open("rb") as file:
                 os.fsync(file.fileno())
-            folder.rename(place)
+            folder.rename(target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -99,10 +98,15 @@ _LINKED_VERSION = re.compile(rb"[^\t\n]*?v(\d+)\.(\d+)\.(\d+)[^\n]*(?:\n=>\t[^\t
 
 
 def linked_version(program: Path, module: str) -> tuple[int, ...] | None:
-    """Return the version of `module` in `program`, that of its replacement if it has one.
+    """Return the version of the Go module that a program is linked with.
+
+    Args:
+        program: the executable.
+        module: its path.
 
     Returns:
-        None if the program is not made by Go or is not linked with the module.
+        The version, that of the replacement if the module is replaced; None if the program isn't built by Go or isn't
+        linked with the module.
     """
     with program.open("rb") as file:
         if file.seek(0, 2) == 0:
@@ -117,82 +121,86 @@ def linked_version(program: Path, module: str) -> tuple[int, ...] | None:
     return tuple(int(number) for number in numbers)
 
 
-def driver_fault(tool: Tool, program: Path) -> str | None:
-    """Return why `program` is worse than the pinned build of `tool`; None if it is not."""
+def module_fault(tool: Tool, program: Path) -> str | None:
+    """Return which fault `program` has that the pinned build of `tool` has not; None if it has none."""
     if tool.linked is None:
         return None
     found = linked_version(program, tool.linked.path)
     if found is not None and found >= tool.linked.oldest:
         return None
     wanted = ".".join(map(str, tool.linked.oldest))
-    shown = "in a version that it does not show" if found is None else f"v{'.'.join(map(str, found))}"
+    shown = "in an unknown version" if found is None else f"v{'.'.join(map(str, found))}"
     return f"it is linked with {tool.linked.path} {shown}, wanted v{wanted} or newer: {tool.linked.fault}"
 
 
 _VERSION = re.compile(r"\bv?(\d+)\.(\d+)(?:\.(\d+))?")
 
-_SECONDS_TO_ANSWER = 10
+_RESPONSE_TIMEOUT = 10
 
 
-def find(tool: Tool, cache_folder: Path) -> Path:
+def find_on_path(tool: Tool, cache_folder: Path) -> Path:
     """Return the tool on PATH.
 
+    Args:
+        tool: to find.
+        cache_folder: keeps the versions of programs, so that each is run once.
+
     Raises:
-        RungFailed: it isn't there, its version isn't acceptable, or a module it is linked with has a fault.
+        StrategyFailed: it isn't on PATH, its version isn't acceptable, or a module it is linked with has a fault.
     """
     found = shutil.which(tool.name)
     if found is None:
         raise StrategyFailed("not on PATH")
     if tool.on_path is None:
-        raise StrategyFailed(f"{found} can't tell its version")
+        raise StrategyFailed(f"{found} can't print its version")
     path = Path(found)
     text = _version_text(path, tool.on_path.arguments, cache_folder / "path-versions.json")
     match = _VERSION.search(text)
     if match is None:
-        raise StrategyFailed(f"{found} doesn't tell its version")
+        raise StrategyFailed(f"{found} doesn't print its version")
     version = tuple(int(part) for part in match.groups(default="0"))
     if not tool.on_path.oldest <= version < tool.on_path.below:
         wanted = ".".join(map(str, tool.on_path.oldest))
         limit = ".".join(map(str, tool.on_path.below))
         raise StrategyFailed(f"{found} is {match[0]}, wanted {wanted} or newer, older than {limit}")
-    fault = driver_fault(tool, path)
+    fault = module_fault(tool, path)
     if fault is not None:
-        raise StrategyFailed(f"{found} isn't taken: {fault}")
+        raise StrategyFailed(f"{found} is not accepted: {fault}")
     return path
 
 
-def _version_text(path: Path, arguments: tuple[str, ...], memo: Path) -> str:
+def _version_text(path: Path, arguments: tuple[str, ...], versions_file: Path) -> str:
     status = path.stat()
     key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    known = _read(memo)
+    known = _read(versions_file)
     if key in known:
         return known[key]
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             [path, *arguments],
             check=True,
             capture_output=True,
             text=True,
-            timeout=_SECONDS_TO_ANSWER,
+            timeout=_RESPONSE_TIMEOUT,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise StrategyFailed(f"{path} doesn't run: {error}") from error
-    text = answer.stdout + answer.stderr
-    _write(memo, {**_read(memo), key: text})
+    text = result.stdout + result.stderr
+    _write(versions_file, {**_read(versions_file), key: text})
     return text
 
 
-def _read(memo: Path) -> dict[str, str]:
+def _read(versions_file: Path) -> dict[str, str]:
     try:
-        content = json.loads(memo.read_text())
+        content = json.loads(versions_file.read_text())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _write(memo: Path, content: dict[str, str]) -> None:
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".versions-", dir=memo.parent)
+def _write(versions_file: Path, content: dict[str, str]) -> None:
+    versions_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".versions-", dir=versions_file.parent)
     with os.fdopen(descriptor, "w") as file:
         json.dump(content, file)
-    Path(name).replace(memo)
+    Path(name).replace(versions_file)

@@ -1,7 +1,6 @@
-"""Every tool the local stack needs, as data: version, acceptable versions, sources.
+"""The tools of the local stack and the tests, as data: version, acceptable versions, sources.
 
-The ladder reads it. It is the one home of tool versions outside `deploy/tools/`, whose module
-files must name the same ones. It must never do any work itself.
+The module files in `deploy/tools/` must have the same versions.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ KUBERNETES = "1.36.3"
 ETCD = "3.7.3"
 TEMPORAL = "1.5.1"
 SQLITE_DRIVER = (1, 51, 0)
-"""Of the pinned Temporal. The release has 1.34.1, which can return `interrupted (9)` until the server is restarted."""
+"""Version in the pinned Temporal. The release has 1.34.1, which may return `interrupted (9)` until a restart."""
 TEST_SERVER = "1.32.0"
 HELM = "4.3.1"
 KIND = "0.33.0"
@@ -24,7 +23,7 @@ class ChecksumKind(StrEnum):
     """How an official release publishes the SHA-256 of its files."""
 
     DIGEST = "digest"
-    """A file that holds nothing but the digest."""
+    """A file with the digest only."""
     LISTING = "listing"
     """A file with a line `digest  file name` for each file."""
     GITHUB = "github"
@@ -33,7 +32,7 @@ class ChecksumKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OnPath:
-    """Which versions found on PATH are good enough, and how to ask for the version."""
+    """Which versions on PATH are accepted, and the arguments that print the version."""
 
     arguments: tuple[str, ...]
     oldest: tuple[int, ...]
@@ -42,9 +41,9 @@ class OnPath:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Where an official release and its checksum lie.
+    """The URLs of an official release and its checksum.
 
-    Both addresses may hold `{version}`, `{os}`, `{arch}` and `{suffix}` (`tar.gz`, or `zip` where
+    Both may contain `{version}`, `{os}`, `{arch}` and `{suffix}` (`tar.gz`, or `zip` where
     `zip_systems` says so). `member` is the file's name inside an archive, None for a plain binary.
     """
 
@@ -59,7 +58,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class GoBuild:
-    """A package that the pinned module `deploy/tools/<module>` builds."""
+    """A Go package to build from the pinned module `deploy/tools/<module>`."""
 
     module: str
     package: str
@@ -68,7 +67,7 @@ class GoBuild:
 
 @dataclass(frozen=True, slots=True)
 class MavenFetch:
-    """A Java program whose jars the pinned project `deploy/tools/<module>` names."""
+    """A Java program with the jars of the pinned project `deploy/tools/<module>`."""
 
     module: str
     main_class: str
@@ -81,14 +80,14 @@ class LinkedModule:
     path: str
     oldest: tuple[int, ...]
     fault: str
-    """What a program does that is linked with an older version."""
+    """Effect of an older version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: its name is also the name of its executable.
+    """A tool; its name is the name of its executable.
 
-    `linked` means that the official release may have a fault that the pinned build has not.
+    `linked` is set if the official release may have a fault that the pinned build has not.
     """
 
     name: str
@@ -100,7 +99,7 @@ class Tool:
 
     @property
     def edition(self) -> str:
-        """The version, with that of the linked module where the build differs from the release by it."""
+        """The version, followed by that of the linked module if there is one."""
         if self.linked is None:
             return self.version
         return f"{self.version}-{self.linked.path.rpartition('/')[2]}{'.'.join(map(str, self.linked.oldest))}"
@@ -118,7 +117,7 @@ _HELM_RELEASE = "https://get.helm.sh/helm-v{version}-{os}-{arch}.tar.gz"
 _KIND_RELEASE = "https://github.com/kubernetes-sigs/kind/releases/download/v{version}/kind-{os}-{arch}"
 _JAVA_SDK = "temporalio/sdk-java/releases"
 
-# The longest build comes first, because builds start in this order.
+# Builds start in this order, so the longest comes first.
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
@@ -155,8 +154,8 @@ TOOLS: dict[str, Tool] = {
         Tool(
             name="kubectl",
             version=KUBERNETES,
-            # Officially a server one minor version away. What the stack asks of it (apply, patch, wait,
-            # watch of one resource) 1.30 had, and a user's own kubectl is worth a build of minutes.
+            # Officially kubectl supports servers one minor version away. The stack uses apply, patch, wait and watch,
+            # which 1.30 had, and accepting a user's kubectl saves a build of minutes.
             on_path=OnPath(("version", "--client"), oldest=(1, 30), below=(2,)),
             release=Release(
                 url=_KUBERNETES_RELEASE + "kubectl",
@@ -181,7 +180,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             name="temporal-test-server",
             version=TEST_SERVER,
-            # It has no way to ask for its version, so one on PATH is never taken.
+            # It can't print its version, so one on PATH is never accepted.
             release=Release(
                 url=f"https://github.com/{_JAVA_SDK}/download/v{{version}}/"
                 "temporal-test-server_{version}_{os}_{arch}.tar.gz",
@@ -207,7 +206,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             name="kind",
             version=KIND,
-            # The oldest that deploy/kind/up.sh takes.
+            # The oldest version that deploy/kind/up.sh accepts.
             on_path=OnPath(("version",), oldest=(0, 27), below=(1,)),
             release=Release(
                 url=_KIND_RELEASE, checksum_url=_KIND_RELEASE + ".sha256sum", checksum=ChecksumKind.LISTING
@@ -224,6 +223,6 @@ TOOLS: dict[str, Tool] = {
 }
 
 STACK_TOOLS = ("kube-apiserver", "temporal", "kubectl", "etcd")
-"""What running the stack takes."""
+"""Tools of the stack."""
 TEST_TOOLS = (*STACK_TOOLS, "temporal-test-server", "helm", "kind")
-"""What the tests take; those on a whole cluster take `metrics-server` too."""
+"""Tools of the tests; those on a whole cluster use `metrics-server` too."""

@@ -1,8 +1,4 @@
-"""What provisioning raises.
-
-The rungs raise `RungFailed`; the ladder turns the reasons of all rungs into one
-`ProvisionError`, which the command line and the stack print. Nothing here does any work.
-"""
+"""Errors of provisioning, and its progress output."""
 
 from __future__ import annotations
 
@@ -15,11 +11,11 @@ from typing import TextIO
 
 
 class StrategyFailed(Exception):
-    """One rung can't serve a tool; the message is the reason, in a few words."""
+    """A source can't provide a tool; the message is the reason, in a few words."""
 
 
 class ProvisionError(Exception):
-    """Tools can't be provided; the message names each, with the reasons and a way out."""
+    """Tools can't be provided; the message has each tool, the reasons and what to do."""
 
 
 _CLEAR = "\r\x1b[K"
@@ -29,7 +25,12 @@ class Progress:
     """Thread-safe progress output to `stream` (standard error by default)."""
 
     def __init__(self, stream: TextIO | None = None, every: float | None = None) -> None:
-        """Write to `stream`; the heartbeat comes every `every` seconds."""
+        """Create the output.
+
+        Args:
+            stream: to write to; None: standard error.
+            every: seconds between two lines of the heartbeat; None: 1 on a terminal, else 20.
+        """
         self._stream = sys.stderr if stream is None else stream
         self._live = self._stream.isatty()
         self._every = every if every is not None else (1.0 if self._live else 20.0)
@@ -38,13 +39,13 @@ class Progress:
         self._stop = threading.Event()
 
     def say(self, text: str) -> None:
-        """Write one finished line."""
+        """Write one line."""
         with self._lock:
             print(f"{_CLEAR if self._live else ''}tools: {text}", file=self._stream, flush=True)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """Let the heartbeat name `what`, such as `building etcd`, while the block runs."""
+        """Let the heartbeat show `what`, such as `building etcd`, while the block runs."""
         with self._lock:
             self._busy[what] = time.monotonic()
         try:
@@ -55,7 +56,7 @@ class Progress:
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
-        """Say every few seconds what is still being done, until the block ends."""
+        """Write every few seconds what still runs, until the block ends."""
         self._stop.clear()
         thread = threading.Thread(target=self._beat, daemon=True)
         thread.start()

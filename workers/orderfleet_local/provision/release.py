@@ -1,8 +1,7 @@
-"""The network as provisioning sees it: is a host there, and fetch a file.
+"""Downloads official releases and verifies their checksums.
 
-The release rung calls it. Every host is probed once a run, with a short bound, so that a
-machine without a network loses seconds, not minutes. It must never write outside the path it is
-given, and never trust what it fetched: the caller holds it against a checksum.
+Every host is probed once a run, with a short timeout, so that a machine without a network loses seconds, not
+minutes. A download must never be published before its checksum was verified.
 """
 
 from __future__ import annotations
@@ -31,17 +30,22 @@ _AGENT = {"User-Agent": "orderfleet-provision"}
 
 
 class Network:
-    """Reachability of hosts, remembered for one run, and downloads."""
+    """Downloads files; remembers for one run which hosts are reachable."""
 
     def __init__(self, *, probe_seconds: float = 3.0, stall_seconds: float = 20.0) -> None:
-        """Give up on a host after `probe_seconds`, on a download that stands still after `stall_seconds`."""
+        """Create the network.
+
+        Args:
+            probe_seconds: time that a host has to respond.
+            stall_seconds: time that a download may take without data.
+        """
         self._probe_seconds = probe_seconds
         self._stall_seconds = stall_seconds
         self._lock = threading.Lock()
         self._probes: dict[str, _Probe] = {}
 
     def probe(self, urls: Iterable[str]) -> None:
-        """Start asking the hosts of all `urls` at the same time; doesn't wait for them."""
+        """Start probing the hosts of all `urls` concurrently; don't wait for them."""
         for url in urls:
             self._probe(url)
 
@@ -49,28 +53,28 @@ class Network:
         """Wait for the probe of the host of `url`.
 
         Raises:
-            RungFailed: the host can't be reached.
+            StrategyFailed: the host is unreachable.
         """
         probe = self._probe(url)
-        # Name resolution has no time-out of its own, hence the bound from outside.
+        # Name resolution has no timeout of its own, so this wait needs one.
         probe.join(self._probe_seconds + 1)
         if not probe.reachable:
-            raise StrategyFailed(f"{urlsplit(url).netloc} can't be reached")
+            raise StrategyFailed(f"{urlsplit(url).netloc} is unreachable")
 
     def fetch(self, url: str, target: Path) -> None:
-        """Write what `url` holds to `target`.
+        """Download `url` to `target`.
 
         Raises:
-            RungFailed: the host can't be reached, answers with an error or stops half-way.
+            StrategyFailed: the host is unreachable, returns an error, or the download is incomplete.
         """
         self.require(url)
         try:
             with (
-                _open("GET", url, self._stall_seconds) as answer,
+                _open("GET", url, self._stall_seconds) as response,
                 target.open("wb") as file,
             ):
-                announced = answer.headers.get("Content-Length")
-                while chunk := answer.read(_CHUNK):
+                announced = response.headers.get("Content-Length")
+                while chunk := response.read(_CHUNK):
                     file.write(chunk)
                 received = file.tell()
         except (OSError, http.client.HTTPException) as error:
@@ -99,7 +103,7 @@ class _Probe(threading.Thread):
         try:
             _open("HEAD", self._origin, self._seconds).close()
         except urllib.error.HTTPError:
-            # Any answer shows that the host is there.
+            # Any response shows that the host is reachable.
             self.reachable = True
         except (OSError, http.client.HTTPException):
             return
@@ -108,20 +112,20 @@ class _Probe(threading.Thread):
 
 
 def _open(method: str, url: str, seconds: float) -> http.client.HTTPResponse:
-    # The catalog is the only source of addresses, and names http(s) ones.
+    # All URLs are those of the catalog, which are http(s).
     request = urllib.request.Request(url, headers=_AGENT, method=method)  # noqa: S310
-    answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=seconds)  # noqa: S310
-    return answer
+    response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=seconds)  # noqa: S310
+    return response
 
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def addresses(tool: Tool) -> tuple[str, str]:
-    """Return the address of the tool's release and of its checksum for this machine.
+    """Return the URLs of the tool's release and of its checksum for this machine.
 
     Raises:
-        RungFailed: there is no release for this machine.
+        StrategyFailed: there is no release for this machine.
     """
     release = tool.release
     name, architecture = system()
@@ -137,10 +141,15 @@ def addresses(tool: Tool) -> tuple[str, str]:
 
 
 def fetch(tool: Tool, folder: Path, network: Network) -> str:
-    """Put the verified executable into `folder`; return the host it came from.
+    """Download and verify the tool; return the host.
+
+    Args:
+        tool: to download.
+        folder: for the executable.
+        network: for the downloads.
 
     Raises:
-        RungFailed: there is no release, no network, or the checksum is missing or wrong.
+        StrategyFailed: there is no release, no network, or the checksum is missing or wrong.
     """
     url, checksum_url = addresses(tool)
     release = tool.release
@@ -153,7 +162,7 @@ def fetch(tool: Tool, folder: Path, network: Network) -> str:
     with archive.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != expected:
-        raise StrategyFailed(f"{url}: refused, its SHA-256 is {actual}, published is {expected}")
+        raise StrategyFailed(f"{url}: rejected, its SHA-256 is {actual}, the published one is {expected}")
     if release.member is None:
         archive.rename(folder / tool.name)
     else:
@@ -190,9 +199,9 @@ def _github_digest(text: str, file_name: str) -> str:
 def _unpack(archive: Path, member: str, target: Path) -> None:
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as box:
-                names = [n for n in box.namelist() if PurePosixPath(n).name == member]
-                with box.open(names[0]) as source:
+            with zipfile.ZipFile(archive) as zipped:
+                names = [name for name in zipped.namelist() if PurePosixPath(name).name == member]
+                with zipped.open(names[0]) as source:
                     _copy(source, target)
         else:
             with tarfile.open(archive) as tar:

@@ -1,10 +1,8 @@
-"""Provides tools: on PATH, in the cache, the official release, a build, in that order.
+"""Provides tools from the first source that has them: PATH, the cache, the official release, a build.
 
-Where the release has a fault that the build has not, the build comes first, and a program with the fault is
-used only where nothing can be built.
-
-The provisioning command, the stack and the test harness call `provide`. All tools are climbed
-for at the same time. It must never start a download or a build for a tool that is there.
+If the release has a fault that the build has not, the build comes first, and a program with the fault is used only if
+nothing can be built. Tools are provided concurrently. A download or a build must never be started for a tool that is
+available.
 """
 
 from __future__ import annotations
@@ -15,28 +13,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orderfleet_local.provision import cache as linked
-from orderfleet_local.provision import cache as on_path
 from orderfleet_local.provision import release
 from orderfleet_local.provision.build import Builder
-from orderfleet_local.provision.cache import Cache
+from orderfleet_local.provision.cache import Cache, find_on_path, module_fault
 from orderfleet_local.provision.catalog import STACK_TOOLS, TOOLS, MavenFetch, Tool
 from orderfleet_local.provision.progress import Progress, ProvisionError, StrategyFailed
 from orderfleet_local.provision.release import Network
 from orderfleet_local.stack import paths
 
-_JOIN_STEP = 0.2
+_JOIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """A tool that is there: its executable, the rung that served it, seconds it took.
+class ProvidedTool:
+    """An available tool.
 
-    `note` says why the rung before couldn't serve it; it may be empty.
+    Attributes:
+        path: of the executable.
+        source: that provided it.
+        seconds: that it took.
+        note: why the previous source couldn't provide it; may be empty.
     """
 
     path: Path
-    rung: str
+    source: str
     seconds: float
     note: str = ""
 
@@ -45,54 +45,61 @@ class Resolver:
     """One run of provisioning."""
 
     def __init__(self, cache: Cache, network: Network, builder: Builder, progress: Progress) -> None:
-        """Publish to `cache`; the other parts do the work of the rungs."""
+        """Create a resolver.
+
+        Args:
+            cache: of published tools.
+            network: for releases.
+            builder: for builds.
+            progress: output.
+        """
         self._cache = cache
         self._network = network
         self._builder = builder
         self._progress = progress
 
-    def provide(self, tools: Iterable[Tool]) -> dict[str, Served]:
+    def provide(self, tools: Iterable[Tool]) -> dict[str, ProvidedTool]:
         """Return every tool by name.
 
         Raises:
-            ProvisionError: at least one tool can't be had; the others are tried to the end.
+            ProvisionError: at least one tool can't be provided; the others were.
         """
         started = time.monotonic()
-        served: dict[str, Served] = {}
+        provided: dict[str, ProvidedTool] = {}
         missing: dict[Tool, list[str]] = {}
         for tool in tools:
-            found, reason = self._at_hand(tool, started)
+            found, reason = self._find_available(tool, started)
             if found:
-                served[tool.name] = found
+                provided[tool.name] = found
             else:
                 missing[tool] = [reason]
                 self._progress.say(f"{tool.name} {tool.version}: {reason}, and not in the cache")
         if missing:
-            self._make_all(missing, served)
-        failed = {tool: reasons for tool, reasons in missing.items() if tool.name not in served}
+            self._create_all(missing, provided)
+        failed = {tool: reasons for tool, reasons in missing.items() if tool.name not in provided}
         if failed:
             raise ProvisionError("\n".join(_explain(t, reasons) for t, reasons in failed.items()))
-        return served
+        return provided
 
-    def _at_hand(self, tool: Tool, started: float) -> tuple[Served | None, str]:
+    def _find_available(self, tool: Tool, started: float) -> tuple[ProvidedTool | None, str]:
         try:
-            path = on_path.find(tool, self._cache.folder)
+            path = find_on_path(tool, self._cache.folder)
         except StrategyFailed as reason:
             cached = self._cache.find(tool)
             if cached is None:
                 return None, str(reason)
-            return Served(cached, "cache", time.monotonic() - started, str(reason)), str(reason)
-        return Served(path, "PATH", time.monotonic() - started), ""
+            return ProvidedTool(cached, "cache", time.monotonic() - started, str(reason)), str(reason)
+        return ProvidedTool(path, "PATH", time.monotonic() - started), ""
 
-    def _make_all(self, missing: dict[Tool, list[str]], served: dict[str, Served]) -> None:
+    def _create_all(self, missing: dict[Tool, list[str]], provided: dict[str, ProvidedTool]) -> None:
         for tool in missing:
             try:
                 self._network.probe(release.addresses(tool))
             except StrategyFailed:
                 continue
-        # Daemon threads, so that Ctrl-C doesn't wait for a download that stands still.
+        # Daemon threads, so that Ctrl-C doesn't wait for a stalled download.
         threads = [
-            threading.Thread(target=self._make, args=(tool, reasons, served), daemon=True)
+            threading.Thread(target=self._create, args=(tool, reasons, provided), daemon=True)
             for tool, reasons in missing.items()
         ]
         with self._progress.heartbeat():
@@ -101,79 +108,83 @@ class Resolver:
                     thread.start()
                 for thread in threads:
                     while thread.is_alive():
-                        thread.join(_JOIN_STEP)
+                        thread.join(_JOIN_SECONDS)
             finally:
                 self._builder.stop()
 
-    def _make(self, tool: Tool, reasons: list[str], served: dict[str, Served]) -> None:
+    def _create(self, tool: Tool, reasons: list[str], provided: dict[str, ProvidedTool]) -> None:
         started = time.monotonic()
         try:
             with self._cache.locked(tool):
-                path, rung = self._climb(tool, reasons)
+                path, source = self._from_next_source(tool, reasons)
         except StrategyFailed as reason:
             reasons.append(str(reason))
         except OSError as error:
             reasons.append(f"{self._cache.folder} can't be used: {error}")
         else:
             seconds = time.monotonic() - started
-            served[tool.name] = Served(path, rung, seconds)
-            self._progress.say(f"{tool.name} {tool.version}: {rung}, {seconds:.1f} s")
+            provided[tool.name] = ProvidedTool(path, source, seconds)
+            self._progress.say(f"{tool.name} {tool.version}: {source}, {seconds:.1f} s")
 
-    def _climb(self, tool: Tool, reasons: list[str]) -> tuple[Path, str]:
+    def _from_next_source(self, tool: Tool, reasons: list[str]) -> tuple[Path, str]:
         cached = self._cache.find(tool)
         if cached is not None:
-            return cached, "in the cache, another run made it"
+            return cached, "cache, created by another run"
         first, second = (self._download, self._build) if tool.linked is None else (self._build, self._with_fault)
         try:
             return first(tool)
         except StrategyFailed as reason:
             reasons.append(str(reason))
-            then = "a build" if tool.linked is None else "a program with a fault"
-            self._progress.say(f"{tool.name} {tool.version}: {reason}; next is {then}")
+            fallback = "a build" if tool.linked is None else "a program with a fault"
+            self._progress.say(f"{tool.name} {tool.version}: {reason}; trying {fallback}")
         return second(tool)
 
     def _download(self, tool: Tool) -> tuple[Path, str]:
-        with self._progress.busy(f"downloading {tool.name}"), self._cache.workshop(tool) as folder:
+        with self._progress.busy(f"downloading {tool.name}"), self._cache.publishing(tool) as folder:
             host = release.fetch(tool, folder, self._network)
-        return self._cache.place(tool) / tool.name, f"official release from {host}"
+        return self._cache.tool_folder(tool) / tool.name, f"official release from {host}"
 
     def _build(self, tool: Tool) -> tuple[Path, str]:
-        with self._cache.workshop(tool) as folder:
-            maker = self._builder.make(tool, folder, self._progress)
-            fault = linked.driver_fault(tool, folder / tool.name)
+        with self._cache.publishing(tool) as folder:
+            build_tool = self._builder.make(tool, folder, self._progress)
+            fault = module_fault(tool, folder / tool.name)
             if fault is not None:
-                raise StrategyFailed(f"the build isn't taken: {fault}")
-        return self._cache.place(tool) / tool.name, f"built by {maker}"
+                raise StrategyFailed(f"the build is not accepted: {fault}")
+        return self._cache.tool_folder(tool) / tool.name, f"built by {build_tool}"
 
     def _with_fault(self, tool: Tool) -> tuple[Path, str]:
-        """Return a program that has the fault, because nothing can be built; the text names the fault."""
+        """Return a program with the fault, because nothing can be built, and a text with its source and the fault."""
         plain = replace(tool, linked=None)
         cached = self._cache.find(plain)
         try:
-            path, rung = on_path.find(plain, self._cache.folder), "PATH"
+            path, source = find_on_path(plain, self._cache.folder), "PATH"
         except StrategyFailed:
-            path, rung = self._download(plain) if cached is None else (cached, "cache")
-        return path, f"{rung}, {path}, although {linked.driver_fault(tool, path) or 'it was not built here'}"
+            path, source = self._download(plain) if cached is None else (cached, "cache")
+        return path, f"{source}, {path}, although {module_fault(tool, path) or 'it was not built here'}"
 
 
 def provide(names: Iterable[str] = STACK_TOOLS, progress: Progress | None = None) -> dict[str, Path]:
-    """Return the executables of the named tools, made where they are missing.
+    """Return the executables of these tools; download or build those that are missing.
+
+    Args:
+        names: of tools in the catalog.
+        progress: output; None: standard error.
 
     Raises:
-        ProvisionError: a tool can't be had; the message says why and what to install.
+        ProvisionError: a tool can't be provided; the message says why and what to install.
     """
-    return {name: served.path for name, served in resolve(names, progress).items()}
+    return {name: provided.path for name, provided in resolve(names, progress).items()}
 
 
-def resolve(names: Iterable[str], progress: Progress | None = None) -> dict[str, Served]:
-    """Like `provide`, with the rung that served each tool and the seconds it took."""
-    ladder = Resolver(
+def resolve(names: Iterable[str], progress: Progress | None = None) -> dict[str, ProvidedTool]:
+    """Like `provide`, but return the source and the duration of each tool too."""
+    resolver = Resolver(
         Cache(paths.cache_dir()),
         Network(),
         Builder(paths.tool_pins()),
         progress or Progress(),
     )
-    return ladder.provide(TOOLS[name] for name in names)
+    return resolver.provide(TOOLS[name] for name in names)
 
 
 def _explain(tool: Tool, reasons: list[str]) -> str:

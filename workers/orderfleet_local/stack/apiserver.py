@@ -1,8 +1,7 @@
-"""A real Kubernetes API server as a part of the stack: no nodes, no controllers, the whole API.
+"""A real Kubernetes API server as a part of the stack, without nodes and controllers.
 
-The stack and the test harness start it. Custom resources, validation, RBAC, watches and status
-work as in any cluster; pods are accepted and never run, namespaces are never cleaned up. It must
-never listen anywhere but on 127.0.0.1.
+Custom resources, validation, RBAC, watches and status work as in any cluster; pods are accepted but never run, and
+namespaces are never cleaned up. It must never listen anywhere but on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -22,37 +21,51 @@ CONTEXT = "orderfleet-local"
 
 
 def kubeconfig(folder: Path) -> Path:
-    """Return the administrator's kubeconfig of the server whose files lie in `folder`."""
+    """Return the path of the administrator's kubeconfig of the server with its files in `folder`."""
     return folder / "kubeconfig"
 
 
-def responds(folder: Path, given: Ports, path: str) -> bool:
-    """Whether the server whose files lie in `folder`, and that got the ports `given`, answers a GET of `path`."""
+def responds(folder: Path, assigned: Ports, path: str) -> bool:
+    """Return whether a server answers a GET with 200.
+
+    Args:
+        folder: of the server's files.
+        assigned: the ports of the server.
+        path: to get.
+    """
     pki = folder / "pki"
-    # Made at each try: the files don't exist yet when the part is described.
+    # Created at each call, because the files don't exist yet when the part is described.
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    return answers(f"https://{ports.HOST}:{given['https']}{path}", context)
+    return answers(f"https://{ports.HOST}:{assigned['https']}{path}", context)
 
 
 def part(
     folder: Path, program: Path, etcd_url: str, *, port: int = DEFAULT_PORT, more_flags: tuple[str, ...] = ()
 ) -> Part:
-    """Return the server with its certificates and kubeconfig in `folder`, its objects in etcd."""
+    """Return the part.
+
+    Args:
+        folder: of its certificates and kubeconfig.
+        program: kube-apiserver.
+        etcd_url: where it stores its objects.
+        port: wanted port; 0: any.
+        more_flags: in addition to those of the stack.
+    """
     pki = folder / "pki"
 
-    def prepare(given: Ports) -> None:
+    def prepare(assigned: Ports) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_kubeconfig(kubeconfig(folder), certificates.ensure(pki), given["https"])
+        _write_kubeconfig(kubeconfig(folder), certificates.ensure(pki), assigned["https"])
 
-    def command(given: Ports) -> Command:
-        return Command((str(program), *_flags(pki, etcd_url, given["https"]), *more_flags), folder)
+    def command(assigned: Ports) -> Command:
+        return Command((str(program), *_flags(pki, etcd_url, assigned["https"]), *more_flags), folder)
 
     return Part(
         name=APISERVER,
         ports={"https": port},
         command=command,
-        ready=lambda given: responds(folder, given, "/readyz"),
+        ready=lambda assigned: responds(folder, assigned, "/readyz"),
         prepare=prepare,
     )
 
@@ -70,7 +83,7 @@ def _flags(pki: Path, etcd_url: str, port: int) -> tuple[str, ...]:
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-cluster-ip-range=10.96.0.0/16",
         "--authorization-mode=RBAC",
-        # There is no controller that would make service accounts, and no node to publish.
+        # No controller creates service accounts, and there is no endpoint to publish.
         "--disable-admission-plugins=ServiceAccount",
         "--endpoint-reconciler-type=none",
         "--enable-priority-and-fairness=false",
@@ -83,7 +96,7 @@ def _write_kubeconfig(path: Path, files: certificates.Certificates, port: int) -
     def inline(name: str) -> str:
         return base64.b64encode(files.file(name).read_bytes()).decode()
 
-    # JSON is YAML too, and needs no library.
+    # JSON, which is valid YAML and needs no library.
     content = {
         "apiVersion": "v1",
         "kind": "Config",

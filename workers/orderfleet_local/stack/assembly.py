@@ -1,8 +1,7 @@
-"""What a stack consists of: the steps that start its parts, and what each needs from others.
+"""The steps that start the parts of a stack, and which parts each step needs.
 
-`lifecycle` runs the steps. A part that lives is kept, unless something it needs is new or came back on
-another port. An offer that fails is told and left out. It must never decide whether to start or stop the
-stack as a whole.
+A running part is kept, unless a part that it needs has changed its ports. An optional service that fails is reported
+and left out. This module must never decide whether to start or stop the stack as a whole.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from orderfleet_local.stack.temporal_server import TEMPORAL
 
 Say = Callable[[str], None]
 
-# What every process of the product is told, whatever runs where.
+# Environment of every process of the product.
 EVERYWHERE = {
     "ORDERFLEET_ENVIRONMENT": "local",
     "ORDERFLEET_TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
     "ORDERFLEET_SAMPLE_ORDERS": "true",
-    # The stack is for whoever sits at this machine.
+    # The stack is for users of this machine only.
     "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
     "ORDERFLEET_API_HOST": "127.0.0.1",
 }
@@ -41,19 +40,28 @@ EVERYWHERE = {
 
 @dataclass
 class Assembly:
-    """One start of the stack whose state lies in `folder`; `living` parts are kept.
+    """One start of a stack.
 
-    `offers` are those whose program is installed, with it. `before` are the ports that parts had, by purpose.
+    Attributes:
+        folder: of the stack.
+        tools: programs by name.
+        roles: processes of the product.
+        state: of the stack; updated as parts become ready.
+        running: names of the parts that run already and are kept.
+        say: called with a line for each step.
+        previous_ports: ports that each part had last, by part and purpose.
+        optional: optional services that are installed, with their programs.
+        started: names of the parts that this start has started.
     """
 
     folder: Path
     tools: Mapping[str, Path]
     roles: Sequence[Role]
     state: StackState
-    living: set[str]
+    running: set[str]
     say: Say
-    before: dict[str, dict[str, int]]
-    offers: Mapping[OptionalService, Path] = field(default_factory=dict)
+    previous_ports: dict[str, dict[str, int]]
+    optional: Mapping[OptionalService, Path] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     _moved: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,58 +79,62 @@ class Assembly:
             steps.append(Step(MIGRATE, (POSTGRES,), self._migrate))
         if crd.CRD in needed:
             steps.append(Step(crd.CRD, (APISERVER,), self._apply_definitions))
-        steps.extend(self._offered(offer, program) for offer, program in self.offers.items())
-        first = tuple(offer.name for offer in self.offers if offer.told_to_roles)
+        steps.extend(self._optional_step(service, program) for service, program in self.optional.items())
+        needed_by_roles = tuple(service.name for service in self.optional if service.passed_to_roles)
         steps.extend(
-            self._step(role.name, (*role.needs, *first), partial(self._role, role), role.url) for role in self.roles
+            self._step(role.name, (*role.needs, *needed_by_roles), partial(self._role, role), role.url)
+            for role in self.roles
         )
         return steps
 
     def completed(self) -> StackState:
-        """Return the state once all steps are done; a Prometheus is told of all of them."""
+        """Return the complete state after all steps, and write the metrics pages of all parts for Prometheus."""
         if prometheus.PROMETHEUS in self.state.parts:
-            prometheus.tell(self.folder / prometheus.PROMETHEUS, self.state.metrics_urls)
+            prometheus.write_targets(self.folder / prometheus.PROMETHEUS, self.state.metrics_urls)
         return replace(self.state, complete=True)
 
     def _step(
         self, name: str, needs: tuple[str, ...], describe: Callable[[], Part], url: Callable[[Ports], str] | None = None
     ) -> Step:
         def run(cancelled: threading.Event) -> None:
-            if name in self.living and not self._moved.intersection(needs):
+            if name in self.running and not self._moved.intersection(needs):
                 return
-            began = time.monotonic()
+            start = time.monotonic()
             part = describe()
             with self._lock:
                 self.started.append(name)
-            # Others may know the ports that it had.
-            before = self.before.get(name, {})
-            avoid = {port for other, given in self.before.items() if other != name for port in given.values()}
-            running = launch(part, self.folder, cancelled, before=before, avoid=avoid)
+            # It gets its previous ports, because clients may use them.
+            previous = self.previous_ports.get(name, {})
+            others = (ports for other, ports in self.previous_ports.items() if other != name)
+            avoid = {port for ports in others for port in ports.values()}
+            running = launch(part, self.folder, cancelled, previous=previous, avoid=avoid)
             self._record(part, running, None if url is None else url(running.ports))
-            moved = _moved_to({**part.ports, **before}, running)
-            self.say(f"{name}: ready after {time.monotonic() - began:.1f} s{moved}")
+            changes = _port_changes({**part.ports, **previous}, running)
+            self.say(f"{name}: ready after {time.monotonic() - start:.1f} s{changes}")
 
         return Step(name, needs, run)
 
-    def _offered(self, offer: OptionalService, program: Path) -> Step:
-        step = self._step(offer.name, (), lambda: offer.part(self.folder / offer.name, program, port=offer.port))
+    def _optional_step(self, service: OptionalService, program: Path) -> Step:
+        step = self._step(
+            service.name, (), lambda: service.part(self.folder / service.name, program, port=service.port)
+        )
 
         def run(cancelled: threading.Event) -> None:
             try:
                 step.run(cancelled)
             except PartFailed as failure:
-                self.say(f"the stack goes on without {offer.name}: {failure}")
+                self.say(f"the stack continues without {service.name}: {failure}")
 
         return replace(step, run=run)
 
     def _record(self, part: Part, running: Running, url: str | None) -> None:
         new = PartState(running.process.pid, time.time(), dict(running.ports), str(running.log), url)
         with self._lock:
-            if self.before.get(part.name) != new.ports:
+            if self.previous_ports.get(part.name) != new.ports:
                 self._moved.add(part.name)
-                self.before = {**self.before, part.name: dict(running.ports)}
-                save_ports(self.folder, self.before)
-            # Until what needs a moved part is started again, no part of this stack may be taken for a running one.
+                self.previous_ports = {**self.previous_ports, part.name: dict(running.ports)}
+                save_ports(self.folder, self.previous_ports)
+            # Incomplete until the parts that need a moved part are restarted: after an interruption none is kept.
             complete = self.state.complete and part.name not in self._moved
             self.state = replace(self.state.with_part(part.name, new), complete=complete)
             save(self.state)
@@ -154,22 +166,22 @@ class Assembly:
         return role.part(self.folder, environment, role.ports)
 
     def _migrate(self, cancelled: threading.Event) -> None:
-        began = time.monotonic()
-        # Temporal may not be there yet, so it isn't told.
+        start = time.monotonic()
+        # Temporal may not run yet, so its address is not passed.
         environment = {**EVERYWHERE, "ORDERFLEET_DATABASE_URL": self.state.database_url}
         run_job(MIGRATE, Command((*PRODUCT, MIGRATE), self.folder, environment), self.folder, cancelled)
-        self.say(f"{MIGRATE}: done after {time.monotonic() - began:.1f} s")
+        self.say(f"{MIGRATE}: done after {time.monotonic() - start:.1f} s")
 
     def _apply_definitions(self, cancelled: threading.Event) -> None:
-        began = time.monotonic()
+        start = time.monotonic()
         crd.apply(self.tools["kubectl"], self.state.kubeconfig, self.folder, cancelled)
-        self.say(f"{crd.CRD}: applied after {time.monotonic() - began:.1f} s")
+        self.say(f"{crd.CRD}: applied after {time.monotonic() - start:.1f} s")
 
 
-def _moved_to(wanted: Ports, running: Running) -> str:
-    moved = [
-        f"port {port} is taken, {running.ports[purpose]} instead"
+def _port_changes(wanted: Ports, running: Running) -> str:
+    changes = [
+        f"port {port} is in use, {running.ports[purpose]} instead"
         for purpose, port in wanted.items()
         if port not in (0, running.ports[purpose])
     ]
-    return f" ({'; '.join(moved)})" if moved else ""
+    return f" ({'; '.join(changes)})" if changes else ""

@@ -1,7 +1,6 @@
-"""The certificates of the local Kubernetes API server, made once per state folder.
+"""The certificates of the local Kubernetes API server, created once per stack folder.
 
-`apiserver` calls it. Private keys are readable by their owner only. It must never be used for
-anything but a server on this machine.
+Private keys are readable by their owner only. They must never be used for anything but a server on this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.de
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """The files of one state folder."""
+    """The files of one stack."""
 
     folder: Path
 
@@ -27,7 +26,7 @@ class Certificates:
 
 
 def ensure(folder: Path) -> Certificates:
-    """Return the certificates in `folder`, made now if there are none.
+    """Return the certificates in `folder`; create them if there are none.
 
     They are the authority's `ca.crt`, and pairs of `.crt` and `.key`: the server's `server`, the administrator's
     `admin`, and `accounts`, whose key signs service account tokens.
@@ -49,7 +48,7 @@ def ensure(folder: Path) -> Certificates:
         key = new / f"{name}.key"
         key.touch(mode=0o600)
         pair.private_key_pem.write_to_path(key)
-    # An earlier version made other files.
+    # An earlier version created other files.
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     return Certificates(folder)

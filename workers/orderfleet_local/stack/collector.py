@@ -1,7 +1,7 @@
-"""An OpenTelemetry collector as a part of the stack where one is on PATH: it takes every process' traces.
+"""An OpenTelemetry collector as an optional part of the stack: it receives the traces of every process.
 
-It writes each span into its log, which `orderfleet stack logs otelcol` shows; the stack has no trace store.
-`offers` says that it may be left out. It must never listen anywhere but on 127.0.0.1.
+It writes each span to its log, which `orderfleet stack logs otelcol` shows; the stack has no trace store. It must
+never listen anywhere but on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ _PROGRAMS = (COLLECTOR, "otelcol-contrib")
 
 
 def find() -> Path | None:
-    """Return the collector on PATH, in either of its usual distributions."""
+    """Return the collector on PATH, of either distribution; None if there is none."""
     return next((Path(found) for found in map(shutil.which, _PROGRAMS) if found), None)
 
 
-def endpoint(given: Ports) -> str:
-    """Return where it takes OTLP over gRPC, as `host:port`."""
-    return f"{ports.HOST}:{given['otlp']}"
+def endpoint(assigned: Ports) -> str:
+    """Return its OTLP endpoint over gRPC, `host:port`."""
+    return f"{ports.HOST}:{assigned['otlp']}"
 
 
 def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
-    """Return the collector with its configuration in `folder`."""
+    """Return the part, with its configuration in `folder`."""
     return Part(
         name=COLLECTOR,
         ports={"otlp": port},
         command=lambda _: Command((str(program), "--config", str(folder / "otelcol.json")), folder),
-        # It listens once it takes spans, and `launch` waits for that.
+        # It listens once it accepts spans, and `launch` waits until it listens.
         ready=lambda _: True,
-        prepare=lambda given: _configure(folder, given),
+        prepare=lambda assigned: _configure(folder, assigned),
     )
 
 
-def _configure(folder: Path, given: Ports) -> None:
-    # JSON is YAML too.
+def _configure(folder: Path, assigned: Ports) -> None:
+    # JSON is valid YAML.
     config = {
-        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": endpoint(given)}}}},
+        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": endpoint(assigned)}}}},
         "exporters": {"debug": {"verbosity": "detailed"}},
         "service": {
-            # Its own metrics would take a port that nobody here asks.
+            # Its own metrics would need a port, and nothing scrapes them.
             "telemetry": {"metrics": {"level": "none"}},
             "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["debug"]}},
         },

@@ -1,7 +1,6 @@
-"""Brings the custom resource definitions of the chart to the local Kubernetes API server.
+"""Applies the chart's custom resource definitions to the local Kubernetes API server.
 
-The stack and the test harness call it. The files are those that the chart installs: it must
-never hold a definition of its own.
+It must never have a definition of its own.
 """
 
 from __future__ import annotations
@@ -26,16 +25,22 @@ def definitions() -> Path:
 
 
 def apply(kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Event | None = None) -> None:
-    """Apply the definitions, for the stack in `folder`, and wait until the server serves them.
+    """Apply the definitions and wait until the server serves them.
+
+    Args:
+        kubectl: the program.
+        kubeconfig: of the server.
+        folder: of the stack, for the log.
+        cancelled: set when it needn't finish.
 
     Raises:
-        StackError: there are none, or the server refuses one; the message is kubectl's.
-        Cancelled: `cancelled` was set meanwhile.
+        StackError: there are no definitions, or the server rejected one; the message is kubectl's.
+        Cancelled: `cancelled` was set.
     """
     files = definitions()
     if not files.is_dir():
         raise StackError(f"{files} is missing; the stack runs from a checkout")
-    # Forced: whoever edited a definition by hand on a local server wants the checkout's back.
+    # Forced, so that the checkout's definition replaces one that was edited on the server.
     _kubectl(("apply", "--server-side", "--force-conflicts", "-f", str(files)), kubectl, kubeconfig, folder, cancelled)
     wait = ("wait", "--for=condition=Established", f"--timeout={_ESTABLISHED_SECONDS}s", "-f", str(files))
     deadline = time.monotonic() + _ESTABLISHED_SECONDS
@@ -43,7 +48,7 @@ def apply(kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Ev
         try:
             return _kubectl(wait, kubectl, kubeconfig, folder, cancelled)
         except PartFailed:
-            # kubectl fails at once where the server has not written the definition's first conditions yet.
+            # kubectl fails immediately if the server has not written the definition's first conditions yet.
             if time.monotonic() > deadline:
                 raise
 

@@ -1,7 +1,4 @@
-"""What the local stack raises, each with a message that a person can act on.
-
-The command line prints these in one or a few lines. Nothing here does any work.
-"""
+"""Errors of the local stack; each message says what to do."""
 
 from __future__ import annotations
 
@@ -14,14 +11,20 @@ _TAIL_LINES = 25
 
 
 class StackError(Failed):
-    """Something about the local stack went wrong; the message says what to do next."""
+    """The local stack failed; the message says what to do."""
 
 
 class PartFailed(StackError):
-    """A part didn't start, or ended while it was starting; carries the end of its log."""
+    """A part didn't become ready; the message has the end of its log."""
 
     def __init__(self, part: str, reason: str, log: Path) -> None:
-        """Say that `part` failed for `reason`, with the end of `log`."""
+        """Create the error.
+
+        Args:
+            part: its name.
+            reason: why it failed.
+            log: its log file.
+        """
         self.part = part
         self.reason = reason
         self.log = log
@@ -30,7 +33,7 @@ class PartFailed(StackError):
 
 
 class AlreadyRunning(StackError):
-    """The stack runs already, whole."""
+    """Every part of the stack runs already."""
 
 
 class Busy(StackError):
@@ -40,17 +43,17 @@ class Busy(StackError):
 
 
 class NotUp(StackError):
-    """The stack isn't up: `orderfleet stack up` starts it."""
+    """The stack isn't running."""
 
-    exit_status: ClassVar[Exit] = Exit.AWAY
+    exit_status: ClassVar[Exit] = Exit.UNAVAILABLE
 
     def __init__(self) -> None:
-        """Say what to do."""
+        """Create the error."""
         super().__init__("the stack isn't up; `orderfleet stack up` starts it")
 
 
 class NoSuchPart(StackError):
-    """The stack has no such part, or no log of it; the message lists what there is."""
+    """The stack has no such part, or no log of it; the message lists the parts."""
 
     exit_status: ClassVar[Exit] = Exit.NOT_FOUND
 

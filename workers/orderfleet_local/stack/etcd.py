@@ -1,6 +1,6 @@
-"""etcd as a part of the stack: what the Kubernetes API server keeps its objects in.
+"""etcd as a part of the stack: the database of the Kubernetes API server.
 
-The stack and the test harness start it. It must never listen anywhere but on 127.0.0.1.
+It must never listen anywhere but on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ ETCD = "etcd"
 DEFAULT_PORT = 12379
 
 
-def url(given: Ports) -> str:
-    """Return the client address of an etcd that got the ports `given`."""
-    return f"http://{ports.HOST}:{given['client']}"
+def url(assigned: Ports) -> str:
+    """Return the client URL of an etcd with the ports `assigned`."""
+    return f"http://{ports.HOST}:{assigned['client']}"
 
 
-def ready(given: Ports) -> bool:
-    """Whether an etcd that got the ports `given` answers."""
-    return answers(f"{url(given)}/health")
+def ready(assigned: Ports) -> bool:
+    """Return whether an etcd with the ports `assigned` is healthy."""
+    return answers(f"{url(assigned)}/health")
 
 
 def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
-    """Return etcd with its data in `folder`."""
+    """Return the part, with its data in `folder`."""
 
-    def command(given: Ports) -> Command:
-        # There are no peers: port 0 lets etcd take any for the listener it insists on.
+    def command(assigned: Ports) -> Command:
+        # There are no peers, but etcd requires a peer listener: port 0 takes any.
         peer = f"http://{ports.HOST}:0"
         return Command(
             (
                 *(str(program), "--data-dir", str(folder / "data"), "--log-level", "warn"),
-                *("--listen-client-urls", url(given), "--advertise-client-urls", url(given)),
+                *("--listen-client-urls", url(assigned), "--advertise-client-urls", url(assigned)),
                 *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
                 *("--initial-cluster", f"default={peer}"),
                 "--unsafe-no-fsync",

@@ -1,7 +1,6 @@
-"""Runs steps in parallel, each as soon as those it needs are done.
+"""Runs steps in parallel, each as soon as the steps that it needs are done.
 
-`lifecycle` starts the stack with it. It knows nothing of what the steps do, and must never
-return while one of them still runs.
+`run` must never return while a step still runs.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _JOIN_STEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A piece of work; `run` is told when to give up by the event it gets."""
+    """A unit of work; `run` gets an event that is set when it has to stop."""
 
     name: str
     needs: tuple[str, ...]
@@ -25,7 +24,7 @@ class Step:
 def run(steps: Sequence[Step]) -> None:
     """Run all steps; when one fails, or on Ctrl-C, cancel the others and wait for them.
 
-    Needs that aren't among the steps count as done.
+    A need that isn't among the steps counts as done.
 
     Raises:
         BaseException: what the first failing step raised.
@@ -45,7 +44,7 @@ def run(steps: Sequence[Step]) -> None:
             failures.append(failure)
             cancelled.set()
         finally:
-            # Also after a failure: whoever waits then sees that all is cancelled.
+            # Also after a failure: the waiting steps then see that they are cancelled.
             done[step.name].set()
 
     threads = [threading.Thread(target=work, args=(step,), name=step.name) for step in steps]
@@ -63,6 +62,6 @@ def run(steps: Sequence[Step]) -> None:
 
 def _join(threads: Sequence[threading.Thread]) -> None:
     for thread in threads:
-        # With a bound, because a wait without one keeps Ctrl-C from being seen.
+        # With a timeout, because a join without one blocks Ctrl-C.
         while thread.is_alive():
             thread.join(_JOIN_STEP)

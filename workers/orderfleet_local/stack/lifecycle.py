@@ -1,7 +1,6 @@
-"""One command at a time on one stack.
+"""Starts, stops and restarts a stack; one command at a time, guarded by a lock file.
 
-`lifecycle` holds the lock while it starts or stops a stack. The kernel frees the lock of a
-process that dies. It must never be held while a stack merely runs.
+The kernel releases the lock of a process that dies. The lock must never be held while a stack only runs.
 """
 
 from __future__ import annotations
@@ -55,10 +54,8 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 Say = Callable[[str], None]
 
-
-# A server that has just been started, or is busy, may be late with an answer.
-_SECONDS_TO_ANSWER = 15.0
-
+# A server that has just been started, or is busy, may respond late.
+_RESPONSE_TIMEOUT = 15.0
 
 _BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
 
@@ -68,156 +65,166 @@ def up(
     *,
     folder: Path | None = None,
     roles: Sequence[Role] = ROLES,
-    offers: Sequence[OptionalService] = (),
+    optional: Sequence[OptionalService] = (),
     fresh: bool = False,
     again: bool = False,
 ) -> StackState:
-    """Start the stack in `folder` (by default this checkout's) and return when every part is ready.
+    """Start the stack and return its state once every part is ready.
 
-    Parts that still run from a complete start are kept, unless they answer no calls; what an interrupted
-    start left is ended first. A part gets the ports again that it had, until `down`.
+    Parts that run from a complete start are kept, unless they don't respond; processes of an interrupted start are
+    ended first. A part keeps its ports until `down`.
 
     Args:
         progress: called with a line for each step.
-        folder: of the stack.
+        folder: of the stack; by default this checkout's.
         roles: processes of the product.
-        offers: parts that may be left out; those whose program is installed are started.
-        fresh: end everything and remove the data first.
-        again: end everything first; data and ports stay.
+        optional: optional services; those that are installed are started.
+        fresh: stop every part and remove the data first.
+        again: stop every part first; data and ports stay.
 
     Raises:
-        AlreadyRunning: every part runs and answers; nothing was done.
-        PartFailed: a part didn't get ready; what was started is down again.
-        Busy: another command is at work on this stack.
-        StackError: something it needs is missing, such as a tool.
+        AlreadyRunning: every part runs and responds; nothing was done.
+        PartFailed: a part didn't become ready; the parts that were started are stopped.
+        Busy: another command is starting or stopping this stack.
+        StackError: a requirement is missing, such as a tool.
     """
-    place = paths.state_dir() if folder is None else folder
-    with exclusive(place):
-        living = _living(place)
-        if fresh or again or not living:
-            shutdown.stop(place, progress)
-            state.forget(place)
-            living = set()
+    root = paths.state_dir() if folder is None else folder
+    with exclusive(root):
+        running = _running_parts(root)
+        if fresh or again or not running:
+            shutdown.stop(root, progress)
+            state.forget(root)
+            running = set()
         if fresh:
-            shutdown.wipe(place)
-        living -= _not_answering(place, living, progress)
-        at_hand = _at_hand(offers)
-        if living >= names(roles) | {offer.name for offer in at_hand}:
+            shutdown.wipe(root)
+        running -= _unresponsive_parts(root, running, progress)
+        installed = _installed(optional)
+        if running >= names(roles) | {service.name for service in installed}:
             raise AlreadyRunning("the stack runs already")
-        for offer in offers:
-            if offer not in at_hand:
-                progress(f"{offer.name} isn't offered: {offer.without}, and run this again")
-        return _start(place, roles, living, progress, at_hand)
+        for service in optional:
+            if service not in installed:
+                progress(f"{service.name} is not started: {service.without}, and run this again")
+        return _start(root, roles, running, progress, installed)
 
 
 def down(progress: Say = lambda _: None, *, folder: Path | None = None, wipe: bool = False) -> list[str]:
-    """End every process of the stack and no other; return the names of the parts that ran.
+    """Stop every process of the stack, and no other; return the names of the parts that ran.
 
-    Data stays unless `wipe`.
+    Args:
+        progress: called with a line for each problem.
+        folder: of the stack; by default this checkout's.
+        wipe: remove data and logs too.
 
     Raises:
-        Busy: another command is at work on this stack.
-        StackError: a process can't be ended.
+        Busy: another command is starting or stopping this stack.
+        StackError: a process can't be stopped.
     """
-    place = paths.state_dir() if folder is None else folder
-    if not place.exists() and not processes.find(place):
+    root = paths.state_dir() if folder is None else folder
+    if not root.exists() and not processes.find(root):
         return []
-    with exclusive(place):
-        ended = shutdown.stop(place, progress)
-        state.forget(place, ports_too=True)
+    with exclusive(root):
+        ended = shutdown.stop(root, progress)
+        state.forget(root, ports_too=True)
         if wipe:
-            shutdown.wipe(place)
+            shutdown.wipe(root)
         return ended
 
 
 def restart(
     *parts: str, progress: Say = lambda _: None, folder: Path | None = None, roles: Sequence[Role] = ROLES
 ) -> StackState:
-    """End these parts, as their own `down` would, and start them again on their ports.
+    """Stop these parts gracefully and start them again on the same ports; return the state.
+
+    Args:
+        *parts: their names.
+        progress: called with a line for each step.
+        folder: of the stack; by default this checkout's.
+        roles: processes of the product.
 
     Raises:
-        NotUp: there is nothing to restart.
-        NoSuchPart: the message lists the parts there are; also what `up` raises.
+        NotUp: the stack isn't running.
+        NoSuchPart: a name is unknown; the message lists the parts.
+        StackError: as for `up`.
     """
-    place = paths.state_dir() if folder is None else folder
-    known = state.load(place)
-    # What was offered once is there to be started again.
-    offers = _at_hand([offer for offer in OPTIONAL_SERVICES if known and offer.name in known.parts])
-    there = names(roles) | {offer.name for offer in offers}
+    root = paths.state_dir() if folder is None else folder
+    known = state.load(root)
+    # An optional service can be restarted if this stack has started it.
+    optional = _installed([service for service in OPTIONAL_SERVICES if known and service.name in known.parts])
+    available = names(roles) | {service.name for service in optional}
     for name in parts:
-        if name not in there:
-            raise NoSuchPart(f"there is no {name}; there are {', '.join(sorted(there))}")
-    with exclusive(place):
-        living = _living(place)
-        if not living:
+        if name not in available:
+            raise NoSuchPart(f"there is no {name}; there are {', '.join(sorted(available))}")
+    with exclusive(root):
+        running = _running_parts(root)
+        if not running:
             raise NotUp
-        shutdown.stop(place, progress, parts=parts)
-        return _start(place, roles, living - set(parts), progress, offers)
+        shutdown.stop(root, progress, parts=parts)
+        return _start(root, roles, running - set(parts), progress, optional)
 
 
 def names(roles: Sequence[Role] = ROLES) -> set[str]:
-    """Return the names of all parts of a stack with these roles, offers not included."""
+    """Return the names of all parts of a stack with these roles, without optional services."""
     return {*_BACKING, *(role.name for role in roles)}
 
 
-def _living(place: Path) -> set[str]:
-    """Return the parts that run, of a stack whose start was completed; else nothing."""
-    known = state.load(place)
+def _running_parts(root: Path) -> set[str]:
+    """Return the names of the running parts; empty unless the stack was started completely."""
+    known = state.load(root)
     if known is None or not known.complete:
         return set()
     pids = {name: part.pid for name, part in known.parts.items()}
-    # The part itself, not just a child that outlived it.
+    # The part itself, not only a child process of it.
     return {
-        name for name, found in processes.find(place).items() if any(process.pid == pids.get(name) for process in found)
+        name for name, found in processes.find(root).items() if any(process.pid == pids.get(name) for process in found)
     }
 
 
-def _not_answering(place: Path, living: set[str], progress: Say) -> set[str]:
-    """Return those of the `living` parts that answer no calls for a while."""
-    known = state.load(place)
-    parts = {name: part for name, part in known.parts.items() if name in living} if known else {}
+def _unresponsive_parts(root: Path, running: set[str], progress: Say) -> set[str]:
+    """Return the running parts that don't respond within the timeout."""
+    known = state.load(root)
+    parts = {name: part for name, part in known.parts.items() if name in running} if known else {}
     problems: dict[str, str] = {}
 
-    def all_answer() -> bool:
-        asked = {name: find_problem(place, name, parts[name]) for name in problems or parts}
+    def all_respond() -> bool:
+        results = {name: find_problem(root, name, parts[name]) for name in problems or parts}
         problems.clear()
-        problems.update({name: problem for name, problem in asked.items() if problem is not None})
+        problems.update({name: problem for name, problem in results.items() if problem is not None})
         return not problems
 
-    if not wait_until(all_answer, _SECONDS_TO_ANSWER):
+    if not wait_until(all_respond, _RESPONSE_TIMEOUT):
         for name, problem in problems.items():
-            progress(f"{name} runs and answers no calls: {problem}; it is restarted")
+            progress(f"{name} runs but does not respond: {problem}; it is restarted")
     return set(problems)
 
 
-def _at_hand(offers: Sequence[OptionalService]) -> dict[OptionalService, Path]:
-    """Return those whose program is at hand, with it."""
-    found = {offer: offer.find() for offer in offers}
-    return {offer: program for offer, program in found.items() if program is not None}
+def _installed(optional: Sequence[OptionalService]) -> dict[OptionalService, Path]:
+    """Return the services that are installed, with their programs."""
+    found = {service: service.find() for service in optional}
+    return {service: program for service, program in found.items() if program is not None}
 
 
 def _start(
-    place: Path, roles: Sequence[Role], living: set[str], progress: Say, offers: Mapping[OptionalService, Path]
+    root: Path, roles: Sequence[Role], running: set[str], progress: Say, optional: Mapping[OptionalService, Path]
 ) -> StackState:
     try:
         tools = provide()
     except ProvisionError as error:
         raise StackError(str(error)) from error
-    known = state.load(place)
-    there = living | names(roles) | {offer.name for offer in offers}
-    parts = {name: part for name, part in known.parts.items() if name in there} if known else {}
-    begun = StackState(place, complete=bool(living), parts=parts)
-    assembly = Assembly(place, tools, roles, begun, living, progress, state.load_ports(place), offers)
+    known = state.load(root)
+    kept = running | names(roles) | {service.name for service in optional}
+    parts = {name: part for name, part in known.parts.items() if name in kept} if known else {}
+    initial = StackState(root, complete=bool(running), parts=parts)
+    assembly = Assembly(root, tools, roles, initial, running, progress, state.load_ports(root), optional)
     try:
         graph.run(assembly.steps())
     except BaseException:
-        progress("taking down what was started")
+        progress("stopping the parts that were started")
         for name in reversed(assembly.started):
-            for found in processes.find(place, name).values():
-                processes.end(found, by=signal.SIGKILL, bound=5)
-        if not living:
-            shutdown.stop(place, progress)
-            state.forget(place)
+            for found in processes.find(root, name).values():
+                processes.end(found, by=signal.SIGKILL, timeout=5)
+        if not running:
+            shutdown.stop(root, progress)
+            state.forget(root)
         raise
     complete = assembly.completed()
     state.save(complete)

@@ -1,7 +1,6 @@
-"""Parts that a stack has only where their programs are at hand: they show what happens, and nothing needs them.
+"""Optional services: parts for observability that a stack has only if their programs are installed.
 
-`lifecycle` asks which there are and tells what is missing. It must never download or build anything: a stack
-without them is whole.
+Nothing needs them, so they must never be downloaded or built.
 """
 
 from __future__ import annotations
@@ -16,26 +15,32 @@ from orderfleet_local.stack.launch import Part
 
 
 class Describe(Protocol):
-    """Makes the part of a program that was found."""
+    """Creates the part for an installed program."""
 
     def __call__(self, folder: Path, program: Path, *, port: int) -> Part:
-        """Return the part with its files in `folder`."""
+        """Return the part.
+
+        Args:
+            folder: of its files.
+            program: that was found.
+            port: wanted port; 0: any.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class OptionalService:
-    """A part that may be left out."""
+    """A part that is left out if its program isn't installed."""
 
     name: str
     find: Callable[[], Path | None]
     part: Describe
     purpose: str
-    """Of its one port."""
+    """Purpose of its only port."""
     port: int
     without: str
-    """What a stack without it doesn't show, and how to get it."""
-    told_to_roles: bool = False
-    """Whether the roles are given its address, so that they start after it."""
+    """What a stack without it lacks, and how to install it."""
+    passed_to_roles: bool = False
+    """Whether the roles get its address, and so start after it."""
 
 
 OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
@@ -45,8 +50,8 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         part=prometheus.part,
         purpose="web",
         port=prometheus.DEFAULT_PORT,
-        without="no metrics are kept and no alerts told; install Debian's package `prometheus`, or put the program of"
-        " https://prometheus.io/download on PATH",
+        without="no metrics are stored and no alerts evaluated; install Debian's package `prometheus`, or put the"
+        " program of https://prometheus.io/download on PATH",
     ),
     OptionalService(
         name=collector.COLLECTOR,
@@ -54,8 +59,8 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         part=collector.part,
         purpose="otlp",
         port=collector.DEFAULT_PORT,
-        without="no traces are taken; put `otelcol` of"
+        without="no traces are collected; put `otelcol` of"
         " https://github.com/open-telemetry/opentelemetry-collector-releases on PATH",
-        told_to_roles=True,
+        passed_to_roles=True,
     ),
 )

@@ -1,8 +1,7 @@
 """The folders of the local stack: the checkout, the tool cache and the state folder.
 
-Provisioning, the stack's commands and the test harness ask here, so that each folder has one
-definition. It reads the environment itself, because provisioning runs before the settings'
-library is installed. It must never import anything outside the standard library.
+It reads the environment itself, because provisioning runs before the settings' library is installed. It must never
+import anything outside the standard library.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ STATE_VARIABLE = "ORDERFLEET_STACK_DIR"
 
 
 def checkout() -> Path:
-    """Return the root of the source tree this module was loaded from."""
+    """Return the root of the source tree that has this module."""
     return Path(__file__).resolve().parents[3]
 
 
 def cache_dir() -> Path:
-    """Return the folder that downloaded and built tools live in; it may not exist yet."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().resolve()
+    """Return the folder of downloaded and built tools; it may not exist yet."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base).expanduser().resolve() / "orderfleet"
 
 
 def state_dir() -> Path:
     """Return the folder of the stack's data, logs and state file; it may not exist yet."""
-    chosen = os.environ.get(STATE_VARIABLE)
-    return Path(chosen).expanduser().resolve() if chosen else checkout() / ".orderfleet"
+    folder = os.environ.get(STATE_VARIABLE)
+    return Path(folder).expanduser().resolve() if folder else checkout() / ".orderfleet"
 
 
 def tool_pins() -> Path:

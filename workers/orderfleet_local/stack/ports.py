@@ -1,7 +1,6 @@
-"""TCP ports on 127.0.0.1 for the parts of a stack.
+"""Chooses free TCP ports on 127.0.0.1 for the parts of a stack.
 
-`launch` asks here before it starts a part. A port that is free now may be taken a moment later,
-so the answer is a good guess and `launch` tries again; it must never be taken for a promise.
+Another process may take a chosen port before the part binds it, so `launch` retries with another one.
 """
 
 from __future__ import annotations
@@ -14,52 +13,51 @@ from collections.abc import Container
 
 HOST = "127.0.0.1"
 
-# Below those that Linux and macOS give to outgoing connections: a part that is down keeps its port.
+# Below the ports of outgoing connections on Linux and macOS, so that a stopped part keeps its port.
 _ANY = range(20000, 32768)
-_STEP = 0.05
+_POLL_SECONDS = 0.05
 
 _lock = threading.Lock()
-_given: set[int] = set()
+_reserved: set[int] = set()
 
 
 def choose(wanted: int, *, avoid: Container[int] = (), timeout: float = 0) -> int:
-    """Return `wanted` if it is free, else any free port; 0 asks for any.
+    """Return `wanted` if it is free, else any free port, and reserve it in this process.
 
-    A port is given out once per process, because parts that start at the same time haven't
-    taken theirs yet. `give_back` makes it available again.
+    Parts that start at the same time have not bound their ports yet, so a port stays reserved until `release`.
 
     Args:
-        wanted: 1 to 65535, or 0.
-        avoid: ports that are not given out in place of `wanted`.
-        timeout: how long to wait for `wanted` to be free, in seconds. The kernel closes the sockets of a
-            killed process a little after the process is gone from the process table.
+        wanted: 1 to 65535; 0: any.
+        avoid: ports that are not chosen instead of `wanted`.
+        timeout: seconds to wait until `wanted` is free. The kernel closes the sockets of a killed process after it
+            has removed the process.
     """
     deadline = time.monotonic() + timeout
     while wanted:
         with _lock:
-            if wanted not in _given and _free(wanted):
-                _given.add(wanted)
+            if wanted not in _reserved and _free(wanted):
+                _reserved.add(wanted)
                 return wanted
         if time.monotonic() >= deadline:
             break
-        time.sleep(_STEP)
+        time.sleep(_POLL_SECONDS)
     with _lock:
         while True:
             port = random.choice(_ANY)  # noqa: S311 - no secret
-            if port not in _given and port not in avoid and _free(port):
-                _given.add(port)
+            if port not in _reserved and port not in avoid and _free(port):
+                _reserved.add(port)
                 return port
 
 
-def give_back(port: int) -> None:
-    """Let `port` be given out again: whoever had it has ended."""
+def release(port: int) -> None:
+    """End the reservation of `port`."""
     with _lock:
-        _given.discard(port)
+        _reserved.discard(port)
 
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
-        # Connections of an ended server that wait to time out don't count.
+        # Connections of an ended server in TIME_WAIT don't block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

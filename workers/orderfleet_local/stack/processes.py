@@ -1,10 +1,9 @@
-"""Processes of a stack: started with a mark, found again by it, and ended.
+"""Starts, finds and ends the processes of a stack.
 
-Everything that starts or stops a process of the stack goes through here. A process belongs to a
-stack when its environment carries the stack's mark, which is set at `exec` and inherited, so that
-nothing is lost when a starter is killed before it could note a process id. Postgres overwrites
-the environment of its backends; those are known by their working folder. It must never signal a
-process that isn't known in one of these two ways.
+A process belongs to a stack if its environment has the stack's mark. The mark is set at `exec` and inherited, so that
+a process is found even if its starter was killed before it recorded the process id. Postgres overwrites the
+environment of its backends; they are found by their working folder. A process that isn't found in one of these two
+ways must never be signaled.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ STACK_MARK = "ORDERFLEET_STACK"
 PART_MARK = "ORDERFLEET_STACK_PART"
 POSTGRES = "postgres"
 _POSTGRES_PROGRAMS = {POSTGRES, "initdb"}
-_LOOK_AGAIN = 0.02
-_KILLED_SECONDS = 5
+_POLL_SECONDS = 0.02
+_KILL_TIMEOUT = 5
 
-# Kept for as long as this process lives, so that ended children are reaped and the interpreter
-# doesn't complain about children that are meant to outlive it.
+# Kept until this process ends, so that ended children are reaped, and the interpreter doesn't warn about
+# children that still run.
 _children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start: arguments, additions to the environment, working folder, account (None: ours)."""
+    """A command: arguments, working folder, additional environment, account (None: that of this process)."""
 
     arguments: tuple[str, ...]
     folder: Path
@@ -43,15 +42,22 @@ class Command:
 
 
 def stack_id(folder: Path) -> str:
-    """Return the mark of the stack whose state lies in `folder`.
+    """Return the mark of the stack in `folder`.
 
-    It is the folder's path, so that the processes are found even when the folder was removed.
+    It is the folder's path, so that the processes are found even if the folder was removed.
     """
     return str(folder.resolve())
 
 
 def spawn(command: Command, *, folder: Path, part: str, log: Path) -> psutil.Process:
-    """Start `command` as `part` of the stack in `folder`, detached, appending to `log`."""
+    """Start a detached process.
+
+    Args:
+        command: what to run.
+        folder: of the stack.
+        part: name of the part that it belongs to.
+        log: file that its output is appended to.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -69,8 +75,8 @@ def spawn(command: Command, *, folder: Path, part: str, log: Path) -> psutil.Pro
     return psutil.Process(child.pid)
 
 
-def let_go() -> None:
-    """Forget the children that run on, before an interpreter ends that warns of such."""
+def forget_children() -> None:
+    """Forget the children that still run, so that the interpreter doesn't warn about them when it ends."""
     for child in _children:
         if child.poll() is None:
             child.returncode = 0
@@ -78,10 +84,10 @@ def let_go() -> None:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether the process runs; one that ended and waits for its parent doesn't."""
+    """Return whether the process runs; a zombie doesn't."""
     exit_status(process)
     try:
-        # A zombie with threads has ended in its first thread only: the others still hold its ports.
+        # Of a zombie with threads only the first thread has ended; the others still hold its ports.
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
@@ -104,16 +110,21 @@ def listening(process: psutil.Process) -> set[int]:
 
 
 def find(folder: Path, part: str | None = None) -> dict[str, list[psutil.Process]]:
-    """Return the living processes of the stack in `folder` by part; only those of `part` if given."""
+    """Return the running processes of the stack in `folder` by part.
+
+    Args:
+        folder: of the stack.
+        part: only the processes of this part.
+    """
     mark = stack_id(folder)
-    # This process, or the shell it was typed into, may carry a mark when a part started them.
+    # This process and its parents may have the mark if a part started them.
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[str, list[psutil.Process]] = {}
     for pid in psutil.pids():
         if pid in own:
             continue
-        # Not psutil's process_iter: it keeps processes by id, so one whose id was used before may be
-        # left out once, or be taken for the one that is gone.
+        # Not psutil.process_iter, which caches processes by id: a process with a reused id may be left out, or
+        # confused with the ended one.
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             name = _part_of(process, mark)
@@ -123,7 +134,7 @@ def find(folder: Path, part: str | None = None) -> dict[str, list[psutil.Process
 
 
 def leaders(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Return those whose parent isn't among `processes`: what was started, not its children."""
+    """Return the processes whose parent isn't among `processes`."""
     members = {process.pid: process for process in processes}
     result = []
     for process in members.values():
@@ -133,31 +144,36 @@ def leaders(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return result
 
 
-def end(processes: Iterable[psutil.Process], *, by: signal.Signals, bound: float) -> bool:
-    """Send `by` to the leaders, or SIGKILL to all, wait up to `bound` seconds, then kill what is left.
+def end(processes: Iterable[psutil.Process], *, by: signal.Signals, timeout: float) -> bool:
+    """End processes by a signal; kill those that still run after the timeout.
+
+    Args:
+        processes: to end.
+        by: the signal; SIGKILL is sent to all, another signal to the leaders only.
+        timeout: in seconds.
 
     Returns:
-        Whether all ended within the bound.
+        Whether all ended within the timeout.
     """
-    everyone = list(processes)
+    targets = list(processes)
     # A parent that is killed can't end its children.
-    for process in everyone if by is signal.SIGKILL else leaders(everyone):
+    for process in targets if by is signal.SIGKILL else leaders(targets):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(by)
-    left = _outlive(everyone, bound)
+    left = _still_running(targets, timeout)
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    _outlive(left, _KILLED_SECONDS)
+    _still_running(left, _KILL_TIMEOUT)
     return not left
 
 
-def _outlive(everyone: list[psutil.Process], bound: float) -> list[psutil.Process]:
-    """Wait up to `bound` seconds; return those that still run."""
-    # Not psutil's own wait: where nobody reaps orphans, that takes an ended one for a living one.
-    deadline = time.monotonic() + bound
-    while (left := [process for process in everyone if alive(process)]) and time.monotonic() < deadline:
-        time.sleep(_LOOK_AGAIN)
+def _still_running(targets: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Wait up to `timeout` seconds; return those that still run."""
+    # Not psutil.wait_procs: where no process reaps orphans, it reports an ended one as running.
+    deadline = time.monotonic() + timeout
+    while (left := [process for process in targets if alive(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     return left
 
 

@@ -1,7 +1,6 @@
-"""Prometheus as a part of the stack where its program is at hand: it scrapes every process and evaluates the rules.
+"""Prometheus as an optional part of the stack: it scrapes every process and evaluates the alert rules.
 
-`offers` says that it may be left out, `assembly` starts it and tells it where the others listen. Where they
-listen it reads from a file, so it starts beside them and needs no restart when one of them moves.
+It reads the addresses of the processes from a file, so that it needs no restart when one of them changes.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ DEFAULT_PORT = 9090
 
 _TARGETS = "targets.json"
 _JOBS = {"temporal": "temporal"}
-"""The job of a part that is none of the product's."""
+"""Job label by part, for parts that aren't the product's."""
 
 
 def find(program: str = PROMETHEUS) -> Path | None:
-    """Return `prometheus`, or `promtool`, from PATH or where Debian's package is unpacked in the cache."""
+    """Return `prometheus` or `promtool` from PATH, or from Debian's package in the cache; None if there is none."""
     found = shutil.which(program)
     cached = unpacked() / "usr" / "bin" / program
     if found:
@@ -33,34 +32,34 @@ def find(program: str = PROMETHEUS) -> Path | None:
 
 
 def unpacked() -> Path:
-    """Return the folder in the cache for Debian's package; it may not exist yet."""
+    """Return the cache folder of Debian's package; it may not exist yet."""
     return paths.cache_dir() / PROMETHEUS
 
 
 def rules() -> Path:
-    """Return the alerts."""
+    """Return the file of the alert rules."""
     return paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
 
 
-def url(given: Ports) -> str:
-    """Return the address of its page."""
-    return f"http://{ports.HOST}:{given['web']}"
+def url(assigned: Ports) -> str:
+    """Return the URL of its Web UI."""
+    return f"http://{ports.HOST}:{assigned['web']}"
 
 
-def ready(given: Ports) -> bool:
-    """Whether a Prometheus that got the ports `given` answers."""
-    return answers(f"{url(given)}/-/ready")
+def ready(assigned: Ports) -> bool:
+    """Return whether a Prometheus with the ports `assigned` is ready."""
+    return answers(f"{url(assigned)}/-/ready")
 
 
 def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
-    """Return Prometheus with its data and configuration in `folder`."""
+    """Return the part, with its data and configuration in `folder`."""
 
-    def command(given: Ports) -> Command:
+    def command(assigned: Ports) -> Command:
         return Command(
             (
                 *(str(program), f"--config.file={folder / 'prometheus.json'}"),
                 *(f"--storage.tsdb.path={folder / 'data'}", "--storage.tsdb.retention.time=7d"),
-                *(f"--web.listen-address={ports.HOST}:{given['web']}", "--enable-feature=exemplar-storage"),
+                *(f"--web.listen-address={ports.HOST}:{assigned['web']}", "--enable-feature=exemplar-storage"),
                 "--log.level=warn",
             ),
             folder,
@@ -75,8 +74,13 @@ def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
     )
 
 
-def tell(folder: Path, pages: Mapping[str, str]) -> None:
-    """Tell it which metrics pages there are, by part; one that is started later is told again."""
+def write_targets(folder: Path, pages: Mapping[str, str]) -> None:
+    """Write the file of scrape targets, which Prometheus reloads by itself.
+
+    Args:
+        folder: of Prometheus.
+        pages: URLs of metrics pages, by part.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     targets = [
         {"targets": [page.removeprefix("http://").removesuffix("/metrics")], "labels": _labels(name)}
@@ -93,7 +97,7 @@ def _labels(name: str) -> dict[str, str]:
 
 
 def _configure(folder: Path) -> None:
-    # JSON is YAML too.
+    # JSON is valid YAML.
     config = {
         "global": {"scrape_interval": "5s", "evaluation_interval": "15s"},
         "rule_files": [str(rules())],

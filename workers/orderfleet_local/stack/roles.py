@@ -1,7 +1,4 @@
-"""The product's own processes in the stack, as data: arguments, environment, needs, ports.
-
-`assembly` turns them into parts. It must never start anything itself.
-"""
+"""The product's processes in the stack, as data: arguments, environment, needs, ports."""
 
 from __future__ import annotations
 
@@ -24,16 +21,20 @@ HEALTH_PORT = "ORDERFLEET_HEALTH_PORT"
 API_PORT = "ORDERFLEET_API_PORT"
 SDK_METRICS_PORT = "ORDERFLEET_TEMPORAL_METRICS_PORT"
 
-_SECONDS_TO_GET_READY = 60.0
+_READY_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
     """One process of the product.
 
-    `ports` are the wanted ports by the environment variable that sets them; the one named
-    `serves` is the role's address and answers `/readyz`. The health port answers `/metrics`. `needs` are names of
-    parts and jobs.
+    Attributes:
+        name: of the part.
+        arguments: of the command.
+        needs: names of the parts and jobs to start before it.
+        ports: wanted ports by the environment variable that sets them. The health port serves `/metrics`.
+        serves: variable of the port that serves `/readyz`.
+        environment: in addition to that of all roles.
     """
 
     name: str
@@ -43,52 +44,58 @@ class Role:
     serves: str = HEALTH_PORT
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def url(self, given: Ports) -> str:
+    def url(self, assigned: Ports) -> str:
         """Return the address of its HTTP port."""
-        return f"http://{ports.HOST}:{given[self.serves]}"
+        return f"http://{ports.HOST}:{assigned[self.serves]}"
 
     def part(self, folder: Path, shared: Mapping[str, str], wanted: Ports) -> Part:
-        """Return the role as a part that runs in `folder` with the `shared` environment."""
+        """Return the part of this role.
 
-        def command(given: Ports) -> Command:
-            listening = {variable: str(port) for variable, port in given.items()}
-            environment = {**shared, **self.environment, **listening}
+        Args:
+            folder: its working folder.
+            shared: environment of all roles.
+            wanted: ports by variable.
+        """
+
+        def command(assigned: Ports) -> Command:
+            port_settings = {variable: str(port) for variable, port in assigned.items()}
+            environment = {**shared, **self.environment, **port_settings}
             return Command(self.arguments, folder, environment)
 
         return Part(
             name=self.name,
             ports=wanted,
             command=command,
-            ready=lambda given: answers(f"{self.url(given)}/readyz"),
-            bound=_SECONDS_TO_GET_READY,
+            ready=lambda assigned: answers(f"{self.url(assigned)}/readyz"),
+            timeout=_READY_TIMEOUT,
         )
 
 
-_RECORD_AND_TEMPORAL = (POSTGRES, MIGRATE, TEMPORAL)
+_STORE_AND_TEMPORAL = (POSTGRES, MIGRATE, TEMPORAL)
 
 ROLES: tuple[Role, ...] = (
     Role(
         name="orders-worker",
         arguments=(*PRODUCT, "worker", "orders"),
-        needs=_RECORD_AND_TEMPORAL,
+        needs=_STORE_AND_TEMPORAL,
         ports={HEALTH_PORT: 8011, SDK_METRICS_PORT: 8021},
     ),
     Role(
         name="shipping-worker",
         arguments=(*PRODUCT, "worker", "shipping"),
-        needs=_RECORD_AND_TEMPORAL,
+        needs=_STORE_AND_TEMPORAL,
         ports={HEALTH_PORT: 8012, SDK_METRICS_PORT: 8022},
     ),
     Role(
         name="operator",
         arguments=(*PRODUCT, "operator"),
-        needs=(*_RECORD_AND_TEMPORAL, APISERVER, CRD),
+        needs=(*_STORE_AND_TEMPORAL, APISERVER, CRD),
         ports={HEALTH_PORT: 8010},
     ),
     Role(
         name="api",
         arguments=(*PRODUCT, "api"),
-        needs=_RECORD_AND_TEMPORAL,
+        needs=_STORE_AND_TEMPORAL,
         ports={API_PORT: 8000, HEALTH_PORT: 8013},
         serves=API_PORT,
     ),

@@ -1,7 +1,6 @@
-"""What is known about a stack: its parts, their ports and the addresses that follow from them.
+"""The state file of a stack: its parts, their ports and their addresses.
 
-`lifecycle` writes it, everyone else reads it: the command line, the demo, the tests. It must
-never be the only way to find a process, because a killed starter may not have written it.
+It must never be the only way to find a process, because a killed starter may not have written it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """A stack whose state lies in `folder`; `complete` once every part was ready."""
+    """A stack in `folder`; `complete` once every part was ready."""
 
     folder: Path
     complete: bool = False
@@ -40,32 +39,32 @@ class StackState:
 
     @property
     def database_url(self) -> str:
-        """Address of the record's database."""
+        """URL of the order store."""
         return postgres.database_url(self._part("postgres").ports)
 
     @property
     def temporal_address(self) -> str:
-        """Temporal's `host:port`."""
+        """Temporal's gRPC address, `host:port`."""
         return temporal_server.address(self._part("temporal").ports)
 
     @property
     def temporal_ui_url(self) -> str:
-        """Temporal's Web UI."""
+        """URL of Temporal's Web UI."""
         return f"http://{ports.HOST}:{self._part('temporal').ports['ui']}"
 
     @property
     def api_url(self) -> str:
-        """The product's HTTP API, without a path."""
+        """URL of the product's HTTP API, without a path."""
         return self._part("api").url or ""
 
     @property
     def prometheus_url(self) -> str:
-        """Prometheus' page."""
+        """URL of Prometheus."""
         return prometheus.url(self._part(prometheus.PROMETHEUS).ports)
 
     @property
     def traces_log(self) -> str:
-        """The log that the collector writes spans into."""
+        """Log file that the collector writes spans to."""
         return self._part(collector.COLLECTOR).log
 
     @property
@@ -75,7 +74,7 @@ class StackState:
 
     @property
     def metrics_urls(self) -> dict[str, str]:
-        """Prometheus pages by part; `…-sdk` are those of Temporal's SDK in the workers."""
+        """URLs of metrics pages by part; `…-sdk` are those of Temporal's SDK in the workers."""
         pages = {}
         for name, part in self.parts.items():
             if part.url is not None:
@@ -94,11 +93,11 @@ class StackState:
 
     @property
     def ledger(self) -> Path:
-        """The books of the simulated payment provider and carrier."""
+        """The ledger file of the simulated payment provider and carrier."""
         return self.folder / "ledger.db"
 
     def with_part(self, name: str, part: PartState) -> StackState:
-        """Return the state with one part more, or anew."""
+        """Return the state with this part added or replaced."""
         return replace(self, parts={**self.parts, name: part})
 
     def _part(self, name: str) -> PartState:
@@ -109,48 +108,53 @@ class StackState:
 
 
 def kubernetes_folder(folder: Path) -> Path:
-    """Return where the API server's files of the stack in `folder` lie."""
+    """Return the folder of the API server of the stack in `folder`."""
     return folder / "kubernetes"
 
 
 def load(folder: Path | None = None) -> StackState | None:
-    """Return the state of the stack in `folder` (by default this checkout's), None if never started."""
-    place = paths.state_dir() if folder is None else folder
+    """Return the state of the stack in `folder`, by default this checkout's; None if it wasn't started."""
+    root = paths.state_dir() if folder is None else folder
     try:
-        content = json.loads((place / _FILE).read_text())
+        content = json.loads((root / _FILE).read_text())
         parts = {name: PartState(**part) for name, part in content["parts"].items()}
-        return StackState(place, bool(content["complete"]), parts)
+        return StackState(root, bool(content["complete"]), parts)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        # Written by another version; the processes are found without it.
+        # Another version wrote it; the processes are found without it.
         return None
 
 
 def save(state: StackState) -> None:
-    """Write the state in one step; a reader sees the old or the new one."""
+    """Write the state atomically: a reader gets the old or the new one."""
     parts = {name: asdict(part) for name, part in state.parts.items()}
     _write(state.folder / _FILE, {"complete": state.complete, "parts": parts})
 
 
 def forget(folder: Path, *, ports_too: bool = False) -> None:
-    """Remove the state file: the stack is down; `ports_too` lets the next start use the usual ports."""
+    """Remove the state file of a stopped stack.
+
+    Args:
+        folder: of the stack.
+        ports_too: forget the ports of its parts too, so that the next start uses the default ports.
+    """
     (folder / _FILE).unlink(missing_ok=True)
     if ports_too:
         (folder / _PORTS_FILE).unlink(missing_ok=True)
 
 
 def load_ports(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the ports by purpose that each part of the stack in `folder` last had, also of one that is down."""
+    """Return the last ports of each part of the stack in `folder`, by part and purpose."""
     try:
         content = json.loads((folder / _PORTS_FILE).read_text())
-        return {name: {purpose: int(port) for purpose, port in given.items()} for name, given in content.items()}
+        return {name: {purpose: int(port) for purpose, port in ports.items()} for name, ports in content.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 
 
 def save_ports(folder: Path, by_part: Mapping[str, Mapping[str, int]]) -> None:
-    """Write what `load_ports` returns, in one step."""
+    """Write the ports that `load_ports` returns, atomically."""
     _write(folder / _PORTS_FILE, by_part)
 
 

@@ -1,7 +1,7 @@
-"""What runs of a stack right now, asked of the processes and of the parts' own readiness.
+"""The current condition of each part of a stack, from its processes and its readiness.
 
-The command line's `status` shows it, and `lifecycle` restarts what runs and answers no calls: a process that is
-stopped, or a Temporal whose database connections are broken. It must never change anything.
+A part may run without responding: a process that is suspended, or a Temporal with broken database connections. This
+module must never change anything.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from orderfleet_local.stack.state import PartState, kubernetes_folder
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
 _READY = {POSTGRES: postgres.ready, ETCD: etcd.ready, PROMETHEUS: prometheus.ready}
-_SECONDS_TO_ANSWER = 3.0
+_RESPONSE_TIMEOUT = 3.0
 
 
 class Condition(StrEnum):
-    """How a part is."""
+    """The condition of a part."""
 
     RUNNING = "running"
-    NOT_ANSWERING = "not answering"
-    """It runs and answers no calls; `up` restarts it."""
+    NOT_RESPONDING = "not responding"
+    """It runs but does not respond; `up` restarts it."""
     NOT_READY = "not ready"
-    """It runs and returns that something it needs is unavailable."""
+    """It responds that a service it needs is unavailable."""
     STOPPED = "stopped"
     LEFT_OVER = "left over"
-    """It runs and no completed start knows it; `up` or `down` ends it."""
+    """It runs but is not in the state file; `up` or `down` ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """A part now: its condition, process id, seconds since it started, ports by purpose, log."""
+    """A part: its condition, process id, seconds since its start, ports by purpose, log."""
 
     name: str
     state: Condition
@@ -50,11 +50,11 @@ class PartStatus:
     ports: Mapping[str, int] = field(default_factory=dict)
     log: str | None = None
     problem: str | None = None
-    """Of a part that is not answering: what was asked and what it returned."""
+    """Why a part that is not responding doesn't: the call and its result."""
 
     @property
-    def fine(self) -> bool:
-        """Whether nothing needs to be done about it."""
+    def ok(self) -> bool:
+        """Whether the part runs and is ready."""
         return self.state is Condition.RUNNING
 
     def document(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class PartStatus:
 
 
 def inspect(folder: Path) -> list[PartStatus]:
-    """Return the parts of the stack in `folder`; empty when it is down."""
+    """Return the status of each part of the stack in `folder`; empty if it isn't running."""
     known = state.load(folder)
     running = processes.find(folder)
     parts = dict(known.parts) if known else {}
@@ -76,7 +76,7 @@ def inspect(folder: Path) -> list[PartStatus]:
             continue
         problem = find_problem(folder, name, part)
         if problem is not None:
-            condition = Condition.NOT_ANSWERING
+            condition = Condition.NOT_RESPONDING
         elif part.url is None or answers(f"{part.url}/readyz"):
             condition = Condition.RUNNING
         else:
@@ -89,17 +89,22 @@ def inspect(folder: Path) -> list[PartStatus]:
 
 
 def find_problem(folder: Path, name: str, part: PartState) -> str | None:
-    """Return why the running part `name` of the stack in `folder` answers nothing; None if it answers.
+    """Return why a running part doesn't respond; None if it does.
 
-    A process of the product is asked for `/healthz`: `/readyz` depends on what it needs.
+    Of the product's processes it gets `/healthz`, because `/readyz` depends on other parts.
+
+    Args:
+        folder: of the stack.
+        name: of the part.
+        part: its state.
     """
     if name == TEMPORAL:
         return temporal_server.problem(part.ports)
     if name == APISERVER:
         # Not `/readyz`, which depends on etcd.
-        fine = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
+        ok = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
     elif name in _READY:
-        fine = _READY[name](part.ports)
+        ok = _READY[name](part.ports)
     else:
-        fine = part.url is None or get(f"{part.url}/healthz", timeout=_SECONDS_TO_ANSWER) is not None
-    return None if fine else "it doesn't answer"
+        ok = part.url is None or get(f"{part.url}/healthz", timeout=_RESPONSE_TIMEOUT) is not None
+    return None if ok else "it doesn't respond"

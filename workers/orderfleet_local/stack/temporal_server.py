@@ -1,7 +1,7 @@
-"""Temporal's dev server as a part of the stack, with its history in a database file.
+"""Temporal's dev server as a part of the stack, with its data in a SQLite file.
 
-The stack and the test harness start it, and `status` asks whether it answers calls: gRPC's health check says
-`SERVING` as long as the process runs. It must never listen anywhere but on 127.0.0.1.
+Whether it works is checked by real calls, because gRPC's health check returns `SERVING` while the process runs. It
+must never listen anywhere but on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ DEFAULT_PORT = 7233
 DEFAULT_UI_PORT = 8233
 NAMESPACE = "default"
 
-_SECONDS_TO_ANSWER = 3.0
-# Each reads another part of the server: the namespace's row, the visibility store, the history shard.
+_RESPONSE_TIMEOUT = 3.0
+# Each call uses another part of the server: the namespace's row, the visibility store, the history shard.
 _CALLS = {
     "DescribeNamespace": "",
     "ListWorkflowExecutions": "/workflows?pageSize=1",
-    "DescribeWorkflowExecution": "/workflows/orderfleet-stack-asks-whether-calls-are-answered",
+    "DescribeWorkflowExecution": "/workflows/orderfleet-stack-health-check",
 }
 
 # By default the server polls its queues at most 20 times a second, which adds 50 ms to every
@@ -39,23 +39,23 @@ _DYNAMIC_CONFIG = (
 )
 
 
-def address(given: Ports) -> str:
-    """Return the gRPC address, `host:port`, of a server that got the ports `given`."""
-    return f"{ports.HOST}:{given['grpc']}"
+def address(assigned: Ports) -> str:
+    """Return the gRPC address, `host:port`, of the server with the ports `assigned`."""
+    return f"{ports.HOST}:{assigned['grpc']}"
 
 
-def problem(given: Ports) -> str | None:
-    """Return why a server that got the ports `given` answers no calls; None if it answers them.
+def problem(assigned: Ports) -> str | None:
+    """Return why the server with the ports `assigned` doesn't answer calls; None if it does.
 
-    The calls go over the HTTP form of the gRPC API, which the same handlers answer.
+    The calls use the HTTP form of the gRPC API, which has the same handlers.
     """
     for name, path in _CALLS.items():
-        url = f"http://{ports.HOST}:{given['http']}/api/v1/namespaces/{NAMESPACE}{path}"
-        reply = get(url, timeout=_SECONDS_TO_ANSWER)
-        if reply is None:
-            return f"{name} isn't answered within {_SECONDS_TO_ANSWER:.0f} s"
-        status, text = reply
-        # The workflow doesn't exist: that the history shard says so is the answer.
+        url = f"http://{ports.HOST}:{assigned['http']}/api/v1/namespaces/{NAMESPACE}{path}"
+        response = get(url, timeout=_RESPONSE_TIMEOUT)
+        if response is None:
+            return f"{name} isn't answered within {_RESPONSE_TIMEOUT:.0f} s"
+        status, text = response
+        # The workflow doesn't exist, so a working history shard returns 404.
         absent = status == http.HTTPStatus.NOT_FOUND and "Namespace" not in text and path.startswith("/workflows/")
         if status != http.HTTPStatus.OK and not absent:
             return f"{name} returns {status}: {_message(text)}"
@@ -77,22 +77,30 @@ def part(
     ui_port: int | None = DEFAULT_UI_PORT,
     more_config: tuple[str, ...] = (),
 ) -> Part:
-    """Return the server with its database file in `folder`; `ui_port` None leaves the Web UI out."""
+    """Return the part.
+
+    Args:
+        folder: of its database file.
+        program: the `temporal` command.
+        port: wanted gRPC port; 0: any.
+        ui_port: wanted port of the Web UI; None: no Web UI.
+        more_config: dynamic config values, in addition to those of the stack.
+    """
     wanted = {"grpc": port, "http": 0, "metrics": 0}
     if ui_port is not None:
         wanted["ui"] = ui_port
 
-    def command(given: Ports) -> Command:
-        dynamic = [word for value in (*_DYNAMIC_CONFIG, *more_config) for word in ("--dynamic-config-value", value)]
-        ui = ("--headless",) if ui_port is None else ("--ui-port", str(given["ui"]))
+    def command(assigned: Ports) -> Command:
+        options = (("--dynamic-config-value", value) for value in (*_DYNAMIC_CONFIG, *more_config))
+        ui = ("--headless",) if ui_port is None else ("--ui-port", str(assigned["ui"]))
         return Command(
             (
                 *(str(program), "server", "start-dev", "--ip", ports.HOST),
-                *("--port", str(given["grpc"]), "--http-port", str(given["http"])),
-                *("--metrics-port", str(given["metrics"]), *ui),
+                *("--port", str(assigned["grpc"]), "--http-port", str(assigned["http"])),
+                *("--metrics-port", str(assigned["metrics"]), *ui),
                 # Not syncing survives a SIGKILL of the server and doubles its throughput.
                 *("--db-filename", str(folder / "temporal.db"), "--sqlite-pragma", "synchronous=0"),
-                *("--log-level", "warn", *dynamic),
+                *("--log-level", "warn", *(argument for option in options for argument in option)),
             ),
             folder,
         )
@@ -101,6 +109,6 @@ def part(
         name=TEMPORAL,
         ports=wanted,
         command=command,
-        ready=lambda given: problem(given) is None,
+        ready=lambda assigned: problem(assigned) is None,
         prepare=lambda _: folder.mkdir(parents=True, exist_ok=True),
     )

@@ -1,1 +1,1 @@
-"""`orderfleet order`: start, inspect and change orders from a terminal. `command` lists the verbs."""
+"""`orderfleet order`: start, inspect and change orders. `command` lists the subcommands."""

@@ -1,4 +1,7 @@
-"""`orderfleet order approve|cancel|update-address`: each waits for what the order's workflow says to it."""
+"""`orderfleet order approve`, `cancel`, `update-address` and `signal`: change one order.
+
+`signal` returns once Temporal has the signal; the others wait for the workflow's answer.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +22,37 @@ from orderfleet.cli.order.session import (
     State,
     Street,
     Zip,
-    ask,
-    named,
-    order_ids,
+    complete_order_id,
+    resolve_order_id,
+    run_with_progress,
 )
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, step_text, time_text
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.order import Address
     from orderfleet.domain.status import OrderStatus
     from orderfleet.services.errors import ChangeResult
 
 
 def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
-    """Let an order go on to the charge."""
+    """Approve an order that waits for review; it is charged next."""
     from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
 
-    _change(order_id, output, "approved", lambda there, order: there.desk.change(order, Change.approve()))
+    _change(order_id, output, "approved", lambda connection, order: connection.orders.change(order, Change.approve()))
 
 
 def cancel(
     order_id: OrderId,
-    reason: Annotated[str, typer.Option(help="Why; stands in the record.")] = NO_REASON,
+    reason: Annotated[str, typer.Option(help="Why; recorded with the order.")] = NO_REASON,
     output: OutputOption = TABLE,
 ) -> None:
-    """Cancel an order and undo it: what was charged is refunded. Refused once it is dispatched."""
+    """Cancel an order and refund what was charged. Rejected once it is dispatched."""
     from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
 
-    _change(order_id, output, "canceled", lambda there, order: there.desk.change(order, Change.cancel(reason)))
+    _change(
+        order_id, output, "canceled", lambda connection, order: connection.orders.change(order, Change.cancel(reason))
+    )
 
 
 def update_address(
@@ -60,44 +65,50 @@ def update_address(
     country: Country = None,
     output: OutputOption = TABLE,
 ) -> None:
-    """Send the package elsewhere; what is left out stays as it is. Refused once it is dispatched."""
-    given = {"street": street, "city": city, "state": state, "zip": zip_code, "country": country}
-    parts = {name: value for name, value in given.items() if value is not None}
+    """Send the package to another address; parts left out stay as they are. Rejected once it is dispatched."""
+    options = {"street": street, "city": city, "state": state, "zip": zip_code, "country": country}
+    parts = {name: value for name, value in options.items() if value is not None}
     if not parts:
         raise typer.BadParameter("nothing to change; give --street, --city, --state, --zip or --country")
 
     from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
 
-    async def change(there: Reach, order: str) -> ChangeResult:
-        current = (await there.desk.live(order)).address
-        return await there.desk.change(order, Change.update_address(current.model_copy(update=parts)))
+    async def change(connection: Connection, order: str) -> ChangeResult:
+        current = (await connection.orders.live(order)).address
+        return await connection.orders.change(order, Change.update_address(current.model_copy(update=parts)))
 
     _change(order_id, output, "going to the new address", change)
 
 
-def _change(name: str, output: Output, outcome: str, send: Callable[[Reach, str], Awaitable[ChangeResult]]) -> None:
-    async def change(there: Reach) -> tuple[str, ChangeResult]:
-        order = await named(there, name)
-        return order, await send(there, order)
+def _change(
+    name: str, output: Output, outcome: str, send: Callable[[Connection, str], Awaitable[ChangeResult]]
+) -> None:
+    async def change(connection: Connection) -> tuple[str, ChangeResult]:
+        order = await resolve_order_id(connection, name)
+        return order, await send(connection, order)
 
-    order_id, answer = ask(change, f"waiting for what order {name} answers")
+    order_id, answer = run_with_progress(change, f"waiting for order {name}")
     if output is not Output.TABLE:
         print_document({"order_id": order_id, "result": str(answer)}, output)
     elif answer == "accepted":
         typer.echo(f"order {order_id} is {outcome}")
     else:
-        typer.echo(f"no worker answered; order {order_id} will be {outcome} when one runs, unless it is too late then")
+        typer.echo(
+            f"no worker answered; order {order_id} will be {outcome} once one runs, unless it is dispatched before"
+        )
 
 
-_OFFERED: Final = 10
+_CHOICES: Final = 10
+"""Number of orders to choose from."""
 
-_LOOKED_AT: Final = 100
+_PAGE: Final = 100
+"""Number of newest orders that are read to find those."""
 
 _PARTS: Final = ("street", "city", "state", "zip", "country")
 
 
 class Signal(StrEnum):
-    """What an order can be told."""
+    """Signals that an order takes."""
 
     APPROVE = "approve"
     CANCEL = "cancel"
@@ -107,11 +118,10 @@ class Signal(StrEnum):
 
 def signal(
     order_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Asked for when left out.", autocompletion=order_ids)
+        str | None,
+        typer.Argument(metavar="ID", help="If left out, choose from a list.", autocompletion=complete_order_id),
     ] = None,
-    which: Annotated[
-        Signal | None, typer.Argument(metavar="SIGNAL", help="What to tell it; asked for when left out.")
-    ] = None,
+    which: Annotated[Signal | None, typer.Argument(metavar="SIGNAL", help="If left out, choose from a list.")] = None,
     *,
     reason: Annotated[str | None, typer.Option(help="Why an order is canceled.")] = None,
     street: Street = None,
@@ -123,57 +133,60 @@ def signal(
 ) -> None:
     """Signal an order; without arguments, choose which order and which signal.
 
-    The signal is durable as soon as it is sent, also while no worker runs; `order events` shows whether
-    the order took it.
+    The signal is durable once it is sent, even if no worker runs; `order events` shows whether the order accepted it.
     """
-    asking = order_id is None or which is None
-    if asking and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    interactive = order_id is None or which is None
+    if interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(f"give an order and a signal, as in `orderfleet order signal ord-1 {which or Signal.APPROVE}`")
-    chosen = order_id or _which_order(ask(_running, "reading the orders"))
+    chosen = order_id or _which_order(run_with_progress(_running, "reading the orders"))
     what = which or _which_signal()
-    if asking and what is Signal.CANCEL and reason is None:
+    if interactive and what is Signal.CANCEL and reason is None:
         reason = typer.prompt("Why", default=NO_REASON)
     parts = dict(zip(_PARTS, (street, city, state, zip_code, country), strict=True))
-    if asking and what is Signal.UPDATE_ADDRESS and not any(parts.values()):
-        parts = _which_address(ask(lambda there: _address(there, chosen)))
-    chosen = ask(lambda there: _send(there, chosen, what, reason or NO_REASON, parts))
+    if interactive and what is Signal.UPDATE_ADDRESS and not any(parts.values()):
+        parts = _which_address(run_with_progress(lambda connection: _address(connection, chosen)))
+    chosen = run_with_progress(lambda connection: _send(connection, chosen, what, reason or NO_REASON, parts))
     if output is Output.TABLE:
-        typer.echo(f"order {chosen} was sent {what}; `orderfleet order events {chosen}` shows what became of it")
+        typer.echo(f"order {chosen} was sent {what}; `orderfleet order events {chosen}` shows the result")
     else:
         print_document({"order_id": chosen, "signal": str(what), "result": "sent"}, output)
 
 
-async def _send(there: Reach, name: str, which: Signal, reason: str, parts: dict[str, str | None]) -> str:
-    """Send the signal; returns the order's id."""
+async def _send(connection: Connection, name: str, which: Signal, reason: str, parts: dict[str, str | None]) -> str:
+    """Send the signal and return the order's id.
+
+    Raises:
+        UsageError: the signal is an address without any part.
+    """
     from orderfleet.domain import names  # noqa: PLC0415 - `--help` doesn't need it
 
-    given = {name: value for name, value in parts.items() if value is not None}
-    if which is Signal.UPDATE_ADDRESS and not given:
+    changed = {name: value for name, value in parts.items() if value is not None}
+    if which is Signal.UPDATE_ADDRESS and not changed:
         raise UsageError("nothing to change; give --street, --city, --state, --zip or --country")
-    order_id = await named(there, name)
+    order_id = await resolve_order_id(connection, name)
     arguments: dict[Signal, tuple[str, list[Any]]] = {
         Signal.APPROVE: (names.APPROVE, []),
         Signal.CANCEL: (names.CANCEL_ORDER, [reason]),
         Signal.CANCEL_PAYMENT: (names.CANCEL_PAYMENT, [reason]),
     }
     if which is Signal.UPDATE_ADDRESS:
-        address = (await _address(there, order_id)).model_copy(update=given)
+        address = (await _address(connection, order_id)).model_copy(update=changed)
         arguments[which] = (names.UPDATE_ADDRESS, [address])
     signal_name, values = arguments[which]
-    await there.desk.signal(order_id, signal_name, values)
+    await connection.orders.signal(order_id, signal_name, values)
     return order_id
 
 
-async def _running(there: Reach) -> list[OrderStatus]:
-    """The newest orders that haven't ended."""
+async def _running(connection: Connection) -> list[OrderStatus]:
+    """Return the newest orders that haven't ended."""
     from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
-    page = await there.desk.page(OrderFilter(), limit=_LOOKED_AT)
-    return [order for order in page.orders if not order.ended][:_OFFERED]
+    page = await connection.orders.page(OrderFilter(), limit=_PAGE)
+    return [order for order in page.orders if not order.ended][:_CHOICES]
 
 
-async def _address(there: Reach, name: str) -> Address:
-    return (await there.desk.live(await named(there, name))).address
+async def _address(connection: Connection, name: str) -> Address:
+    return (await connection.orders.live(await resolve_order_id(connection, name))).address
 
 
 def _which_order(running: Sequence[OrderStatus]) -> str:
@@ -183,23 +196,23 @@ def _which_order(running: Sequence[OrderStatus]) -> str:
     for number, order in enumerate(running, start=1):
         table.add_row(str(number), order.order_id, step_text(order.step), time_text(order.created_at))
     console().print(table)
-    given = str(typer.prompt("Which order (a number or an id)", default="1"))
-    # An order id may be a number too; one that is offered by its place is meant first.
-    by_place = {str(number): order.order_id for number, order in enumerate(running, start=1)}
-    return by_place.get(given, given)
+    answer = str(typer.prompt("Which order (a number or an id)", default="1"))
+    # An order id may be a number too; a number of the list takes precedence.
+    by_number = {str(number): order.order_id for number, order in enumerate(running, start=1)}
+    return by_number.get(answer, answer)
 
 
 def _which_signal() -> Signal:
-    for number, each in enumerate(Signal, start=1):
+    by_number = {str(number): each for number, each in enumerate(Signal, start=1)}
+    for number, each in by_number.items():
         typer.echo(f"{number}  {each}")
-    by_place = {str(number): each for number, each in enumerate(Signal, start=1)}
     while True:
-        given = str(typer.prompt("Which signal", default="1"))
-        if given in by_place:
-            return by_place[given]
-        if given in list(Signal):
-            return Signal(given)
-        typer.echo(f"there is no {given}; give a number or a name of the list")
+        answer = str(typer.prompt("Which signal", default="1"))
+        if answer in by_number:
+            return by_number[answer]
+        if answer in list(Signal):
+            return Signal(answer)
+        typer.echo(f"there is no signal {answer}; enter a number or a name of the list")
 
 
 def _which_address(current: Address) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""The verbs of `orderfleet order`, each in the module named here. Nothing else stands in this one."""
+"""The subcommands of `orderfleet order`, registered from the modules that implement them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from orderfleet.cli.order.session import example
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Start, see and change orders. An order declared in Kubernetes is better changed with kubectl:"
-    " an edit made here does not show in its spec.",
+    help="Start, inspect and change orders. Change an order that was started by an Order resource with kubectl:"
+    " a change made here is not written to its spec.",
     epilog=EXITS,
 )
 

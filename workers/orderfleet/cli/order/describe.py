@@ -1,6 +1,6 @@
-"""What `order describe` found, and how it is shown: the sides beside each other, then what the order is at.
+"""`orderfleet order describe`: one order as the order store, its workflow and Kubernetes have it, side by side.
 
-It asks nobody.
+It only reads. A source that is unavailable is shown with the reason.
 """
 
 from __future__ import annotations
@@ -11,50 +11,47 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import RenderableType
 from rich.text import Text
 
-from orderfleet.cli import connection
-from orderfleet.cli.kubernetes import KubernetesOrder
-from orderfleet.cli.order.session import TABLE, OrderId, ask, named
+from orderfleet.cli import connection as connections
+from orderfleet.cli.order.session import TABLE, OrderId, resolve_order_id, run_with_progress
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, rows_table, time_text
-from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.status import OrderStatus
-from orderfleet.services.inspection import WorkflowView
-from orderfleet.services.orders import SourcedStatus
-from orderfleet.services.pending import PendingActivity
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from rich.console import RenderableType
+
+    from orderfleet.cli.connection import Connection
     from orderfleet.cli.kubernetes import KubernetesOrder
     from orderfleet.domain.events import RecordedOrder
+    from orderfleet.domain.status import OrderStatus
     from orderfleet.services.inspection import WorkflowView
     from orderfleet.services.orders import SourcedStatus
+    from orderfleet.services.pending import PendingActivity
     from orderfleet.settings import Settings
 
 
-_SIDES: Final = ("record", "workflow", "kubernetes")
+_SOURCES: Final = ("record", "workflow", "kubernetes")
 
 
 @dataclass(frozen=True)
 class OrderComparison:
-    """One order from every side; None is a side that is unknown, for the reason given by its name."""
+    """One order in every source; a source that is None is unavailable, and `unknown` has the reason by its name."""
 
     order_id: str
     record: RecordedOrder | None
     workflow: WorkflowView | None
     live: SourcedStatus | None
-    """The workflow's own word."""
+    """The status that the workflow returned."""
     kubernetes: KubernetesOrder | None
     unknown: Mapping[str, str]
 
     @property
     def status(self) -> OrderStatus | None:
-        """The best word on the order there is."""
+        """The workflow's status if there is one, else the recorded status."""
         return self.live or (self.record.status if self.record else None)
 
     def document(self) -> dict[str, Any]:
-        """What programs get."""
+        """Return what `-o json` and `-o yaml` print."""
         return {
             "order_id": self.order_id,
             "record": self.record,
@@ -65,27 +62,27 @@ class OrderComparison:
         }
 
 
-def tables(sides: OrderComparison) -> Iterator[RenderableType]:
-    """The parts of the page, from top to bottom."""
-    yield Text(f"Order {sides.order_id}", "bold")
-    yield rows_table(_head(sides))
-    yield _beside_each_other(sides)
-    for side in _SIDES:
-        if side in sides.unknown:
-            yield Text(f"{side}: {sides.unknown[side]}", "yellow")
-    yield Text("\nUnder way", "bold")
-    pending = sides.workflow.pending if sides.workflow else ()
-    yield _pending(pending) if pending else Text("no activity" if sides.workflow else "unknown")
-    if sides.status is not None and sides.status.shipments:
+def tables(comparison: OrderComparison) -> Iterator[RenderableType]:
+    """Yield the parts of the page, from top to bottom."""
+    yield Text(f"Order {comparison.order_id}", "bold")
+    yield rows_table(_head(comparison))
+    yield _comparison_table(comparison)
+    for source in _SOURCES:
+        if source in comparison.unknown:
+            yield Text(f"{source}: {comparison.unknown[source]}", "yellow")
+    yield Text("\nIn progress", "bold")
+    pending = comparison.workflow.pending if comparison.workflow else ()
+    yield _pending(pending) if pending else Text("no activity" if comparison.workflow else "unknown")
+    if comparison.status is not None and comparison.status.shipments:
         yield Text("\nShipments", "bold")
-        yield _shipments(sides.status)
-    if sides.kubernetes is not None:
+        yield _shipments(comparison.status)
+    if comparison.kubernetes is not None:
         yield Text("\nConditions in Kubernetes", "bold")
-        yield _conditions(sides.kubernetes)
+        yield _conditions(comparison.kubernetes)
 
 
-def _head(sides: OrderComparison) -> list[tuple[str, object]]:
-    status, workflow = sides.status, sides.workflow
+def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
+    status, workflow = comparison.status, comparison.workflow
     rows: list[tuple[str, object]] = []
     if status is not None:
         payment = status.payment
@@ -97,25 +94,25 @@ def _head(sides: OrderComparison) -> list[tuple[str, object]]:
         earlier = len(workflow.earlier_runs)
         rows.append(("run", f"{workflow.run_id}  number {earlier + 1}" if earlier else workflow.run_id))
         if workflow.task_attempt > 1:
-            rows.append(("stands still", f"try {workflow.task_attempt} of its workflow task; see its history"))
+            rows.append(("blocked", f"attempt {workflow.task_attempt} of its workflow task; see its history"))
         rows.append(("waits for", ", ".join(workflow.waits_for)))
-    if sides.kubernetes is not None:
-        order = sides.kubernetes
+    if comparison.kubernetes is not None:
+        order = comparison.kubernetes
         rows.append(("Order", f"{order.namespace}/{order.name}, generation {order.generation}"))
     return [*rows, ("", " ")]
 
 
-def _beside_each_other(sides: OrderComparison) -> RenderableType:
+def _comparison_table(comparison: OrderComparison) -> RenderableType:
     columns = (
-        _of_status(sides.record.status if sides.record else None),
-        _of_status(sides.live),
-        _of_kubernetes(sides.kubernetes),
+        _of_status(comparison.record.status if comparison.record else None),
+        _of_status(comparison.live),
+        _of_kubernetes(comparison.kubernetes),
     )
-    table = plain_table("", *(side.upper() for side in _SIDES))
-    for row in dict.fromkeys(name for column in columns for name in column):
-        cells = [str(column.get(row) or ("" if column else "-")) for column in columns]
-        if any(column.get(row) for column in columns):
-            table.add_row(Text(row, "dim"), *(Text(cell) for cell in cells))
+    table = plain_table("", *(source.upper() for source in _SOURCES))
+    for name in dict.fromkeys(name for column in columns for name in column):
+        cells = [str(column.get(name) or ("" if column else "-")) for column in columns]
+        if any(column.get(name) for column in columns):
+            table.add_row(Text(name, "dim"), *(Text(cell) for cell in cells))
     return table
 
 
@@ -149,12 +146,12 @@ def _of_kubernetes(order: KubernetesOrder | None) -> dict[str, object]:
         "dispatch failed": status.get("dispatchFailedReason"),
         "retries": _counts(status.get("retries") or {}),
         "last error": status.get("lastError"),
-        "updated": _moment(status.get("updatedAt")),
-        "ended": _moment(status.get("completedAt")),
+        "updated": _time_or_empty(status.get("updatedAt")),
+        "ended": _time_or_empty(status.get("completedAt")),
     }
 
 
-def _moment(text: str | None) -> str:
+def _time_or_empty(text: str | None) -> str:
     return time_text(datetime.fromisoformat(text)) if text else ""
 
 
@@ -166,16 +163,18 @@ def _pending(pending: tuple[PendingActivity, ...]) -> RenderableType:
     table = plain_table("ACTIVITY", "STATE", "ATTEMPT", "NEXT ATTEMPT", "LAST FAILURE", "WORKFLOW")
     for each in pending:
         attempts = f"{each.attempt} of {each.maximum_attempts}" if each.maximum_attempts else f"{each.attempt}"
-        following = time_text(each.next_attempt_at) if each.next_attempt_at else ""
-        table.add_row(each.activity, each.state, attempts, following, Text(each.last_failure or ""), each.workflow_id)
+        next_attempt = time_text(each.next_attempt_at) if each.next_attempt_at else ""
+        table.add_row(
+            each.activity, each.state, attempts, next_attempt, Text(each.last_failure or ""), each.workflow_id
+        )
     return table
 
 
 def _shipments(status: OrderStatus) -> RenderableType:
     table = plain_table("SHIPMENT", "STATUS", "ATTEMPTS", "CARRIER", "TRACKING", "FAILED")
-    for one in status.shipments:
-        told = (one.carrier or "", one.tracking_number or "")
-        table.add_row(one.id, one.status, str(one.attempts), *told, Text(one.dispatch_failed_reason or ""))
+    for each in status.shipments:
+        carrier = (each.carrier or "", each.tracking_number or "")
+        table.add_row(each.id, each.status, str(each.attempts), *carrier, Text(each.dispatch_failed_reason or ""))
     return table
 
 
@@ -187,41 +186,45 @@ def _conditions(order: KubernetesOrder) -> RenderableType:
 
 
 def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
-    """Show all there is about an order: record, workflow, what it is at, payment, shipments, Kubernetes."""
-    settings = connection.local_settings()
-    sides = ask(lambda there: _look(there, order_id, settings), "looking at every side", settings)
+    """Compare an order in the order store, its workflow and Kubernetes; show pending activities and shipments."""
+    settings = connections.local_settings()
+    comparison = run_with_progress(
+        lambda connection: _compare(connection, order_id, settings), "reading every source", settings
+    )
     if output is not Output.TABLE:
-        print_document(sides.document(), output)
+        print_document(comparison.document(), output)
         return
 
-    for part in tables(sides):
+    for part in tables(comparison):
         console().print(part)
 
 
-async def _look(there: Reach, order_id: str, settings: Settings) -> OrderComparison:
-    """Look at each side.
+async def _compare(connection: Connection, order_id: str, settings: Settings) -> OrderComparison:
+    """Read the order from each source.
 
     Raises:
-        OrderNotFound: no side knows the order.
-        StoreUnavailable: neither record nor Temporal could be asked.
+        OrderNotFound: neither the order store nor Temporal has the order.
+        StoreUnavailable: neither of them answers.
     """
-    order_id = await named(there, order_id)
+    order_id = await resolve_order_id(connection, order_id)
     unknown: dict[str, str] = {}
-    record, workflow = await asyncio.gather(_record(there, order_id, unknown), _workflow(there, order_id, unknown))
-    live = await _live(there, order_id, unknown) if workflow else None
+    record, workflow = await asyncio.gather(
+        _record(connection, order_id, unknown), _workflow(connection, order_id, unknown)
+    )
+    live = await _live(connection, order_id, unknown) if workflow else None
     if record is None and workflow is None:
-        # Says which of them is away, or that there is no such order.
-        await there.desk.recorded(order_id)
+        # Raises the error: which of them is unavailable, or that there is no such order.
+        await connection.orders.recorded(order_id)
     owner = record.owner if record else workflow.owner if workflow else ""
     kubernetes = await _kubernetes(owner, settings, unknown)
     return OrderComparison(order_id, record, workflow, live, kubernetes, unknown)
 
 
-async def _record(there: Reach, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
+async def _record(connection: Connection, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
     from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
 
     try:
-        record = await there.reads.order(order_id)
+        record = await connection.reads.order(order_id)
     except StoreUnavailable as error:
         unknown["record"] = str(error)
         return None
@@ -230,31 +233,31 @@ async def _record(there: Reach, order_id: str, unknown: dict[str, str]) -> Recor
     return record
 
 
-async def _workflow(there: Reach, order_id: str, unknown: dict[str, str]) -> WorkflowView | None:
+async def _workflow(connection: Connection, order_id: str, unknown: dict[str, str]) -> WorkflowView | None:
     from orderfleet.services.errors import OrderNotFound, TemporalUnavailable  # noqa: PLC0415
 
     try:
-        return await there.inspector.workflow(order_id)
+        return await connection.inspector.workflow(order_id)
     except OrderNotFound:
-        unknown["workflow"] = "Temporal has it no more"
+        unknown["workflow"] = "Temporal has no such workflow any more"
     except TemporalUnavailable as error:
         unknown["workflow"] = str(error)
     return None
 
 
-async def _live(there: Reach, order_id: str, unknown: dict[str, str]) -> SourcedStatus | None:
+async def _live(connection: Connection, order_id: str, unknown: dict[str, str]) -> SourcedStatus | None:
     from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
     from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415
     from orderfleet.services.orders import Source  # noqa: PLC0415
 
     try:
-        live = await there.desk.live(order_id)
+        live = await connection.orders.live(order_id)
     except (TemporalUnavailable, StoreUnavailable) as error:
         unknown["workflow"] = str(error)
         return None
     if live.source is Source.WORKFLOW:
         return live
-    unknown["workflow"] = "no worker answers for it"
+    unknown["workflow"] = "no worker answers its query"
     return None
 
 

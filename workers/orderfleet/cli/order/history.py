@@ -1,4 +1,4 @@
-"""`orderfleet order history`: what Temporal wrote down of an order's workflows, run by run, event by event."""
+"""`orderfleet order history`: the events in the Temporal histories of an order's workflows, by run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orderfleet.cli.errors import Failed
-from orderfleet.cli.order.session import TABLE, OrderId, ask, named
+from orderfleet.cli.order.session import TABLE, OrderId, resolve_order_id, run_with_progress
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, time_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.services.inspection import RunHistory
 
 
@@ -24,14 +24,16 @@ def history(
     *,
     shipments: Annotated[
         bool,
-        typer.Option("--shipments/--order-only", help="Also what the order's workflow started: shipments, refund."),
+        typer.Option(
+            "--shipments/--order-only", help="Include the workflows that the order's started: shipments, refund."
+        ),
     ] = True,
 ) -> None:
-    """Show what Temporal has of the order: every run of its workflow, then its shipments'.
+    """Show the order's Temporal history: every run of its workflow, then of its shipments' workflows.
 
-    `events` is the audit trail, which outlives it.
+    The audit trail (`events`) is kept after Temporal has deleted the history.
     """
-    found = ask(lambda there: _read(there, order_id), "reading the history")
+    found = run_with_progress(lambda connection: _read(connection, order_id), "reading the history")
     runs = found if shipments else [run for run in found if run.workflow_id == found[0].workflow_id]
     if output is not Output.TABLE:
         print_document(_lines(runs), output)
@@ -40,20 +42,20 @@ def history(
         console().print(part)
 
 
-async def _read(there: Reach, order_id: str) -> list[RunHistory]:
-    """The history.
+async def _read(connection: Connection, order_id: str) -> list[RunHistory]:
+    """Return the runs of an order's workflows.
 
     Raises:
         OrderNotFound: there is no such order.
-        Failed: there is, and Temporal has forgotten it, as it does after its retention.
+        Failed: Temporal has deleted the order's history after its retention.
     """
     from orderfleet.services.errors import OrderNotFound  # noqa: PLC0415 - `--help` doesn't need it
 
-    order_id = await named(there, order_id)
+    order_id = await resolve_order_id(connection, order_id)
     try:
-        return await there.inspector.history(order_id)
+        return await connection.inspector.history(order_id)
     except OrderNotFound:
-        await there.desk.recorded(order_id)
+        await connection.orders.recorded(order_id)
         raise Failed(
             f"Temporal has no history of order {order_id!r} any more; `orderfleet order events {order_id}` is its audit"
             " trail"
@@ -61,7 +63,7 @@ async def _read(there: Reach, order_id: str) -> list[RunHistory]:
 
 
 def _lines(runs: list[RunHistory]) -> list[dict[str, Any]]:
-    """A flat list: programs filter it by workflow and run."""
+    """Return one document for each event."""
     return [
         {"workflow_id": run.workflow_id, "run_id": run.run_id, **line.model_dump(mode="json")}
         for run in runs
@@ -70,12 +72,12 @@ def _lines(runs: list[RunHistory]) -> list[dict[str, Any]]:
 
 
 def _parts(runs: list[RunHistory]) -> Iterator[RenderableType]:
-    """A head and a table for each run."""
+    """Yield a heading and a table for each run."""
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
     for number, run in enumerate(runs):
-        same = [one.run_id for one in runs if one.workflow_id == run.workflow_id]
-        which = f"run {same.index(run.run_id) + 1} of {len(same)}"
+        ids = [each.run_id for each in runs if each.workflow_id == run.workflow_id]
+        which = f"run {ids.index(run.run_id) + 1} of {len(ids)}"
         gap = "\n" if number else ""
         yield Text(f"{gap}{run.workflow_id}  {which}  {run.run_id}", "bold")
         table = plain_table("ID", "TIME", "TYPE", "WHAT")

@@ -1,4 +1,4 @@
-"""`orderfleet order list`: the recorded orders, newest first, a page at a time behind the scenes."""
+"""`orderfleet order list`: the orders in the order store, newest first."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from orderfleet.cli.errors import UsageError
-from orderfleet.cli.order.session import TABLE, ask, run
+from orderfleet.cli.order.session import TABLE, run, run_with_progress
 from orderfleet.cli.output import (
     Output,
     OutputOption,
     console,
-    moment,
+    parse_time,
     plain_table,
     print_document,
     step_text,
@@ -27,73 +27,77 @@ from orderfleet.domain.status import Step
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
     from orderfleet.domain.status import OrderStatus
 
-_DEFAULT: Final = 20
+_DEFAULT_LIMIT: Final = 20
 _PAGE: Final = 200
-_GAP: Final = 1.0
+_REFRESH_SECONDS: Final = 1.0
 
 
 def list_orders(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = _DEFAULT,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of orders.")] = _DEFAULT_LIMIT,
     step: Annotated[Step | None, typer.Option(help="Only orders at this step.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only orders of this customer.")] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            parser=moment, metavar="WHEN", help="Only orders started then or later: 24h for so long ago, or a time."
+            parser=parse_time,
+            metavar="WHEN",
+            help="Only orders started at or after this time, or in the last 24h, 30m, …",
         ),
     ] = None,
     before: Annotated[
-        datetime | None, typer.Option(parser=moment, metavar="WHEN", help="Only orders started before then.")
+        datetime | None, typer.Option(parser=parse_time, metavar="WHEN", help="Only orders started before this time.")
     ] = None,
-    watching: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C, on a terminal.")] = False,
+    watching: Annotated[
+        bool, typer.Option("--watch", "-w", help="Refresh the list until Ctrl-C; needs a terminal.")
+    ] = False,
     output: OutputOption = TABLE,
 ) -> None:
-    """List orders, the newest first, as the record has them."""
+    """List the orders in the order store, newest first."""
     from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
     wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
-            raise UsageError("--watch of a list needs a terminal; `order watch ID -o json` follows one order")
-        run(lambda there: _live(there, wanted, limit))
-    found, more = ask(lambda there: _read(there, wanted, limit), "reading the orders")
+            raise UsageError("--watch of a list needs a terminal; use `order watch ID -o json` to follow one order")
+        run(lambda connection: _live(connection, wanted, limit))
+    found, more = run_with_progress(lambda connection: _read(connection, wanted, limit), "reading the orders")
     if output is not Output.TABLE:
         print_document({"orders": found, "more": more}, output)
     elif not found:
         filtered = wanted != OrderFilter()
-        typer.echo("there are no such orders" if filtered else "there are no orders; `order start` makes one")
+        typer.echo("there are no such orders" if filtered else "there are no orders; `order start` starts one")
     else:
         console().print(_table(found))
-        typer.echo(f"there are more; --limit {limit * 5} shows more of them") if more else None
+        typer.echo(f"there are more; use --limit {limit * 5} to see more") if more else None
 
 
-async def _live(there: Reach, wanted: OrderFilter, limit: int) -> None:
-    """Show the list anew each second; what is away for a time leaves it as it is."""
+async def _live(connection: Connection, wanted: OrderFilter, limit: int) -> None:
+    """Refresh the list every second; keep the last one while the order store is unavailable."""
     from rich.live import Live  # noqa: PLC0415 - for a terminal only
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             with suppress(StoreUnavailable):
-                found, _ = await _read(there, wanted, limit)
+                found, _ = await _read(connection, wanted, limit)
                 live.update(_table(found), refresh=True)
-            await asyncio.sleep(_GAP)
+            await asyncio.sleep(_REFRESH_SECONDS)
 
 
-async def _read(there: Reach, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
-    """The orders, and whether there are more."""
+async def _read(connection: Connection, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
+    """Return the orders, and whether there are more."""
     found: list[OrderStatus] = []
-    place: Cursor | None = None
+    cursor: Cursor | None = None
     while True:
-        page: OrderPage = await there.desk.page(wanted, after=place, limit=min(_PAGE, limit - len(found)))
+        page: OrderPage = await connection.orders.page(wanted, after=cursor, limit=min(_PAGE, limit - len(found)))
         found += page.orders
-        place = page.next
-        if place is None or len(found) >= limit:
-            return found, place is not None
+        cursor = page.next
+        if cursor is None or len(found) >= limit:
+            return found, cursor is not None
 
 
 def _table(orders: list[OrderStatus]) -> Table:

@@ -1,7 +1,4 @@
-"""Reads order manifests from the command line: the same files that kubectl takes.
-
-`orderfleet order start -f` calls it.
-"""
+"""`orderfleet order start`: starts orders from arguments or from the manifests that kubectl takes."""
 
 from __future__ import annotations
 
@@ -15,48 +12,44 @@ from pydantic import ValidationError
 from yaml.constructor import ConstructorError
 
 from orderfleet.api.schemas import NewOrder
-from orderfleet.cli import connection
-from orderfleet.cli import output as progress
+from orderfleet.cli import connection as connections
 from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import TABLE, run
-from orderfleet.cli.output import Output, OutputOption, console, print_document, rows_table
+from orderfleet.cli.output import Output, OutputOption, console, print_document, progress, rows_table
 from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
 from orderfleet.domain.strict_models import UNKNOWN_FIELD
 from orderfleet.domain.validation_messages import validation_message
 
 if TYPE_CHECKING:
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.order import OrderInput
     from orderfleet.services.errors import Started
 
 
-_NAMES: Final = {"orderId": "order_id", "paymentId": "payment_id"}
+_FIELDS: Final = {"orderId": "order_id", "paymentId": "payment_id"}
+_MANIFEST_NAMES: Final = {field: name for name, field in _FIELDS.items()} | {"on_timeout": "onTimeout"}
+_DOCUMENT_KEYS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 
-_THEIRS: Final = {ours: name for name, ours in _NAMES.items()} | {"on_timeout": "onTimeout"}
-
-_OF_DOCUMENT: Final = ("apiVersion", "kind", "metadata", "spec", "status")
-
-_OF_KUBERNETES: Final = frozenset({"deletionPolicy"})
-
-"""Fields that say something about the Kubernetes object only."""
+_KUBERNETES_ONLY: Final = frozenset({"deletionPolicy"})
+"""Fields of the spec that concern the Kubernetes object, not the order."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is given twice, as kubectl does; YAML alone takes the last value."""
+    """Rejects a duplicate key, as kubectl does; the YAML library alone takes the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise ConstructorError(problem=f"the key {twice!r} is given twice", problem_mark=node.start_mark)
+        duplicate = next((key for key in keys if keys.count(key) > 1), None)
+        if duplicate is not None:
+            raise ConstructorError(problem=f"the key {duplicate!r} is given twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 def read_manifests(file: Path) -> list[NewOrder]:
-    """The orders in a file of one or more YAML documents; `-` is standard input.
+    """Return the orders in a file of one or more YAML documents; `-` is standard input.
 
     Raises:
-        Wrong: the file can't be read or isn't made of Orders; each line names the place.
+        UsageError: the file can't be read, or a document isn't a valid Order; each line names the field.
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
@@ -77,59 +70,59 @@ def _order(file: Path, document: Any) -> NewOrder:
     if kind != (f"{CRD_GROUP}/{CRD_VERSION}", "Order"):
         raise UsageError(f"{file}: expected apiVersion: {CRD_GROUP}/{CRD_VERSION} and kind: Order")
     for name in document:
-        if name not in _OF_DOCUMENT:
-            raise UsageError(f"{file}: {name}: is not known; an Order has {', '.join(_OF_DOCUMENT)}")
+        if name not in _DOCUMENT_KEYS:
+            raise UsageError(f"{file}: {name}: is not known; an Order has {', '.join(_DOCUMENT_KEYS)}")
     spec = document.get("spec")
     if not isinstance(spec, dict):
         raise UsageError(f"{file}: spec: is missing; give items and address")
     if spec.get("cancel"):
         raise UsageError(f"{file}: spec.cancel: start the order first, then `orderfleet order cancel` it")
-    fields = {_NAMES.get(name, name): value for name, value in spec.items() if name not in _OF_KUBERNETES}
+    fields = {_FIELDS.get(name, name): value for name, value in spec.items() if name not in _KUBERNETES_ONLY}
     fields.pop("cancel", None)
     metadata = document.get("metadata") or {}
     try:
         return NewOrder.model_validate({"order_id": metadata.get("name"), **fields})
     except ValidationError as error:
-        lines = [f"{file}: spec.{_path(found['loc'])}: {_message(found)}" for found in error.errors()]
+        lines = [f"{file}: spec.{_path(problem['loc'])}: {_message(problem)}" for problem in error.errors()]
         raise UsageError("\n".join(lines)) from None
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_THEIRS.get(part, part)}" for part in location)
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_MANIFEST_NAMES.get(part, part)}" for part in location)
     return path.removeprefix(".")
 
 
 def _message(problem: Any) -> str:
     if problem["type"] == UNKNOWN_FIELD:
         nearest = problem["ctx"]["nearest"]
-        did_you_mean = f"did you mean {_THEIRS.get(nearest, nearest)}?" if nearest else ""
+        did_you_mean = f"did you mean {_MANIFEST_NAMES.get(nearest, nearest)}?" if nearest else ""
         return f"is not known; {did_you_mean or '`kubectl explain orders.orderfleet.dev.spec` lists the fields'}"
     return validation_message(problem)
 
 
 def start(
-    order_id: Annotated[str | None, typer.Argument(metavar="ID", help="Made and printed when left out.")] = None,
-    payment_id: Annotated[str | None, typer.Argument(metavar="PAYMENT_ID", help="`pay-ID` when left out.")] = None,
+    order_id: Annotated[str | None, typer.Argument(metavar="ID", help="Generated and printed if left out.")] = None,
+    payment_id: Annotated[str | None, typer.Argument(metavar="PAYMENT_ID", help="`pay-ID` if left out.")] = None,
     file: Annotated[
-        Path | None, typer.Option("--filename", "-f", help="A manifest as kubectl takes it; - is standard input.")
+        Path | None, typer.Option("--filename", "-f", help="A manifest as for kubectl; - is standard input.")
     ] = None,
     output: OutputOption = TABLE,
 ) -> None:
-    """Start an order; started again with the same id and content it is still one order.
+    """Start an order; starting the same id with the same content again changes nothing.
 
-    Without a file a sample item and address stand in, where ORDERFLEET_SAMPLE_ORDERS is on.
+    Without a file a sample item and address are used, if ORDERFLEET_SAMPLE_ORDERS is on.
     """
     from orderfleet.api.order_input import order_id_for, to_input  # noqa: PLC0415 - `--help` needs none of these
 
-    settings = connection.local_settings()
+    settings = connections.local_settings()
     orders = _requested(order_id, payment_id, file)
     inputs = [to_input(order, order_id_for(order, None), settings) for order in orders]
     several = len(inputs) if len(inputs) > 1 else None
 
-    async def each(there: Reach) -> None:
-        with progress.shown("starting", several) as done:
+    async def each(connection: Connection) -> None:
+        with progress("starting", several) as done:
             for order in inputs:
-                _print_started(await there.desk.start(order), order, output, stream=several is not None)
+                _print_started(await connection.orders.start(order), order, output, stream=several is not None)
                 done()
 
     run(each, settings)
@@ -142,28 +135,28 @@ def _requested(order_id: str | None, payment_id: str | None, file: Path | None) 
     from orderfleet.domain.validation_messages import validation_message  # noqa: PLC0415
 
     orders = read_manifests(file) if file else [NewOrder()]
-    given = {"order_id": order_id, "payment_id": payment_id}
-    named = {name: value for name, value in given.items() if value is not None}
-    if named and len(orders) > 1:
-        raise typer.BadParameter("an id can't be given for a file with more than one order")
+    arguments = {"order_id": order_id, "payment_id": payment_id}
+    ids = {name: value for name, value in arguments.items() if value is not None}
+    if ids and len(orders) > 1:
+        raise typer.BadParameter("an id can be given only for a file with one order")
     try:
-        return [NewOrder.model_validate({**order.model_dump(exclude_unset=True), **named}) for order in orders]
+        return [NewOrder.model_validate({**order.model_dump(exclude_unset=True), **ids}) for order in orders]
     except ValidationError as error:
-        wrong = error.errors()[0]
-        raise typer.BadParameter(f"{wrong['loc'][0]}: {validation_message(wrong)}") from None
+        problem = error.errors()[0]
+        raise typer.BadParameter(f"{problem['loc'][0]}: {validation_message(problem)}") from None
 
 
 def _print_started(started: Started, order: OrderInput, output: Output, *, stream: bool) -> None:
     if output is not Output.TABLE:
         print_document({**started.model_dump(mode="json"), "payment_id": order.payment_id}, output, stream=stream)
         return
-    new = started.outcome == "started"
-    waits = new and order.review.mode == "manual" and not order.approved
+    is_new = started.outcome == "started"
+    needs_approval = is_new and order.review.mode == "manual" and not order.approved
     rows = (
         ("order", started.order_id),
         ("payment", order.payment_id),
         ("workflow", started.workflow_id),
-        ("", "started" if new else "was started before, by the same request"),
-        ("next", f"orderfleet order {'approve' if waits else 'status'} {started.order_id}"),
+        ("", "started" if is_new else "already started by the same request"),
+        ("next", f"orderfleet order {'approve' if needs_approval else 'status'} {started.order_id}"),
     )
     console().print(rows_table(rows))

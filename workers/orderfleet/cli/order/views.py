@@ -1,6 +1,7 @@
-"""`orderfleet order watch`: an order live until it has ended, also while Temporal or Postgres is away for a time.
+"""`orderfleet order status`, `events` and `watch`: one order's status and audit trail, once or until it has ended.
 
-It asks again and again rather than wait to be told: only Temporal knows of attempts that hang.
+`watch` polls the workflow, because a hanging activity attempt shows only in Temporal and sends no change. It
+retries while Temporal or the order store is unavailable.
 """
 
 from __future__ import annotations
@@ -12,80 +13,80 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from orderfleet.cli.order.session import TABLE, OrderId, ask, named, run
+from orderfleet.cli.order.session import TABLE, OrderId, resolve_order_id, run, run_with_progress
 from orderfleet.cli.output import Output, OutputOption, console, events_table, print_document, status_table, time_text
 from orderfleet.domain.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orderfleet.cli.connection import Reach
+    from orderfleet.cli.connection import Connection
     from orderfleet.domain.events import RecordedEvent
     from orderfleet.services.orders import SourcedStatus
 
 
-_GAP: Final = 0.5
-
+_POLL_SECONDS: Final = 0.5
 _LAST_EVENTS: Final = 12
 
 
 def watch(order_id: OrderId, output: OutputOption = TABLE) -> None:
-    """Follow an order until it has ended: a live view on a terminal, elsewhere a line a change."""
+    """Follow an order until it has ended: a live view on a terminal, else a line for each change."""
     follow(order_id, output)
 
 
 def follow(order_id: str, output: Output) -> None:
-    """Follow an order to its end; a line (JSON) or a document (YAML) a change where asked for."""
+    """Follow an order until it has ended; JSON prints a line, YAML a document, for each change."""
     if output is not Output.TABLE:
-        run(lambda there: _documents(there, order_id, output))
+        run(lambda connection: _documents(connection, order_id, output))
     elif console().is_terminal:
-        run(lambda there: _follow_live(there, order_id))
+        run(lambda connection: _follow_live(connection, order_id))
     else:
-        run(lambda there: _lines(there, order_id))
+        run(lambda connection: _lines(connection, order_id))
 
 
-async def _states(there: Reach, order_id: str) -> AsyncIterator[SourcedStatus | str]:
-    """The order at each change, up to the one in which it has ended; a text says what is away.
+async def _states(connection: Connection, order_id: str) -> AsyncIterator[SourcedStatus | str]:
+    """Yield the order's status at each change until it has ended, and a message while a service is unavailable.
 
     Raises:
+        TemporalUnavailable, StoreUnavailable: the first read failed.
         OrderNotFound: there is no such order.
     """
     from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415 - `--help` doesn't need it
 
-    order_id = await named(there, order_id)
+    order_id = await resolve_order_id(connection, order_id)
     before: SourcedStatus | str = ""
     while True:
         try:
-            now: SourcedStatus | str = await there.desk.live(order_id)
+            now: SourcedStatus | str = await connection.orders.live(order_id)
         except (TemporalUnavailable, StoreUnavailable) as error:
             if not before:
                 raise
-            now = f"{error}; trying again"
+            now = f"{error}; retrying"
         if now != before:
             yield now
             before = now
         if not isinstance(now, str) and now.ended:
             return
-        await asyncio.sleep(_GAP)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _documents(there: Reach, order_id: str, output: Output) -> None:
-    async for now in _states(there, order_id):
+async def _documents(connection: Connection, order_id: str, output: Output) -> None:
+    async for now in _states(connection, order_id):
         if isinstance(now, str):
             typer.echo(f"orderfleet: {now}", err=True)
         else:
             print_document(now, output, stream=True)
 
 
-async def _lines(there: Reach, order_id: str) -> None:
+async def _lines(connection: Connection, order_id: str) -> None:
     shown = ""
-    async for now in _states(there, order_id):
+    async for now in _states(connection, order_id):
         if isinstance(now, str):
             typer.echo(f"orderfleet: {now}", err=True)
             continue
         line = _line(now)
         if line != shown:
-            # The time of each change makes the same line another.
+            # Compared without the time, which differs at each change.
             typer.echo(f"{time_text(now.updated_at)}  {line}")
             shown = line
 
@@ -95,7 +96,7 @@ def _line(now: SourcedStatus) -> str:
     parts = {
         "": now.step,
         "payment ": now.payment.status,
-        "tracking ": next((one.tracking_number for one in reversed(now.shipments) if one.tracking_number), None),
+        "tracking ": next((each.tracking_number for each in reversed(now.shipments) if each.tracking_number), None),
         "retries ": retries,
         "canceled: ": now.cancel_reason,
         "last error: ": now.last_error,
@@ -103,24 +104,24 @@ def _line(now: SourcedStatus) -> str:
     return "  ".join(f"{name}{value}" for name, value in parts.items() if value)
 
 
-async def _follow_live(there: Reach, order_id: str) -> None:
+async def _follow_live(connection: Connection, order_id: str) -> None:
     from rich.live import Live  # noqa: PLC0415 - for a terminal only
     from rich.text import Text  # noqa: PLC0415
 
     with Live(console=console(), refresh_per_second=4) as live:
-        shown: RenderableType = ""
+        view: RenderableType = ""
         trail: list[RecordedEvent] = []
-        async for now in _states(there, order_id):
+        async for now in _states(connection, order_id):
             if isinstance(now, str):
-                live.update(_below(shown, Text(now, "yellow")), refresh=True)
+                live.update(_stacked(view, Text(now, "yellow")), refresh=True)
                 continue
             with suppress(StoreUnavailable):
-                trail = await there.desk.events(now.order_id)
-            shown = _below(status_table(now), events_table(trail[-_LAST_EVENTS:]))
-            live.update(shown, refresh=True)
+                trail = await connection.orders.events(now.order_id)
+            view = _stacked(status_table(now), events_table(trail[-_LAST_EVENTS:]))
+            live.update(view, refresh=True)
 
 
-def _below(*parts: RenderableType) -> RenderableType:
+def _stacked(*parts: RenderableType) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415 - for a terminal only
 
     spaced = [each for part in parts for each in (part, "")]
@@ -130,26 +131,26 @@ def _below(*parts: RenderableType) -> RenderableType:
 def status(
     order_id: OrderId,
     *,
-    watching: Annotated[bool, typer.Option("--watch", "-w", help="Go on until the order has ended.")] = False,
+    watching: Annotated[bool, typer.Option("--watch", "-w", help="Follow the order until it has ended.")] = False,
     output: OutputOption = TABLE,
 ) -> None:
-    """Show where an order stands: the workflow's word, or the record's when it can't be asked."""
+    """Show an order's status, from its workflow, or from the order store if no worker answers."""
     if watching:
         follow(order_id, output)
         return
-    found = ask(lambda there: _live(there, order_id))
+    found = run_with_progress(lambda connection: _live(connection, order_id))
     console().print(status_table(found)) if output is Output.TABLE else print_document(found, output)
 
 
 def events(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Show the audit trail: every step, retry, signal and error."""
-    found = ask(lambda there: _events(there, order_id))
+    found = run_with_progress(lambda connection: _events(connection, order_id))
     console().print(events_table(found)) if output is Output.TABLE else print_document(found, output)
 
 
-async def _live(there: Reach, name: str) -> SourcedStatus:
-    return await there.desk.live(await named(there, name))
+async def _live(connection: Connection, name: str) -> SourcedStatus:
+    return await connection.orders.live(await resolve_order_id(connection, name))
 
 
-async def _events(there: Reach, name: str) -> list[RecordedEvent]:
-    return await there.desk.events(await named(there, name))
+async def _events(connection: Connection, name: str) -> list[RecordedEvent]:
+    return await connection.orders.events(await resolve_order_id(connection, name))

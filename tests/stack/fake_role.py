@@ -1,8 +1,8 @@
-"""A process that behaves like one of the product's roles: `/readyz`, and a graceful end by SIGTERM.
+"""A process that behaves like one of the product's roles: it serves `/readyz` and ends gracefully on SIGTERM.
 
-Its argument says how: `well`, `stuck` (ignores SIGTERM), `unready`, `broken` (ends at once),
-`clumsy` (finds its port taken the first time), `lingering` (its port is held for a while after it was
-killed). It isn't ready while there is a file `not-ready`. It starts a child, as workers may.
+Its argument is the mode: `well`, `stuck` (ignores SIGTERM), `unready`, `broken` (ends immediately), `clumsy` (its port
+is in use at the first start), `lingering` (its port stays bound for a time after it was killed). It isn't ready while
+a file `not-ready` exists. It starts a child process, as workers may.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-MOOD = sys.argv[1]
+MODE = sys.argv[1]
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        ready = MOOD != "unready" and not Path("not-ready").exists()
+        ready = MODE != "unready" and not Path("not-ready").exists()
         self.send_response(200 if ready or self.path == "/healthz" else 503)
         self.send_header("Content-Type", "text/plain")
         self.end_headers()
@@ -29,14 +29,14 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-if MOOD == "broken":
-    sys.exit("the pretended role is broken on purpose")
-if MOOD == "clumsy" and not Path("was-here").exists():
-    Path("was-here").touch()
+if MODE == "broken":
+    sys.exit("the fake role is broken on purpose")
+if MODE == "clumsy" and not Path("started-before").exists():
+    Path("started-before").touch()
     sys.exit("OSError: [Errno 98] Address already in use")
 server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["ORDERFLEET_HEALTH_PORT"])), Handler)
-if MOOD == "lingering":
-    # What the kernel does on a busy machine, made longer: nothing that the stack finds holds the port.
+if MODE == "lingering":
+    # As the kernel does for a short time on a busy machine: a process that the stack doesn't find has the port.
     server.socket.set_inheritable(True)
     subprocess.Popen(
         [
@@ -55,7 +55,7 @@ def end(*_: object) -> None:
     threading.Thread(target=server.shutdown).start()
 
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN if MOOD == "stuck" else end)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if MODE == "stuck" else end)
 server.serve_forever()
 child.wait()
 sys.stdout.write("drained\n")

@@ -1,4 +1,4 @@
-"""Stacks in folders of their own, with the real backing parts and pretended roles."""
+"""Stacks in temporary folders, with the real backing parts and fake roles."""
 
 from __future__ import annotations
 
@@ -17,23 +17,28 @@ from orderfleet_local.stack.roles import HEALTH_PORT, Role
 _HERE = Path(__file__).parent
 
 
-def role(mood: str = "well", *needs: str) -> Role:
-    """A pretended role, named for its mood."""
-    script = str(_HERE / "pretend_role.py")
-    return Role(mood, (sys.executable, script, mood), needs or ("postgres", "temporal"), {HEALTH_PORT: 0})
+def role(mode: str = "well", *needs: str) -> Role:
+    """Return a fake role with the name of its mode.
+
+    Args:
+        mode: see `fake_role`.
+        *needs: parts to start before it; by default Postgres and Temporal.
+    """
+    script = str(_HERE / "fake_role.py")
+    return Role(mode, (sys.executable, script, mode), needs or ("postgres", "temporal"), {HEALTH_PORT: 0})
 
 
 @contextmanager
 def stack_folder() -> Iterator[Path]:
-    """A folder for one stack; whatever still runs of it is killed at the end."""
-    # Not below pytest's own folder: Postgres runs under another account when we are root.
+    """Yield a folder for one stack; processes that still run at the end are killed."""
+    # Not in pytest's folder: as root, Postgres runs under another account, which can't enter it.
     folder = Path(tempfile.mkdtemp(prefix="orderfleet-stack-"))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         for found in processes.find(folder).values():
-            processes.end(found, by=signal.SIGKILL, bound=5)
+            processes.end(found, by=signal.SIGKILL, timeout=5)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -41,5 +46,5 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it didn't come true"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A part that runs and answers nothing is shown by `status` and started again by `up`."""
+"""A part that runs but doesn't respond is shown by `status` and restarted by `up`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from pretend_stack import role, stack_folder
+from fake_stack import role, stack_folder
 from temporalio.client import Client
 
-from orderfleet_local import stack
 from orderfleet_local.provision import cache
 from orderfleet_local.provision.catalog import SQLITE_DRIVER
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import lifecycle, processes, state, temporal_server
+from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
 
-# One stack for all of them, so one worker for all of them.
-pytestmark = pytest.mark.xdist_group("answering")
+# The tests share a stack, so they run in one worker.
+pytestmark = pytest.mark.xdist_group("unresponsive-parts")
 
 ROLES = (role("well"),)
 
@@ -27,12 +27,12 @@ ROLES = (role("well"),)
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackState]:
     with stack_folder() as folder:
-        yield stack.up(folder=folder, roles=ROLES)
+        yield lifecycle.up(folder=folder, roles=ROLES)
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    monkeypatch.setattr(lifecycle, "_SECONDS_TO_ANSWER", 5)
+def _short_timeout(monkeypatch):
+    monkeypatch.setattr(lifecycle, "_RESPONSE_TIMEOUT", 5)
 
 
 def _conditions(running: StackState) -> dict[str, tuple[Condition, str | None]]:
@@ -40,20 +40,20 @@ def _conditions(running: StackState) -> dict[str, tuple[Condition, str | None]]:
 
 
 def _restarted(running: StackState, part: str) -> list[str]:
-    """Start what doesn't answer, which must be `part` alone; return what was said."""
+    """Restart unresponsive parts, which must be `part` only; return the output."""
     before = state.load(running.folder)
     assert before is not None
-    said: list[str] = []
-    after = stack.up(said.append, folder=running.folder, roles=ROLES)
+    lines: list[str] = []
+    after = lifecycle.up(lines.append, folder=running.folder, roles=ROLES)
     assert {name for name, found in after.parts.items() if found.pid != before.parts[name].pid} == {part}
     assert after.parts[part].ports == before.parts[part].ports
     assert set(_conditions(running).values()) == {(Condition.RUNNING, None)}
-    with pytest.raises(stack.AlreadyRunning):
-        stack.up(folder=running.folder, roles=ROLES)
-    return said
+    with pytest.raises(AlreadyRunning):
+        lifecycle.up(folder=running.folder, roles=ROLES)
+    return lines
 
 
-def test_provided_temporal_is_linked_with_the_driver_that_keeps_answering():
+def test_provided_temporal_is_linked_with_the_fixed_driver():
     program = provide(["temporal"])["temporal"]
     version = cache.linked_version(program, "modernc.org/sqlite")
     assert version is not None
@@ -61,18 +61,18 @@ def test_provided_temporal_is_linked_with_the_driver_that_keeps_answering():
 
 
 @pytest.mark.parametrize("part", ["postgres", "temporal", "etcd", "kube-apiserver", "well"])
-def test_stopped_process_is_shown_and_started_again(running, part):
+def test_suspended_process_is_shown_and_restarted(running, part):
     for process in processes.find(running.folder, part)[part]:
         process.send_signal(signal.SIGSTOP)
     shown, problem = _conditions(running)[part]
-    assert shown is Condition.NOT_ANSWERING
+    assert shown is Condition.NOT_RESPONDING
     assert problem is not None
-    said = _restarted(running, part)
-    assert f"{part} runs and answers no calls: {problem}; it is restarted" in said
+    lines = _restarted(running, part)
+    assert f"{part} runs but does not respond: {problem}; it is restarted" in lines
 
 
-async def test_temporal_that_answers_health_checks_alone_is_shown_and_started_again(running):
-    # What its registry comes to with broken database connections, until the server is started again.
+async def test_temporal_that_passes_only_health_checks_is_shown_and_restarted(running):
+    # The state of its namespace registry with broken database connections, until a restart.
     database = sqlite3.connect(running.folder / "temporal" / "temporal.db", timeout=30)
     database.execute("DELETE FROM namespaces WHERE name = 'default'")
     database.commit()
@@ -80,19 +80,19 @@ async def test_temporal_that_answers_health_checks_alone_is_shown_and_started_ag
     client = await Client.connect(running.temporal_address)
     assert await client.service_client.check_health()
     expected = "DescribeNamespace returns 404: Namespace default is not found."
-    assert _conditions(running)["temporal"] == (Condition.NOT_ANSWERING, expected)
-    said = _restarted(running, "temporal")
-    assert f"temporal runs and answers no calls: {expected}; it is restarted" in said
+    assert _conditions(running)["temporal"] == (Condition.NOT_RESPONDING, expected)
+    lines = _restarted(running, "temporal")
+    assert f"temporal runs but does not respond: {expected}; it is restarted" in lines
     assert temporal_server.problem(running.parts["temporal"].ports) is None
 
 
 def test_role_that_returns_not_ready_is_shown_and_kept(running):
-    # As the product's roles while what they need is missing.
+    # As the product's roles do while a service that they need is unavailable.
     marker = running.folder / "not-ready"
     marker.touch()
     try:
         assert _conditions(running)["well"] == (Condition.NOT_READY, None)
-        with pytest.raises(stack.AlreadyRunning):
-            stack.up(folder=running.folder, roles=ROLES)
+        with pytest.raises(AlreadyRunning):
+            lifecycle.up(folder=running.folder, roles=ROLES)
     finally:
         marker.unlink()
