@@ -52,7 +52,7 @@ def wrong(order_id: str, status: OrderStatus, money: Counter[tuple[str, str]], p
 
 def wrong_money(status: OrderStatus, money: Counter[tuple[str, str]]) -> list[str]:
     """What is not as promised of an ended order's money, at the provider and in the record."""
-    charges, given_back = money["charge", status.payment.id], money["give_back", status.payment.id]
+    charges, given_back = money["charge", status.payment.id], money["refund", status.payment.id]
     found = []
     if charges > 1:
         found.append(f"charged {charges} times")

@@ -14,7 +14,7 @@ from orderfleet.domain.order import Address, Customer, Item, OrderInput
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import ShipmentStatus, Step
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
@@ -57,7 +57,7 @@ def shipment(status: ShipmentStatus, order_id: str = "ord-1", attempt: int = 1, 
 
 
 async def receive(
-    record: OrderRecord, given: OrderInput | None = None, first: Progress | None = None, *, run_id: str = "run-1"
+    record: OrderWrites, given: OrderInput | None = None, first: Progress | None = None, *, run_id: str = "run-1"
 ) -> OrderInput:
     given = given or order()
     await record.receive(

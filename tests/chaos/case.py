@@ -13,7 +13,7 @@ from evidence import Evidence
 from schedule import Act
 
 from orderfleet.domain.status import OrderStatus
-from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel
 
 Finding = tuple[str, str]
 """What it is about, and what is wrong with it; nothing is an empty text."""
@@ -36,7 +36,7 @@ class Case:
         return {name: order.status for name, order in self.found.orders.items() if name in self.accepted}
 
     @cached_property
-    def parcel_of(self) -> dict[str, TakenParcel]:
+    def parcel_of(self) -> dict[str, BookedParcel]:
         """The parcel that left, by order."""
         return {parcel.order_id: parcel for parcel in self.found.parcels if not parcel.voided}
 

@@ -22,7 +22,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
 from orderfleet.domain.status import OrderStatus
-from orderfleet.providers.carriers.simulated import CarrierLedger, TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
 from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -48,7 +48,7 @@ class Evidence:
     told: Mapping[str, Told]
     """By the customer's own name for it."""
     money: Sequence[PaymentEntry]
-    parcels: Sequence[TakenParcel]
+    parcels: Sequence[BookedParcel]
     orders: Mapping[str, RecordedOrder]
     events: Mapping[str, Sequence[RecordedEvent]]
     workflows: Mapping[str, Workflow]

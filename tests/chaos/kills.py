@@ -36,7 +36,7 @@ UNDER_WAY = 12
 """Orders that are under way at the same time."""
 SOON = 120
 """Seconds after the last kill within which every order ends."""
-TOOK_IT_FROM = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
+TOOK_IT_FROM = {"charge": "orders", "void": "orders", "refund": "orders", "booking": "shipping"}
 """Which worker waits for the answer to which entry."""
 
 

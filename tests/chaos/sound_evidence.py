@@ -21,7 +21,7 @@ from orderfleet.domain.names import (
 )
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
-from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel
 from orderfleet.providers.payments.simulated import PaymentEntry
 
 SHIPPED = "shipped-over-http"
@@ -72,7 +72,7 @@ def _add(
     if paid in {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}:
         evidence.money.append(entry("charge", name))
     if paid is PaymentStatus.REFUNDED:
-        evidence.money.append(entry("give_back", name))
+        evidence.money.append(entry("refund", name))
         evidence.workflows[refund_workflow_id(f"pay-{name}")] = Workflow(REFUND_WORKFLOW, "COMPLETED")
     if step is Step.SHIPPED:
         evidence.parcels.append(parcel(name, address))
@@ -96,10 +96,10 @@ def entry(kind: str, name: str) -> PaymentEntry:
     return PaymentEntry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
 
 
-def parcel(name: str, address: dict[str, str] = HOME) -> TakenParcel:
+def parcel(name: str, address: dict[str, str] = HOME) -> BookedParcel:
     """A parcel that left."""
     where = Address(**address).model_dump_json()
-    return TakenParcel(f"ship-{name}", name, shipment_id(name, 1), where, f"SIM-{name}", False)
+    return BookedParcel(f"ship-{name}", name, shipment_id(name, 1), where, f"SIM-{name}", False)
 
 
 def _status(name: str, step: Step, paid: PaymentStatus, address: dict[str, str]) -> OrderStatus:

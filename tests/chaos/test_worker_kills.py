@@ -51,5 +51,5 @@ async def test_nothing_is_lost_or_paid_twice_when_workers_are_killed(
             wanted=KILLS,
         )
         await kill_while_ordering(run, workers)
-    for moment in ("charge", "give_back", "booking"):
+    for moment in ("charge", "refund", "booking"):
         assert run.kills[moment] >= KILLS // 20, f"hardly any kill after a {moment}: {run.kills}"

@@ -112,7 +112,7 @@ async def test_workers_whose_clock_jumps_keep_to_temporals_time(
     assert not wrong, "these tell the worker's time"
     money = Books(tmp_path / "ledger.db").money()
     assert [money["charge", f"pay-{name}"] for name in names] == [0, 1, 1, 1]
-    assert money["give_back", f"pay-{given_back}"] == 1
+    assert money["refund", f"pay-{given_back}"] == 1
 
 
 async def test_an_operator_whose_clock_jumps_goes_on(fleet: WorkerFleet, clock: JumpingClock, shop: Shop) -> None:

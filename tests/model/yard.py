@@ -22,7 +22,7 @@ from orderfleet.domain.status import OrderStatus
 from orderfleet.orders.compensation import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.shipping.workflow import ShippingWorkflow
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 
 class Outage:
@@ -32,10 +32,10 @@ class Outage:
         self.away = 0
         self.answers_lost = 0
 
-    def record(self, database: Any) -> OrderRecord:
+    def record(self, database: Any) -> OrderWrites:
         outage = self
 
-        class Record(OrderRecord):
+        class Record(OrderWrites):
             def __getattribute__(self, name: str) -> Any:
                 found = super().__getattribute__(name)
                 if name.startswith("_"):

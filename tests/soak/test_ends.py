@@ -16,14 +16,14 @@ from ends import Ends, ends
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import AT, order, payment, progress, receive
 
 
 @pytest.fixture
-async def record(postgres_url: str) -> AsyncIterator[OrderRecord]:
+async def record(postgres_url: str) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=30)) as database:
-        yield OrderRecord(database)
+        yield OrderWrites(database)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def seen(postgres_url: str) -> AsyncIterator[Ends]:
         yield made
 
 
-async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(record: OrderRecord, seen: Ends) -> None:
+async def test_an_order_is_waited_for_until_nothing_is_owed_for_it(record: OrderWrites, seen: Ends) -> None:
     shipped, canceled = (asyncio.create_task(seen.of(order_id)) for order_id in ("shipped", "canceled"))
     for order_id in ("shipped", "canceled"):
         await receive(record, order(order_id))

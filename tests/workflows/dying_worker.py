@@ -14,14 +14,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.orders import worker
 from orderfleet.settings import Settings
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import connect
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
 
 
-class LastWord(OrderRecord):
+class LastWord(OrderWrites):
     async def record(self, *args: Any, **options: Any) -> None:
         await super().record(*args, **options)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -32,7 +32,7 @@ async def main(address: str) -> None:
     temporal = await Client.connect(address, data_converter=pydantic_data_converter)
     async with connect(settings, "dying") as database:
         duty = worker.worker_spec(
-            settings, LastWord(database), Provider(), Orphans(database), TemporalOrderWorkflows(temporal)
+            settings, LastWord(database), Provider(), PostgresOrphanStore(database), TemporalOrderWorkflows(temporal)
         )
         await build(temporal, settings, duty).run()
 

@@ -29,10 +29,10 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
 
@@ -254,7 +254,7 @@ async def fleet(
     orders_queue: str,
     shipping_queue: str,
     *,
-    record: Callable[[Database], OrderRecord] = OrderRecord,
+    record: Callable[[Database], OrderWrites] = OrderWrites,
     faults: str = "",
     provider: Any = None,
     carrier: Any = None,
@@ -279,7 +279,7 @@ async def fleet(
                     settings,
                     told,
                     provider,
-                    Orphans(database),
+                    PostgresOrphanStore(database),
                     order_workflows or TemporalOrderWorkflows(temporal),
                     OrphanMetrics(),
                 ),

@@ -17,10 +17,10 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import WorkerSpec
 
@@ -65,7 +65,7 @@ async def halves(
     orders_queue: str,
     shipping_queue: str,
     *,
-    record: Callable[[Database], OrderRecord] = OrderRecord,
+    record: Callable[[Database], OrderWrites] = OrderWrites,
     activities: Client | None = None,
 ) -> AsyncIterator[Halves]:
     """Run everything until the context closes; `activities` is the client of those who do them, if another."""
@@ -73,7 +73,9 @@ async def halves(
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
         provider, carrier, told = Provider(), TestCarrier(), record(database)
         duties = [
-            orders_worker.worker_spec(settings, told, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
+            orders_worker.worker_spec(
+                settings, told, provider, PostgresOrphanStore(database), TemporalOrderWorkflows(temporal)
+            ),
             shipping_worker.worker_spec(settings, told, carrier),
         ]
         made = Halves(

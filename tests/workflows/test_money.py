@@ -21,7 +21,7 @@ from orderfleet.domain.payment import Charge, PaymentIntent
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
@@ -119,7 +119,7 @@ async def test_charge_refused_after_an_outage_of_the_store_is_voided(
 ) -> None:
     """The outage uses no attempt, but the attempt before it had charged."""
 
-    class Unavailable(OrderRecord):
+    class Unavailable(OrderWrites):
         charged = False
 
         async def finish_payment(self, payment: PaymentIntent, status: PaymentStatus, *args: Any, **more: Any) -> Any:
@@ -313,7 +313,7 @@ async def test_a_store_that_hangs_after_a_slow_provider_uses_no_attempt_up(
 ) -> None:
     """The provider leaves less of the attempt than the store's own bound."""
 
-    class Hanging(OrderRecord):
+    class Hanging(OrderWrites):
         finishes = 0
 
         async def finish_payment(self, *args: Any, **more: Any) -> PaymentStatus:

@@ -13,10 +13,10 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 
-class Overtaken(OrderRecord):
+class Overtaken(OrderWrites):
     """A record in which what is drafted during the charge arrives after the charge itself."""
 
     charging: Gate

@@ -18,7 +18,7 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import ShipmentAnswer
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.services.errors import ChangeResult
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 AUTO = Review(mode=ReviewMode.AUTO)
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
@@ -26,7 +26,7 @@ TIMER = EventType.EVENT_TYPE_TIMER_FIRED
 ACTIVITY = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
 
 
-class HeldRecord(OrderRecord):
+class HeldRecord(OrderWrites):
     """A record that waits before it notes a shipment, if the test wants it to."""
 
     shipment: Gate

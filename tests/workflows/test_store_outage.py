@@ -12,12 +12,12 @@ from temporalio.client import Client
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-class FlakyRecord(OrderRecord):
+class FlakyRecord(OrderWrites):
     """The record, away for the next calls of the methods named in `away`, before or after their work."""
 
     away: dict[str, int]

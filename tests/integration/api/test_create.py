@@ -11,7 +11,7 @@ from orderfleet.domain.events import Progress
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -144,7 +144,7 @@ async def test_text_that_is_too_long_is_refused_and_the_longest_is_taken(api, or
 async def test_order_id_that_only_the_record_remembers_is_taken(api, postgres_url, order_id):
     order = OrderInput(order_id=order_id, content_hash="of another order")
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-        await OrderRecord(database).receive(
+        await OrderWrites(database).receive(
             order,
             workflow_id=f"order-{order_id}",
             run_id="gone",

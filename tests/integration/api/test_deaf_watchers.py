@@ -19,7 +19,7 @@ from streams import watching
 
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import AT, progress, receive
 from worker_processes import WorkerFleet, WorkerProcess
 
@@ -48,9 +48,9 @@ async def process(temporal_address: str, postgres_url: str, tmp_path) -> AsyncIt
 
 
 @pytest.fixture
-async def record(postgres_url: str) -> AsyncIterator[OrderRecord]:
+async def record(postgres_url: str) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=30)) as database:
-        yield OrderRecord(database)
+        yield OrderWrites(database)
 
 
 class DeafWatcher:
@@ -102,7 +102,7 @@ def _event(text: str) -> tuple[int, dict[str, Any]] | None:
     return (int(fields["id"]), json.loads(fields["data"])) if fields.get("event") == "status" else None
 
 
-async def change(record: OrderRecord, number: int, **more: Any) -> None:
+async def change(record: OrderWrites, number: int, **more: Any) -> None:
     step = more.pop("step", Step.MANUAL_REVIEW)
     await record.record("ord-1", progress(number, step, last_error=f"{number} {LONG}", **more))
 

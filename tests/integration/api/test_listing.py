@@ -9,14 +9,14 @@ import pytest
 from orderfleet.domain.order import Customer
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import AT, order, progress, receive
 
 
 @pytest.fixture
 async def three(postgres_url) -> None:
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
             await receive(record, order(name, customer=Customer(name=name, email=email)))
         await record.record("b", progress(2, Step.CHARGE))

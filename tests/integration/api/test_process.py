@@ -16,7 +16,7 @@ import httpx
 from fleet import eventually
 
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet_local.stack import ports
 from record_samples import receive
 
@@ -78,7 +78,7 @@ async def test_ready_serves_metrics_on_the_health_port_alone_and_drains_on_sigte
 
 async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, postgres_url):
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-        await receive(OrderRecord(database))
+        await receive(OrderWrites(database))
     port = ports.choose(0)
     settings = {
         "ORDERFLEET_API_HOST": "127.0.0.1",

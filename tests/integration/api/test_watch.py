@@ -24,15 +24,15 @@ from orderfleet.api.jwt import ClaimedRoles, Jwts, Keys
 from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from own_postgres import own_postgres
 from record_samples import AT, progress, receive
 
 
 @pytest.fixture
-async def record(postgres_url) -> AsyncIterator[OrderRecord]:
+async def record(postgres_url) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=20)) as database:
-        yield OrderRecord(database)
+        yield OrderWrites(database)
 
 
 async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, running, order_id, new_order, until):
@@ -219,12 +219,12 @@ async def test_a_watcher_survives_a_restart_of_postgres(api, backing):
     with own_postgres(backing.folder) as server:
         await migrate(server.url)
         async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-            await receive(OrderRecord(database))
+            await receive(OrderWrites(database))
         async with api(listening=True, database_url=server.url) as caller, watching(caller, "ord-1") as stream:
             await stream.next()
             server.kill()
             await asyncio.to_thread(server.start)
             async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-                await OrderRecord(database).record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+                await OrderWrites(database).record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
             assert (await stream.until("canceled"))["completed_at"]
             assert (await stream.next())[0] == "end"

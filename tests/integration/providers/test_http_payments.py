@@ -50,7 +50,7 @@ async def test_charge_void_and_refund(payments: PaymentProvider, server: Provide
     await payments.refund(asked)
     await payments.refund(asked)
     assert await payments.void(asked) is VoidOutcome.GIVEN_BACK
-    assert moved(server, asked) == {"charge": 1, "give_back": 1, "void": 1}
+    assert moved(server, asked) == {"charge": 1, "refund": 1, "void": 1}
 
 
 async def test_every_call_carries_its_own_idempotency_key(
@@ -230,7 +230,7 @@ async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvide
     with pytest.raises(ProviderRequestRejected, match="402: card declined"):
         await payments.charge(other)
     assert await payments.void(other) is VoidOutcome.GIVEN_BACK
-    assert moved(server, other) == {"charge": 1, "void": 1, "give_back": 1}
+    assert moved(server, other) == {"charge": 1, "void": 1, "refund": 1}
 
 
 async def test_calls_under_way_outlive_connections_that_are_no_longer_trusted(

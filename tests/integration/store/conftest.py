@@ -12,7 +12,7 @@ import pytest
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from own_postgres import OwnServer, own_postgres
 
 
@@ -23,8 +23,8 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def record(database: Database) -> OrderRecord:
-    return OrderRecord(database)
+def record(database: Database) -> OrderWrites:
+    return OrderWrites(database)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.erasure import erase
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.runtime_role import grant
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from own_postgres import as_role
 from record_samples import AT, event, payment, progress, receive, shipment, until
 
@@ -24,7 +24,7 @@ FORGED = "insert into events (order_id, key, kind, step, at, detail, received_mo
 
 
 @pytest.fixture(autouse=True)
-async def received(record: OrderRecord) -> None:
+async def received(record: OrderWrites) -> None:
     await receive(record)
 
 
@@ -42,7 +42,7 @@ def of_kind(found: list[RecordedEvent], kind: EventKind) -> list[dict[str, Any]]
     ("kind", "detail"), [("approved", "{}"), ("charged", '{"payment": "pay-2", "amount": "0.01"}'), ("charged", "{}")]
 )
 async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
-    record: OrderRecord,
+    record: OrderWrites,
     reads: OrderReads,
     postgres_url: str,
     role: str,
@@ -74,14 +74,16 @@ async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
 
 
 async def test_every_write_records_its_event_beside_a_conflicting_one(
-    database: Database, record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     writes = {
         "begin": lambda one: record.begin_payment(payment(), given(2, one)),
         "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, "r", events=[one]),
         "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
         "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
-        "orphan": lambda one: Orphans(database).settle("ord-1", step=Step.FAILED, reason="closed", event=one),
+        "orphan": lambda one: PostgresOrphanStore(database).settle(
+            "ord-1", step=Step.FAILED, reason="closed", event=one
+        ),
     }
 
     def given(seq: int, one: Any) -> Any:
@@ -105,7 +107,7 @@ async def test_every_write_records_its_event_beside_a_conflicting_one(
     ],
 )
 async def test_event_that_a_repeated_task_records_again_is_recorded_once(
-    record: OrderRecord, reads: OrderReads, kind: EventKind, first: dict[str, Any], second: dict[str, Any]
+    record: OrderWrites, reads: OrderReads, kind: EventKind, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     for number, detail in enumerate((first, second), start=2):
         again = event("k", kind, Step.CHARGE, **detail)
@@ -114,7 +116,7 @@ async def test_event_that_a_repeated_task_records_again_is_recorded_once(
 
 
 async def test_late_event_of_an_erased_order_does_not_bring_personal_data_back(
-    record: OrderRecord, reads: OrderReads, postgres_url: str
+    record: OrderWrites, reads: OrderReads, postgres_url: str
 ) -> None:
     canceled = event("canceled", EventKind.CANCELED, Step.CANCELED, reason="Ann moved")
     end = progress(2, Step.CANCELED, completed_at=AT).model_copy(update={"events": (canceled,)})

@@ -14,14 +14,14 @@ from orderfleet.domain.status import Step
 from orderfleet.store.erasure import prune
 from orderfleet.store.partitions import MONTHS_AHEAD
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import event, order, progress
 
 JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-async def sell(record: OrderRecord, order_id: str, at: datetime, *, ended: bool = True) -> None:
+async def sell(record: OrderWrites, order_id: str, at: datetime, *, ended: bool = True) -> None:
     await record.receive(
         order(order_id, owner=f"shop/{order_id}"),
         workflow_id=names.order_workflow_id(order_id),
@@ -49,7 +49,7 @@ async def tables(sql: asyncpg.Connection) -> set[str]:
 
 
 @pytest.fixture
-async def two_months(record: OrderRecord, sql: asyncpg.Connection) -> None:
+async def two_months(record: OrderWrites, sql: asyncpg.Connection) -> None:
     for month in (JANUARY, FEBRUARY):
         await sql.execute("select create_events_partition($1)", month.date().replace(day=1))
     await sell(record, "jan-1", JANUARY)
@@ -62,7 +62,7 @@ async def pruned(url: str, before: datetime = LATER) -> int:
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_events_are_in_the_table_of_their_order_s_month(record: OrderRecord, sql: asyncpg.Connection) -> None:
+async def test_events_are_in_the_table_of_their_order_s_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
     """Whenever they are told, and once."""
     late = event("late", EventKind.ATTEMPT_FAILED, Step.CHARGE)
     for _ in range(2):
@@ -80,7 +80,7 @@ async def test_the_months_to_come_have_tables(sql: asyncpg.Connection) -> None:
 
 
 async def test_a_month_that_gets_its_table_late_loses_nothing(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await sell(record, "jan-1", JANUARY)
     await sell(record, "feb-1", FEBRUARY)
@@ -97,7 +97,7 @@ async def test_a_month_that_gets_its_table_late_loses_nothing(
 
 @pytest.mark.usefixtures("two_months")
 async def test_a_month_whose_orders_all_go_is_dropped_as_a_whole(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sell(record, "feb-2", FEBRUARY, ended=False)
     assert await pruned(postgres_url) == 3
@@ -120,7 +120,7 @@ async def test_a_month_is_not_over_before_its_last_moment(sql: asyncpg.Connectio
 
 @pytest.mark.usefixtures("two_months")
 async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sell(record, "jan-3", JANUARY, ended=False)
     # As if its order had come while the month was being taken out.
@@ -135,7 +135,7 @@ async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
 
 @pytest.mark.usefixtures("two_months")
 async def test_who_reads_for_long_is_not_waited_for(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     """A backup holds a lock on every table for hours; writers would queue up behind one who waits for it."""
     async with sql.transaction():
@@ -151,7 +151,7 @@ async def test_who_reads_for_long_is_not_waited_for(
 
 @pytest.mark.usefixtures("two_months")
 async def test_old_trails_are_found_without_reading_the_others(
-    record: OrderRecord, sql: asyncpg.Connection, postgres_url: str
+    record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     """Postgres doesn't foresee how little it has to look at, and would rather read everything."""
     await sell(record, "jan-3", JANUARY, ended=False)

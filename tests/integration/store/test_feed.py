@@ -13,18 +13,18 @@ import pytest
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import Step
 from orderfleet.store import feed as feeding
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_follower import LONG, following, touch
 from record_samples import order, progress, receive, until
 
 
-async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderRecord) -> None:
+async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderWrites) -> None:
     await receive(record)
-    async with following(Feed(database, poll=LONG, least_gap=timedelta(0))) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(0))) as follower:
         delays = []
         for number in range(2, 22):
             began = time.perf_counter()
@@ -35,9 +35,9 @@ async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Dat
     assert sorted(delays)[len(delays) // 2] < 0.25
 
 
-async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderRecord) -> None:
+async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderWrites) -> None:
     await receive(record)
-    async with following(Feed(database, poll=LONG)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
         await follower.until_told("ord-2", 2)
     assert {one.order_id for one in follower.told} == {"ord-2"}
@@ -45,7 +45,7 @@ async def test_what_was_before_the_beginning_is_not_told(database: Database, rec
 
 
 async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
-    database: Database, record: OrderRecord, monkeypatch: pytest.MonkeyPatch
+    database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
 
@@ -55,7 +55,7 @@ async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
 
     monkeypatch.setattr(feeding, "recorded_order", noted)
     wanted = {"shop/ord-2"}
-    async with following(Feed(database, poll=LONG), wanted.__contains__) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG), wanted.__contains__) as follower:
         await receive(record, order("ord-1", owner="shop/ord-1"))
         await receive(record, order("ord-2", owner="shop/ord-2"))
         await follower.until_told("ord-2", 2)
@@ -67,12 +67,12 @@ async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
 
 
 async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection, postgres_url: str
+    database: Database, record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await receive(record)
     await receive(record, order("ord-2"))
     other = await asyncpg.connect(postgres_url)
-    async with following(Feed(database, poll=LONG)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         earlier = sql.transaction()
         await earlier.start()
         low = await touch(sql, "ord-1")
@@ -88,22 +88,22 @@ async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
 
 
 async def test_a_transaction_open_at_the_beginning_is_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     transaction = sql.transaction()
     await transaction.start()
     version = await touch(sql, "ord-1")
-    async with following(Feed(database, poll=LONG)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await transaction.commit()
         await follower.until_told("ord-1", version)
 
 
 async def test_a_rolled_back_change_is_not_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
-    async with following(Feed(database, poll=timedelta(milliseconds=20))) as follower:
+    async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=20))) as follower:
         transaction = sql.transaction()
         await transaction.start()
         await touch(sql, "ord-1")
@@ -114,11 +114,11 @@ async def test_a_rolled_back_change_is_not_told(
 
 
 async def test_more_changes_than_a_batch_are_told_in_batches(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(25)]
     await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
-    async with following(Feed(database, poll=LONG, batch=10)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, batch=10)) as follower:
         await sql.execute("update orders set approved = true")  # one transaction, one number for all
         for order_id in ids:
             await follower.until_told(order_id, 3)
@@ -127,11 +127,11 @@ async def test_more_changes_than_a_batch_are_told_in_batches(
 
 
 async def test_what_changes_while_batches_are_told_is_told_after_them(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(9)]
     await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
-    feed = Feed(database, poll=LONG, batch=3, least_gap=timedelta(0))
+    feed = PostgresChangeFeed(database, poll=LONG, batch=3, least_gap=timedelta(0))
     told: Counter[tuple[str, int]] = Counter()
     async with aclosing(feed.follow()) as batches:
         first = asyncio.ensure_future(anext(batches))
@@ -151,7 +151,7 @@ async def test_what_changes_while_batches_are_told_is_told_after_them(
     assert set(changed.values()) == {4}
 
 
-async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderRecord) -> None:
+async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderWrites) -> None:
     await receive(record)
     writers, each = 4, 25
     for writer in range(writers):
@@ -161,17 +161,17 @@ async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: O
         for number in range(2, each + 2):
             await record.record(f"w-{writer}", progress(number, Step.CHARGE))
 
-    async with following(Feed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
         await asyncio.gather(*(write(writer) for writer in range(writers)))
         for writer in range(writers):
             await follower.until_told(f"w-{writer}", each + 2)
 
 
 async def test_a_poll_finds_what_no_wake_up_told(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
-    async with following(Feed(database, poll=timedelta(milliseconds=50))) as follower:
+    async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=50))) as follower:
         # A restored dump or a replica's tool may write without the trigger.
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set version = 99, changed_xid = pg_current_xact_id()")
@@ -179,11 +179,11 @@ async def test_a_poll_finds_what_no_wake_up_told(
 
 
 async def test_numbers_from_another_server_are_not_told_over_and_over(
-    database: Database, record: OrderRecord, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     await receive(record, order("ord-2"))
-    async with following(Feed(database, poll=timedelta(milliseconds=10))) as follower:
+    async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=10))) as follower:
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
         for number in range(2, 5):
@@ -192,9 +192,9 @@ async def test_numbers_from_another_server_are_not_told_over_and_over(
     assert follower.versions("ord-1") == []
 
 
-async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderRecord) -> None:
+async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderWrites) -> None:
     await receive(record)
-    feed = Feed(database, poll=LONG)
+    feed = PostgresChangeFeed(database, poll=LONG)
     async with following(feed):
         pass
     await record.record("ord-1", progress(2, Step.CHARGE))
@@ -202,8 +202,8 @@ async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Dat
         await follower.until_told("ord-1", 3)
 
 
-async def test_it_says_how_far_it_is_behind(database: Database, record: OrderRecord) -> None:
-    feed = Feed(database, poll=timedelta(milliseconds=20))
+async def test_it_says_how_far_it_is_behind(database: Database, record: OrderWrites) -> None:
+    feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=20))
     assert feed.behind is None
     await receive(record)
     async with following(feed):
@@ -215,7 +215,7 @@ async def test_it_says_how_far_it_is_behind(database: Database, record: OrderRec
 
 
 async def test_a_look_at_a_big_record_touches_only_what_changed(
-    record: OrderRecord, sql: asyncpg.Connection, database: Database
+    record: OrderWrites, sql: asyncpg.Connection, database: Database
 ) -> None:
     given = await receive(record)
     columns = (
@@ -243,10 +243,10 @@ async def test_a_look_at_a_big_record_touches_only_what_changed(
 
 @pytest.mark.parametrize("batch", [1, 7])
 async def test_under_many_writers_the_last_version_of_every_order_is_told(
-    database: Database, record: OrderRecord, batch: int
+    database: Database, record: OrderWrites, batch: int
 ) -> None:
     ids = [f"ord-{number}" for number in range(12)]
-    async with following(Feed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
 
         async def live(order_id: str) -> None:
             await receive(record, order(order_id))

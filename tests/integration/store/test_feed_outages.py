@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 
 from orderfleet.domain.status import Step
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_follower import following, touch
 from record_samples import progress, receive, until
 
@@ -29,9 +29,9 @@ def warnings_expected() -> Iterator[None]:
 
 async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
-        async with following(Feed(database, poll=timedelta(milliseconds=200))) as follower:
+        async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=200))) as follower:
             with warnings_expected():
                 for number in (2, 3):
                     await record.record("ord-1", progress(2 * number, Step.CHARGE))
@@ -45,9 +45,9 @@ async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server
 
 async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
-        feed = Feed(database, poll=timedelta(milliseconds=100))
+        feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=100))
         async with following(feed) as follower:
             with warnings_expected():
                 own_server.pause()

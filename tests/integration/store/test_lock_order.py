@@ -12,7 +12,7 @@ import pytest
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.store.encoding import as_json
 from orderfleet.store.erasure import erase, prune
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import AT, event, order, progress, receive, shipment, until
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ async def other(postgres_url: str) -> asyncpg.Connection:
 
 
 @pytest.fixture
-async def ended(record: OrderRecord) -> None:
+async def ended(record: OrderWrites) -> None:
     """Two orders that have ended and whose shipments failed."""
     for number in range(2):
         order_id = f"ord-{number}"
@@ -57,7 +57,7 @@ async def ended(record: OrderRecord) -> None:
 @pytest.mark.parametrize(("held", "written"), [("ord-0", "ord-1"), ("ord-1", "ord-0")])
 @pytest.mark.parametrize("remove", [erase_customer, prune_orders])
 async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
-    record: OrderRecord,
+    record: OrderWrites,
     sql: asyncpg.Connection,
     other: asyncpg.Connection,
     postgres_url: str,
@@ -85,7 +85,7 @@ async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
 
 
 async def test_prune_that_detaches_a_partition_beside_a_writer_does_not_deadlock(
-    record: OrderRecord, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
+    record: OrderWrites, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sql.execute("select create_events_partition('2026-03-01')")
     await receive(record)

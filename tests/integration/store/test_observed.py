@@ -14,10 +14,10 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.database_metrics import DatabaseMetrics, FeedMetrics
 from orderfleet.observability.observers import NoopObserver
-from orderfleet.store.feed import Feed
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.feed import PostgresChangeFeed
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import AT, event, order, payment, progress, receive
 
 END = AT + timedelta(seconds=90)
@@ -43,11 +43,11 @@ def told() -> Told:
 
 
 @pytest.fixture
-def record(database: Database, told: Told) -> OrderRecord:
-    return OrderRecord(database, told)
+def record(database: Database, told: Told) -> OrderWrites:
+    return OrderWrites(database, told)
 
 
-async def test_an_order_is_received_and_ends_once(record: OrderRecord, told: Told) -> None:
+async def test_an_order_is_received_and_ends_once(record: OrderWrites, told: Told) -> None:
     await receive(record)
     await receive(record)
     await record.record("ord-1", progress(2, Step.CHARGE))
@@ -58,16 +58,16 @@ async def test_an_order_is_received_and_ends_once(record: OrderRecord, told: Tol
     assert told.all == ["received", (Step.SHIPPED, 90.0)]
 
 
-async def test_an_order_that_is_received_with_its_end_has_ended(record: OrderRecord, told: Told) -> None:
+async def test_an_order_that_is_received_with_its_end_has_ended(record: OrderWrites, told: Told) -> None:
     failed = progress(2, Step.FAILED, "failed", completed_at=END)
     await receive(record, first=failed)
     await receive(record, first=failed)
     assert told.all == ["received", (Step.FAILED, 90.0)]
 
 
-async def test_an_order_that_is_compensated_ends_once(record: OrderRecord, database: Database, told: Told) -> None:
+async def test_an_order_that_is_compensated_ends_once(record: OrderWrites, database: Database, told: Told) -> None:
     await receive(record)
-    orphans = Orphans(database, told)
+    orphans = PostgresOrphanStore(database, told)
     for _ in range(2):
         await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("ended")])
     await record.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
@@ -75,7 +75,7 @@ async def test_an_order_that_is_compensated_ends_once(record: OrderRecord, datab
     assert [outcome for outcome, _ in told.all[1:]] == [Step.FAILED]  # type: ignore[misc]
 
 
-async def test_a_payment_is_told_where_it_moved_and_once(record: OrderRecord, told: Told) -> None:
+async def test_a_payment_is_told_where_it_moved_and_once(record: OrderWrites, told: Told) -> None:
     await receive(record)
     await record.begin_payment(payment())
     for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.REFUNDING):
@@ -89,7 +89,7 @@ async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) ->
     bound = timedelta(seconds=3)
     async with Database(postgres_url, pool_size=1, timeout=bound, observer=DatabaseMetrics(1)) as database:
         with added() as samples:
-            await receive(OrderRecord(database), order("ord-9"))
+            await receive(OrderWrites(database), order("ord-9"))
             with pytest.raises(StoreUnavailable):
                 await database.fetch("select pg_sleep(60)")
             with pytest.raises(asyncpg.PostgresSyntaxError):
@@ -130,7 +130,7 @@ async def _sleeps(url: str) -> bool:
         await connection.close()
 
 
-async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database, record: OrderRecord) -> None:
+async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database, record: OrderWrites) -> None:
     waiting: list[int] = []
 
     class Seen(FeedMetrics):
@@ -138,7 +138,7 @@ async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database
             waiting.append(rows)
             super().behind(rows)
 
-    feed = Feed(database, batch=2, observer=Seen())
+    feed = PostgresChangeFeed(database, batch=2, observer=Seen())
     begun = asyncio.create_task(anext(aiter(feed.follow())))
     await feed.started()
     begun.cancel()

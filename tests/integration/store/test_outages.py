@@ -12,7 +12,7 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import progress, receive, until
 
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
@@ -25,7 +25,7 @@ def opened(url: str, *, pool_size: int = 2, seconds: float = 20) -> Database:
 
 async def test_nothing_connects_before_it_is_asked() -> None:
     async with opened(NOWHERE) as database:
-        OrderRecord(database)
+        OrderWrites(database)
 
 
 async def test_a_server_that_is_away_is_an_outage() -> None:
@@ -42,7 +42,7 @@ async def test_a_host_that_is_unknown_is_an_outage() -> None:
 
 async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: Any, own_url: str) -> None:
     async with opened(own_url, seconds=4) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
         own_server.pause()
         # One call has a connection, the others wait for one or make one: none takes longer than the bound.
@@ -60,7 +60,7 @@ async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: 
 
 async def test_a_server_that_was_killed_is_an_outage_and_the_pool_heals(own_server: Any, own_url: str) -> None:
     async with opened(own_url) as database:
-        record, reads = OrderRecord(database), OrderReads(database)
+        record, reads = OrderWrites(database), OrderReads(database)
         await receive(record)
         await asyncio.gather(*(reads.order("ord-1") for _ in range(4)))
         own_server.kill()
@@ -173,7 +173,7 @@ async def test_a_mistake_of_ours_is_no_outage(postgres_url: str, sql_text: str, 
 
 async def test_a_standby_is_an_outage(postgres_url: str, sql: asyncpg.Connection) -> None:
     async with opened(postgres_url) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
         name = await sql.fetchval("select current_database()")
         await sql.execute(f'alter database "{name}" set default_transaction_read_only = on')

@@ -11,14 +11,14 @@ from orderfleet.domain.backlog import WaitKind
 from orderfleet.domain.status import PaymentStatus, Step, payment_pending
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler, OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import AT, order, payment, progress, receive
 
 PAIRS = tuple(itertools.product(Step, PaymentStatus))
 
 
 async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
-    database: Database, record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     pairs = {f"{step}-{paid}": (step, paid) for step, paid in PAIRS}
     for order_id, (_, paid) in pairs.items():
@@ -42,7 +42,7 @@ async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
 
 @pytest.mark.parametrize("step", [Step.CANCELED, Step.FAILED])
 async def test_a_charge_is_owed_back_from_the_end_on_until_it_is_refunded(
-    record: OrderRecord, sql: asyncpg.Connection, step: Step
+    record: OrderWrites, sql: asyncpg.Connection, step: Step
 ) -> None:
     async def owed() -> list[str]:
         return [row["status"] for row in await sql.fetch("select status from pending_payments")]
@@ -61,7 +61,7 @@ async def test_a_charge_is_owed_back_from_the_end_on_until_it_is_refunded(
 
 
 async def test_a_charge_that_is_recorded_after_the_end_is_owed_back(
-    record: OrderRecord, sql: asyncpg.Connection
+    record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     await record.begin_payment(payment())

@@ -11,16 +11,16 @@ from orderfleet.domain.events import EventKind
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.domain.transitions import PAYMENT_MOVES, SHIPMENT_MOVES
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import event, order, payment, progress, receive, shipment
 
 
 @pytest.fixture(autouse=True)
-async def received(record: OrderRecord) -> None:
+async def received(record: OrderWrites) -> None:
     await receive(record)
 
 
-async def test_a_payment_begins_once(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_payment_begins_once(record: OrderWrites, reads: OrderReads) -> None:
     begin = progress(2, Step.CHARGE, "charge")
     first = await record.begin_payment(payment(), begin)
     before = await reads.order("ord-1")
@@ -32,7 +32,7 @@ async def test_a_payment_begins_once(record: OrderRecord, reads: OrderReads) -> 
     assert (before.status.step, before.status.payment.status) == (Step.CHARGE, PaymentStatus.INIT)
 
 
-async def test_a_payment_that_was_charged_says_so_when_begun_again(record: OrderRecord) -> None:
+async def test_a_payment_that_was_charged_says_so_when_begun_again(record: OrderWrites) -> None:
     await record.begin_payment(payment(), progress(2, Step.CHARGE))
     status = await record.finish_payment(
         payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(3, Step.CHARGE, "charged")
@@ -42,7 +42,7 @@ async def test_a_payment_that_was_charged_says_so_when_begun_again(record: Order
 
 
 async def test_a_payment_id_of_another_order_is_refused_and_nothing_applied(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.begin_payment(payment(payment_id="shared"), progress(2, Step.CHARGE))
     other = await receive(record, order("ord-2", payment_id="shared"))
@@ -58,7 +58,7 @@ async def test_a_payment_id_of_another_order_is_refused_and_nothing_applied(
     assert found.status.payment.status is None  # the other order's payment is not shown as its own
 
 
-async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: OrderRecord) -> None:
+async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: OrderWrites) -> None:
     for number in range(2, 8):
         await receive(record, order(f"ord-{number}"))
     answers = await asyncio.gather(
@@ -71,7 +71,7 @@ async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: 
 
 @pytest.mark.parametrize("origin", list(PaymentStatus))
 async def test_a_payment_moves_along_its_table_only(
-    record: OrderRecord, sql: asyncpg.Connection, origin: PaymentStatus
+    record: OrderWrites, sql: asyncpg.Connection, origin: PaymentStatus
 ) -> None:
     for target in PaymentStatus:
         await sql.execute("delete from payments")
@@ -90,7 +90,7 @@ async def test_charged_never_goes_back() -> None:
     assert reached == {PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED}
 
 
-async def test_a_void_may_come_before_the_charge(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_void_may_come_before_the_charge(record: OrderWrites, reads: OrderReads) -> None:
     await record.finish_payment(payment(), PaymentStatus.VOIDED, None, progress=progress(2, Step.CANCELED))
     began = await record.begin_payment(payment(), progress(3, Step.CHARGE))
     assert began.status is PaymentStatus.VOIDED
@@ -100,7 +100,7 @@ async def test_a_void_may_come_before_the_charge(record: OrderRecord, reads: Ord
 
 
 async def test_a_refund_told_by_events_alone_moves_the_payment_and_is_a_change(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(2, Step.SHIPPED))
     for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
@@ -116,7 +116,7 @@ async def test_a_refund_told_by_events_alone_moves_the_payment_and_is_a_change(
     assert len(await reads.events("ord-1")) == 3
 
 
-async def test_a_repeated_move_is_no_change(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_repeated_move_is_no_change(record: OrderWrites, reads: OrderReads) -> None:
     done = progress(2, Step.CHARGE, "charged")
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=done)
     before = await reads.order("ord-1")
@@ -125,7 +125,7 @@ async def test_a_repeated_move_is_no_change(record: OrderRecord, reads: OrderRea
 
 
 @pytest.mark.parametrize("amount", ["0", "10.00", "0.0001", "9999999999.9999"])
-async def test_a_payment_keeps_its_amount_exactly(record: OrderRecord, sql: asyncpg.Connection, amount: str) -> None:
+async def test_a_payment_keeps_its_amount_exactly(record: OrderWrites, sql: asyncpg.Connection, amount: str) -> None:
     await record.begin_payment(payment(amount=amount), progress(2, Step.CHARGE))
     kept = await sql.fetchval("select amount from payments")
     assert (kept, str(kept)) == (Decimal(amount), amount)
@@ -133,7 +133,7 @@ async def test_a_payment_keeps_its_amount_exactly(record: OrderRecord, sql: asyn
 
 @pytest.mark.parametrize("origin", list(ShipmentStatus))
 async def test_a_shipment_moves_along_its_table_only(
-    record: OrderRecord, sql: asyncpg.Connection, origin: ShipmentStatus
+    record: OrderWrites, sql: asyncpg.Connection, origin: ShipmentStatus
 ) -> None:
     for target in ShipmentStatus:
         await sql.execute("delete from shipments")
@@ -148,7 +148,7 @@ async def test_no_end_of_a_shipment_leads_back_to_preparing() -> None:
         assert not SHIPMENT_MOVES[end] & {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}
 
 
-async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderWrites, reads: OrderReads) -> None:
     before = await reads.order("ord-1")
     failed = shipment(ShipmentStatus.FAILED, attempts=3, dispatch_failed_reason="no carrier")
     sent = shipment(ShipmentStatus.DISPATCHED, attempt=2, carrier="simulated", tracking_number="SIM1", attempts=1)
@@ -175,7 +175,7 @@ async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderRec
     assert await reads.order("ord-1") == after
 
 
-async def test_a_late_answer_of_the_carrier_fills_in_what_is_missing(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_late_answer_of_the_carrier_fills_in_what_is_missing(record: OrderWrites, reads: OrderReads) -> None:
     await record.record_shipment(shipment(ShipmentStatus.DELIVERED), [])
     await record.record_shipment(
         shipment(ShipmentStatus.DISPATCHED, carrier="simulated", tracking_number="SIM1", attempts=2), []
@@ -186,7 +186,7 @@ async def test_a_late_answer_of_the_carrier_fills_in_what_is_missing(record: Ord
     assert (kept.status, kept.tracking_number, kept.attempts) == (ShipmentStatus.DELIVERED, "SIM1", 2)
 
 
-async def test_a_shipment_that_went_out_after_all_has_no_failure_reason(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_shipment_that_went_out_after_all_has_no_failure_reason(record: OrderWrites, reads: OrderReads) -> None:
     await record.record_shipment(shipment(ShipmentStatus.FAILED, dispatch_failed_reason="timed out"), [])
     await record.record_shipment(shipment(ShipmentStatus.DISPATCHED, carrier="c", tracking_number="t"), [])
     await record.record_shipment(shipment(ShipmentStatus.FAILED, dispatch_failed_reason="timed out"), [])
@@ -197,7 +197,7 @@ async def test_a_shipment_that_went_out_after_all_has_no_failure_reason(record: 
 
 
 async def test_shipment_id_of_another_order_is_an_error_and_changes_nothing(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await receive(record, order("ord-2"))
     await sql.execute(
@@ -211,7 +211,7 @@ async def test_shipment_id_of_another_order_is_an_error_and_changes_nothing(
     assert (await reads.order("ord-1"), await reads.order("ord-2")) == before
 
 
-async def test_many_orders_are_read_at_once(record: OrderRecord, reads: OrderReads) -> None:
+async def test_many_orders_are_read_at_once(record: OrderWrites, reads: OrderReads) -> None:
     for number in range(2, 5):
         await receive(record, order(f"ord-{number}"))
     found = await reads.orders(["ord-1", "ord-3", "ord-9"])

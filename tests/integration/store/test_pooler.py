@@ -17,10 +17,10 @@ import pytest
 
 from backing import Backing
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet_local.stack import ports
 from record_samples import AT, order, payment, progress, receive, until
 
@@ -69,8 +69,8 @@ async def test_orders_are_written_and_told_through_a_pooler_by_transaction(postg
     await until(answers)
     # More callers than connections there are to lend, so that each call gets another one.
     async with Database(pooled_url, pool_size=8, timeout=ten, listen_url=postgres_url, prepared=False) as database:
-        record, reads = OrderRecord(database), OrderReads(database)
-        feed = Feed(database, poll=timedelta(minutes=10))  # so that wake-ups alone tell it
+        record, reads = OrderWrites(database), OrderReads(database)
+        feed = PostgresChangeFeed(database, poll=timedelta(minutes=10))  # so that wake-ups alone tell it
         told: set[str] = set()
 
         async def follow() -> None:

@@ -11,16 +11,16 @@ from orderfleet.domain.events import AuditEvent, EventKind
 from orderfleet.domain.status import DeclarationOutcome, DeclarationResult, PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import ADDRESS, AT, HOME, event, payment, progress, receive, shipment, until
 
 
 @pytest.fixture(autouse=True)
-async def received(record: OrderRecord) -> None:
+async def received(record: OrderWrites) -> None:
     await receive(record)
 
 
-async def test_progress_sets_every_field(record: OrderRecord, reads: OrderReads) -> None:
+async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads) -> None:
     declared = DeclarationResult(generation=4, outcome=DeclarationOutcome.REFUSED, reason="too late")
     given = progress(
         2,
@@ -44,7 +44,7 @@ async def test_progress_sets_every_field(record: OrderRecord, reads: OrderReads)
 
 
 async def test_a_late_attempt_does_not_overwrite_but_its_events_are_kept(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.record("ord-1", progress(3, Step.SHIPPING, "three", approved=True))
     await record.record("ord-1", progress(2, Step.CHARGE, "two", last_error="late"))
@@ -54,7 +54,7 @@ async def test_a_late_attempt_does_not_overwrite_but_its_events_are_kept(
     assert len(await reads.events("ord-1")) == 3
 
 
-async def test_recording_again_is_no_change_at_all(record: OrderRecord, reads: OrderReads) -> None:
+async def test_recording_again_is_no_change_at_all(record: OrderWrites, reads: OrderReads) -> None:
     given = progress(2, Step.CHARGE, "two", retries={"charge": 1})
     await record.record("ord-1", given)
     before = await reads.order("ord-1")
@@ -64,7 +64,7 @@ async def test_recording_again_is_no_change_at_all(record: OrderRecord, reads: O
 
 
 async def test_every_change_raises_the_version_and_notes_its_transaction(
-    record: OrderRecord, sql: asyncpg.Connection
+    record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     seen = [await sql.fetchrow("select version, changed_xid, updated_at from orders")]
     for number in (2, 3):
@@ -75,7 +75,7 @@ async def test_every_change_raises_the_version_and_notes_its_transaction(
     assert [row["updated_at"] for row in seen] == sorted(row["updated_at"] for row in seen)
 
 
-async def test_events_alone_are_a_change(record: OrderRecord, reads: OrderReads) -> None:
+async def test_events_alone_are_a_change(record: OrderWrites, reads: OrderReads) -> None:
     before = await reads.order("ord-1")
     await record.record("ord-1", progress(1, Step.RECEIVE, "another"))
     after = await reads.order("ord-1")
@@ -84,14 +84,14 @@ async def test_events_alone_are_a_change(record: OrderRecord, reads: OrderReads)
     assert after.version > before.version
 
 
-async def test_the_address_stays_when_none_is_given(record: OrderRecord, reads: OrderReads) -> None:
+async def test_the_address_stays_when_none_is_given(record: OrderWrites, reads: OrderReads) -> None:
     await record.record("ord-1", progress(2, Step.CHARGE))
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.address == ADDRESS
 
 
-async def test_retries_are_merged(record: OrderRecord, reads: OrderReads) -> None:
+async def test_retries_are_merged(record: OrderWrites, reads: OrderReads) -> None:
     await record.record("ord-1", progress(2, Step.CHARGE, retries={"receive": 1}))
     await record.record("ord-1", progress(3, Step.CHARGE, retries={"charge": 2}))
     found = await reads.order("ord-1")
@@ -99,13 +99,13 @@ async def test_retries_are_merged(record: OrderRecord, reads: OrderReads) -> Non
     assert found.status.retries == {"receive": 1, "charge": 2}
 
 
-async def test_an_order_that_was_never_received_is_a_bug_and_not_an_outage(record: OrderRecord) -> None:
+async def test_an_order_that_was_never_received_is_a_bug_and_not_an_outage(record: OrderWrites) -> None:
     with pytest.raises(asyncpg.NoDataFoundError, match="ord-2 is not recorded"):
         await record.record("ord-2", progress(2, Step.CHARGE))
 
 
 async def test_writers_of_one_order_in_any_order_lose_and_double_nothing(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     given = [progress(number, Step.CHARGE, f"e{number}", f"f{number}") for number in range(2, 22)] * 2
     random.Random(7).shuffle(given)
@@ -117,7 +117,7 @@ async def test_writers_of_one_order_in_any_order_lose_and_double_nothing(
     assert len({one.id for one in events}) == 41
 
 
-async def test_events_are_read_back_in_the_order_they_were_recorded(record: OrderRecord, reads: OrderReads) -> None:
+async def test_events_are_read_back_in_the_order_they_were_recorded(record: OrderWrites, reads: OrderReads) -> None:
     told = [
         AuditEvent(key=f"k{number}", kind=EventKind.CHARGED, step=Step.CHARGE, at=AT, detail={"amount": "1.10", "n": n})
         for number, n in enumerate([{"deep": [1, 2.5, None, "ü"]}, "x"])
@@ -140,7 +140,7 @@ async def test_the_audit_trail_can_only_grow(sql: asyncpg.Connection, reads: Ord
     assert len(await reads.events("ord-1")) == 1
 
 
-async def test_a_failed_attempt_is_an_event_an_error_and_a_count(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_failed_attempt_is_an_event_an_error_and_a_count(record: OrderWrites, reads: OrderReads) -> None:
     failed = event("run/1/2", EventKind.ATTEMPT_FAILED, Step.CHARGE, attempt=2)
     for _ in range(2):
         await record.attempt_failed("ord-1", "charge", 2, "ProviderUnavailable: later", failed)
@@ -152,7 +152,7 @@ async def test_a_failed_attempt_is_an_event_an_error_and_a_count(record: OrderRe
 
 
 async def test_a_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
     await record.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
@@ -163,7 +163,7 @@ async def test_a_failed_attempt_of_an_ended_order_does_not_change_its_last_error
 
 
 async def test_a_failed_attempt_is_counted_after_the_end_only_while_a_refund_is_owed(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     async def retries_after(status: PaymentStatus, step: str) -> dict[str, int]:
         await record.finish_payment(payment(), status, None)
@@ -183,12 +183,12 @@ async def test_a_failed_attempt_is_counted_after_the_end_only_while_a_refund_is_
     assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 3
 
 
-async def test_a_failed_attempt_of_an_order_that_is_not_recorded_is_let_go(record: OrderRecord) -> None:
+async def test_a_failed_attempt_of_an_order_that_is_not_recorded_is_let_go(record: OrderWrites) -> None:
     await record.attempt_failed("ord-2", "receive", 1, "boom", event("run/1/1", EventKind.ATTEMPT_FAILED))
 
 
 async def test_failed_attempts_and_progress_with_the_same_events_do_not_deadlock(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     failed = [event(f"f{number}", EventKind.ATTEMPT_FAILED, Step.CHARGE) for number in range(10)]
     await asyncio.gather(
@@ -225,7 +225,7 @@ async def test_a_trail_is_read_without_looking_at_other_orders_events(
 
 
 async def test_one_who_waited_for_the_order_writes_its_newest_version(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     other = sql.transaction()
     await other.start()

@@ -11,11 +11,11 @@ from orderfleet.domain.order import Item
 from orderfleet.domain.status import DeclarationResult, OrderStatus, PaymentStatus, PaymentView, Step
 from orderfleet.store.migration_files import default_directory
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import ADDRESS, AT, order, payment, progress, receive
 
 
-async def test_a_received_order_is_read_back_as_it_was_given(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_received_order_is_read_back_as_it_was_given(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     found = await reads.order("ord-1")
     assert found is not None
@@ -33,7 +33,7 @@ async def test_a_received_order_is_read_back_as_it_was_given(record: OrderRecord
     )
 
 
-async def test_receiving_again_changes_nothing(record: OrderRecord, reads: OrderReads) -> None:
+async def test_receiving_again_changes_nothing(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     await record.record("ord-1", progress(2, Step.CHARGE, "validated"))
     before = await reads.order("ord-1")
@@ -45,7 +45,7 @@ async def test_receiving_again_changes_nothing(record: OrderRecord, reads: Order
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_a_run_continued_as_new_is_the_same_order(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_run_continued_as_new_is_the_same_order(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     await receive(record, first=progress(2, Step.MANUAL_REVIEW, "continued"), run_id="run-2")
     await receive(record, first=progress(1, Step.RECEIVE, "received"), run_id="run-1")  # a late attempt
@@ -54,7 +54,7 @@ async def test_a_run_continued_as_new_is_the_same_order(record: OrderRecord, rea
     assert (found.status.run_id, found.status.step) == ("run-2", Step.MANUAL_REVIEW)
 
 
-async def test_another_execution_is_told_whose_order_it_is(record: OrderRecord, reads: OrderReads) -> None:
+async def test_another_execution_is_told_whose_order_it_is(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     before = await reads.order("ord-1")
     with pytest.raises(OrderConflict, match=r"'ord-1' belongs to an earlier order \(owner shop/ord-1, run run-1\)"):
@@ -71,7 +71,7 @@ async def test_another_execution_is_told_whose_order_it_is(record: OrderRecord, 
 
 
 async def test_the_same_order_from_many_workers_at_once_stands_once(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await asyncio.gather(*(receive(record) for _ in range(8)))
     assert await sql.fetchval("select count(*) from orders") == 1
@@ -79,7 +79,7 @@ async def test_the_same_order_from_many_workers_at_once_stands_once(
 
 
 async def test_of_two_executions_at_the_same_moment_one_gets_the_order(
-    record: OrderRecord, sql: asyncpg.Connection
+    record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     async def one(run_id: str) -> str:
         await record.receive(
@@ -94,7 +94,7 @@ async def test_of_two_executions_at_the_same_moment_one_gets_the_order(
     assert await sql.fetchval("select first_run_id from orders") == got[0]
 
 
-async def test_a_wrong_order_is_recorded_too(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_wrong_order_is_recorded_too(record: OrderWrites, reads: OrderReads) -> None:
     wrong = order(items=(Item(sku="", qty=-1, price=Decimal("-0.5")),), currency="???")
     await receive(record, wrong)
     found = await reads.order("ord-1")
@@ -103,7 +103,7 @@ async def test_a_wrong_order_is_recorded_too(record: OrderRecord, reads: OrderRe
 
 
 @pytest.mark.parametrize("price", ["10.00", "0.0001", "9999999999.9999", "1E+2", "0.30"])
-async def test_amounts_are_exact(record: OrderRecord, reads: OrderReads, price: str) -> None:
+async def test_amounts_are_exact(record: OrderWrites, reads: OrderReads, price: str) -> None:
     given = await receive(record, order(items=(Item(sku="x", qty=3, price=Decimal(price)),)))
     found = await reads.order("ord-1")
     assert found is not None
@@ -112,7 +112,7 @@ async def test_amounts_are_exact(record: OrderRecord, reads: OrderReads, price: 
         assert str(found.status.payment.amount) == str(given.amount)
 
 
-async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: OrderRecord, reads: OrderReads) -> None:
+async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record, order(items=(Item(sku="a\0b", qty=1),), currency="U\0D"))
     await record.record("ord-1", progress(2, Step.FAILED, last_error="bad byte \udcff and \0"))
     found = await reads.order("ord-1")
@@ -121,7 +121,7 @@ async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: Or
 
 
 async def test_an_order_with_the_payment_id_of_another_is_refused_and_recorded(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     await receive(record, order("ord-1", payment_id="shared"))
     for _ in range(2):  # a retry gets the same answer
@@ -136,7 +136,7 @@ async def test_an_order_with_the_payment_id_of_another_is_refused_and_recorded(
 
 
 async def test_of_many_orders_with_one_payment_id_received_at_once_one_has_it(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     async def one(order_id: str) -> str:
         await receive(record, order(order_id, payment_id="shared"))
@@ -150,7 +150,7 @@ async def test_of_many_orders_with_one_payment_id_received_at_once_one_has_it(
 
 
 async def test_a_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_for_another(
-    record: OrderRecord, sql: asyncpg.Connection
+    record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record, order("ord-1", payment_id="shared"))
     with pytest.raises(PaymentConflict):
@@ -162,7 +162,7 @@ async def test_a_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_fo
     assert await sql.fetchval("select count(*) from payments") == 0
 
 
-async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderRecord, reads: OrderReads) -> None:
+async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     with pytest.raises(OrderConflict):
         await record.receive(
@@ -177,7 +177,7 @@ async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderR
 
 
 async def test_the_migration_gives_a_shared_payment_id_to_the_order_that_began_its_charge(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     (migration,) = default_directory().glob("*_claim_payment_ids.sql")
     for number in (1, 2, 3):

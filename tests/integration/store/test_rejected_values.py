@@ -9,10 +9,10 @@ from orderfleet.domain.errors import StoreRejected
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.order import Customer
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import event, order, payment, progress, receive, shipment
 
 POISON = "poison"
@@ -35,7 +35,7 @@ async def refusing(sql: asyncpg.Connection) -> None:
 
 
 async def test_an_email_address_longer_than_an_index_row_is_rejected(
-    record: OrderRecord, sql: asyncpg.Connection
+    record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     # Text that repeats would be compressed until it fits.
     long = "".join([await sql.fetchval("select md5($1)", str(number)) for number in range(100)])
@@ -46,7 +46,7 @@ async def test_an_email_address_longer_than_an_index_row_is_rejected(
 
 @pytest.mark.usefixtures("refusing")
 async def test_a_rejected_progress_is_recorded_with_the_reason_in_place_of_its_texts(
-    record: OrderRecord, reads: OrderReads
+    record: OrderWrites, reads: OrderReads
 ) -> None:
     await receive(record)
     canceled = progress(2, Step.CANCELED, canceled=True, cancel_reason=POISON, last_error="harmless")
@@ -62,7 +62,7 @@ async def test_a_rejected_progress_is_recorded_with_the_reason_in_place_of_its_t
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_rejected_event_of_a_payment_moves_the_payment(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_rejected_event_of_a_payment_moves_the_payment(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     began = await record.begin_payment(
         payment(), progress(2, Step.CHARGE).model_copy(update={"events": (event("c", reason=POISON),)})
@@ -74,14 +74,14 @@ async def test_a_rejected_event_of_a_payment_moves_the_payment(record: OrderReco
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_rejected_reference_is_an_error(record: OrderRecord) -> None:
+async def test_a_rejected_reference_is_an_error(record: OrderWrites) -> None:
     await receive(record)
     with pytest.raises(StoreRejected, match="payments_reference_check"):
         await record.finish_payment(payment(), PaymentStatus.CHARGED, POISON, progress=progress(2, Step.SHIPPING))
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_shipment_with_rejected_texts_is_recorded_without_them(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_shipment_with_rejected_texts_is_recorded_without_them(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     given = shipment(ShipmentStatus.FAILED, tracking_number=POISON, dispatch_failed_reason=POISON)
     await record.record_shipment(given, [event("d", EventKind.DISPATCH_FAILED, reason=POISON)])
@@ -94,7 +94,7 @@ async def test_a_shipment_with_rejected_texts_is_recorded_without_them(record: O
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_failed_attempt_with_a_rejected_error_is_counted(record: OrderRecord, reads: OrderReads) -> None:
+async def test_a_failed_attempt_with_a_rejected_error_is_counted(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     failed = event("f", EventKind.ATTEMPT_FAILED, error=POISON)
     await record.attempt_failed("ord-1", "charge", 2, POISON, failed)
@@ -106,11 +106,11 @@ async def test_a_failed_attempt_with_a_rejected_error_is_counted(record: OrderRe
 
 @pytest.mark.usefixtures("refusing")
 async def test_an_orphan_with_a_rejected_reason_is_ended(
-    record: OrderRecord, reads: OrderReads, database: Database
+    record: OrderWrites, reads: OrderReads, database: Database
 ) -> None:
     await receive(record)
     ended = event("e", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=POISON)
-    await Orphans(database).settle("ord-1", step=Step.FAILED, reason=POISON, event=ended)
+    await PostgresOrphanStore(database).settle("ord-1", step=Step.FAILED, reason=POISON, event=ended)
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.ended
@@ -118,7 +118,7 @@ async def test_an_orphan_with_a_rejected_reason_is_ended(
 
 
 async def test_a_key_longer_than_an_index_row_is_replaced(
-    record: OrderRecord, reads: OrderReads, sql: asyncpg.Connection
+    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     long = "".join([await sql.fetchval("select md5($1)", str(number)) for number in range(100)])
@@ -127,7 +127,7 @@ async def test_a_key_longer_than_an_index_row_is_replaced(
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_a_step_that_the_schema_does_not_know_is_rejected(record: OrderRecord, sql: asyncpg.Connection) -> None:
+async def test_a_step_that_the_schema_does_not_know_is_rejected(record: OrderWrites, sql: asyncpg.Connection) -> None:
     await receive(record)
     await sql.execute("alter table orders add check (step <> 'shipping')")
     with pytest.raises(StoreRejected, match="CheckViolationError"):

@@ -14,7 +14,7 @@ from orderfleet.domain.events import EventKind
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from record_samples import event, order, payment, progress, receive, shipment
 
 # Frontend messages that the server answers with ReadyForQuery, and Flush (Postgres manual, "Message Formats").
@@ -83,7 +83,7 @@ async def counted(postgres_url: str, proxy: CountingProxy) -> AsyncIterator[Data
 
 
 async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingProxy) -> None:
-    record, reads = OrderRecord(counted), OrderReads(counted)
+    record, reads = OrderWrites(counted), OrderReads(counted)
     numbers = iter(range(2, 100))
     failed = event("f", EventKind.ATTEMPT_FAILED)
 
@@ -115,7 +115,7 @@ async def test_without_prepared_statements_none_has_a_name_on_the_wire(postgres_
     """So that a pooler may give each call another connection; a flush between its two parts keeps it meanwhile."""
     through = postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{proxy.port}/") + "?sslmode=disable"
     async with Database(through, pool_size=1, timeout=timedelta(seconds=10), prepared=False) as database:
-        record = OrderRecord(database)
+        record = OrderWrites(database)
         await receive(record)
         before = proxy.round_trips
         await record.record("ord-1", progress(2, Step.CHARGE))

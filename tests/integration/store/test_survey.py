@@ -17,7 +17,7 @@ from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.statements import statement
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.task_queues import Backlog
 from record_samples import AT, order, payment, progress, receive, until
 
@@ -52,7 +52,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
-    database: Database, record: OrderRecord
+    database: Database, record: OrderWrites
 ) -> None:
     for number, step in enumerate((Step.MANUAL_REVIEW, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPED)):
         await receive(record, order(f"ord-{number}"), progress(1, step))
@@ -69,7 +69,7 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     assert 0 <= found[WaitKind.PAYMENT, "INIT"].oldest < 60
 
 
-async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderRecord, sql) -> None:
+async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderWrites, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
     terms = {"late": gone, "in-time": in_time, "whenever": None, "never": LONGEST, "late-but-shipped": gone}
     for order_id, deadline in terms.items():

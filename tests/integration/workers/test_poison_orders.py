@@ -84,7 +84,7 @@ async def test_a_poison_order_costs_its_attempts_and_the_others_go_on(
     with sqlite3.connect(ledger) as books:
         money = Counter(books.execute("select payment_id, kind from payment_entries").fetchall())
     poison = {kind: money.pop((payment, kind)) for payment, kind in list(money) if payment == "pay-poison-1"}
-    assert poison == {"charge": 1, "void": 1, "give_back": 1}
+    assert poison == {"charge": 1, "void": 1, "refund": 1}
     assert set(money.values()) == {1}
     assert {kind for _, kind in money} == {"charge"}
     assert len(money) == 11

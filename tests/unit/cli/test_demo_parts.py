@@ -19,7 +19,7 @@ from orderfleet.cli.errors import Failed
 from orderfleet.cli.plugin import WatchEvent, watch_events
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import Step
-from orderfleet.providers.carriers.simulated import TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel
 from orderfleet.providers.payments.simulated import PaymentEntry
 from orderfleet_local.demo import environment as stages
 from orderfleet_local.demo import runner as playing
@@ -42,7 +42,7 @@ SAMPLE = paths.checkout() / "deploy" / "samples" / "order.yaml"
 PAYMENT = {"amount": "9", "currency": "USD", "status": "CHARGED"}
 SHIPPED = {"step": "shipped", "ended": True, "trackingNumber": "T1", "payment": PAYMENT}
 CHARGE = PaymentEntry("charge", "pay-x", "x", Decimal("9.00"), "USD", "ch_1")
-PARCEL = TakenParcel("ship-x", "x", "shipping-x-1", '{"street": "1 Main St"}', "T1", voided=False)
+PARCEL = BookedParcel("ship-x", "x", "shipping-x-1", '{"street": "1 Main St"}', "T1", voided=False)
 
 
 class Kubectl:

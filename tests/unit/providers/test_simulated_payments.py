@@ -57,14 +57,14 @@ async def test_a_void_gives_back_what_was_charged_once(provider: SimulatedPaymen
     await provider.refund(payment())
     with pytest.raises(PaymentVoided):
         await provider.charge(payment())
-    assert Counter(kind for kind, _ in moved(provider)) == {"charge": 1, "give_back": 1, "void": 1}
+    assert Counter(kind for kind, _ in moved(provider)) == {"charge": 1, "refund": 1, "void": 1}
 
 
 async def test_a_refund_gives_back_once(provider: SimulatedPayments) -> None:
     first = await provider.charge(payment())
     await provider.refund(payment())
     await provider.refund(payment())
-    assert moved(provider) == [("charge", "31.30"), ("give_back", "31.30")]
+    assert moved(provider) == [("charge", "31.30"), ("refund", "31.30")]
     assert await provider.charge(payment()) == first  # the same charge, already given back
     assert len(moved(provider)) == 2
 

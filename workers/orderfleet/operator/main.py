@@ -24,7 +24,7 @@ from orderfleet.operator.watch import kopf_settings
 from orderfleet.process import Stop
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
@@ -82,7 +82,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, called=metrics.called) as kubernetes,
     ):
-        feed = Feed(database, observer=FeedMetrics())
+        feed = PostgresChangeFeed(database, observer=FeedMetrics())
         operator = Operator(
             settings,
             OrderClient.of(temporal, settings),

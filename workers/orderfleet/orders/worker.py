@@ -23,9 +23,9 @@ from orderfleet.process import Stop
 from orderfleet.providers.metered import MeteredPayments
 from orderfleet.providers.payments import adapter, payment_provider
 from orderfleet.settings import Settings
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database, connect
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
@@ -36,7 +36,7 @@ WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanS
 
 def worker_spec(
     settings: Settings,
-    record: OrderRecord,
+    record: OrderWrites,
     provider: PaymentProvider,
     orphans: OrphanStore,
     order_workflows: OrderWorkflows,
@@ -75,9 +75,9 @@ def build(settings: Settings, database: Database, provider: PaymentProvider) -> 
         await ensure_orphan_sweep(client, settings)
         return worker_spec(
             settings,
-            OrderRecord(database, told),
+            OrderWrites(database, told),
             measured,
-            Orphans(database, told),
+            PostgresOrphanStore(database, told),
             TemporalOrderWorkflows(client),
             OrphanMetrics(),
             background=[lambda: keep_orphan_sweep(client, settings)],

@@ -20,7 +20,7 @@ from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.store.pool import Database, connect
-from orderfleet.store.writes import OrderRecord
+from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.step_interceptors import around_steps
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
@@ -28,7 +28,7 @@ WORKFLOWS: Final = (ShippingWorkflow,)
 """Every workflow of the shipping worker's queue."""
 
 
-def worker_spec(settings: Settings, record: OrderRecord, carrier: Carrier) -> WorkerSpec:
+def worker_spec(settings: Settings, record: OrderWrites, carrier: Carrier) -> WorkerSpec:
     """What the shipping worker serves."""
     activities = ShippingActivities(record, carrier)
     return WorkerSpec(
@@ -51,7 +51,7 @@ def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFac
     measured = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
 
     async def wire(_client: Client) -> WorkerSpec:
-        return worker_spec(settings, OrderRecord(database), measured)
+        return worker_spec(settings, OrderWrites(database), measured)
 
     return wire
 

@@ -20,7 +20,7 @@ from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
-class Orphans:
+class PostgresOrphanStore:
     """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when it is away or too slow."""
 
     def __init__(self, database: Database, observer: RecordObserver | None = None) -> None:

@@ -25,7 +25,7 @@ from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
-class OrderRecord:
+class OrderWrites:
     """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres.
 
     A progress or an event that Postgres rejects is written again with the reason in place of its texts, because an

@@ -20,7 +20,7 @@ from rich.text import Text
 from orderfleet.cli.errors import read_settings
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.providers.carriers.simulated import CarrierLedger, TakenParcel
+from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
 from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
@@ -38,7 +38,7 @@ class Facts:
     charges_asked: int
     """How often the provider was asked to charge."""
     money: Sequence[PaymentEntry]
-    parcels: Sequence[TakenParcel]
+    parcels: Sequence[BookedParcel]
 
 
 def gather_facts(stage: DemoEnvironment, kubectl: Kubectl, name: str) -> Facts:
@@ -119,10 +119,10 @@ def charged(times: int, *, given_back: int = 0) -> Check:
         amount = next((f" {entry.amount} {entry.currency}" for entry in facts.money if entry.kind == "charge"), "")
         text = f"the payment provider charged{amount} {_often(count['charge'])}" if amount else "nothing was charged"
         if amount:
-            text += f" and gave {'it back ' + _often(count['give_back']) if count['give_back'] else 'nothing back'}"
+            text += f" and gave {'it back ' + _often(count['refund']) if count['refund'] else 'nothing back'}"
         status = (facts.status.get("payment") or {}).get("status")
         text += f"; Kubernetes says {status}" if status else ""
-        return Finding(text, (count["charge"], count["give_back"], status) == (times, given_back, stands))
+        return Finding(text, (count["charge"], count["refund"], status) == (times, given_back, stands))
 
     return check
 

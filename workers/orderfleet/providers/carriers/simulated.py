@@ -48,7 +48,7 @@ create table if not exists carrier_closed (
 
 
 @dataclass(frozen=True)
-class TakenParcel:
+class BookedParcel:
     """One parcel the carrier booked."""
 
     key: str
@@ -135,11 +135,11 @@ class CarrierLedger:
         )
         return [(row["call"], row["key"]) for row in rows]
 
-    def parcels(self) -> list[TakenParcel]:
+    def parcels(self) -> list[BookedParcel]:
         """Every parcel ever booked, in order; voided ones too."""
         rows = self._file.run_now(lambda books: books.execute("select * from carrier_parcels order by id").fetchall())
         return [
-            TakenParcel(
+            BookedParcel(
                 row["key"],
                 row["order_id"],
                 row["shipment_id"],

@@ -32,7 +32,7 @@ create table if not exists payment_calls (
 create table if not exists payment_entries (
     id          integer primary key,
     at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-    kind        text not null check (kind in ('charge', 'give_back', 'void')),
+    kind        text not null check (kind in ('charge', 'refund', 'void')),
     payment_id  text not null,
     order_id    text not null,
     amount      text not null,
@@ -138,8 +138,8 @@ class PaymentLedger:
 
 
 def _give_back(books: sqlite3.Connection, payment: PaymentIntent, charge: PaymentEntry) -> None:
-    if _entry(books, payment, "give_back") is None:
-        _write(books, "give_back", charge)
+    if _entry(books, payment, "refund") is None:
+        _write(books, "refund", charge)
 
 
 def _entry(books: sqlite3.Connection, payment: PaymentIntent, kind: str) -> PaymentEntry | None:
