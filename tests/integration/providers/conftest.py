@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.domain.ports import Carrier, PaymentProvider
-from orderfleet.providers.carriers import carrier
-from orderfleet.providers.payments import payment_provider
+from orderfleet.providers.interfaces import Carrier, PaymentProvider
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from provider_server.process import ProviderServer, provider_server
 
@@ -39,11 +38,11 @@ class Adapters:
 
     async def payments(self, **settings: object) -> PaymentProvider:
         given = {"payment_provider": "http", "payment_url": self._url, "payment_timeout": "20s", **PATIENT, **settings}
-        return await self._stack.enter_async_context(payment_provider(Settings(**given)))
+        return await self._stack.enter_async_context(PAYMENT_PROVIDERS.open(Settings(**given)))
 
     async def carrier(self, **settings: object) -> Carrier:
         given = {"carrier": "http", "carrier_url": self._url, "carrier_timeout": "20s", **PATIENT, **settings}
-        return await self._stack.enter_async_context(carrier(Settings(**given)))
+        return await self._stack.enter_async_context(CARRIERS.open(Settings(**given)))
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
 from orderfleet.domain.order import Customer, Item
-from orderfleet.domain.ports import Carrier
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.providers.carriers.simulated import CarrierLedger
+from orderfleet.providers.interfaces import Carrier
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
 from record_samples import ADDRESS

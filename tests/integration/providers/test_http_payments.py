@@ -15,8 +15,8 @@ import pytest
 
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
-from orderfleet.domain.ports import PaymentProvider
-from orderfleet.providers.http_calls import NoToken
+from orderfleet.providers.http_calls import InvalidProviderFile
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.payments.simulated import PaymentLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
@@ -284,7 +284,7 @@ async def test_a_token_file_that_is_wrong_is_said_without_its_content(
     told = f"the token file {token_file} (can't be read|has to hold)"
     with pytest.raises(ProviderUnavailable, match=told) as raised:
         await payments.charge(asked)
-    with pytest.raises(NoToken, match=told):
+    with pytest.raises(InvalidProviderFile, match=told):
         await adapters.payments(payment_token_file=token_file)
     assert "Evil" not in str(raised.value)
     assert not server.calls(payment_id=asked.payment_id)

@@ -46,7 +46,7 @@ def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
     described.mkdir()
     (tmp_path / "deadly.py").write_text(DEADLY)
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text(f"[{PAYMENT_PROVIDERS}]\ndeadly = deadly:make\n")
+    (described / "entry_points.txt").write_text(f"[{PAYMENT_PROVIDERS.group}]\ndeadly = deadly:make\n")
     return {"PYTHONPATH": str(tmp_path), "ORDERFLEET_PAYMENT_PROVIDER": "deadly", "DEADLY_LEDGER": str(ledger)}
 
 

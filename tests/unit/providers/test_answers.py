@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orderfleet.providers.http_answers import LONGEST_REASON, cut, reason, retry_after
+from orderfleet.providers.http_answers import MAX_REASON_LENGTH, printable_line, reason, retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -57,6 +57,6 @@ def test_the_other_sides_own_words(raw: bytes | None, told: str) -> None:
 
 
 def test_words_are_cut() -> None:
-    assert len(reason(b"x" * 10_000, None)) == LONGEST_REASON
-    assert cut("y" * LONGEST_REASON) == "y" * LONGEST_REASON
+    assert len(reason(b"x" * 10_000, None)) == MAX_REASON_LENGTH
+    assert printable_line("y" * MAX_REASON_LENGTH) == "y" * MAX_REASON_LENGTH
     assert reason(b"", None) == "no reason given"

@@ -5,21 +5,20 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from orderfleet.providers import carriers, payments
-from orderfleet.providers.registry import NotChosen
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, AdapterNotSet
 from orderfleet.settings import Settings
 
 
 def test_without_a_choice_a_local_stack_simulates() -> None:
     local = Settings(environment="local")
-    assert (payments.adapter(local), carriers.adapter(local)) == ("simulated", "simulated")
+    assert (PAYMENT_PROVIDERS.name(local), CARRIERS.name(local)) == ("simulated", "simulated")
 
 
 def test_without_a_choice_nothing_is_made_elsewhere() -> None:
-    with pytest.raises(NotChosen, match="ORDERFLEET_PAYMENT_PROVIDER isn't set: choose `http`"):
-        payments.payment_provider(Settings(carrier="simulated"))
-    with pytest.raises(NotChosen, match="ORDERFLEET_CARRIER isn't set: choose `http`"):
-        carriers.carrier(Settings(payment_provider="simulated"))
+    with pytest.raises(AdapterNotSet, match="ORDERFLEET_PAYMENT_PROVIDER isn't set: choose `http`"):
+        PAYMENT_PROVIDERS.open(Settings(carrier="simulated"))
+    with pytest.raises(AdapterNotSet, match="ORDERFLEET_CARRIER isn't set: choose `http`"):
+        CARRIERS.open(Settings(payment_provider="simulated"))
 
 
 def test_a_variable_that_is_set_to_nothing_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +31,7 @@ def test_a_variable_that_is_set_to_nothing_is_no_choice(monkeypatch: pytest.Monk
 async def test_the_simulated_ones_are_warned_of_where_orders_are_real(environment: str, warnings: int) -> None:
     settings = Settings(environment=environment, payment_provider="simulated", carrier="simulated")
     with capture_logs() as logs:
-        async with payments.payment_provider(settings), carriers.carrier(settings):
+        async with PAYMENT_PROVIDERS.open(settings), CARRIERS.open(settings):
             pass
     assert [one["log_level"] for one in logs] == ["warning"] * warnings
     assert [one["event"].partition(" is ")[0] for one in logs] == [

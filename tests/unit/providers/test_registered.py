@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.providers.carriers import carrier
-from orderfleet.providers.payments import payment_provider
 from orderfleet.providers.payments.simulated import SimulatedPayments
-from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, BadAdapter, UnknownAdapter
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, InvalidAdapter, UnknownAdapter
 from orderfleet.settings import Settings
 
 MODULE = """
@@ -42,11 +40,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install, tmp_path: Path) -> None:
-    install("shop_a", f"[{PAYMENT_PROVIDERS}]", "mine = shop_a:make")
+    install("shop_a", f"[{PAYMENT_PROVIDERS.group}]", "mine = shop_a:make")
     settings = Settings(
         payment_provider="mine", payment_url="https://bank", payment_token_file=tmp_path, payment_timeout="1s"
     )
-    async with payment_provider(settings) as provider:
+    async with PAYMENT_PROVIDERS.open(settings) as provider:
         assert provider == "theirs"
     import shop_a  # noqa: PLC0415 - installed just now
 
@@ -55,25 +53,27 @@ async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install
 
 
 def test_names_are_told_apart_by_group(install: Install) -> None:
-    install("shop_b", f"[{CARRIERS}]", "mine = shop_b:make")
-    assert carrier(Settings(carrier="mine"))
+    install("shop_b", f"[{CARRIERS.group}]", "mine = shop_b:make")
+    assert CARRIERS.open(Settings(carrier="mine"))
     with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'mine'; known: http, simulated$"):
-        payment_provider(Settings(payment_provider="mine"))
+        PAYMENT_PROVIDERS.open(Settings(payment_provider="mine"))
     with pytest.raises(UnknownAdapter, match=r"no carrier is called 'other'; known: http, mine, simulated$"):
-        carrier(Settings(carrier="other"))
+        CARRIERS.open(Settings(carrier="other"))
 
 
 async def test_our_own_names_are_ours(install: Install) -> None:
-    install("shop_c", f"[{PAYMENT_PROVIDERS}]", "simulated = shop_c:make")
-    async with payment_provider(Settings(payment_provider="simulated")) as provider:
+    install("shop_c", f"[{PAYMENT_PROVIDERS.group}]", "simulated = shop_c:make")
+    async with PAYMENT_PROVIDERS.open(Settings(payment_provider="simulated")) as provider:
         assert isinstance(provider, SimulatedPayments)
 
 
 def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
-    install("shop_d", f"[{CARRIERS}]", "mine = shop_d:make")
-    install("shop_e", f"[{CARRIERS}]", "mine = shop_e:make")
-    with pytest.raises(BadAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"):
-        carrier(Settings(carrier="mine"))
+    install("shop_d", f"[{CARRIERS.group}]", "mine = shop_d:make")
+    install("shop_e", f"[{CARRIERS.group}]", "mine = shop_e:make")
+    with pytest.raises(
+        InvalidAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"
+    ):
+        CARRIERS.open(Settings(carrier="mine"))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,6 @@ def test_one_that_can_t_be_used_is_told(
     install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, told: str
 ) -> None:
     monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)
-    install("shop_f", f"[{CARRIERS}]", entry, module=module)
-    with pytest.raises(BadAdapter, match=told):
-        carrier(Settings(carrier="mine"))
+    install("shop_f", f"[{CARRIERS.group}]", entry, module=module)
+    with pytest.raises(InvalidAdapter, match=told):
+        CARRIERS.open(Settings(carrier="mine"))

@@ -9,9 +9,8 @@ import pytest
 from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
 from orderfleet.domain.order import Address, Customer, Item
 from orderfleet.domain.shipment import BookingState, Parcel
-from orderfleet.providers.carriers import carrier
 from orderfleet.providers.carriers.simulated import SimulatedCarrier
-from orderfleet.providers.registry import UnknownAdapter
+from orderfleet.providers.registry import CARRIERS, UnknownAdapter
 from orderfleet.settings import Settings
 from record_samples import ADDRESS
 
@@ -103,7 +102,7 @@ async def test_books_that_cannot_be_had_are_an_unavailable_carrier(tmp_path: Pat
 
 
 async def test_carriers_are_known_by_name() -> None:
-    async with carrier(Settings(environment="local")) as known:
+    async with CARRIERS.open(Settings(environment="local")) as known:
         assert isinstance(known, SimulatedCarrier)
     with pytest.raises(UnknownAdapter, match=r"no carrier is called 'dhl'; known: http, simulated"):
-        carrier(Settings(carrier="dhl"))
+        CARRIERS.open(Settings(carrier="dhl"))

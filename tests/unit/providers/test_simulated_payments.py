@@ -10,9 +10,8 @@ import pytest
 
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderUnavailable
 from orderfleet.domain.payment import VoidOutcome
-from orderfleet.providers.payments import payment_provider
 from orderfleet.providers.payments.simulated import SimulatedPayments
-from orderfleet.providers.registry import UnknownAdapter
+from orderfleet.providers.registry import PAYMENT_PROVIDERS, UnknownAdapter
 from orderfleet.settings import Settings
 from record_samples import payment
 
@@ -70,7 +69,7 @@ async def test_a_refund_gives_back_once(provider: SimulatedPayments) -> None:
 
 
 async def test_there_is_nothing_to_refund_without_a_charge(provider: SimulatedPayments) -> None:
-    with pytest.raises(PaymentRefused, match="no charge to give back"):
+    with pytest.raises(PaymentRefused, match="no charge to refund"):
         await provider.refund(payment())
 
 
@@ -103,7 +102,7 @@ async def test_books_that_cannot_be_had_are_an_unavailable_provider(tmp_path: Pa
 
 
 async def test_providers_are_known_by_name() -> None:
-    async with payment_provider(Settings(environment="local")) as provider:
+    async with PAYMENT_PROVIDERS.open(Settings(environment="local")) as provider:
         assert isinstance(provider, SimulatedPayments)
     with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'strip'; known: http, simulated"):
-        payment_provider(Settings(payment_provider="strip"))
+        PAYMENT_PROVIDERS.open(Settings(payment_provider="strip"))

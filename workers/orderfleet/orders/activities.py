@@ -26,9 +26,10 @@ from orderfleet.domain.activities import (
 from orderfleet.domain.errors import InvalidOrder, PaymentConflict, PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
 from orderfleet.domain.events import Progress
 from orderfleet.domain.payment import VoidOutcome
-from orderfleet.domain.ports import OrderStore, PaymentProvider
+from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import PaymentStatus
 from orderfleet.domain.validation import problems
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 

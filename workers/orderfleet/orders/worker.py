@@ -10,7 +10,7 @@ from typing import Final
 
 from temporalio.client import Client
 
-from orderfleet.domain.ports import OrderWorkflows, OrphanStore, PaymentProvider
+from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.observability.observers import NoopObserver, OrphanObserver
 from orderfleet.observability.order_metrics import CallMetrics, OrphanMetrics, RecordMetrics, StepMetrics
 from orderfleet.orders.activities import OrderActivities
@@ -20,8 +20,9 @@ from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.metered import MeteredPayments
-from orderfleet.providers.payments import adapter, payment_provider
+from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database, connect
@@ -68,7 +69,7 @@ def worker_spec(
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
     """The duty over the database and the provider; the schedule of the orphan sweep is kept beside it."""
-    measured = MeteredPayments(provider, CallMetrics("payments", adapter(settings)))
+    measured = MeteredPayments(provider, CallMetrics("payments", PAYMENT_PROVIDERS.name(settings)))
     told = RecordMetrics()
 
     async def wire(client: Client) -> WorkerSpec:
@@ -88,5 +89,5 @@ def build(settings: Settings, database: Database, provider: PaymentProvider) -> 
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
-    async with connect(settings, "orders") as database, payment_provider(settings) as provider:
+    async with connect(settings, "orders") as database, PAYMENT_PROVIDERS.open(settings) as provider:
         await serve(settings, stop, [build(settings, database, provider)])

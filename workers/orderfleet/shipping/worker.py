@@ -10,12 +10,11 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 
-from orderfleet.domain.ports import Carrier
 from orderfleet.observability.order_metrics import CallMetrics, StepMetrics
 from orderfleet.process import Stop
-from orderfleet.providers.carriers import adapter
-from orderfleet.providers.carriers import carrier as named_carrier
+from orderfleet.providers.interfaces import Carrier
 from orderfleet.providers.metered import MeteredCarrier
+from orderfleet.providers.registry import CARRIERS
 from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow
@@ -48,7 +47,7 @@ def worker_spec(settings: Settings, record: OrderWrites, carrier: Carrier) -> Wo
 
 def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFactory:
     """The duty over the record and the carrier."""
-    measured = MeteredCarrier(carrier, CallMetrics("carrier", adapter(settings)))
+    measured = MeteredCarrier(carrier, CallMetrics("carrier", CARRIERS.name(settings)))
 
     async def wire(_client: Client) -> WorkerSpec:
         return worker_spec(settings, OrderWrites(database), measured)
@@ -58,5 +57,5 @@ def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFac
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
-    async with connect(settings, "shipping") as database, named_carrier(settings) as carrier:
+    async with connect(settings, "shipping") as database, CARRIERS.open(settings) as carrier:
         await serve(settings, stop, [build(settings, database, carrier)])
