@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from orderfleet.domain.errors import CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.temporal.step_interceptors import LONGEST_RETRY_AFTER, AttemptInterceptor
+from orderfleet.temporal.step_interceptors import MAX_RETRY_AFTER, StepInterceptor
 
 
 class Declined(PaymentRefused):
@@ -38,7 +38,7 @@ async def told(error: Exception, attempt: int = 1) -> BaseException:
             "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
         }
     )
-    interceptor = AttemptInterceptor(log=None).intercept_activity(Failing(error))  # type: ignore[arg-type]
+    interceptor = StepInterceptor(log=None).intercept_activity(Failing(error))  # type: ignore[arg-type]
 
     async def run() -> Any:
         assert activity.in_activity()
@@ -61,7 +61,7 @@ async def test_retry_after_is_honoured(kind: type[ProviderUnavailable]) -> None:
 async def test_retry_after_is_bounded() -> None:
     failure = await told(ProviderUnavailable("closed", timedelta(days=2)))
     assert isinstance(failure, ApplicationError)
-    assert failure.next_retry_delay == LONGEST_RETRY_AFTER == timedelta(minutes=5)
+    assert failure.next_retry_delay == MAX_RETRY_AFTER == timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(("after", "attempt"), [(0, 1), (1, 1), (3, 3), (30, 500)])

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from orderfleet.observability.observers import NoopObserver
 from orderfleet.temporal.faults import FLAKY, STEPS, Fault, parse_faults
-from orderfleet.temporal.step_interceptors import WrongFaults, around_steps
+from orderfleet.temporal.step_interceptors import InvalidFaults, StepInterceptor
 
 
 def test_no_faults_by_default() -> None:
@@ -62,5 +61,5 @@ def test_wrong_text_is_refused_and_told(text: str, complaint: str) -> None:
 
 
 def test_wrong_text_is_a_wrong_setting_of_the_worker() -> None:
-    with pytest.raises(WrongFaults, match="ORDERFLEET_FAULTS: 'chrage' is not a step"):
-        around_steps(NoopObserver(), "chrage:error=1")
+    with pytest.raises(InvalidFaults, match="ORDERFLEET_FAULTS: 'chrage' is not a step"):
+        StepInterceptor(None, "chrage:error=1")

@@ -112,10 +112,10 @@ class OrderActivities:
             if refused and not (known.is_new and attempt_of(step) == 1):
                 raise PaymentOutcomeUnknown(str(error)) from error
             end = PaymentStatus.FAILED if refused else PaymentStatus.VOIDED
-            async with clock.asking_the_store():
+            async with clock.store_deadline():
                 await self._store.finish_payment(payment, end, None, progress=step.begin)
             raise
-        async with clock.asking_the_store():
+        async with clock.store_deadline():
             status = await self._store.finish_payment(
                 payment, PaymentStatus.CHARGED, charge.reference, progress=_happening(step.done, clock.now())
             )

@@ -28,7 +28,7 @@ from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
-from orderfleet.temporal.step_interceptors import around_steps
+from orderfleet.temporal.step_interceptors import StepInterceptor
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
@@ -62,7 +62,7 @@ def worker_spec(
             maintenance.record_compensation,
             maintenance.check_workflow,
         ],
-        interceptors=around_steps(record, settings.faults, StepMetrics()),
+        interceptors=[StepInterceptor(record, settings.faults, StepMetrics())],
         background=background,
     )
 

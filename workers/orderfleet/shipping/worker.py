@@ -20,7 +20,7 @@ from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites
-from orderfleet.temporal.step_interceptors import around_steps
+from orderfleet.temporal.step_interceptors import StepInterceptor
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (ShippingWorkflow,)
@@ -39,7 +39,7 @@ def worker_spec(settings: Settings, record: OrderWrites, carrier: Carrier) -> Wo
             activities.record_shipment,
             activities.void_booking,
         ],
-        interceptors=around_steps(record, settings.faults, StepMetrics()),
+        interceptors=[StepInterceptor(record, settings.faults, StepMetrics())],
         # Over in minutes: it ends on the code that it began with. Orders live for months and go with the versions.
         versioning=VersioningBehavior.PINNED,
     )
