@@ -13,7 +13,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, Interceptor, OutboundInterceptor
 from temporalio.converter import DataConverter, PayloadConverter
 
-from orderfleet.temporal.data_converter import UNOPENED
+from orderfleet.temporal.data_converter import UNDECRYPTABLE
 from orderfleet.temporal.encryption import ENCODING, KEY_ID
 
 KEY = "k1"
@@ -47,7 +47,7 @@ ENCODINGS = (
     b"binary/protobuf",
     b"binary/unknown",
     b"\xff\xfe",
-    UNOPENED,
+    UNDECRYPTABLE,
 )
 
 

@@ -21,7 +21,7 @@ from fleet import eventually, fleet
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import WrongCredentials, connect, connect_patiently
+from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
@@ -93,7 +93,7 @@ async def test_what_is_wrong_with_tls_is_told_and_tried_again(
             show(monkeypatch, ours, ours, **{KEY: str(ours.file("ca.crt"))})
     async with tls_line(temporal_address, ours, callers=ours) as address:
         with structlog.testing.capture_logs() as lines:
-            waiting = asyncio.create_task(connect_patiently(Settings(temporal_address=address)))
+            waiting = asyncio.create_task(connect_with_retry(Settings(temporal_address=address)))
 
             async def errors() -> str:
                 return " ".join(line["error"] for line in lines)
@@ -153,7 +153,7 @@ async def test_an_api_key_is_read_again_when_its_file_changes(
     handler, address = gatekeeper
     file = tmp_path / "key"
     file.write_text("first\n")
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
     settings = Settings(temporal_address=address, temporal_api_key_file=file)
     client = await connect(settings)
 

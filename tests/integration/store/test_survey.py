@@ -18,7 +18,7 @@ from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
-from orderfleet.temporal.task_queues import Backlog
+from orderfleet.temporal.task_queues import TaskQueueSampler
 from record_samples import AT, order, payment, progress, receive, until
 
 FEW, MANY = 40, 60_000
@@ -110,7 +110,7 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
 
 
 async def test_tasks_that_wait_for_a_worker_are_counted(temporal_client: Client, task_queues: Any) -> None:
-    backlog = Backlog(temporal_client, [task_queues.orders, task_queues.shipping])
+    backlog = TaskQueueSampler(temporal_client, [task_queues.orders, task_queues.shipping])
     for number in range(3):
         await temporal_client.start_workflow(
             names.ORDER_WORKFLOW, id=f"{task_queues.orders}-{number}", task_queue=task_queues.orders

@@ -55,7 +55,7 @@ async def test_a_wrong_key_says_so_until_it_is_put_right(tmp_path: Path) -> None
     write(tmp_path, "k1")
     codec = EncryptionCodec(Keys(tmp_path, "k1"))
     for _ in range(2):
-        with pytest.raises(PayloadDecryptionError, match="the key 'k1' at hand doesn't open the payload"):
+        with pytest.raises(PayloadDecryptionError, match="the key 'k1' doesn't decrypt the payload"):
             await codec.decode([payload])
     (tmp_path / "k1").write_bytes(right)
     assert await codec.decode([payload]) == [PLAIN]
@@ -70,14 +70,14 @@ async def test_what_was_tampered_with_does_not_open(tmp_path: Path) -> None:
     flipped = Payload(metadata=payload.metadata, data=payload.data[:-1] + bytes([payload.data[-1] ^ 1]))
     renamed = Payload(metadata={**payload.metadata, KEY_ID: b"k2"}, data=payload.data)
     for wrong in (cut, flipped, renamed):
-        with pytest.raises(PayloadDecryptionError, match="doesn't open"):
+        with pytest.raises(PayloadDecryptionError, match="doesn't decrypt"):
             await codec.decode([wrong])
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, r"k1 can't be read: No such file or directory; put that key there"),
+        (None, r"k1 can't be read: No such file or directory; write that key into it"),
         (b"no base64!", r"k1 is not base64; write `openssl rand -base64 32`"),
         (base64.b64encode(b"short"), "k1 has 5 bytes where a key has 32"),
     ],
@@ -97,7 +97,7 @@ async def test_an_id_that_leads_out_of_the_folder_is_no_key(tmp_path: Path) -> N
     (tmp_path / "inner").mkdir()
     payload = await sealed(tmp_path, "k1")
     payload.metadata[KEY_ID] = b"../k1"
-    with pytest.raises(PayloadDecryptionError, match="its id is not one of a key"):
+    with pytest.raises(PayloadDecryptionError, match="its id is not valid for a key"):
         await EncryptionCodec(Keys(tmp_path / "inner", None)).decode([payload])
 
 

@@ -29,7 +29,7 @@ from orderfleet.store.pool import connect
 from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
 from orderfleet.temporal.credential_reload import reload_credentials
-from orderfleet.temporal.task_queues import Backlog
+from orderfleet.temporal.task_queues import TaskQueueSampler
 
 _log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         )
         show_lag(lambda: feed.behind)
         show(lambda: len(operator.queue), operator.memory.steps)
-        backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
+        backlog = TaskQueueSampler(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         surveys = [
             asyncio.create_task(keep_taking(BacklogSampler(database), RecordSurveyMetrics())),
             asyncio.create_task(keep_taking(backlog, BacklogMetrics())),

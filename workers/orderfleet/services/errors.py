@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError
 from orderfleet.services.deadline import remaining
-from orderfleet.temporal.connection import explained, is_workflow_not_found
+from orderfleet.temporal.connection import explain_connection_error, is_workflow_not_found
 
 
 class OrderNotFound(OrderfleetError):
@@ -78,7 +78,7 @@ def translated(order_id: str) -> Iterator[None]:
         # What the SDK raises at the first call of a client that connects when it is needed.
         if "client connect" in str(error):
             raise TemporalUnavailable(
-                f"Temporal could not be reached for order {order_id!r}: {explained(str(error))}"
+                f"Temporal could not be reached for order {order_id!r}: {explain_connection_error(str(error))}"
             ) from error
         raise
     except PayloadDecryptionError as error:
