@@ -76,7 +76,7 @@ async def test_an_order_id_is_used_once_ever(running: Fleet) -> None:
     )
     with pytest.raises(WorkflowFailureError) as failure:
         await again.result()
-    assert "used once, ever" in str(failure.value.cause)
+    assert "used only once" in str(failure.value.cause)
     assert running.provider.charges["pay-w-3"] == 1
     assert (await running.recorded("w-3")).status.step is Step.SHIPPED
 

@@ -43,7 +43,7 @@ def server(fresh_server: ProviderServer) -> ProviderServer:
     return fresh_server
 
 
-def test_the_examples_are_what_the_provider_server_answers(tmp_path: Path) -> None:
+def test_documented_examples_are_the_provider_servers_answers(tmp_path: Path) -> None:
     with provider_server(tmp_path) as own:
         for shown in SHOWN:
             assert asked(own, shown) == (shown.status, shape(shown.said)), shown
@@ -54,7 +54,7 @@ def test_the_examples_are_what_the_provider_server_answers(tmp_path: Path) -> No
     list(zip(SHOWN, COMES_TO, strict=True)),
     ids=[f"{shown.path}-{shown.status}" for shown in SHOWN],
 )
-async def test_the_examples_are_what_the_adapters_send_and_understand(
+async def test_documented_examples_are_sent_and_parsed_by_the_adapters(
     adapters: Any, server: ProviderServer, tmp_path: Path, shown: Exchange, outcome: Any
 ) -> None:
     token = tmp_path / "token"

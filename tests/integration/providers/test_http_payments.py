@@ -44,7 +44,9 @@ def good(asked: PaymentIntent, **changes: Any) -> dict[str, Any]:
     }
 
 
-async def test_charge_void_and_refund(payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent) -> None:
+async def test_charge_void_and_refund_move_the_money_once(
+    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+) -> None:
     first = await payments.charge(asked)
     assert await payments.charge(asked) == first
     await payments.refund(asked)
@@ -69,7 +71,7 @@ async def test_every_call_carries_its_own_idempotency_key(
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 422, 451])
-async def test_a_refusal_that_names_the_payment_is_final_and_says_why(
+async def test_refusal_that_names_the_payment_is_final_with_its_reason(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
 ) -> None:
     server.answers("/charges", status, {"payment_id": asked.payment_id, "detail": "card expired"})
@@ -78,7 +80,7 @@ async def test_a_refusal_that_names_the_payment_is_final_and_says_why(
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 410, 422])
-async def test_a_refusal_without_a_word_on_the_payment_is_final_and_leaves_the_outcome_open(
+async def test_refusal_that_does_not_name_the_payment_is_a_rejected_request(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
 ) -> None:
     server.answers("/charges", status, {"payment_id": "pay-another", "error": {"message": "no such\n route"}})
@@ -86,7 +88,7 @@ async def test_a_refusal_without_a_word_on_the_payment_is_final_and_leaves_the_o
         await payments.charge(asked)
 
 
-async def test_a_voided_payment_can_never_be_charged(
+async def test_charge_of_a_voided_payment_is_rejected(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
 ) -> None:
     assert await payments.void(asked) is VoidOutcome.NEVER_CHARGED
@@ -96,7 +98,7 @@ async def test_a_voided_payment_can_never_be_charged(
 
 
 @pytest.mark.parametrize("status", [401, 408, 409, 425, 429, 500, 502, 503, 504])
-async def test_what_another_attempt_may_mend_is_retried(
+async def test_retryable_status_is_unavailable_with_retry_after(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
 ) -> None:
     server.answers("/charges", status, "try later\n", Retry_After="7")
@@ -131,7 +133,7 @@ async def test_retry_after_may_be_a_date(
         ({"reference": None}, "reference: "),
     ],
 )
-async def test_a_charge_that_is_not_what_was_asked_is_no_charge(
+async def test_answer_that_does_not_match_the_charge_is_provider_unavailable(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, changes: dict[str, Any], told: str
 ) -> None:
     server.answers("/charges", 200, good(asked, **changes))
@@ -141,7 +143,7 @@ async def test_a_charge_that_is_not_what_was_asked_is_no_charge(
     assert await payments.charge(asked)
 
 
-async def test_amounts_may_be_written_otherwise(
+async def test_amounts_are_compared_by_value(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
 ) -> None:
     for amount in ("31.3", "31.3000", 31.30):
@@ -153,7 +155,7 @@ async def test_amounts_may_be_written_otherwise(
 
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '"charged"', "{", "<html>", '{"a": "\\ud800"}', "\xff" * 9])
-async def test_garbage_is_an_error_that_says_so_and_is_retried(
+async def test_malformed_body_is_provider_unavailable(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, body: str
 ) -> None:
     for path, call in (("/charges", payments.charge), ("/voids", payments.void), ("/refunds", payments.refund)):
@@ -173,7 +175,7 @@ async def test_garbage_is_an_error_that_says_so_and_is_retried(
         ("away", "answered 503: Service Unavailable"),
     ],
 )
-async def test_an_attempt_that_failed_says_how(
+async def test_failed_call_says_what_failed(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, fault: str, told: str
 ) -> None:
     server.script("/charges", fault)
@@ -182,7 +184,7 @@ async def test_an_attempt_that_failed_says_how(
 
 
 @pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
-async def test_one_charge_whatever_becomes_of_the_first_answer(
+async def test_retried_charge_charges_once_after_any_fault(
     adapters: Any, server: ProviderServer, asked: PaymentIntent, fault: str
 ) -> None:
     impatient, payments = await adapters.payments(payment_timeout="400ms"), await adapters.payments()
@@ -193,7 +195,7 @@ async def test_one_charge_whatever_becomes_of_the_first_answer(
     assert moved(server, asked) == {"charge": 1}
 
 
-async def test_a_charge_that_arrives_after_its_void_takes_nothing(
+async def test_charge_that_arrives_after_its_void_moves_no_money(
     adapters: Any, server: ProviderServer, asked: PaymentIntent
 ) -> None:
     impatient, payments = await adapters.payments(payment_timeout="300ms"), await adapters.payments()
@@ -207,7 +209,7 @@ async def test_a_charge_that_arrives_after_its_void_takes_nothing(
     assert moved(server, asked) == {"void": 1}
 
 
-async def test_an_answer_told_twice_is_never_taken_for_the_next_one(
+async def test_repeated_answer_is_not_matched_to_the_next_call(
     payments: PaymentProvider, server: ProviderServer
 ) -> None:
     first, other = payment(uuid.uuid4().hex), payment(uuid.uuid4().hex)
@@ -222,7 +224,9 @@ async def test_an_answer_told_twice_is_never_taken_for_the_next_one(
     assert ports[0] == ports[1] != ports[2], "the connection is given up"
 
 
-async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvider, server: ProviderServer) -> None:
+async def test_repeated_refusal_does_not_refuse_the_next_payment(
+    payments: PaymentProvider, server: ProviderServer
+) -> None:
     refused, other = payment(uuid.uuid4().hex, f"refuse-{uuid.uuid4().hex}"), payment(uuid.uuid4().hex)
     server.script("/charges", {"fault": "again", "seconds": 0.4}, {"fault": "late", "seconds": 1.5})
     with pytest.raises(PaymentRefused, match="402: card declined"):
@@ -233,7 +237,7 @@ async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvide
     assert moved(server, other) == {"charge": 1, "void": 1, "refund": 1}
 
 
-async def test_calls_under_way_outlive_connections_that_are_no_longer_trusted(
+async def test_call_in_progress_ends_on_an_untrusted_connection(
     payments: PaymentProvider, server: ProviderServer
 ) -> None:
     slow, wrong = payment(uuid.uuid4().hex), payment(uuid.uuid4().hex)
@@ -245,13 +249,13 @@ async def test_calls_under_way_outlive_connections_that_are_no_longer_trusted(
     assert await under_way
 
 
-async def test_nobody_there_is_said_in_a_line(adapters: Any, asked: PaymentIntent) -> None:
+async def test_unreachable_service_is_provider_unavailable(adapters: Any, asked: PaymentIntent) -> None:
     payments = await adapters.payments(payment_url="http://127.0.0.1:1/base")
     with pytest.raises(ProviderUnavailable, match=r"^the payment provider could not be reached: Cannot connect"):
         await payments.charge(asked)
 
 
-async def test_a_redirect_is_not_followed(
+async def test_redirect_is_not_followed(
     payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
 ) -> None:
     server.answers("/charges", 308, "", Location=f"{server.url}/charges")
@@ -260,7 +264,7 @@ async def test_a_redirect_is_not_followed(
     assert len(server.calls(payment_id=asked.payment_id)) == 1
 
 
-async def test_the_token_is_read_anew_for_each_call(
+async def test_token_file_is_read_for_each_call(
     adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path
 ) -> None:
     token_file.write_text("first")  # noqa: ASYNC240 - a few bytes
@@ -273,7 +277,7 @@ async def test_the_token_is_read_anew_for_each_call(
 
 
 @pytest.mark.parametrize("content", [None, "", "two words", "a\r\nX-Evil: 1", b"\xff\xfe"])
-async def test_a_token_file_that_is_wrong_is_said_without_its_content(
+async def test_invalid_token_file_is_an_error_without_its_content(
     adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path, content: str | bytes | None
 ) -> None:
     token_file.write_text("good")  # noqa: ASYNC240 - a few bytes

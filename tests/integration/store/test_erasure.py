@@ -64,7 +64,7 @@ async def everything(url: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
-async def test_a_customer_is_erased_and_the_audit_stays(shop: Fleet, postgres_url: str) -> None:
+async def test_erase_removes_personal_data_and_keeps_events(shop: Fleet, postgres_url: str) -> None:
     first = await shipped(shop)
     # An end that has the carrier's own words everywhere they can stand.
     shop.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
@@ -91,14 +91,14 @@ async def test_a_customer_is_erased_and_the_audit_stays(shop: Fleet, postgres_ur
     assert await erase(postgres_url, EMAIL) == Erased((), ()), "nobody finds the customer any more"
 
 
-async def test_an_order_that_runs_is_left_and_told(shop: Fleet, postgres_url: str) -> None:
+async def test_erase_keeps_a_running_order_and_returns_it(shop: Fleet, postgres_url: str) -> None:
     running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
     await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     assert await erase(postgres_url, EMAIL) == Erased((), (running,))
     assert (await shop.recorded(running)).status.address == ADDRESS
 
 
-async def test_old_orders_lose_their_trail_batch_by_batch_and_keep_their_id(shop: Fleet, postgres_url: str) -> None:
+async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(shop: Fleet, postgres_url: str) -> None:
     sold = [await shipped(shop) for _ in range(3)]
     running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
     await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
@@ -124,7 +124,7 @@ async def test_old_orders_lose_their_trail_batch_by_batch_and_keep_their_id(shop
 @pytest.mark.parametrize(
     ("payment", "step"), [("REFUNDING", "shipped"), ("CHARGED", "canceled"), ("CHARGED", "failed")]
 )
-async def test_an_order_whose_money_is_not_settled_is_neither_pruned_nor_erased(
+async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
     shop: Fleet, postgres_url: str, payment: str, step: str
 ) -> None:
     """A refund is owed from the end on, also before it has begun."""
@@ -140,7 +140,7 @@ async def test_an_order_whose_money_is_not_settled_is_neither_pruned_nor_erased(
     assert await shop.events(order_id)
 
 
-async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role: str) -> None:
+async def test_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role: str) -> None:
     await grant(postgres_url, role)
     url = as_role(postgres_url, role)
     with pytest.raises(NotTheOwner, match="log in as the role that migrates"):
@@ -151,7 +151,7 @@ async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str, r
     await runner.close()
 
 
-async def test_the_owner_changes_no_event_by_accident(shop: Fleet, postgres_url: str) -> None:
+async def test_owner_cannot_change_an_event_without_the_erasing_setting(shop: Fleet, postgres_url: str) -> None:
     await shipped(shop)
     owner = await asyncpg.connect(postgres_url)
     try:
@@ -162,7 +162,7 @@ async def test_the_owner_changes_no_event_by_accident(shop: Fleet, postgres_url:
         await owner.close()
 
 
-async def test_the_commands_say_what_they_did(shop: Fleet, postgres_url: str) -> None:
+async def test_erase_and_prune_commands_print_their_results(shop: Fleet, postgres_url: str) -> None:
     sold = await shipped(shop)
     running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
     await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)

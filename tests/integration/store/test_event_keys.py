@@ -41,7 +41,7 @@ def of_kind(found: list[RecordedEvent], kind: EventKind) -> list[dict[str, Any]]
 @pytest.mark.parametrize(
     ("kind", "detail"), [("approved", "{}"), ("charged", '{"payment": "pay-2", "amount": "0.01"}'), ("charged", "{}")]
 )
-async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
+async def test_event_whose_key_a_forged_event_has_is_recorded_too(
     record: OrderWrites,
     reads: OrderReads,
     postgres_url: str,
@@ -73,7 +73,7 @@ async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
     )
 
 
-async def test_every_write_records_its_event_beside_a_conflicting_one(
+async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
     database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     writes = {

@@ -62,7 +62,7 @@ async def pruned(url: str, before: datetime = LATER) -> int:
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_events_are_in_the_table_of_their_order_s_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
+async def test_events_are_in_the_partition_of_their_orders_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
     """Whenever they are told, and once."""
     late = event("late", EventKind.ATTEMPT_FAILED, Step.CHARGE)
     for _ in range(2):
@@ -73,13 +73,13 @@ async def test_events_are_in_the_table_of_their_order_s_month(record: OrderWrite
     }
 
 
-async def test_the_months_to_come_have_tables(sql: asyncpg.Connection) -> None:
+async def test_partitions_exist_for_the_next_months(sql: asyncpg.Connection) -> None:
     now = await sql.fetchval("select to_char(now() at time zone 'utc', '\"events_\"YYYY_MM')")
     months = [row[0] for row in await sql.fetch("select relname from pg_class where relname ~ '^events_\\d+_\\d+$'")]
     assert (len(months), min(months)) == (MONTHS_AHEAD + 1, now)
 
 
-async def test_a_month_that_gets_its_table_late_loses_nothing(
+async def test_partition_created_late_receives_events_of_the_default_partition(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await sell(record, "jan-1", JANUARY)
@@ -96,7 +96,7 @@ async def test_a_month_that_gets_its_table_late_loses_nothing(
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_a_month_whose_orders_all_go_is_dropped_as_a_whole(
+async def test_partition_whose_orders_are_all_prunable_is_dropped(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sell(record, "feb-2", FEBRUARY, ended=False)
@@ -110,7 +110,7 @@ async def test_a_month_whose_orders_all_go_is_dropped_as_a_whole(
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_a_month_is_not_over_before_its_last_moment(sql: asyncpg.Connection, postgres_url: str) -> None:
+async def test_partition_is_kept_until_its_month_has_ended(sql: asyncpg.Connection, postgres_url: str) -> None:
     """One that all of its orders have left may still get some."""
     await pruned(postgres_url, datetime(2026, 2, 28, 23, 59, tzinfo=UTC))
     assert await tables(sql) == {"events_2026_02"}
@@ -119,7 +119,7 @@ async def test_a_month_is_not_over_before_its_last_moment(sql: asyncpg.Connectio
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
+async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sell(record, "jan-3", JANUARY, ended=False)
@@ -134,7 +134,7 @@ async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_who_reads_for_long_is_not_waited_for(
+async def test_prune_does_not_wait_for_a_long_reader(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     """A backup holds a lock on every table for hours; writers would queue up behind one who waits for it."""
@@ -150,9 +150,7 @@ async def test_who_reads_for_long_is_not_waited_for(
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_old_trails_are_found_without_reading_the_others(
-    record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
-) -> None:
+async def test_prune_reads_events_by_index(record: OrderWrites, sql: asyncpg.Connection, postgres_url: str) -> None:
     """Postgres doesn't foresee how little it has to look at, and would rather read everything."""
     await sell(record, "jan-3", JANUARY, ended=False)
     await sql.execute(
@@ -173,7 +171,7 @@ async def test_old_trails_are_found_without_reading_the_others(
 
 @pytest.mark.parametrize("table", ["events", "events_2026_01", "events_default"])
 @pytest.mark.usefixtures("two_months")
-async def test_each_table_keeps_what_was_told(sql: asyncpg.Connection, table: str) -> None:
+async def test_every_partition_is_append_only(sql: asyncpg.Connection, table: str) -> None:
     for statement in (f"delete from {table}", f"update {table} set kind = 'x'", f"truncate {table}"):
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
             await sql.execute(statement)

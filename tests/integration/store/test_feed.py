@@ -22,7 +22,9 @@ from record_follower import LONG, following, touch
 from record_samples import order, progress, receive, until
 
 
-async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderWrites) -> None:
+async def test_change_is_delivered_after_the_notification_within_milliseconds(
+    database: Database, record: OrderWrites
+) -> None:
     await receive(record)
     async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(0))) as follower:
         delays = []
@@ -35,7 +37,7 @@ async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Dat
     assert sorted(delays)[len(delays) // 2] < 0.25
 
 
-async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderWrites) -> None:
+async def test_change_before_the_start_is_not_delivered(database: Database, record: OrderWrites) -> None:
     await receive(record)
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
@@ -44,7 +46,7 @@ async def test_what_was_before_the_beginning_is_not_told(database: Database, rec
     assert follower.told[-1].owner == "shop/ord-1"
 
 
-async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
+async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
     database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
@@ -66,7 +68,7 @@ async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
     assert read == [one.order_id for one in follower.told]
 
 
-async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
+async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await receive(record)
@@ -87,7 +89,7 @@ async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
     await other.close()
 
 
-async def test_a_transaction_open_at_the_beginning_is_told(
+async def test_transaction_open_at_the_start_is_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
@@ -99,7 +101,7 @@ async def test_a_transaction_open_at_the_beginning_is_told(
         await follower.until_told("ord-1", version)
 
 
-async def test_a_rolled_back_change_is_not_told(
+async def test_rolled_back_change_is_not_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
@@ -113,7 +115,7 @@ async def test_a_rolled_back_change_is_not_told(
     assert follower.versions() == [3]
 
 
-async def test_more_changes_than_a_batch_are_told_in_batches(
+async def test_more_changes_than_a_batch_are_delivered_in_batches(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(25)]
@@ -126,7 +128,7 @@ async def test_more_changes_than_a_batch_are_told_in_batches(
     assert sorted(one.order_id for one in follower.told) == ids
 
 
-async def test_what_changes_while_batches_are_told_is_told_after_them(
+async def test_change_during_the_delivery_of_batches_is_delivered_after_them(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(9)]
@@ -151,7 +153,7 @@ async def test_what_changes_while_batches_are_told_is_told_after_them(
     assert set(changed.values()) == {4}
 
 
-async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderWrites) -> None:
+async def test_notification_during_a_read_is_not_lost(database: Database, record: OrderWrites) -> None:
     await receive(record)
     writers, each = 4, 25
     for writer in range(writers):
@@ -167,7 +169,7 @@ async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: O
             await follower.until_told(f"w-{writer}", each + 2)
 
 
-async def test_a_poll_finds_what_no_wake_up_told(
+async def test_poll_delivers_a_change_without_notification(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
@@ -178,7 +180,7 @@ async def test_a_poll_finds_what_no_wake_up_told(
         await follower.until_told("ord-1", 99)
 
 
-async def test_numbers_from_another_server_are_not_told_over_and_over(
+async def test_transaction_numbers_of_another_server_are_delivered_once(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
@@ -192,7 +194,9 @@ async def test_numbers_from_another_server_are_not_told_over_and_over(
     assert follower.versions("ord-1") == []
 
 
-async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderWrites) -> None:
+async def test_follower_that_stops_and_starts_continues_at_its_position(
+    database: Database, record: OrderWrites
+) -> None:
     await receive(record)
     feed = PostgresChangeFeed(database, poll=LONG)
     async with following(feed):
@@ -202,7 +206,7 @@ async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Dat
         await follower.until_told("ord-1", 3)
 
 
-async def test_it_says_how_far_it_is_behind(database: Database, record: OrderWrites) -> None:
+async def test_lag_is_the_time_since_the_follower_had_every_change(database: Database, record: OrderWrites) -> None:
     feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=20))
     assert feed.behind is None
     await receive(record)
@@ -214,9 +218,7 @@ async def test_it_says_how_far_it_is_behind(database: Database, record: OrderWri
         await until(current)
 
 
-async def test_a_look_at_a_big_record_touches_only_what_changed(
-    record: OrderWrites, sql: asyncpg.Connection, database: Database
-) -> None:
+async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.Connection, database: Database) -> None:
     given = await receive(record)
     columns = (
         "workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email, items,"
@@ -242,7 +244,7 @@ async def test_a_look_at_a_big_record_touches_only_what_changed(
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-async def test_under_many_writers_the_last_version_of_every_order_is_told(
+async def test_last_version_of_every_order_is_delivered_with_concurrent_writers(
     database: Database, record: OrderWrites, batch: int
 ) -> None:
     ids = [f"ord-{number}" for number in range(12)]

@@ -27,7 +27,7 @@ def warnings_expected() -> Iterator[None]:
     logger.setLevel(level)
 
 
-async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
+async def test_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
         record = OrderWrites(database)
         await receive(record)
@@ -43,7 +43,7 @@ async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server
                     await follower.until_told("ord-1", version)
 
 
-async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
+async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
         record = OrderWrites(database)
         await receive(record)

@@ -56,7 +56,7 @@ async def ended(record: OrderWrites) -> None:
 @pytest.mark.usefixtures("ended")
 @pytest.mark.parametrize(("held", "written"), [("ord-0", "ord-1"), ("ord-1", "ord-0")])
 @pytest.mark.parametrize("remove", [erase_customer, prune_orders])
-async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
+async def test_record_shipment_during_an_erasure_does_not_deadlock(
     record: OrderWrites,
     sql: asyncpg.Connection,
     other: asyncpg.Connection,
@@ -84,7 +84,7 @@ async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
     assert await sql.fetchval("select tracking_number from shipments where order_id = $1", written) == "SIM1"
 
 
-async def test_prune_that_detaches_a_partition_beside_a_writer_does_not_deadlock(
+async def test_prune_that_detaches_a_partition_during_a_write_does_not_deadlock(
     record: OrderWrites, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sql.execute("select create_events_partition('2026-03-01')")

@@ -47,7 +47,7 @@ def record(database: Database, told: Told) -> OrderWrites:
     return OrderWrites(database, told)
 
 
-async def test_an_order_is_received_and_ends_once(record: OrderWrites, told: Told) -> None:
+async def test_observer_gets_receipt_and_end_of_an_order_once(record: OrderWrites, told: Told) -> None:
     await receive(record)
     await receive(record)
     await record.record("ord-1", progress(2, Step.CHARGE))
@@ -58,14 +58,16 @@ async def test_an_order_is_received_and_ends_once(record: OrderWrites, told: Tol
     assert told.all == ["received", (Step.SHIPPED, 90.0)]
 
 
-async def test_an_order_that_is_received_with_its_end_has_ended(record: OrderWrites, told: Told) -> None:
+async def test_observer_gets_the_end_of_an_order_that_is_received_ended(record: OrderWrites, told: Told) -> None:
     failed = progress(2, Step.FAILED, "failed", completed_at=END)
     await receive(record, first=failed)
     await receive(record, first=failed)
     assert told.all == ["received", (Step.FAILED, 90.0)]
 
 
-async def test_an_order_that_is_compensated_ends_once(record: OrderWrites, database: Database, told: Told) -> None:
+async def test_observer_gets_the_end_of_a_compensated_order_once(
+    record: OrderWrites, database: Database, told: Told
+) -> None:
     await receive(record)
     orphans = PostgresOrphanStore(database, told)
     for _ in range(2):
@@ -75,7 +77,7 @@ async def test_an_order_that_is_compensated_ends_once(record: OrderWrites, datab
     assert [outcome for outcome, _ in told.all[1:]] == [Step.FAILED]  # type: ignore[misc]
 
 
-async def test_a_payment_is_told_where_it_moved_and_once(record: OrderWrites, told: Told) -> None:
+async def test_observer_gets_each_payment_status_once(record: OrderWrites, told: Told) -> None:
     await receive(record)
     await record.begin_payment(payment())
     for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.REFUNDING):
@@ -102,7 +104,7 @@ async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) ->
     assert samples("orderfleet_database_pool_waiting") == samples("orderfleet_database_pool_in_use") == 0
 
 
-async def test_a_pool_that_is_used_up_shows_who_waits(postgres_url: str) -> None:
+async def test_exhausted_pool_shows_waiting_statements(postgres_url: str) -> None:
     observer = DatabaseMetrics(1)
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=10), observer=observer) as database:
         await database.fetch("select 1")
@@ -130,7 +132,7 @@ async def _sleeps(url: str) -> bool:
         await connection.close()
 
 
-async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database, record: OrderWrites) -> None:
+async def test_change_feed_reports_undelivered_orders(database: Database, record: OrderWrites) -> None:
     waiting: list[int] = []
 
     class Seen(FeedMetrics):

@@ -46,7 +46,7 @@ async def test_unfinished_orders_carry_their_workflow(orphans: PostgresOrphanSto
     assert found.first_run_id
 
 
-async def test_compensated_order_is_unfinished_no_more(orphans: PostgresOrphanStore) -> None:
+async def test_compensated_order_is_finished(orphans: PostgresOrphanStore) -> None:
     for _ in range(2):
         await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("one"), event("two")])
     assert await orphans.unfinished(["ord-1"]) == []

@@ -17,7 +17,7 @@ from record_samples import AT, order, payment, progress, receive
 PAIRS = tuple(itertools.product(Step, PaymentStatus))
 
 
-async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
+async def test_sql_and_python_agree_on_pending_payments(
     database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     pairs = {f"{step}-{paid}": (step, paid) for step, paid in PAIRS}
@@ -41,7 +41,7 @@ async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
 
 
 @pytest.mark.parametrize("step", [Step.CANCELED, Step.FAILED])
-async def test_a_charge_is_owed_back_from_the_end_on_until_it_is_refunded(
+async def test_refund_of_a_charge_is_pending_from_the_end_until_it_is_refunded(
     record: OrderWrites, sql: asyncpg.Connection, step: Step
 ) -> None:
     async def owed() -> list[str]:
@@ -60,7 +60,7 @@ async def test_a_charge_is_owed_back_from_the_end_on_until_it_is_refunded(
     assert await owed() == []
 
 
-async def test_a_charge_that_is_recorded_after_the_end_is_owed_back(
+async def test_refund_of_a_charge_recorded_after_the_end_is_pending(
     record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)

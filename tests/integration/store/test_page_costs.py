@@ -116,7 +116,7 @@ async def test_page_is_read_from_its_index_and_nothing_is_sorted(filled, name, i
 @pytest.mark.parametrize(
     "after", [None, Cursor(created_at=MIDDLE, order_id=f"ord-{MANY // 2}")], ids=["first", "later"]
 )
-async def test_reads_give_a_whole_page_by_any_filter(filled, filled_url: str, step, email, after) -> None:
+async def test_reads_return_a_whole_page_by_any_filter(filled, filled_url: str, step, email, after) -> None:
     before = after.created_at if after else BEGIN + timedelta(days=365)
     since = MIDDLE - timedelta(seconds=1000)
     wanted = OrderFilter(step=step, customer_email=email, created_from=since, created_before=before)

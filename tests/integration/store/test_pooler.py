@@ -56,7 +56,7 @@ def pooled_url(postgres_url: str, backing: Backing) -> Iterator[str]:
         process.communicate()
 
 
-async def test_orders_are_written_and_told_through_a_pooler_by_transaction(postgres_url: str, pooled_url: str) -> None:
+async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: str, pooled_url: str) -> None:
     ten = timedelta(seconds=10)
 
     async def answers() -> bool:

@@ -111,7 +111,7 @@ async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingPr
     assert counts == dict.fromkeys(calls, 1)
 
 
-async def test_without_prepared_statements_none_has_a_name_on_the_wire(postgres_url: str, proxy: CountingProxy) -> None:
+async def test_statements_are_unnamed_without_prepared_statements(postgres_url: str, proxy: CountingProxy) -> None:
     """So that a pooler may give each call another connection; a flush between its two parts keeps it meanwhile."""
     through = postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{proxy.port}/") + "?sslmode=disable"
     async with Database(through, pool_size=1, timeout=timedelta(seconds=10), prepared=False) as database:

@@ -26,7 +26,7 @@ from own_postgres import as_role
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
+async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_role(
     temporal_client: Client, postgres_url: str, role: str, task_queues: Any
 ) -> None:
     await grant(postgres_url, role)
@@ -68,7 +68,7 @@ async def _refused() -> None:
         "update schema_migrations set checksum = ''",
     ],
 )
-async def test_the_runtime_role_changes_no_event_and_no_table(postgres_url: str, role: str, statement: str) -> None:
+async def test_runtime_role_changes_no_event_and_no_table(postgres_url: str, role: str, statement: str) -> None:
     await grant(postgres_url, role)
     connection = await asyncpg.connect(as_role(postgres_url, role))
     try:
@@ -116,7 +116,7 @@ async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
     }
 
 
-async def test_migrations_are_for_the_role_that_owns_the_tables(empty_postgres_url: str, postgres_url: str) -> None:
+async def test_migrations_need_the_role_that_owns_the_tables(empty_postgres_url: str, postgres_url: str) -> None:
     user = urlsplit(postgres_url).username
     assert user is not None
     with pytest.raises(WrongRole, match="it is the role that migrates"):
@@ -126,7 +126,7 @@ async def test_migrations_are_for_the_role_that_owns_the_tables(empty_postgres_u
     assert await migrate(empty_postgres_url)
 
 
-async def test_a_role_that_rights_do_not_bind_is_refused(postgres_url: str, role: str) -> None:
+async def test_superuser_and_member_of_the_owner_are_rejected_as_runtime_role(postgres_url: str, role: str) -> None:
     owner = await asyncpg.connect(postgres_url)
     try:
         await owner.execute(f'alter role "{role}" superuser')

@@ -51,7 +51,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(part)
 
 
-async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
+async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_oldest(
     database: Database, record: OrderWrites
 ) -> None:
     for number, step in enumerate((Step.MANUAL_REVIEW, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPED)):
@@ -69,7 +69,7 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     assert 0 <= found[WaitKind.PAYMENT, "INIT"].oldest < 60
 
 
-async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderWrites, sql) -> None:
+async def test_backlog_has_overdue_orders_until_they_end(database: Database, record: OrderWrites, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
     terms = {"late": gone, "in-time": in_time, "whenever": None, "never": LONGEST, "late-but-shipped": gone}
     for order_id, deadline in terms.items():
@@ -87,7 +87,7 @@ async def test_orders_past_their_deadline_are_told_until_they_end(database: Data
     assert await overdue() == []
 
 
-async def test_survey_costs_the_same_however_much_is_done(database: Database, sql) -> None:
+async def test_backlog_query_does_not_read_finished_orders(database: Database, sql) -> None:
     await sql.execute(DONE)
     for table in ("orders", "payments"):
         await sql.execute(f"vacuum (analyze) {table}")
@@ -109,7 +109,7 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
     assert found[WaitKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 
 
-async def test_tasks_that_wait_for_a_worker_are_counted(temporal_client: Client, task_queues: Any) -> None:
+async def test_backlog_of_task_queues_counts_waiting_tasks(temporal_client: Client, task_queues: Any) -> None:
     backlog = TaskQueueSampler(temporal_client, [task_queues.orders, task_queues.shipping])
     for number in range(3):
         await temporal_client.start_workflow(

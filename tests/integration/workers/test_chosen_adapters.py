@@ -19,7 +19,7 @@ from worker_processes import WorkerFleet
         ("all", {"ORDERFLEET_PAYMENT_PROVIDER": "simulated"}, "ORDERFLEET_CARRIER"),
     ],
 )
-def test_a_worker_without_a_choice_ends_at_once(kind: str, chosen: dict[str, str], missing: str) -> None:
+def test_worker_without_adapter_setting_exits(kind: str, chosen: dict[str, str], missing: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "orderfleet", "worker", kind],
         env={**os.environ, **chosen},
@@ -33,7 +33,7 @@ def test_a_worker_without_a_choice_ends_at_once(kind: str, chosen: dict[str, str
     assert "Traceback" not in result.stderr
 
 
-async def test_the_simulated_ones_are_taken_and_warned_of(fleet: WorkerFleet) -> None:
+async def test_simulated_adapters_outside_a_local_stack_run_and_are_logged(fleet: WorkerFleet) -> None:
     chosen = {"ORDERFLEET_PAYMENT_PROVIDER": "simulated", "ORDERFLEET_CARRIER": "simulated"}
     worker = await fleet.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)
     await worker.answers("/readyz", 200)

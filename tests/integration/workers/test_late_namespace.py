@@ -13,7 +13,7 @@ from temporalio.client import Client
 from worker_processes import WorkerFleet, until
 
 
-async def test_an_order_worker_waits_until_temporal_knows_its_namespace(
+async def test_order_worker_waits_until_temporal_knows_its_namespace(
     fleet: WorkerFleet, temporal_client: Client
 ) -> None:
     namespace, retention = f"late-{uuid.uuid4().hex[:8]}", Duration()

@@ -21,7 +21,7 @@ FAULTS = "charge:error=0.5;dispatch_carrier:hang=0.4,length=2s;seed=2"
 DAY = 86400
 
 
-async def test_workers_expose_what_happened_to_their_orders(
+async def test_workers_expose_metrics_of_their_orders(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any
 ) -> None:
     sdk_port = ports.choose(0)

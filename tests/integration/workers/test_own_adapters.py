@@ -30,7 +30,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-async def test_a_package_s_adapters_charge_and_ship(
+async def test_adapters_of_a_package_charge_and_ship(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, installed: Path
 ) -> None:
     worker = await fleet.worker(
@@ -55,7 +55,7 @@ async def test_a_package_s_adapters_charge_and_ship(
         ("shipping", "ORDERFLEET_CARRIER", "no carrier is called 'strip'; known: acme, http, simulated"),
     ],
 )
-def test_an_unknown_name_ends_the_worker_with_those_there_are(
+def test_unknown_adapter_name_ends_the_worker_with_the_known_names(
     installed: Path, kind: str, variable: str, said: str
 ) -> None:
     result = subprocess.run(

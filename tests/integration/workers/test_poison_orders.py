@@ -51,7 +51,7 @@ def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-async def test_a_poison_order_costs_its_attempts_and_the_others_go_on(
+async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_ship(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path, deadly: dict[str, str]
 ) -> None:
     client = OrderClient(temporal_client, task_queue=task_queues.orders)

@@ -56,7 +56,7 @@ def spoiled(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("poison", ["kills", "raises", "hangs"])
-async def test_an_order_that_spoils_its_workflow_task_is_seen_and_goes_on_once_that_is_mended(
+async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, spoiled: dict[str, str], poison: str, tmp_path: Path
 ) -> None:
     # An attempt that is under way beside the poison is lost with the worker.

@@ -31,7 +31,7 @@ def server(tmp_path: Path, token_file: Path) -> Iterator[ProviderServer]:
         yield made
 
 
-async def test_an_order_is_charged_and_shipped_once_and_retry_after_is_honoured(
+async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
 ) -> None:
     worker = await fleet.worker(

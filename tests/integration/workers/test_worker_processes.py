@@ -53,7 +53,7 @@ async def test_separate_workers_ship_and_drain_to_zero(
         assert "drained" in worker.log.read_text()
 
 
-async def test_sigterm_lets_a_charge_under_way_finish(
+async def test_sigterm_lets_a_charge_in_progress_finish(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="1500ms")
@@ -75,7 +75,7 @@ async def test_sigterm_lets_a_charge_under_way_finish(
     assert charges(ledger) == 1
 
 
-async def test_sigkill_between_charge_and_record_charges_once(
+async def test_sigkill_between_charge_and_its_record_charges_once(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="600ms")
@@ -91,7 +91,7 @@ async def test_sigkill_between_charge_and_record_charges_once(
     assert charges(ledger) == 1
 
 
-async def test_a_worker_starts_before_temporal_and_postgres_do(fleet: WorkerFleet) -> None:
+async def test_worker_starts_before_temporal_and_postgres(fleet: WorkerFleet) -> None:
     nowhere = f"127.0.0.1:{ports.choose(0)}"
     worker = await fleet.worker(
         "orders", ORDERFLEET_TEMPORAL_ADDRESS=nowhere, ORDERFLEET_DATABASE_URL=f"postgresql://x@{nowhere}/x"

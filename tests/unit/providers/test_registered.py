@@ -39,7 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return package
 
 
-async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install, tmp_path: Path) -> None:
+async def test_factory_receives_the_settings_of_its_interface(install: Install, tmp_path: Path) -> None:
     install("shop_a", f"[{PAYMENT_PROVIDERS.group}]", "mine = shop_a:make")
     settings = Settings(
         payment_provider="mine", payment_url="https://bank", payment_token_file=tmp_path, payment_timeout="1s"
@@ -52,7 +52,7 @@ async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install
     assert (given.url, given.token_file, given.timeout) == ("https://bank", tmp_path, timedelta(seconds=1))
 
 
-def test_names_are_told_apart_by_group(install: Install) -> None:
+def test_same_name_in_two_groups_is_two_adapters(install: Install) -> None:
     install("shop_b", f"[{CARRIERS.group}]", "mine = shop_b:make")
     assert CARRIERS.open(Settings(carrier="mine"))
     with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'mine'; known: http, simulated$"):
@@ -61,13 +61,13 @@ def test_names_are_told_apart_by_group(install: Install) -> None:
         CARRIERS.open(Settings(carrier="other"))
 
 
-async def test_our_own_names_are_ours(install: Install) -> None:
+async def test_built_in_name_is_never_a_packages_adapter(install: Install) -> None:
     install("shop_c", f"[{PAYMENT_PROVIDERS.group}]", "simulated = shop_c:make")
     async with PAYMENT_PROVIDERS.open(Settings(payment_provider="simulated")) as provider:
         assert isinstance(provider, SimulatedPayments)
 
 
-def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
+def test_name_of_two_packages_is_rejected(install: Install) -> None:
     install("shop_d", f"[{CARRIERS.group}]", "mine = shop_d:make")
     install("shop_e", f"[{CARRIERS.group}]", "mine = shop_e:make")
     with pytest.raises(
@@ -84,7 +84,7 @@ def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
         ("mine = shop_f:nothing", MODULE, "'mine' of shop_f is shop_f:nothing, which is no function"),
     ],
 )
-def test_one_that_can_t_be_used_is_told(
+def test_invalid_adapter_is_named_with_its_package(
     install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, told: str
 ) -> None:
     monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)

@@ -34,7 +34,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return None if request.param == "memory" else tmp_path / "new" / "ledger.db"
 
 
-async def test_one_key_is_one_parcel_whatever_the_attempt(ledger: Path | None) -> None:
+async def test_one_key_books_one_parcel_for_any_attempt(ledger: Path | None) -> None:
     taken = SimulatedCarrier(ledger=ledger)
     first = await taken.book(KEY, parcel())
     assert await taken.book(KEY, parcel()) == first
@@ -44,7 +44,7 @@ async def test_one_key_is_one_parcel_whatever_the_attempt(ledger: Path | None) -
     assert taken.ledger.calls() == [("book", KEY)] * 3
 
 
-async def test_a_parcel_that_left_stays_dispatched(ledger: Path | None) -> None:
+async def test_void_of_a_parcel_that_left_is_dispatched(ledger: Path | None) -> None:
     taken = SimulatedCarrier(ledger=ledger)
     booking = await taken.book(KEY, parcel())
     for _ in range(2):
@@ -53,7 +53,7 @@ async def test_a_parcel_that_left_stays_dispatched(ledger: Path | None) -> None:
     assert not taken.ledger.parcels()[0].voided
 
 
-async def test_a_void_before_the_booking_closes_the_key_for_that_attempt(ledger: Path | None) -> None:
+async def test_void_before_the_booking_closes_the_key_for_that_attempt(ledger: Path | None) -> None:
     taken = SimulatedCarrier(ledger=ledger)
     for _ in range(2):
         assert await taken.void_booking(KEY, 2) == (BookingState.NONE, None)
@@ -66,7 +66,7 @@ async def test_a_void_before_the_booking_closes_the_key_for_that_attempt(ledger:
         await taken.book(KEY, parcel(attempt=1))  # late, and not given the later attempt's parcel either
 
 
-async def test_a_parcel_that_has_not_left_is_taken_back(ledger: Path | None) -> None:
+async def test_void_of_a_parcel_that_has_not_left_cancels_it(ledger: Path | None) -> None:
     taken = SimulatedCarrier(ledger=ledger, leaves_in=LATER)
     booking = await taken.book(KEY, parcel())
     for _ in range(2):
@@ -79,7 +79,7 @@ async def test_a_parcel_that_has_not_left_is_taken_back(ledger: Path | None) -> 
     assert [one.voided for one in taken.ledger.parcels()] == [True, False]
 
 
-async def test_a_refusal_can_be_shown(ledger: Path | None) -> None:
+async def test_refusal_by_prefix_is_shown(ledger: Path | None) -> None:
     taken = SimulatedCarrier(ledger=ledger)
     with pytest.raises(CarrierRefused, match="'refuse-dispatch-1'"):
         await taken.book(KEY, parcel(sku="refuse-dispatch-1"))
@@ -87,7 +87,7 @@ async def test_a_refusal_can_be_shown(ledger: Path | None) -> None:
     assert taken.ledger.calls() == [("book", KEY)]
 
 
-async def test_a_parcel_whose_booking_is_never_answered_has_left() -> None:
+async def test_booking_whose_answer_is_lost_is_committed() -> None:
     slow = SimulatedCarrier(latency=LATER)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
@@ -95,13 +95,13 @@ async def test_a_parcel_whose_booking_is_never_answered_has_left() -> None:
     assert len(slow.ledger.parcels()) == 1
 
 
-async def test_books_that_cannot_be_had_are_an_unavailable_carrier(tmp_path: Path) -> None:
+async def test_ledger_that_cannot_be_opened_is_carrier_unavailable(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").mkdir()
     with pytest.raises(CarrierUnavailable, match="unable to open"):
         await SimulatedCarrier(ledger=tmp_path / "ledger.db").book(KEY, parcel())
 
 
-async def test_carriers_are_known_by_name() -> None:
+async def test_carriers_are_selected_by_name() -> None:
     async with CARRIERS.open(Settings(environment="local")) as known:
         assert isinstance(known, SimulatedCarrier)
     with pytest.raises(UnknownAdapter, match=r"no carrier is called 'dhl'; known: http, simulated"):

@@ -17,7 +17,7 @@ from orderfleet.settings import Settings
         "postgresql:///orders?host=/var/run/postgresql",
     ],
 )
-def test_addresses_of_postgres_are_taken(url: str) -> None:
+def test_postgres_addresses_are_accepted(url: str) -> None:
     assert Settings(database_url=url).database_url.get_secret_value().partition("://")[2] == url.partition("://")[2]
 
 
@@ -32,7 +32,7 @@ def test_addresses_of_postgres_are_taken(url: str) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["database_url", "database_listen_url"])
-def test_others_are_refused_without_a_word_of_them(url: str, field: str) -> None:
+def test_other_addresses_are_rejected_without_their_content(url: str, field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(**{field: url})
     (problem,) = caught.value.errors(include_input=False)
@@ -40,7 +40,7 @@ def test_others_are_refused_without_a_word_of_them(url: str, field: str) -> None
     assert "secret" not in problem["msg"]
 
 
-def test_an_address_of_temporal_has_no_scheme() -> None:
+def test_temporal_address_with_a_scheme_is_rejected() -> None:
     assert Settings(temporal_address="temporal:7233").temporal_address == "temporal:7233"
     with pytest.raises(ValidationError, match="write HOST:PORT, without a scheme"):
         Settings(temporal_address="https://temporal:7233")

@@ -19,7 +19,7 @@ def refused(**given: Any) -> str:
     return raised.value.errors()[0]["msg"]
 
 
-def test_the_defaults_leave_room_for_both_calls_of_the_record() -> None:
+def test_default_timeouts_leave_time_for_both_store_calls() -> None:
     settings = Settings(**HTTP_PAYMENTS, **HTTP_CARRIER)
     assert settings.payment_timeout + settings.database_timeout < settings.charge_timeout
     assert settings.carrier_timeout + settings.database_timeout < settings.dispatch_carrier_timeout
@@ -37,24 +37,24 @@ def test_the_defaults_leave_room_for_both_calls_of_the_record() -> None:
         ({"database_timeout": "3s"}, "shorten ORDERFLEET_PAYMENT_TIMEOUT or lengthen ORDERFLEET_CHARGE_TIMEOUT"),
     ],
 )
-def test_a_call_to_the_provider_has_to_fit_into_its_attempts(given: dict[str, str], named: str) -> None:
+def test_payment_timeout_longer_than_an_attempt_is_rejected(given: dict[str, str], named: str) -> None:
     told = refused(**HTTP_PAYMENTS, **given)
     assert named in told
     assert Settings(**given), "nobody is called by a simulated provider"
 
 
-def test_a_call_to_the_carrier_has_to_fit_into_its_attempt() -> None:
+def test_carrier_timeout_longer_than_an_attempt_is_rejected() -> None:
     told = refused(**HTTP_CARRIER, carrier_timeout="3s")
     assert "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT (5s) has no room for a call of ORDERFLEET_CARRIER_TIMEOUT (3s)" in told
     assert Settings(**HTTP_CARRIER, carrier_timeout="3s", dispatch_carrier_timeout="6s")
 
 
-def test_a_package_s_adapter_has_to_fit_too_and_needs_no_url() -> None:
+def test_timeout_of_a_packages_adapter_is_checked_and_needs_no_url() -> None:
     assert Settings(payment_provider="acme", carrier="acme")
     assert "ORDERFLEET_CHARGE_TIMEOUT" in refused(payment_provider="acme", payment_timeout="9s")
 
 
-def test_http_needs_somebody_to_call() -> None:
+def test_http_adapter_without_url_is_rejected() -> None:
     assert refused(payment_provider="http").endswith("ORDERFLEET_PAYMENT_PROVIDER=http needs ORDERFLEET_PAYMENT_URL")
     assert refused(carrier="http").endswith("ORDERFLEET_CARRIER=http needs ORDERFLEET_CARRIER_URL")
 
@@ -62,9 +62,9 @@ def test_http_needs_somebody_to_call() -> None:
 @pytest.mark.parametrize(
     "url", ["pay.example.com", "ftp://x", "https://u:p@x", "https://x?a", "https://", "https://x y"]
 )
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+def test_invalid_url_is_rejected(url: str) -> None:
     assert "write https://HOST[:PORT][/PATH]" in refused(payment_url=url)
 
 
-def test_an_order_takes_the_time_to_give_back_with_it() -> None:
+def test_refund_timeout_is_part_of_the_orders_policy() -> None:
     assert Settings(refund_timeout="9s").order_policy().refund.attempt_timeout.total_seconds() == 9

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from orderfleet.settings import Settings
 
 
-def test_a_worker_without_a_cache_is_refused() -> None:
+def test_worker_without_a_cache_is_rejected() -> None:
     """Orders use local activities, which the SDK loses without one."""
     with pytest.raises(ValidationError, match="worker_cached_workflows"):
         Settings(worker_cached_workflows=0)

@@ -50,7 +50,7 @@ async def told(error: Exception, attempt: int = 1) -> BaseException:
 
 
 @pytest.mark.parametrize("kind", [ProviderUnavailable, CarrierUnavailable])
-async def test_retry_after_is_honoured(kind: type[ProviderUnavailable]) -> None:
+async def test_retry_after_delays_the_next_attempt(kind: type[ProviderUnavailable]) -> None:
     failure = await told(kind("busy", timedelta(seconds=40)))
     assert isinstance(failure, ApplicationError)
     assert failure.type == kind.__name__
@@ -65,7 +65,7 @@ async def test_retry_after_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(("after", "attempt"), [(0, 1), (1, 1), (3, 3), (30, 500)])
-async def test_a_shorter_wait_than_the_policys_own_changes_nothing(after: int, attempt: int) -> None:
+async def test_retry_after_shorter_than_the_policys_delay_is_ignored(after: int, attempt: int) -> None:
     error = ProviderUnavailable("busy", timedelta(seconds=after))
     assert await told(error, attempt) is error
 
@@ -75,7 +75,7 @@ async def test_without_retry_after_the_policy_decides() -> None:
     assert await told(error) is error
 
 
-async def test_a_refusal_of_a_users_own_kind_is_final_too() -> None:
+async def test_refusal_of_an_adapters_own_subclass_is_final() -> None:
     failure = await told(Declined("no funds"))
     assert isinstance(failure, ApplicationError)
     assert (failure.type, failure.non_retryable, failure.message) == ("PaymentRefused", True, "no funds")

@@ -20,7 +20,7 @@ async def test_payloads_are_those_of_the_sdk() -> None:
     assert await DATA_CONVERTER.decode(theirs[:1], [OrderInput]) == [ORDER]
 
 
-def test_converters_share_their_parts_and_are_their_own_in_every_context() -> None:
+def test_converters_share_their_parts_and_return_themselves_for_every_context() -> None:
     first, second = SharedPydanticConverter(), SharedPydanticConverter()
     assert first.converters is second.converters
     context = WorkflowSerializationContext(namespace="default", workflow_id="order-1")

@@ -25,7 +25,7 @@ async def sealed(folder: Path, key_id: str) -> Payload:
     return (await EncryptionCodec(Keys(folder, key_id)).encode([PLAIN]))[0]
 
 
-async def test_what_is_encrypted_shows_its_key_and_nothing_else(tmp_path: Path) -> None:
+async def test_encrypted_payload_shows_only_its_key_id(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     codec = EncryptionCodec(Keys(tmp_path, "k1"))
     first, second = await codec.encode([PLAIN, PLAIN])
@@ -35,21 +35,21 @@ async def test_what_is_encrypted_shows_its_key_and_nothing_else(tmp_path: Path) 
     assert await codec.decode([first, second, PLAIN]) == [PLAIN, PLAIN, PLAIN]
 
 
-async def test_without_a_key_to_encrypt_with_the_old_ones_still_open(tmp_path: Path) -> None:
+async def test_codec_without_an_active_key_decrypts_with_the_other_keys(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     reader = EncryptionCodec(Keys(tmp_path, None))
     assert await reader.encode([PLAIN]) == [PLAIN]
     assert await reader.decode([await sealed(tmp_path, "k1")]) == [PLAIN]
 
 
-async def test_a_key_that_is_added_is_found(tmp_path: Path) -> None:
+async def test_added_key_is_read_without_restart(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     running = EncryptionCodec(Keys(tmp_path, "k1"))
     write(tmp_path, "k2")
     assert await running.decode([await sealed(tmp_path, "k2")]) == [PLAIN]
 
 
-async def test_a_wrong_key_says_so_until_it_is_put_right(tmp_path: Path) -> None:
+async def test_replaced_key_file_decrypts_after_an_error(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     right, payload = (tmp_path / "k1").read_bytes(), await sealed(tmp_path, "k1")
     write(tmp_path, "k1")
@@ -61,7 +61,7 @@ async def test_a_wrong_key_says_so_until_it_is_put_right(tmp_path: Path) -> None
     assert await codec.decode([payload]) == [PLAIN]
 
 
-async def test_what_was_tampered_with_does_not_open(tmp_path: Path) -> None:
+async def test_modified_payload_is_not_decrypted(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     (tmp_path / "k2").write_bytes((tmp_path / "k1").read_bytes())
     payload = await sealed(tmp_path, "k1")
@@ -82,7 +82,9 @@ async def test_what_was_tampered_with_does_not_open(tmp_path: Path) -> None:
         (base64.b64encode(b"short"), "k1 has 5 bytes where a key has 32"),
     ],
 )
-async def test_a_key_that_can_not_be_used_is_told(tmp_path: Path, content: bytes | None, told: str) -> None:
+async def test_invalid_key_file_is_an_error_that_names_the_file(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
     write(tmp_path, "k1")
     payload = await sealed(tmp_path, "k1")
     (tmp_path / "k1").unlink() if content is None else (tmp_path / "k1").write_bytes(content)
@@ -92,7 +94,7 @@ async def test_a_key_that_can_not_be_used_is_told(tmp_path: Path, content: bytes
         data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1"))
 
 
-async def test_an_id_that_leads_out_of_the_folder_is_no_key(tmp_path: Path) -> None:
+async def test_key_id_with_a_path_is_rejected(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     (tmp_path / "inner").mkdir()
     payload = await sealed(tmp_path, "k1")
@@ -101,13 +103,13 @@ async def test_an_id_that_leads_out_of_the_folder_is_no_key(tmp_path: Path) -> N
         await EncryptionCodec(Keys(tmp_path / "inner", None)).decode([payload])
 
 
-async def test_a_process_without_keys_refuses_what_is_encrypted(tmp_path: Path) -> None:
+async def test_codec_without_keys_rejects_encrypted_payloads(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     payload = await sealed(tmp_path, "k1")
     with pytest.raises(PayloadDecryptionError, match="set ORDERFLEET_ENCRYPTION_KEYS_DIR to a folder that has 'k1'"):
         await data_converter(Settings()).decode([payload])
 
 
-def test_a_key_without_a_folder_is_refused() -> None:
+def test_key_id_without_a_folder_is_rejected() -> None:
     with pytest.raises(ValidationError, match="ORDERFLEET_ENCRYPTION_KEY_ID needs ORDERFLEET_ENCRYPTION_KEYS_DIR"):
         Settings(encryption_key_id="k1")

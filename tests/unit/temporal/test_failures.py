@@ -38,7 +38,7 @@ def sealing(tmp_path) -> DataConverter:
     return data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="one"))
 
 
-async def test_a_message_without_end_is_cut_and_so_is_what_it_came_from() -> None:
+async def test_long_messages_of_an_error_and_its_causes_are_truncated() -> None:
     failure = await converted(raised(CarrierRefused(ENDLESS), ValueError(ENDLESS)), DATA_CONVERTER)
     assert failure.message == truncate(ENDLESS)
     assert failure.application_failure_info.type == "CarrierRefused"
@@ -48,7 +48,7 @@ async def test_a_message_without_end_is_cut_and_so_is_what_it_came_from() -> Non
     assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH
 
 
-async def test_what_temporal_is_told_beside_the_message_stays() -> None:
+async def test_truncated_error_keeps_its_type_details_and_retry_fields() -> None:
     error = ApplicationError(ENDLESS, 2, type="ProviderUnavailable", next_retry_delay=timedelta(seconds=7))
     failure = await converted(raised(error), DATA_CONVERTER)
     info = failure.application_failure_info
@@ -57,12 +57,12 @@ async def test_what_temporal_is_told_beside_the_message_stays() -> None:
     assert failure.message == truncate(ENDLESS)
 
 
-async def test_a_short_message_goes_as_it_is() -> None:
+async def test_short_message_is_unchanged() -> None:
     theirs = await converted(ProviderUnavailable("503"), DataConverter.default)
     assert await converted(ProviderUnavailable("503"), DATA_CONVERTER) == theirs
 
 
-async def test_what_is_encrypted_is_cut_too(sealing: DataConverter) -> None:
+async def test_encrypted_message_is_truncated(sealing: DataConverter) -> None:
     failure = await converted(raised(CarrierRefused(ENDLESS)), sealing)
     assert failure.message == "Encoded failure"
     assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH

@@ -21,7 +21,7 @@ def duties(settings: Settings) -> tuple[WorkerSpec, WorkerSpec]:
     return orders.worker_spec(settings, NONE, NONE, NONE, NONE), shipping.worker_spec(settings, NONE, NONE)
 
 
-def test_orders_go_with_the_version_and_shipments_stay():
+def test_order_workflows_upgrade_and_shipping_workflows_are_pinned():
     settings = Settings(worker_deployment="shop", worker_build_id="0.2.0")
     said = [_version(settings, duty) for duty in duties(settings)]
     assert all(each and each.use_worker_versioning for each in said)
@@ -32,7 +32,7 @@ def test_orders_go_with_the_version_and_shipments_stay():
     assert {each.version.to_canonical_string() for each in said if each} == {"shop.0.2.0"}
 
 
-def test_a_build_without_an_id_is_the_products_version():
+def test_build_id_defaults_to_the_products_version():
     settings = Settings(worker_deployment="shop")
     said = _version(settings, duties(settings)[0])
     assert said is not None
@@ -44,6 +44,6 @@ def test_without_a_deployment_a_worker_has_no_version():
 
 
 @pytest.mark.parametrize("name", ["a shop", "shop.orders", "-shop", "s" * 64])
-def test_a_deployment_that_temporal_refuses_is_told(name):
+def test_invalid_deployment_name_is_rejected(name):
     with pytest.raises(ValidationError, match="worker_deployment"):
         Settings(worker_deployment=name)
