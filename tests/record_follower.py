@@ -1,4 +1,4 @@
-"""A follower of the change feed that keeps what it was told, for the tests of the feed."""
+"""A follower that stores what the change feed delivers."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from orderfleet.domain.events import RecordedOrder
 from orderfleet.store.feed import PostgresChangeFeed
 
 LONG = timedelta(hours=1)
-"""A poll that never comes in a test: what is told was told by a wake-up."""
+"""A poll interval longer than a test: every delivery follows a notification."""
 
 
 class Follower:
-    """What a feed told, as it comes."""
+    """Batches that a change feed delivered."""
 
     def __init__(self) -> None:
         self.batches: list[list[RecordedOrder]] = []
-        self.news = asyncio.Event()
+        self.received = asyncio.Event()
 
     @property
-    def told(self) -> list[RecordedOrder]:
+    def delivered(self) -> list[RecordedOrder]:
         return [one for batch in self.batches for one in batch]
 
     def versions(self, order_id: str = "ord-1") -> list[int]:
-        return [one.version for one in self.told if one.order_id == order_id]
+        return [one.version for one in self.delivered if one.order_id == order_id]
 
-    async def until_told(self, order_id: str, version: int, bound: float = 20) -> None:
+    async def until_delivered(self, order_id: str, version: int, bound: float = 20) -> None:
         async with asyncio.timeout(bound):
             while version > max(self.versions(order_id), default=0):
-                self.news.clear()
-                await self.news.wait()
+                self.received.clear()
+                await self.received.wait()
 
     async def follow(self, feed: PostgresChangeFeed, wanted: Callable[[str], bool] | None) -> None:
         async with aclosing(feed.follow(wanted)) as batches:
             async for batch in batches:
                 self.batches.append(list(batch))
-                self.news.set()
+                self.received.set()
 
 
 @asynccontextmanager

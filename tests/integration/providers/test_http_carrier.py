@@ -45,10 +45,10 @@ async def test_one_key_books_one_parcel(parcels: Carrier, server: ProviderServer
     assert await parcels.book(key, parcel(key)) == booking
     assert await parcels.void_booking(key, 1) == (BookingState.DISPATCHED, booking)
     assert live(server, key) == 1
-    told = server.calls(key=key)
-    assert [call["headers"]["Idempotency-Key"] for call in told] == [key, key, f"{key}/void/1"]
-    assert told[0]["body"]["address"] == ADDRESS.model_dump()
-    assert told[0]["body"]["items"] == [{"sku": "pen", "qty": 2, "price": "1.10"}]
+    calls = server.calls(key=key)
+    assert [call["headers"]["Idempotency-Key"] for call in calls] == [key, key, f"{key}/void/1"]
+    assert calls[0]["body"]["address"] == ADDRESS.model_dump()
+    assert calls[0]["body"]["items"] == [{"sku": "pen", "qty": 2, "price": "1.10"}]
 
 
 async def test_void_without_a_booking_closes_the_attempt_and_not_the_next(parcels: Carrier, key: str) -> None:
@@ -88,7 +88,7 @@ async def test_retryable_status_is_unavailable_with_retry_after(
 
 
 @pytest.mark.parametrize(
-    ("path", "answer", "told"),
+    ("path", "answer", "message"),
     [
         ("/bookings", {"key": "other", "carrier": "x", "tracking_number": "1"}, "key is other where ship-"),
         ("/bookings", {"carrier": "x", "tracking_number": ""}, "tracking_number: "),
@@ -99,21 +99,21 @@ async def test_retryable_status_is_unavailable_with_retry_after(
     ],
 )
 async def test_invalid_answer_is_carrier_unavailable(
-    parcels: Carrier, server: ProviderServer, key: str, path: str, answer: dict[str, Any], told: str
+    parcels: Carrier, server: ProviderServer, key: str, path: str, answer: dict[str, Any], message: str
 ) -> None:
     server.answers(path, 200, {"key": key, **answer})
     with pytest.raises(CarrierUnavailable, match=f"gave no usable answer to {path}") as raised:
         await (parcels.book(key, parcel(key)) if path == "/bookings" else parcels.void_booking(key, 1))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
 async def test_retried_booking_books_one_parcel_after_any_fault(
     adapters: Any, server: ProviderServer, key: str, fault: str
 ) -> None:
-    impatient, parcels = await adapters.carrier(carrier_timeout="400ms"), await adapters.carrier()
+    timed_out, parcels = await adapters.carrier(carrier_timeout="400ms"), await adapters.carrier()
     server.script("/bookings", {"fault": fault, "seconds": 0.6})
     with suppress(CarrierUnavailable):
-        await impatient.book(key, parcel(key))
+        await timed_out.book(key, parcel(key))
     assert await parcels.book(key, parcel(key))
     assert live(server, key) == 1

@@ -1,4 +1,4 @@
-"""What a customer gave is taken out of the record, and the trail of old orders; money and ids stay."""
+"""Erasing a customer's personal data and pruning old orders: payments and ids stay."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ async def everything(url: str) -> str:
 
 async def test_erase_removes_personal_data_and_keeps_events(shop: Fleet, postgres_url: str) -> None:
     first = await shipped(shop)
-    # An end that has the carrier's own words everywhere they can stand.
-    shop.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
+    # The carrier's text is in every field that can have it.
+    shop.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
     refused = await sell(shop)
     with pytest.raises(WorkflowFailureError):
         await shop.handle(refused).result()
     await shop.until_recorded(refused, lambda status: status.payment.status is PaymentStatus.REFUNDED)
     shop.carrier.booking.always = None
-    other = await shipped(shop, customer=Customer(name=MARK, email="somebody@else.example"))
+    other = await shipped(shop, customer=Customer(name=MARK, email="other@else.example"))
     before = {order_id: await shop.events(order_id) for order_id in (first, refused)}
     assert MARK in await everything(postgres_url)
 
@@ -88,7 +88,7 @@ async def test_erase_removes_personal_data_and_keeps_events(shop: Fleet, postgre
     status = (await shop.recorded(first)).status
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
     assert status.shipments[0].tracking_number == f"track-ship-{first}"
-    assert await erase(postgres_url, EMAIL) == Erased((), ()), "nobody finds the customer any more"
+    assert await erase(postgres_url, EMAIL) == Erased((), ()), "no order has the customer any more"
 
 
 async def test_erase_keeps_a_running_order_and_returns_it(shop: Fleet, postgres_url: str) -> None:
@@ -106,7 +106,7 @@ async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(shop:
     assert await prunable(postgres_url, now - timedelta(days=1)) == 0
     assert await prunable(postgres_url, now) == 3
 
-    # Interrupted after the first batch, and run again.
+    # Interrupted after the first batch, and called again.
     async with aclosing(prune(postgres_url, now, batch=2)) as batches:
         assert await anext(batches) == 2
     assert await prunable(postgres_url, now) == 1
@@ -118,7 +118,7 @@ async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(shop:
         assert not await shop.events(order_id)
         status = (await shop.recorded(order_id)).status
         assert (status.step, status.payment.status, status.shipments) == (Step.SHIPPED, PaymentStatus.CHARGED, ())
-    assert await shop.events(running), "an order that runs is left alone"
+    assert await shop.events(running), "a running order is not pruned"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(shop:
 async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
     shop: Fleet, postgres_url: str, payment: str, step: str
 ) -> None:
-    """A refund is owed from the end on, also before it has begun."""
+    """A refund is pending from the end of the order, also before it has begun."""
     order_id = await shipped(shop)
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("update payments set status = $2 where order_id = $1", order_id, payment)
@@ -166,9 +166,9 @@ async def test_erase_and_prune_commands_print_their_results(shop: Fleet, postgre
     sold = await shipped(shop)
     running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
     await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
-    code, told = await command(postgres_url, "erase", EMAIL, "--yes")
-    assert (code, f"  {sold}\n" in told) == (Exit.REFUSED, True)
-    assert f"1 still run and were left: {running}" in told
+    code, output = await command(postgres_url, "erase", EMAIL, "--yes")
+    assert (code, f"  {sold}\n" in output) == (Exit.REFUSED, True)
+    assert f"1 still run and were left: {running}" in output
     assert await command(postgres_url, "prune") == (
         Exit.WRONG,
         "orderfleet: say how old: --older-than DURATION or ORDERFLEET_PRUNE_AFTER\n",
@@ -186,5 +186,5 @@ async def command(url: str, *arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    told, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, told.decode()
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, output.decode()

@@ -55,10 +55,10 @@ async def test_event_whose_key_a_forged_event_has_is_recorded_too(
     await forge(runtime, "charged", kind, detail)
     await runtime.close()
     forged = (await reads.events("ord-1"))[-1]
-    given = progress(2, Step.SHIPPING).model_copy(update={"events": (REAL,)})
+    charged = progress(2, Step.SHIPPING).model_copy(update={"events": (REAL,)})
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
-            await record.record("ord-1", given)
+            await record.record("ord-1", charged)
 
         async def logged() -> bool:
             return bool(caplog.messages)
@@ -77,16 +77,16 @@ async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
     database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     writes = {
-        "begin": lambda one: record.begin_payment(payment(), given(2, one)),
+        "begin": lambda one: record.begin_payment(payment(), with_event(2, one)),
         "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, "r", events=[one]),
         "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
         "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
-        "orphan": lambda one: PostgresOrphanStore(database).settle(
-            "ord-1", step=Step.FAILED, reason="closed", event=one
+        "orphan": lambda one: PostgresOrphanStore(database).record_compensation(
+            "ord-1", step=Step.FAILED, reason="closed", events=[one]
         ),
     }
 
-    def given(seq: int, one: Any) -> Any:
+    def with_event(seq: int, one: Any) -> Any:
         return progress(seq, Step.CHARGE).model_copy(update={"events": (one,)})
 
     for name, write in writes.items():

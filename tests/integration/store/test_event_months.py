@@ -1,4 +1,4 @@
-"""The audit trail is kept by month: each order's events in the table of its month, old months gone as whole tables."""
+"""Partitions of events: an order's events are in the partition of its month, and old partitions are dropped."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ async def sell(record: OrderWrites, order_id: str, at: datetime, *, ended: bool 
 
 
 async def kept(sql: asyncpg.Connection) -> dict[str, list[str]]:
-    """Keys of the events by table, with their orders."""
+    """Order id and key of the events, by partition."""
     rows = await sql.fetch("select tableoid::regclass::text, order_id || ' ' || key from events order by order_id, id")
     found: dict[str, list[str]] = {}
-    for table, told in rows:
-        found.setdefault(table, []).append(told)
+    for table, event_key in rows:
+        found.setdefault(table, []).append(event_key)
     return found
 
 
@@ -63,7 +63,7 @@ async def pruned(url: str, before: datetime = LATER) -> int:
 
 @pytest.mark.usefixtures("two_months")
 async def test_events_are_in_the_partition_of_their_orders_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
-    """Whenever they are told, and once."""
+    """Also late ones, and once."""
     late = event("late", EventKind.ATTEMPT_FAILED, Step.CHARGE)
     for _ in range(2):
         await record.attempt_failed("jan-1", "charge", 1, "late", late)
@@ -111,7 +111,7 @@ async def test_partition_whose_orders_are_all_prunable_is_dropped(
 
 @pytest.mark.usefixtures("two_months")
 async def test_partition_is_kept_until_its_month_has_ended(sql: asyncpg.Connection, postgres_url: str) -> None:
-    """One that all of its orders have left may still get some."""
+    """A partition without orders can still receive new ones."""
     await pruned(postgres_url, datetime(2026, 2, 28, 23, 59, tzinfo=UTC))
     assert await tables(sql) == {"events_2026_02"}
     await pruned(postgres_url, datetime(2026, 3, 1, tzinfo=UTC))
@@ -123,7 +123,7 @@ async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sell(record, "jan-3", JANUARY, ended=False)
-    # As if its order had come while the month was being taken out.
+    # As if the order had been received while the partition was detached.
     await sql.execute("select detach_events_partition('2026-01-01')")
     assert set(await kept(sql)) == {"events_2026_02"}
     await pruned(postgres_url)
@@ -137,7 +137,7 @@ async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
 async def test_prune_does_not_wait_for_a_long_reader(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    """A backup holds a lock on every table for hours; writers would queue up behind one who waits for it."""
+    """A backup holds a lock on every table for hours; writers would wait behind a prune that waits for it."""
     async with sql.transaction():
         await sql.fetch("select from events")
         assert await asyncio.wait_for(pruned(postgres_url), 60) == 3
@@ -151,7 +151,7 @@ async def test_prune_does_not_wait_for_a_long_reader(
 
 @pytest.mark.usefixtures("two_months")
 async def test_prune_reads_events_by_index(record: OrderWrites, sql: asyncpg.Connection, postgres_url: str) -> None:
-    """Postgres doesn't foresee how little it has to look at, and would rather read everything."""
+    """Postgres overestimates the number of rows, and would read all partitions."""
     await sell(record, "jan-3", JANUARY, ended=False)
     await sql.execute(
         "set session_replication_role = replica;"
@@ -161,7 +161,9 @@ async def test_prune_reads_events_by_index(record: OrderWrites, sql: asyncpg.Con
         "set session_replication_role = origin; analyze events"
     )
     database = await sql.fetchval("select quote_ident(current_database())")
-    await sql.execute(f"alter database {database} set random_page_cost = 1000")  # so small a trail would be searched
+    await sql.execute(
+        f"alter database {database} set random_page_cost = 1000"
+    )  # so few events would be read sequentially
     read = "select sum(seq_tup_read)::int from pg_stat_user_tables where relname like 'events%'"
     before = await sql.fetchval(read)
     assert [count async for count in prune(postgres_url, datetime(2026, 2, 27, tzinfo=UTC))] == [3]

@@ -105,9 +105,9 @@ async def test_refund_recorded_with_events_only_changes_payment_and_version(
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(2, Step.SHIPPED))
     for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
         before = await reads.order("ord-1")
-        told = event(f"refund/{status}", EventKind.REFUNDED, Step.FAILED)
+        recorded = event(f"refund/{status}", EventKind.REFUNDED, Step.FAILED)
         for _ in range(2):
-            assert await record.finish_payment(payment(), status, None, events=[told]) is status
+            assert await record.finish_payment(payment(), status, None, events=[recorded]) is status
         after = await reads.order("ord-1")
         assert before is not None
         assert after is not None
@@ -152,8 +152,8 @@ async def test_shipment_is_read_with_its_order_and_raises_its_version(record: Or
     before = await reads.order("ord-1")
     failed = shipment(ShipmentStatus.FAILED, attempts=3, dispatch_failed_reason="no carrier")
     sent = shipment(ShipmentStatus.DISPATCHED, attempt=2, carrier="simulated", tracking_number="SIM1", attempts=1)
-    told = event("s/1", EventKind.DISPATCHED, Step.SHIPPING, tracking_number="SIM1")
-    await record.record_shipment(sent, [told])
+    recorded = event("s/1", EventKind.DISPATCHED, Step.SHIPPING, tracking_number="SIM1")
+    await record.record_shipment(sent, [recorded])
     await record.record_shipment(failed, [])
     after = await reads.order("ord-1")
     assert before is not None
@@ -171,7 +171,7 @@ async def test_shipment_is_read_with_its_order_and_raises_its_version(record: Or
         ),
     )
     assert after.version == before.version + 2
-    await record.record_shipment(sent, [told])
+    await record.record_shipment(sent, [recorded])
     assert await reads.order("ord-1") == after
 
 

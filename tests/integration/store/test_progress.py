@@ -114,14 +114,14 @@ async def test_concurrent_progress_in_any_order_is_recorded_once(record: OrderWr
 
 
 async def test_events_are_read_in_the_order_they_were_recorded(record: OrderWrites, reads: OrderReads) -> None:
-    told = [
+    recorded = [
         AuditEvent(key=f"k{number}", kind=EventKind.CHARGED, step=Step.CHARGE, at=AT, detail={"amount": "1.10", "n": n})
         for number, n in enumerate([{"deep": [1, 2.5, None, "ü"]}, "x"])
     ]
-    await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(told)}))
+    await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(recorded)}))
     first, *rest = await reads.events("ord-1")
     assert [(one.kind, one.step, one.at, one.detail) for one in rest] == [
-        (one.kind, one.step, one.at, one.detail) for one in told
+        (one.kind, one.step, one.at, one.detail) for one in recorded
     ]
     assert await reads.events("ord-1", after=first.id) == rest
     assert await reads.events("ord-1", limit=1) == [first]
@@ -174,7 +174,7 @@ async def test_failed_attempt_after_the_end_is_counted_only_while_a_refund_is_pe
     await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     assert await retries_after(PaymentStatus.CHARGED, "refund") == {"refund": 1}
     assert await retries_after(PaymentStatus.REFUNDING, "void") == {"refund": 1, "void": 1}
-    # From here on the order's readers were told that nothing of it will change.
+    # The order has settled: its readers expect no further change.
     assert await retries_after(PaymentStatus.REFUNDED, "record") == {"refund": 1, "void": 1}
     assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 3
 

@@ -16,12 +16,12 @@ from orderfleet.store.writes import OrderWrites
 from record_samples import event, order, payment, progress, receive, shipment
 
 POISON = "poison"
-"""A text that the test's own constraints refuse."""
+"""A text that the test's constraints reject."""
 
 
 @pytest.fixture
 async def refusing(sql: asyncpg.Connection) -> None:
-    """Checks stand for whatever Postgres never accepts."""
+    """Constraints reject the text, as Postgres rejects values that it never accepts."""
     for table, column in (
         ("orders", "last_error"),
         ("orders", "cancel_reason"),
@@ -66,8 +66,8 @@ async def test_rejected_event_of_a_payment_moves_the_payment(record: OrderWrites
         payment(), progress(2, Step.CHARGE).model_copy(update={"events": (event("c", reason=POISON),)})
     )
     assert began.is_new
-    owed = event("o", EventKind.REFUND_PENDING, reason=POISON)
-    assert await record.finish_payment(payment(), PaymentStatus.VOIDED, None, events=[owed]) is PaymentStatus.VOIDED
+    pending = event("o", EventKind.REFUND_PENDING, reason=POISON)
+    assert await record.finish_payment(payment(), PaymentStatus.VOIDED, None, events=[pending]) is PaymentStatus.VOIDED
     assert [line.kind for line in await reads.events("ord-1")][1:] == ["received", "refund_pending"]
 
 
@@ -108,7 +108,7 @@ async def test_compensation_with_a_rejected_reason_ends_the_order(
 ) -> None:
     await receive(record)
     ended = event("e", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=POISON)
-    await PostgresOrphanStore(database).settle("ord-1", step=Step.FAILED, reason=POISON, event=ended)
+    await PostgresOrphanStore(database).record_compensation("ord-1", step=Step.FAILED, reason=POISON, events=[ended])
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.ended

@@ -1,4 +1,4 @@
-"""Two roles in Postgres: one migrates, and one that only runs carries orders and can't touch what they left."""
+"""Two roles in Postgres: the owner migrates; the runtime role runs orders and can't change their events."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_ro
 
 
 async def _refused() -> None:
-    raise CarrierRefused("nobody delivers there")
+    raise CarrierRefused("no delivery there")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ async def test_migrations_need_the_role_that_owns_the_tables(empty_postgres_url:
     assert user is not None
     with pytest.raises(WrongRole, match="it is the role that migrates"):
         await grant(postgres_url, user)
-    with pytest.raises(WrongRole, match='create it: create role "nobody-there" login'):
-        await grant(postgres_url, "nobody-there")
+    with pytest.raises(WrongRole, match='create it: create role "no-such-role" login'):
+        await grant(postgres_url, "no-such-role")
     assert await migrate(empty_postgres_url)
 
 

@@ -1,4 +1,4 @@
-"""What the record says is unfinished, and what Temporal says waits."""
+"""The backlog in Postgres, unfinished orders and pending payments, and in Temporal, waiting tasks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from orderfleet.temporal.task_queues import TaskQueueSampler
 from record_samples import AT, order, payment, progress, receive, until
 
 FEW, MANY = 40, 60_000
-"""Enough that a plan that reads what is done reads far more; a right one costs the same at a million."""
-DONE = f"""
+"""Enough that a plan that reads finished orders reads far more; the right one costs the same at a million."""
+FINISHED = f"""
 set session_replication_role = replica;
 insert into orders (
     order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
@@ -71,24 +71,24 @@ async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_ol
 
 async def test_backlog_has_overdue_orders_until_they_end(database: Database, record: OrderWrites, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
-    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": LONGEST, "late-but-shipped": gone}
-    for order_id, deadline in terms.items():
+    deadlines = {"late": gone, "in-time": in_time, "no-deadline": None, "never": LONGEST, "late-but-shipped": gone}
+    for order_id, deadline in deadlines.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
         return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
 
-    (told,) = await overdue()
-    assert (told.place, told.count) == ("charge", 1)
-    passed = (AT.now(UTC) - AT - gone).total_seconds()
-    assert told.oldest == pytest.approx(passed, abs=60)
+    (sample,) = await overdue()
+    assert (sample.place, sample.count) == ("charge", 1)
+    overdue_seconds = (AT.now(UTC) - AT - gone).total_seconds()
+    assert sample.oldest == pytest.approx(overdue_seconds, abs=60)
     await record.record("late", progress(2, Step.CANCELED, completed_at=AT))
     assert await overdue() == []
 
 
 async def test_backlog_query_does_not_read_finished_orders(database: Database, sql) -> None:
-    await sql.execute(DONE)
+    await sql.execute(FINISHED)
     for table in ("orders", "payments"):
         await sql.execute(f"vacuum (analyze) {table}")
     explained = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('backlog')}")

@@ -1,4 +1,4 @@
-"""Workers outside a local stack: none starts until somebody chose who is paid and who carries."""
+"""Workers outside a local stack: none starts before the settings choose a payment provider and a carrier."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ async def test_simulated_adapters_outside_a_local_stack_run_and_are_logged(fleet
     chosen = {"ORDERFLEET_PAYMENT_PROVIDER": "simulated", "ORDERFLEET_CARRIER": "simulated"}
     worker = await fleet.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)
     await worker.answers("/readyz", 200)
-    told = worker.log.read_text()
-    assert "ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves" in told
-    assert "ORDERFLEET_CARRIER is simulated: no parcel moves" in told
+    log = worker.log.read_text()
+    assert "ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves" in log
+    assert "ORDERFLEET_CARRIER is simulated: no parcel moves" in log

@@ -20,11 +20,11 @@ async def test_order_worker_waits_until_temporal_knows_its_namespace(
     retention.FromTimedelta(timedelta(days=1))
     worker = await fleet.worker("orders", ORDERFLEET_TEMPORAL_NAMESPACE=namespace)
 
-    async def told() -> str:
+    async def log_text() -> str:
         assert worker.process.returncode is None, worker.log.read_text()
         return await asyncio.to_thread(worker.log.read_text)
 
-    await until(told, lambda log: "trying again" in log)
+    await until(log_text, lambda log: "trying again" in log)
     request = RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=retention)
     await temporal_client.workflow_service.register_namespace(request)
     await worker.answers("/readyz", 200)

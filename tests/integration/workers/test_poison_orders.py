@@ -1,4 +1,4 @@
-"""An order that kills whatever worker process charges it: its attempts bound what it costs the fleet."""
+"""An order that kills each worker process that charges it: its attempts bound what it costs the fleet."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_s
         step = StepPolicy(attempt_timeout="3s", initial_interval="100ms", attempts=attempts)
         return OrderPolicy(shipping_task_queue=task_queues.shipping, **dict.fromkeys(steps, step))
 
-    # An attempt that is under way beside the poison is lost with the worker, and so is one that a busy
+    # Another order's attempt in progress is lost with the worker, and so is one that a busy
     # machine holds up; which of the two it was is not what this is about.
     patient = policy(attempts=20)
 

@@ -1,6 +1,6 @@
 """Orders that spoil a workflow task: they kill, hang or break the worker that decides for them.
 
-Others go on, people can see which order it is, and once the worker is repaired it goes on as if nothing had been.
+Other orders continue, the order is visible, and it continues once the worker is fixed, as if nothing had been.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ import os, signal, time
 from pathlib import Path
 from orderfleet.orders import activities, intake
 
-sound = activities.problems, intake.validate
+original = activities.problems, intake.validate
 
 def problems(order):
     if order.order_id.startswith("kills") and Path(os.environ["POISON"]).exists():
         os.kill(os.getpid(), signal.SIGKILL)
-    return sound[0](order)
+    return original[0](order)
 
 async def validate(ctx):
     if ctx.order.order_id.startswith("raises") and Path(os.environ["POISON"]).exists():
         raise KeyError("a bug in the workflow's code")
     while ctx.order.order_id.startswith("hangs") and Path(os.environ["POISON"]).exists():
         time.sleep(0.1)
-    await sound[1](ctx)
+    await original[1](ctx)
 
 activities.problems, intake.validate = problems, validate
 """
-SOUND = 3
+VALID = 3
 
 
 @pytest.fixture
 def spoiled(tmp_path: Path) -> dict[str, str]:
-    """The environment of workers whose code can't take some orders, as long as a file is there."""
+    """The environment of workers whose code fails for some orders while a file exists."""
     (tmp_path / "sitecustomize.py").write_text(SPOILED)
     (tmp_path / "poison").touch()
     return {"PYTHONPATH": str(tmp_path), "POISON": str(tmp_path / "poison")}
@@ -59,7 +59,7 @@ def spoiled(tmp_path: Path) -> dict[str, str]:
 async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, spoiled: dict[str, str], poison: str, tmp_path: Path
 ) -> None:
-    # An attempt that is under way beside the poison is lost with the worker.
+    # Another order's attempt in progress is lost with the worker.
     steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, **steps)
 
@@ -78,7 +78,7 @@ async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the
         spoils = await start(poisoned)
         seen = await until(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"
-        for handle in [await start(f"sound-{number}-{poisoned}") for number in range(SOUND)]:
+        for handle in [await start(f"valid-{number}-{poisoned}") for number in range(VALID)]:
             assert (await handle.result()).step is Step.SHIPPED
         assert set(ends) <= {-signal.SIGKILL}
         assert bool(ends) == (poison == "kills")

@@ -18,14 +18,14 @@ from worker_processes import WorkerFleet, order, until
 
 
 def charges(ledger: Path) -> int:
-    # The file is there a moment before its tables are.
-    with sqlite3.connect(ledger) as books, suppress(sqlite3.OperationalError):
-        return books.execute("select count(*) from payment_entries where kind = 'charge'").fetchone()[0]
+    # The file exists before its tables.
+    with sqlite3.connect(ledger) as connection, suppress(sqlite3.OperationalError):
+        return connection.execute("select count(*) from payment_entries where kind = 'charge'").fetchone()[0]
     return 0
 
 
 def charges_yet(ledger: Path) -> int:
-    """The same while the books may still be being made."""
+    """As `charges`; 0 while the ledger is being created."""
     try:
         return charges(ledger) if ledger.exists() else 0
     except sqlite3.OperationalError:
@@ -62,7 +62,7 @@ async def test_sigterm_lets_a_charge_in_progress_finish(
     await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("proc-2", task_queues))
     await until(
         handle.describe,
-        lambda told: any(a.activity_type.name == "charge" for a in told.raw_description.pending_activities),
+        lambda found: any(a.activity_type.name == "charge" for a in found.raw_description.pending_activities),
     )
 
     worker.process.send_signal(signal.SIGTERM)

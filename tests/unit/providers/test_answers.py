@@ -1,4 +1,4 @@
-"""What is read from an answer beside its good content."""
+"""What is read from an answer besides its valid content."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_retry_after_without_header_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
         (b'{"title": "Refused", "detail": "card declined"}', "card declined"),
         (b'{"detail": "", "message": "no funds"}', "no funds"),
@@ -52,8 +52,8 @@ def test_retry_after_without_header_is_none() -> None:
         (None, "Phrase"),
     ],
 )
-def test_reason_is_read_from_every_form_of_body(raw: bytes | None, told: str) -> None:
-    assert reason(raw, "Phrase") == told
+def test_reason_is_read_from_every_form_of_body(raw: bytes | None, expected: str) -> None:
+    assert reason(raw, "Phrase") == expected
 
 
 def test_reason_is_truncated() -> None:

@@ -1,4 +1,4 @@
-"""Which adapter is used where none was chosen: nobody's orders are told as paid by mistake."""
+"""The adapter without a setting: no order is recorded as paid by mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How adapters of users' packages are found by name, and what is said of those that can't be used."""
+"""Adapters of packages are found by name; invalid ones are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orderfleet.settings import Settings
 
 MODULE = """
 from contextlib import asynccontextmanager
-given = []
+received = []
 @asynccontextmanager
 async def make(settings):
-    given.append(settings)
+    received.append(settings)
     yield "theirs"
 nothing = None
 """
@@ -48,8 +48,8 @@ async def test_factory_receives_the_settings_of_its_interface(install: Install, 
         assert provider == "theirs"
     import shop_a  # noqa: PLC0415 - installed just now
 
-    (given,) = shop_a.given
-    assert (given.url, given.token_file, given.timeout) == ("https://bank", tmp_path, timedelta(seconds=1))
+    (received,) = shop_a.received
+    assert (received.url, received.token_file, received.timeout) == ("https://bank", tmp_path, timedelta(seconds=1))
 
 
 def test_same_name_in_two_groups_is_two_adapters(install: Install) -> None:
@@ -77,7 +77,7 @@ def test_name_of_two_packages_is_rejected(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "module", "told"),
+    ("entry", "module", "message"),
     [
         ("mine = shop_f:make", "raise RuntimeError('no licence')", r"'mine' of shop_f can't be imported: .*no licence"),
         ("mine = shop_f:absent", MODULE, "'mine' of shop_f can't be imported: .*AttributeError"),
@@ -85,9 +85,9 @@ def test_name_of_two_packages_is_rejected(install: Install) -> None:
     ],
 )
 def test_invalid_adapter_is_named_with_its_package(
-    install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, told: str
+    install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, message: str
 ) -> None:
     monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)
     install("shop_f", f"[{CARRIERS.group}]", entry, module=module)
-    with pytest.raises(InvalidAdapter, match=told):
+    with pytest.raises(InvalidAdapter, match=message):
         CARRIERS.open(Settings(carrier="mine"))

@@ -38,7 +38,7 @@ async def test_charge_with_another_amount_is_refused(provider: SimulatedPayments
         await provider.charge(payment(amount="10.01"))
     with pytest.raises(PaymentRefused):
         await provider.charge(payment("ord-2", "pay-ord-1", "10.00"))
-    await provider.charge(payment(amount="10"))  # the same money, written otherwise
+    await provider.charge(payment(amount="10"))  # the same amount in another notation
     assert moved(provider) == [("charge", "10.00")]
 
 
@@ -64,7 +64,7 @@ async def test_refund_is_made_once(provider: SimulatedPayments) -> None:
     await provider.refund(payment())
     await provider.refund(payment())
     assert moved(provider) == [("charge", "31.30"), ("refund", "31.30")]
-    assert await provider.charge(payment()) == first  # the same charge, already given back
+    assert await provider.charge(payment()) == first  # the same charge, refunded
     assert len(moved(provider)) == 2
 
 

@@ -1,4 +1,4 @@
-"""Settings of payment provider and carrier that don't go together are refused, with both named."""
+"""Settings of payment provider and carrier that contradict each other are rejected, with both named."""
 
 from __future__ import annotations
 
@@ -38,14 +38,16 @@ def test_default_timeouts_leave_time_for_both_store_calls() -> None:
     ],
 )
 def test_payment_timeout_longer_than_an_attempt_is_rejected(given: dict[str, str], named: str) -> None:
-    told = refused(**HTTP_PAYMENTS, **given)
-    assert named in told
-    assert Settings(**given), "nobody is called by a simulated provider"
+    problem = refused(**HTTP_PAYMENTS, **given)
+    assert named in problem
+    assert Settings(**given), "the simulated provider makes no calls"
 
 
 def test_carrier_timeout_longer_than_an_attempt_is_rejected() -> None:
-    told = refused(**HTTP_CARRIER, carrier_timeout="3s")
-    assert "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT (5s) has no room for a call of ORDERFLEET_CARRIER_TIMEOUT (3s)" in told
+    problem = refused(**HTTP_CARRIER, carrier_timeout="3s")
+    assert (
+        "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT (5s) has no room for a call of ORDERFLEET_CARRIER_TIMEOUT (3s)" in problem
+    )
     assert Settings(**HTTP_CARRIER, carrier_timeout="3s", dispatch_carrier_timeout="6s")
 
 

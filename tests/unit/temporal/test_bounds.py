@@ -1,4 +1,4 @@
-"""What time it is in an attempt: Temporal's time of its start, and what has passed since."""
+"""The time in an attempt: Temporal's time of its start, plus the time since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures on their way to Temporal: whatever an adapter raised, a bounded message travels, and its kind stays."""
+"""Failures for Temporal: the message of any error is truncated, and its type is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDLESS = "the bank says no: " + "x" * 3_000_000
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
-    """The error as it is caught, with where it came from."""
+    """The error with its traceback and cause."""
     with pytest.raises(type(error)) as caught:
         raise error from cause
     return caught.value
@@ -33,7 +33,7 @@ async def converted(error: Exception, converter: DataConverter) -> Failure:
 
 
 @pytest.fixture
-def sealing(tmp_path) -> DataConverter:
+def encrypting(tmp_path) -> DataConverter:
     (tmp_path / "one").write_bytes(base64.b64encode(bytes(32)))
     return data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="one"))
 
@@ -62,10 +62,10 @@ async def test_short_message_is_unchanged() -> None:
     assert await converted(ProviderUnavailable("503"), DATA_CONVERTER) == theirs
 
 
-async def test_encrypted_message_is_truncated(sealing: DataConverter) -> None:
-    failure = await converted(raised(CarrierRefused(ENDLESS)), sealing)
+async def test_encrypted_message_is_truncated(encrypting: DataConverter) -> None:
+    failure = await converted(raised(CarrierRefused(ENDLESS)), encrypting)
     assert failure.message == "Encoded failure"
     assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH
-    told = await sealing.decode_failure(failure)
-    assert isinstance(told, ApplicationError)
-    assert (told.message, told.type) == (truncate(ENDLESS), "CarrierRefused")
+    decoded = await encrypting.decode_failure(failure)
+    assert isinstance(decoded, ApplicationError)
+    assert (decoded.message, decoded.type) == (truncate(ENDLESS), "CarrierRefused")
