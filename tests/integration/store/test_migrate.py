@@ -144,8 +144,8 @@ def test_oldest_that_is_no_earlier_migration_is_rejected(files: Path, oldest: st
 
 async def test_accept_newer_rejects_renamed_migrations(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
-    (files / "0002_second.sql").rename(files / "0002_zweite.sql")
-    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_zweite.sql"):
+    (files / "0002_second.sql").rename(files / "0002_renamed.sql")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_renamed.sql"):
         await migrate(empty_postgres_url, files, accept_newer=True)
 
 
@@ -159,8 +159,8 @@ async def test_renumbered_migration_is_rejected(empty_postgres_url: str, files: 
 
 async def test_renamed_migration_is_rejected(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
-    (files / "0002_second.sql").rename(files / "0002_zweite.sql")
-    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_zweite.sql"):
+    (files / "0002_second.sql").rename(files / "0002_renamed.sql")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_renamed.sql"):
         await migrate(empty_postgres_url, files)
 
 

@@ -63,7 +63,7 @@ async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_s
 
     # Another order's attempt in progress is lost with the worker, and so is one that a busy
     # machine holds up; which of the two it was is not what this is about.
-    patient = policy(attempts=20)
+    retried = policy(attempts=20)
 
     async def result(order_id: str) -> OrderStatus:
         return await temporal_client.get_workflow_handle(f"order-{order_id}", result_type=OrderStatus).result()
@@ -71,18 +71,18 @@ async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_s
     async with asyncio.timeout(200), kept_alive(fleet, 2, **deadly) as ends:
         await client.start(order("poison-1", task_queues, policy=policy(ATTEMPTS)))
         for number in range(10):
-            await client.start(order(f"sound-{number}", task_queues, policy=patient))
+            await client.start(order(f"valid-{number}", task_queues, policy=retried))
         for number in range(10):
-            assert (await result(f"sound-{number}")).step is Step.SHIPPED
+            assert (await result(f"valid-{number}")).step is Step.SHIPPED
         with pytest.raises(WorkflowFailureError) as failure:
             await result("poison-1")
         assert "charge timed out" in str(failure.value.cause)
-        await client.start(order("sound-last", task_queues, policy=patient))
-        assert (await result("sound-last")).step is Step.SHIPPED
+        await client.start(order("valid-last", task_queues, policy=retried))
+        assert (await result("valid-last")).step is Step.SHIPPED
         assert ends == [-signal.SIGKILL] * ATTEMPTS
 
-    with sqlite3.connect(ledger) as books:
-        money = Counter(books.execute("select payment_id, kind from payment_entries").fetchall())
+    with sqlite3.connect(ledger) as connection:
+        money = Counter(connection.execute("select payment_id, kind from payment_entries").fetchall())
     poison = {kind: money.pop((payment, kind)) for payment, kind in list(money) if payment == "pay-poison-1"}
     assert poison == {"charge": 1, "void": 1, "refund": 1}
     assert set(money.values()) == {1}

@@ -1,4 +1,4 @@
-"""Orders that spoil a workflow task: they kill, hang or break the worker that decides for them.
+"""Orders whose workflow task fails: it kills or blocks the worker, or raises.
 
 Other orders continue, the order is visible, and it continues once the worker is fixed, as if nothing had been.
 """
@@ -21,7 +21,7 @@ from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.inspection import OrderInspector
 from worker_processes import WorkerFleet, order, until
 
-SPOILED = """
+FAULTY_CODE = """
 import os, signal, time
 from pathlib import Path
 from orderfleet.orders import activities, intake
@@ -46,9 +46,9 @@ VALID = 3
 
 
 @pytest.fixture
-def spoiled(tmp_path: Path) -> dict[str, str]:
+def faulty(tmp_path: Path) -> dict[str, str]:
     """The environment of workers whose code fails for some orders while a file exists."""
-    (tmp_path / "sitecustomize.py").write_text(SPOILED)
+    (tmp_path / "sitecustomize.py").write_text(FAULTY_CODE)
     (tmp_path / "poison").touch()
     return {"PYTHONPATH": str(tmp_path), "POISON": str(tmp_path / "poison")}
 
@@ -57,7 +57,7 @@ def spoiled(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("poison", ["kills", "raises", "hangs"])
 async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, spoiled: dict[str, str], poison: str, tmp_path: Path
+    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, faulty: dict[str, str], poison: str, tmp_path: Path
 ) -> None:
     # Another order's attempt in progress is lost with the worker.
     steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
@@ -74,8 +74,8 @@ async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the
         )
 
     inspector, poisoned = OrderInspector(temporal_client), f"{poison}-{task_queues.orders}"
-    async with asyncio.timeout(380), kept_alive(fleet, 2, **spoiled) as ends:
-        spoils = await start(poisoned)
+    async with asyncio.timeout(380), kept_alive(fleet, 2, **faulty) as ends:
+        handle_of_poisoned = await start(poisoned)
         seen = await until(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"
         for handle in [await start(f"valid-{number}-{poisoned}") for number in range(VALID)]:
@@ -83,5 +83,5 @@ async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the
         assert set(ends) <= {-signal.SIGKILL}
         assert bool(ends) == (poison == "kills")
         (tmp_path / "poison").unlink()
-        assert (await spoils.result()).step is Step.SHIPPED
+        assert (await handle_of_poisoned.result()).step is Step.SHIPPED
     assert (await inspector.workflow(poisoned)).task_attempt == 0

@@ -21,7 +21,7 @@ from worker_processes import WorkerFleet, order
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
     file = tmp_path / "token"
-    file.write_text("geheim-1")
+    file.write_text("secret-1")
     return file
 
 
@@ -46,7 +46,7 @@ async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
     await worker.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     server.answers("/charges", 429, {"detail": "slow down"}, Retry_After="1")
-    for number, token in enumerate(("geheim-1", "geheim-2")):
+    for number, token in enumerate(("secret-1", "secret-2")):
         token_file.write_text(token)  # noqa: ASYNC240 - a few bytes; the server knows only the new one from now on
         await client.start(order(f"h-{number}", task_queues))
         handle = temporal_client.get_workflow_handle(f"order-h-{number}", result_type=OrderStatus)
