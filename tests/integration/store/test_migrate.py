@@ -180,12 +180,12 @@ async def test_invalid_migration_files_are_rejected_before_connecting(
     for name in names:
         (tmp_path / name).write_text("select 1;")
     with pytest.raises(MigrationError, match=complaint):
-        await migrate("postgresql://someone@127.0.0.1:1/nowhere", tmp_path)
+        await migrate("postgresql://user@127.0.0.1:1/nowhere", tmp_path)
 
 
 async def test_unavailable_server_is_an_error_after_the_wait() -> None:
     with pytest.raises(StoreUnavailable, match="Postgres did not answer"):
-        await migrate("postgresql://someone@127.0.0.1:1/nowhere", wait=timedelta(milliseconds=300))
+        await migrate("postgresql://user@127.0.0.1:1/nowhere", wait=timedelta(milliseconds=300))
 
 
 async def test_migrations_are_found_in_a_wheel_and_in_a_checkout(

@@ -21,8 +21,8 @@ def migrate(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
         monkeypatch.setattr(sys, "argv", ["orderfleet", "migrate", *arguments])
         with pytest.raises(SystemExit) as ended:
             entry.main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
 
     return run
 
@@ -68,7 +68,7 @@ def test_command_rejects_an_invalid_role_name_before_connecting(migrate, role, c
 
 
 def test_command_migrates_nothing_for_a_missing_role(migrate, empty_postgres_url):
-    code, _, err = migrate(empty_postgres_url, "--runtime-role", "nobody-there")
+    code, _, err = migrate(empty_postgres_url, "--runtime-role", "no-such-role")
     assert (code, "there is no such role" in err) == (Exit.FAILED, True)
     assert migrate(empty_postgres_url, "--check")[0] == Exit.PENDING
 

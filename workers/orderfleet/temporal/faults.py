@@ -111,15 +111,15 @@ def parse_faults(text: str) -> FaultPlan:
 
 
 def _fault(values: str) -> Fault:
-    given = {key: value for key, _, value in (pair.partition("=") for pair in values.split(","))}
-    unknown = given.keys() - {"error", "hang", "length", "attempts"}
+    fields = {key: value for key, _, value in (pair.partition("=") for pair in values.split(","))}
+    unknown = fields.keys() - {"error", "hang", "length", "attempts"}
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown)) or values!r} is not error, hang, length or attempts: {_SHAPE}")
     fault = Fault(
-        error=_number(given.get("error", "0"), float),
-        hang=_number(given.get("hang", "0"), float),
-        length=parse_duration(given.get("length", "300s")),
-        attempts=_number(given.get("attempts", "0"), int),
+        error=_number(fields.get("error", "0"), float),
+        hang=_number(fields.get("hang", "0"), float),
+        length=parse_duration(fields.get("length", "300s")),
+        attempts=_number(fields.get("attempts", "0"), int),
     )
     if min(fault.error, fault.hang) < 0 or fault.error + fault.hang > 1:
         raise ValueError(f"error and hang are shares of all attempts, together at most 1: {_SHAPE}")
