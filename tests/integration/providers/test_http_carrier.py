@@ -36,15 +36,15 @@ def parcel(key: str, attempt: int = 1, sku: str = "pen") -> Parcel:
     )
 
 
-def live(server: ProviderServer, key: str) -> int:
-    return sum(1 for taken in CarrierLedger(server.ledger).parcels() if taken.key == key and not taken.voided)
+def booked_parcels(server: ProviderServer, key: str) -> int:
+    return sum(1 for each in CarrierLedger(server.ledger).parcels() if each.key == key and not each.voided)
 
 
 async def test_one_key_books_one_parcel(parcels: Carrier, server: ProviderServer, key: str) -> None:
     booking = await parcels.book(key, parcel(key))
     assert await parcels.book(key, parcel(key)) == booking
     assert await parcels.void_booking(key, 1) == (BookingState.DISPATCHED, booking)
-    assert live(server, key) == 1
+    assert booked_parcels(server, key) == 1
     calls = server.calls(key=key)
     assert [call["headers"]["Idempotency-Key"] for call in calls] == [key, key, f"{key}/void/1"]
     assert calls[0]["body"]["address"] == ADDRESS.model_dump()
@@ -61,9 +61,9 @@ async def test_void_without_a_booking_closes_the_attempt_and_not_the_next(parcel
 async def test_void_of_a_parcel_that_has_not_left_cancels_it(
     parcels: Carrier, server: ProviderServer, key: str
 ) -> None:
-    taken = {"carrier": "x", "tracking_number": "1"}
-    server.answers("/booking-voids", 200, {"key": key, "attempt": 1, "state": "voided", "booking": taken})
-    assert await parcels.void_booking(key, 1) == (BookingState.VOIDED, Booking(**taken))
+    voided_booking = {"carrier": "x", "tracking_number": "1"}
+    server.answers("/booking-voids", 200, {"key": key, "attempt": 1, "state": "voided", "booking": voided_booking})
+    assert await parcels.void_booking(key, 1) == (BookingState.VOIDED, Booking(**voided_booking))
 
 
 async def test_refusal_is_final_with_its_reason(parcels: Carrier, server: ProviderServer, key: str) -> None:
@@ -116,4 +116,4 @@ async def test_retried_booking_books_one_parcel_after_any_fault(
     with suppress(CarrierUnavailable):
         await timed_out.book(key, parcel(key))
     assert await parcels.book(key, parcel(key))
-    assert live(server, key) == 1
+    assert booked_parcels(server, key) == 1

@@ -33,7 +33,7 @@ def moved(server: ProviderServer, intent: PaymentIntent) -> Counter[str]:
     return Counter(entry.kind for entry in entries if entry.payment_id == intent.payment_id)
 
 
-def good(intent: PaymentIntent, **changes: Any) -> dict[str, Any]:
+def charge_answer(intent: PaymentIntent, **changes: Any) -> dict[str, Any]:
     return {
         "payment_id": intent.payment_id,
         "status": "charged",
@@ -136,7 +136,7 @@ async def test_retry_after_may_be_a_date(
 async def test_answer_that_does_not_match_the_charge_is_provider_unavailable(
     payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, changes: dict[str, Any], message: str
 ) -> None:
-    server.answers("/charges", 200, good(intent, **changes))
+    server.answers("/charges", 200, charge_answer(intent, **changes))
     with pytest.raises(ProviderUnavailable, match="gave no usable answer to /charges") as raised:
         await payments.charge(intent)
     assert message in str(raised.value)
@@ -147,7 +147,7 @@ async def test_amounts_are_compared_by_value(
     payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
     for amount in ("31.3", "31.3000", 31.30):
-        server.answers("/charges", 201, good(intent, amount=amount))
+        server.answers("/charges", 201, charge_answer(intent, amount=amount))
         assert (await payments.charge(intent)).reference == "ch_1"
     large = payment(uuid.uuid4().hex, amount="1E+4")
     await payments.charge(large)

@@ -1,4 +1,4 @@
-"""Sessions that write, erase, prune and drop partitions lock in one order, so none waits for another in a circle."""
+"""Sessions that write, erase, prune and drop partitions lock in one order, so they never deadlock."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_record_shipment_during_an_erasure_does_not_deadlock(
     held: str,
     written: str,
 ) -> None:
-    # Holds the removal between its locks: it has both orders, and waits for a shipment of one.
+    # Blocks the erasure between its locks: it has locked both orders, and waits for a shipment.
     holding = sql.transaction()
     await holding.start()
     await sql.fetch("select from shipments where order_id = $1 for update", held)
@@ -98,7 +98,7 @@ async def test_prune_that_detaches_a_partition_during_a_write_does_not_deadlock(
         started_at=datetime.now(UTC),
         progress=progress(1, Step.RECEIVE, "received"),
     )
-    # A writer as `record_progress` is one, held between its order and its events.
+    # Locks as `record_progress` does, and stops between the order and its events.
     writing = sql.transaction()
     await writing.start()
     await sql.execute("update orders set approved = true where order_id = 'ord-2'")

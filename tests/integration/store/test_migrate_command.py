@@ -1,4 +1,4 @@
-"""`orderfleet migrate` as a job and a person run it."""
+"""`orderfleet migrate` as a process."""
 
 from __future__ import annotations
 

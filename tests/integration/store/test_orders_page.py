@@ -1,4 +1,4 @@
-"""Pages of orders: which, and in which order. What a page costs is shown in `test_page_costs`."""
+"""Pages of orders: their content and sort order. `test_page_costs` tests their cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from record_samples import AT, order, progress, receive
 
 @pytest.fixture
 async def three(record) -> None:
-    """Two customers' orders; two of the orders began at the same moment."""
+    """Orders of two customers; two of them have the same start time."""
     for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
         await receive(record, order(name, customer=Customer(name=name, email=email)))
     await record.record("b", progress(2, Step.CHARGE))

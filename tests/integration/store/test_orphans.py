@@ -1,4 +1,4 @@
-"""Unfinished orders as the orphan sweep pages through them."""
+"""Unfinished orders, which the orphan sweep reads page by page."""
 
 from __future__ import annotations
 

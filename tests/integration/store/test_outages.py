@@ -18,7 +18,7 @@ from record_samples import progress, receive, until
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
 
 
-# Long enough for a machine that is busy; a test of the bound itself asks for less.
+# Long enough for a busy machine; a test of the timeout itself sets less.
 def opened(url: str, *, pool_size: int = 2, seconds: float = 20) -> Database:
     return Database(url, pool_size=pool_size, timeout=timedelta(seconds=seconds))
 
@@ -45,7 +45,7 @@ async def test_server_that_hangs_is_store_unavailable_within_the_timeout(own_ser
         record = OrderWrites(database)
         await receive(record)
         own_server.pause()
-        # One call has a connection, the others wait for one or make one: none takes longer than the bound.
+        # One call has a connection, the others wait for one or open one: all end within the timeout.
         began = time.monotonic()
         answers = await asyncio.gather(
             *(record.record("ord-1", progress(number, Step.CHARGE)) for number in range(2, 8)), return_exceptions=True

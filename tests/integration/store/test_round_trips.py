@@ -1,4 +1,4 @@
-"""Counted on the wire: a proxy before Postgres counts the messages that wait for an answer."""
+"""Round trips: a proxy before Postgres counts the messages that require an answer."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingPr
     await receive(record)
     counts = {}
     for name, call in calls.items():
-        await call()  # prepares the statement, once a connection
+        await call()  # prepares the statement, once per connection
         before = proxy.round_trips
         await call()
         await call()

@@ -96,7 +96,7 @@ async def test_grant_leaves_the_rights_on_tables_of_other_applications(
 async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
     postgres_url: str, role: str, sql: asyncpg.Connection
 ) -> None:
-    """By the catalog, so that a new table or view of a migration is included."""
+    """Reads the catalog, so that tables and views of later migrations are included."""
     await sql.execute("select detach_events_partition(date_trunc('month', now() at time zone 'utc')::date)")
     await sql.execute(f'grant all on all tables in schema public to "{role}"')
     await sql.execute(f'grant all on all sequences in schema public to "{role}"')

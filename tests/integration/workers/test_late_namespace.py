@@ -1,4 +1,4 @@
-"""A Temporal that answers and doesn't know its namespace yet, as one that has just started: workers wait for it."""
+"""Workers wait for a Temporal that answers but does not know its namespace yet, as right after its start."""
 
 from __future__ import annotations
 

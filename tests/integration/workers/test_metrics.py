@@ -1,4 +1,4 @@
-"""What real workers expose, their own metrics and those of Temporal's SDK, after orders with faults."""
+"""Metrics that worker processes expose after orders with faults: their own and those of Temporal's SDK."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_workers_expose_metrics_of_their_orders(
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     quick = StepPolicy(attempt_timeout="600ms", initial_interval="10ms", maximum_interval="20ms", attempts=8)
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, charge=quick, dispatch_carrier=quick)
-    # The faults are drawn by seed and id: with these, every run has the same ones.
+    # Faults are drawn from seed and id: every run has the same ones.
     unique = "metrics"
     for number in range(6):
         await client.start(order(f"{unique}-{number}", task_queues, policy=policy))

@@ -41,7 +41,7 @@ async def make(given):
 
 @pytest.fixture
 def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
-    """The environment of workers whose payment provider dies of a poison order, after it has charged it."""
+    """The environment of workers whose payment provider charges a poison order and then kills the process."""
     described = tmp_path / "deadly-1.0.dist-info"
     described.mkdir()
     (tmp_path / "deadly.py").write_text(DEADLY)
@@ -61,8 +61,7 @@ async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_s
         step = StepPolicy(attempt_timeout="3s", initial_interval="100ms", attempts=attempts)
         return OrderPolicy(shipping_task_queue=task_queues.shipping, **dict.fromkeys(steps, step))
 
-    # Another order's attempt in progress is lost with the worker, and so is one that a busy
-    # machine holds up; which of the two it was is not what this is about.
+    # An attempt of another order that is in progress is lost with the worker, and one can time out on a busy machine.
     retried = policy(attempts=20)
 
     async def result(order_id: str) -> OrderStatus:

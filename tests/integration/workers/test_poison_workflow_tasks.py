@@ -59,7 +59,7 @@ def faulty(tmp_path: Path) -> dict[str, str]:
 async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, faulty: dict[str, str], poison: str, tmp_path: Path
 ) -> None:
-    # Another order's attempt in progress is lost with the worker.
+    # An attempt of another order that is in progress is lost with the worker.
     steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, **steps)
 

@@ -1,4 +1,4 @@
-"""Worker processes whose payment provider and carrier are services of the user's, behind HTTP."""
+"""Worker processes whose payment provider and carrier are HTTP services."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     server.answers("/charges", 429, {"detail": "slow down"}, Retry_After="1")
     for number, token in enumerate(("secret-1", "secret-2")):
-        token_file.write_text(token)  # noqa: ASYNC240 - a few bytes; the server knows only the new one from now on
+        token_file.write_text(token)  # noqa: ASYNC240 - a few bytes; the server accepts only the new one
         await client.start(order(f"h-{number}", task_queues))
         handle = temporal_client.get_workflow_handle(f"order-h-{number}", result_type=OrderStatus)
         assert (await handle.result()).step is Step.SHIPPED

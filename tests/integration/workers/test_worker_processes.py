@@ -1,4 +1,4 @@
-"""Workers as the processes that pods run: ready, drained on SIGTERM, replaced after SIGKILL."""
+"""Worker processes: ready, drained on SIGTERM, replaced after SIGKILL."""
 
 from __future__ import annotations
 

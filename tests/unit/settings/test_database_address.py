@@ -1,4 +1,4 @@
-"""The database address of a file: read again when it changes, kept while the file is wrong, never shown."""
+"""The database address in a file: reloaded when it changes, kept while the file is invalid, never logged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ONE, OTHER = "postgresql://me:first@db/orders", "postgresql://me:second@db/order
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "url"
-    made.write_text(f"{ONE}\n")
-    return made
+    created = tmp_path / "url"
+    created.write_text(f"{ONE}\n")
+    return created
 
 
 def test_changed_address_file_is_read_again(file):

@@ -1,4 +1,4 @@
-"""An activity with an input that it can't take fails once, and the failure names it."""
+"""An activity with an invalid input fails without a retry, and the failure names the activity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orderfleet.domain.inputs import Unreadable
 from orderfleet.temporal.interceptors import ActivityIdentity
 
 
-async def step(_given: StepInput) -> None:
+async def step(_step: StepInput) -> None:
     """An activity."""
 
 

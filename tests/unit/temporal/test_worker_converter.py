@@ -1,4 +1,4 @@
-"""A worker's data converter hands on what it can't read, with the reason; a client's raises."""
+"""A worker's data converter returns an unreadable payload as `Unreadable` with the reason; a client's raises."""
 
 from __future__ import annotations
 
