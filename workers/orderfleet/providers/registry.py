@@ -159,6 +159,7 @@ PAYMENT_PROVIDERS: Final = AdapterRegistry[PaymentProvider](
     warning="no money moves",
     over_http=HttpPayments,
 )
+"""Adapters of the setting `ORDERFLEET_PAYMENT_PROVIDER`."""
 
 CARRIERS: Final = AdapterRegistry[Carrier](
     interface="carrier",
@@ -174,3 +175,4 @@ CARRIERS: Final = AdapterRegistry[Carrier](
     warning="no parcel moves",
     over_http=HttpCarrier,
 )
+"""Adapters of the setting `ORDERFLEET_CARRIER`."""
