@@ -54,7 +54,7 @@ language sql immutable parallel safe as $$
         and detail - '{error,times,waited_seconds}'::text[] = other_detail - '{error,times,waited_seconds}'::text[]
 $$;
 
--- Inserts the events whose key is taken by a different event. Each gets its content's hash as a suffix of the key and
+-- Inserts the events whose key a different event has. Each gets its content's hash as a suffix of the key and
 -- the id of the other one as `conflicts_with`, so a forged event cannot keep a real one out of the audit trail.
 -- The warning is in the server's log, and the worker logs it as an error. Returns the number of inserted events.
 create function insert_conflicting_events(of_order text, of_month date, new_events jsonb) returns bigint
@@ -128,15 +128,15 @@ $$;
 create function record_progress(of_order text, progress jsonb, changed boolean default false) returns boolean
 language plpgsql as $$
 declare
-    given_seq bigint := (progress ->> 'seq')::bigint;
+    new_seq   bigint := (progress ->> 'seq')::bigint;
     is_new    boolean := false;
-    place     tid; -- of the locked row: the second update needs no index
+    order_row tid; -- of the locked row: the second update needs no index
     of_month  date;
     inserted  bigint;
 begin
-    if given_seq > 0 then -- 0: events without a state
+    if new_seq > 0 then -- 0: events without a state
         update orders set
-            recorded_seq           = given_seq,
+            recorded_seq           = new_seq,
             step                   = progress ->> 'step',
             approved               = (progress ->> 'approved')::boolean,
             canceled               = (progress ->> 'canceled')::boolean,
@@ -147,13 +147,13 @@ begin
             retries                = retries || (progress -> 'retries'),
             declared               = progress -> 'declared',
             completed_at           = (progress ->> 'completed_at')::timestamptz
-        where order_id = of_order and recorded_seq < given_seq
+        where order_id = of_order and recorded_seq < new_seq
         returning received_month into of_month;
         is_new := found;
     end if;
 
     if not is_new then
-        select ctid, received_month into place, of_month from orders where order_id = of_order for no key update;
+        select ctid, received_month into order_row, of_month from orders where order_id = of_order for no key update;
         if not found then
             raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
         end if;
@@ -161,7 +161,7 @@ begin
 
     inserted := insert_events(of_order, of_month, progress -> 'events');
     if not is_new and (changed or inserted > 0) then
-        update orders set version = version where ctid = place; -- the trigger raises it
+        update orders set version = version where ctid = order_row; -- the trigger raises it
     end if;
     return is_new or changed or inserted > 0;
 end;
@@ -186,12 +186,12 @@ create function record_shipment(
     new_events jsonb
 ) returns void language plpgsql as $$
 declare
-    place    tid;
+    order_row tid;
     of_month date;
     changed  boolean;
     inserted bigint;
 begin
-    select ctid, received_month into place, of_month from orders where order_id = of_order for no key update;
+    select ctid, received_month into order_row, of_month from orders where order_id = of_order for no key update;
     if not found then
         raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
     end if;
@@ -228,7 +228,7 @@ begin
 
     inserted := insert_events(of_order, of_month, new_events);
     if changed or inserted > 0 then
-        update orders set version = version where ctid = place; -- the trigger raises it
+        update orders set version = version where ctid = order_row; -- the trigger raises it
     end if;
 end;
 $$;

@@ -143,15 +143,15 @@ CREATE FUNCTION public.record_progress(of_order text, progress jsonb, changed bo
     LANGUAGE plpgsql
     AS $$
 declare
-    given_seq bigint := (progress ->> 'seq')::bigint;
+    new_seq   bigint := (progress ->> 'seq')::bigint;
     is_new    boolean := false;
-    place     tid; -- of the locked row: the second update needs no index
+    order_row tid; -- of the locked row: the second update needs no index
     of_month  date;
     inserted  bigint;
 begin
-    if given_seq > 0 then -- 0: events without a state
+    if new_seq > 0 then -- 0: events without a state
         update orders set
-            recorded_seq           = given_seq,
+            recorded_seq           = new_seq,
             step                   = progress ->> 'step',
             approved               = (progress ->> 'approved')::boolean,
             canceled               = (progress ->> 'canceled')::boolean,
@@ -162,13 +162,13 @@ begin
             retries                = retries || (progress -> 'retries'),
             declared               = progress -> 'declared',
             completed_at           = (progress ->> 'completed_at')::timestamptz
-        where order_id = of_order and recorded_seq < given_seq
+        where order_id = of_order and recorded_seq < new_seq
         returning received_month into of_month;
         is_new := found;
     end if;
 
     if not is_new then
-        select ctid, received_month into place, of_month from orders where order_id = of_order for no key update;
+        select ctid, received_month into order_row, of_month from orders where order_id = of_order for no key update;
         if not found then
             raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
         end if;
@@ -176,7 +176,7 @@ begin
 
     inserted := insert_events(of_order, of_month, progress -> 'events');
     if not is_new and (changed or inserted > 0) then
-        update orders set version = version where ctid = place; -- the trigger raises it
+        update orders set version = version where ctid = order_row; -- the trigger raises it
     end if;
     return is_new or changed or inserted > 0;
 end;
@@ -186,12 +186,12 @@ CREATE FUNCTION public.record_shipment(of_shipment text, of_order text, given_at
     LANGUAGE plpgsql
     AS $$
 declare
-    place    tid;
+    order_row tid;
     of_month date;
     changed  boolean;
     inserted bigint;
 begin
-    select ctid, received_month into place, of_month from orders where order_id = of_order for no key update;
+    select ctid, received_month into order_row, of_month from orders where order_id = of_order for no key update;
     if not found then
         raise exception 'order % is not recorded', of_order using errcode = 'no_data_found';
     end if;
@@ -228,7 +228,7 @@ begin
 
     inserted := insert_events(of_order, of_month, new_events);
     if changed or inserted > 0 then
-        update orders set version = version where ctid = place; -- the trigger raises it
+        update orders set version = version where ctid = order_row; -- the trigger raises it
     end if;
 end;
 $$;

@@ -80,7 +80,7 @@ def _add(
     if paid in {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}:
         evidence.money.append(entry("charge", name))
     if paid is PaymentStatus.REFUNDED:
-        evidence.money.append(entry("give_back", name))
+        evidence.money.append(entry("refund", name))
         evidence.workflows[refund_workflow_id(f"pay-{name}")] = Workflow(REFUND_WORKFLOW, "COMPLETED")
     if step is Step.SHIPPED:
         evidence.parcels.append(parcel(name, address))

@@ -121,7 +121,7 @@ books = sqlite3.connect("file:/ledger/books.db?mode=ro", uri=True)
 rows = lambda sql: books.execute(sql).fetchall()
 print(json.dumps({
   "charged": dict(rows("select order_id, count(*) from payment_entries where kind='charge' group by 1")),
-  "given_back": dict(rows("select order_id, count(*) from payment_entries where kind='give_back' group by 1")),
+  "given_back": dict(rows("select order_id, count(*) from payment_entries where kind='refund' group by 1")),
   "parcels": dict(rows("select order_id, count(*) from carrier_parcels where not voided group by 1")),
 }))
 """

@@ -130,7 +130,7 @@ async def test_faults_are_told_until_they_are_mended(
         scene = Scene(prometheus, client, task_queues, policy)
 
         # No worker: orders wait.
-        provider.script("/refunds", *["away"] * MANY)
+        provider.script("/refunds", *["unavailable"] * MANY)
         for number in range(2):
             await scene.start(f"refunded-{number}")
         await scene.fire("OrderfleetNoPollers", "OrderfleetBacklogOld")
@@ -139,14 +139,14 @@ async def test_faults_are_told_until_they_are_mended(
 
         # Refunds don't go through, then charges and voids have no answer; and orders fail all the time.
         await scene.fire("OrderfleetRefundStuck")
-        provider.script("/charges", *["away"] * MANY)
-        provider.script("/voids", *["away"] * MANY)
+        provider.script("/charges", *["unavailable"] * MANY)
+        provider.script("/voids", *["unavailable"] * MANY)
         await scene.start("stuck", deadline="1s")
         wrong = (Item(sku="widget", qty=0, price="1.00"),)
         async with meanwhile(lambda number: scene.start(f"wrong-{number}", items=wrong)):
             await scene.fire(*OWED, *BURNS)
         for path in ("/charges", "/voids", "/refunds"):
-            provider.mended(path)
+            provider.clear_script(path)
         await scene.clear(*OWED, *BURNS)
 
         # A table is locked: statements wait, the API answers 503, statuses stand still.

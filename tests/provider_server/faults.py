@@ -1,7 +1,7 @@
-"""How the provider server misbehaves: by script, or drawn from a seed.
+"""Faults of the provider server, scripted or drawn from a seed.
 
-A fault is an object `{"fault": NAME, …}`. `BEFORE` ones never do the work, `AFTER` ones did it and tell
-nobody, or tell it wrong.
+A fault is an object `{"fault": NAME, …}`. With a fault of `BEFORE` the server does not do the work. With one of `AFTER`
+it does the work, and its answer is lost, late, repeated or malformed.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 
 from aiohttp import web
 
-from provider_server.work import Said
+from provider_server.work import Reply
 
-BEFORE = ("drop", "in_progress", "too_many", "away", "html", "empty", "redirect")
+BEFORE = ("drop", "in_progress", "too_many", "unavailable", "html", "empty", "redirect")
 AFTER = ("drop_after", "late", "late_work", "twice", "again", "half", "broken", "wrong", "huge", "mute")
 ANSWER = "answer"
-"""Answers `status`, `headers` and `body` as given, without doing any work."""
+"""Answers with the `status`, `headers` and `body` of the fault, without doing the work."""
 
 Fault = dict[str, Any]
 
 
 class Plan:
-    """Which call meets which fault.
+    """Chooses the fault of each call.
 
     Args:
-        rate: share of the calls that meet one.
-        seed: with the same seed the nth call of a key meets the same fault in every run.
-        late: seconds that a late answer takes.
+        rate: share of the calls that get a fault.
+        seed: with the same seed the nth call of a key gets the same fault in every run.
+        late: delay of a late answer, in seconds.
     """
 
     def __init__(self, rate: float, seed: int, late: float) -> None:
@@ -48,8 +48,8 @@ class Plan:
         return {"fault": dice.choice((*BEFORE, *AFTER)), "seconds": self._late}
 
 
-def instead(fault: Fault) -> web.Response | None:  # noqa: PLR0911 - one a fault
-    """The answer that stands in for the work; None when the work is done."""
+def answer_without_work(fault: Fault) -> web.Response | None:  # noqa: PLR0911 - one for each fault
+    """Return the answer of a fault in place of the work; None if the work is to be done."""
     headers = {"Retry-After": "0"}
     match fault["fault"]:
         case "drop":
@@ -58,7 +58,7 @@ def instead(fault: Fault) -> web.Response | None:  # noqa: PLR0911 - one a fault
             return web.json_response({"detail": "this key is in progress"}, status=409)
         case "too_many":
             return web.json_response({"detail": "too many requests"}, status=429, headers=headers)
-        case "away":
+        case "unavailable":
             return web.Response(text="<html>maintenance</html>", status=503, headers=headers)
         case "html":
             return web.Response(text="<html>sign in</html>", content_type="text/html")
@@ -73,9 +73,9 @@ def instead(fault: Fault) -> web.Response | None:  # noqa: PLR0911 - one a fault
     return None
 
 
-async def told(request: web.Request, fault: Fault, said: Said) -> web.Response:
-    """How the work's own answer is told."""
-    status, body = said
+async def answer_with_fault(request: web.Request, fault: Fault, reply: Reply) -> web.Response:
+    """Return the answer to the work, changed by the fault."""
+    status, body = reply
     answer = web.json_response(body, status=status)
     raw = json.dumps(body).encode()
     match fault["fault"]:
@@ -92,7 +92,7 @@ async def told(request: web.Request, fault: Fault, said: Said) -> web.Response:
             return web.json_response({"detail": "it broke"}, status=500)
         case "wrong":
             name = "payment_id" if "payment_id" in body else "key"
-            return web.json_response({**body, name: "somebody-else"}, status=status)
+            return web.json_response({**body, name: "another"}, status=status)
         case "huge":
             return web.json_response({**body, "padding": "x" * 100_000}, status=status)
         case "mute":
@@ -101,10 +101,10 @@ async def told(request: web.Request, fault: Fault, said: Said) -> web.Response:
 
 
 def _write(transport: asyncio.Transport, status: int, raw: bytes) -> None:
-    transport.write(f"HTTP/1.1 {status} Told\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+    transport.write(f"HTTP/1.1 {status} Repeated\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
 
 
-def cut(request: web.Request) -> None:
-    """End the connection without a word."""
+def abort(request: web.Request) -> None:
+    """Abort the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()

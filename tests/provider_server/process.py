@@ -1,4 +1,4 @@
-"""The provider server as tests see it: started, scripted, asked what it was called for."""
+"""Starts the provider server for a test, scripts its faults and reads its calls."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class ProviderServer:
         self.ledger = folder / "ledger.db"
 
     def script(self, path: str, *faults: str | dict[str, Any]) -> None:
-        """What the next calls of `path` meet, in order."""
-        told = [fault if isinstance(fault, dict) else {"fault": fault} for fault in faults]
-        self._ask("/_script", {"path": path, "faults": told})
+        """Give the next calls of `path` these faults, in order."""
+        scripted = [fault if isinstance(fault, dict) else {"fault": fault} for fault in faults]
+        self._request("/_script", {"path": path, "faults": scripted})
 
     def answers(self, path: str, status: int, body: Any = "", **headers: str) -> None:
-        """What the next call of `path` is answered, without any work done."""
-        written = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.script(path, {"fault": "answer", "status": status, "body": body, "headers": written})
+        """Answer the next call of `path` with this, without doing its work."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.script(path, {"fault": "answer", "status": status, "body": body, "headers": named})
 
-    def mended(self, path: str) -> None:
-        """Calls of `path` meet nothing more."""
-        self._ask("/_script", {"path": path, "faults": [], "anew": True})
+    def clear_script(self, path: str) -> None:
+        """Remove the scripted faults of `path`."""
+        self._request("/_script", {"path": path, "faults": [], "clear": True})
 
     def calls(self, **like: Any) -> list[dict[str, Any]]:
-        """The calls so far whose body has these fields."""
-        return [call for call in json.loads(self._ask("/_calls")) if like.items() <= call["body"].items()]
+        """Return the calls so far whose body has these fields."""
+        return [call for call in json.loads(self._request("/_calls")) if like.items() <= call["body"].items()]
 
-    def _ask(self, path: str, body: Any = None) -> bytes:
+    def _request(self, path: str, body: Any = None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data), timeout=30) as answer:
             return answer.read()
@@ -45,7 +45,7 @@ class ProviderServer:
 
 @contextmanager
 def provider_server(folder: Path, *options: str) -> Iterator[ProviderServer]:
-    """Start a server whose books are in `folder`; end it."""
+    """Start a server whose ledger is in `folder`, and kill it at the end."""
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "server.py"), str(folder), *options],
         stdin=subprocess.PIPE,

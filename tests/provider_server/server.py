@@ -1,6 +1,6 @@
-"""A payment provider and a carrier as one process that misbehaves on purpose and records every call.
+"""A payment provider and a carrier in one process, with injected faults. It records every call.
 
-Run as `python server.py FOLDER [--rate R --seed N …]`; it prints its port. The books are in FOLDER/ledger.db.
+Run as `python server.py FOLDER [--rate R --seed N …]`; it prints its port. The ledger is FOLDER/ledger.db.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from aiohttp import web
 
-from provider_server.faults import Plan, cut, instead, told
+from provider_server.faults import Plan, abort, answer_with_fault, answer_without_work
 from provider_server.work import Work, key_of
 
 
@@ -29,55 +29,55 @@ class Server:
 
     def app(self) -> web.Application:
         app = web.Application()
-        app.router.add_get("/_calls", self._told_calls)
-        app.router.add_post("/_script", self._scripted)
-        app.router.add_post("/{path:.*}", self._called)
+        app.router.add_get("/_calls", self._list_calls)
+        app.router.add_post("/_script", self._change_script)
+        app.router.add_post("/{path:.*}", self._handle)
         return app
 
-    async def _called(self, request: web.Request) -> web.Response:
-        path, raw = request.path, await request.text()
-        asked: dict[str, Any] = json.loads(raw)
+    async def _handle(self, request: web.Request) -> web.Response:
+        path = request.path
+        body: dict[str, Any] = json.loads(await request.text())
         key = request.headers.get("Idempotency-Key", "")
         fault = self._plan.draw(path, key)
         call = {
             "path": path,
             "at": asyncio.get_running_loop().time(),
             "headers": dict(request.headers),
-            "body": asked,
+            "body": body,
             "fault": fault["fault"],
             "peer": request.transport.get_extra_info("peername")[1] if request.transport else 0,
         }
         self._calls.append(call)
-        if (refusal := self._wrong(path, key, asked, request)) is not None:
-            return refusal
+        if (rejection := self._reject(path, key, body, request)) is not None:
+            return rejection
         if fault["fault"] == "late_work":
             await asyncio.sleep(fault["seconds"])
-        answer = instead(fault)
+        answer = answer_without_work(fault)
         if answer is None:
-            done = await self._work.by_path[path](asked)
+            reply = await self._work.by_path[path](body)
             await asyncio.sleep(self._pause)
-            answer = await told(request, fault, done)
+            answer = await answer_with_fault(request, fault, reply)
         if fault["fault"] in {"drop", "drop_after"}:
-            cut(request)
+            abort(request)
         call["status"] = answer.status
         return answer
 
-    def _wrong(self, path: str, key: str, asked: dict[str, Any], request: web.Request) -> web.Response | None:
+    def _reject(self, path: str, key: str, body: dict[str, Any], request: web.Request) -> web.Response | None:
         token = self._token_file.read_text() if self._token_file else None
         if token is not None and request.headers.get("Authorization") != f"Bearer {token}":
             return web.json_response({"detail": "no such token"}, status=401)
         if path not in self._work.by_path:
             return web.json_response({"detail": f"nothing at {path}"}, status=404)
-        if key != key_of(path, asked):
-            return web.json_response({"detail": f"Idempotency-Key {key!r} is not {key_of(path, asked)!r}"}, status=400)
+        if key != key_of(path, body):
+            return web.json_response({"detail": f"Idempotency-Key {key!r} is not {key_of(path, body)!r}"}, status=400)
         return None
 
-    async def _told_calls(self, _request: web.Request) -> web.Response:
+    async def _list_calls(self, _request: web.Request) -> web.Response:
         return web.json_response(self._calls)
 
-    async def _scripted(self, request: web.Request) -> web.Response:
+    async def _change_script(self, request: web.Request) -> web.Response:
         script = await request.json()
-        if script.get("anew"):
+        if script.get("clear"):
             self._plan.script[script["path"]].clear()
         self._plan.script[script["path"]].extend(script["faults"])
         return web.Response()
@@ -90,17 +90,17 @@ async def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--late", type=float, default=1.0)
     arguments.add_argument("--pause", type=float, default=0.0, help="Seconds between work and answer.")
-    arguments.add_argument("--held-back", type=float, default=0.0)
+    arguments.add_argument("--held-back", type=float, default=0.0, help="Share of parcels that do not leave.")
     arguments.add_argument("--token-file", type=Path)
-    given = arguments.parse_args()
-    work = Work(given.folder / "ledger.db", given.held_back)
-    server = Server(work, Plan(given.rate, given.seed, given.late), given.token_file, given.pause)
+    options = arguments.parse_args()
+    work = Work(options.folder / "ledger.db", options.held_back)
+    server = Server(work, Plan(options.rate, options.seed, options.late), options.token_file, options.pause)
     runner = web.AppRunner(server.app(), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     print(runner.addresses[0][1], flush=True)
-    # Whoever started it holds the other end of its input: it ends with them, however they end.
+    # The parent holds the other end of the input: the server ends with the parent, also when that is killed.
     await asyncio.to_thread(sys.stdin.read)
 
 

@@ -1,6 +1,6 @@
-"""What the provider server does for each path, and the good answer to it: the contract in `deploy/docs/providers.md`.
+"""The work of the provider server for each path, and its valid answer: the contract in `deploy/docs/providers.md`.
 
-The books are those of the simulated adapters, so that whoever counts charges and parcels reads one format.
+The ledger is that of the simulated adapters, so tests count charges and parcels in one format.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from orderfleet.domain.shipment import Parcel
 from orderfleet.providers.carriers.simulated import CarrierLedger
 from orderfleet.providers.payments.simulated import PaymentLedger
 
-Said = tuple[int, dict[str, Any]]
+Reply = tuple[int, dict[str, Any]]
 
 NEVER = timedelta(hours=1)
 
 
 class Work:
-    """A good provider and a good carrier.
+    """A payment provider and a carrier without faults.
 
     Args:
-        ledger: file of their books.
-        held_back: share of the parcels that do not leave at once, and so can be taken back.
+        ledger: file of their ledger.
+        held_back: share of the parcels that do not leave at once, and so can be voided.
     """
 
     def __init__(self, ledger: Path, held_back: float = 0.0) -> None:
         self._payments, self._parcels = PaymentLedger(ledger), CarrierLedger(ledger)
         self._held_back = held_back
-        self.by_path: Mapping[str, Callable[[dict[str, Any]], Awaitable[Said]]] = {
+        self.by_path: Mapping[str, Callable[[dict[str, Any]], Awaitable[Reply]]] = {
             "/charges": self._charge,
             "/voids": self._void,
             "/refunds": self._refund,
@@ -42,67 +42,67 @@ class Work:
             "/booking-voids": self._void_booking,
         }
 
-    async def _charge(self, asked: dict[str, Any]) -> Said:
-        payment = _payment(asked)
+    async def _charge(self, body: dict[str, Any]) -> Reply:
+        payment = _payment(body)
         if payment.payment_id.startswith("refuse-"):
-            return _no(402, "payment_id", asked, "card declined")
+            return _rejection(402, "payment_id", body, "card declined")
         try:
             reference = await self._payments.charge(payment)
         except PaymentVoided as error:
-            return _no(410, "payment_id", asked, str(error))
+            return _rejection(410, "payment_id", body, str(error))
         except PaymentRefused as error:
-            return _no(422, "payment_id", asked, str(error))
-        return 200, {**_money(asked), "status": "charged", "reference": reference}
+            return _rejection(422, "payment_id", body, str(error))
+        return 200, {**_money(body), "status": "charged", "reference": reference}
 
-    async def _void(self, asked: dict[str, Any]) -> Said:
-        outcome = await self._payments.void(_payment(asked))
-        return 200, {"payment_id": asked["payment_id"], "outcome": outcome}
+    async def _void(self, body: dict[str, Any]) -> Reply:
+        outcome = await self._payments.void(_payment(body))
+        return 200, {"payment_id": body["payment_id"], "outcome": outcome}
 
-    async def _refund(self, asked: dict[str, Any]) -> Said:
+    async def _refund(self, body: dict[str, Any]) -> Reply:
         try:
-            await self._payments.refund(_payment(asked))
+            await self._payments.refund(_payment(body))
         except PaymentRefused as error:
-            return _no(422, "payment_id", asked, str(error))
-        return 200, {**_money(asked), "status": "refunded"}
+            return _rejection(422, "payment_id", body, str(error))
+        return 200, {**_money(body), "status": "refunded"}
 
-    async def _book(self, asked: dict[str, Any]) -> Said:
-        parcel, key = Parcel.model_validate(asked), asked["key"]
+    async def _book(self, body: dict[str, Any]) -> Reply:
+        parcel, key = Parcel.model_validate(body), body["key"]
         if any(item.sku.startswith("refuse-dispatch") for item in parcel.items):
-            return _no(422, "key", asked, "address unknown")
+            return _rejection(422, "key", body, "address unknown")
         leaves_in = NEVER if random.Random(key).random() < self._held_back else timedelta(0)
         try:
             booking = await self._parcels.book(key, parcel, carrier="test", leaves_in=leaves_in)
         except BookingVoided as error:
-            return _no(410, "key", asked, str(error))
+            return _rejection(410, "key", body, str(error))
         return 200, {"key": key, **booking.model_dump()}
 
-    async def _void_booking(self, asked: dict[str, Any]) -> Said:
-        state, booking = await self._parcels.void(asked["key"], asked["attempt"])
-        told = {} if booking is None else {"booking": booking.model_dump()}
-        return 200, {**asked, "state": state, **told}
+    async def _void_booking(self, body: dict[str, Any]) -> Reply:
+        state, booking = await self._parcels.void(body["key"], body["attempt"])
+        booked = {} if booking is None else {"booking": booking.model_dump()}
+        return 200, {**body, "state": state, **booked}
 
 
-def key_of(path: str, asked: dict[str, Any]) -> str:
-    """The idempotency key that a call has to carry."""
+def key_of(path: str, body: dict[str, Any]) -> str:
+    """Return the idempotency key that a call must have."""
     match path:
         case "/charges":
-            return asked["payment_id"]
+            return body["payment_id"]
         case "/voids":
-            return f"{asked['payment_id']}/void"
+            return f"{body['payment_id']}/void"
         case "/refunds":
-            return f"{asked['payment_id']}/refund"
+            return f"{body['payment_id']}/refund"
         case "/bookings":
-            return asked["key"]
-    return f"{asked['key']}/void/{asked['attempt']}"
+            return body["key"]
+    return f"{body['key']}/void/{body['attempt']}"
 
 
-def _payment(asked: dict[str, Any]) -> PaymentIntent:
-    return PaymentIntent.model_validate({**asked, "amount": Decimal(asked["amount"])})
+def _payment(body: dict[str, Any]) -> PaymentIntent:
+    return PaymentIntent.model_validate({**body, "amount": Decimal(body["amount"])})
 
 
-def _money(asked: dict[str, Any]) -> dict[str, Any]:
-    return {name: asked[name] for name in ("payment_id", "amount", "currency")}
+def _money(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: body[name] for name in ("payment_id", "amount", "currency")}
 
 
-def _no(status: int, name: str, asked: dict[str, Any], detail: str) -> Said:
-    return status, {name: asked[name], "detail": detail}
+def _rejection(status: int, name: str, body: dict[str, Any], detail: str) -> Reply:
+    return status, {name: body[name], "detail": detail}

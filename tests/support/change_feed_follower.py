@@ -10,7 +10,7 @@ from datetime import timedelta
 import asyncpg
 
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 
 LONG = timedelta(hours=1)
 """A poll interval longer than any test, so that only notifications wake the follower."""
@@ -36,7 +36,7 @@ class Follower:
                 self.changed.clear()
                 await self.changed.wait()
 
-    async def follow(self, feed: Feed, wanted: Callable[[str], bool] | None) -> None:
+    async def follow(self, feed: PostgresChangeFeed, wanted: Callable[[str], bool] | None) -> None:
         async with aclosing(feed.follow(wanted)) as batches:
             async for batch in batches:
                 self.batches.append(list(batch))
@@ -44,7 +44,7 @@ class Follower:
 
 
 @asynccontextmanager
-async def following(feed: Feed, wanted: Callable[[str], bool] | None = None) -> AsyncIterator[Follower]:
+async def following(feed: PostgresChangeFeed, wanted: Callable[[str], bool] | None = None) -> AsyncIterator[Follower]:
     follower = Follower()
     task = asyncio.create_task(follower.follow(feed, wanted))
     try:

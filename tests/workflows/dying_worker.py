@@ -14,7 +14,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.orders import worker
 from orderfleet.settings import Settings
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import connect
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
@@ -32,7 +32,11 @@ async def main(address: str) -> None:
     temporal = await Client.connect(address, data_converter=pydantic_data_converter)
     async with connect(settings, "dying") as database:
         spec = worker.worker_spec(
-            settings, KillingStore(database), Provider(), Orphans(database), TemporalOrderWorkflows(temporal)
+            settings,
+            KillingStore(database),
+            Provider(),
+            PostgresOrphanStore(database),
+            TemporalOrderWorkflows(temporal),
         )
         await build(temporal, settings, spec).run()
 

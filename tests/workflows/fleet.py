@@ -28,7 +28,7 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
@@ -284,7 +284,7 @@ async def fleet(
                     settings,
                     store,
                     provider,
-                    Orphans(database),
+                    PostgresOrphanStore(database),
                     order_workflows or TemporalOrderWorkflows(temporal),
                     OrphanMetrics(),
                 ),

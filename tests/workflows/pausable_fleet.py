@@ -17,7 +17,7 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
@@ -82,7 +82,9 @@ async def pausable_fleet(
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
         provider, carrier, store = Provider(), TestCarrier(), record(database)
         specs = [
-            orders_worker.worker_spec(settings, store, provider, Orphans(database), TemporalOrderWorkflows(temporal)),
+            orders_worker.worker_spec(
+                settings, store, provider, PostgresOrphanStore(database), TemporalOrderWorkflows(temporal)
+            ),
             shipping_worker.worker_spec(settings, store, carrier),
         ]
         made = PausableFleet(

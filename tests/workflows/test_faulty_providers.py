@@ -24,8 +24,7 @@ from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.order import Item, OrderInput, Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
-from orderfleet.providers.carriers import carrier
-from orderfleet.providers.payments import payment_provider
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.settings import Settings
@@ -61,8 +60,8 @@ async def served(
         carrier_timeout=CALL,
     )
     async with AsyncExitStack() as stack:
-        provider = await stack.enter_async_context(payment_provider(settings))
-        parcels = await stack.enter_async_context(carrier(settings))
+        provider = await stack.enter_async_context(PAYMENT_PROVIDERS.open(settings))
+        parcels = await stack.enter_async_context(CARRIERS.open(settings))
         made = fleet(
             *(temporal_client, postgres_url, task_queues.orders, task_queues.shipping),
             provider=provider,
@@ -162,7 +161,7 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
     )
     queues = (task_queues.orders, task_queues.shipping)
     async with (
-        payment_provider(settings) as provider,
+        PAYMENT_PROVIDERS.open(settings) as provider,
         fleet(temporal_client, postgres_url, *queues, provider=provider) as running,
     ):
         order = running.order("late-1", review=Review(mode=ReviewMode.AUTO))

@@ -77,7 +77,7 @@ async def test_order_id_used_before_is_rejected(running: Fleet) -> None:
     )
     with pytest.raises(WorkflowFailureError) as failure:
         await again.result()
-    assert "used once, ever" in str(failure.value.cause)
+    assert "used only once" in str(failure.value.cause)
     assert running.provider.charges["pay-w-3"] == 1
     assert (await running.recorded("w-3")).status.step is Step.SHIPPED
 

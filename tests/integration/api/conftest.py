@@ -29,7 +29,7 @@ from orderfleet.services.carrier_updates import CarrierUpdateService
 from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from support.worker_processes import WorkerFleet
@@ -104,7 +104,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=patience)
             desk = OrderService(client, OrderReads(database), timeout=patience)
             carrier = CarrierUpdateService(client, desk, timeout=patience)
-            fanout = Fanout(Feed(database))
+            fanout = Fanout(PostgresChangeFeed(database))
             app = create_app(
                 Services(
                     given,

@@ -19,7 +19,7 @@ from orderfleet.operator.main import login
 from orderfleet.process import Stop
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
@@ -151,7 +151,7 @@ class Shop:
                 settings,
                 OrderClient(temporal, task_queue=settings.orders_task_queue),
                 OrderReads(database),
-                Feed(database),
+                PostgresChangeFeed(database),
                 kubernetes,
             )
             running = asyncio.create_task(made.run(stop))

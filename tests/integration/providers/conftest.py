@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.domain.ports import Carrier, PaymentProvider
-from orderfleet.providers.carriers import carrier
-from orderfleet.providers.payments import payment_provider
+from orderfleet.providers.interfaces import Carrier, PaymentProvider
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from provider_server.process import ProviderServer, provider_server
 
@@ -23,27 +22,33 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider
 
 @pytest.fixture
 def server(shared_server: ProviderServer) -> ProviderServer:
-    """A server for many tests: each uses payment ids and keys of its own."""
+    """A server that tests share: each uses its own payment ids and keys."""
     return shared_server
 
 
-PATIENT = {"charge_timeout": "60s", "refund_timeout": "60s", "dispatch_carrier_timeout": "60s"}
-"""Attempts with room for calls that a busy machine makes slow."""
+LONG_TIMEOUTS = {"charge_timeout": "60s", "refund_timeout": "60s", "dispatch_carrier_timeout": "60s"}
+"""Attempt timeouts for calls on a busy machine."""
 
 
 class Adapters:
-    """Opens adapters, and closes them when the test is over."""
+    """Opens adapters, and closes them at the end of the test."""
 
     def __init__(self, server: ProviderServer, stack: AsyncExitStack) -> None:
         self._url, self._stack = server.url, stack
 
     async def payments(self, **settings: object) -> PaymentProvider:
-        given = {"payment_provider": "http", "payment_url": self._url, "payment_timeout": "20s", **PATIENT, **settings}
-        return await self._stack.enter_async_context(payment_provider(Settings(**given)))
+        values = {
+            "payment_provider": "http",
+            "payment_url": self._url,
+            "payment_timeout": "20s",
+            **LONG_TIMEOUTS,
+            **settings,
+        }
+        return await self._stack.enter_async_context(PAYMENT_PROVIDERS.open(Settings(**values)))
 
     async def carrier(self, **settings: object) -> Carrier:
-        given = {"carrier": "http", "carrier_url": self._url, "carrier_timeout": "20s", **PATIENT, **settings}
-        return await self._stack.enter_async_context(carrier(Settings(**given)))
+        values = {"carrier": "http", "carrier_url": self._url, "carrier_timeout": "20s", **LONG_TIMEOUTS, **settings}
+        return await self._stack.enter_async_context(CARRIERS.open(Settings(**values)))
 
 
 @pytest.fixture

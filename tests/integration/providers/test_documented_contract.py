@@ -1,4 +1,4 @@
-"""The contract in deploy/docs/providers.md is the one that is spoken: its examples, in both directions."""
+"""The examples in deploy/docs/providers.md, as requests of the adapters and as answers of the provider server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from provider_server.process import ProviderServer, provider_server
 
 SHOWN = exchanges(PROVIDERS)
 OWN_IDS = {"reference", "tracking_number"}
-"""What the provider and the carrier make up."""
+"""Ids that the provider and the carrier create."""
 BOOKED = Booking(carrier="test", tracking_number="SIM8A1F03")
-COMES_TO = [
+OUTCOMES = [
     Charge(reference="ch_81b7"),
     None,
     VoidOutcome.GIVEN_BACK,
@@ -43,18 +43,18 @@ def server(fresh_server: ProviderServer) -> ProviderServer:
     return fresh_server
 
 
-def test_the_examples_are_what_the_provider_server_answers(tmp_path: Path) -> None:
+def test_documented_examples_are_the_provider_servers_answers(tmp_path: Path) -> None:
     with provider_server(tmp_path) as own:
         for shown in SHOWN:
-            assert asked(own, shown) == (shown.status, shape(shown.said)), shown
+            assert request_example(own, shown) == (shown.status, shape(shown.said)), shown
 
 
 @pytest.mark.parametrize(
     ("shown", "outcome"),
-    list(zip(SHOWN, COMES_TO, strict=True)),
+    list(zip(SHOWN, OUTCOMES, strict=True)),
     ids=[f"{shown.path}-{shown.status}" for shown in SHOWN],
 )
-async def test_the_examples_are_what_the_adapters_send_and_understand(
+async def test_documented_examples_are_sent_and_parsed_by_the_adapters(
     adapters: Any, server: ProviderServer, tmp_path: Path, shown: Exchange, outcome: Any
 ) -> None:
     token = tmp_path / "token"
@@ -84,8 +84,8 @@ async def calls(adapters: Any, token: Path, shown: Exchange) -> Callable[[], Awa
     return lambda: carrier.void_booking(shown.asked["key"], shown.asked["attempt"])
 
 
-def asked(server: ProviderServer, shown: Exchange) -> tuple[int, Any]:
-    """What the server answers to the example's request."""
+def request_example(server: ProviderServer, shown: Exchange) -> tuple[int, Any]:
+    """The server's answer to the request of the example."""
     request = urllib.request.Request(
         server.url + shown.path,
         data=json.dumps(shown.asked).encode(),
@@ -99,8 +99,8 @@ def asked(server: ProviderServer, shown: Exchange) -> tuple[int, Any]:
         return answer.status, shape(json.loads(answer.read()))
 
 
-def shape(said: Any) -> Any:
-    """The answer without what differs from run to run."""
-    if not isinstance(said, dict):
-        return said
-    return {name: bool(value) if name in OWN_IDS else shape(value) for name, value in said.items()}
+def shape(answer: Any) -> Any:
+    """The answer without values that differ from run to run."""
+    if not isinstance(answer, dict):
+        return answer
+    return {name: bool(value) if name in OWN_IDS else shape(value) for name, value in answer.items()}

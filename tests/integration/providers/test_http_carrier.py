@@ -11,9 +11,9 @@ import pytest
 
 from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
 from orderfleet.domain.order import Customer, Item
-from orderfleet.domain.ports import Carrier
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.providers.carriers.simulated import CarrierLedger
+from orderfleet.providers.interfaces import Carrier
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
 from support.sample_rows import ADDRESS
@@ -36,35 +36,37 @@ def parcel(key: str, attempt: int = 1, sku: str = "pen") -> Parcel:
     )
 
 
-def live(server: ProviderServer, key: str) -> int:
-    return sum(1 for taken in CarrierLedger(server.ledger).parcels() if taken.key == key and not taken.voided)
+def booked_parcels(server: ProviderServer, key: str) -> int:
+    return sum(1 for each in CarrierLedger(server.ledger).parcels() if each.key == key and not each.voided)
 
 
-async def test_one_parcel_a_key(parcels: Carrier, server: ProviderServer, key: str) -> None:
+async def test_one_key_books_one_parcel(parcels: Carrier, server: ProviderServer, key: str) -> None:
     booking = await parcels.book(key, parcel(key))
     assert await parcels.book(key, parcel(key)) == booking
     assert await parcels.void_booking(key, 1) == (BookingState.DISPATCHED, booking)
-    assert live(server, key) == 1
-    told = server.calls(key=key)
-    assert [call["headers"]["Idempotency-Key"] for call in told] == [key, key, f"{key}/void/1"]
-    assert told[0]["body"]["address"] == ADDRESS.model_dump()
-    assert told[0]["body"]["items"] == [{"sku": "pen", "qty": 2, "price": "1.10"}]
+    assert booked_parcels(server, key) == 1
+    calls = server.calls(key=key)
+    assert [call["headers"]["Idempotency-Key"] for call in calls] == [key, key, f"{key}/void/1"]
+    assert calls[0]["body"]["address"] == ADDRESS.model_dump()
+    assert calls[0]["body"]["items"] == [{"sku": "pen", "qty": 2, "price": "1.10"}]
 
 
-async def test_nothing_booked_closes_the_attempt_and_not_the_next(parcels: Carrier, key: str) -> None:
+async def test_void_without_a_booking_closes_the_attempt_and_not_the_next(parcels: Carrier, key: str) -> None:
     assert await parcels.void_booking(key, 1) == (BookingState.NONE, None)
     with pytest.raises(BookingVoided, match="the carrier refused with 410"):
         await parcels.book(key, parcel(key, attempt=1))
     assert await parcels.book(key, parcel(key, attempt=2))
 
 
-async def test_a_parcel_that_has_not_left_is_taken_back(parcels: Carrier, server: ProviderServer, key: str) -> None:
-    taken = {"carrier": "x", "tracking_number": "1"}
-    server.answers("/booking-voids", 200, {"key": key, "attempt": 1, "state": "voided", "booking": taken})
-    assert await parcels.void_booking(key, 1) == (BookingState.VOIDED, Booking(**taken))
+async def test_void_of_a_parcel_that_has_not_left_cancels_it(
+    parcels: Carrier, server: ProviderServer, key: str
+) -> None:
+    voided_booking = {"carrier": "x", "tracking_number": "1"}
+    server.answers("/booking-voids", 200, {"key": key, "attempt": 1, "state": "voided", "booking": voided_booking})
+    assert await parcels.void_booking(key, 1) == (BookingState.VOIDED, Booking(**voided_booking))
 
 
-async def test_a_refusal_is_final_and_says_why(parcels: Carrier, server: ProviderServer, key: str) -> None:
+async def test_refusal_is_final_with_its_reason(parcels: Carrier, server: ProviderServer, key: str) -> None:
     with pytest.raises(CarrierRefused, match=r"^the carrier refused with 422: address unknown$"):
         await parcels.book(key, parcel(key, sku="refuse-dispatch"))
     for status in (400, 403, 404, 410):
@@ -75,7 +77,7 @@ async def test_a_refusal_is_final_and_says_why(parcels: Carrier, server: Provide
 
 
 @pytest.mark.parametrize("status", [401, 408, 409, 425, 429, 500, 503])
-async def test_what_another_attempt_may_mend_is_retried(
+async def test_retryable_status_is_unavailable_with_retry_after(
     parcels: Carrier, server: ProviderServer, key: str, status: int
 ) -> None:
     for path in ("/bookings", "/booking-voids"):
@@ -86,7 +88,7 @@ async def test_what_another_attempt_may_mend_is_retried(
 
 
 @pytest.mark.parametrize(
-    ("path", "answer", "told"),
+    ("path", "answer", "message"),
     [
         ("/bookings", {"key": "other", "carrier": "x", "tracking_number": "1"}, "key is other where ship-"),
         ("/bookings", {"carrier": "x", "tracking_number": ""}, "tracking_number: "),
@@ -96,22 +98,22 @@ async def test_what_another_attempt_may_mend_is_retried(
         ("/booking-voids", {"attempt": 1, "state": "dispatched"}, "state dispatched comes with its booking"),
     ],
 )
-async def test_an_answer_that_does_not_hold_is_retried(
-    parcels: Carrier, server: ProviderServer, key: str, path: str, answer: dict[str, Any], told: str
+async def test_invalid_answer_is_carrier_unavailable(
+    parcels: Carrier, server: ProviderServer, key: str, path: str, answer: dict[str, Any], message: str
 ) -> None:
     server.answers(path, 200, {"key": key, **answer})
     with pytest.raises(CarrierUnavailable, match=f"gave no usable answer to {path}") as raised:
         await (parcels.book(key, parcel(key)) if path == "/bookings" else parcels.void_booking(key, 1))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
-async def test_one_parcel_whatever_becomes_of_the_first_answer(
+async def test_retried_booking_books_one_parcel_after_any_fault(
     adapters: Any, server: ProviderServer, key: str, fault: str
 ) -> None:
-    impatient, parcels = await adapters.carrier(carrier_timeout="400ms"), await adapters.carrier()
+    timed_out, parcels = await adapters.carrier(carrier_timeout="400ms"), await adapters.carrier()
     server.script("/bookings", {"fault": fault, "seconds": 0.6})
     with suppress(CarrierUnavailable):
-        await impatient.book(key, parcel(key))
+        await timed_out.book(key, parcel(key))
     assert await parcels.book(key, parcel(key))
-    assert live(server, key) == 1
+    assert booked_parcels(server, key) == 1

@@ -1,4 +1,4 @@
-"""The payment provider over HTTP, against a real server: what each answer comes to."""
+"""The payment provider over HTTP, against a real server: the outcome of each answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
-from orderfleet.domain.ports import PaymentProvider
 from orderfleet.providers.http_calls import InvalidProviderFile
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.payments.simulated import PaymentLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
@@ -24,101 +24,103 @@ from support.sample_rows import payment, until
 
 
 @pytest.fixture
-def asked() -> PaymentIntent:
+def intent() -> PaymentIntent:
     return payment(uuid.uuid4().hex)
 
 
-def moved(server: ProviderServer, asked: PaymentIntent) -> Counter[str]:
+def moved(server: ProviderServer, intent: PaymentIntent) -> Counter[str]:
     entries = PaymentLedger(server.ledger).entries()
-    return Counter(entry.kind for entry in entries if entry.payment_id == asked.payment_id)
+    return Counter(entry.kind for entry in entries if entry.payment_id == intent.payment_id)
 
 
-def good(asked: PaymentIntent, **changes: Any) -> dict[str, Any]:
+def charge_answer(intent: PaymentIntent, **changes: Any) -> dict[str, Any]:
     return {
-        "payment_id": asked.payment_id,
+        "payment_id": intent.payment_id,
         "status": "charged",
-        "amount": str(asked.amount),
-        "currency": asked.currency,
+        "amount": str(intent.amount),
+        "currency": intent.currency,
         "reference": "ch_1",
         **changes,
     }
 
 
-async def test_charge_void_and_refund(payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent) -> None:
-    first = await payments.charge(asked)
-    assert await payments.charge(asked) == first
-    await payments.refund(asked)
-    await payments.refund(asked)
-    assert await payments.void(asked) is VoidOutcome.GIVEN_BACK
-    assert moved(server, asked) == {"charge": 1, "give_back": 1, "void": 1}
+async def test_charge_void_and_refund_move_the_money_once(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
+) -> None:
+    first = await payments.charge(intent)
+    assert await payments.charge(intent) == first
+    await payments.refund(intent)
+    await payments.refund(intent)
+    assert await payments.void(intent) is VoidOutcome.GIVEN_BACK
+    assert moved(server, intent) == {"charge": 1, "refund": 1, "void": 1}
 
 
 async def test_every_call_carries_its_own_idempotency_key(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
-    await payments.charge(asked)
-    await payments.refund(asked)
-    await payments.void(asked)
-    calls = server.calls(payment_id=asked.payment_id)
+    await payments.charge(intent)
+    await payments.refund(intent)
+    await payments.void(intent)
+    calls = server.calls(payment_id=intent.payment_id)
     assert [(call["path"], call["headers"]["Idempotency-Key"]) for call in calls] == [
-        ("/charges", asked.payment_id),
-        ("/refunds", f"{asked.payment_id}/refund"),
-        ("/voids", f"{asked.payment_id}/void"),
+        ("/charges", intent.payment_id),
+        ("/refunds", f"{intent.payment_id}/refund"),
+        ("/voids", f"{intent.payment_id}/void"),
     ]
-    assert len({call["peer"] for call in calls}) == 1, "one connection serves them all"
+    assert len({call["peer"] for call in calls}) == 1, "all calls use one connection"
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 422, 451])
-async def test_a_refusal_that_names_the_payment_is_final_and_says_why(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
+async def test_refusal_that_names_the_payment_is_final_with_its_reason(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, status: int
 ) -> None:
-    server.answers("/charges", status, {"payment_id": asked.payment_id, "detail": "card expired"})
+    server.answers("/charges", status, {"payment_id": intent.payment_id, "detail": "card expired"})
     with pytest.raises(PaymentRefused, match=f"^the payment provider refused with {status}: card expired$"):
-        await payments.charge(asked)
+        await payments.charge(intent)
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 410, 422])
-async def test_a_refusal_without_a_word_on_the_payment_is_final_and_leaves_the_outcome_open(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
+async def test_refusal_that_does_not_name_the_payment_is_a_rejected_request(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, status: int
 ) -> None:
     server.answers("/charges", status, {"payment_id": "pay-another", "error": {"message": "no such\n route"}})
     with pytest.raises(ProviderRequestRejected, match=f"^the payment provider refused with {status}: no such route$"):
-        await payments.charge(asked)
+        await payments.charge(intent)
 
 
-async def test_a_voided_payment_can_never_be_charged(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+async def test_charge_of_a_voided_payment_is_rejected(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
-    assert await payments.void(asked) is VoidOutcome.NEVER_CHARGED
+    assert await payments.void(intent) is VoidOutcome.NEVER_CHARGED
     with pytest.raises(PaymentVoided, match="was voided"):
-        await payments.charge(asked)
-    assert moved(server, asked) == {"void": 1}
+        await payments.charge(intent)
+    assert moved(server, intent) == {"void": 1}
 
 
 @pytest.mark.parametrize("status", [401, 408, 409, 425, 429, 500, 502, 503, 504])
-async def test_what_another_attempt_may_mend_is_retried(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, status: int
+async def test_retryable_status_is_unavailable_with_retry_after(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, status: int
 ) -> None:
     server.answers("/charges", status, "try later\n", Retry_After="7")
     with pytest.raises(ProviderUnavailable, match=f"^the payment provider answered {status}: try later$") as raised:
-        await payments.charge(asked)
+        await payments.charge(intent)
     assert raised.value.retry_after == timedelta(seconds=7)
-    assert await payments.charge(asked)
+    assert await payments.charge(intent)
 
 
 async def test_retry_after_may_be_a_date(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
     later = datetime.now(UTC) + timedelta(minutes=2)
     server.answers("/charges", 503, "", Retry_After=format_datetime(later, usegmt=True))
     with pytest.raises(ProviderUnavailable, match="503: Service Unavailable") as raised:
-        await payments.charge(asked)
+        await payments.charge(intent)
     assert raised.value.retry_after is not None
     assert timedelta(seconds=90) < raised.value.retry_after <= timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"amount": "31.31"}, "amount is 31.31 where 31.30 was asked"),
         ({"amount": 3130}, "amount is 3130 where 31.30 was asked"),
@@ -131,83 +133,83 @@ async def test_retry_after_may_be_a_date(
         ({"reference": None}, "reference: "),
     ],
 )
-async def test_a_charge_that_is_not_what_was_asked_is_no_charge(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, changes: dict[str, Any], told: str
+async def test_answer_that_does_not_match_the_charge_is_provider_unavailable(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, changes: dict[str, Any], message: str
 ) -> None:
-    server.answers("/charges", 200, good(asked, **changes))
+    server.answers("/charges", 200, charge_answer(intent, **changes))
     with pytest.raises(ProviderUnavailable, match="gave no usable answer to /charges") as raised:
-        await payments.charge(asked)
-    assert told in str(raised.value)
-    assert await payments.charge(asked)
+        await payments.charge(intent)
+    assert message in str(raised.value)
+    assert await payments.charge(intent)
 
 
-async def test_amounts_may_be_written_otherwise(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+async def test_amounts_are_compared_by_value(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
     for amount in ("31.3", "31.3000", 31.30):
-        server.answers("/charges", 201, good(asked, amount=amount))
-        assert (await payments.charge(asked)).reference == "ch_1"
+        server.answers("/charges", 201, charge_answer(intent, amount=amount))
+        assert (await payments.charge(intent)).reference == "ch_1"
     large = payment(uuid.uuid4().hex, amount="1E+4")
     await payments.charge(large)
     assert server.calls(payment_id=large.payment_id)[0]["body"]["amount"] == "10000"
 
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '"charged"', "{", "<html>", '{"a": "\\ud800"}', "\xff" * 9])
-async def test_garbage_is_an_error_that_says_so_and_is_retried(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, body: str
+async def test_malformed_body_is_provider_unavailable(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, body: str
 ) -> None:
     for path, call in (("/charges", payments.charge), ("/voids", payments.void), ("/refunds", payments.refund)):
         server.answers(path, 200, body)
         with pytest.raises(ProviderUnavailable, match=f"gave no usable answer to {path}: ."):
-            await call(asked)
+            await call(intent)
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ("huge", "longer than 65536 bytes"),
         ("mute", "payment_id: Field required; status: Field required"),
         ("half", "could not be reached: "),
         ("drop_after", "could not be reached: "),
         ("broken", "answered 500: it broke"),
-        ("away", "answered 503: Service Unavailable"),
+        ("unavailable", "answered 503: Service Unavailable"),
     ],
 )
-async def test_an_attempt_that_failed_says_how(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent, fault: str, told: str
+async def test_failed_call_says_what_failed(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, fault: str, message: str
 ) -> None:
     server.script("/charges", fault)
-    with pytest.raises(ProviderUnavailable, match=told):
-        await payments.charge(asked)
+    with pytest.raises(ProviderUnavailable, match=message):
+        await payments.charge(intent)
 
 
 @pytest.mark.parametrize("fault", [*BEFORE, *AFTER])
-async def test_one_charge_whatever_becomes_of_the_first_answer(
-    adapters: Any, server: ProviderServer, asked: PaymentIntent, fault: str
+async def test_retried_charge_charges_once_after_any_fault(
+    adapters: Any, server: ProviderServer, intent: PaymentIntent, fault: str
 ) -> None:
-    impatient, payments = await adapters.payments(payment_timeout="400ms"), await adapters.payments()
+    timed_out, payments = await adapters.payments(payment_timeout="400ms"), await adapters.payments()
     server.script("/charges", {"fault": fault, "seconds": 0.6})
     with suppress(ProviderUnavailable):
-        await impatient.charge(asked)
-    assert await payments.charge(asked)
-    assert moved(server, asked) == {"charge": 1}
+        await timed_out.charge(intent)
+    assert await payments.charge(intent)
+    assert moved(server, intent) == {"charge": 1}
 
 
-async def test_a_charge_that_arrives_after_its_void_takes_nothing(
-    adapters: Any, server: ProviderServer, asked: PaymentIntent
+async def test_charge_that_arrives_after_its_void_moves_no_money(
+    adapters: Any, server: ProviderServer, intent: PaymentIntent
 ) -> None:
-    impatient, payments = await adapters.payments(payment_timeout="300ms"), await adapters.payments()
+    timed_out, payments = await adapters.payments(payment_timeout="300ms"), await adapters.payments()
     server.script("/charges", {"fault": "late_work", "seconds": 0.5})
     with pytest.raises(ProviderUnavailable, match=r"^the payment provider did not answer within 300ms$"):
-        await impatient.charge(asked)
-    assert await payments.void(asked) is VoidOutcome.NEVER_CHARGED
+        await timed_out.charge(intent)
+    assert await payments.void(intent) is VoidOutcome.NEVER_CHARGED
     async with asyncio.timeout(30):
         with pytest.raises(PaymentVoided):
-            await payments.charge(asked)
-    assert moved(server, asked) == {"void": 1}
+            await payments.charge(intent)
+    assert moved(server, intent) == {"void": 1}
 
 
-async def test_an_answer_told_twice_is_never_taken_for_the_next_one(
+async def test_repeated_answer_is_not_matched_to_the_next_call(
     payments: PaymentProvider, server: ProviderServer
 ) -> None:
     first, other = payment(uuid.uuid4().hex), payment(uuid.uuid4().hex)
@@ -219,10 +221,12 @@ async def test_an_answer_told_twice_is_never_taken_for_the_next_one(
     assert [moved(server, each) for each in (first, other)] == [{"charge": 1}] * 2
     ours = {first.payment_id, other.payment_id}
     ports = [call["peer"] for call in server.calls() if call["body"].get("payment_id") in ours]
-    assert ports[0] == ports[1] != ports[2], "the connection is given up"
+    assert ports[0] == ports[1] != ports[2], "the connection is closed"
 
 
-async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvider, server: ProviderServer) -> None:
+async def test_repeated_refusal_does_not_refuse_the_next_payment(
+    payments: PaymentProvider, server: ProviderServer
+) -> None:
     refused, other = payment(uuid.uuid4().hex, f"refuse-{uuid.uuid4().hex}"), payment(uuid.uuid4().hex)
     server.script("/charges", {"fault": "again", "seconds": 0.4}, {"fault": "late", "seconds": 1.5})
     with pytest.raises(PaymentRefused, match="402: card declined"):
@@ -230,61 +234,61 @@ async def test_a_refusal_told_twice_refuses_nobody_else(payments: PaymentProvide
     with pytest.raises(ProviderRequestRejected, match="402: card declined"):
         await payments.charge(other)
     assert await payments.void(other) is VoidOutcome.GIVEN_BACK
-    assert moved(server, other) == {"charge": 1, "void": 1, "give_back": 1}
+    assert moved(server, other) == {"charge": 1, "void": 1, "refund": 1}
 
 
-async def test_calls_under_way_outlive_connections_that_are_no_longer_trusted(
+async def test_call_in_progress_ends_on_an_untrusted_connection(
     payments: PaymentProvider, server: ProviderServer
 ) -> None:
     slow, wrong = payment(uuid.uuid4().hex), payment(uuid.uuid4().hex)
     server.script("/charges", {"fault": "late", "seconds": 0.3}, "wrong")
-    under_way = asyncio.create_task(payments.charge(slow))
+    in_progress = asyncio.create_task(payments.charge(slow))
     await until(lambda: asyncio.to_thread(lambda: bool(server.calls(payment_id=slow.payment_id))))
     with pytest.raises(ProviderUnavailable):
         await payments.charge(wrong)
-    assert await under_way
+    assert await in_progress
 
 
-async def test_nobody_there_is_said_in_a_line(adapters: Any, asked: PaymentIntent) -> None:
+async def test_unreachable_service_is_provider_unavailable(adapters: Any, intent: PaymentIntent) -> None:
     payments = await adapters.payments(payment_url="http://127.0.0.1:1/base")
     with pytest.raises(ProviderUnavailable, match=r"^the payment provider could not be reached: Cannot connect"):
-        await payments.charge(asked)
+        await payments.charge(intent)
 
 
-async def test_a_redirect_is_not_followed(
-    payments: PaymentProvider, server: ProviderServer, asked: PaymentIntent
+async def test_redirect_is_not_followed(
+    payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
     server.answers("/charges", 308, "", Location=f"{server.url}/charges")
     with pytest.raises(ProviderUnavailable, match="status 308 where 2xx was expected; redirects are not followed"):
-        await payments.charge(asked)
-    assert len(server.calls(payment_id=asked.payment_id)) == 1
+        await payments.charge(intent)
+    assert len(server.calls(payment_id=intent.payment_id)) == 1
 
 
-async def test_the_token_is_read_anew_for_each_call(
-    adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path
+async def test_token_file_is_read_for_each_call(
+    adapters: Any, server: ProviderServer, intent: PaymentIntent, token_file: Path
 ) -> None:
     token_file.write_text("first")  # noqa: ASYNC240 - a few bytes
     payments = await adapters.payments(payment_token_file=token_file)
-    await payments.charge(asked)
+    await payments.charge(intent)
     token_file.write_text("second\n")  # noqa: ASYNC240
-    await payments.charge(asked)
-    sent = [call["headers"]["Authorization"] for call in server.calls(payment_id=asked.payment_id)]
+    await payments.charge(intent)
+    sent = [call["headers"]["Authorization"] for call in server.calls(payment_id=intent.payment_id)]
     assert sent == ["Bearer first", "Bearer second"]
 
 
 @pytest.mark.parametrize("content", [None, "", "two words", "a\r\nX-Evil: 1", b"\xff\xfe"])
-async def test_a_token_file_that_is_wrong_is_said_without_its_content(
-    adapters: Any, server: ProviderServer, asked: PaymentIntent, token_file: Path, content: str | bytes | None
+async def test_invalid_token_file_is_an_error_without_its_content(
+    adapters: Any, server: ProviderServer, intent: PaymentIntent, token_file: Path, content: str | bytes | None
 ) -> None:
     token_file.write_text("good")  # noqa: ASYNC240 - a few bytes
     payments = await adapters.payments(payment_token_file=token_file)
     token_file.unlink()  # noqa: ASYNC240
     if content is not None:
         token_file.write_bytes(content.encode() if isinstance(content, str) else content)  # noqa: ASYNC240
-    told = f"the token file {token_file} (can't be read|has to hold)"
-    with pytest.raises(ProviderUnavailable, match=told) as raised:
-        await payments.charge(asked)
-    with pytest.raises(InvalidProviderFile, match=told):
+    message = f"the token file {token_file} (can't be read|has to hold)"
+    with pytest.raises(ProviderUnavailable, match=message) as raised:
+        await payments.charge(intent)
+    with pytest.raises(InvalidProviderFile, match=message):
         await adapters.payments(payment_token_file=token_file)
     assert "Evil" not in str(raised.value)
-    assert not server.calls(payment_id=asked.payment_id)
+    assert not server.calls(payment_id=intent.payment_id)

@@ -11,9 +11,9 @@ import pytest
 from orderfleet.domain.errors import CarrierUnavailable, ProviderUnavailable
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
 from orderfleet.domain.shipment import BookingState
-from orderfleet.providers.carriers import carrier
 from orderfleet.providers.http_calls import InvalidProviderFile
 from orderfleet.providers.payments import payment_provider
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
@@ -52,19 +52,19 @@ def paying(url: str, **settings: object) -> Settings:
 
 async def test_providers_are_verified_by_the_authorities_of_a_file(url: str, ours: Certificates) -> None:
     file = ours.file("ca.crt")
-    async with payment_provider(paying(url, payment_ca_file=file)) as payments:
+    async with PAYMENT_PROVIDERS.open(paying(url, payment_ca_file=file)) as payments:
         assert await payments.void(intent("tls-pay-1")) is VoidOutcome.NEVER_CHARGED
-    async with carrier(Settings(carrier="http", carrier_url=url, carrier_ca_file=file, **BOOK)) as booked:
+    async with CARRIERS.open(Settings(carrier="http", carrier_url=url, carrier_ca_file=file, **BOOK)) as booked:
         assert (await booked.void_booking("tls-ship-1", 1))[0] is BookingState.NONE
 
 
 async def test_providers_of_other_authorities_are_told_nothing(url: str, theirs: Certificates) -> None:
     for trusted in (theirs.file("ca.crt"), None):
-        async with payment_provider(paying(url, payment_ca_file=trusted)) as payments:
+        async with PAYMENT_PROVIDERS.open(paying(url, payment_ca_file=trusted)) as payments:
             with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
                 await payments.void(intent("tls-pay-2"))
         settings = Settings(carrier="http", carrier_url=url, carrier_ca_file=trusted, **BOOK)
-        async with carrier(settings) as booked:
+        async with CARRIERS.open(settings) as booked:
             with pytest.raises(CarrierUnavailable, match="certificate verify failed"):
                 await booked.void_booking("tls-ship-2", 1)
 
@@ -74,7 +74,7 @@ async def test_authorities_are_renewed_without_a_restart(
 ) -> None:
     file = tmp_path / "ca.crt"
     file.write_bytes(theirs.file("ca.crt").read_bytes())
-    async with payment_provider(paying(url, payment_ca_file=file)) as payments:
+    async with PAYMENT_PROVIDERS.open(paying(url, payment_ca_file=file)) as payments:
         with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
             await payments.void(intent("tls-pay-3"))
         file.write_bytes(ours.file("ca.crt").read_bytes())

@@ -153,7 +153,7 @@ async def test_an_api_key_is_read_again_when_its_file_changes(
     handler, address = gatekeeper
     file = tmp_path / "key"
     file.write_text("first\n")
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
     settings = Settings(temporal_address=address, temporal_api_key_file=file)
     client = await connect(settings)
 

@@ -33,8 +33,8 @@ from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy
 
-READ_AGAIN = "certificates for Temporal read again"
-STAYS = "what Temporal was shown before stays in use"
+READ_AGAIN = "certificates for Temporal reloaded"
+STAYS = "the earlier ones stay in use"
 ROLES = 3
 """Two workers and a client."""
 
@@ -46,7 +46,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
     shutil.copytree(folder, tmp_path / "shown")
     for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
         monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "shown" / file))
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
     return Certificates(tmp_path / "shown")
 
 

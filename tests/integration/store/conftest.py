@@ -1,4 +1,4 @@
-"""The record on a database of the test's own, and a Postgres server that a test may kill."""
+"""The order store in a database of its own for each test, and a Postgres server that a test can kill."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def reads(database: Database) -> OrderReads:
 
 @pytest.fixture
 async def sql(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A plain connection, to look at rows and to do what the product never does."""
+    """A plain connection, to read rows and to run statements that the product never runs."""
     connection = await asyncpg.connect(postgres_url)
     yield connection
     await connection.close()
@@ -54,7 +54,7 @@ async def own_url(own_server: OwnServer) -> str:
 
 @pytest.fixture
 async def role(sql: asyncpg.Connection, postgres_url: str) -> AsyncIterator[str]:
-    """A role of the test's own, which may log in; roles belong to the whole server."""
+    """A role that can log in, for this test only: roles belong to the whole server."""
     name = f"run-{uuid.uuid4().hex[:8]}"
     await sql.execute(f'create role "{name}" login')
     yield name

@@ -30,14 +30,14 @@ def _prepend(file: str, line: str) -> None:
 
 @pytest.fixture
 async def passwords(own_server: OwnServer) -> OwnServer:
-    """A server whose role `rotated` has to give a password; it trusts everybody else."""
+    """A server whose role `rotated` needs a password; other roles need none."""
     connection = await asyncpg.connect(own_server.url)
     _prepend(await connection.fetchval("show hba_file"), "host all rotated all scram-sha-256")
     await connection.execute("create role rotated login password 'first'")
     await connection.execute("select pg_reload_conf()")
     await connection.close()
     async with asyncio.timeout(10):
-        # The rules are read again a little later.
+        # The server reloads pg_hba.conf asynchronously.
         while True:
             try:
                 await (await asyncpg.connect(as_role(own_server.url, "rotated:wrong"))).close()
@@ -59,7 +59,7 @@ async def test_rotated_password_is_used_by_the_next_connection(passwords: OwnSer
         listening = await database.listen("of_a_test", woken.set)
 
         await _administer(passwords, "alter role rotated password 'second'")
-        # The open connection stays; the ones that are lost are opened with what the file holds now.
+        # The open connection stays; a new one uses the password that the file has now.
         assert (await database.fetch("select current_user"))[0][0] == "rotated"
         ending = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'rotated'"
         await _administer(passwords, ending)
@@ -75,7 +75,7 @@ async def test_rotated_password_is_used_by_the_next_connection(passwords: OwnSer
 
 
 async def _refused(database: Database) -> None:
-    """Ask until the pool has noticed that its connection is gone, and is refused another one."""
+    """Query until the pool has lost its connection and a new one is rejected."""
     async with asyncio.timeout(10):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What a customer gave is taken out of the record, and the trail of old orders; money and ids stay."""
+"""Erasing a customer's personal data and pruning old orders: payments and ids stay."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4"
 
 
 @pytest.fixture
-async def shop(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
+async def started_fleet(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
     async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as running:
         yield running
 
 
-async def sell(shop: Fleet, **changes: Any) -> str:
+async def start_order(started_fleet: Fleet, **changes: Any) -> str:
     order_id = f"gone-{uuid.uuid4().hex[:8]}"
     customer = Customer(name=f"{MARK} One", email=EMAIL)
-    given = {"customer": customer, "address": ADDRESS, "review": AUTO, **changes}
-    await shop.start(shop.order(order_id, **given))
+    values = {"customer": customer, "address": ADDRESS, "review": AUTO, **changes}
+    await started_fleet.start(started_fleet.order(order_id, **values))
     return order_id
 
 
-async def shipped(shop: Fleet, **changes: Any) -> str:
-    order_id = await sell(shop, **changes)
-    await shop.handle(order_id).result()
+async def ship_order(started_fleet: Fleet, **changes: Any) -> str:
+    order_id = await start_order(started_fleet, **changes)
+    await started_fleet.handle(order_id).result()
     return order_id
 
 
-async def everything(url: str) -> str:
+async def all_rows(url: str) -> str:
     connection = await asyncpg.connect(url)
     try:
         tables = ("orders", "payments", "shipments", "events")
@@ -64,71 +64,73 @@ async def everything(url: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
-async def test_a_customer_is_erased_and_the_audit_stays(shop: Fleet, postgres_url: str) -> None:
-    first = await shipped(shop)
-    # An end that has the carrier's own words everywhere they can stand.
-    shop.carrier.booking.always = fails(CarrierRefused(f"nobody delivers to {MARK} Lane 3"))
-    refused = await sell(shop)
+async def test_erase_removes_personal_data_and_keeps_events(started_fleet: Fleet, postgres_url: str) -> None:
+    first = await ship_order(started_fleet)
+    # The carrier's text is in every field that can have it.
+    started_fleet.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
+    refused = await start_order(started_fleet)
     with pytest.raises(WorkflowFailureError):
-        await shop.handle(refused).result()
-    await shop.until_recorded(refused, lambda status: status.payment.status is PaymentStatus.REFUNDED)
-    shop.carrier.booking.always = None
-    other = await shipped(shop, customer=Customer(name=MARK, email="somebody@else.example"))
-    before = {order_id: await shop.events(order_id) for order_id in (first, refused)}
-    assert MARK in await everything(postgres_url)
+        await started_fleet.handle(refused).result()
+    await started_fleet.until_recorded(refused, lambda status: status.payment.status is PaymentStatus.REFUNDED)
+    started_fleet.carrier.booking.always = None
+    other = await ship_order(started_fleet, customer=Customer(name=MARK, email="other@else.example"))
+    before = {order_id: await started_fleet.events(order_id) for order_id in (first, refused)}
+    assert MARK in await all_rows(postgres_url)
 
     assert await erase(postgres_url, EMAIL.upper()) == Erased((first, refused), ())
-    text = await everything(postgres_url)
+    text = await all_rows(postgres_url)
     assert [line for line in text.splitlines() if MARK in line and other not in line] == []
     for order_id, recorded in before.items():
-        after = await shop.events(order_id)
+        after = await started_fleet.events(order_id)
         assert [(e.id, e.kind, e.at) for e in after] == [(e.id, e.kind, e.at) for e in recorded]
         kept = [{name: value for name, value in e.detail.items() if name in KEPT_DETAIL_KEYS} for e in recorded]
         assert [{name: e.detail[name] for name in found} for e, found in zip(after, kept, strict=True)] == kept
-    status = (await shop.recorded(first)).status
+    status = (await started_fleet.recorded(first)).status
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
     assert status.shipments[0].tracking_number == f"track-ship-{first}"
-    assert await erase(postgres_url, EMAIL) == Erased((), ()), "nobody finds the customer any more"
+    assert await erase(postgres_url, EMAIL) == Erased((), ()), "no order has the customer any more"
 
 
-async def test_an_order_that_runs_is_left_and_told(shop: Fleet, postgres_url: str) -> None:
-    running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
-    await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+async def test_erase_keeps_a_running_order_and_returns_it(started_fleet: Fleet, postgres_url: str) -> None:
+    running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
+    await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     assert await erase(postgres_url, EMAIL) == Erased((), (running,))
-    assert (await shop.recorded(running)).status.address == ADDRESS
+    assert (await started_fleet.recorded(running)).status.address == ADDRESS
 
 
-async def test_old_orders_lose_their_trail_batch_by_batch_and_keep_their_id(shop: Fleet, postgres_url: str) -> None:
-    sold = [await shipped(shop) for _ in range(3)]
-    running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
-    await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(
+    started_fleet: Fleet, postgres_url: str
+) -> None:
+    ended = [await ship_order(started_fleet) for _ in range(3)]
+    running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
+    await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     now = datetime.now(UTC) + timedelta(minutes=1)
     assert await prunable(postgres_url, now - timedelta(days=1)) == 0
     assert await prunable(postgres_url, now) == 3
 
-    # Interrupted after the first batch, and run again.
+    # Interrupted after the first batch, and called again.
     async with aclosing(prune(postgres_url, now, batch=2)) as batches:
         assert await anext(batches) == 2
     assert await prunable(postgres_url, now) == 1
     assert [count async for count in prune(postgres_url, now, batch=2)] == [1]
 
-    text = await everything(postgres_url)
+    text = await all_rows(postgres_url)
     assert [line for line in text.splitlines() if MARK in line and running not in line] == []
-    for order_id in sold:
-        assert not await shop.events(order_id)
-        status = (await shop.recorded(order_id)).status
+    for order_id in ended:
+        assert not await started_fleet.events(order_id)
+        status = (await started_fleet.recorded(order_id)).status
         assert (status.step, status.payment.status, status.shipments) == (Step.SHIPPED, PaymentStatus.CHARGED, ())
-    assert await shop.events(running), "an order that runs is left alone"
+    assert await started_fleet.events(running), "a running order is not pruned"
 
 
 @pytest.mark.parametrize(
     ("payment", "step"), [("REFUNDING", "shipped"), ("CHARGED", "canceled"), ("CHARGED", "failed")]
 )
-async def test_an_order_whose_money_is_not_settled_is_neither_pruned_nor_erased(
-    shop: Fleet, postgres_url: str, payment: str, step: str
+async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
+    started_fleet: Fleet, postgres_url: str, payment: str, step: str
 ) -> None:
-    """A refund is owed from the end on, also before it has begun."""
-    order_id = await shipped(shop)
+    """A refund is pending from the end of the order, also before it has begun."""
+    order_id = await ship_order(started_fleet)
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("update payments set status = $2 where order_id = $1", order_id, payment)
     await connection.execute("update orders set step = $2 where order_id = $1", order_id, step)
@@ -137,10 +139,10 @@ async def test_an_order_whose_money_is_not_settled_is_neither_pruned_nor_erased(
     assert await prunable(postgres_url, now) == 0
     assert [count async for count in prune(postgres_url, now)] == []
     assert await erase(postgres_url, EMAIL) == Erased((), (order_id,))
-    assert await shop.events(order_id)
+    assert await started_fleet.events(order_id)
 
 
-async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role: str) -> None:
+async def test_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role: str) -> None:
     await grant(postgres_url, role)
     url = as_role(postgres_url, role)
     with pytest.raises(NotTheOwner, match="log in as the role that migrates"):
@@ -151,8 +153,10 @@ async def test_the_runtime_role_can_neither_erase_nor_prune(postgres_url: str, r
     await runner.close()
 
 
-async def test_the_owner_changes_no_event_by_accident(shop: Fleet, postgres_url: str) -> None:
-    await shipped(shop)
+async def test_owner_cannot_change_an_event_without_the_erasing_setting(
+    started_fleet: Fleet, postgres_url: str
+) -> None:
+    await ship_order(started_fleet)
     owner = await asyncpg.connect(postgres_url)
     try:
         for statement in ("delete from events", "update events set kind = 'x'", "truncate events"):
@@ -162,13 +166,13 @@ async def test_the_owner_changes_no_event_by_accident(shop: Fleet, postgres_url:
         await owner.close()
 
 
-async def test_the_commands_say_what_they_did(shop: Fleet, postgres_url: str) -> None:
-    sold = await shipped(shop)
-    running = await sell(shop, review=Review(mode=ReviewMode.MANUAL))
-    await shop.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
-    code, told = await command(postgres_url, "erase", EMAIL, "--yes")
-    assert (code, f"  {sold}\n" in told) == (Exit.REJECTED, True)
-    assert f"1 still run and were skipped: {running}" in told
+async def test_erase_and_prune_commands_print_their_results(started_fleet: Fleet, postgres_url: str) -> None:
+    ended = await ship_order(started_fleet)
+    running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
+    await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+    code, output = await command(postgres_url, "erase", EMAIL, "--yes")
+    assert (code, f"  {ended}\n" in output) == (Exit.REFUSED, True)
+    assert f"1 still run and were left: {running}" in output
     assert await command(postgres_url, "prune") == (
         Exit.INVALID,
         "orderfleet: the age is missing; give --older-than DURATION or set ORDERFLEET_PRUNE_AFTER\n",
@@ -186,5 +190,5 @@ async def command(url: str, *arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    told, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, told.decode()
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, output.decode()

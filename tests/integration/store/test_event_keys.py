@@ -11,7 +11,7 @@ import pytest
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.erasure import erase
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.runtime_role import grant
@@ -41,7 +41,7 @@ def of_kind(found: list[RecordedEvent], kind: EventKind) -> list[dict[str, Any]]
 @pytest.mark.parametrize(
     ("kind", "detail"), [("approved", "{}"), ("charged", '{"payment": "pay-2", "amount": "0.01"}'), ("charged", "{}")]
 )
-async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
+async def test_event_whose_key_a_forged_event_has_is_recorded_too(
     record: OrderWrites,
     reads: OrderReads,
     postgres_url: str,
@@ -55,10 +55,10 @@ async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
     await forge(runtime, "charged", kind, detail)
     await runtime.close()
     forged = (await reads.events("ord-1"))[-1]
-    given = progress(2, Step.SHIPPING).model_copy(update={"events": (REAL,)})
+    charged = progress(2, Step.SHIPPING).model_copy(update={"events": (REAL,)})
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
-            await record.record("ord-1", given)
+            await record.record("ord-1", charged)
 
         async def logged() -> bool:
             return bool(caplog.messages)
@@ -73,20 +73,20 @@ async def test_event_whose_key_the_runtime_role_has_taken_is_recorded_beside_it(
     )
 
 
-async def test_every_write_records_its_event_beside_a_conflicting_one(
+async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
     database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     writes = {
-        "begin": lambda one: record.begin_payment(payment(), given(2, one)),
+        "begin": lambda one: record.begin_payment(payment(), with_event(2, one)),
         "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, "r", events=[one]),
         "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
         "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
-        "orphan": lambda one: Orphans(database).record_compensation(
+        "orphan": lambda one: PostgresOrphanStore(database).record_compensation(
             "ord-1", step=Step.FAILED, reason="closed", events=[one]
         ),
     }
 
-    def given(seq: int, one: Any) -> Any:
+    def with_event(seq: int, one: Any) -> Any:
         return progress(seq, Step.CHARGE).model_copy(update={"events": (one,)})
 
     for name, write in writes.items():

@@ -12,8 +12,8 @@ import pytest
 
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import Step
-from orderfleet.store import feed as feeding
-from orderfleet.store.feed import Feed
+from orderfleet.store import feed as feed_module
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
@@ -22,136 +22,138 @@ from support.change_feed_follower import LONG, following, touch
 from support.sample_rows import order, progress, receive, until
 
 
-async def test_a_change_is_told_by_the_wake_up_within_milliseconds(database: Database, record: OrderWrites) -> None:
+async def test_change_is_delivered_after_the_notification_within_milliseconds(
+    database: Database, record: OrderWrites
+) -> None:
     await receive(record)
-    async with following(Feed(database, poll=LONG, least_gap=timedelta(0))) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(0))) as follower:
         delays = []
         for number in range(2, 22):
             began = time.perf_counter()
             await record.record("ord-1", progress(number, Step.CHARGE))
-            await follower.wait_for_version("ord-1", number)
+            await follower.until_delivered("ord-1", number)
             delays.append(time.perf_counter() - began)
-    # Told in about 3 ms; the bound leaves room for a machine that is busy with other tests.
+    # Delivery takes about 3 ms; the bound leaves room for a machine that is busy with other tests.
     assert sorted(delays)[len(delays) // 2] < 0.25
 
 
-async def test_what_was_before_the_beginning_is_not_told(database: Database, record: OrderWrites) -> None:
+async def test_change_before_the_start_is_not_delivered(database: Database, record: OrderWrites) -> None:
     await receive(record)
-    async with following(Feed(database, poll=LONG)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
-        await follower.wait_for_version("ord-2", 2)
-    assert {one.order_id for one in follower.orders} == {"ord-2"}
-    assert follower.orders[-1].owner == "shop/ord-1"
+        await follower.until_delivered("ord-2", 2)
+    assert {one.order_id for one in follower.delivered} == {"ord-2"}
+    assert follower.delivered[-1].owner == "shop/ord-1"
 
 
-async def test_what_nobody_wants_is_passed_over_unread_until_somebody_does(
+async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
     database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
 
-    def noted(row: asyncpg.Record) -> RecordedOrder:
+    def parse(row: asyncpg.Record) -> RecordedOrder:
         read.append(row["order_id"])
         return recorded_order(row)
 
-    monkeypatch.setattr(feeding, "recorded_order", noted)
+    monkeypatch.setattr(feed_module, "recorded_order", parse)
     wanted = {"shop/ord-2"}
-    async with following(Feed(database, poll=LONG), wanted.__contains__) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG), wanted.__contains__) as follower:
         await receive(record, order("ord-1", owner="shop/ord-1"))
         await receive(record, order("ord-2", owner="shop/ord-2"))
-        await follower.wait_for_version("ord-2", 2)
+        await follower.until_delivered("ord-2", 2)
         wanted.add("shop/ord-1")
         await record.record("ord-1", progress(2, Step.CHARGE))
-        await follower.wait_for_version("ord-1", 3)
+        await follower.until_delivered("ord-1", 3)
     assert follower.versions("ord-1") == [3]
-    assert read == [one.order_id for one in follower.orders]
+    assert read == [one.order_id for one in follower.delivered]
 
 
-async def test_a_transaction_that_began_earlier_and_commits_later_is_told(
+async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await receive(record)
     await receive(record, order("ord-2"))
     other = await asyncpg.connect(postgres_url)
-    async with following(Feed(database, poll=LONG)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         earlier = sql.transaction()
         await earlier.start()
         low = await touch(sql, "ord-1")
         high = await touch(other, "ord-2")
-        await follower.wait_for_version("ord-2", high)  # nothing waits for the open transaction
+        await follower.until_delivered("ord-2", high)  # no read waits for the open transaction
         assert follower.versions("ord-1") == []
         for _ in range(5):
-            await follower.wait_for_version("ord-2", await touch(other, "ord-2"))
+            await follower.until_delivered("ord-2", await touch(other, "ord-2"))
         await earlier.commit()
-        await follower.wait_for_version("ord-1", low)
-    assert max(Counter((one.order_id, one.version) for one in follower.orders).values()) == 1  # and once only
+        await follower.until_delivered("ord-1", low)
+    assert max(Counter((one.order_id, one.version) for one in follower.delivered).values()) == 1  # each once
     await other.close()
 
 
-async def test_a_transaction_open_at_the_beginning_is_told(
+async def test_transaction_open_at_the_start_is_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     transaction = sql.transaction()
     await transaction.start()
     version = await touch(sql, "ord-1")
-    async with following(Feed(database, poll=LONG)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await transaction.commit()
-        await follower.wait_for_version("ord-1", version)
+        await follower.until_delivered("ord-1", version)
 
 
-async def test_a_rolled_back_change_is_not_told(
+async def test_rolled_back_change_is_not_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
-    async with following(Feed(database, poll=timedelta(milliseconds=20))) as follower:
+    async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=20))) as follower:
         transaction = sql.transaction()
         await transaction.start()
         await touch(sql, "ord-1")
         await transaction.rollback()
         await record.record("ord-1", progress(2, Step.CHARGE))
-        await follower.wait_for_version("ord-1", 3)
+        await follower.until_delivered("ord-1", 3)
     assert follower.versions() == [3]
 
 
-async def test_more_changes_than_a_batch_are_told_in_batches(
+async def test_more_changes_than_a_batch_are_delivered_in_batches(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(25)]
     await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
-    async with following(Feed(database, poll=LONG, batch=10)) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, batch=10)) as follower:
         await sql.execute("update orders set approved = true")  # one transaction, one number for all
         for order_id in ids:
-            await follower.wait_for_version(order_id, 3)
+            await follower.until_delivered(order_id, 3)
     assert [len(batch) for batch in follower.batches] == [10, 10, 5]
-    assert sorted(one.order_id for one in follower.orders) == ids
+    assert sorted(one.order_id for one in follower.delivered) == ids
 
 
-async def test_what_changes_while_batches_are_told_is_told_after_them(
+async def test_change_during_the_delivery_of_batches_is_delivered_after_them(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(9)]
     await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
-    feed = Feed(database, poll=LONG, batch=3, least_gap=timedelta(0))
-    told: Counter[tuple[str, int]] = Counter()
+    feed = PostgresChangeFeed(database, poll=LONG, batch=3, least_gap=timedelta(0))
+    delivered: Counter[tuple[str, int]] = Counter()
     async with aclosing(feed.follow()) as batches:
         first = asyncio.ensure_future(anext(batches))
         await feed.started()
         await sql.execute("update orders set approved = true")
         for one in await first:
-            told[one.order_id, one.version] += 1
-        # Between two batches: one order already told, one not yet.
+            delivered[one.order_id, one.version] += 1
+        # Between two batches: one order is delivered, one is not.
         changed = {order_id: await touch(sql, order_id) for order_id in (ids[0], ids[-1])}
         async with asyncio.timeout(60):
             async for batch in batches:
-                told.update((one.order_id, one.version) for one in batch)
-                if all((order_id, version) in told for order_id, version in changed.items()):
+                delivered.update((one.order_id, one.version) for one in batch)
+                if all((order_id, version) in delivered for order_id, version in changed.items()):
                     break
     for order_id in ids[1:-1]:
-        assert told[order_id, 3] >= 1
+        assert delivered[order_id, 3] >= 1
     assert set(changed.values()) == {4}
 
 
-async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: OrderWrites) -> None:
+async def test_notification_during_a_read_is_not_lost(database: Database, record: OrderWrites) -> None:
     await receive(record)
     writers, each = 4, 25
     for writer in range(writers):
@@ -161,49 +163,51 @@ async def test_a_wake_up_during_a_look_is_not_lost(database: Database, record: O
         for number in range(2, each + 2):
             await record.record(f"w-{writer}", progress(number, Step.CHARGE))
 
-    async with following(Feed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
         await asyncio.gather(*(write(writer) for writer in range(writers)))
         for writer in range(writers):
-            await follower.wait_for_version(f"w-{writer}", each + 2)
+            await follower.until_delivered(f"w-{writer}", each + 2)
 
 
-async def test_a_poll_finds_what_no_wake_up_told(
+async def test_poll_delivers_a_change_without_notification(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
-    async with following(Feed(database, poll=timedelta(milliseconds=50))) as follower:
-        # A restored dump or a replica's tool may write without the trigger.
+    async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=50))) as follower:
+        # A restored dump or a replication tool can write without the trigger.
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set version = 99, changed_xid = pg_current_xact_id()")
-        await follower.wait_for_version("ord-1", 99)
+        await follower.until_delivered("ord-1", 99)
 
 
-async def test_numbers_from_another_server_are_not_told_over_and_over(
+async def test_transaction_numbers_of_another_server_are_delivered_once(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
     await receive(record, order("ord-2"))
-    async with following(Feed(database, poll=timedelta(milliseconds=10))) as follower:
+    async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=10))) as follower:
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
         for number in range(2, 5):
             await record.record("ord-2", progress(number, Step.CHARGE))
-            await follower.wait_for_version("ord-2", number + 1)
+            await follower.until_delivered("ord-2", number + 1)
     assert follower.versions("ord-1") == []
 
 
-async def test_a_follower_that_comes_back_goes_on_where_it_stopped(database: Database, record: OrderWrites) -> None:
+async def test_follower_that_stops_and_starts_continues_at_its_position(
+    database: Database, record: OrderWrites
+) -> None:
     await receive(record)
-    feed = Feed(database, poll=LONG)
+    feed = PostgresChangeFeed(database, poll=LONG)
     async with following(feed):
         pass
     await record.record("ord-1", progress(2, Step.CHARGE))
     async with following(feed) as follower:
-        await follower.wait_for_version("ord-1", 3)
+        await follower.until_delivered("ord-1", 3)
 
 
-async def test_it_says_how_far_it_is_behind(database: Database, record: OrderWrites) -> None:
-    feed = Feed(database, poll=timedelta(milliseconds=20))
+async def test_lag_is_the_time_since_the_follower_had_every_change(database: Database, record: OrderWrites) -> None:
+    feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=20))
     assert feed.behind is None
     await receive(record)
     async with following(feed):
@@ -214,10 +218,8 @@ async def test_it_says_how_far_it_is_behind(database: Database, record: OrderWri
         await until(current)
 
 
-async def test_a_look_at_a_big_record_touches_only_what_changed(
-    record: OrderWrites, sql: asyncpg.Connection, database: Database
-) -> None:
-    given = await receive(record)
+async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.Connection, database: Database) -> None:
+    received = await receive(record)
     columns = (
         "workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email, items,"
         " address, payment_id, amount, currency, step, created_at"
@@ -232,27 +234,27 @@ async def test_a_look_at_a_big_record_touches_only_what_changed(
             "select max(xmin::text::int8) < pg_snapshot_xmin(pg_current_snapshot())::text::int8 from orders"
         )
 
-    await until(settled)  # transactions of other tests on this server would make the look a wider one
-    (here,) = await database.fetch(statement("snapshot"))
-    await record.record(given.order_id, progress(2, Step.CHARGE))
-    look = "explain (analyze, buffers, format json) " + statement("changes")
-    (answer,) = await database.fetch(look, here["snapshot"], here["snapshot"].partition(":")[0], "", 500)
+    await until(settled)  # running transactions of other tests on this server widen the read
+    (position,) = await database.fetch(statement("snapshot"))
+    await record.record(received.order_id, progress(2, Step.CHARGE))
+    explain = "explain (analyze, buffers, format json) " + statement("changes")
+    (answer,) = await database.fetch(explain, position["snapshot"], position["snapshot"].partition(":")[0], "", 500)
     plan = json.loads(answer[0])[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 40  # the whole index has more than 100
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-async def test_under_many_writers_the_last_version_of_every_order_is_told(
+async def test_last_version_of_every_order_is_delivered_with_concurrent_writers(
     database: Database, record: OrderWrites, batch: int
 ) -> None:
     ids = [f"ord-{number}" for number in range(12)]
-    async with following(Feed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
+    async with following(PostgresChangeFeed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
 
-        async def live(order_id: str) -> None:
+        async def write(order_id: str) -> None:
             await receive(record, order(order_id))
             for number in range(2, 8):
                 await record.record(order_id, progress(number, Step.CHARGE, f"{number}"))
 
-        await asyncio.gather(*(live(order_id) for order_id in ids))
+        await asyncio.gather(*(write(order_id) for order_id in ids))
         for order_id in ids:
-            await follower.wait_for_version(order_id, 8)
+            await follower.until_delivered(order_id, 8)

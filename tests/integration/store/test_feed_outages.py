@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from orderfleet.domain.status import Step
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from support.change_feed_follower import following, touch
@@ -27,11 +27,11 @@ def warnings_expected() -> Iterator[None]:
     logger.setLevel(level)
 
 
-async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
+async def test_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
         record = OrderWrites(database)
         await receive(record)
-        async with following(Feed(database, poll=timedelta(milliseconds=200))) as follower:
+        async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=200))) as follower:
             with warnings_expected():
                 for number in (2, 3):
                     await record.record("ord-1", progress(2 * number, Step.CHARGE))
@@ -40,14 +40,14 @@ async def test_a_server_killed_while_the_feed_listens_loses_no_change(own_server
                     other = await asyncpg.connect(own_url)
                     version = await touch(other, "ord-1")  # before the feed is back, most likely
                     await other.close()
-                    await follower.wait_for_version("ord-1", version)
+                    await follower.until_delivered("ord-1", version)
 
 
-async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
+async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
         record = OrderWrites(database)
         await receive(record)
-        feed = Feed(database, poll=timedelta(milliseconds=100))
+        feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=100))
         async with following(feed) as follower:
             with warnings_expected():
                 own_server.pause()
@@ -60,4 +60,4 @@ async def test_a_server_that_hangs_while_the_feed_listens_loses_no_change(own_se
                 other = await asyncpg.connect(own_url)
                 version = await touch(other, "ord-1")
                 await other.close()
-                await follower.wait_for_version("ord-1", version)
+                await follower.until_delivered("ord-1", version)

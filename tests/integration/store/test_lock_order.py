@@ -1,4 +1,4 @@
-"""Sessions that write, erase, prune and drop partitions lock in one order, so none waits for another in a circle."""
+"""Sessions that write, erase, prune and drop partitions lock in one order, so they never deadlock."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def ended(record: OrderWrites) -> None:
 @pytest.mark.usefixtures("ended")
 @pytest.mark.parametrize(("held", "written"), [("ord-0", "ord-1"), ("ord-1", "ord-0")])
 @pytest.mark.parametrize("remove", [erase_customer, prune_orders])
-async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
+async def test_record_shipment_during_an_erasure_does_not_deadlock(
     record: OrderWrites,
     sql: asyncpg.Connection,
     other: asyncpg.Connection,
@@ -65,7 +65,7 @@ async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
     held: str,
     written: str,
 ) -> None:
-    # Holds the removal between its locks: it has both orders, and waits for a shipment of one.
+    # Blocks the erasure between its locks: it has locked both orders, and waits for a shipment.
     holding = sql.transaction()
     await holding.start()
     await sql.fetch("select from shipments where order_id = $1 for update", held)
@@ -84,7 +84,7 @@ async def test_record_shipment_while_personal_data_is_removed_does_not_deadlock(
     assert await sql.fetchval("select tracking_number from shipments where order_id = $1", written) == "SIM1"
 
 
-async def test_prune_that_detaches_a_partition_beside_a_writer_does_not_deadlock(
+async def test_prune_that_detaches_a_partition_during_a_write_does_not_deadlock(
     record: OrderWrites, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sql.execute("select create_events_partition('2026-03-01')")
@@ -98,7 +98,7 @@ async def test_prune_that_detaches_a_partition_beside_a_writer_does_not_deadlock
         started_at=datetime.now(UTC),
         progress=progress(1, Step.RECEIVE, "received"),
     )
-    # A writer as `record_progress` is one, held between its order and its events.
+    # Locks as `record_progress` does, and stops between the order and its events.
     writing = sql.transaction()
     await writing.start()
     await sql.execute("update orders set approved = true where order_id = 'ord-2'")

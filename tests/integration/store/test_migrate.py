@@ -32,7 +32,7 @@ async def tables(look: asyncpg.Connection) -> set[str]:
     return {row[0] for row in await look.fetch("select tablename from pg_tables where schemaname = 'public'")}
 
 
-async def test_each_file_is_applied_once(empty_postgres_url: str, files: Path, look: asyncpg.Connection) -> None:
+async def test_each_migration_is_applied_once(empty_postgres_url: str, files: Path, look: asyncpg.Connection) -> None:
     assert await pending(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
     assert await tables(look) == set()
     assert await migrate(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
@@ -50,14 +50,14 @@ async def test_snapshot_beside_the_migrations_is_not_applied(
     assert "of_the_snapshot" not in await tables(look)
 
 
-async def test_ten_at_once_run_once(empty_postgres_url: str, look: asyncpg.Connection) -> None:
+async def test_concurrent_migrations_apply_each_file_once(empty_postgres_url: str, look: asyncpg.Connection) -> None:
     answers = await asyncio.gather(*(migrate(empty_postgres_url) for _ in range(10)))
     shipped = sorted(path.name for path in default_directory().glob("????_*.sql"))
     assert sorted(answers) == [[]] * 9 + [shipped]
     assert await look.fetchval("select count(*) from schema_migrations") == len(shipped)
 
 
-async def test_a_failed_file_leaves_nothing_and_says_where(
+async def test_failed_migration_changes_nothing_and_names_the_line(
     empty_postgres_url: str, files: Path, look: asyncpg.Connection
 ) -> None:
     (files / "0002_second.sql").write_text("create table second (id integer);\nselect nonsense;\n")
@@ -69,7 +69,7 @@ async def test_a_failed_file_leaves_nothing_and_says_where(
     assert await migrate(empty_postgres_url, files) == ["0002_second.sql"]
 
 
-async def test_a_file_changed_after_it_was_applied_is_refused(
+async def test_changed_applied_migration_is_rejected(
     empty_postgres_url: str, files: Path, look: asyncpg.Connection
 ) -> None:
     await migrate(empty_postgres_url, files)
@@ -81,21 +81,21 @@ async def test_a_file_changed_after_it_was_applied_is_refused(
     assert "third" not in await tables(look)
 
 
-async def test_line_ends_are_no_change(empty_postgres_url: str, files: Path) -> None:
+async def test_different_line_ends_have_the_same_checksum(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
     first = files / "0001_first.sql"
     first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
     assert await migrate(empty_postgres_url, files) == []
 
 
-async def test_a_file_that_is_gone_is_refused(empty_postgres_url: str, files: Path) -> None:
+async def test_missing_applied_migration_is_rejected(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
     (files / "0002_second.sql").unlink()
     with pytest.raises(MigrationError, match=r"the database has 0002_second.sql, which is missing here"):
         await migrate(empty_postgres_url, files)
 
 
-async def test_after_a_rollback_a_newer_schema_is_accepted_when_asked(empty_postgres_url: str, files: Path) -> None:
+async def test_newer_schema_is_accepted_with_accept_newer(empty_postgres_url: str, files: Path) -> None:
     newest = files / "0003_third.sql"
     newest.write_text("create table third (id integer);")
     await migrate(empty_postgres_url, files)
@@ -107,7 +107,7 @@ async def test_after_a_rollback_a_newer_schema_is_accepted_when_asked(empty_post
         await migrate(empty_postgres_url, files, accept_newer=True)
 
 
-async def test_any_number_of_releases_back_while_no_file_leaves_them_behind(
+async def test_newer_schema_is_accepted_while_no_migration_requires_a_later_release(
     empty_postgres_url: str, files: Path
 ) -> None:
     for number in range(3, 7):
@@ -124,7 +124,7 @@ async def test_any_number_of_releases_back_while_no_file_leaves_them_behind(
         await pending(empty_postgres_url, files, accept_newer=True)
 
 
-async def test_a_database_from_before_releases_could_be_left_behind_is_taken(
+async def test_database_without_the_column_oldest_is_migrated(
     empty_postgres_url: str, files: Path, look: asyncpg.Connection
 ) -> None:
     await migrate(empty_postgres_url, files)
@@ -136,20 +136,20 @@ async def test_a_database_from_before_releases_could_be_left_behind_is_taken(
 
 
 @pytest.mark.parametrize("oldest", ["0002", "0000", "1", "later"])
-def test_a_file_names_an_earlier_one_as_the_oldest(files: Path, oldest: str) -> None:
+def test_oldest_that_is_no_earlier_migration_is_rejected(files: Path, oldest: str) -> None:
     (files / "0002_second.sql").write_text(f"-- oldest: {oldest}\ndrop table first;\n")
     with pytest.raises(MigrationError, match=rf"0002_second.sql: `-- oldest: {oldest}` is no earlier"):
         read(files)
 
 
-async def test_accepting_a_newer_schema_takes_no_file_for_another(empty_postgres_url: str, files: Path) -> None:
+async def test_accept_newer_rejects_renamed_migrations(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
-    (files / "0002_second.sql").rename(files / "0002_zweite.sql")
-    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_zweite.sql"):
+    (files / "0002_second.sql").rename(files / "0002_renamed.sql")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_renamed.sql"):
         await migrate(empty_postgres_url, files, accept_newer=True)
 
 
-async def test_a_renumbered_file_is_refused(empty_postgres_url: str, files: Path) -> None:
+async def test_renumbered_migration_is_rejected(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
     (files / "0002_second.sql").rename(files / "0003_second.sql")
     (files / "0002_between.sql").write_text("select 1;")
@@ -157,10 +157,10 @@ async def test_a_renumbered_file_is_refused(empty_postgres_url: str, files: Path
         await migrate(empty_postgres_url, files)
 
 
-async def test_a_renamed_file_is_refused(empty_postgres_url: str, files: Path) -> None:
+async def test_renamed_migration_is_rejected(empty_postgres_url: str, files: Path) -> None:
     await migrate(empty_postgres_url, files)
-    (files / "0002_second.sql").rename(files / "0002_zweite.sql")
-    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_zweite.sql"):
+    (files / "0002_second.sql").rename(files / "0002_renamed.sql")
+    with pytest.raises(MigrationError, match=r"0002_second.sql was applied and is now called 0002_renamed.sql"):
         await migrate(empty_postgres_url, files)
 
 
@@ -174,21 +174,21 @@ async def test_a_renamed_file_is_refused(empty_postgres_url: str, files: Path) -
         ([], "there are no migrations in"),
     ],
 )
-async def test_files_that_are_not_in_order_are_refused_before_connecting(
+async def test_invalid_migration_files_are_rejected_before_connecting(
     tmp_path: Path, names: list[str], complaint: str
 ) -> None:
     for name in names:
         (tmp_path / name).write_text("select 1;")
     with pytest.raises(MigrationError, match=complaint):
-        await migrate("postgresql://nobody@127.0.0.1:1/nowhere", tmp_path)
+        await migrate("postgresql://user@127.0.0.1:1/nowhere", tmp_path)
 
 
-async def test_a_server_that_is_away_is_waited_for_within_a_bound() -> None:
+async def test_unavailable_server_is_an_error_after_the_wait() -> None:
     with pytest.raises(StoreUnavailable, match="Postgres did not answer"):
-        await migrate("postgresql://nobody@127.0.0.1:1/nowhere", wait=timedelta(milliseconds=300))
+        await migrate("postgresql://user@127.0.0.1:1/nowhere", wait=timedelta(milliseconds=300))
 
 
-async def test_the_files_are_found_in_a_wheel_and_in_a_checkout(
+async def test_migrations_are_found_in_a_wheel_and_in_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout = default_directory()

@@ -1,4 +1,4 @@
-"""`orderfleet migrate` as a job and a person run it."""
+"""`orderfleet migrate` as a process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def migrate(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
         monkeypatch.setattr(sys, "argv", ["orderfleet", "migrate", *arguments])
         with pytest.raises(SystemExit) as ended:
             entry.main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
 
     return run
 
 
-def test_it_applies_what_is_missing_and_says_so(migrate, empty_postgres_url):
+def test_command_applies_pending_migrations_and_prints_them(migrate, empty_postgres_url):
     code, out, _ = migrate(empty_postgres_url, "--check")
     assert code == Exit.PENDING
     assert "to be applied: 0001_create_tables.sql" in out
@@ -36,7 +36,7 @@ def test_it_applies_what_is_missing_and_says_so(migrate, empty_postgres_url):
     assert migrate(empty_postgres_url, "--check")[0] == 0
 
 
-def test_it_gives_up_on_a_server_that_does_not_come_up(migrate):
+def test_command_exits_after_the_wait_without_a_server(migrate):
     code, out, err = migrate("postgresql://orderfleet:secret@127.0.0.1:1/orderfleet", "--wait", "200ms")
     assert code == Exit.UNAVAILABLE
     assert "Postgres did not answer: [Errno 111]" in err
@@ -46,29 +46,29 @@ def test_it_gives_up_on_a_server_that_does_not_come_up(migrate):
     assert "secret" not in out + err
 
 
-def test_it_refuses_files_that_do_not_fit(migrate, monkeypatch, empty_postgres_url, tmp_path):
+def test_command_rejects_files_that_do_not_match(migrate, monkeypatch, empty_postgres_url, tmp_path):
     monkeypatch.setattr("orderfleet.store.migrate.default_directory", lambda: tmp_path)
     code, _, err = migrate(empty_postgres_url)
     assert (code, f"there are no migrations in {tmp_path}" in err) == (Exit.FAILED, True)
 
 
-def test_it_refuses_a_wait_that_is_no_duration(migrate, empty_postgres_url):
-    assert migrate(empty_postgres_url, "--wait", "soon")[0] == Exit.INVALID
+def test_command_rejects_an_invalid_wait(migrate, empty_postgres_url):
+    assert migrate(empty_postgres_url, "--wait", "soon")[0] == Exit.WRONG
 
 
 @pytest.mark.parametrize(
     ("role", "complaint"),
     [("", "1 to 63 bytes"), ("r" * 64, "1 to 63 bytes"), ("public", "Postgres' own"), ("pg_monitor", "Postgres' own")],
 )
-def test_it_refuses_a_role_that_cannot_be_named_before_it_asks_postgres(migrate, role, complaint):
+def test_command_rejects_an_invalid_role_name_before_connecting(migrate, role, complaint):
     code, _, err = migrate("postgresql://orderfleet@127.0.0.1:1/orderfleet", "--runtime-role", role)
     assert code == Exit.INVALID
     assert "ORDERFLEET_DATABASE_RUNTIME_ROLE: " in err
     assert complaint in err
 
 
-def test_it_migrates_nothing_for_a_role_that_is_not_there(migrate, empty_postgres_url):
-    code, _, err = migrate(empty_postgres_url, "--runtime-role", "nobody-there")
+def test_command_migrates_nothing_for_a_missing_role(migrate, empty_postgres_url):
+    code, _, err = migrate(empty_postgres_url, "--runtime-role", "no-such-role")
     assert (code, "there is no such role" in err) == (Exit.FAILED, True)
     assert migrate(empty_postgres_url, "--check")[0] == Exit.PENDING
 

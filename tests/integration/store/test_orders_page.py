@@ -1,4 +1,4 @@
-"""Pages of orders: which, and in which order. What a page costs is shown in `test_page_costs`."""
+"""Pages of orders: their content and sort order. `test_page_costs` tests their cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.sample_rows import AT, order, progress, receive
 
 @pytest.fixture
 async def three(record) -> None:
-    """Two customers' orders; two of the orders began at the same moment."""
+    """Orders of two customers; two of them have the same start time."""
     for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
         await receive(record, order(name, customer=Customer(name=name, email=email)))
     await record.record("b", progress(2, Step.CHARGE))
@@ -38,12 +38,12 @@ async def three(record) -> None:
         ({"created_from": datetime.min.replace(tzinfo=UTC), "created_before": datetime.max.replace(tzinfo=UTC)}, "cba"),
     ],
 )
-async def test_filters_name_the_orders(three, reads, wanted, found) -> None:
+async def test_filters_select_the_orders(three, reads, wanted, found) -> None:
     page = await reads.orders_page(OrderFilter(**wanted))
     assert ("".join(one.order_id for one in page.orders), page.next) == (found, None)
 
 
-async def test_orders_of_the_same_moment_are_neither_skipped_nor_told_twice(three, reads) -> None:
+async def test_orders_of_the_same_time_are_listed_once(three, reads) -> None:
     first = await reads.orders_page(OrderFilter(), limit=1)
     second = await reads.orders_page(OrderFilter(), after=first.next, limit=1)
     third = await reads.orders_page(OrderFilter(), after=second.next, limit=1)
@@ -51,6 +51,6 @@ async def test_orders_of_the_same_moment_are_neither_skipped_nor_told_twice(thre
     assert third.next is None
 
 
-async def test_listed_order_is_the_order_as_it_is_read_alone(three, reads) -> None:
+async def test_listed_order_equals_the_order_read_by_id(three, reads) -> None:
     (listed, *_) = (await reads.orders_page(OrderFilter(step=Step.CHARGE))).orders
     assert listed == (await reads.order("b")).status

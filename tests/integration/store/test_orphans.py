@@ -1,4 +1,4 @@
-"""Unfinished orders as the orphan sweep pages through them."""
+"""Unfinished orders, which the orphan sweep reads page by page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.status import Step
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
@@ -18,27 +18,27 @@ NOW = timedelta(0)
 
 
 @pytest.fixture
-async def orphans(database: Database) -> Orphans:
+async def orphans(database: Database) -> PostgresOrphanStore:
     record = OrderWrites(database)
     for number in range(5):
         await receive(record, order(order_id=f"ord-{number}", payment_id=f"pay-{number}"))
     await record.record("ord-2", progress(9, Step.CANCELED, "canceled", completed_at=AT))
-    return Orphans(database)
+    return PostgresOrphanStore(database)
 
 
-async def test_unfinished_orders_are_read_page_by_page(orphans: Orphans) -> None:
+async def test_unfinished_orders_are_read_page_by_page(orphans: PostgresOrphanStore) -> None:
     first = await orphans.unfinished_page("", 2, NOW)
     assert ([one.order_id for one in first.orders], first.last) == (["ord-0", "ord-1"], "ord-1")
     second = await orphans.unfinished_page("ord-1", 3, NOW)
     assert ([one.order_id for one in second.orders], second.last) == (["ord-3", "ord-4"], None)
 
 
-async def test_order_that_changed_recently_is_left_out_and_passed(orphans: Orphans) -> None:
+async def test_order_that_changed_recently_is_left_out_and_passed(orphans: PostgresOrphanStore) -> None:
     page = await orphans.unfinished_page("", 2, timedelta(hours=1))
     assert (page.orders, page.last) == ((), "ord-1")
 
 
-async def test_unfinished_orders_carry_their_workflow(orphans: Orphans) -> None:
+async def test_unfinished_orders_carry_their_workflow(orphans: PostgresOrphanStore) -> None:
     (found,) = await orphans.unfinished(["ord-1", "ord-2", "ord-none"])
     (paged,) = (await orphans.unfinished_page("ord-0", 1, NOW)).orders
     assert found == paged
@@ -46,14 +46,16 @@ async def test_unfinished_orders_carry_their_workflow(orphans: Orphans) -> None:
     assert found.first_run_id
 
 
-async def test_compensated_order_is_unfinished_no_more(orphans: Orphans) -> None:
+async def test_compensated_order_is_finished(orphans: PostgresOrphanStore) -> None:
     for _ in range(2):
         await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("one"), event("two")])
     assert await orphans.unfinished(["ord-1"]) == []
     assert await orphans.orphans(["ord-1"]) == []
 
 
-async def test_page_is_read_from_the_index_of_unfinished_orders(orphans: Orphans, postgres_url: str) -> None:
+async def test_page_is_read_from_the_index_of_unfinished_orders(
+    orphans: PostgresOrphanStore, postgres_url: str
+) -> None:
     connection = await asyncpg.connect(postgres_url)
     await connection.execute(
         """

@@ -18,34 +18,34 @@ from support.sample_rows import progress, receive, until
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
 
 
-# Long enough for a machine that is busy; a test of the bound itself asks for less.
+# Long enough for a busy machine; a test of the timeout itself sets less.
 def opened(url: str, *, pool_size: int = 2, seconds: float = 20) -> Database:
     return Database(url, pool_size=pool_size, timeout=timedelta(seconds=seconds))
 
 
-async def test_nothing_connects_before_it_is_asked() -> None:
+async def test_pool_connects_at_the_first_call() -> None:
     async with opened(NOWHERE) as database:
         OrderWrites(database)
 
 
-async def test_a_server_that_is_away_is_an_outage() -> None:
+async def test_server_that_refuses_connections_is_store_unavailable() -> None:
     async with opened(NOWHERE) as database:
         with pytest.raises(StoreUnavailable, match=r"Postgres did not answer: .*ConnectionRefusedError"):
             await OrderReads(database).order("ord-1")
 
 
-async def test_a_host_that_is_unknown_is_an_outage() -> None:
+async def test_unknown_host_is_store_unavailable() -> None:
     async with opened("postgresql://orderfleet@no-such-host.invalid/orderfleet") as database:
         with pytest.raises(StoreUnavailable):
             await OrderReads(database).order("ord-1")
 
 
-async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: Any, own_url: str) -> None:
+async def test_server_that_hangs_is_store_unavailable_within_the_timeout(own_server: Any, own_url: str) -> None:
     async with opened(own_url, seconds=4) as database:
         record = OrderWrites(database)
         await receive(record)
         own_server.pause()
-        # One call has a connection, the others wait for one or make one: none takes longer than the bound.
+        # One call has a connection, the others wait for one or open one: all end within the timeout.
         began = time.monotonic()
         answers = await asyncio.gather(
             *(record.record("ord-1", progress(number, Step.CHARGE)) for number in range(2, 8)), return_exceptions=True
@@ -58,7 +58,7 @@ async def test_a_server_that_hangs_is_an_outage_within_the_time_out(own_server: 
         await record.record("ord-1", progress(9, Step.SHIPPED))
 
 
-async def test_a_server_that_was_killed_is_an_outage_and_the_pool_heals(own_server: Any, own_url: str) -> None:
+async def test_killed_server_is_store_unavailable_until_it_is_back(own_server: Any, own_url: str) -> None:
     async with opened(own_url) as database:
         record, reads = OrderWrites(database), OrderReads(database)
         await receive(record)
@@ -79,7 +79,9 @@ async def test_a_server_that_was_killed_is_an_outage_and_the_pool_heals(own_serv
         await record.record("ord-1", progress(2, Step.CHARGE))
 
 
-async def test_a_connection_killed_under_a_statement_is_an_outage(postgres_url: str, sql: asyncpg.Connection) -> None:
+async def test_connection_killed_during_a_statement_is_store_unavailable(
+    postgres_url: str, sql: asyncpg.Connection
+) -> None:
     async with opened(postgres_url, pool_size=1) as database:
         waiting = asyncio.ensure_future(database.fetch("select pg_sleep(60)"))
 
@@ -96,7 +98,7 @@ async def test_a_connection_killed_under_a_statement_is_an_outage(postgres_url: 
         assert (await database.fetch("select 1 as one"))[0]["one"] == 1
 
 
-async def test_an_idle_connection_killed_by_the_server_is_replaced(postgres_url: str, sql: asyncpg.Connection) -> None:
+async def test_idle_connection_killed_by_the_server_is_replaced(postgres_url: str, sql: asyncpg.Connection) -> None:
     async with opened(postgres_url, pool_size=1) as database:
         (row,) = await database.fetch("select pg_backend_pid() as pid")
         await sql.fetchval("select pg_terminate_backend($1)", row["pid"])
@@ -111,7 +113,7 @@ async def test_an_idle_connection_killed_by_the_server_is_replaced(postgres_url:
         await until(heals)
 
 
-async def test_a_pool_that_is_used_up_is_an_outage(postgres_url: str) -> None:
+async def test_exhausted_pool_is_store_unavailable(postgres_url: str) -> None:
     async with opened(postgres_url, pool_size=1, seconds=4) as database:
         pool = await database._opened()
         async with pool.acquire():
@@ -120,7 +122,7 @@ async def test_a_pool_that_is_used_up_is_an_outage(postgres_url: str) -> None:
         assert len(await database.fetch("select 1")) == 1
 
 
-async def test_the_server_gives_up_a_statement_too(postgres_url: str, sql: asyncpg.Connection) -> None:
+async def test_server_cancels_a_statement_after_the_timeout(postgres_url: str, sql: asyncpg.Connection) -> None:
     async with opened(postgres_url, seconds=0.3) as database:
         with pytest.raises(StoreUnavailable):
             await database.fetch("select pg_sleep(60) as abandoned")
@@ -132,7 +134,7 @@ async def test_the_server_gives_up_a_statement_too(postgres_url: str, sql: async
         await until(gone)
 
 
-async def test_a_canceled_caller_leaves_a_pool_that_works(postgres_url: str) -> None:
+async def test_pool_works_after_a_canceled_call(postgres_url: str) -> None:
     async with opened(postgres_url, pool_size=1) as database:
         await database.fetch("select 1")
         for _ in range(3):
@@ -143,13 +145,13 @@ async def test_a_canceled_caller_leaves_a_pool_that_works(postgres_url: str) -> 
         assert len(await database.fetch("select 1")) == 1
 
 
-async def test_a_database_without_the_migrations_is_waited_for(empty_postgres_url: str) -> None:
+async def test_database_without_migrations_is_store_unavailable(empty_postgres_url: str) -> None:
     async with opened(empty_postgres_url) as database:
         with pytest.raises(StoreUnavailable, match="run `orderfleet migrate`"):
             await OrderReads(database).order("ord-1")
 
 
-async def test_a_database_that_does_not_exist_is_an_outage(postgres_url: str) -> None:
+async def test_missing_database_is_store_unavailable(postgres_url: str) -> None:
     async with opened(postgres_url + "-no") as database:
         with pytest.raises(StoreUnavailable, match=r"Postgres refused: .*InvalidCatalogNameError"):
             await OrderReads(database).order("ord-1")
@@ -164,14 +166,14 @@ async def test_a_database_that_does_not_exist_is_an_outage(postgres_url: str) ->
         ("select $1::int", asyncpg.InterfaceError),
     ],
 )
-async def test_a_mistake_of_ours_is_no_outage(postgres_url: str, sql_text: str, error: type[Exception]) -> None:
+async def test_syntax_error_is_not_store_unavailable(postgres_url: str, sql_text: str, error: type[Exception]) -> None:
     async with opened(postgres_url) as database:
         with pytest.raises(error):
             await database.fetch(sql_text)
         assert len(await database.fetch("select 1")) == 1
 
 
-async def test_a_standby_is_an_outage(postgres_url: str, sql: asyncpg.Connection) -> None:
+async def test_standby_is_store_unavailable(postgres_url: str, sql: asyncpg.Connection) -> None:
     async with opened(postgres_url) as database:
         record = OrderWrites(database)
         await receive(record)

@@ -20,7 +20,7 @@ async def received(record: OrderWrites) -> None:
     await receive(record)
 
 
-async def test_a_payment_begins_once(record: OrderWrites, reads: OrderReads) -> None:
+async def test_payment_begins_once(record: OrderWrites, reads: OrderReads) -> None:
     begin = progress(2, Step.CHARGE, "charge")
     first = await record.begin_payment(payment(), begin)
     before = await reads.order("ord-1")
@@ -32,7 +32,7 @@ async def test_a_payment_begins_once(record: OrderWrites, reads: OrderReads) -> 
     assert (before.status.step, before.status.payment.status) == (Step.CHARGE, PaymentStatus.INIT)
 
 
-async def test_a_payment_that_was_charged_says_so_when_begun_again(record: OrderWrites) -> None:
+async def test_charged_payment_that_begins_again_is_charged(record: OrderWrites) -> None:
     await record.begin_payment(payment(), progress(2, Step.CHARGE))
     status = await record.finish_payment(
         payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(3, Step.CHARGE, "charged")
@@ -41,7 +41,7 @@ async def test_a_payment_that_was_charged_says_so_when_begun_again(record: Order
     assert (status, again.status, again.reference) == (PaymentStatus.CHARGED, PaymentStatus.CHARGED, "ch_1")
 
 
-async def test_a_payment_id_of_another_order_is_refused_and_nothing_applied(
+async def test_payment_id_of_another_order_is_a_conflict_and_nothing_is_applied(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.begin_payment(payment(payment_id="shared"), progress(2, Step.CHARGE))
@@ -58,7 +58,7 @@ async def test_a_payment_id_of_another_order_is_refused_and_nothing_applied(
     assert found.status.payment.status is None  # the other order's payment is not shown as its own
 
 
-async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: OrderWrites) -> None:
+async def test_concurrent_orders_with_one_payment_id_begin_it_once(record: OrderWrites) -> None:
     for number in range(2, 8):
         await receive(record, order(f"ord-{number}"))
     answers = await asyncio.gather(
@@ -70,7 +70,7 @@ async def test_of_many_orders_that_begin_one_payment_at_once_one_has_it(record: 
 
 
 @pytest.mark.parametrize("origin", list(PaymentStatus))
-async def test_a_payment_moves_along_its_table_only(
+async def test_payment_status_changes_along_its_transitions_only(
     record: OrderWrites, sql: asyncpg.Connection, origin: PaymentStatus
 ) -> None:
     for target in PaymentStatus:
@@ -82,7 +82,7 @@ async def test_a_payment_moves_along_its_table_only(
         assert (answer, await sql.fetchval("select status from payments")) == (expected, expected)
 
 
-async def test_charged_never_goes_back() -> None:
+async def test_charged_payment_never_returns_to_init() -> None:
     forward, reached = {PaymentStatus.CHARGED}, {PaymentStatus.CHARGED}
     while forward:
         forward = {target for origin in forward for target in PAYMENT_TRANSITIONS[origin]} - reached
@@ -90,7 +90,7 @@ async def test_charged_never_goes_back() -> None:
     assert reached == {PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED}
 
 
-async def test_a_void_may_come_before_the_charge(record: OrderWrites, reads: OrderReads) -> None:
+async def test_void_before_the_charge_is_recorded(record: OrderWrites, reads: OrderReads) -> None:
     await record.finish_payment(payment(), PaymentStatus.VOIDED, None, progress=progress(2, Step.CANCELED))
     began = await record.begin_payment(payment(), progress(3, Step.CHARGE))
     assert began.status is PaymentStatus.VOIDED
@@ -99,15 +99,15 @@ async def test_a_void_may_come_before_the_charge(record: OrderWrites, reads: Ord
     assert found.status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_a_refund_told_by_events_alone_moves_the_payment_and_is_a_change(
+async def test_refund_recorded_with_events_only_changes_payment_and_version(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=progress(2, Step.SHIPPED))
     for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
         before = await reads.order("ord-1")
-        told = event(f"refund/{status}", EventKind.REFUNDED, Step.FAILED)
+        recorded = event(f"refund/{status}", EventKind.REFUNDED, Step.FAILED)
         for _ in range(2):
-            assert await record.finish_payment(payment(), status, None, events=[told]) is status
+            assert await record.finish_payment(payment(), status, None, events=[recorded]) is status
         after = await reads.order("ord-1")
         assert before is not None
         assert after is not None
@@ -116,7 +116,7 @@ async def test_a_refund_told_by_events_alone_moves_the_payment_and_is_a_change(
     assert len(await reads.events("ord-1")) == 3
 
 
-async def test_a_repeated_move_is_no_change(record: OrderWrites, reads: OrderReads) -> None:
+async def test_repeated_status_changes_nothing(record: OrderWrites, reads: OrderReads) -> None:
     done = progress(2, Step.CHARGE, "charged")
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1", progress=done)
     before = await reads.order("ord-1")
@@ -125,14 +125,14 @@ async def test_a_repeated_move_is_no_change(record: OrderWrites, reads: OrderRea
 
 
 @pytest.mark.parametrize("amount", ["0", "10.00", "0.0001", "9999999999.9999"])
-async def test_a_payment_keeps_its_amount_exactly(record: OrderWrites, sql: asyncpg.Connection, amount: str) -> None:
+async def test_payment_keeps_its_amount_exactly(record: OrderWrites, sql: asyncpg.Connection, amount: str) -> None:
     await record.begin_payment(payment(amount=amount), progress(2, Step.CHARGE))
     kept = await sql.fetchval("select amount from payments")
     assert (kept, str(kept)) == (Decimal(amount), amount)
 
 
 @pytest.mark.parametrize("origin", list(ShipmentStatus))
-async def test_a_shipment_moves_along_its_table_only(
+async def test_shipment_status_changes_along_its_transitions_only(
     record: OrderWrites, sql: asyncpg.Connection, origin: ShipmentStatus
 ) -> None:
     for target in ShipmentStatus:
@@ -143,17 +143,17 @@ async def test_a_shipment_moves_along_its_table_only(
         assert await sql.fetchval("select status from shipments") == expected
 
 
-async def test_no_end_of_a_shipment_leads_back_to_preparing() -> None:
+async def test_final_shipment_status_never_returns_to_preparing() -> None:
     for end in set(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}:
         assert not SHIPMENT_TRANSITIONS[end] & {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED}
 
 
-async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderWrites, reads: OrderReads) -> None:
+async def test_shipment_is_read_with_its_order_and_raises_its_version(record: OrderWrites, reads: OrderReads) -> None:
     before = await reads.order("ord-1")
     failed = shipment(ShipmentStatus.FAILED, attempts=3, dispatch_failed_reason="no carrier")
     sent = shipment(ShipmentStatus.DISPATCHED, attempt=2, carrier="simulated", tracking_number="SIM1", attempts=1)
-    told = event("s/1", EventKind.DISPATCHED, Step.SHIPPING, tracking_number="SIM1")
-    await record.record_shipment(sent, [told])
+    recorded = event("s/1", EventKind.DISPATCHED, Step.SHIPPING, tracking_number="SIM1")
+    await record.record_shipment(sent, [recorded])
     await record.record_shipment(failed, [])
     after = await reads.order("ord-1")
     assert before is not None
@@ -171,11 +171,11 @@ async def test_a_shipment_is_read_with_its_order_and_changes_it(record: OrderWri
         ),
     )
     assert after.version == before.version + 2
-    await record.record_shipment(sent, [told])
+    await record.record_shipment(sent, [recorded])
     assert await reads.order("ord-1") == after
 
 
-async def test_a_late_answer_of_the_carrier_fills_in_what_is_missing(record: OrderWrites, reads: OrderReads) -> None:
+async def test_late_answer_of_the_carrier_fills_in_missing_fields(record: OrderWrites, reads: OrderReads) -> None:
     await record.record_shipment(shipment(ShipmentStatus.DELIVERED), [])
     await record.record_shipment(
         shipment(ShipmentStatus.DISPATCHED, carrier="simulated", tracking_number="SIM1", attempts=2), []
@@ -186,7 +186,7 @@ async def test_a_late_answer_of_the_carrier_fills_in_what_is_missing(record: Ord
     assert (kept.status, kept.tracking_number, kept.attempts) == (ShipmentStatus.DELIVERED, "SIM1", 2)
 
 
-async def test_a_shipment_that_went_out_after_all_has_no_failure_reason(record: OrderWrites, reads: OrderReads) -> None:
+async def test_dispatched_shipment_has_no_failure_reason(record: OrderWrites, reads: OrderReads) -> None:
     await record.record_shipment(shipment(ShipmentStatus.FAILED, dispatch_failed_reason="timed out"), [])
     await record.record_shipment(shipment(ShipmentStatus.DISPATCHED, carrier="c", tracking_number="t"), [])
     await record.record_shipment(shipment(ShipmentStatus.FAILED, dispatch_failed_reason="timed out"), [])

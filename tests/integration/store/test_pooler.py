@@ -1,4 +1,4 @@
-"""Behind a real PgBouncer that lends connections by transaction: orders are written, and changes are told."""
+"""Writes and the change feed through a real PgBouncer that pools connections by transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
@@ -44,7 +44,7 @@ def pooled_url(postgres_url: str, backing: Backing) -> Iterator[str]:
     if program is None:
         pytest.skip("PgBouncer isn't on the PATH: apt-get install pgbouncer")
     there, own = urlsplit(postgres_url), ports.choose(0)
-    configuration = backing.folder / f"pgbouncer-{own}.ini"  # where an account that is not root may read it
+    configuration = backing.folder / f"pgbouncer-{own}.ini"  # readable by an account that is not root
     configuration.write_text(_CONFIGURATION.format(host=there.hostname, port=there.port, user=there.username, own=own))
     # It refuses to run as root.
     account: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -56,7 +56,7 @@ def pooled_url(postgres_url: str, backing: Backing) -> Iterator[str]:
         process.communicate()
 
 
-async def test_orders_are_written_and_told_through_a_pooler_by_transaction(postgres_url: str, pooled_url: str) -> None:
+async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: str, pooled_url: str) -> None:
     ten = timedelta(seconds=10)
 
     async def answers() -> bool:
@@ -67,33 +67,33 @@ async def test_orders_are_written_and_told_through_a_pooler_by_transaction(postg
         return True
 
     await until(answers)
-    # More callers than connections there are to lend, so that each call gets another one.
+    # More callers than pooled connections, so that each call gets a different one.
     async with Database(pooled_url, pool_size=8, timeout=ten, listen_url=postgres_url, prepared=False) as database:
         record, reads = OrderWrites(database), OrderReads(database)
-        feed = Feed(database, poll=timedelta(minutes=10))  # so that wake-ups alone tell it
-        told: set[str] = set()
+        feed = PostgresChangeFeed(database, poll=timedelta(minutes=10))  # only notifications start a read
+        delivered: set[str] = set()
 
         async def follow() -> None:
             async with aclosing(feed.follow()) as batches:
                 async for batch in batches:
-                    told.update(each.status.order_id for each in batch if each.status.ended)
+                    delivered.update(each.status.order_id for each in batch if each.status.ended)
 
         following = asyncio.create_task(follow())
         await feed.started()
         ids = {f"ord-{number}" for number in range(40)}
 
-        async def live(order_id: str) -> None:
+        async def write(order_id: str) -> None:
             await receive(record, order(order_id))
             await record.begin_payment(payment(order_id))
             await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, "ch_1")
             await record.record(order_id, progress(2, Step.SHIPPED, completed_at=AT))
 
-        await asyncio.gather(*(live(order_id) for order_id in ids))
+        await asyncio.gather(*(write(order_id) for order_id in ids))
 
-        async def all_told() -> bool:
-            return told == ids
+        async def all_delivered() -> bool:
+            return delivered == ids
 
-        await until(all_told)
+        await until(all_delivered)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         found = await reads.order("ord-7")

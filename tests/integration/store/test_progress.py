@@ -21,7 +21,7 @@ async def received(record: OrderWrites) -> None:
 
 
 async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads) -> None:
-    declared = SpecResult(generation=4, outcome=SpecOutcome.REJECTED, reason="too late")
+    declared = SpecResult(generation=4, outcome=SpecOutcome.REFUSED, reason="too late")
     given = progress(
         2,
         Step.CANCELED,
@@ -43,9 +43,7 @@ async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads)
     assert (found.status.retries, found.status.declared, found.status.completed_at) == ({"charge": 2}, declared, AT)
 
 
-async def test_a_late_attempt_does_not_overwrite_but_its_events_are_kept(
-    record: OrderWrites, reads: OrderReads
-) -> None:
+async def test_late_progress_is_not_applied_and_its_events_are_kept(record: OrderWrites, reads: OrderReads) -> None:
     await record.record("ord-1", progress(3, Step.SHIPPING, "three", approved=True))
     await record.record("ord-1", progress(2, Step.CHARGE, "two", last_error="late"))
     found = await reads.order("ord-1")
@@ -54,7 +52,7 @@ async def test_a_late_attempt_does_not_overwrite_but_its_events_are_kept(
     assert len(await reads.events("ord-1")) == 3
 
 
-async def test_recording_again_is_no_change_at_all(record: OrderWrites, reads: OrderReads) -> None:
+async def test_repeated_progress_changes_nothing(record: OrderWrites, reads: OrderReads) -> None:
     given = progress(2, Step.CHARGE, "two", retries={"charge": 1})
     await record.record("ord-1", given)
     before = await reads.order("ord-1")
@@ -63,7 +61,7 @@ async def test_recording_again_is_no_change_at_all(record: OrderWrites, reads: O
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_every_change_raises_the_version_and_notes_its_transaction(
+async def test_every_change_raises_the_version_and_stores_its_transaction(
     record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     seen = [await sql.fetchrow("select version, changed_xid, updated_at from orders")]
@@ -75,7 +73,7 @@ async def test_every_change_raises_the_version_and_notes_its_transaction(
     assert [row["updated_at"] for row in seen] == sorted(row["updated_at"] for row in seen)
 
 
-async def test_events_alone_are_a_change(record: OrderWrites, reads: OrderReads) -> None:
+async def test_events_only_raise_the_version(record: OrderWrites, reads: OrderReads) -> None:
     before = await reads.order("ord-1")
     await record.record("ord-1", progress(1, Step.RECEIVE, "another"))
     after = await reads.order("ord-1")
@@ -84,7 +82,7 @@ async def test_events_alone_are_a_change(record: OrderWrites, reads: OrderReads)
     assert after.version > before.version
 
 
-async def test_the_address_stays_when_none_is_given(record: OrderWrites, reads: OrderReads) -> None:
+async def test_progress_without_address_keeps_the_address(record: OrderWrites, reads: OrderReads) -> None:
     await record.record("ord-1", progress(2, Step.CHARGE))
     found = await reads.order("ord-1")
     assert found is not None
@@ -99,14 +97,12 @@ async def test_retries_are_merged(record: OrderWrites, reads: OrderReads) -> Non
     assert found.status.retries == {"receive": 1, "charge": 2}
 
 
-async def test_an_order_that_was_never_received_is_a_bug_and_not_an_outage(record: OrderWrites) -> None:
+async def test_progress_of_an_unknown_order_is_an_error(record: OrderWrites) -> None:
     with pytest.raises(asyncpg.NoDataFoundError, match="ord-2 is not recorded"):
         await record.record("ord-2", progress(2, Step.CHARGE))
 
 
-async def test_writers_of_one_order_in_any_order_lose_and_double_nothing(
-    record: OrderWrites, reads: OrderReads
-) -> None:
+async def test_concurrent_progress_in_any_order_is_recorded_once(record: OrderWrites, reads: OrderReads) -> None:
     given = [progress(number, Step.CHARGE, f"e{number}", f"f{number}") for number in range(2, 22)] * 2
     random.Random(7).shuffle(given)
     await asyncio.gather(*(record.record("ord-1", one) for one in given))
@@ -117,15 +113,15 @@ async def test_writers_of_one_order_in_any_order_lose_and_double_nothing(
     assert len({one.id for one in events}) == 41
 
 
-async def test_events_are_read_back_in_the_order_they_were_recorded(record: OrderWrites, reads: OrderReads) -> None:
-    told = [
+async def test_events_are_read_in_the_order_they_were_recorded(record: OrderWrites, reads: OrderReads) -> None:
+    recorded = [
         AuditEvent(key=f"k{number}", kind=EventKind.CHARGED, step=Step.CHARGE, at=AT, detail={"amount": "1.10", "n": n})
         for number, n in enumerate([{"deep": [1, 2.5, None, "ü"]}, "x"])
     ]
-    await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(told)}))
+    await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(recorded)}))
     first, *rest = await reads.events("ord-1")
     assert [(one.kind, one.step, one.at, one.detail) for one in rest] == [
-        (one.kind, one.step, one.at, one.detail) for one in told
+        (one.kind, one.step, one.at, one.detail) for one in recorded
     ]
     assert await reads.events("ord-1", after=first.id) == rest
     assert await reads.events("ord-1", limit=1) == [first]
@@ -134,13 +130,13 @@ async def test_events_are_read_back_in_the_order_they_were_recorded(record: Orde
 @pytest.mark.parametrize(
     "statement", ["update events set kind = 'x'", "delete from events", "truncate events", "truncate orders cascade"]
 )
-async def test_the_audit_trail_can_only_grow(sql: asyncpg.Connection, reads: OrderReads, statement: str) -> None:
+async def test_events_are_append_only(sql: asyncpg.Connection, reads: OrderReads, statement: str) -> None:
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
         await sql.execute(statement)
     assert len(await reads.events("ord-1")) == 1
 
 
-async def test_a_failed_attempt_is_an_event_an_error_and_a_count(record: OrderWrites, reads: OrderReads) -> None:
+async def test_failed_attempt_records_event_error_and_count(record: OrderWrites, reads: OrderReads) -> None:
     failed = event("run/1/2", EventKind.ATTEMPT_FAILED, Step.CHARGE, attempt=2)
     for _ in range(2):
         await record.attempt_failed("ord-1", "charge", 2, "ProviderUnavailable: later", failed)
@@ -151,7 +147,7 @@ async def test_a_failed_attempt_is_an_event_an_error_and_a_count(record: OrderWr
     assert [one.detail for one in await reads.events("ord-1")][1:] == [{"attempt": 2}, {}]
 
 
-async def test_a_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
+async def test_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
@@ -162,7 +158,7 @@ async def test_a_failed_attempt_of_an_ended_order_does_not_change_its_last_error
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_a_failed_attempt_is_counted_after_the_end_only_while_a_refund_is_owed(
+async def test_failed_attempt_after_the_end_is_counted_only_while_a_refund_is_pending(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     async def retries_after(status: PaymentStatus, step: str) -> dict[str, int]:
@@ -178,12 +174,12 @@ async def test_a_failed_attempt_is_counted_after_the_end_only_while_a_refund_is_
     await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     assert await retries_after(PaymentStatus.CHARGED, "refund") == {"refund": 1}
     assert await retries_after(PaymentStatus.REFUNDING, "void") == {"refund": 1, "void": 1}
-    # From here on the order's readers were told that nothing of it will change.
+    # The order has settled: its readers expect no further change.
     assert await retries_after(PaymentStatus.REFUNDED, "record") == {"refund": 1, "void": 1}
     assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 3
 
 
-async def test_a_failed_attempt_of_an_order_that_is_not_recorded_is_let_go(record: OrderWrites) -> None:
+async def test_failed_attempt_of_an_unknown_order_is_ignored(record: OrderWrites) -> None:
     await record.attempt_failed("ord-2", "receive", 1, "boom", event("run/1/1", EventKind.ATTEMPT_FAILED))
 
 
@@ -201,9 +197,7 @@ async def test_failed_attempts_and_progress_with_the_same_events_do_not_deadlock
     assert len(await reads.events("ord-1")) == 11
 
 
-async def test_a_trail_is_read_without_looking_at_other_orders_events(
-    reads: OrderReads, sql: asyncpg.Connection
-) -> None:
+async def test_events_of_an_order_are_read_by_index(reads: OrderReads, sql: asyncpg.Connection) -> None:
     await sql.execute(
         "insert into events (order_id, key, kind, step, at, received_month)"
         " select 'ord-1', 'mine-' || n, 'approved', 'charge', now(), received_month"
@@ -224,7 +218,7 @@ async def test_a_trail_is_read_without_looking_at_other_orders_events(
     assert len(found) + len(rest) == 31
 
 
-async def test_one_who_waited_for_the_order_writes_its_newest_version(
+async def test_writer_that_waited_for_a_lock_writes_the_newest_version(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     other = sql.transaction()

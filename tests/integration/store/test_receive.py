@@ -14,7 +14,7 @@ from orderfleet.store.writes import OrderWrites
 from support.sample_rows import ADDRESS, AT, order, payment, progress, receive
 
 
-async def test_a_received_order_is_read_back_as_it_was_given(record: OrderWrites, reads: OrderReads) -> None:
+async def test_received_order_is_read_back_unchanged(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     found = await reads.order("ord-1")
     assert found is not None
@@ -32,7 +32,7 @@ async def test_a_received_order_is_read_back_as_it_was_given(record: OrderWrites
     )
 
 
-async def test_receiving_again_changes_nothing(record: OrderWrites, reads: OrderReads) -> None:
+async def test_repeated_receipt_changes_nothing(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     await record.record("ord-1", progress(2, Step.CHARGE, "validated"))
     before = await reads.order("ord-1")
@@ -44,7 +44,7 @@ async def test_receiving_again_changes_nothing(record: OrderWrites, reads: Order
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_a_run_continued_as_new_is_the_same_order(record: OrderWrites, reads: OrderReads) -> None:
+async def test_run_continued_as_new_is_the_same_order(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     await receive(record, first=progress(2, Step.MANUAL_REVIEW, "continued"), run_id="run-2")
     await receive(record, first=progress(1, Step.RECEIVE, "received"), run_id="run-1")  # a late attempt
@@ -53,7 +53,9 @@ async def test_a_run_continued_as_new_is_the_same_order(record: OrderWrites, rea
     assert (found.status.run_id, found.status.step) == ("run-2", Step.MANUAL_REVIEW)
 
 
-async def test_another_execution_is_told_whose_order_it_is(record: OrderWrites, reads: OrderReads) -> None:
+async def test_receipt_by_another_execution_is_a_conflict_that_names_the_owner(
+    record: OrderWrites, reads: OrderReads
+) -> None:
     await receive(record)
     before = await reads.order("ord-1")
     with pytest.raises(OrderConflict, match=r"'ord-1' belongs to an earlier order \(owner shop/ord-1, run run-1\)"):
@@ -69,7 +71,7 @@ async def test_another_execution_is_told_whose_order_it_is(record: OrderWrites, 
     assert len(await reads.events("ord-1")) == 1
 
 
-async def test_the_same_order_from_many_workers_at_once_stands_once(
+async def test_concurrent_receipts_of_one_order_insert_it_once(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await asyncio.gather(*(receive(record) for _ in range(8)))
@@ -77,9 +79,7 @@ async def test_the_same_order_from_many_workers_at_once_stands_once(
     assert len(await reads.events("ord-1")) == 1
 
 
-async def test_of_two_executions_at_the_same_moment_one_gets_the_order(
-    record: OrderWrites, sql: asyncpg.Connection
-) -> None:
+async def test_concurrent_receipts_by_two_executions_accept_one(record: OrderWrites, sql: asyncpg.Connection) -> None:
     async def one(run_id: str) -> str:
         await record.receive(
             order(), workflow_id="order-ord-1", run_id=run_id, first_run_id=run_id, started_at=AT, progress=progress(1)
@@ -93,7 +93,7 @@ async def test_of_two_executions_at_the_same_moment_one_gets_the_order(
     assert await sql.fetchval("select first_run_id from orders") == got[0]
 
 
-async def test_a_wrong_order_is_recorded_too(record: OrderWrites, reads: OrderReads) -> None:
+async def test_invalid_order_is_recorded(record: OrderWrites, reads: OrderReads) -> None:
     wrong = order(items=(Item(sku="", qty=-1, price=Decimal("-0.5")),), currency="???")
     await receive(record, wrong)
     found = await reads.order("ord-1")
@@ -111,7 +111,7 @@ async def test_amounts_are_exact(record: OrderWrites, reads: OrderReads, price: 
         assert str(found.status.payment.amount) == str(given.amount)
 
 
-async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: OrderWrites, reads: OrderReads) -> None:
+async def test_text_that_postgres_rejects_does_not_fail_the_order(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record, order(items=(Item(sku="a\0b", qty=1),), currency="U\0D"))
     await record.record("ord-1", progress(2, Step.FAILED, last_error="bad byte \udcff and \0"))
     found = await reads.order("ord-1")
@@ -119,7 +119,7 @@ async def test_text_that_postgres_cannot_keep_does_not_fail_the_order(record: Or
     assert found.status.last_error == "bad byte ? and \N{REPLACEMENT CHARACTER}"
 
 
-async def test_an_order_with_the_payment_id_of_another_is_refused_and_recorded(
+async def test_order_with_the_payment_id_of_another_is_a_conflict_and_recorded(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     await receive(record, order("ord-1", payment_id="shared"))
@@ -134,7 +134,7 @@ async def test_an_order_with_the_payment_id_of_another_is_refused_and_recorded(
     assert await reads.payment_holder("free") is None
 
 
-async def test_of_many_orders_with_one_payment_id_received_at_once_one_has_it(
+async def test_concurrent_receipts_with_one_payment_id_accept_one(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     async def one(order_id: str) -> str:
@@ -148,7 +148,7 @@ async def test_of_many_orders_with_one_payment_id_received_at_once_one_has_it(
     assert await sql.fetchval("select count(*) from orders") == 8
 
 
-async def test_a_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_for_another(
+async def test_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_by_another_order(
     record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record, order("ord-1", payment_id="shared"))

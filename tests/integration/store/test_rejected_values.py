@@ -9,19 +9,19 @@ from orderfleet.domain.errors import StoreRejected
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.order import Customer
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from support.sample_rows import event, order, payment, progress, receive, shipment
 
 POISON = "poison"
-"""A text that the test's own constraints refuse."""
+"""A text that the test's constraints reject."""
 
 
 @pytest.fixture
 async def refusing(sql: asyncpg.Connection) -> None:
-    """Checks stand for whatever Postgres never accepts."""
+    """Constraints reject the text, as Postgres rejects values that it never accepts."""
     for table, column in (
         ("orders", "last_error"),
         ("orders", "cancel_reason"),
@@ -34,9 +34,7 @@ async def refusing(sql: asyncpg.Connection) -> None:
         await sql.execute(f"alter table {table} add check ({column} not like '%{POISON}%')")
 
 
-async def test_an_email_address_longer_than_an_index_row_is_rejected(
-    record: OrderWrites, sql: asyncpg.Connection
-) -> None:
+async def test_email_address_longer_than_an_index_row_is_rejected(record: OrderWrites, sql: asyncpg.Connection) -> None:
     # Text that repeats would be compressed until it fits.
     long = "".join([await sql.fetchval("select md5($1)", str(number)) for number in range(100)])
     with pytest.raises(StoreRejected, match=r"index row size \d+ exceeds btree version 4 maximum 2704"):
@@ -45,7 +43,7 @@ async def test_an_email_address_longer_than_an_index_row_is_rejected(
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_rejected_progress_is_recorded_with_the_reason_in_place_of_its_texts(
+async def test_rejected_progress_is_recorded_with_the_reason_in_place_of_its_texts(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     await receive(record)
@@ -62,26 +60,26 @@ async def test_a_rejected_progress_is_recorded_with_the_reason_in_place_of_its_t
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_rejected_event_of_a_payment_moves_the_payment(record: OrderWrites, reads: OrderReads) -> None:
+async def test_rejected_event_of_a_payment_moves_the_payment(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     began = await record.begin_payment(
         payment(), progress(2, Step.CHARGE).model_copy(update={"events": (event("c", reason=POISON),)})
     )
     assert began.is_new
-    owed = event("o", EventKind.REFUND_PENDING, reason=POISON)
-    assert await record.finish_payment(payment(), PaymentStatus.VOIDED, None, events=[owed]) is PaymentStatus.VOIDED
+    pending = event("o", EventKind.REFUND_PENDING, reason=POISON)
+    assert await record.finish_payment(payment(), PaymentStatus.VOIDED, None, events=[pending]) is PaymentStatus.VOIDED
     assert [line.kind for line in await reads.events("ord-1")][1:] == ["received", "refund_pending"]
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_rejected_reference_is_an_error(record: OrderWrites) -> None:
+async def test_rejected_reference_is_an_error(record: OrderWrites) -> None:
     await receive(record)
     with pytest.raises(StoreRejected, match="payments_reference_check"):
         await record.finish_payment(payment(), PaymentStatus.CHARGED, POISON, progress=progress(2, Step.SHIPPING))
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_shipment_with_rejected_texts_is_recorded_without_them(record: OrderWrites, reads: OrderReads) -> None:
+async def test_shipment_with_rejected_texts_is_recorded_without_them(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     given = shipment(ShipmentStatus.FAILED, tracking_number=POISON, dispatch_failed_reason=POISON)
     await record.record_shipment(given, [event("d", EventKind.DISPATCH_FAILED, reason=POISON)])
@@ -94,7 +92,7 @@ async def test_a_shipment_with_rejected_texts_is_recorded_without_them(record: O
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_a_failed_attempt_with_a_rejected_error_is_counted(record: OrderWrites, reads: OrderReads) -> None:
+async def test_failed_attempt_with_a_rejected_error_is_counted(record: OrderWrites, reads: OrderReads) -> None:
     await receive(record)
     failed = event("f", EventKind.ATTEMPT_FAILED, error=POISON)
     await record.attempt_failed("ord-1", "charge", 2, POISON, failed)
@@ -105,19 +103,19 @@ async def test_a_failed_attempt_with_a_rejected_error_is_counted(record: OrderWr
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_an_orphan_with_a_rejected_reason_is_ended(
+async def test_compensation_with_a_rejected_reason_ends_the_order(
     record: OrderWrites, reads: OrderReads, database: Database
 ) -> None:
     await receive(record)
     ended = event("e", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=POISON)
-    await Orphans(database).record_compensation("ord-1", step=Step.FAILED, reason=POISON, events=[ended])
+    await PostgresOrphanStore(database).record_compensation("ord-1", step=Step.FAILED, reason=POISON, events=[ended])
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.ended
     assert "CheckViolationError" in (found.status.last_error or "")
 
 
-async def test_a_key_longer_than_an_index_row_is_replaced(
+async def test_key_longer_than_an_index_row_is_replaced(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
@@ -127,7 +125,7 @@ async def test_a_key_longer_than_an_index_row_is_replaced(
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_a_step_that_the_schema_does_not_know_is_rejected(record: OrderWrites, sql: asyncpg.Connection) -> None:
+async def test_step_that_the_schema_does_not_know_is_rejected(record: OrderWrites, sql: asyncpg.Connection) -> None:
     await receive(record)
     await sql.execute("alter table orders add check (step <> 'shipping')")
     with pytest.raises(StoreRejected, match="CheckViolationError"):

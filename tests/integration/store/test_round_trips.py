@@ -1,4 +1,4 @@
-"""Counted on the wire: a proxy before Postgres counts the messages that wait for an answer."""
+"""Round trips: a proxy before Postgres counts the messages that require an answer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CountingProxy:
         return server
 
     async def ended(self) -> None:
-        """Wait until those who connected have hung up: a loop that ends earlier leaves their sockets open."""
+        """Wait until all clients have disconnected: a loop that ends earlier leaves their sockets open."""
         await asyncio.gather(*self._connections)
 
     def _accept(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
@@ -103,7 +103,7 @@ async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingPr
     await receive(record)
     counts = {}
     for name, call in calls.items():
-        await call()  # prepares the statement, once a connection
+        await call()  # prepares the statement, once per connection
         before = proxy.round_trips
         await call()
         await call()
@@ -111,8 +111,8 @@ async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingPr
     assert counts == dict.fromkeys(calls, 1)
 
 
-async def test_without_prepared_statements_none_has_a_name_on_the_wire(postgres_url: str, proxy: CountingProxy) -> None:
-    """So that a pooler may give each call another connection; a flush between its two parts keeps it meanwhile."""
+async def test_statements_are_unnamed_without_prepared_statements(postgres_url: str, proxy: CountingProxy) -> None:
+    """A pooler can give each call another connection; a flush between the call's two parts keeps it until the end."""
     through = postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{proxy.port}/") + "?sslmode=disable"
     async with Database(through, pool_size=1, timeout=timedelta(seconds=10), prepared=False) as database:
         record = OrderWrites(database)

@@ -1,4 +1,4 @@
-"""Two roles in Postgres: one migrates, and one that only runs carries orders and can't touch what they left."""
+"""Two roles in Postgres: the owner migrates; the runtime role runs orders and can't change their events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.own_postgres import as_role
 AUTO = Review(mode=ReviewMode.AUTO)
 
 
-async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
+async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_role(
     temporal_client: Client, postgres_url: str, role: str, task_queues: Any
 ) -> None:
     await grant(postgres_url, role)
@@ -49,7 +49,7 @@ async def test_orders_live_and_are_undone_with_the_rights_of_the_runtime_role(
 
 
 async def _refused() -> None:
-    raise CarrierRefused("nobody delivers there")
+    raise CarrierRefused("no delivery there")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ async def _refused() -> None:
         "update schema_migrations set checksum = ''",
     ],
 )
-async def test_the_runtime_role_changes_no_event_and_no_table(postgres_url: str, role: str, statement: str) -> None:
+async def test_runtime_role_changes_no_event_and_no_table(postgres_url: str, role: str, statement: str) -> None:
     await grant(postgres_url, role)
     connection = await asyncpg.connect(as_role(postgres_url, role))
     try:
@@ -97,7 +97,7 @@ async def test_grant_leaves_the_rights_on_tables_of_other_applications(
 async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
     postgres_url: str, role: str, sql: asyncpg.Connection
 ) -> None:
-    """By the catalog, so that a new table or view of a migration is included."""
+    """Reads the catalog, so that tables and views of later migrations are included."""
     await sql.execute("select detach_events_partition(date_trunc('month', now() at time zone 'utc')::date)")
     await sql.execute(f'grant all on all tables in schema public to "{role}"')
     await sql.execute(f'grant all on all sequences in schema public to "{role}"')
@@ -117,17 +117,17 @@ async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
     }
 
 
-async def test_migrations_are_for_the_role_that_owns_the_tables(empty_postgres_url: str, postgres_url: str) -> None:
+async def test_migrations_need_the_role_that_owns_the_tables(empty_postgres_url: str, postgres_url: str) -> None:
     user = urlsplit(postgres_url).username
     assert user is not None
     with pytest.raises(WrongRole, match="it is the role that migrates"):
         await grant(postgres_url, user)
-    with pytest.raises(WrongRole, match='create it: create role "nobody-there" login'):
-        await grant(postgres_url, "nobody-there")
+    with pytest.raises(WrongRole, match='create it: create role "no-such-role" login'):
+        await grant(postgres_url, "no-such-role")
     assert await migrate(empty_postgres_url)
 
 
-async def test_a_role_that_rights_do_not_bind_is_refused(postgres_url: str, role: str) -> None:
+async def test_superuser_and_member_of_the_owner_are_rejected_as_runtime_role(postgres_url: str, role: str) -> None:
     owner = await asyncpg.connect(postgres_url)
     try:
         await owner.execute(f'alter role "{role}" superuser')

@@ -1,4 +1,4 @@
-"""Worker processes, and the books of the simulated payment provider behind them."""
+"""Worker processes, and the ledger of their simulated payment provider."""
 
 from __future__ import annotations
 

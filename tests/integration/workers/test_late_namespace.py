@@ -1,4 +1,4 @@
-"""A Temporal that answers and doesn't know its namespace yet, as one that has just started: workers wait for it."""
+"""Workers wait for a Temporal that answers but does not know its namespace yet, as right after its start."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from temporalio.client import Client
 from support.worker_processes import WorkerFleet, until
 
 
-async def test_an_order_worker_waits_until_temporal_knows_its_namespace(
+async def test_order_worker_waits_until_temporal_knows_its_namespace(
     fleet: WorkerFleet, temporal_client: Client
 ) -> None:
     namespace, retention = f"late-{uuid.uuid4().hex[:8]}", Duration()
     retention.FromTimedelta(timedelta(days=1))
     worker = await fleet.worker("orders", ORDERFLEET_TEMPORAL_NAMESPACE=namespace)
 
-    async def told() -> str:
+    async def log_text() -> str:
         assert worker.process.returncode is None, worker.log.read_text()
         return await asyncio.to_thread(worker.log.read_text)
 
-    await until(told, lambda log: "trying again" in log)
+    await until(log_text, lambda log: "trying again" in log)
     request = RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=retention)
     await temporal_client.workflow_service.register_namespace(request)
     await worker.answers("/readyz", 200)

@@ -1,4 +1,4 @@
-"""The package that deploy/docs/providers.md shows: built, installed apart, and used by a real worker process."""
+"""The package in deploy/docs/providers.md is built, installed in its own folder, and used by a worker process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.worker_processes import WorkerFleet, order
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the documented package is installed into, built by its own build system."""
+    """The folder into which the documented package is built and installed."""
     source, target = tmp_path_factory.mktemp("acme-fleet"), tmp_path_factory.mktemp("installed")
     for name, text in files(PROVIDERS).items():
         (source / name).write_text(text)
@@ -30,7 +30,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-async def test_a_package_s_adapters_charge_and_ship(
+async def test_adapters_of_a_package_charge_and_ship(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, installed: Path
 ) -> None:
     worker = await fleet.worker(
@@ -45,7 +45,7 @@ async def test_a_package_s_adapters_charge_and_ship(
 
 
 @pytest.mark.parametrize(
-    ("kind", "variable", "said"),
+    ("kind", "variable", "message"),
     [
         (
             "orders",
@@ -55,8 +55,8 @@ async def test_a_package_s_adapters_charge_and_ship(
         ("shipping", "ORDERFLEET_CARRIER", "no carrier is called 'strip'; known: acme, http, simulated"),
     ],
 )
-def test_an_unknown_name_ends_the_worker_with_those_there_are(
-    installed: Path, kind: str, variable: str, said: str
+def test_unknown_adapter_name_ends_the_worker_with_the_known_names(
+    installed: Path, kind: str, variable: str, message: str
 ) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "orderfleet", "worker", kind],
@@ -67,5 +67,5 @@ def test_an_unknown_name_ends_the_worker_with_those_there_are(
         timeout=60,
     )
     assert result.returncode == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr

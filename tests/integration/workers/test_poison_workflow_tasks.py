@@ -1,6 +1,6 @@
-"""Orders that spoil a workflow task: they kill, hang or break the worker that decides for them.
+"""Orders whose workflow task fails: it kills or blocks the worker, or raises.
 
-Others go on, people can see which order it is, and once the worker is repaired it goes on as if nothing had been.
+Other orders continue, the order is visible, and it continues once the worker is fixed, as if nothing had been.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from orderfleet.services.inspection import OrderInspector
 from support.restarting_workers import restarting_workers
 from support.worker_processes import WorkerFleet, order, until
 
-SPOILED = """
+FAULTY_CODE = """
 import os, signal, time
 from pathlib import Path
 from orderfleet.orders import activities, intake
 
-sound = activities.problems, intake.validate
+original = activities.problems, intake.validate
 
 def problems(order):
     if order.order_id.startswith("kills") and Path(os.environ["POISON"]).exists():
         os.kill(os.getpid(), signal.SIGKILL)
-    return sound[0](order)
+    return original[0](order)
 
 async def validate(ctx):
     if ctx.order.order_id.startswith("raises") and Path(os.environ["POISON"]).exists():
         raise KeyError("a bug in the workflow's code")
     while ctx.order.order_id.startswith("hangs") and Path(os.environ["POISON"]).exists():
         time.sleep(0.1)
-    await sound[1](ctx)
+    await original[1](ctx)
 
 activities.problems, intake.validate = problems, validate
 """
-SOUND = 3
+VALID = 3
 
 
 @pytest.fixture
-def spoiled(tmp_path: Path) -> dict[str, str]:
-    """The environment of workers whose code can't take some orders, as long as a file is there."""
-    (tmp_path / "sitecustomize.py").write_text(SPOILED)
+def faulty(tmp_path: Path) -> dict[str, str]:
+    """The environment of workers whose code fails for some orders while a file exists."""
+    (tmp_path / "sitecustomize.py").write_text(FAULTY_CODE)
     (tmp_path / "poison").touch()
     return {"PYTHONPATH": str(tmp_path), "POISON": str(tmp_path / "poison")}
 
@@ -56,10 +56,10 @@ def spoiled(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("poison", ["kills", "raises", "hangs"])
-async def test_an_order_that_spoils_its_workflow_task_is_seen_and_goes_on_once_that_is_mended(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, spoiled: dict[str, str], poison: str, tmp_path: Path
+async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
+    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, faulty: dict[str, str], poison: str, tmp_path: Path
 ) -> None:
-    # An attempt that is under way beside the poison is lost with the worker.
+    # An attempt of another order that is in progress is lost with the worker.
     steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, **steps)
 
@@ -74,14 +74,14 @@ async def test_an_order_that_spoils_its_workflow_task_is_seen_and_goes_on_once_t
         )
 
     inspector, poisoned = OrderInspector(temporal_client), f"{poison}-{task_queues.orders}"
-    async with asyncio.timeout(380), restarting_workers(fleet, 2, **spoiled) as ends:
-        spoils = await start(poisoned)
+    async with asyncio.timeout(380), restarting_workers(fleet, 2, **faulty) as ends:
+        handle_of_poisoned = await start(poisoned)
         seen = await until(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"
-        for handle in [await start(f"sound-{number}-{poisoned}") for number in range(SOUND)]:
+        for handle in [await start(f"valid-{number}-{poisoned}") for number in range(VALID)]:
             assert (await handle.result()).step is Step.SHIPPED
         assert set(ends) <= {-signal.SIGKILL}
         assert bool(ends) == (poison == "kills")
         (tmp_path / "poison").unlink()
-        assert (await spoils.result()).step is Step.SHIPPED
+        assert (await handle_of_poisoned.result()).step is Step.SHIPPED
     assert (await inspector.workflow(poisoned)).task_attempt == 0

@@ -1,4 +1,4 @@
-"""Worker processes whose payment provider and carrier are services of the user's, behind HTTP."""
+"""Worker processes whose payment provider and carrier are HTTP services."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.worker_processes import WorkerFleet, order
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
     file = tmp_path / "token"
-    file.write_text("geheim-1")
+    file.write_text("secret-1")
     return file
 
 
@@ -31,7 +31,7 @@ def server(tmp_path: Path, token_file: Path) -> Iterator[ProviderServer]:
         yield made
 
 
-async def test_an_order_is_charged_and_shipped_once_and_retry_after_is_honoured(
+async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
 ) -> None:
     worker = await fleet.worker(
@@ -46,8 +46,8 @@ async def test_an_order_is_charged_and_shipped_once_and_retry_after_is_honoured(
     await worker.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     server.answers("/charges", 429, {"detail": "slow down"}, Retry_After="1")
-    for number, token in enumerate(("geheim-1", "geheim-2")):
-        token_file.write_text(token)  # noqa: ASYNC240 - a few bytes; the server knows only the new one from now on
+    for number, token in enumerate(("secret-1", "secret-2")):
+        token_file.write_text(token)  # noqa: ASYNC240 - a few bytes; the server accepts only the new one
         await client.start(order(f"h-{number}", task_queues))
         handle = temporal_client.get_workflow_handle(f"order-h-{number}", result_type=OrderStatus)
         assert (await handle.result()).step is Step.SHIPPED

@@ -1,4 +1,4 @@
-"""Workers as the processes that pods run: ready, drained on SIGTERM, replaced after SIGKILL."""
+"""Worker processes: ready, drained on SIGTERM, replaced after SIGKILL."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from support.worker_processes import WorkerFleet, order, until
 
 
 def charges(ledger: Path) -> int:
-    # The file is there a moment before its tables are.
-    with sqlite3.connect(ledger) as books, suppress(sqlite3.OperationalError):
-        return books.execute("select count(*) from payment_entries where kind = 'charge'").fetchone()[0]
+    # The file exists before its tables.
+    with sqlite3.connect(ledger) as connection, suppress(sqlite3.OperationalError):
+        return connection.execute("select count(*) from payment_entries where kind = 'charge'").fetchone()[0]
     return 0
 
 
 def charges_yet(ledger: Path) -> int:
-    """The same while the books may still be being made."""
+    """As `charges`; 0 while the ledger is being created."""
     try:
         return charges(ledger) if ledger.exists() else 0
     except sqlite3.OperationalError:
@@ -53,7 +53,7 @@ async def test_separate_workers_ship_and_drain_to_zero(
         assert "drained" in worker.log.read_text()
 
 
-async def test_sigterm_lets_a_charge_under_way_finish(
+async def test_sigterm_lets_a_charge_in_progress_finish(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="1500ms")
@@ -62,7 +62,7 @@ async def test_sigterm_lets_a_charge_under_way_finish(
     await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("proc-2", task_queues))
     await until(
         handle.describe,
-        lambda told: any(a.activity_type.name == "charge" for a in told.raw_description.pending_activities),
+        lambda found: any(a.activity_type.name == "charge" for a in found.raw_description.pending_activities),
     )
 
     worker.process.send_signal(signal.SIGTERM)
@@ -75,7 +75,7 @@ async def test_sigterm_lets_a_charge_under_way_finish(
     assert charges(ledger) == 1
 
 
-async def test_sigkill_between_charge_and_record_charges_once(
+async def test_sigkill_between_charge_and_its_record_charges_once(
     fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
     worker = await fleet.worker("all", ORDERFLEET_SIMULATED_LATENCY="600ms")
@@ -91,7 +91,7 @@ async def test_sigkill_between_charge_and_record_charges_once(
     assert charges(ledger) == 1
 
 
-async def test_a_worker_starts_before_temporal_and_postgres_do(fleet: WorkerFleet) -> None:
+async def test_worker_starts_before_temporal_and_postgres(fleet: WorkerFleet) -> None:
     nowhere = f"127.0.0.1:{ports.choose(0)}"
     worker = await fleet.worker(
         "orders", ORDERFLEET_TEMPORAL_ADDRESS=nowhere, ORDERFLEET_DATABASE_URL=f"postgresql://x@{nowhere}/x"

@@ -19,7 +19,7 @@ from orderfleet.settings import Settings
         "postgresql:///orders?host=/var/run/postgresql",
     ],
 )
-def test_database_url_of_postgres_is_accepted(url: str) -> None:
+def test_postgres_addresses_are_accepted(url: str) -> None:
     assert Settings(database_url=url).database_url.get_secret_value().partition("://")[2] == url.partition("://")[2]
 
 
@@ -34,7 +34,7 @@ def test_database_url_of_postgres_is_accepted(url: str) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["database_url", "database_listen_url"])
-def test_database_url_that_is_invalid_is_rejected_without_quoting_it(url: str, field: str) -> None:
+def test_other_addresses_are_rejected_without_their_content(url: str, field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(**{field: url})
     (problem,) = caught.value.errors(include_input=False)

@@ -1,4 +1,4 @@
-"""The database address of a file: read again when it changes, kept while the file is wrong, never shown."""
+"""The database address in a file: reloaded when it changes, kept while the file is invalid, never logged."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ONE, OTHER = "postgresql://me:first@db/orders", "postgresql://me:second@db/order
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "url"
-    made.write_text(f"{ONE}\n")
-    return made
+    created = tmp_path / "url"
+    created.write_text(f"{ONE}\n")
+    return created
 
 
-def test_address_file_that_changes_is_read_again(file):
+def test_changed_address_file_is_read_again(file):
     address = AddressFile(file)
     assert address() == ONE
     file.write_text(OTHER)
@@ -30,7 +30,7 @@ def test_address_file_that_changes_is_read_again(file):
 
 
 @pytest.mark.parametrize("content", ["", "mysql://me:secret@db/x", "host=h password=secret", f"{ONE}\nsecret\n"])
-def test_address_file_that_turns_wrong_keeps_the_last_address_and_is_logged_once(file, content):
+def test_address_file_that_becomes_invalid_keeps_the_last_address_and_is_logged_once(file, content):
     address = AddressFile(file)
     file.write_text(content)
     with capture_logs() as logged:
@@ -39,7 +39,7 @@ def test_address_file_that_turns_wrong_keeps_the_last_address_and_is_logged_once
     assert "secret" not in str(logged)
 
 
-def test_address_file_that_vanishes_keeps_the_last_address(file):
+def test_deleted_address_file_keeps_the_last_address(file):
     address = AddressFile(file)
     file.unlink()
     assert address() == ONE
@@ -48,14 +48,14 @@ def test_address_file_that_vanishes_keeps_the_last_address(file):
 
 
 @pytest.mark.parametrize("content", [b"mysql://me:secret@db/x", b"\xff secret", b""])
-def test_address_file_that_is_wrong_at_the_start_is_refused_without_its_content(file, content):
+def test_invalid_address_file_at_the_start_is_rejected_without_its_content(file, content):
     file.write_bytes(content)
     with pytest.raises(WrongAddressFile, match=str(file)) as caught:
         database_address(Settings(database_url_file=file))
     assert "secret" not in str(caught.value)
 
 
-def test_address_file_that_is_missing_is_refused(tmp_path):
+def test_missing_address_file_is_rejected(tmp_path):
     with pytest.raises(WrongAddressFile, match="can't be read: No such file"):
         database_address(Settings(database_url_file=tmp_path / "url"))
 
@@ -65,7 +65,7 @@ def test_address_file_may_name_a_driver(file):
     assert AddressFile(file)() == ONE
 
 
-def test_changes_are_waited_for_at_the_address_of_the_rest_by_default(file, tmp_path):
+def test_listen_address_defaults_to_the_database_address(file, tmp_path):
     assert listen_address(Settings(database_url=OTHER))() == OTHER
     assert listen_address(Settings(database_url_file=file))() == ONE
     assert listen_address(Settings(database_url_file=file, database_listen_url=OTHER))() == OTHER
@@ -75,7 +75,7 @@ def test_changes_are_waited_for_at_the_address_of_the_rest_by_default(file, tmp_
 
 
 @pytest.mark.parametrize("name", ["ORDERFLEET_DATABASE_URL", "DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"])
-def test_address_and_file_together_are_refused(monkeypatch, file, name):
+def test_address_and_file_together_are_rejected(monkeypatch, file, name):
     monkeypatch.setenv(name, ONE)
     monkeypatch.setenv("ORDERFLEET_DATABASE_URL_FILE", str(file))
     monkeypatch.setenv("ORDERFLEET_DATABASE_LISTEN_URL_FILE", str(file))

@@ -1,4 +1,4 @@
-"""Validation of the settings of the payment provider and the carrier."""
+"""Settings of payment provider and carrier that contradict each other are rejected, with both named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rejection(**given: Any) -> str:
     return raised.value.errors()[0]["msg"]
 
 
-def test_default_timeouts_leave_time_for_the_statements_around_a_call() -> None:
+def test_default_timeouts_leave_time_for_both_store_calls() -> None:
     settings = Settings(**HTTP_PAYMENTS, **HTTP_CARRIER)
     assert settings.payment_timeout + settings.database_timeout < settings.charge_timeout
     assert settings.carrier_timeout + settings.database_timeout < settings.dispatch_carrier_timeout
@@ -38,25 +38,26 @@ def test_default_timeouts_leave_time_for_the_statements_around_a_call() -> None:
         ({"database_timeout": "3s"}, "shorten ORDERFLEET_PAYMENT_TIMEOUT or lengthen ORDERFLEET_CHARGE_TIMEOUT"),
     ],
 )
-def test_payment_timeout_that_does_not_fit_into_its_attempts_is_rejected(given: dict[str, str], named: str) -> None:
-    assert named in rejection(**HTTP_PAYMENTS, **given)
+def test_payment_timeout_longer_than_an_attempt_is_rejected(given: dict[str, str], named: str) -> None:
+    problem = rejection(**HTTP_PAYMENTS, **given)
+    assert named in problem
     assert Settings(**given), "the simulated provider makes no calls"
 
 
-def test_carrier_timeout_that_does_not_fit_into_its_attempt_is_rejected() -> None:
-    message = rejection(**HTTP_CARRIER, carrier_timeout="3s")
+def test_carrier_timeout_longer_than_an_attempt_is_rejected() -> None:
+    problem = rejection(**HTTP_CARRIER, carrier_timeout="3s")
     assert (
-        "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT (5s) has no room for a call of ORDERFLEET_CARRIER_TIMEOUT (3s)" in message
+        "ORDERFLEET_DISPATCH_CARRIER_TIMEOUT (5s) has no room for a call of ORDERFLEET_CARRIER_TIMEOUT (3s)" in problem
     )
     assert Settings(**HTTP_CARRIER, carrier_timeout="3s", dispatch_carrier_timeout="6s")
 
 
-def test_adapter_of_a_package_needs_fitting_timeouts_and_no_url() -> None:
+def test_timeout_of_a_packages_adapter_is_checked_and_needs_no_url() -> None:
     assert Settings(payment_provider="acme", carrier="acme")
     assert "ORDERFLEET_CHARGE_TIMEOUT" in rejection(payment_provider="acme", payment_timeout="9s")
 
 
-def test_http_adapter_without_a_url_is_rejected() -> None:
+def test_http_adapter_without_url_is_rejected() -> None:
     assert rejection(payment_provider="http").endswith("ORDERFLEET_PAYMENT_PROVIDER=http needs ORDERFLEET_PAYMENT_URL")
     assert rejection(carrier="http").endswith("ORDERFLEET_CARRIER=http needs ORDERFLEET_CARRIER_URL")
 
@@ -64,9 +65,9 @@ def test_http_adapter_without_a_url_is_rejected() -> None:
 @pytest.mark.parametrize(
     "url", ["pay.example.com", "ftp://x", "https://u:p@x", "https://x?a", "https://", "https://x y"]
 )
-def test_provider_url_that_is_invalid_is_rejected(url: str) -> None:
+def test_invalid_url_is_rejected(url: str) -> None:
     assert "write https://HOST[:PORT][/PATH]" in rejection(payment_url=url)
 
 
-def test_order_policy_has_the_refund_timeout() -> None:
+def test_refund_timeout_is_part_of_the_orders_policy() -> None:
     assert Settings(refund_timeout="9s").order_policy().refund.attempt_timeout.total_seconds() == 9

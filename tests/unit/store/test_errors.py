@@ -28,7 +28,7 @@ from orderfleet.store.errors import translate_errors
         asyncpg.exceptions.ClientConfigurationError("`sslmode` parameter must be one of: disable, allow, prefer"),
     ],
 )
-def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
+def test_errors_that_can_pass_with_time_are_store_unavailable(error: Exception) -> None:
     with pytest.raises(StoreUnavailable, match=type(error).__name__) as caught, translate_errors():
         raise error
     assert caught.value.__cause__ is error
@@ -42,7 +42,7 @@ def test_what_waiting_can_mend_is_an_outage(error: Exception) -> None:
         ValueError("ours"),
     ],
 )
-def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
+def test_errors_that_do_not_pass_with_time_are_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, translate_errors():
         raise error
     assert caught.value is error
@@ -61,13 +61,16 @@ def test_what_waiting_cannot_mend_passes(error: Exception) -> None:
         asyncpg.StatementTooComplexError("stack depth limit exceeded"),
     ],
 )
-def test_values_that_postgres_never_accepts_are_rejected(error: Exception) -> None:
-    with pytest.raises(StoreRejected, match=re.escape(f"({type(error).__name__})")) as caught, translate_errors():
+def test_values_that_postgres_never_accepts_are_store_rejected(error: Exception) -> None:
+    with (
+        pytest.raises(StoreRejected, match=re.escape(f"{error} ({type(error).__name__})")) as caught,
+        translate_errors(),
+    ):
         raise error
     assert caught.value.__cause__ is error
 
 
-def test_a_rejection_does_not_quote_the_value() -> None:
+def test_rejection_does_not_quote_the_value() -> None:
     with pytest.raises(StoreRejected) as caught, translate_errors():
         raise asyncpg.InvalidTextRepresentationError('invalid input syntax for type json: "1 Main St"')
     assert str(caught.value).endswith("invalid input syntax for type json (InvalidTextRepresentationError)")

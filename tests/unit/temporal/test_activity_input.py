@@ -1,4 +1,4 @@
-"""An activity with an input that it can't take fails once, and the failure names it."""
+"""An activity with an invalid input fails without a retry, and the failure names the activity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orderfleet.domain.inputs import Unreadable
 from orderfleet.temporal.interceptors import ActivityIdentity
 
 
-async def step(_given: StepInput) -> None:
+async def step(_step: StepInput) -> None:
     """An activity."""
 
 
@@ -34,7 +34,7 @@ async def execute(args: list[Any]) -> bool:
     return body.ran
 
 
-async def test_an_activity_with_its_input_runs() -> None:
+async def test_activity_with_valid_input_runs() -> None:
     assert await execute([StepInput(order_id="o-1")])
 
 
@@ -48,13 +48,13 @@ async def test_an_activity_with_its_input_runs() -> None:
         ([Unreadable("order_id: is missing; give it")], "order_id: is missing; give it"),
     ],
 )
-async def test_an_activity_with_another_input_fails_for_good(args: list[Any], problem: str) -> None:
+async def test_activity_with_invalid_input_fails_without_retry(args: list[Any], problem: str) -> None:
     with pytest.raises(ApplicationError) as failure:
         await execute(args)
     assert failure.value.message == f"activity unknown: {problem}"
     assert (failure.value.type, failure.value.non_retryable) == (INVALID_INPUT, True)
 
 
-async def test_an_activity_whose_input_no_key_opens_is_tried_again() -> None:
+async def test_activity_whose_input_no_key_decrypts_is_retried() -> None:
     with pytest.raises(PayloadDecryptionError, match="no key"):
         await execute([Unreadable("there is no key", encrypted=True)])

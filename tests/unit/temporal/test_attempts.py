@@ -1,4 +1,4 @@
-"""What an attempt that failed is told to Temporal: when to come back, and whether at all."""
+"""The failure that a failed attempt reports to Temporal: whether and when it is retried."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from orderfleet.domain.errors import CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.temporal.step_interceptors import MAX_RETRY_AFTER, AttemptInterceptor
+from orderfleet.temporal.step_interceptors import MAX_RETRY_AFTER, StepInterceptor
 
 
 class Declined(PaymentRefused):
-    """As a user's own adapter may tell it apart."""
+    """A subclass, as an adapter in a package may raise."""
 
 
 class Failing(ActivityInboundInterceptor):
@@ -28,8 +28,8 @@ class Failing(ActivityInboundInterceptor):
         raise self._error
 
 
-async def told(error: Exception, attempt: int = 1) -> BaseException:
-    """What an attempt that raises `error` tells Temporal."""
+async def reported(error: Exception, attempt: int = 1) -> BaseException:
+    """Return the failure that an attempt that raises `error` reports."""
     environment = ActivityEnvironment()
     environment.info = type(environment.info)(
         **{
@@ -38,7 +38,7 @@ async def told(error: Exception, attempt: int = 1) -> BaseException:
             "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
         }
     )
-    interceptor = AttemptInterceptor(log=None).intercept_activity(Failing(error))  # type: ignore[arg-type]
+    interceptor = StepInterceptor(log=None).intercept_activity(Failing(error))  # type: ignore[arg-type]
 
     async def run() -> Any:
         assert activity.in_activity()
@@ -50,8 +50,8 @@ async def told(error: Exception, attempt: int = 1) -> BaseException:
 
 
 @pytest.mark.parametrize("kind", [ProviderUnavailable, CarrierUnavailable])
-async def test_retry_after_is_honoured(kind: type[ProviderUnavailable]) -> None:
-    failure = await told(kind("busy", timedelta(seconds=40)))
+async def test_retry_after_delays_the_next_attempt(kind: type[ProviderUnavailable]) -> None:
+    failure = await reported(kind("busy", timedelta(seconds=40)))
     assert isinstance(failure, ApplicationError)
     assert failure.type == kind.__name__
     assert not failure.non_retryable
@@ -59,23 +59,23 @@ async def test_retry_after_is_honoured(kind: type[ProviderUnavailable]) -> None:
 
 
 async def test_retry_after_is_bounded() -> None:
-    failure = await told(ProviderUnavailable("closed", timedelta(days=2)))
+    failure = await reported(ProviderUnavailable("closed", timedelta(days=2)))
     assert isinstance(failure, ApplicationError)
     assert failure.next_retry_delay == MAX_RETRY_AFTER == timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(("after", "attempt"), [(0, 1), (1, 1), (3, 3), (30, 500)])
-async def test_a_shorter_wait_than_the_policys_own_changes_nothing(after: int, attempt: int) -> None:
+async def test_retry_after_shorter_than_the_policys_delay_is_ignored(after: int, attempt: int) -> None:
     error = ProviderUnavailable("busy", timedelta(seconds=after))
-    assert await told(error, attempt) is error
+    assert await reported(error, attempt) is error
 
 
 async def test_without_retry_after_the_policy_decides() -> None:
     error = ProviderUnavailable("busy")
-    assert await told(error) is error
+    assert await reported(error) is error
 
 
-async def test_a_refusal_of_a_users_own_kind_is_final_too() -> None:
-    failure = await told(Declined("no funds"))
+async def test_refusal_of_an_adapters_own_subclass_is_final() -> None:
+    failure = await reported(Declined("no funds"))
     assert isinstance(failure, ApplicationError)
     assert (failure.type, failure.non_retryable, failure.message) == ("PaymentRefused", True, "no funds")

@@ -1,4 +1,4 @@
-"""The data converter converts as Temporal's own pydantic one, and shares what that one makes again and again."""
+"""The data converter converts as Temporal's Pydantic converter, and reuses its parts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ async def test_payloads_are_those_of_the_sdk() -> None:
     assert await DATA_CONVERTER.decode(theirs[:1], [OrderInput]) == [ORDER]
 
 
-def test_converters_share_their_parts_and_are_their_own_in_every_context() -> None:
+def test_converters_share_their_parts_and_return_themselves_for_every_context() -> None:
     first, second = SharedPydanticConverter(), SharedPydanticConverter()
     assert first.converters is second.converters
     context = WorkflowSerializationContext(namespace="default", workflow_id="order-1")
     assert not any(isinstance(part, WithSerializationContext) for part in first.converters.values())
     assert DATA_CONVERTER.with_context(context) is DATA_CONVERTER
-    # What `runtime.encryption` makes of it is so too.
+    # So does the converter with encryption.
     sealing = data_converter(Settings())
     assert sealing.with_context(context) is sealing
     assert not any(

@@ -1,4 +1,4 @@
-"""Keys of a folder and payloads that they encrypt."""
+"""Keys in a folder, and payloads that they encrypt."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def write(folder: Path, key_id: str) -> None:
     (folder / key_id).write_bytes(base64.b64encode(os.urandom(32)) + b"\n")
 
 
-async def sealed(folder: Path, key_id: str) -> Payload:
+async def encrypted(folder: Path, key_id: str) -> Payload:
     return (await EncryptionCodec(Keys(folder, key_id)).encode([PLAIN]))[0]
 
 
-async def test_what_is_encrypted_shows_its_key_and_nothing_else(tmp_path: Path) -> None:
+async def test_encrypted_payload_shows_only_its_key_id(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     codec = EncryptionCodec(Keys(tmp_path, "k1"))
     first, second = await codec.encode([PLAIN, PLAIN])
@@ -35,79 +35,81 @@ async def test_what_is_encrypted_shows_its_key_and_nothing_else(tmp_path: Path) 
     assert await codec.decode([first, second, PLAIN]) == [PLAIN, PLAIN, PLAIN]
 
 
-async def test_without_a_key_to_encrypt_with_the_old_ones_still_open(tmp_path: Path) -> None:
+async def test_codec_without_an_active_key_decrypts_with_the_other_keys(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     reader = EncryptionCodec(Keys(tmp_path, None))
     assert await reader.encode([PLAIN]) == [PLAIN]
-    assert await reader.decode([await sealed(tmp_path, "k1")]) == [PLAIN]
+    assert await reader.decode([await encrypted(tmp_path, "k1")]) == [PLAIN]
 
 
-async def test_a_key_that_is_added_is_found(tmp_path: Path) -> None:
+async def test_added_key_is_read_without_restart(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     running = EncryptionCodec(Keys(tmp_path, "k1"))
     write(tmp_path, "k2")
-    assert await running.decode([await sealed(tmp_path, "k2")]) == [PLAIN]
+    assert await running.decode([await encrypted(tmp_path, "k2")]) == [PLAIN]
 
 
-async def test_a_wrong_key_says_so_until_it_is_put_right(tmp_path: Path) -> None:
+async def test_replaced_key_file_decrypts_after_an_error(tmp_path: Path) -> None:
     write(tmp_path, "k1")
-    right, payload = (tmp_path / "k1").read_bytes(), await sealed(tmp_path, "k1")
+    right, payload = (tmp_path / "k1").read_bytes(), await encrypted(tmp_path, "k1")
     write(tmp_path, "k1")
     codec = EncryptionCodec(Keys(tmp_path, "k1"))
     for _ in range(2):
-        with pytest.raises(PayloadDecryptionError, match="the key 'k1' at hand doesn't open the payload"):
+        with pytest.raises(PayloadDecryptionError, match="the key 'k1' doesn't decrypt the payload"):
             await codec.decode([payload])
     (tmp_path / "k1").write_bytes(right)
     assert await codec.decode([payload]) == [PLAIN]
 
 
-async def test_what_was_tampered_with_does_not_open(tmp_path: Path) -> None:
+async def test_modified_payload_is_not_decrypted(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     (tmp_path / "k2").write_bytes((tmp_path / "k1").read_bytes())
-    payload = await sealed(tmp_path, "k1")
+    payload = await encrypted(tmp_path, "k1")
     codec = EncryptionCodec(Keys(tmp_path, "k1"))
-    cut = Payload(metadata=payload.metadata, data=payload.data[:9])
+    truncated = Payload(metadata=payload.metadata, data=payload.data[:9])
     flipped = Payload(metadata=payload.metadata, data=payload.data[:-1] + bytes([payload.data[-1] ^ 1]))
     renamed = Payload(metadata={**payload.metadata, KEY_ID: b"k2"}, data=payload.data)
-    for wrong in (cut, flipped, renamed):
-        with pytest.raises(PayloadDecryptionError, match="doesn't open"):
+    for wrong in (truncated, flipped, renamed):
+        with pytest.raises(PayloadDecryptionError, match="doesn't decrypt"):
             await codec.decode([wrong])
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (None, r"k1 can't be read: No such file or directory; put that key there"),
+        (None, r"k1 can't be read: No such file or directory; write that key into it"),
         (b"no base64!", r"k1 is not base64; write `openssl rand -base64 32`"),
         (base64.b64encode(b"short"), "k1 has 5 bytes where a key has 32"),
     ],
 )
-async def test_a_key_that_can_not_be_used_is_told(tmp_path: Path, content: bytes | None, told: str) -> None:
+async def test_invalid_key_file_is_an_error_that_names_the_file(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     write(tmp_path, "k1")
-    payload = await sealed(tmp_path, "k1")
+    payload = await encrypted(tmp_path, "k1")
     (tmp_path / "k1").unlink() if content is None else (tmp_path / "k1").write_bytes(content)
-    with pytest.raises(PayloadDecryptionError, match=told):
+    with pytest.raises(PayloadDecryptionError, match=message):
         await EncryptionCodec(Keys(tmp_path, None)).decode([payload])
-    with pytest.raises(WrongKeys, match=f"ORDERFLEET_ENCRYPTION_KEY_ID is 'k1': .*{told}"):
+    with pytest.raises(WrongKeys, match=f"ORDERFLEET_ENCRYPTION_KEY_ID is 'k1': .*{message}"):
         data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1"))
 
 
-async def test_an_id_that_leads_out_of_the_folder_is_no_key(tmp_path: Path) -> None:
+async def test_key_id_with_a_path_is_rejected(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     (tmp_path / "inner").mkdir()
-    payload = await sealed(tmp_path, "k1")
+    payload = await encrypted(tmp_path, "k1")
     payload.metadata[KEY_ID] = b"../k1"
-    with pytest.raises(PayloadDecryptionError, match="its id is not one of a key"):
+    with pytest.raises(PayloadDecryptionError, match="its id is not valid for a key"):
         await EncryptionCodec(Keys(tmp_path / "inner", None)).decode([payload])
 
 
-async def test_a_process_without_keys_refuses_what_is_encrypted(tmp_path: Path) -> None:
+async def test_codec_without_keys_rejects_encrypted_payloads(tmp_path: Path) -> None:
     write(tmp_path, "k1")
-    payload = await sealed(tmp_path, "k1")
+    payload = await encrypted(tmp_path, "k1")
     with pytest.raises(PayloadDecryptionError, match="set ORDERFLEET_ENCRYPTION_KEYS_DIR to a folder that has 'k1'"):
         await data_converter(Settings()).decode([payload])
 
 
-def test_a_key_without_a_folder_is_refused() -> None:
+def test_key_id_without_a_folder_is_rejected() -> None:
     with pytest.raises(ValidationError, match="ORDERFLEET_ENCRYPTION_KEY_ID needs ORDERFLEET_ENCRYPTION_KEYS_DIR"):
         Settings(encryption_key_id="k1")

@@ -1,4 +1,4 @@
-"""Failures on their way to Temporal: whatever an adapter raised, a bounded message travels, and its kind stays."""
+"""Failures for Temporal: the message of any error is truncated, and its type is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDLESS = "the bank says no: " + "x" * 3_000_000
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
-    """The error as it is caught, with where it came from."""
+    """The error with its traceback and cause."""
     with pytest.raises(type(error)) as caught:
         raise error from cause
     return caught.value
@@ -33,12 +33,12 @@ async def converted(error: Exception, converter: DataConverter) -> Failure:
 
 
 @pytest.fixture
-def sealing(tmp_path) -> DataConverter:
+def encrypting(tmp_path) -> DataConverter:
     (tmp_path / "one").write_bytes(base64.b64encode(bytes(32)))
     return data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="one"))
 
 
-async def test_a_message_without_end_is_cut_and_so_is_what_it_came_from() -> None:
+async def test_long_messages_of_an_error_and_its_causes_are_truncated() -> None:
     failure = await converted(raised(CarrierRefused(ENDLESS), ValueError(ENDLESS)), DATA_CONVERTER)
     assert failure.message == truncate(ENDLESS)
     assert failure.application_failure_info.type == "CarrierRefused"
@@ -48,7 +48,7 @@ async def test_a_message_without_end_is_cut_and_so_is_what_it_came_from() -> Non
     assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH
 
 
-async def test_what_temporal_is_told_beside_the_message_stays() -> None:
+async def test_truncated_error_keeps_its_type_details_and_retry_fields() -> None:
     error = ApplicationError(ENDLESS, 2, type="ProviderUnavailable", next_retry_delay=timedelta(seconds=7))
     failure = await converted(raised(error), DATA_CONVERTER)
     info = failure.application_failure_info
@@ -57,15 +57,15 @@ async def test_what_temporal_is_told_beside_the_message_stays() -> None:
     assert failure.message == truncate(ENDLESS)
 
 
-async def test_a_short_message_goes_as_it_is() -> None:
+async def test_short_message_is_unchanged() -> None:
     theirs = await converted(ProviderUnavailable("503"), DataConverter.default)
     assert await converted(ProviderUnavailable("503"), DATA_CONVERTER) == theirs
 
 
-async def test_what_is_encrypted_is_cut_too(sealing: DataConverter) -> None:
-    failure = await converted(raised(CarrierRefused(ENDLESS)), sealing)
+async def test_encrypted_message_is_truncated(encrypting: DataConverter) -> None:
+    failure = await converted(raised(CarrierRefused(ENDLESS)), encrypting)
     assert failure.message == "Encoded failure"
     assert failure.ByteSize() < 16 * MAX_TEXT_LENGTH
-    told = await sealing.decode_failure(failure)
-    assert isinstance(told, ApplicationError)
-    assert (told.message, told.type) == (truncate(ENDLESS), "CarrierRefused")
+    decoded = await encrypting.decode_failure(failure)
+    assert isinstance(decoded, ApplicationError)
+    assert (decoded.message, decoded.type) == (truncate(ENDLESS), "CarrierRefused")

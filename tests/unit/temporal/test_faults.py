@@ -4,17 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from orderfleet.observability.observers import NoopObserver
 from orderfleet.temporal.faults import FLAKY, STEPS, Fault, parse_faults
-from orderfleet.temporal.step_interceptors import InvalidFaults, around_steps
+from orderfleet.temporal.step_interceptors import InvalidFaults, StepInterceptor
 
 
-def test_no_faults_by_default() -> None:
+def test_default_plan_has_no_faults() -> None:
     plan = parse_faults("")
     assert all(plan.draw(step, str(n)) is None for step in STEPS for n in range(50))
 
 
-def test_flaky_is_a_third_each() -> None:
+def test_flaky_fails_and_hangs_a_third_each() -> None:
     plan = parse_faults("flaky")
     drawn = [plan.draw("charge", str(n)) for n in range(3000)]
     errors = sum(1 for fault in drawn if fault and fault.error)
@@ -24,14 +23,14 @@ def test_flaky_is_a_third_each() -> None:
     assert {fault.length for fault in hangs} == {timedelta(seconds=300)}
 
 
-def test_one_step_with_a_seed() -> None:
+def test_fault_of_one_step_with_a_seed() -> None:
     plan = parse_faults("charge:error=1;seed=7")
     assert plan.seed == 7
     assert plan.draw("charge", "x") == Fault(error=1)
     assert plan.draw("receive", "x") is None
 
 
-def test_the_same_seed_draws_the_same() -> None:
+def test_same_seed_draws_the_same_faults() -> None:
     def draws(text: str) -> list[Fault | None]:
         plan = parse_faults(text)
         return [plan.draw("charge", str(n)) for n in range(100)]
@@ -39,7 +38,7 @@ def test_the_same_seed_draws_the_same() -> None:
     assert draws(f"{FLAKY};seed=1") == draws(f"{FLAKY};seed=1") != draws(f"{FLAKY};seed=2")
 
 
-def test_only_the_first_attempts_misbehave_if_so_asked() -> None:
+def test_attempts_limits_faults_to_the_first_attempts() -> None:
     plan = parse_faults("charge:error=1,attempts=2")
     assert [plan.draw("charge", "x", attempt) is None for attempt in (1, 2, 3)] == [False, False, True]
 
@@ -56,11 +55,11 @@ def test_only_the_first_attempts_misbehave_if_so_asked() -> None:
         ("seed=x", "'x' is not a number"),
     ],
 )
-def test_wrong_text_is_refused_and_told(text: str, complaint: str) -> None:
+def test_invalid_faults_are_rejected_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         parse_faults(text)
 
 
-def test_wrong_text_is_a_wrong_setting_of_the_worker() -> None:
+def test_invalid_faults_are_an_invalid_setting_of_the_worker() -> None:
     with pytest.raises(InvalidFaults, match="ORDERFLEET_FAULTS: 'chrage' is not a step"):
-        around_steps(NoopObserver(), "chrage:error=1")
+        StepInterceptor(None, "chrage:error=1")

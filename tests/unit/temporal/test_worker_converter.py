@@ -1,4 +1,4 @@
-"""A worker's data converter hands on what it can't read, with the reason; a client's raises."""
+"""A worker's data converter returns an unreadable payload as `Unreadable` with the reason; a client's raises."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(folder: Path, key_id: str) -> None:
     (folder / key_id).write_bytes(base64.b64encode(os.urandom(32)))
 
 
-async def test_one_payload_that_can_not_be_read_leaves_the_others_as_they_are() -> None:
+async def test_unreadable_payload_leaves_the_others_unchanged() -> None:
     (good,) = await DATA_CONVERTER.encode([ORDER])
     first, broken, last = await for_worker(DATA_CONVERTER).decode([good, SURROGATE, good], [OrderInput] * 3)
     assert first == last == ORDER
@@ -34,7 +34,7 @@ async def test_one_payload_that_can_not_be_read_leaves_the_others_as_they_are() 
         await DATA_CONVERTER.decode([SURROGATE])
 
 
-async def test_a_value_of_another_type_says_which_field_and_not_what_was_sent() -> None:
+async def test_invalid_value_names_its_field_without_its_content() -> None:
     (payload,) = await DATA_CONVERTER.encode([{"order_id": "a secret"}])
     (broken,) = await for_worker(DATA_CONVERTER).decode([payload], [OrderInput])
     assert isinstance(broken, Unreadable)
@@ -43,13 +43,13 @@ async def test_a_value_of_another_type_says_which_field_and_not_what_was_sent() 
 
 
 @pytest.mark.parametrize("encoding", [b"binary/unknown", b"\xff\xfe", b""])
-async def test_an_unknown_encoding_is_named(encoding: bytes) -> None:
+async def test_unknown_encoding_is_named(encoding: bytes) -> None:
     (broken,) = await for_worker(DATA_CONVERTER).decode([Payload(metadata={"encoding": encoding})])
     assert isinstance(broken, Unreadable)
     assert "unknown encoding" in broken.reason
 
 
-async def test_a_payload_that_no_key_opens_is_handed_on_by_a_worker_alone(tmp_path: Path) -> None:
+async def test_undecryptable_payload_is_unreadable_in_a_worker_and_an_error_in_a_client(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     ours = data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1"))
     (payload,) = await ours.encode([ORDER])
@@ -64,7 +64,7 @@ async def test_a_payload_that_no_key_opens_is_handed_on_by_a_worker_alone(tmp_pa
         assert broken.encrypted
 
 
-async def test_a_key_that_is_missing_is_no_input_and_raises_in_a_worker_too(tmp_path: Path) -> None:
+async def test_missing_key_raises_in_a_worker(tmp_path: Path) -> None:
     write(tmp_path, "k1")
     (payload,) = await data_converter(Settings(encryption_keys_dir=tmp_path, encryption_key_id="k1")).encode([ORDER])
     (tmp_path / "k1").unlink()

@@ -1,4 +1,4 @@
-"""Which version a worker says it is, and how the workflows of each worker go with versions."""
+"""The version of a worker, and the versioning behavior of its workflows."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from orderfleet.temporal.worker import WorkerSpec, _version
 NONE: Any = cast("Any", None)
 
 
-def duties(settings: Settings) -> tuple[WorkerSpec, WorkerSpec]:
+def specs(settings: Settings) -> tuple[WorkerSpec, WorkerSpec]:
     return orders.worker_spec(settings, NONE, NONE, NONE, NONE), shipping.worker_spec(settings, NONE, NONE)
 
 
-def test_orders_go_with_the_version_and_shipments_stay():
+def test_order_workflows_upgrade_and_shipping_workflows_are_pinned():
     settings = Settings(worker_deployment="shop", worker_build_id="0.2.0")
-    said = [_version(settings, duty) for duty in duties(settings)]
-    assert all(each and each.use_worker_versioning for each in said)
-    assert [each.default_versioning_behavior for each in said if each] == [
+    versions = [_version(settings, spec) for spec in specs(settings)]
+    assert all(each and each.use_worker_versioning for each in versions)
+    assert [each.default_versioning_behavior for each in versions if each] == [
         VersioningBehavior.AUTO_UPGRADE,
         VersioningBehavior.PINNED,
     ]
-    assert {each.version.to_canonical_string() for each in said if each} == {"shop.0.2.0"}
+    assert {each.version.to_canonical_string() for each in versions if each} == {"shop.0.2.0"}
 
 
-def test_a_build_without_an_id_is_the_products_version():
+def test_build_id_defaults_to_the_products_version():
     settings = Settings(worker_deployment="shop")
-    said = _version(settings, duties(settings)[0])
-    assert said is not None
-    assert said.version.build_id == __version__
+    versions = _version(settings, specs(settings)[0])
+    assert versions is not None
+    assert versions.version.build_id == __version__
 
 
 def test_without_a_deployment_a_worker_has_no_version():
-    assert [_version(Settings(), duty) for duty in duties(Settings())] == [None, None]
+    assert [_version(Settings(), spec) for spec in specs(Settings())] == [None, None]
 
 
 @pytest.mark.parametrize("name", ["a shop", "shop.orders", "-shop", "s" * 64])
-def test_worker_deployment_with_an_invalid_name_is_rejected(name):
+def test_invalid_deployment_name_is_rejected(name):
     with pytest.raises(ValidationError, match="worker_deployment"):
         Settings(worker_deployment=name)

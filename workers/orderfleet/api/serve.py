@@ -34,7 +34,7 @@ from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import Environment
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_to_temporal
@@ -201,7 +201,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         client = OrderClient.of(temporal, settings, timeout=PATIENCE)
         desk = OrderService(client, reader, timeout=PATIENCE)
         carrier = CarrierUpdateService(client, desk, timeout=PATIENCE)
-        fanout = Fanout(Feed(database))
+        fanout = Fanout(PostgresChangeFeed(database))
         app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
         if access.people is None and settings.environment is not Environment.LOCAL:
             _log.warning("ORDERFLEET_API_AUTH is none: whoever reaches the API may change every order")

@@ -47,15 +47,14 @@ def worker(kind: Annotated[Kind, typer.Argument(help="Which steps; `all` runs bo
 
 async def _both(settings: Settings, stop: Stop) -> None:
     from orderfleet.orders.worker import build as orders  # noqa: PLC0415
-    from orderfleet.providers.carriers import carrier as open_carrier  # noqa: PLC0415
-    from orderfleet.providers.payments import payment_provider  # noqa: PLC0415
+    from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS  # noqa: PLC0415
     from orderfleet.shipping.worker import build as shipping  # noqa: PLC0415
     from orderfleet.store.pool import connect  # noqa: PLC0415
     from orderfleet.temporal.worker import serve  # noqa: PLC0415
 
     async with (
         connect(settings, "all") as database,
-        payment_provider(settings) as provider,
-        open_carrier(settings) as carrier,
+        PAYMENT_PROVIDERS.open(settings) as provider,
+        CARRIERS.open(settings) as carrier,
     ):
         await serve(settings, stop, [orders(settings, database, provider), shipping(settings, database, carrier)])

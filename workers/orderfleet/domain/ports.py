@@ -13,8 +13,8 @@ from orderfleet.domain.events import AuditEvent, Progress, RecordedEvent, Record
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.orphans import ClosedPage, Compensation, Orphan, UnfinishedOrder, UnfinishedPage, WorkflowState
-from orderfleet.domain.payment import Charge, PaymentIntent, PaymentRecord, VoidOutcome
-from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
+from orderfleet.domain.payment import PaymentIntent, PaymentRecord
+from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.domain.workflow_ids import IdHolder
 
@@ -165,41 +165,6 @@ class AttemptLog(Protocol):
             attempt: the attempt that failed, from 1.
             error: message of its error.
             event: the event.
-        """
-
-
-class PaymentProvider(Protocol):
-    """The payment provider. The payment id is the idempotency key of everything.
-
-    Raises `PaymentRefused` for a definite refusal, `PaymentVoided` for an id that was voided,
-    `ProviderUnavailable` for everything that another attempt may mend.
-    """
-
-    async def charge(self, payment: PaymentIntent) -> Charge:
-        """Charge once; the same payment id again returns the same charge."""
-
-    async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Make sure the payment id can never charge again; give back what it had charged."""
-
-    async def refund(self, payment: PaymentIntent) -> None:
-        """Give back the whole charge, once."""
-
-
-class Carrier(Protocol):
-    """The carrier. The booking key is the idempotency key of everything.
-
-    Raises `CarrierRefused` for a definite refusal, `CarrierUnavailable` for everything that
-    another attempt may mend.
-    """
-
-    async def book(self, key: str, parcel: Parcel) -> Booking:
-        """Book and dispatch one parcel; the same key again returns the same booking."""
-
-    async def void_booking(self, key: str, attempt: int) -> tuple[BookingState, Booking | None]:
-        """Take back what is booked under `key`, unless its parcel is already dispatched.
-
-        Afterwards a booking by shipment `attempt` or an earlier one, however late it arrives, is
-        refused with `BookingVoided`; a later shipment of the order may book again.
         """
 
 

@@ -29,12 +29,12 @@ from orderfleet.operator.watch import kopf_settings
 from orderfleet.process import Stop
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
-from orderfleet.store.feed import Feed
+from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
 from orderfleet.temporal.credential_reload import reload_credentials
-from orderfleet.temporal.task_queues import Backlog
+from orderfleet.temporal.task_queues import TaskQueueSampler
 
 _log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, on_call=metrics.called) as kubernetes,
     ):
-        feed = Feed(database, observer=ChangeFeedMetrics())
+        feed = PostgresChangeFeed(database, observer=ChangeFeedMetrics())
         operator = Operator(
             settings,
             OrderClient.of(temporal, settings),
@@ -112,7 +112,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         )
         export_lag(lambda: feed.behind)
         export_queue(lambda: len(operator.queue), operator.cache.count_by_step)
-        backlog = Backlog(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
+        backlog = TaskQueueSampler(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         samplers = [
             asyncio.create_task(sample_periodically(BacklogSampler(database), UnfinishedOrderMetrics())),
             asyncio.create_task(sample_periodically(backlog, BacklogMetrics())),

@@ -25,9 +25,10 @@ from orderfleet.domain.activities import (
 from orderfleet.domain.errors import InvalidOrder, PaymentConflict, PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
 from orderfleet.domain.events import Progress
 from orderfleet.domain.payment import VoidOutcome
-from orderfleet.domain.ports import OrderStore, PaymentProvider
+from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import PaymentStatus
 from orderfleet.domain.validation import problems
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 
@@ -118,10 +119,10 @@ class OrderActivities:
             if refused and not (row.is_new and attempt_of(step) == 1):
                 raise PaymentOutcomeUnknown(str(error)) from error
             end = PaymentStatus.FAILED if refused else PaymentStatus.VOIDED
-            async with clock.asking_the_store():
+            async with clock.store_deadline():
                 await self._store.finish_payment(payment, end, None, progress=step.begin)
             raise
-        async with clock.asking_the_store():
+        async with clock.store_deadline():
             status = await self._store.finish_payment(
                 payment, PaymentStatus.CHARGED, charge.reference, progress=_at(step.done, clock.now())
             )

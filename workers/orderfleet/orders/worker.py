@@ -10,7 +10,7 @@ from typing import Final
 
 from temporalio.client import Client
 
-from orderfleet.domain.ports import OrderWorkflows, OrphanStore, PaymentProvider
+from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.observability.observers import NoopObserver, OrphanObserver
 from orderfleet.observability.order_metrics import OrderMetrics, OrphanMetrics, ProviderCallMetrics, StepMetrics
 from orderfleet.orders.activities import OrderActivities
@@ -20,14 +20,15 @@ from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.metered import MeteredPayments
-from orderfleet.providers.payments import adapter, payment_provider
+from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
-from orderfleet.temporal.step_interceptors import around_steps
+from orderfleet.temporal.step_interceptors import StepInterceptor
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
@@ -71,23 +72,23 @@ def worker_spec(
             maintenance.record_compensation,
             maintenance.check_workflow,
         ],
-        interceptors=around_steps(record, settings.faults, StepMetrics()),
+        interceptors=[StepInterceptor(record, settings.faults, StepMetrics())],
         background=background,
     )
 
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
     """The worker over the order store and the provider; it keeps the schedule of the orphan sweep."""
-    measured = MeteredPayments(provider, ProviderCallMetrics("payments", adapter(settings)))
-    told = OrderMetrics()
+    measured = MeteredPayments(provider, ProviderCallMetrics("payments", PAYMENT_PROVIDERS.name(settings)))
+    metrics = OrderMetrics()
 
     async def wire(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)
         return worker_spec(
             settings,
-            OrderWrites(database, told),
+            OrderWrites(database, metrics),
             measured,
-            Orphans(database, told),
+            PostgresOrphanStore(database, metrics),
             TemporalOrderWorkflows(client),
             OrphanMetrics(),
             background=[lambda: keep_orphan_sweep(client, settings)],
@@ -98,5 +99,5 @@ def build(settings: Settings, database: Database, provider: PaymentProvider) -> 
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
-    async with connect(settings, "orders") as database, payment_provider(settings) as provider:
+    async with connect(settings, "orders") as database, PAYMENT_PROVIDERS.open(settings) as provider:
         await serve(settings, stop, [build(settings, database, provider)])

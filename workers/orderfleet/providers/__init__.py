@@ -1,1 +1,1 @@
-"""Payment providers and carriers: their interfaces, their adapters, and which one the settings choose."""
+"""Payment providers and carriers: their interfaces, their adapters, and the registry that the settings choose from."""

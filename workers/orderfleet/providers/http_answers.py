@@ -1,6 +1,6 @@
-"""What an answer of the user's own provider or carrier says: its good content checked, why not, and when again.
+"""Reads the answer of a provider's service: validated content, the reason of a rejection, and `Retry-After`.
 
-`calls.client` asks it. Nothing here trusts what it reads: every text is cut and made one printable line.
+An answer is untrusted: every text from it becomes one printable line of bounded length.
 """
 
 from __future__ import annotations
@@ -19,45 +19,58 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 """Bytes of an answer that are read at most."""
 
 MAX_REASON_LENGTH: Final = 300
-"""Characters of somebody else's words that are kept."""
+"""Characters of a service's text that are kept."""
 
 Answer = TypeVar("Answer", bound=Contract)
 
-_WORDS: Final = ("detail", "reason", "message", "error", "title")
-"""Where services put them: RFC 9457's names and the usual others, the most telling first."""
+_REASON_FIELDS: Final = ("detail", "reason", "message", "error", "title")
+"""Fields in which services give a reason: those of RFC 9457 and other usual ones, the most specific first."""
 
 
-def cut(text: str) -> str:
-    """`text` as one printable line of bounded length."""
+def printable_line(text: str) -> str:
+    """Return `text` as one printable line of bounded length."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= MAX_REASON_LENGTH else f"{line[: MAX_REASON_LENGTH - 1]}…"
 
 
-def mapping(raw: bytes | None) -> Mapping[str, Any]:
-    """The JSON object in `raw`; empty when there is none."""
+def json_object(body: bytes | None) -> Mapping[str, Any]:
+    """Return the JSON object in `body`; empty when there is none."""
     try:
-        said = from_json(raw or b"")
+        content = from_json(body or b"")
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def reason(raw: bytes | None, phrase: str | None) -> str:
-    """The service's own words on why not; HTTP's phrase where it gave none."""
-    said = mapping(raw)
-    for name in _WORDS:
-        words = said.get(name)
-        if isinstance(words, dict):
-            words = words.get("message")
-        if isinstance(words, str) and cut(words):
-            return cut(words)
-    text = "" if said else cut((raw or b"")[: MAX_REASON_LENGTH * 4].decode(errors="replace"))
-    # A gateway's error page says nothing that its status doesn't.
-    return text if text and not text.startswith("<") else cut(phrase or "") or "no reason given"
+def reason(body: bytes | None, phrase: str | None) -> str:
+    """Return why the service rejected the call.
+
+    Args:
+        body: of the answer; None when it is too long.
+        phrase: HTTP's reason phrase, used when the body gives no reason.
+    """
+    content = json_object(body)
+    for field in _REASON_FIELDS:
+        text = content.get(field)
+        if isinstance(text, dict):
+            text = text.get("message")
+        if isinstance(text, str) and printable_line(text):
+            return printable_line(text)
+    text = "" if content else printable_line((body or b"")[: MAX_REASON_LENGTH * 4].decode(errors="replace"))
+    # A gateway's HTML page has no more information than its status.
+    return text if text and not text.startswith("<") else printable_line(phrase or "") or "no reason given"
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> timedelta | None:
-    """`Retry-After` in either of its forms (RFC 9110, 10.2.3), never negative; None without one that can be read."""
+    """Return the delay of `Retry-After` in either of its forms (RFC 9110, 10.2.3).
+
+    Args:
+        headers: of the answer.
+        now: the time that a date is compared with; None is the current time.
+
+    Returns:
+        The delay, never negative; None when the header is absent or can't be parsed.
+    """
     text = headers.get("Retry-After", "").strip()
     if not text:
         return None
@@ -71,26 +84,32 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> time
     return max(at - (now or datetime.now(UTC)), timedelta(0))
 
 
-def checked(answer: type[Answer], status: int, raw: bytes | None, same: Mapping[str, object]) -> Answer:
-    """The answer as a model, if it is about what was asked.
+def validated(model: type[Answer], status: int, body: bytes | None, expected: Mapping[str, object]) -> Answer:
+    """Return the answer as a model, if it answers this call.
+
+    Args:
+        model: of the answer.
+        status: HTTP status.
+        body: of the answer; None when it is too long.
+        expected: values that fields of the answer must have.
 
     Raises:
-        ValueError: what was wrong with it.
+        ValueError: the answer is invalid; the message says which field.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own line
+    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's success class
         raise ValueError(f"status {status} where 2xx was expected; redirects are not followed")
-    if raw is None:
+    if body is None:
         raise ValueError(f"longer than {MAX_ANSWER_BYTES} bytes")
     try:
-        said = answer.model_validate_json(raw)
+        answer = model.model_validate_json(body)
     except ValidationError as error:
         raise ValueError("; ".join(_problem(problem) for problem in error.errors(include_url=False))) from None
-    for field, asked in same.items():
-        if getattr(said, field) != asked:
-            raise ValueError(f"{field} is {getattr(said, field)} where {asked} was asked")
-    return said
+    for field, value in expected.items():
+        if getattr(answer, field) != value:
+            raise ValueError(f"{field} is {getattr(answer, field)} where {value} was asked")
+    return answer
 
 
 def _problem(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    return cut(f"{where}: {problem['msg']}" if where else str(problem["msg"]))
+    field = ".".join(str(part) for part in problem["loc"])
+    return printable_line(f"{field}: {problem['msg']}" if field else str(problem["msg"]))

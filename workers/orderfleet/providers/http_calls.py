@@ -1,6 +1,7 @@
-"""Which authorities a provider's certificate may be by: those of a file, or the system's.
+"""HTTP calls to a provider's service: one attempt each, with the token and the authorities that its files hold now.
 
-`calls.client` asks before each call, so that an authority is renewed by writing its file.
+A connection is closed after an answer that does not belong to its call. A call is never repeated here: the activity's
+retry policy does that.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ import aiohttp
 from orderfleet.domain.base import Contract
 from orderfleet.domain.durations import format_duration
 from orderfleet.domain.errors import WrongSetting
-from orderfleet.providers.http_answers import MAX_ANSWER_BYTES, Answer, checked, cut, mapping, reason, retry_after
+from orderfleet.providers.http_answers import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    json_object,
+    printable_line,
+    reason,
+    retry_after,
+    validated,
+)
 
 
-class Trust:
-    """Certificate authorities.
+class CertificateAuthorities:
+    """The authorities that a service's certificate is verified by.
 
     Args:
-        file: of the authorities in PEM; None trusts the system's.
+        file: of the authorities, in PEM; None trusts those of the system.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -34,14 +43,14 @@ class Trust:
         self._stamp: tuple[int, int, int] | None = None
 
     def changed(self) -> bool:
-        """Whether the file is another one than `context` read last; one that is away for a moment is not."""
+        """Return whether the file changed since the last `context`. A missing file counts as unchanged."""
         try:
-            return self._file is not None and self._look(self._file) != self._stamp
+            return self._file is not None and self._stat(self._file) != self._stamp
         except OSError:
             return False
 
     def context(self) -> ssl.SSLContext | bool:
-        """What to verify a server by.
+        """Return what a server is verified by.
 
         Raises:
             ValueError: the file can't be read or holds no certificate; the message names it.
@@ -49,64 +58,64 @@ class Trust:
         if self._file is None:
             return True
         try:
-            stamp = self._look(self._file)
+            stamp = self._stat(self._file)
             context = ssl.create_default_context(cafile=self._file)
         except OSError as error:
-            # A file without a certificate is an error of TLS, which is one of the system's for Python.
+            # SSLError, raised for a file without a certificate, is an OSError too.
             why = "it holds no certificate" if isinstance(error, ssl.SSLError) else f"can't be read: {error.strerror}"
             raise ValueError(f"the file of authorities {self._file}: {why}") from None
         self._stamp = stamp
         return context
 
     @staticmethod
-    def _look(file: Path) -> tuple[int, int, int]:
+    def _stat(file: Path) -> tuple[int, int, int]:
         found = file.stat()
         return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-_IDLE: Final = 4.0
+_KEEPALIVE_SECONDS: Final = 4.0
+"""Time that an idle connection is kept: less than the 5 s of common servers, so that none closes it during a call."""
 
-"""Seconds an idle connection is kept: shorter than the 5 s of common servers, so that none closes it under a call."""
-
-
-_COME_BACK: Final = frozenset({401, 408, 409, 425, 429})
-
-"""Client errors that a later attempt may mend: a token renewed meanwhile, the same key in progress, too many."""
-
+_RETRYABLE_STATUSES: Final = frozenset({401, 408, 409, 425, 429})
+"""Client errors that a later attempt may resolve: a renewed token, the same key in progress, too many calls."""
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class InvalidProviderFile(WrongSetting):
-    """A file that the settings name, of the token or of authorities, is missing or wrong."""
+    """A file that the settings name, of the token or of the authorities, is missing or invalid."""
 
 
 class CallFailed(Exception):
-    """No answer, or none that holds; another attempt may mend it."""
+    """There is no valid answer; another attempt may succeed.
+
+    Args:
+        message: what failed.
+        after: how long the service asks to wait; None when it does not.
+    """
 
     def __init__(self, message: str, after: timedelta | None = None) -> None:
         super().__init__(message)
         self.after = after
-        """How long the other side asked to be left alone."""
 
 
 class CallRejected(Exception):
-    """The other side said no.
+    """The service rejected the call.
 
     Args:
+        message: the service, the status, and the reason that it gives.
         status: of its answer, 400 to 499.
-        why: its own words.
-        named: whether the answer names what the call was about; else it is a word on the request alone.
+        named: whether the answer names what the call was about; otherwise it rejects only the request.
     """
 
-    def __init__(self, status: int, why: str, *, named: bool) -> None:
-        super().__init__(f"refused with {status}: {why}")
+    def __init__(self, message: str, *, status: int, named: bool) -> None:
+        super().__init__(message)
         self.status = status
         self.named = named
 
 
 class _Pool:
-    """Connections that are trusted as long as every answer on them held."""
+    """Connections that are trusted until an answer on one of them is invalid."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
@@ -118,17 +127,17 @@ class HttpCalls:
     """Calls to one service.
 
     Args:
-        who: as messages name it, such as `the payment provider`.
+        service: its name in messages, such as `the payment provider`.
         url: of the service; paths are appended.
-        token_file: holds the bearer token; read anew for every call, so that it may be renewed. None sends none.
+        token_file: holds the bearer token; read for every call, because it can be renewed. None sends none.
         timeout: of a whole call.
-        connections: held at most.
-        ca_file: authorities that the service's certificate may be by; None trusts the system's.
+        connections: maximum number of them.
+        ca_file: certificate authorities of the service; None trusts those of the system.
     """
 
     def __init__(
         self,
-        who: str,
+        service: str,
         url: str,
         *,
         token_file: Path | None,
@@ -136,69 +145,75 @@ class HttpCalls:
         connections: int,
         ca_file: Path | None = None,
     ) -> None:
-        self._who = who
+        self._service = service
         self._url = url.rstrip("/")
         self._token_file = token_file
         self._timeout = timeout
         self._connections = connections
-        self._trust = Trust(ca_file)
+        self._authorities = CertificateAuthorities(ca_file)
         self._current: _Pool | None = None
         self._open: set[_Pool] = set()
 
     async def post(
         self,
         path: str,
-        body: Contract,
-        answer: type[Answer],
+        request: Contract,
+        model: type[Answer],
         *,
         key: str,
         named: tuple[str, object],
-        same: Mapping[str, object] | None = None,
+        expected: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Post `body` once and return the answer.
+        """Post `request` once and return the answer.
 
         Args:
             path: appended to the service's URL.
-            body: sent as JSON.
-            answer: model of a good answer.
+            request: sent as JSON.
+            model: of a valid answer.
             key: sent as `Idempotency-Key`.
             named: field by which an answer names what the call was about, and its value.
-            same: further fields of the answer that have to be as they were asked for.
+            expected: values that further fields of the answer must have.
 
         Raises:
-            CallFailed: another attempt may mend it.
-            CallRejected: none can.
+            CallFailed: there is no valid answer; another attempt may succeed.
+            CallRejected: the service rejected the call.
         """
         async with self._connected() as pool:
-            response, raw = await self._sent(pool, path, body, key)
+            response, body = await self._send(pool, path, request, key)
             status, after = response.status, retry_after(response.headers)
-            if status in _COME_BACK or status >= 500:  # noqa: PLR2004 - HTTP's own line
-                raise CallFailed(f"{self._who} answered {status}: {reason(raw, response.reason)}", after)
+            if status in _RETRYABLE_STATUSES or status >= 500:  # noqa: PLR2004 - HTTP's error classes
+                raise CallFailed(f"{self._service} answered {status}: {reason(body, response.reason)}", after)
             if status >= 400:  # noqa: PLR2004
-                ours = mapping(raw).get(named[0]) == named[1]
-                pool.trusted = pool.trusted and ours
-                raise CallRejected(status, reason(raw, response.reason), named=ours)
+                is_named = json_object(body).get(named[0]) == named[1]
+                pool.trusted = pool.trusted and is_named
+                raise CallRejected(
+                    f"{self._service} refused with {status}: {reason(body, response.reason)}",
+                    status=status,
+                    named=is_named,
+                )
             try:
-                return checked(answer, status, raw, dict([named]) | dict(same or {}))
+                return validated(model, status, body, dict([named]) | dict(expected or {}))
             except ValueError as error:
-                # What comes next on this connection may be the answer that belonged here.
+                # The next answer on this connection may be the one to this call.
                 pool.trusted = False
-                raise CallFailed(f"{self._who} gave no usable answer to {path}: {error}", after) from error
+                raise CallFailed(f"{self._service} gave no usable answer to {path}: {error}", after) from error
 
-    async def _sent(
-        self, pool: _Pool, path: str, body: Contract, key: str
+    async def _send(
+        self, pool: _Pool, path: str, request: Contract, key: str
     ) -> tuple[aiohttp.ClientResponse, bytes | None]:
-        """Send the call; return the response and its body, None where that is too long."""
+        """Send the call; return the response and its body, None if it is too long."""
         headers = {**self._authorization(), "Idempotency-Key": key, "Content-Type": "application/json"}
         try:
             async with pool.session.post(
-                f"{self._url}{path}", data=body.model_dump_json().encode(), headers=headers, allow_redirects=False
+                f"{self._url}{path}", data=request.model_dump_json().encode(), headers=headers, allow_redirects=False
             ) as response:
                 return response, await _read(response)
         except TimeoutError as error:
-            raise CallFailed(f"{self._who} did not answer within {format_duration(self._timeout)}") from error
+            raise CallFailed(f"{self._service} did not answer within {format_duration(self._timeout)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise CallFailed(f"{self._who} could not be reached: {cut(str(error) or type(error).__name__)}") from error
+            raise CallFailed(
+                f"{self._service} could not be reached: {printable_line(str(error) or type(error).__name__)}"
+            ) from error
 
     def _authorization(self) -> dict[str, str]:
         if self._token_file is None:
@@ -214,8 +229,8 @@ class HttpCalls:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Pool]:
-        """Give connections that are trusted; close those that are not once the last call on them is over."""
-        if self._current is not None and self._trust.changed():
+        """Yield trusted connections; close untrusted ones after the last call on them."""
+        if self._current is not None and self._authorities.changed():
             self._current.trusted = False
         if self._current is None or not self._current.trusted:
             self._current = _Pool(self._session())
@@ -232,25 +247,27 @@ class HttpCalls:
 
     def _session(self) -> aiohttp.ClientSession:
         try:
-            trusted = self._trust.context()
+            authorities = self._authorities.context()
         except ValueError as error:
             raise CallFailed(str(error)) from None
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE, ssl=trusted),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=authorities
+            ),
             timeout=aiohttp.ClientTimeout(total=self._timeout.total_seconds()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "orderfleet"},
         )
 
     async def __aenter__(self) -> Self:
-        """Be ready to call; nothing is called yet.
+        """Check the files; nothing is called yet.
 
         Raises:
-            InvalidProviderFile: the token file or the authorities can't be used. Later on that is a call that failed.
+            InvalidProviderFile: the token file or the file of authorities can't be used. During a call, `CallFailed`.
         """
         try:
             self._authorization()
-            self._trust.context()
+            self._authorities.context()
         except (CallFailed, ValueError) as error:
             raise InvalidProviderFile(str(error)) from error
         return self
@@ -263,10 +280,10 @@ class HttpCalls:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    raw = b""
+    body = b""
     async for chunk in response.content.iter_any():
-        raw += chunk
-        if len(raw) > MAX_ANSWER_BYTES:
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
             response.close()
             return None
-    return raw
+    return body

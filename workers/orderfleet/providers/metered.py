@@ -1,15 +1,15 @@
-"""A payment provider that is watched: each call goes through an observer. The order worker puts it around its own."""
+"""Payment provider and carrier whose calls are measured. A call raises what the measured adapter raises."""
 
 from __future__ import annotations
 
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
-from orderfleet.domain.ports import Carrier, PaymentProvider
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.observability.observers import ProviderCallObserver
+from orderfleet.providers.interfaces import Carrier, PaymentProvider
 
 
 class MeteredPayments:
-    """Implements `PaymentProvider` by another one; raises what that one raises."""
+    """`PaymentProvider` that passes each call to an observer and to `provider`."""
 
     def __init__(self, provider: PaymentProvider, observer: ProviderCallObserver) -> None:
         self._provider = provider
@@ -21,18 +21,18 @@ class MeteredPayments:
             return await self._provider.charge(payment)
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Make sure the payment id can never charge again; give back what it had charged."""
+        """Close the payment id to every later charge, and refund what it had charged."""
         with self._observer.call("void"):
             return await self._provider.void(payment)
 
     async def refund(self, payment: PaymentIntent) -> None:
-        """Give back the whole charge, once."""
+        """Refund the whole charge, once."""
         with self._observer.call("refund"):
             await self._provider.refund(payment)
 
 
 class MeteredCarrier:
-    """Implements `Carrier` by another one; raises what that one raises."""
+    """`Carrier` that passes each call to an observer and to `carrier`."""
 
     def __init__(self, carrier: Carrier, observer: ProviderCallObserver) -> None:
         self._carrier = carrier
@@ -44,6 +44,6 @@ class MeteredCarrier:
             return await self._carrier.book(key, parcel)
 
     async def void_booking(self, key: str, attempt: int) -> tuple[BookingState, Booking | None]:
-        """Take back what is booked under `key`, unless its parcel is already dispatched."""
+        """Cancel the booking under `key`, unless its parcel is already dispatched."""
         with self._observer.call("void_booking"):
             return await self._carrier.void_booking(key, attempt)

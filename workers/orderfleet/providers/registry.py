@@ -1,49 +1,34 @@
-"""Which adapter of a port is used: one of ours, or one that a user's own package brings.
+"""The adapters of payment providers and carriers, by name: built-in ones and those that installed packages register.
 
-`payments` and `carriers` say what they have themselves. A package registers its factories as entry
-points; nothing of it is imported before its name is asked for.
+A package registers a factory as an entry point. Nothing of a package is imported unless the settings name its adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
 
 from orderfleet.domain.base import error_message
 from orderfleet.domain.errors import WrongSetting
-from orderfleet.domain.ports import Carrier, PaymentProvider
+from orderfleet.providers.carriers.http import HttpCarrier
+from orderfleet.providers.carriers.simulated import SimulatedCarrier
+from orderfleet.providers.http_calls import HttpCalls
+from orderfleet.providers.interfaces import AdapterSettings, Carrier, PaymentProvider
+from orderfleet.providers.payments.http import HttpPayments
+from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.settings import Settings
 from orderfleet.settings.base import variable
 from orderfleet.settings.processes import Environment
 from orderfleet.settings.providers import HTTP, SIMULATED
 
-PAYMENT_PROVIDERS: Final = "orderfleet.payment_providers"
-CARRIERS: Final = "orderfleet.carriers"
-"""Groups of entry points."""
+_log = structlog.get_logger()
 
-
-@dataclass(frozen=True, kw_only=True)
-class AdapterSettings:
-    """What a factory is given. Fields may be added in later versions; none will go."""
-
-    url: str
-    """`ORDERFLEET_PAYMENT_URL` or `ORDERFLEET_CARRIER_URL`; empty when unset."""
-    token_file: Path | None
-    """The file of the bearer token; read it anew for each call."""
-    timeout: timedelta
-    """Within which a call has to be over: it fits into the attempt."""
-    ca_file: Path | None = None
-    """The file of the authorities that the service's certificate may be by; None trusts the system's."""
-
-
-PaymentProviderFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextManager[PaymentProvider]]
-CarrierFactory: TypeAlias = Callable[[AdapterSettings], AbstractAsyncContextManager[Carrier]]
-"""Called once at the start of a worker; what it makes is entered before the worker polls, left once it has drained."""
+Provider = TypeVar("Provider")
 
 
 class InvalidAdapter(WrongSetting):
@@ -51,87 +36,143 @@ class InvalidAdapter(WrongSetting):
 
 
 class AdapterNotSet(WrongSetting):
-    """Outside a local stack nobody said which adapter to use."""
+    """Outside a local stack the setting that names the adapter is not set."""
 
 
 class UnknownAdapter(WrongSetting):
-    """No adapter has that name; the message lists those there are."""
-
-
-Port = TypeVar("Port")
+    """No adapter has that name; the message lists the known ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapters(Generic[Port]):
-    """The adapters of one port."""
+class AdapterRegistry(Generic[Provider]):
+    """The adapters of one interface."""
 
-    what: str
-    """The port, as messages call it."""
+    interface: str
+    """The interface in messages."""
     group: str
-    """Of entry points."""
-    field: str
-    """The setting that names the adapter."""
-    given: Callable[[Settings], AdapterSettings]
-    """What those of users' packages are given."""
-    ours: Mapping[str, Callable[[Settings], AbstractAsyncContextManager[Port]]]
+    """Entry points of packages' factories. A factory takes an `AdapterSettings` and returns a context manager."""
+    setting: str
+    """Field of the settings that names the adapter."""
+    adapter_settings: Callable[[Settings], AdapterSettings]
+    """Selects the settings of this interface."""
+    simulated: Callable[[Settings], Provider]
+    """Makes the adapter `simulated`."""
+    warning: str
+    """What `simulated` does not do; logged outside a local stack."""
+    over_http: Callable[[HttpCalls], Provider]
+    """Makes the adapter `http`."""
 
-    def chosen(self, settings: Settings) -> str:
-        """The name that the settings have; on a local stack no choice means the simulated one.
+    def name(self, settings: Settings) -> str:
+        """Return the name of the adapter that the settings choose; on a local stack the default is `simulated`.
 
-        Elsewhere orders must never be told as paid and sent because a variable was forgotten.
+        Elsewhere there is no default: an unset variable must never record unpaid orders as paid and sent.
 
         Raises:
-            AdapterNotSet: they have none, and this is no local stack.
+            AdapterNotSet: the setting is not set, and this is not a local stack.
         """
-        name: str | None = getattr(settings, self.field)
+        name: str | None = getattr(settings, self.setting)
         if name is not None:
             return name
         if settings.environment is Environment.LOCAL:
             return SIMULATED
         raise AdapterNotSet(
-            f"{variable(self.field)} isn't set: choose `{HTTP}`, the name of an adapter in a package of yours,"
+            f"{variable(self.setting)} isn't set: choose `{HTTP}`, the name of an adapter in a package of yours,"
             f" or `{SIMULATED}` if no money and no parcel shall move"
         )
 
-    def opened(self, settings: Settings) -> AbstractAsyncContextManager[Port]:
-        """The chosen adapter, open as long as the context is.
+    def open(self, settings: Settings) -> AbstractAsyncContextManager[Provider]:
+        """Return a context manager of the adapter that the settings choose. The adapter is usable inside the context.
 
         Raises:
-            AdapterNotSet: see `chosen`.
-            UnknownAdapter: there is none of that name.
-            InvalidAdapter: a package registered that name, and it can't be used.
+            AdapterNotSet: the setting is not set, and this is not a local stack.
+            UnknownAdapter: there is no adapter of that name.
+            InvalidAdapter: a package registered that name, and its factory can't be used.
         """
-        name = self.chosen(settings)
-        if name in self.ours:
-            return self.ours[name](settings)
-        make = _registered(self.group, name)
-        if make is None:
-            known = ", ".join(sorted({*self.ours, *entry_points(group=self.group).names}))
-            raise UnknownAdapter(f"no {self.what} is called {name!r}; known: {known}")
-        theirs: AbstractAsyncContextManager[Port] = make(self.given(settings))
-        return theirs
+        name = self.name(settings)
+        if name == SIMULATED:
+            return self._open_simulated(settings)
+        if name == HTTP:
+            return self._open_http(settings)
+        factory = _registered(self.group, name)
+        if factory is None:
+            known = ", ".join(sorted({HTTP, SIMULATED, *entry_points(group=self.group).names}))
+            raise UnknownAdapter(f"no {self.interface} is called {name!r}; known: {known}")
+        adapter: AbstractAsyncContextManager[Provider] = factory(self.adapter_settings(settings))
+        return adapter
+
+    @asynccontextmanager
+    async def _open_simulated(self, settings: Settings) -> AsyncIterator[Provider]:
+        if settings.environment is not Environment.LOCAL:
+            _log.warning(f"{variable(self.setting)} is {SIMULATED}: {self.warning}")
+        yield self.simulated(settings)
+
+    @asynccontextmanager
+    async def _open_http(self, settings: Settings) -> AsyncIterator[Provider]:
+        service = self.adapter_settings(settings)
+        async with HttpCalls(
+            f"the {self.interface}",
+            service.url,
+            token_file=service.token_file,
+            ca_file=service.ca_file,
+            timeout=service.timeout,
+            connections=settings.worker_activity_slots,
+        ) as calls:
+            yield self.over_http(calls)
 
 
 def _registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None:
-    """The factory that a package registered under `name`, or None.
+    """Return the factory that a package registered under `name`, or None.
 
     Raises:
         InvalidAdapter: it can't be imported, or two packages registered that name.
     """
     found = tuple(entry_points(group=group, name=name))
-    if len({_source(entry) for entry in found}) > 1:
-        packages = " and ".join(sorted({_source(entry) for entry in found}))
+    if len({_package(entry) for entry in found}) > 1:
+        packages = " and ".join(sorted({_package(entry) for entry in found}))
         raise InvalidAdapter(f"{name!r} is registered twice in {group}, by {packages}; remove one of them")
     if not found:
         return None
     try:
         factory = found[0].load()
-    except Exception as error:  # a user's module may raise anything as it is imported
-        raise InvalidAdapter(f"{name!r} of {_source(found[0])} can't be imported: {error_message(error)}") from error
+    except Exception as error:  # importing a package's module may raise anything
+        raise InvalidAdapter(f"{name!r} of {_package(found[0])} can't be imported: {error_message(error)}") from error
     if not callable(factory):
-        raise InvalidAdapter(f"{name!r} of {_source(found[0])} is {found[0].value}, which is no function")
+        raise InvalidAdapter(f"{name!r} of {_package(found[0])} is {found[0].value}, which is no function")
     return factory  # type: ignore[no-any-return]
 
 
-def _source(entry: EntryPoint) -> str:
+def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value
+
+
+PAYMENT_PROVIDERS: Final = AdapterRegistry[PaymentProvider](
+    interface="payment provider",
+    group="orderfleet.payment_providers",
+    setting="payment_provider",
+    adapter_settings=lambda settings: AdapterSettings(
+        url=settings.payment_url,
+        token_file=settings.payment_token_file,
+        ca_file=settings.payment_ca_file,
+        timeout=settings.payment_timeout,
+    ),
+    simulated=lambda settings: SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
+    warning="no money moves",
+    over_http=HttpPayments,
+)
+"""Adapters of the setting `ORDERFLEET_PAYMENT_PROVIDER`."""
+
+CARRIERS: Final = AdapterRegistry[Carrier](
+    interface="carrier",
+    group="orderfleet.carriers",
+    setting="carrier",
+    adapter_settings=lambda settings: AdapterSettings(
+        url=settings.carrier_url,
+        token_file=settings.carrier_token_file,
+        ca_file=settings.carrier_ca_file,
+        timeout=settings.carrier_timeout,
+    ),
+    simulated=lambda settings: SimulatedCarrier(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
+    warning="no parcel moves",
+    over_http=HttpCarrier,
+)
+"""Adapters of the setting `ORDERFLEET_CARRIER`."""

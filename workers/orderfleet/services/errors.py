@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError
 from orderfleet.services.deadline import remaining
-from orderfleet.temporal.connection import explained, is_workflow_not_found
+from orderfleet.temporal.connection import explain_connection_error, is_workflow_not_found
 
 
 class OrderNotFound(OrderfleetError):
@@ -77,7 +77,7 @@ def translate_errors(order_id: str) -> Iterator[None]:
         # The SDK's error at the first call of a client that connects lazily.
         if "client connect" in str(error):
             raise TemporalUnavailable(
-                f"Temporal could not be reached for order {order_id!r}: {explained(str(error))}"
+                f"Temporal could not be reached for order {order_id!r}: {explain_connection_error(str(error))}"
             ) from error
         raise
     except PayloadDecryptionError as error:

@@ -17,8 +17,9 @@ from orderfleet.domain.activities import (
     VoidBookingInput,
     VoidBookingResult,
 )
-from orderfleet.domain.ports import Carrier, ShipmentStore
+from orderfleet.domain.ports import ShipmentStore
 from orderfleet.domain.status import ShipmentStatus
+from orderfleet.providers.interfaces import Carrier
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
 

@@ -10,18 +10,17 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 
-from orderfleet.domain.ports import Carrier
 from orderfleet.observability.order_metrics import ProviderCallMetrics, StepMetrics
 from orderfleet.process import Stop
-from orderfleet.providers.carriers import adapter
-from orderfleet.providers.carriers import carrier as named_carrier
+from orderfleet.providers.interfaces import Carrier
 from orderfleet.providers.metered import MeteredCarrier
+from orderfleet.providers.registry import CARRIERS
 from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites
-from orderfleet.temporal.step_interceptors import around_steps
+from orderfleet.temporal.step_interceptors import StepInterceptor
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
 WORKFLOWS: Final = (ShippingWorkflow,)
@@ -29,7 +28,7 @@ WORKFLOWS: Final = (ShippingWorkflow,)
 
 
 def worker_spec(settings: Settings, record: OrderWrites, carrier: Carrier) -> WorkerSpec:
-    """What the shipping worker serves."""
+    """Workflows and activities of the shipping worker."""
     activities = ShippingActivities(record, carrier)
     return WorkerSpec(
         task_queue=settings.shipping_task_queue,
@@ -40,15 +39,15 @@ def worker_spec(settings: Settings, record: OrderWrites, carrier: Carrier) -> Wo
             activities.record_shipment,
             activities.void_booking,
         ],
-        interceptors=around_steps(record, settings.faults, StepMetrics()),
-        # Over in minutes: it ends on the code that it began with. Orders live for months and go with the versions.
+        interceptors=[StepInterceptor(record, settings.faults, StepMetrics())],
+        # A shipment takes minutes, so it ends on the code it began with. Orders live for months and change versions.
         versioning=VersioningBehavior.PINNED,
     )
 
 
 def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFactory:
-    """The duty over the record and the carrier."""
-    measured = MeteredCarrier(carrier, ProviderCallMetrics("carrier", adapter(settings)))
+    """The worker over the order store and the carrier."""
+    measured = MeteredCarrier(carrier, ProviderCallMetrics("carrier", CARRIERS.name(settings)))
 
     async def wire(_client: Client) -> WorkerSpec:
         return worker_spec(settings, OrderWrites(database), measured)
@@ -58,5 +57,5 @@ def build(settings: Settings, database: Database, carrier: Carrier) -> WorkerFac
 
 async def run(settings: Settings, stop: Stop) -> None:
     """Serve until asked to stop."""
-    async with connect(settings, "shipping") as database, named_carrier(settings) as carrier:
+    async with connect(settings, "shipping") as database, CARRIERS.open(settings) as carrier:
         await serve(settings, stop, [build(settings, database, carrier)])

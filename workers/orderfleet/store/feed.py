@@ -35,7 +35,7 @@ _MAX_BACKOFF: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Feed:
+class PostgresChangeFeed:
     """One follower's position in the stream of changes. It outlives connections and `follow` itself.
 
     Args:

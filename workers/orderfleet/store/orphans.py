@@ -1,6 +1,6 @@
 """Orders without an end, and the end of orphaned ones. Implements `OrphanStore`.
 
-The activities of maintenance call it; it is the only writer of an order beside the order's own workflows.
+It ends an order in place of the order's workflow, and must never change an order that has ended.
 """
 
 from __future__ import annotations
@@ -20,24 +20,29 @@ from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
-class Orphans:
-    """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when it is away or too slow."""
+class PostgresOrphanStore:
+    """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow.
+
+    Args:
+        database: of the orders.
+        observer: notified of the end of an order.
+    """
 
     def __init__(self, database: Database, observer: OrderObserver | None = None) -> None:
         self._database = database
         self._observer = observer or NoopObserver()
 
     async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
-        """Those of the orders that have no end."""
+        """Return those of the orders that have not ended."""
         rows = await self._database.fetch(statement("unfinished"), list(order_ids))
         return [UnfinishedOrder(**row) for row in rows]
 
     async def unfinished_page(self, after: str, limit: int, idle: timedelta) -> UnfinishedPage:
-        """Orders without an end after an order id, in the order of their ids.
+        """Return a page of orders that have not ended, in the order of their ids.
 
         Args:
-            after: continue after this order id; empty begins at the first.
-            limit: orders that are read at most, those left out included.
+            after: the page begins after this order id; empty begins at the first.
+            limit: maximum number of orders to read, including those left out.
             idle: orders that changed within this time are left out.
         """
         rows = await self._database.fetch(statement("unfinished_page"), after, limit, idle)
@@ -53,7 +58,7 @@ class Orphans:
         )
 
     async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
-        """Those of the orders that have no end, with what a compensation needs."""
+        """Return those of the orders that have not ended, with what their compensation needs."""
         rows = await self._database.fetch(statement("orphans"), list(order_ids))
         return [
             Orphan(
@@ -72,7 +77,14 @@ class Orphans:
     async def record_compensation(
         self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]
     ) -> None:
-        """End an unfinished order in its workflow's place; an order that has ended stays as it is."""
+        """End an order in place of its workflow, unless it has ended.
+
+        Args:
+            order_id: of the order.
+            step: the final one.
+            reason: stored as the order's last error.
+            events: inserted with the end.
+        """
         write = partial(self._database.fetch, statement("record_compensation"), order_id, step)
         try:
             ended = await write(as_text(reason), as_json(events))

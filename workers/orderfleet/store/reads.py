@@ -1,4 +1,4 @@
-"""Reads orders, their events and the backlog. Implements `OrderReader` and `Survey`.
+"""Reads orders, their events and the backlog. Implements `OrderReader`.
 
 Each call is one statement and never changes anything.
 """
@@ -51,17 +51,17 @@ class OrderReads:
         # One row more than the page shows whether there is a next page.
         bounds = (created_at, order_id, wanted.created_from or _EARLIEST, limit + 1)
         email = None if wanted.customer_email is None else as_text(wanted.customer_email)
-        given = [value for value in (email, wanted.step) if value is not None]
+        filters = [value for value in (email, wanted.step) if value is not None]
         rows = await self._database.fetch(
-            statement(_PAGES[email is not None, wanted.step is not None]), *bounds, *given
+            statement(_PAGES[email is not None, wanted.step is not None]), *bounds, *filters
         )
         orders = tuple(recorded_order(row).status for row in rows[:limit])
         last = orders[-1] if len(rows) > limit else None
-        place = Cursor(created_at=last.created_at, order_id=last.order_id) if last else None
-        return OrderPage(orders=orders, next=place)
+        following = Cursor(created_at=last.created_at, order_id=last.order_id) if last else None
+        return OrderPage(orders=orders, next=following)
 
     async def payment_holder(self, payment_id: str) -> str | None:
-        """The id of the order that the payment id belongs to, or None."""
+        """Return the id of the order that the payment id belongs to, or None."""
         rows = await self._database.fetch(statement("payment_holder"), payment_id)
         return rows[0]["order_id"] if rows else None
 
@@ -72,7 +72,7 @@ class OrderReads:
 
 
 class BacklogSampler:
-    """`Survey` over Postgres. Its cost grows with what is unfinished only."""
+    """Samples the backlog. Its cost depends only on the number of unfinished orders and payments."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -29,7 +29,7 @@ class OrderWrites:
     """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres.
 
     A progress or an event that Postgres rejects is written again with the reason in place of its texts, because an
-    order must not retry for ever to record a text. If Postgres rejects that as well, it raises `StoreRejected`.
+    order must not retry forever to record a text. If Postgres rejects that as well, it raises `StoreRejected`.
 
     Args:
         database: of the orders.
@@ -86,12 +86,12 @@ class OrderWrites:
                 self._observer.order_received()
             self._notify_end(progress, rows[0], started_at)
             if not rows[0]["has_payment_id"]:
-                raise _payment_taken(order.payment_id, order.order_id)
+                raise _payment_conflict(order.payment_id, order.order_id)
             return
         # No row: the other order was committed while this statement waited for it.
         holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"
         raise OrderConflict(
-            f"order id {order.order_id!r} belongs to an earlier order ({holder}); an order id is used once, ever"
+            f"order id {order.order_id!r} belongs to an earlier order ({holder}); an order id is used only once"
         )
 
     async def record(self, order_id: str, progress: Progress) -> None:
@@ -124,7 +124,7 @@ class OrderWrites:
             ),
         )
         if not rows:
-            raise _payment_taken(payment.payment_id, payment.order_id)
+            raise _payment_conflict(payment.payment_id, payment.order_id)
         row = rows[0]
         return PaymentRecord(
             payment_id=row["payment_id"],
@@ -169,7 +169,7 @@ class OrderWrites:
             ),
         )
         if not rows:
-            raise _payment_taken(payment.payment_id, payment.order_id)
+            raise _payment_conflict(payment.payment_id, payment.order_id)
         present = PaymentStatus(rows[0]["status"])
         if rows[0]["moved"]:
             self._observer.payment_changed(present)
@@ -193,10 +193,17 @@ class OrderWrites:
     async def attempt_failed(self, order_id: str, step: str, attempt: int, error: str, event: AuditEvent) -> None:
         """Add the event, set the order's last error, count the attempt in `retries`.
 
-        Nothing happens for an order that is not recorded (yet), or when the event is there already.
+        Does nothing if the order is not recorded yet, or if the event exists.
+
+        Args:
+            order_id: of the order.
+            step: name of the activity.
+            attempt: its number, from 1.
+            error: message of the failure.
+            event: of the attempt.
 
         Raises:
-            StoreUnavailable: Postgres is away or too slow.
+            StoreUnavailable: Postgres is unavailable or too slow.
         """
         write = partial(self._database.fetch, statement("attempt_failed"), order_id, step, attempt)
         try:
@@ -246,5 +253,5 @@ def _payload(progress: Progress | Sequence[AuditEvent]) -> str:
     return as_json(progress) if isinstance(progress, Progress) else events_only(progress)
 
 
-def _payment_taken(payment_id: str, order_id: str) -> PaymentConflict:
+def _payment_conflict(payment_id: str, order_id: str) -> PaymentConflict:
     return PaymentConflict(f"payment id {payment_id!r} belongs to another order than {order_id!r}; choose another one")

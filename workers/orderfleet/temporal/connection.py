@@ -1,7 +1,7 @@
-"""What Temporal's NOT_FOUND is about. The client and the sweep ask before they take a workflow for gone.
+"""Connects to Temporal with the settings' address, credentials and data converter, and explains failed connections.
 
-A server that has just started, or stood still, may not know its namespace for a moment, and says NOT_FOUND of
-every workflow then. It must never be taken for an order that isn't there.
+NOT_FOUND must never be treated as a missing workflow unless `is_workflow_not_found` confirms it: a server that has
+just started may not know its namespace, and then answers NOT_FOUND for every workflow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from orderfleet.temporal.interceptors import UntracedOrders
 
 
 def is_workflow_not_found(error: RPCError) -> bool:
-    """Whether the answer says that there is no such workflow, in a namespace that is there."""
+    """Return whether the error means that the workflow does not exist, in a namespace that exists."""
     if error.status is not RPCStatusCode.NOT_FOUND:
         return False
     return not any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
@@ -46,14 +46,14 @@ _HINTS: Final = {
 
 
 class WrongCredentials(WrongSetting):
-    """A file that Temporal's settings name can't be used; the message says which and what to do."""
+    """A file that Temporal's settings name can't be used; the message names it and says what to do."""
 
 
 def connect_config(settings: Settings) -> ClientConnectConfig:
-    """Temporal's own configuration, with the API key of our file when one is set.
+    """Return Temporal's client configuration, with the API key of the settings' file if one is set.
 
     Raises:
-        WrongCredentials: a file it names can't be read, or a certificate has no key.
+        WrongCredentials: a file that it names can't be read, or a certificate has no key.
     """
     try:
         config = ClientConfig.load_client_connect_config()
@@ -71,8 +71,8 @@ def connect_config(settings: Settings) -> ClientConnectConfig:
     return config
 
 
-def explained(text: str) -> str:
-    """The SDK's words on a failed connection, with what to do about it where that is known."""
+def explain_connection_error(text: str) -> str:
+    """Return the SDK's message on a failed connection, with what to do where that is known."""
     hint = next((hint for sign, hint in _HINTS.items() if sign in text), None)
     return f"{hint} ({text})" if hint else text
 
@@ -91,23 +91,20 @@ def _api_key(settings: Settings) -> str:
 
 
 class ReloadableService(ServiceClient):
-    """`ServiceClient` that passes calls on to the one it was given last.
-
-    The SDK foresees such a wrapper: workers are given `worker_service_client`.
-    """
+    """A `ServiceClient` whose connection can be replaced. The SDK supports such a wrapper."""
 
     def __init__(self, inner: ServiceClient) -> None:
         super().__init__(inner.config)
         self._inner = inner
 
-    def exchange(self, inner: ServiceClient) -> None:
-        """Pass calls on to `inner` from now on; those under way end where they began."""
+    def replace(self, inner: ServiceClient) -> None:
+        """Use `inner` for later calls; calls in progress end on their own connection."""
         self._inner = inner
         self.config = inner.config
 
     @property
     def worker_service_client(self) -> Any:
-        """What a worker polls with; one that runs has to be given its client again after an exchange."""
+        """The connection that a worker polls with. Set a running worker's client again after `replace`."""
         return self._inner.worker_service_client
 
     def update_rpc_metadata(self, metadata: Mapping[str, str | bytes]) -> None:
@@ -135,7 +132,7 @@ class ReloadableService(ServiceClient):
 
 
 def reloadable(client: Client) -> Client:
-    """The same client over a connection that can be exchanged."""
+    """Return the same client over a connection that can be replaced."""
     config = client.config()
     config["service_client"] = ReloadableService(client.service_client)
     return Client(**config)
@@ -143,20 +140,18 @@ def reloadable(client: Client) -> Client:
 
 _log = structlog.get_logger()
 
-FIRST_WAIT: Final = 0.2
-
-LONGEST_WAIT: Final = 10.0
-
-"""Seconds between two tries of who waits for Temporal, doubling from the first."""
+INITIAL_BACKOFF: Final = 0.2
+MAX_BACKOFF: Final = 10.0
+"""Seconds between two attempts to reach Temporal, doubling from the initial backoff."""
 
 
 async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: bool = False) -> Client:
-    """Connect with the data converter that the settings ask for.
+    """Return a client with the data converter that the settings choose.
 
     Args:
-        settings: names address and namespace, or leaves them to Temporal's own settings.
-        runtime: the SDK's runtime; `None` is the process-wide default one.
-        lazy: connect at the first call, for roles that must start while Temporal is away.
+        settings: have address and namespace; unset ones are those of Temporal's own settings.
+        runtime: of the SDK; None is the default one of the process.
+        lazy: connect at the first call, for processes that must start while Temporal is unavailable.
 
     Raises:
         RuntimeError: Temporal could not be reached.
@@ -185,19 +180,21 @@ def _tracing() -> list[Interceptor]:
 
 
 async def connect_with_retry(settings: Settings, *, runtime: Runtime | None = None) -> Client:
-    """Connect, waiting as long as it takes; a worker may start before Temporal does."""
-    wait = FIRST_WAIT
+    """Return a client once Temporal answers: a worker can start before Temporal. Arguments as of `connect`."""
+    wait = INITIAL_BACKOFF
     while True:
         try:
             return await connect(settings, runtime=runtime)
         except RuntimeError as error:
-            _log.warning("Temporal is away, trying again", wait_seconds=wait, error=explained(str(error)))
+            _log.warning(
+                "Temporal is unavailable, trying again", wait_seconds=wait, error=explain_connection_error(str(error))
+            )
         await asyncio.sleep(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
+        wait = min(wait * 2, MAX_BACKOFF)
 
 
 def core_runtime(settings: Settings) -> Runtime:
-    """The SDK's runtime of a worker, with its own Prometheus port when one is set.
+    """Return the SDK's runtime of a worker, with its own Prometheus port if one is set.
 
     Raises:
         PortUnavailable: the port can't be listened on.

@@ -1,7 +1,6 @@
-"""Keeps a running role's way to Temporal as its files say: API key, client certificate, authorities.
+"""Reloads credentials for Temporal when their files change: API key, client certificate, certificate authorities.
 
-Worker, API and operator open `renewed` around their work. What turns wrong is told in the log, and what was in
-use before stays; nothing is ever stopped for it.
+An invalid file is logged, and the credentials before it stay in use. It must never stop the process.
 """
 
 from __future__ import annotations
@@ -18,61 +17,61 @@ from temporalio.service import ServiceClient, TLSConfig
 from temporalio.worker import Worker
 
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import ReloadableService, WrongCredentials, connect_config, explained
+from orderfleet.temporal.connection import ReloadableService, WrongCredentials, connect_config, explain_connection_error
 
 _log = structlog.get_logger()
 
-LOOK_SECONDS: Final = 5.0
-"""Between two looks at the files."""
+CHECK_INTERVAL: Final = 5.0
+"""Seconds between two checks of the files."""
 
 
 @asynccontextmanager
 async def reload_credentials(client: Client, settings: Settings, workers: Sequence[Worker] = ()) -> AsyncIterator[None]:
-    """Follow the files as long as the context is open.
+    """Reload changed files inside the context.
 
     Args:
-        client: one of `temporal.connect`.
+        client: made by `connection.connect`.
         settings: name the file of the API key; Temporal's own settings name those of TLS.
-        workers: run with the client, and go on with what it is given.
+        workers: that use the client; they poll with its new connection.
     """
     if settings.temporal_api_key_file is None and not isinstance(client.service_client.config.tls, TLSConfig):
         yield
         return
-    following = asyncio.create_task(_follow(client, settings, workers))
+    reloading = asyncio.create_task(_reload_periodically(client, settings, workers))
     try:
         yield
     finally:
-        following.cancel()
+        reloading.cancel()
         with suppress(asyncio.CancelledError):
-            await following
+            await reloading
 
 
-async def _follow(client: Client, settings: Settings, workers: Sequence[Worker]) -> None:
+async def _reload_periodically(client: Client, settings: Settings, workers: Sequence[Worker]) -> None:
     problem = ""
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(CHECK_INTERVAL)
         try:
-            await _look(client, settings, workers)
+            await _reload(client, settings, workers)
         except (WrongCredentials, RuntimeError) as error:
-            told = explained(str(error))
-            if told != problem:
-                _log.error("what Temporal was shown before stays in use", problem=told)
-            problem = told
+            message = explain_connection_error(str(error))
+            if message != problem:
+                _log.error("credentials for Temporal can't be reloaded, the earlier ones stay in use", problem=message)
+            problem = message
         else:
             problem = ""
 
 
-async def _look(client: Client, settings: Settings, workers: Sequence[Worker]) -> None:
+async def _reload(client: Client, settings: Settings, workers: Sequence[Worker]) -> None:
     config, used = connect_config(settings), client.service_client.config
     key, tls = config.get("api_key"), config.get("tls")
     if isinstance(tls, TLSConfig) and tls != used.tls:
-        # Connected before it is used, so that what Temporal refuses never replaces what it takes.
+        # Connect first: credentials that Temporal rejects must never replace those that it accepts.
         service = client.service_client
         assert isinstance(service, ReloadableService)
-        service.exchange(await ServiceClient.connect(replace(used, tls=tls, api_key=key, lazy=False)))
+        service.replace(await ServiceClient.connect(replace(used, tls=tls, api_key=key, lazy=False)))
         for worker in workers:
             worker.client = client
-        _log.info("certificates for Temporal read again")
+        _log.info("certificates for Temporal reloaded")
     elif settings.temporal_api_key_file is not None and key != client.api_key:
         client.api_key = key
-        _log.info("API key of Temporal read again", file=str(settings.temporal_api_key_file))
+        _log.info("API key for Temporal reloaded", file=str(settings.temporal_api_key_file))

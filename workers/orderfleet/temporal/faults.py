@@ -1,7 +1,6 @@
-"""Faults on purpose, for demos and tests: attempts that fail or hang, by step and by rate. Off by default.
+"""Injected faults for demos and tests: attempts that fail or hang, by step and rate. Off by default.
 
-The workers put the interceptor around their activities when the settings name faults. Which
-attempt fails is a pure function of the seed and the attempt, so a run can be repeated.
+Which attempt fails is a pure function of the seed and the attempt, so a run can be repeated.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import activity
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from orderfleet.domain.durations import parse_duration
 from orderfleet.domain.errors import OrderfleetError
 
 STEPS: Final = ("receive", "validate", "charge", "prepare_package", "dispatch_carrier", "refund", "void_booking")
-"""Activities that faults can be named for."""
+"""Activities that faults can be injected into."""
 
 FLAKY: Final = "all:error=0.3333,hang=0.3333,length=300s"
 """One third of the attempts fail, one third hang for 300 s, one third are fine."""
@@ -32,21 +30,21 @@ _SHAPE: Final = (
 
 
 class InjectedFault(OrderfleetError):
-    """A fault injected on purpose. Retried."""
+    """An injected fault. Retried."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """How one step misbehaves."""
+    """The faults of one step."""
 
     error: float = 0.0
     """Share of the attempts that fail."""
     hang: float = 0.0
     """Share of the attempts that hang first."""
     length: timedelta = timedelta(seconds=300)
-    """How long a hang lasts; the attempt's time-out ends it sooner."""
+    """Duration of a hang; the attempt's timeout can end it sooner."""
     attempts: int = 0
-    """How many attempts of a step may misbehave, from the first; 0 is all of them."""
+    """Number of attempts of a step that can fail or hang, from the first; 0 is all of them."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,16 @@ class FaultPlan:
     seed: int = 0
 
     def draw(self, step: str, key: str, attempt: int = 1) -> Fault | None:
-        """What becomes of one attempt (from 1): `error=1`, `hang=1`, or None when it is fine."""
+        """Return the fault of one attempt.
+
+        Args:
+            step: name of the activity.
+            key: identifies the attempt; the same key draws the same fault.
+            attempt: its number, from 1.
+
+        Returns:
+            A fault with `error=1` or `hang=1`; None without a fault.
+        """
         fault = self.by_step.get(step)
         if fault is None or 0 < fault.attempts < attempt:
             return None
@@ -66,12 +73,29 @@ class FaultPlan:
             return Fault(error=1)
         return Fault(hang=1, length=fault.length) if number < fault.error + fault.hang else None
 
+    async def inject(self, info: activity.Info) -> None:
+        """Fail or hang if the plan has a fault for this attempt. Call it before the activity does its work.
+
+        Raises:
+            InjectedFault: the attempt fails.
+        """
+        if not self.by_step:
+            return
+        kind = "local" if info.is_local else "regular"
+        key = f"{info.workflow_id}/{kind}/{info.activity_id}/{info.attempt}"
+        fault = self.draw(info.activity_type, key, info.attempt)
+        if fault is None:
+            return
+        if fault.error:
+            raise InjectedFault(f"injected fault in {info.activity_type}, attempt {info.attempt}")
+        await asyncio.sleep(fault.length.total_seconds())
+
 
 def parse_faults(text: str) -> FaultPlan:
-    """Read the `faults` setting.
+    """Parse the `faults` setting.
 
     Raises:
-        ValueError: it names an unknown step or number; the message shows the notation.
+        ValueError: a step or a number is invalid; the message shows the notation.
     """
     seed, by_step = 0, {}
     for part in filter(None, (FLAKY if text.strip() == "flaky" else text).replace(" ", "").split(";")):
@@ -87,15 +111,15 @@ def parse_faults(text: str) -> FaultPlan:
 
 
 def _fault(values: str) -> Fault:
-    given = {key: value for key, _, value in (pair.partition("=") for pair in values.split(","))}
-    unknown = given.keys() - {"error", "hang", "length", "attempts"}
+    fields = {key: value for key, _, value in (pair.partition("=") for pair in values.split(","))}
+    unknown = fields.keys() - {"error", "hang", "length", "attempts"}
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown)) or values!r} is not error, hang, length or attempts: {_SHAPE}")
     fault = Fault(
-        error=_number(given.get("error", "0"), float),
-        hang=_number(given.get("hang", "0"), float),
-        length=parse_duration(given.get("length", "300s")),
-        attempts=_number(given.get("attempts", "0"), int),
+        error=_number(fields.get("error", "0"), float),
+        hang=_number(fields.get("hang", "0"), float),
+        length=parse_duration(fields.get("length", "300s")),
+        attempts=_number(fields.get("attempts", "0"), int),
     )
     if min(fault.error, fault.hang) < 0 or fault.error + fault.hang > 1:
         raise ValueError(f"error and hang are shares of all attempts, together at most 1: {_SHAPE}")
@@ -107,31 +131,3 @@ def _number(text: str, kind: Any) -> Any:
         return kind(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a number: {_SHAPE}") from None
-
-
-class FaultInterceptor(Interceptor):
-    """Makes attempts fail or hang by plan, before they do their work."""
-
-    def __init__(self, plan: FaultPlan) -> None:
-        self._plan = plan
-
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
-        """Wrap the activity."""
-        return _Misbehaving(next, self._plan)
-
-
-class _Misbehaving(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, plan: FaultPlan) -> None:
-        super().__init__(following)
-        self._plan = plan
-
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
-        info = activity.info()
-        where = "local" if info.is_local else "regular"
-        key = f"{info.workflow_id}/{where}/{info.activity_id}/{info.attempt}"
-        fault = self._plan.draw(info.activity_type, key, info.attempt)
-        if fault is not None and fault.error:
-            raise InjectedFault(f"injected fault in {info.activity_type}, attempt {info.attempt}")
-        if fault is not None:
-            await asyncio.sleep(fault.length.total_seconds())
-        return await super().execute_activity(input)

@@ -1,7 +1,6 @@
-"""Gives the steps of an order that came without a trace one trace all the same. `runtime.temporal` puts it in.
+"""Interceptors of activities: one trace for an order without a trace header, and logs and spans with the order's id.
 
-Somebody may start the workflow by a raw Temporal client; then no header tells a trace, and without
-this each attempt would be a trace of its own.
+An activity's input is checked here, before it does anything.
 """
 
 from __future__ import annotations
@@ -34,24 +33,26 @@ from orderfleet.domain.inputs import Unreadable
 from orderfleet.observability.order_trace import ORDER_ID, order_context
 
 _HEADER: Final = "_tracer-data"
-
-"""Where Temporal's tracing interceptor keeps the trace."""
+"""Header of Temporal's tracing interceptor."""
 
 
 class UntracedOrders(client.Interceptor, worker.Interceptor):
-    """To stand before the tracing interceptor."""
+    """Gives attempts of an order without a trace header the order's own trace. Put it before the tracing interceptor.
+
+    A raw Temporal client starts a workflow without that header; each attempt would have a trace of its own.
+    """
 
     def intercept_activity(self, next: worker.ActivityInboundInterceptor) -> worker.ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
         """Wrap the activity."""
-        return _Attempt(next)
+        return _TracedByOrder(next)
 
 
-class _Attempt(worker.ActivityInboundInterceptor):
+class _TracedByOrder(worker.ActivityInboundInterceptor):
     async def execute_activity(self, input: worker.ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
-        given = input.args[0] if input.args else None
-        if _HEADER in input.headers or not isinstance(given, StepInput) or not given.order_id:
+        step = input.args[0] if input.args else None
+        if _HEADER in input.headers or not isinstance(step, StepInput) or not step.order_id:
             return await super().execute_activity(input)
-        with order_context(given.order_id):
+        with order_context(step.order_id):
             return await super().execute_activity(input)
 
 
@@ -59,11 +60,9 @@ _log = structlog.get_logger()
 
 
 ATTEMPT: Final = "orderfleet.step.attempt"
-
 STEP: Final = "orderfleet.step.name"
 
-
-_OUTSIDE: Final = (
+_PROVIDER_ERRORS: Final = (
     Unavailable,
     PaymentRefused,
     PaymentVoided,
@@ -71,23 +70,22 @@ _OUTSIDE: Final = (
     ProviderRequestRejected,
     CarrierRefused,
 )
-
 """Errors that quote the payment provider or the carrier."""
 
 
 class ActivityIdentity(Interceptor):
-    """Binds order, workflow, activity and attempt to logs and span."""
+    """Adds order, workflow, activity and attempt to logs and span."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
         """Wrap the activity."""
-        return _Named(next)
+        return _Identified(next)
 
 
-class _Named(ActivityInboundInterceptor):
+class _Identified(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         info = activity.info()
-        given = input.args[0] if input.args else None
-        order_id = given.order_id if isinstance(given, StepInput) else ""
+        step = input.args[0] if input.args else None
+        order_id = step.order_id if isinstance(step, StepInput) else ""
         span = trace.get_current_span()
         if span.is_recording():
             span.set_attributes(
@@ -108,21 +106,21 @@ class _Named(ActivityInboundInterceptor):
                 _check(info.activity_type, input)
                 return await super().execute_activity(input)
             except Exception as error:
-                _tell(error)
+                _log_failure(error)
                 raise
 
 
-def _check(name: str, given: ExecuteActivityInput) -> None:
-    """Refuse what the activity can't be called with, before it has done anything.
+def _check(name: str, call: ExecuteActivityInput) -> None:
+    """Reject arguments that the activity doesn't take.
 
     Raises:
-        ApplicationError: it would fail at every further attempt as well; the message names the activity.
-        PayloadSealed: no key opens it. What activities are given is ours, so the keys are not all there yet.
+        ApplicationError: every further attempt would fail as well; the message names the activity.
+        PayloadDecryptionError: no key decrypts them. Orderfleet's own workflows encrypted them, so a key is missing.
     """
-    expected = _parameters(given.fn)
-    count = len(given.args)
+    expected = _parameters(call.fn)
+    count = len(call.args)
     problem = "" if count == len(expected) else f"takes {len(expected)} arguments; {count} were given"
-    for value, kind in zip(given.args, expected, strict=False):
+    for value, kind in zip(call.args, expected, strict=False):
         if isinstance(value, Unreadable):
             if value.encrypted:
                 raise PayloadDecryptionError(value.reason)
@@ -135,18 +133,18 @@ def _check(name: str, given: ExecuteActivityInput) -> None:
 
 @lru_cache(maxsize=256)
 def _parameters(activity_fn: Callable[..., Any]) -> tuple[Any, ...]:
-    """The types of an activity's parameters; `object` for one without."""
+    """The types of an activity's parameters; `object` for a parameter without one."""
     hints = get_type_hints(activity_fn)
     return tuple(hints.get(parameter, object) for parameter in inspect.signature(activity_fn).parameters)
 
 
-def _tell(error: Exception) -> None:
-    """One line for a failure that was thought of, a traceback for one that wasn't."""
+def _log_failure(error: Exception) -> None:
+    """Log an expected failure in one line, an unexpected one with a traceback."""
     expected = isinstance(error, OrderfleetError | ApplicationError)
     kind, text = type(error).__name__, str(error)
     if isinstance(error, ApplicationError):
         kind, text = error.type or kind, error.message
-    if isinstance(error, _OUTSIDE) or isinstance(error.__cause__, _OUTSIDE):
-        # Behind the colon stand their own words, which may name a customer; the audit trail keeps them.
+    if isinstance(error, _PROVIDER_ERRORS) or isinstance(error.__cause__, _PROVIDER_ERRORS):
+        # The text behind the colon is the provider's and may name a customer. The audit trail has it.
         text = text.partition(": ")[0]
     _log.warning("attempt failed", error=f"{kind}: {truncate(text)}", exc_info=None if expected else error)

@@ -1,7 +1,6 @@
-"""Order workflows and their compensations as Temporal has them. Implements `OrderWorkflows`.
+"""Order workflows and their compensations in Temporal. Implements `OrderWorkflows`.
 
-The activities of maintenance call it. Visibility names candidates only, because it lags; whether a workflow is
-closed is answered by its own history.
+Visibility lags, so it must only ever name candidates: whether a workflow is closed comes from its own execution.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from orderfleet.observability.order_trace import untraced
 from orderfleet.temporal.connection import is_workflow_not_found
 
 PAGE: Final = 200
-"""Closed workflows of one page."""
+"""Maximum number of closed workflows in one page."""
 _COMPENSATIONS_PAGE: Final = 1000
 _CLOSED: Final = frozenset(
     {
@@ -47,7 +46,7 @@ class TemporalOrderWorkflows:
 
     Args:
         temporal: a connected client.
-        page: closed workflows of one page.
+        page: maximum number of closed workflows in one page.
     """
 
     def __init__(self, temporal: Client, page: int = PAGE) -> None:
@@ -55,7 +54,12 @@ class TemporalOrderWorkflows:
         self._page = page
 
     async def closed(self, since: datetime, page_token: str | None = None) -> ClosedPage:
-        """Order workflows that closed after `since` without completing, one page; the newest first."""
+        """Return one page of order workflows that closed after `since` without completing, the newest first.
+
+        Args:
+            since: earliest close time.
+            page_token: `next_token` of the page before; None for the first page.
+        """
         query = (
             f'WorkflowType = "{names.ORDER_WORKFLOW}"'
             ' AND ExecutionStatus IN ("Terminated", "TimedOut", "Canceled", "Failed")'
@@ -63,7 +67,7 @@ class TemporalOrderWorkflows:
         )
         token = b64decode(page_token) if page_token is not None else None
         listed = self._temporal.list_workflows(query, page_size=self._page, next_page_token=token)
-        with _translated():
+        with _translate_errors():
             await listed.fetch_next_page()
         following = listed.next_page_token
         return ClosedPage(
@@ -72,7 +76,7 @@ class TemporalOrderWorkflows:
         )
 
     async def state(self, order: UnfinishedOrder) -> WorkflowState:
-        """Whether the workflow of the order runs, by its id and its first run.
+        """Return whether the workflow of the order runs, by its id and its first run.
 
         A workflow keeps its first run id when it continues as new or is reset. So another first run id under the
         same workflow id is another workflow: the order's own one is closed, as at most one run of an id is open.
@@ -93,10 +97,10 @@ class TemporalOrderWorkflows:
         return WorkflowState(found=True, how=latest.status.name.lower().replace("_", " "))
 
     async def in_compensation(self) -> frozenset[str]:
-        """Ids of the orders whose compensation runs, as visibility has it."""
+        """Return the ids of the orders whose compensation runs, according to visibility."""
         query = f'WorkflowType = "{names.COMPENSATION_WORKFLOW}" AND ExecutionStatus = "Running"'
         found: set[str] = set()
-        with _translated():
+        with _translate_errors():
             async for running in self._temporal.list_workflows(query, page_size=_COMPENSATIONS_PAGE):
                 order_id = (await _memo(running)).get(names.MEMO_ORDER_ID)
                 if isinstance(order_id, str):
@@ -109,7 +113,7 @@ class TemporalOrderWorkflows:
         Returns:
             Whether it was started; False when a workflow of this id runs.
         """
-        with _translated(), untraced():
+        with _translate_errors(), untraced():
             try:
                 await self._temporal.start_workflow(
                     names.COMPENSATION_WORKFLOW,
@@ -127,12 +131,19 @@ class TemporalOrderWorkflows:
     async def holder(
         self, workflow_id: str, workflow_type: str, memo: Mapping[str, str], parent_id: str = ""
     ) -> IdHolder:
-        """Which workflow has an id: one of the type with that memo and, if one is given, that parent, or another."""
+        """Return which workflow has an id: the expected one and its state, another one, or none.
+
+        Args:
+            workflow_id: to look up.
+            workflow_type: of the expected workflow.
+            memo: entries that the expected workflow has.
+            parent_id: workflow id of its parent; empty for any.
+        """
         found = await self._describe(workflow_id)
         if found is None:
             return IdHolder.NONE
-        known = await _memo(found) if memo else {}
-        if found.workflow_type != workflow_type or any(known.get(key) != value for key, value in memo.items()):
+        found_memo = await _memo(found) if memo else {}
+        if found.workflow_type != workflow_type or any(found_memo.get(key) != value for key, value in memo.items()):
             return IdHolder.FOREIGN
         if parent_id and found.parent_id != parent_id:
             return IdHolder.FOREIGN
@@ -158,7 +169,7 @@ async def _memo(found: WorkflowExecution) -> Mapping[str, object]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except RPCError as error:

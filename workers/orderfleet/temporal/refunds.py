@@ -1,7 +1,7 @@
-"""Workflow side: start the refund of a payment once, whatever other workflow has its id.
+"""Workflow side: starts the refund workflow of a payment once.
 
-Called by orders that are undone, and by shipments whose order is gone. The id of a refund follows from its payment,
-so that it starts once; any client can start a workflow of that id, so one that is found there is checked first.
+The workflow id is derived from the payment, so that a refund starts once. Any client can start a workflow of that id,
+so a workflow that has it must never be taken for the refund before it is checked.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ with workflow.unsafe.imports_passed_through():
 from orderfleet.temporal.step_runner import ActivityRef, StepRunner
 
 NUMBERED: Final = 5
-"""Ids that are tried before one that no other client can know."""
+"""Number of ids that are tried before a random one, which no other client can know."""
 
 
 async def check_workflow(steps: StepRunner, step: CheckWorkflowInput, policy: OrderPolicy, task_queue: str) -> IdHolder:
-    """Ask the order worker which workflow has an id, until it answers.
+    """Return which workflow has an id, from an activity of the order worker that is retried until it succeeds.
 
     Args:
         steps: runs the activity.

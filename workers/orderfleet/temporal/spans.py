@@ -1,7 +1,7 @@
-"""Spans of Temporal's calls, workflows and activities: the SDK's own, at a lower price. `runtime.temporal` puts it in.
+"""Spans of Temporal's calls, workflows and activities: those of the SDK, at a lower cost.
 
-The SDK hands a trace on as W3C Trace Context and as baggage, and writes the header with a converter that asks
-each of its parts in turn. Nothing of ours reads baggage, and a header is JSON: it stays as it was, byte for byte.
+The SDK propagates a trace as W3C Trace Context and as baggage, and tries each part of a converter for the header. No
+process of Orderfleet reads baggage, and the header is always JSON. The header must stay the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 class _TraceHeader(CompositePayloadConverter):
-    """The header that carries a trace: an object of texts. Any client may send any other one, which carries none."""
+    """The trace header: an object of strings. Any other header, which any client can send, has no trace."""
 
     def __init__(self) -> None:
         super().__init__(JSONPlainPayloadConverter())
@@ -37,7 +37,7 @@ class _TraceHeader(CompositePayloadConverter):
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         try:
             carriers = super().from_payloads(payloads, type_hints)
-        except Exception:  # noqa: BLE001 - whatever is wrong with it; a trace is not worth a failed workflow task
+        except Exception:  # noqa: BLE001 - an invalid header must not fail a workflow task
             return [{} for _ in payloads]
         return [
             {name: value for name, value in carrier.items() if isinstance(value, str)}
@@ -51,7 +51,7 @@ _HEADER: Final = _TraceHeader()
 
 
 class TemporalSpans(TracingInterceptor):
-    """For a client, and so for its workers."""
+    """Interceptor of a client and its workers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,22 +59,22 @@ class TemporalSpans(TracingInterceptor):
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
         """Wrap the activity."""
-        return _OfActivity(next, self)
+        return _ActivitySpan(next, self)
 
-    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[_OfWorkflow]:  # noqa: A002 - temporalio's name
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[_WorkflowSpans]:  # noqa: A002 - temporalio's name
         """Wrap the workflows."""
         super().workflow_interceptor_class(input)
-        return _OfWorkflow
+        return _WorkflowSpans
 
 
-class _OfWorkflow(TracingWorkflowInboundInterceptor):
+class _WorkflowSpans(TracingWorkflowInboundInterceptor):
     def __init__(self, next: WorkflowInboundInterceptor) -> None:  # noqa: A002 - temporalio's name
         super().__init__(next)
         self.text_map_propagator, self.payload_converter = _PROPAGATOR, _HEADER
 
 
-class _OfActivity(ActivityInboundInterceptor):
-    """The SDK's span, without the four context managers that it makes one with."""
+class _ActivitySpan(ActivityInboundInterceptor):
+    """The SDK's span, without its four context managers."""
 
     def __init__(self, following: ActivityInboundInterceptor, root: TemporalSpans) -> None:
         super().__init__(following)

@@ -1,4 +1,4 @@
-"""Workflow side: reads what a workflow is started with. The order workflow alone has a reader of its own."""
+"""Workflow side: reads the input of every workflow but the order workflow, which accepts several forms."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[Model], str] | None = None) -> Model:
-    """Read the one object that a workflow is started with.
+    """Return the one argument of a workflow as a model.
 
     Args:
-        model: what the object is read as.
-        args: the arguments of the workflow, as `*args: Any` has them.
-        workflow_id: returns the id that the workflow must have, from what it was started with; None accepts any. The
-            id may have a suffix after `/`: it is started under one when another client's workflow has the id.
+        model: of the argument.
+        args: of the workflow, from `*args: Any`.
+        workflow_id: returns the workflow id that the argument requires; None accepts any.
 
     Raises:
-        ApplicationError: it can't be read, or the id is another one's; raised in `run`, it fails the workflow.
+        ApplicationError: the argument is invalid, or requires another workflow id. Raised in `run`, it fails the
+            workflow.
     """
     try:
-        given = read_one(model, args)
+        start = read_one(model, args)
     except InputRejected as rejected:
         raise refused_start(str(rejected)) from None
     info = workflow.info()
-    expected = workflow_id(given) if workflow_id is not None else info.workflow_id
-    if info.workflow_id != expected and not info.workflow_id.startswith(f"{expected}/"):
+    expected = workflow_id(start) if workflow_id is not None else info.workflow_id
+    if info.workflow_id != expected:
         raise refused_start(f"workflow id: is {info.workflow_id!r}; start it as {expected!r}")
-    return given
+    return start
 
 
 def refused_start(reason: str) -> ApplicationError:
-    """The failure of a workflow whose start can't be used."""
+    """Return the failure of a workflow with an invalid input."""
     return ApplicationError(truncate(reason), type=INVALID_INPUT, non_retryable=True)

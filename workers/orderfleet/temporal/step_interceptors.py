@@ -1,16 +1,14 @@
-"""Activity side: which attempt it is, what is left of it, so that a store that hangs is an outage, and what time it is.
+"""Activity side of a step: the time left of an attempt, and the interceptor that measures and records attempts.
 
-Activities that ask the store after somebody slow call it. An attempt that ran into its own time-out
-would be used up; one that gives the store up just before is not. It must never go by the wall clock.
+Durations must never come from the wall clock, which can be off or jump.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -33,42 +31,69 @@ from orderfleet.domain.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 from orderfleet.domain.ports import AttemptLog
 from orderfleet.domain.status import Step
 from orderfleet.observability.observers import NoopObserver, StepObserver
-from orderfleet.temporal.faults import FaultInterceptor, parse_faults
+from orderfleet.temporal.faults import FaultPlan, parse_faults
 
 _MARGIN: Final = ANSWER_MARGIN.total_seconds()
 
-_LEAST: Final = LEAST_FOR_THE_STORE.total_seconds()
+_MIN_STORE_SECONDS: Final = LEAST_FOR_THE_STORE.total_seconds()
+"""With less time left, the provider has used the attempt up, and the attempt counts."""
 
-"""With fewer seconds left it is the provider that used the attempt up, and it counts."""
+MAX_RETRY_AFTER: Final = timedelta(minutes=5)
+"""Maximum delay that a provider can ask for: three attempts fit into a step's hour."""
+
+_REVIEW_ENDS: Final = {
+    EventKind.APPROVED: "approved",
+    EventKind.CANCEL_REQUESTED: "canceled",
+    EventKind.REVIEW_TIMED_OUT: "timed_out",
+}
+
+_STEP_OF: Final = {
+    "receive": Step.RECEIVE,
+    "validate": Step.VALIDATE,
+    "charge": Step.CHARGE,
+    "void_payment": Step.CHARGE,
+    "prepare_package": Step.SHIPPING,
+    "dispatch_carrier": Step.SHIPPING,
+    "void_booking": Step.SHIPPING,
+}
+"""The order's step that an activity belongs to. Activities that record or refund belong to no single step."""
+
+_NO_ANSWER: Final = "no answer: it hung, or its worker was killed"
+
+_RETRIED_FOREVER: Final = frozenset({"refund", "void_payment", "void_booking"})
+"""A rejection of these is a failed attempt like any other. The workflow records that of every other activity."""
 
 
 def attempt_of(step: StepInput) -> int:
-    """Which attempt of the step this is, from 1, with those before an outage."""
+    """Return the number of this attempt of the step, from 1, including those before a store outage."""
     return step.earlier_attempts + activity.info().attempt
 
 
 class AttemptClock:
-    """Runs from the moment it is made, at the beginning of an activity."""
+    """The time within an attempt. Create it at the start of the activity."""
 
     def __init__(self) -> None:
-        info, self._began = activity.info(), time.monotonic()
-        self._started = info.started_time
-        bound = info.start_to_close_timeout
-        self._end = None if bound is None else self._began + bound.total_seconds() - _MARGIN
+        info, self._started = activity.info(), time.monotonic()
+        self._started_at = info.started_time
+        timeout = info.start_to_close_timeout
+        self._end = None if timeout is None else self._started + timeout.total_seconds() - _MARGIN
 
     def now(self) -> datetime:
-        """The time by Temporal's clock, as workflows have it: this machine's own may be off, or jump."""
-        return self._started + timedelta(seconds=time.monotonic() - self._began)
+        """Return the time of Temporal's clock, which workflows use: this machine's clock can be off, or jump."""
+        return self._started_at + timedelta(seconds=time.monotonic() - self._started)
 
     @asynccontextmanager
-    async def asking_the_store(self) -> AsyncIterator[None]:
-        """Bound the body by what is left of the attempt.
+    async def store_deadline(self) -> AsyncIterator[None]:
+        """Limit the body to the time that is left of the attempt.
+
+        An attempt that reaches its own timeout counts as used. One that ends just before with `StoreUnavailable` is a
+        store outage, and does not count.
 
         Raises:
-            StoreUnavailable: the body was not done in time.
+            StoreUnavailable: the body did not end in time.
         """
         left = None if self._end is None else self._end - time.monotonic()
-        if left is None or left < _LEAST:
+        if left is None or left < _MIN_STORE_SECONDS:
             yield
             return
         try:
@@ -78,51 +103,44 @@ class AttemptClock:
             raise StoreUnavailable(f"Postgres did not answer within the {left:.1f} s left of the attempt") from error
 
 
-MAX_RETRY_AFTER: Final = timedelta(minutes=5)
-
-"""However long somebody asked to be left alone: three attempts fit well into a step's hour."""
-
-
-def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
-    """How long the next attempt waits because somebody asked for it; None leaves it to the policy."""
-    if not isinstance(error, Unavailable) or error.retry_after is None:
-        return None
-    asked = min(error.retry_after, MAX_RETRY_AFTER)
-    return asked if asked > _gap(info) else None
+class InvalidFaults(WrongSetting):
+    """The faults to inject can't be parsed; the message shows the notation."""
 
 
-def _gap(info: activity.Info) -> timedelta:
-    """The gap of the policy after this attempt."""
-    policy = info.retry_policy
-    if policy is None:
-        return timedelta(0)
-    longest = (policy.maximum_interval or policy.initial_interval * 100).total_seconds()
-    # A refund may be tried hundreds of times, and the power must stay a number.
-    grown = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(info.attempt - 1, 60)
-    return timedelta(seconds=min(grown, longest))
+class StepInterceptor(Interceptor):
+    """Measures attempts of activities, records failed ones, and injects faults if the settings ask for them.
 
+    An outage of the store becomes a final error with the number of the attempt: the workflow waits until it is over.
 
-_REVIEW_ENDS = {
-    EventKind.APPROVED: "approved",
-    EventKind.CANCEL_REQUESTED: "canceled",
-    EventKind.REVIEW_TIMED_OUT: "timed_out",
-}
+    Args:
+        log: where failed attempts are recorded.
+        faults: to inject, in the notation of `faults.parse_faults`; an injected fault is an attempt like any other.
+        observer: of attempts.
 
+    Raises:
+        InvalidFaults: `faults` can't be parsed.
+    """
 
-class MeasureInterceptor(Interceptor):
-    """Measures attempts."""
-
-    def __init__(self, observer: StepObserver) -> None:
-        self._observer = observer
+    def __init__(self, log: AttemptLog, faults: str = "", observer: StepObserver | None = None) -> None:
+        self._log = log
+        self._observer = observer or NoopObserver()
+        try:
+            self._faults = parse_faults(faults)
+        except ValueError as error:
+            raise InvalidFaults(f"ORDERFLEET_FAULTS: {error}") from None
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
         """Wrap the activity."""
-        return _Measured(next, self._observer)
+        return _Attempt(next, self._log, self._faults, self._observer)
 
 
-class _Measured(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, observer: StepObserver) -> None:
+class _Attempt(ActivityInboundInterceptor):
+    def __init__(
+        self, following: ActivityInboundInterceptor, log: AttemptLog, faults: FaultPlan, observer: StepObserver
+    ) -> None:
         super().__init__(following)
+        self._log = log
+        self._faults = faults
         self._observer = observer
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
@@ -131,101 +149,55 @@ class _Measured(ActivityInboundInterceptor):
         began = time.monotonic()
         self._observer.started(info.activity_type, info.attempt, local=info.is_local)
         try:
-            result = await super().execute_activity(input)
+            result = await self._record_lost_attempt(input)
         except BaseException as error:
             self._end(info.activity_type, began, bound, error)
             raise
         late = self._end(info.activity_type, began, bound, None)
         if not late:
-            # One that is late is made again; what it carries is told by the attempt that counts.
-            self._tell_reviews(input)
+            # Temporal repeats a late attempt, and the one that counts reports the review.
+            self._report_reviews(input)
         return result
 
     def _end(self, step: str, began: float, bound: timedelta | None, error: BaseException | None) -> bool:
+        """Report the end of the attempt to the observer; return whether it is late."""
         lasted = time.monotonic() - began
         late = bound is not None and lasted >= bound.total_seconds()
         self._observer.ended(step, lasted, error, timed_out=late)
         return late
 
-    def _tell_reviews(self, call: ExecuteActivityInput) -> None:
+    def _report_reviews(self, call: ExecuteActivityInput) -> None:
         for event in _events(call):
             outcome = _REVIEW_ENDS.get(event.kind)
             if outcome is not None and "waited_seconds" in event.detail:
                 self._observer.review_ended(outcome, float(event.detail["waited_seconds"]))
 
-
-def _events(call: ExecuteActivityInput) -> Iterator[AuditEvent]:
-    """The audit events that an attempt records."""
-    given = call.args[0] if call.args else None
-    if not isinstance(given, StepInput):
-        return
-    for name in type(given).model_fields:
-        value = getattr(given, name)
-        if isinstance(value, Progress):
-            yield from value.events
-
-
-_STEP_OF = {
-    "receive": Step.RECEIVE,
-    "validate": Step.VALIDATE,
-    "charge": Step.CHARGE,
-    "void_payment": Step.CHARGE,
-    "prepare_package": Step.SHIPPING,
-    "dispatch_carrier": Step.SHIPPING,
-    "void_booking": Step.SHIPPING,
-}
-
-"""The order's step an activity works for; what records or refunds belongs to no single one."""
-
-
-_NO_WORD: Final = "no answer: it hung, or its worker was killed"
-
-_OWED: Final = frozenset({"refund", "void_payment", "void_booking"})
-
-"""Done until they succeed, so a refusal is a failed attempt like any other. Elsewhere a definite refusal
-is told by the workflow, which knows what becomes of the order."""
-
-
-class AttemptInterceptor(Interceptor):
-    """Tells the record of failed attempts, and marks an outage of the store as one."""
-
-    def __init__(self, log: AttemptLog) -> None:
-        self._log = log
-
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
-        """Wrap the activity."""
-        return _Attempt(next, self._log)
-
-
-class _Attempt(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, log: AttemptLog) -> None:
-        super().__init__(following)
-        self._log = log
-
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+    async def _record_lost_attempt(self, call: ExecuteActivityInput) -> Any:
+        """Run the attempt; record that the one before it failed, which a lost attempt could not do itself."""
         attempt = activity.info().attempt
         if attempt == 1:
-            return await self._execute(input)
-        # Beside the step, which must not lose the time it has while the record is slow. One that could
-        # tell of itself keeps its own words.
-        before = asyncio.create_task(self._tell(input, attempt - 1, _NO_WORD))
+            return await self._run(call)
+        # Concurrently: a slow store must not take the step's time. An attempt that was recorded keeps its error.
+        recording = asyncio.create_task(self._record_failure(call, attempt - 1, _NO_ANSWER))
         try:
-            return await self._execute(input)
+            return await self._run(call)
         finally:
-            await before
+            await recording
 
-    async def _execute(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+    async def _run(self, call: ExecuteActivityInput) -> Any:
+        """Run the attempt; convert its error to what Temporal's retry policy and the workflow act on."""
         try:
-            return await super().execute_activity(input)
+            await self._faults.inject(activity.info())
+            return await super().execute_activity(call)
         except StoreUnavailable as error:
-            # The workflow waits this out; it needs to know how many attempts were used before.
+            # The workflow waits until the store is available, and needs the number of the attempts used before.
             raise ApplicationError(
                 str(error), activity.info().attempt, type=STORE_UNAVAILABLE, non_retryable=True
             ) from error
         except Exception as error:
             final, attempt = _final(error), activity.info().attempt
-            if final is None or activity.info().activity_type in _OWED:
-                await self._tell(input, attempt, truncate(error_message(error)))
+            if final is None or activity.info().activity_type in _RETRIED_FOREVER:
+                await self._record_failure(call, attempt, truncate(error_message(error)))
             if final is None:
                 delay = requested_delay(error, activity.info())
                 if delay is not None:
@@ -234,7 +206,7 @@ class _Attempt(ActivityInboundInterceptor):
                 raise ApplicationError(str(error), attempt, type=final, non_retryable=True) from error
             raise
 
-    async def _tell(self, call: ExecuteActivityInput, attempt: int, text: str) -> None:
+    async def _record_failure(self, call: ExecuteActivityInput, attempt: int, text: str) -> None:
         info, step = activity.info(), call.args[0] if call.args else None
         if not isinstance(step, StepInput):
             return
@@ -246,8 +218,19 @@ class _Attempt(ActivityInboundInterceptor):
             at=info.started_time,
             detail={"activity": info.activity_type, "attempt": count, "error": text},
         )
-        with contextlib.suppress(StoreUnavailable, StoreRejected):
+        with suppress(StoreUnavailable, StoreRejected):
             await self._log.attempt_failed(step.order_id, info.activity_type, count, text, event)
+
+
+def _events(call: ExecuteActivityInput) -> Iterator[AuditEvent]:
+    """The audit events that an attempt records."""
+    step = call.args[0] if call.args else None
+    if not isinstance(step, StepInput):
+        return
+    for name in type(step).model_fields:
+        value = getattr(step, name)
+        if isinstance(value, Progress):
+            yield from value.events
 
 
 def _final(error: Exception) -> str | None:
@@ -255,21 +238,28 @@ def _final(error: Exception) -> str | None:
     return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in FINAL_ERRORS), None)
 
 
-class InvalidFaults(WrongSetting):
-    """The faults to inject can't be read; the message shows the notation."""
+def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
+    """Return the delay that a provider asks for before the next attempt.
 
+    Args:
+        error: of this attempt.
+        info: of this attempt.
 
-def around_steps(log: AttemptLog, faults: str, observer: StepObserver | None = None) -> list[Interceptor]:
-    """The interceptors: attempts are measured, failed ones told, and injected faults are attempts like any other.
-
-    Raises:
-        InvalidFaults: `faults` can't be read.
+    Returns:
+        The delay; None if none is asked for, or if the retry policy waits as long anyway.
     """
-    interceptors: list[Interceptor] = [MeasureInterceptor(observer or NoopObserver()), AttemptInterceptor(log)]
-    try:
-        plan = parse_faults(faults)
-    except ValueError as error:
-        raise InvalidFaults(f"ORDERFLEET_FAULTS: {error}") from None
-    if plan.by_step:
-        interceptors.append(FaultInterceptor(plan))
-    return interceptors
+    if not isinstance(error, Unavailable) or error.retry_after is None:
+        return None
+    delay = min(error.retry_after, MAX_RETRY_AFTER)
+    return delay if delay > _policy_delay(info) else None
+
+
+def _policy_delay(info: activity.Info) -> timedelta:
+    """The delay of the retry policy after this attempt."""
+    policy = info.retry_policy
+    if policy is None:
+        return timedelta(0)
+    maximum = (policy.maximum_interval or policy.initial_interval * 100).total_seconds()
+    # A refund may be retried hundreds of times, and the power must not overflow.
+    delay = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(info.attempt - 1, 60)
+    return timedelta(seconds=min(delay, maximum))

@@ -1,6 +1,6 @@
-"""Counts the tasks that wait in our queues, as Temporal tells. Implements `Survey`; the operator takes it.
+"""Samples the backlog of task queues in Temporal.
 
-The server's counts are approximate, and of tasks that wait, not of those that are worked on.
+The server's counts are approximate. They include waiting tasks only, not those that a worker executes.
 """
 
 from __future__ import annotations
@@ -29,22 +29,27 @@ class BacklogUnavailable(OrderfleetError):
     """Temporal did not answer."""
 
 
-class Backlog:
-    """`Survey` over a client, which may connect late."""
+class TaskQueueSampler:
+    """Samples the backlog of task queues.
+
+    Args:
+        temporal: a client; it may connect at the first call.
+        queues: names of the task queues.
+    """
 
     def __init__(self, temporal: Client, queues: Sequence[str]) -> None:
         self._temporal = temporal
         self._queues = queues
 
     async def take(self) -> list[BacklogSample]:
-        """Tasks that wait, by queue and kind.
+        """Return the waiting tasks by queue and kind.
 
         Raises:
             BacklogUnavailable: Temporal did not answer.
         """
-        return [await self._one(queue, kind) for queue in self._queues for kind in _KINDS]
+        return [await self._sample(queue, kind) for queue in self._queues for kind in _KINDS]
 
-    async def _one(self, queue: str, kind: WaitKind) -> BacklogSample:
+    async def _sample(self, queue: str, kind: WaitKind) -> BacklogSample:
         request = DescribeTaskQueueRequest(
             namespace=self._temporal.namespace,
             task_queue=TaskQueue(name=queue),
@@ -52,8 +57,8 @@ class Backlog:
             report_stats=True,
         )
         try:
-            told = await self._temporal.workflow_service.describe_task_queue(request, timeout=_TIMEOUT)
+            description = await self._temporal.workflow_service.describe_task_queue(request, timeout=_TIMEOUT)
         except (RPCError, RuntimeError) as error:
-            raise BacklogUnavailable(f"the backlog of {queue} can't be asked: {error}") from error
-        age = told.stats.approximate_backlog_age
-        return BacklogSample(kind, queue, told.stats.approximate_backlog_count, age.seconds + age.nanos / 1e9)
+            raise BacklogUnavailable(f"the backlog of {queue} can't be read: {error}") from error
+        age = description.stats.approximate_backlog_age
+        return BacklogSample(kind, queue, description.stats.approximate_backlog_count, age.seconds + age.nanos / 1e9)

@@ -1,7 +1,6 @@
-"""How a Temporal worker runs as a process: health, polling, and a bounded drain on SIGTERM.
+"""Runs Temporal workers as a process: health, polling, and a drain of bounded duration on SIGTERM.
 
-Called by the order and the shipping worker, which say what they serve. On a stop the worker polls
-no more, finishes what it holds within the drain bound, and returns.
+A stopped worker polls no more tasks, finishes those that it has within the drain timeout, and exits.
 """
 
 from __future__ import annotations
@@ -29,53 +28,53 @@ from orderfleet import __version__
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import FIRST_WAIT, LONGEST_WAIT, connect_with_retry, core_runtime
+from orderfleet.temporal.connection import INITIAL_BACKOFF, MAX_BACKOFF, connect_with_retry, core_runtime
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet.temporal.encryption import for_worker
 from orderfleet.temporal.interceptors import ActivityIdentity
 
 _log = structlog.get_logger()
 
-_LAST_WORD: Final = timedelta(seconds=3)
-"""Beyond the drain bound: for activities that were canceled to report so."""
+_CANCELLATION_GRACE: Final = timedelta(seconds=3)
+"""Time after the drain timeout for canceled activities to report their cancellation."""
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What one worker serves."""
+    """Task queue, workflows and activities of one worker."""
 
     task_queue: str
     workflows: Sequence[type]
     activities: Sequence[Callable[..., Any]]
     interceptors: Sequence[Interceptor] = field(default=())
     background: Sequence[Callable[[], Awaitable[None]]] = field(default=())
-    """What runs beside the worker until it drains; each catches its own failures."""
+    """Run concurrently with the worker until it drains. They must never raise."""
     versioning: VersioningBehavior = VersioningBehavior.AUTO_UPGRADE
-    """How a running workflow goes with versions. Not said with the workflows: a worker without a version may not."""
+    """Versioning of running workflows. It is not set on the workflows: a worker without a version must not have it."""
 
 
 WorkerFactory = Callable[[Client], Awaitable[WorkerSpec]]
-"""Makes a duty once there is a connection."""
+"""Builds a worker's spec with a connected client."""
 
 
-def build(client: Client, settings: Settings, duty: WorkerSpec, runner: WorkflowRunner | None = None) -> Worker:
-    """Make the worker; it polls once it is run.
+def build(client: Client, settings: Settings, spec: WorkerSpec, runner: WorkflowRunner | None = None) -> Worker:
+    """Return the worker; it polls once it runs.
 
     Args:
         client: a connected one.
         settings: of the worker.
-        duty: what it serves.
-        runner: of workflow code. The default has no sandbox, which would load the workflows' modules
-            again for every run; tests give the sandbox, so that what it forbids is found there.
+        spec: of the worker.
+        runner: of workflow code. The default has no sandbox, which would load the workflows' modules again for
+            every run. Tests use the sandbox, to find what it forbids.
     """
     config = client.config()
     config["data_converter"] = for_worker(client.data_converter)
     return Worker(
         Client(**config),
-        task_queue=duty.task_queue,
-        workflows=duty.workflows,
-        activities=duty.activities,
-        interceptors=[ActivityIdentity(), *duty.interceptors],
+        task_queue=spec.task_queue,
+        workflows=spec.workflows,
+        activities=spec.activities,
+        interceptors=[ActivityIdentity(), *spec.interceptors],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_cached_workflows=settings.worker_cached_workflows,
         max_concurrent_workflow_tasks=settings.worker_workflow_slots,
@@ -83,73 +82,78 @@ def build(client: Client, settings: Settings, duty: WorkerSpec, runner: Workflow
         max_concurrent_local_activities=settings.worker_activity_slots,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        # We store nothing outside; with more than one, the SDK makes a task of asyncio for every payload.
+        # No payload is stored externally; with more than one, the SDK creates an asyncio task for every payload.
         max_workflow_task_external_storage_concurrency=1,
         graceful_shutdown_timeout=settings.drain_timeout,
-        deployment_config=_version(settings, duty),
+        deployment_config=_version(settings, spec),
     )
 
 
-def _version(settings: Settings, duty: WorkerSpec) -> WorkerDeploymentConfig | None:
-    """Which version of which deployment the worker is, if it is one."""
+def _version(settings: Settings, spec: WorkerSpec) -> WorkerDeploymentConfig | None:
+    """The worker's deployment and version; None without a deployment."""
     if not settings.worker_deployment:
         return None
     return WorkerDeploymentConfig(
         version=WorkerDeploymentVersion(settings.worker_deployment, settings.worker_build_id or __version__),
         use_worker_versioning=True,
-        default_versioning_behavior=duty.versioning,
+        default_versioning_behavior=spec.versioning,
     )
 
 
-async def serve(settings: Settings, stop: Stop, wires: Sequence[WorkerFactory]) -> None:
-    """Serve until asked to stop, then drain; also while Temporal is not there yet.
+async def serve(settings: Settings, stop: Stop, factories: Sequence[WorkerFactory]) -> None:
+    """Run the workers until a stop is requested, then drain. Waits for Temporal if it is unavailable at the start.
+
+    Args:
+        settings: of the workers.
+        stop: requests the drain.
+        factories: one for each worker.
 
     Raises:
-        RuntimeError: a worker failed for good, such as for a namespace that does not exist.
+        RuntimeError: a worker failed permanently, for example because its namespace does not exist.
     """
     problem: str | None = "not connected to Temporal yet"
     async with HealthServer(settings.health_host, settings.health_port, lambda: problem) as health:
         _log.info("health port open", port=health.port)
-        wiring = asyncio.ensure_future(_build(settings, wires))
-        await _first(wiring, stop)
+        building = asyncio.ensure_future(_build(settings, factories))
+        await _first(building, stop)
         if stop.requested:
-            wiring.cancel()
+            building.cancel()
             return
-        client, duties = wiring.result()
-        workers = [build(client, settings, duty) for duty in duties]
+        client, specs = building.result()
+        workers = [build(client, settings, spec) for spec in specs]
         async with reload_credentials(client, settings, workers):
             running = [asyncio.ensure_future(worker.run()) for worker in workers]
-            background = [asyncio.ensure_future(work()) for duty in duties for work in duty.background]
+            background = [asyncio.ensure_future(work()) for spec in specs for work in spec.background]
             problem = None
-            _log.info("polling", task_queues=[duty.task_queue for duty in duties])
+            _log.info("polling", task_queues=[spec.task_queue for spec in specs])
             stopping = asyncio.ensure_future(stop.wait())
             await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             for work in background:
                 work.cancel()
             problem = "draining"
-            await _drain(workers, running, settings.drain_timeout + _LAST_WORD)
+            await _drain(workers, running, settings.drain_timeout + _CANCELLATION_GRACE)
 
 
-async def _build(settings: Settings, wires: Sequence[WorkerFactory]) -> tuple[Client, list[WorkerSpec]]:
+async def _build(settings: Settings, factories: Sequence[WorkerFactory]) -> tuple[Client, list[WorkerSpec]]:
     client = await connect_with_retry(settings, runtime=core_runtime(settings))
-    return client, [await _patiently(wire, client) for wire in wires]
+    return client, [await _build_spec(factory, client) for factory in factories]
 
 
-async def _patiently(wire: WorkerFactory, client: Client) -> WorkerSpec:
-    """Wire a duty, waiting as long as it takes: a Temporal that has just started may not know its namespace yet."""
-    wait = FIRST_WAIT
+async def _build_spec(factory: WorkerFactory, client: Client) -> WorkerSpec:
+    """Build a spec, retrying as long as it takes: Temporal may not know its namespace right after its start."""
+    wait = INITIAL_BACKOFF
     while True:
         try:
-            return await wire(client)
+            return await factory(client)
         except RPCError as error:
-            _log.warning("Temporal can't be asked yet, trying again", wait_seconds=wait, error=str(error))
+            _log.warning("Temporal rejects calls, trying again", wait_seconds=wait, error=str(error))
         await asyncio.sleep(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
+        wait = min(wait * 2, MAX_BACKOFF)
 
 
 async def _first(work: asyncio.Future[Any], stop: Stop) -> None:
-    """Return when the work is done or a stop is asked for, whichever comes first."""
+    """Return when the work is done or a stop is requested, whichever comes first."""
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -160,7 +164,7 @@ async def _drain(workers: list[Worker], running: Sequence[asyncio.Future[None]],
     shutdowns = [asyncio.ensure_future(worker.shutdown()) for worker in workers]
     _done, late = await asyncio.wait([*running, *shutdowns], timeout=bound.total_seconds())
     if late:
-        # What they hold is retried elsewhere: Temporal times the attempts out.
+        # Temporal times their attempts out, and another worker retries them.
         _log.warning("drain bound reached, leaving work behind", bound_seconds=bound.total_seconds())
     for error in failed:
         if error is not None:

@@ -1,6 +1,6 @@
-"""The carrier over HTTP: the user's own service. Implements `Carrier`.
+"""A carrier over HTTP. `deploy/docs/providers.md` is the contract of its service.
 
-`deploy/docs/providers.md` is the contract it speaks. An answer counts only if it names the booking.
+An answer is valid only if it names the booking.
 """
 
 from __future__ import annotations
@@ -16,45 +16,44 @@ from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnava
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
-WHO: Final = "the carrier"
 _VOIDED: Final = 410
 
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-"""Somebody else's word: 1 to 200 characters that can be printed."""
+"""A text of the carrier: 1 to 200 printable characters."""
 
 
 class BookingRequest(Parcel):
-    """A parcel to take, under its key."""
+    """Body of a booking: the parcel and its key."""
 
     key: str
 
 
 class BookingVoid(Contract):
-    """A booking to take back, made by this shipment of the order or an earlier one."""
+    """Body of a void: the booking by this shipment of the order or an earlier one."""
 
     key: str
     attempt: int
 
 
 class Booked(Contract):
-    """The parcel is taken, now or before under the same key."""
+    """The parcel is booked, by this call or an earlier one with its key."""
 
     carrier: Name
     tracking_number: Name
 
     def booking(self) -> Booking:
-        """As the rest of Orderfleet knows it."""
+        """Return it as a `Booking`."""
         return Booking(carrier=self.carrier, tracking_number=self.tracking_number)
 
 
 class BookingAnswer(Booked):
-    """What a booking answers."""
+    """Answer of a booking."""
 
     key: str
 
 
 class BookingVoidAnswer(Contract):
-    """What taking a booking back found."""
+    """Answer of a void: the state of the booking."""
 
     key: str
     attempt: int
@@ -64,13 +63,13 @@ class BookingVoidAnswer(Contract):
     @model_validator(mode="after")
     def _dispatched_names_its_booking(self) -> BookingVoidAnswer:
         if self.state is BookingState.DISPATCHED and self.booking is None:
-            # An order that goes on as shipped needs its tracking number.
+            # The order continues as shipped, and needs its tracking number.
             raise ValueError("state dispatched comes with its booking")
         return self
 
 
 class HttpCarrier:
-    """A carrier behind HTTP."""
+    """`Carrier` over HTTP calls."""
 
     def __init__(self, calls: HttpCalls) -> None:
         self._calls = calls
@@ -81,9 +80,9 @@ class HttpCarrier:
         Raises:
             CarrierRefused: the carrier refused it.
             BookingVoided: the parcel's attempt was voided.
-            CarrierUnavailable: anything else but a booking under this key.
+            CarrierUnavailable: the answer is none of these and no booking under this key.
         """
-        with _translated():
+        with _translate_errors():
             answer = await self._calls.post(
                 "/bookings",
                 BookingRequest(key=key, **dict(parcel)),
@@ -94,28 +93,28 @@ class HttpCarrier:
         return answer.booking()
 
     async def void_booking(self, key: str, attempt: int) -> tuple[BookingState, Booking | None]:
-        """Take back the booking unless its parcel has left; close the key for `attempt` and those before it.
+        """Cancel the booking unless its parcel has left; close the key for `attempt` and those before it.
 
         Raises as `book`.
         """
-        with _translated():
+        with _translate_errors():
             answer = await self._calls.post(
                 "/booking-voids",
                 BookingVoid(key=key, attempt=attempt),
                 BookingVoidAnswer,
                 key=f"{key}/void/{attempt}",
                 named=("key", key),
-                same={"attempt": attempt},
+                expected={"attempt": attempt},
             )
         return answer.state, None if answer.booking is None else answer.booking.booking()
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except CallFailed as error:
         raise CarrierUnavailable(str(error), error.after) from error
     except CallRejected as error:
         voided = error.status == _VOIDED and error.named
-        raise (BookingVoided if voided else CarrierRefused)(f"{WHO} {error}") from error
+        raise (BookingVoided if voided else CarrierRefused)(str(error)) from error

@@ -1,7 +1,7 @@
-"""The payment provider over HTTP: the user's own service. Implements `PaymentProvider`.
+"""A payment provider over HTTP. `deploy/docs/providers.md` is the contract of its service.
 
-`deploy/docs/providers.md` is the contract it speaks. An answer counts only if it names the payment
-and repeats the money; a refusal that doesn't name the payment is a word on the request alone.
+An answer is valid only if it names the payment and repeats amount and currency. A rejection that doesn't name the
+payment rejects only the request: the payment may have been charged before.
 """
 
 from __future__ import annotations
@@ -18,25 +18,24 @@ from orderfleet.domain.money import Money
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
 from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
-WHO: Final = "the payment provider"
 _VOIDED: Final = 410
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-"""Somebody else's id: 1 to 200 characters that can be printed."""
+"""The provider's id of a charge: 1 to 200 printable characters."""
 
 
 class PaymentRequest(Contract):
-    """What each call says."""
+    """Body of each call."""
 
     payment_id: str
     order_id: str
     amount: str
-    """A decimal, never in exponents."""
+    """A decimal without an exponent."""
     currency: str
 
 
 class ChargeAnswer(Contract):
-    """The money was taken, now or before under the same payment id."""
+    """The payment is charged, by this call or an earlier one with its id."""
 
     payment_id: str
     status: Literal["charged"]
@@ -46,14 +45,14 @@ class ChargeAnswer(Contract):
 
 
 class VoidAnswer(Contract):
-    """The payment id can never charge again."""
+    """The payment id is closed to every later charge."""
 
     payment_id: str
     outcome: VoidOutcome
 
 
 class RefundAnswer(Contract):
-    """The money is given back, now or before."""
+    """The charge is refunded, by this call or an earlier one."""
 
     payment_id: str
     status: Literal["refunded"]
@@ -62,7 +61,7 @@ class RefundAnswer(Contract):
 
 
 class HttpPayments:
-    """A payment provider behind HTTP."""
+    """`PaymentProvider` over HTTP calls."""
 
     def __init__(self, calls: HttpCalls) -> None:
         self._calls = calls
@@ -73,23 +72,23 @@ class HttpPayments:
         Raises:
             PaymentRefused: the provider refused this payment.
             PaymentVoided: the payment id was voided.
-            RequestTurnedAway: it refused the request, without a word on the payment.
-            ProviderUnavailable: anything else but a charge of exactly this money.
+            ProviderRequestRejected: it refused the request, and does not name the payment.
+            ProviderUnavailable: the answer is none of these and no charge of this amount and currency.
         """
-        with _translated():
+        with _translate_errors():
             answer = await self._calls.post(
                 "/charges",
                 _request(payment),
                 ChargeAnswer,
                 key=payment.payment_id,
                 named=("payment_id", payment.payment_id),
-                same={"amount": payment.amount, "currency": payment.currency},
+                expected={"amount": payment.amount, "currency": payment.currency},
             )
         return Charge(reference=answer.reference)
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the payment id for good; give back what it had charged. Raises as `charge`."""
-        with _translated():
+        """Close the payment id to every later charge, and refund what it had charged. Raises as `charge`."""
+        with _translate_errors():
             answer = await self._calls.post(
                 "/voids",
                 _request(payment),
@@ -100,15 +99,15 @@ class HttpPayments:
         return answer.outcome
 
     async def refund(self, payment: PaymentIntent) -> None:
-        """Give back the whole charge, once. Raises as `charge`."""
-        with _translated():
+        """Refund the whole charge, once. Raises as `charge`."""
+        with _translate_errors():
             await self._calls.post(
                 "/refunds",
                 _request(payment),
                 RefundAnswer,
                 key=f"{payment.payment_id}/refund",
                 named=("payment_id", payment.payment_id),
-                same={"amount": payment.amount, "currency": payment.currency},
+                expected={"amount": payment.amount, "currency": payment.currency},
             )
 
 
@@ -122,12 +121,12 @@ def _request(payment: PaymentIntent) -> PaymentRequest:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except CallFailed as error:
         raise ProviderUnavailable(str(error), error.after) from error
     except CallRejected as error:
         if not error.named:
-            raise ProviderRequestRejected(f"{WHO} {error}") from error
-        raise (PaymentVoided if error.status == _VOIDED else PaymentRefused)(f"{WHO} {error}") from error
+            raise ProviderRequestRejected(str(error)) from error
+        raise (PaymentVoided if error.status == _VOIDED else PaymentRefused)(str(error)) from error

@@ -1,16 +1,9 @@
-"""The simulated payment provider's books: what was asked of it, and what money went where.
-
-`payments.simulated` writes them; tests and the demo count in them. They are the provider's truth,
-kept apart from the record of the product, so that the two can be held against each other.
-"""
+"""A simulated payment provider with a ledger of its own, for development, tests and demos. It moves no money."""
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -19,20 +12,34 @@ from typing import Final
 
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderUnavailable
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
-from orderfleet.providers.ledger_file import LedgerBusy, LedgerFile
+from orderfleet.providers.ledger import Ledger, SimulatedProvider
 
-_SCHEMA: Final = """
-create table if not exists payment_calls (
-    id          integer primary key,
-    at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-    call        text not null,
-    payment_id  text not null,
-    order_id    text not null
-);
+REFUSED_PREFIX: Final = "refuse-"
+"""Payment ids with this prefix are always refused, so that a refusal can be shown."""
+
+
+@dataclass(frozen=True)
+class PaymentEntry:
+    """One entry of the ledger; every kind but a void moves money."""
+
+    kind: str
+    """`charge`, `refund`, or `void` for a payment id that is closed to later charges."""
+    payment_id: str
+    order_id: str
+    amount: Decimal
+    currency: str
+    reference: str
+
+
+class PaymentLedger(Ledger):
+    """The ledger of the simulated payment provider."""
+
+    provider = "payments"
+    schema = """
 create table if not exists payment_entries (
     id          integer primary key,
     at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-    kind        text not null check (kind in ('charge', 'give_back', 'void')),
+    kind        text not null check (kind in ('charge', 'refund', 'void')),
     payment_id  text not null,
     order_id    text not null,
     amount      text not null,
@@ -42,40 +49,22 @@ create table if not exists payment_entries (
 create index if not exists payment_entries_by_payment on payment_entries (payment_id)
 """
 
-
-@dataclass(frozen=True)
-class PaymentEntry:
-    """One line of the books; money moved unless it is a void."""
-
-    kind: str
-    """`charge`, `give_back`, or `void` for an id closed for good."""
-    payment_id: str
-    order_id: str
-    amount: Decimal
-    currency: str
-    reference: str
-
-
-class PaymentLedger:
-    """The books, in a file or in memory."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._file = LedgerFile(path, _SCHEMA)
-
     async def charge(self, payment: PaymentIntent) -> str:
-        """Enter the charge unless it is there; return its reference.
+        """Insert the charge unless it exists; return its reference.
 
         Raises:
             PaymentRefused: the id was charged with another amount or for another order.
             PaymentVoided: the id was voided.
         """
 
-        def work(books: sqlite3.Connection) -> str:
-            charge = _entry(books, payment, "charge")
-            if _entry(books, payment, "void"):
+        def work(ledger: sqlite3.Connection) -> str:
+            charge = _entry(ledger, payment, "charge")
+            if _entry(ledger, payment, "void"):
                 raise PaymentVoided(f"payment {payment.payment_id} was voided")
             if charge is None:
-                return _enter(books, payment, "charge", f"ch_{uuid.uuid4().hex[:20]}")
+                reference = f"ch_{uuid.uuid4().hex[:20]}"
+                _insert(ledger, "charge", payment, reference)
+                return reference
             same = (charge.order_id, charge.amount, charge.currency)
             if same != (payment.order_id, payment.amount, payment.currency):
                 raise PaymentRefused(
@@ -84,85 +73,60 @@ class PaymentLedger:
                 )
             return charge.reference
 
-        return await self._file.run(work)
+        return await self.run(work)
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the id for good; give back what it had charged."""
+        """Close the payment id to every later charge, and refund what it had charged."""
 
-        def work(books: sqlite3.Connection) -> VoidOutcome:
-            charge = _entry(books, payment, "charge")
-            if _entry(books, payment, "void") is None:
-                _enter(books, payment, "void", "")
+        def work(ledger: sqlite3.Connection) -> VoidOutcome:
+            charge = _entry(ledger, payment, "charge")
+            if _entry(ledger, payment, "void") is None:
+                _insert(ledger, "void", payment, "")
             if charge is None:
                 return VoidOutcome.NEVER_CHARGED
-            _give_back(books, payment, charge)
+            _refund(ledger, charge)
             return VoidOutcome.GIVEN_BACK
 
-        return await self._file.run(work)
+        return await self.run(work)
 
     async def refund(self, payment: PaymentIntent) -> None:
-        """Give back the whole charge, unless that was done.
+        """Refund the whole charge, unless it is refunded.
 
         Raises:
-            PaymentRefused: there never was a charge.
+            PaymentRefused: there is no charge.
         """
 
-        def work(books: sqlite3.Connection) -> None:
-            charge = _entry(books, payment, "charge")
+        def work(ledger: sqlite3.Connection) -> None:
+            charge = _entry(ledger, payment, "charge")
             if charge is None:
-                raise PaymentRefused(f"payment {payment.payment_id} has no charge to give back")
-            _give_back(books, payment, charge)
+                raise PaymentRefused(f"payment {payment.payment_id} has no charge to refund")
+            _refund(ledger, charge)
 
-        await self._file.run(work)
-
-    async def called(self, call: str, payment: PaymentIntent) -> None:
-        """Note that the provider was called, whatever comes of it."""
-        await self._file.run(
-            lambda books: books.execute(
-                "insert into payment_calls (call, payment_id, order_id) values (?, ?, ?)",
-                (call, payment.payment_id, payment.order_id),
-            )
-        )
-
-    def calls(self) -> list[tuple[str, str]]:
-        """Every call ever made: its name and the payment id, in order."""
-        rows = self._file.run_now(
-            lambda books: books.execute("select call, payment_id from payment_calls order by id").fetchall()
-        )
-        return [(row["call"], row["payment_id"]) for row in rows]
+        await self.run(work)
 
     def entries(self) -> list[PaymentEntry]:
-        """Every entry ever made, in order."""
-        rows = self._file.run_now(lambda books: books.execute("select * from payment_entries order by id").fetchall())
+        """Return every entry, in order."""
+        rows = self.run_now(lambda ledger: ledger.execute("select * from payment_entries order by id").fetchall())
         return [_read(row) for row in rows]
 
 
-def _give_back(books: sqlite3.Connection, payment: PaymentIntent, charge: PaymentEntry) -> None:
-    if _entry(books, payment, "give_back") is None:
-        _write(books, "give_back", charge)
+def _refund(ledger: sqlite3.Connection, charge: PaymentEntry) -> None:
+    if _entry(ledger, charge, "refund") is None:
+        _insert(ledger, "refund", charge, charge.reference)
 
 
-def _entry(books: sqlite3.Connection, payment: PaymentIntent, kind: str) -> PaymentEntry | None:
-    row = books.execute(
+def _entry(ledger: sqlite3.Connection, payment: PaymentIntent | PaymentEntry, kind: str) -> PaymentEntry | None:
+    row = ledger.execute(
         "select * from payment_entries where payment_id = ? and kind = ?", (payment.payment_id, kind)
     ).fetchone()
     return None if row is None else _read(row)
 
 
-def _enter(books: sqlite3.Connection, payment: PaymentIntent, kind: str, reference: str) -> str:
-    _write(
-        books,
-        kind,
-        PaymentEntry(kind, payment.payment_id, payment.order_id, payment.amount, payment.currency, reference),
-    )
-    return reference
-
-
-def _write(books: sqlite3.Connection, kind: str, entry: PaymentEntry) -> None:
-    books.execute(
+def _insert(ledger: sqlite3.Connection, kind: str, payment: PaymentIntent | PaymentEntry, reference: str) -> None:
+    ledger.execute(
         "insert into payment_entries (kind, payment_id, order_id, amount, currency, reference)"
         " values (?, ?, ?, ?, ?, ?)",
-        (kind, entry.payment_id, entry.order_id, str(entry.amount), entry.currency, entry.reference),
+        (kind, payment.payment_id, payment.order_id, str(payment.amount), payment.currency, reference),
     )
 
 
@@ -172,63 +136,43 @@ def _read(row: sqlite3.Row) -> PaymentEntry:
     )
 
 
-REFUSED_PREFIX: Final = "refuse-"
-
-"""Payment ids that are always refused, so that a refusal can be shown."""
-
-
-class SimulatedPayments:
-    """A payment provider with books of its own.
+class SimulatedPayments(SimulatedProvider[PaymentLedger]):
+    """`PaymentProvider` over a ledger of its own.
 
     Args:
-        ledger: file of the books; None keeps them in memory.
-        latency: between doing what was asked and answering, as a lost answer is the harder case.
+        ledger: file of the ledger; None keeps it in memory.
+        latency: between the commit of a call and its answer.
     """
 
+    unavailable = ProviderUnavailable
+
     def __init__(self, *, ledger: Path | None = None, latency: timedelta = timedelta(0)) -> None:
-        self.ledger = PaymentLedger(ledger)
-        self._latency = latency.total_seconds()
+        super().__init__(PaymentLedger(ledger), latency)
 
     async def charge(self, payment: PaymentIntent) -> Charge:
         """Charge once; the same payment id again returns the same charge.
 
         Raises:
-            PaymentRefused: the id begins with `refuse-`, or was charged with another amount.
+            PaymentRefused: the id begins with `refuse-`, or was charged with another amount or for another order.
             PaymentVoided: the id was voided.
-            ProviderUnavailable: the books could not be had.
+            ProviderUnavailable: the ledger is busy.
         """
-        with _available():
-            await self.ledger.called("charge", payment)
+        async with self._call("charge", payment.payment_id):
             if payment.payment_id.startswith(REFUSED_PREFIX):
-                await asyncio.sleep(self._latency)
                 raise PaymentRefused(f"payment {payment.payment_id} was refused: its id begins with {REFUSED_PREFIX!r}")
-            reference = await self.ledger.charge(payment)
-        await asyncio.sleep(self._latency)
-        return Charge(reference=reference)
+            return Charge(reference=await self.ledger.charge(payment))
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Make sure the payment id can never charge again; give back what it had charged."""
-        with _available():
-            await self.ledger.called("void", payment)
-            outcome = await self.ledger.void(payment)
-        await asyncio.sleep(self._latency)
-        return outcome
+        """Close the payment id to every later charge, and refund what it had charged."""
+        async with self._call("void", payment.payment_id):
+            return await self.ledger.void(payment)
 
     async def refund(self, payment: PaymentIntent) -> None:
-        """Give back the whole charge, once.
+        """Refund the whole charge, once.
 
         Raises:
-            PaymentRefused: there never was a charge.
+            PaymentRefused: there is no charge.
+            ProviderUnavailable: the ledger is busy.
         """
-        with _available():
-            await self.ledger.called("refund", payment)
+        async with self._call("refund", payment.payment_id):
             await self.ledger.refund(payment)
-        await asyncio.sleep(self._latency)
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    try:
-        yield
-    except LedgerBusy as error:
-        raise ProviderUnavailable(str(error)) from error

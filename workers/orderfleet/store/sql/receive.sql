@@ -1,8 +1,8 @@
 -- Inserts the order, or finds it as recorded by the same workflow execution, and applies the progress.
--- `given` is empty if another execution recorded the order: the last part returns that one, and nothing is applied.
+-- `received` is empty if another execution recorded the order: the last part returns that one, and nothing is applied.
 -- An order whose payment id belongs to another order is inserted as well, so that its failure can be recorded.
 -- The update on conflict waits for another transaction that is inserting the same id.
-with given as (
+with received as (
     insert into orders (
         order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
         items, address, payment_id, amount, currency, step, created_at, deadline_at
@@ -22,7 +22,7 @@ with given as (
 -- A write on conflict here too: of two orders at this moment the second waits, and then finds the first.
 claimed as (
     insert into payment_ids (payment_id, order_id)
-    select payment_id, order_id from given
+    select payment_id, order_id from received
     on conflict (payment_id) do update set payment_id = excluded.payment_id
     where payment_ids.order_id = excluded.order_id
     returning payment_id
@@ -34,8 +34,8 @@ select
     not exists (select from orders where order_id = $1) as is_new,
     not exists (select from orders where order_id = $1 and completed_at is not null) as was_open,
     exists (select from claimed) as has_payment_id
-from given
+from received
 union all
 select false, owner, first_run_id, false, false, false, false
 from orders
-where order_id = $1 and not exists (select from given)
+where order_id = $1 and not exists (select from received)

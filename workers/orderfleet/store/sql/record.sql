@@ -6,7 +6,7 @@ with during_charge as materialized (
     select step from orders where order_id = $1 and $2::jsonb ->> 'step' = 'charge' for no key update
 ),
 
-given as materialized (
+adjusted as materialized (
     select
         case
             when exists (select from during_charge where step = 'shipping') then $2::jsonb || '{"step": "shipping"}'
@@ -14,6 +14,6 @@ given as materialized (
         end as progress
 )
 
-select record_progress($1, given.progress) as changed, previous.completed_at is null as was_open, previous.created_at
-from given
+select record_progress($1, adjusted.progress) as changed, previous.completed_at is null as was_open, previous.created_at
+from adjusted
 left join orders as previous on previous.order_id = $1

@@ -1,4 +1,4 @@
-"""Processes that write one ledger at once, some of them killed: the books stay whole."""
+"""Several processes write one ledger, and some are killed: the ledger stays consistent."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_two_processes_and_a_sigkill_charge_and_book_once_each(tmp_path: Path) -
     assert steady.returncode == 0, errors
     charges = Counter(entry.payment_id for entry in PaymentLedger(ledger).entries())
     parcels = Counter(parcel.key for parcel in CarrierLedger(ledger).parcels())
-    assert answered | set(output.split()) <= parcels.keys() <= charges.keys()  # what was answered stands
+    assert answered | set(output.split()) <= parcels.keys() <= charges.keys()  # every answered call is committed
     assert set(charges.values()) == set(parcels.values()) == {1}

@@ -1,4 +1,4 @@
-"""Workers outside a local stack: none starts until somebody chose who is paid and who carries."""
+"""Workers outside a local stack: none starts before the settings choose a payment provider and a carrier."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.worker_processes import WorkerFleet
         ("all", {"ORDERFLEET_PAYMENT_PROVIDER": "simulated"}, "ORDERFLEET_CARRIER"),
     ],
 )
-def test_a_worker_without_a_choice_ends_at_once(kind: str, chosen: dict[str, str], missing: str) -> None:
+def test_worker_without_adapter_setting_exits(kind: str, chosen: dict[str, str], missing: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "orderfleet", "worker", kind],
         env={**os.environ, **chosen},
@@ -33,10 +33,10 @@ def test_a_worker_without_a_choice_ends_at_once(kind: str, chosen: dict[str, str
     assert "Traceback" not in result.stderr
 
 
-async def test_the_simulated_ones_are_taken_and_warned_of(fleet: WorkerFleet) -> None:
+async def test_simulated_adapters_outside_a_local_stack_run_and_are_logged(fleet: WorkerFleet) -> None:
     chosen = {"ORDERFLEET_PAYMENT_PROVIDER": "simulated", "ORDERFLEET_CARRIER": "simulated"}
     worker = await fleet.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)
     await worker.answers("/readyz", 200)
-    told = worker.log.read_text()
-    assert "ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves" in told
-    assert "ORDERFLEET_CARRIER is simulated: no parcel moves" in told
+    log = worker.log.read_text()
+    assert "ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves" in log
+    assert "ORDERFLEET_CARRIER is simulated: no parcel moves" in log

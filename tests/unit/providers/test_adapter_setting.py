@@ -1,38 +1,37 @@
-"""Which adapter is used where none was chosen: nobody's orders are told as paid by mistake."""
+"""The adapter without a setting: no order is recorded as paid by mistake."""
 
 from __future__ import annotations
 
 import pytest
 from structlog.testing import capture_logs
 
-from orderfleet.providers import carriers, payments
-from orderfleet.providers.registry import AdapterNotSet
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, AdapterNotSet
 from orderfleet.settings import Settings
 
 
-def test_without_a_choice_a_local_stack_simulates() -> None:
+def test_local_stack_without_adapter_setting_simulates() -> None:
     local = Settings(environment="local")
-    assert (payments.adapter(local), carriers.adapter(local)) == ("simulated", "simulated")
+    assert (PAYMENT_PROVIDERS.name(local), CARRIERS.name(local)) == ("simulated", "simulated")
 
 
-def test_without_a_choice_nothing_is_made_elsewhere() -> None:
+def test_adapter_setting_is_required_outside_a_local_stack() -> None:
     with pytest.raises(AdapterNotSet, match="ORDERFLEET_PAYMENT_PROVIDER isn't set: choose `http`"):
-        payments.payment_provider(Settings(carrier="simulated"))
+        PAYMENT_PROVIDERS.open(Settings(carrier="simulated"))
     with pytest.raises(AdapterNotSet, match="ORDERFLEET_CARRIER isn't set: choose `http`"):
-        carriers.carrier(Settings(payment_provider="simulated"))
+        CARRIERS.open(Settings(payment_provider="simulated"))
 
 
-def test_a_variable_that_is_set_to_nothing_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_adapter_setting_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDERFLEET_PAYMENT_PROVIDER", "")
     with pytest.raises(ValueError, match="at least 1 character"):
         Settings()
 
 
 @pytest.mark.parametrize(("environment", "warnings"), [("local", 0), ("production", 2)])
-async def test_the_simulated_ones_are_warned_of_where_orders_are_real(environment: str, warnings: int) -> None:
+async def test_simulated_adapters_outside_a_local_stack_log_a_warning(environment: str, warnings: int) -> None:
     settings = Settings(environment=environment, payment_provider="simulated", carrier="simulated")
     with capture_logs() as logs:
-        async with payments.payment_provider(settings), carriers.carrier(settings):
+        async with PAYMENT_PROVIDERS.open(settings), CARRIERS.open(settings):
             pass
     assert [one["log_level"] for one in logs] == ["warning"] * warnings
     assert [one["event"].partition(" is ")[0] for one in logs] == [

@@ -1,4 +1,4 @@
-"""What the record, its pool and its feed tell their observers: each change once, whatever is made again."""
+"""What writes, pool and change feed report to their observers: each change once, also when a call is repeated."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.database_metrics import ChangeFeedMetrics, DatabaseMetrics
 from orderfleet.observability.observers import NoopObserver
-from orderfleet.store.feed import Feed
-from orderfleet.store.orphans import Orphans
+from orderfleet.store.feed import PostgresChangeFeed
+from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from support.sample_rows import AT, event, order, payment, progress, receive
@@ -23,66 +23,70 @@ from support.sample_rows import AT, event, order, payment, progress, receive
 END = AT + timedelta(seconds=90)
 
 
-class Told(NoopObserver):
+class RecordingObserver(NoopObserver):
     def __init__(self) -> None:
-        self.all: list[object] = []
+        self.reports: list[object] = []
 
     def order_received(self) -> None:
-        self.all.append("received")
+        self.reports.append("received")
 
     def order_ended(self, outcome: Step, lasted: timedelta) -> None:
-        self.all.append((outcome, lasted.total_seconds()))
+        self.reports.append((outcome, lasted.total_seconds()))
 
     def payment_changed(self, status: PaymentStatus) -> None:
-        self.all.append(status)
+        self.reports.append(status)
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def observer() -> RecordingObserver:
+    return RecordingObserver()
 
 
 @pytest.fixture
-def record(database: Database, told: Told) -> OrderWrites:
-    return OrderWrites(database, told)
+def record(database: Database, observer: RecordingObserver) -> OrderWrites:
+    return OrderWrites(database, observer)
 
 
-async def test_an_order_is_received_and_ends_once(record: OrderWrites, told: Told) -> None:
+async def test_observer_gets_receipt_and_end_of_an_order_once(record: OrderWrites, observer: RecordingObserver) -> None:
     await receive(record)
     await receive(record)
     await record.record("ord-1", progress(2, Step.CHARGE))
     end = progress(3, Step.SHIPPED, "shipped", completed_at=END)
     await record.record("ord-1", end)
-    await record.record("ord-1", end)  # its answer was lost
-    await record.record("ord-1", progress(4, Step.SHIPPED, "too-late", completed_at=END))  # a change that came too late
-    assert told.all == ["received", (Step.SHIPPED, 90.0)]
+    await record.record("ord-1", end)  # a retry
+    await record.record("ord-1", progress(4, Step.SHIPPED, "too-late", completed_at=END))  # later than the end
+    assert observer.reports == ["received", (Step.SHIPPED, 90.0)]
 
 
-async def test_an_order_that_is_received_with_its_end_has_ended(record: OrderWrites, told: Told) -> None:
+async def test_observer_gets_the_end_of_an_order_that_is_received_ended(
+    record: OrderWrites, observer: RecordingObserver
+) -> None:
     failed = progress(2, Step.FAILED, "failed", completed_at=END)
     await receive(record, first=failed)
     await receive(record, first=failed)
-    assert told.all == ["received", (Step.FAILED, 90.0)]
+    assert observer.reports == ["received", (Step.FAILED, 90.0)]
 
 
-async def test_an_order_that_is_compensated_ends_once(record: OrderWrites, database: Database, told: Told) -> None:
+async def test_observer_gets_the_end_of_a_compensated_order_once(
+    record: OrderWrites, database: Database, observer: RecordingObserver
+) -> None:
     await receive(record)
-    orphans = Orphans(database, told)
+    orphans = PostgresOrphanStore(database, observer)
     for _ in range(2):
         await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("ended")])
     await record.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
-    assert told.all[0] == "received"
-    assert [outcome for outcome, _ in told.all[1:]] == [Step.FAILED]  # type: ignore[misc]
+    assert observer.reports[0] == "received"
+    assert [outcome for outcome, _ in observer.reports[1:]] == [Step.FAILED]  # type: ignore[misc]
 
 
-async def test_a_payment_is_told_where_it_moved_and_once(record: OrderWrites, told: Told) -> None:
+async def test_observer_gets_each_payment_status_once(record: OrderWrites, observer: RecordingObserver) -> None:
     await receive(record)
     await record.begin_payment(payment())
     for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.REFUNDING):
         await record.finish_payment(payment(), status, None)
     for _ in range(2):
         await record.finish_payment(payment(), PaymentStatus.REFUNDED, None)
-    assert told.all == ["received", PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED]
+    assert observer.reports == ["received", PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED]
 
 
 async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) -> None:
@@ -102,7 +106,7 @@ async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) ->
     assert samples("orderfleet_database_pool_waiting") == samples("orderfleet_database_pool_in_use") == 0
 
 
-async def test_a_pool_that_is_used_up_shows_who_waits(postgres_url: str) -> None:
+async def test_exhausted_pool_shows_waiting_statements(postgres_url: str) -> None:
     observer = DatabaseMetrics(1)
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=10), observer=observer) as database:
         await database.fetch("select 1")
@@ -130,20 +134,20 @@ async def _sleeps(url: str) -> bool:
         await connection.close()
 
 
-async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database, record: OrderWrites) -> None:
+async def test_change_feed_reports_undelivered_orders(database: Database, record: OrderWrites) -> None:
     waiting: list[int] = []
 
-    class Seen(ChangeFeedMetrics):
-        def lag(self, rows: int) -> None:
+    class RecordingMetrics(ChangeFeedMetrics):
+        def behind(self, rows: int) -> None:
             waiting.append(rows)
             super().lag(rows)
 
-    feed = Feed(database, batch=2, observer=Seen())
-    begun = asyncio.create_task(anext(aiter(feed.follow())))
+    feed = PostgresChangeFeed(database, batch=2, observer=RecordingMetrics())
+    following = asyncio.create_task(anext(aiter(feed.follow())))
     await feed.started()
-    begun.cancel()
+    following.cancel()
     with suppress(asyncio.CancelledError):
-        await begun
+        await following
     for number in range(5):
         await receive(record, order(f"ord-{number}"))
     waiting.clear()
@@ -152,6 +156,6 @@ async def test_the_feed_shows_how_many_orders_wait_to_be_told(database: Database
             async for batch in batches:
                 if len(batch) == 1:
                     break
-    # Looked at again from further back, so that a lost server is no loss: five wait in pages of two.
+    # Five are not delivered yet; pages have two.
     assert waiting[:3] == [5, 3, 1]
     assert samples("orderfleet_change_feed_changes_total") == 4

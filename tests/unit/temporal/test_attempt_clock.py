@@ -1,4 +1,4 @@
-"""What time it is in an attempt: Temporal's time of its start, and what has passed since."""
+"""The time in an attempt: Temporal's time of its start, plus the time since."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orderfleet.temporal import step_interceptors
 from orderfleet.temporal.step_interceptors import AttemptClock
 
 
-async def test_the_time_in_an_attempt_is_temporals(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_attempt_clock_returns_temporals_time(monkeypatch: pytest.MonkeyPatch) -> None:
     started, passed = datetime(2020, 2, 29, tzinfo=UTC), 100.0
     monkeypatch.setattr(step_interceptors, "time", SimpleNamespace(monotonic=lambda: passed))
     environment = ActivityEnvironment()

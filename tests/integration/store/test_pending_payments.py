@@ -1,4 +1,4 @@
-"""What is still owed for an order: the record, its readers in Python and what is counted have one definition."""
+"""Pending payments: the database, its readers in Python and the backlog have one definition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.sample_rows import AT, order, payment, progress, receive
 PAIRS = tuple(itertools.product(Step, PaymentStatus))
 
 
-async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
+async def test_sql_and_python_agree_on_pending_payments(
     database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     pairs = {f"{step}-{paid}": (step, paid) for step, paid in PAIRS}
@@ -28,39 +28,41 @@ async def test_the_record_and_its_readers_agree_for_every_step_and_payment(
     for order_id, (step, _) in pairs.items():
         await record.record(order_id, progress(2, step, completed_at=AT))
 
-    owed = {order_id for order_id, pair in pairs.items() if payment_pending(*pair)}
+    pending = {order_id for order_id, pair in pairs.items() if payment_pending(*pair)}
     rows = await sql.fetch(
         "select order_id from orders join payments using (order_id) where payment_pending(step, status)"
     )
-    assert {row["order_id"] for row in rows} == owed
-    assert sorted(row["order_id"] for row in await sql.fetch("select order_id from pending_payments")) == sorted(owed)
+    assert {row["order_id"] for row in rows} == pending
+    assert sorted(row["order_id"] for row in await sql.fetch("select order_id from pending_payments")) == sorted(
+        pending
+    )
     found = {order_id: await reads.order(order_id) for order_id in pairs}
-    assert {order_id for order_id, each in found.items() if each and not each.status.settled} == owed
+    assert {order_id for order_id, each in found.items() if each and not each.status.settled} == pending
     counted = {one.place: one.count for one in await BacklogSampler(database).take() if one.kind is WaitKind.PAYMENT}
     assert counted == {"INIT": len(Step), "REFUNDING": len(Step), "CHARGED": 2}
 
 
 @pytest.mark.parametrize("step", [Step.CANCELED, Step.FAILED])
-async def test_a_charge_is_owed_back_from_the_end_on_until_it_is_refunded(
+async def test_refund_of_a_charge_is_pending_from_the_end_until_it_is_refunded(
     record: OrderWrites, sql: asyncpg.Connection, step: Step
 ) -> None:
-    async def owed() -> list[str]:
+    async def pending() -> list[str]:
         return [row["status"] for row in await sql.fetch("select status from pending_payments")]
 
     await receive(record)
     await record.begin_payment(payment())
-    assert await owed() == [PaymentStatus.INIT]
+    assert await pending() == [PaymentStatus.INIT]
     await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1")
-    assert await owed() == []
+    assert await pending() == []
     await record.record("ord-1", progress(2, step, completed_at=AT))
-    assert await owed() == [PaymentStatus.CHARGED]
+    assert await pending() == [PaymentStatus.CHARGED]
     await record.finish_payment(payment(), PaymentStatus.REFUNDING, None)
-    assert await owed() == [PaymentStatus.REFUNDING]
+    assert await pending() == [PaymentStatus.REFUNDING]
     await record.finish_payment(payment(), PaymentStatus.REFUNDED, None)
-    assert await owed() == []
+    assert await pending() == []
 
 
-async def test_a_charge_that_is_recorded_after_the_end_is_owed_back(
+async def test_refund_of_a_charge_recorded_after_the_end_is_pending(
     record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)

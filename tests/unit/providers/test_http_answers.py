@@ -1,4 +1,4 @@
-"""What is read from an answer beside its good content."""
+"""What is read from an answer besides its valid content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orderfleet.providers.http_answers import MAX_REASON_LENGTH, cut, reason, retry_after
+from orderfleet.providers.http_answers import MAX_REASON_LENGTH, printable_line, reason, retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -28,16 +28,16 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         ("\u0663", None),
     ],
 )
-def test_retry_after_in_every_form(text: str, seconds: int | None) -> None:
+def test_retry_after_is_parsed_in_every_form(text: str, seconds: int | None) -> None:
     assert retry_after({"Retry-After": text}, NOW) == (None if seconds is None else timedelta(seconds=seconds))
 
 
-def test_no_retry_after() -> None:
+def test_retry_after_without_header_is_none() -> None:
     assert retry_after({}) is None
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
         (b'{"title": "Refused", "detail": "card declined"}', "card declined"),
         (b'{"detail": "", "message": "no funds"}', "no funds"),
@@ -52,11 +52,11 @@ def test_no_retry_after() -> None:
         (None, "Phrase"),
     ],
 )
-def test_the_other_sides_own_words(raw: bytes | None, told: str) -> None:
-    assert reason(raw, "Phrase") == told
+def test_reason_is_read_from_every_form_of_body(raw: bytes | None, expected: str) -> None:
+    assert reason(raw, "Phrase") == expected
 
 
-def test_words_are_cut() -> None:
+def test_reason_is_truncated() -> None:
     assert len(reason(b"x" * 10_000, None)) == MAX_REASON_LENGTH
-    assert cut("y" * MAX_REASON_LENGTH) == "y" * MAX_REASON_LENGTH
+    assert printable_line("y" * MAX_REASON_LENGTH) == "y" * MAX_REASON_LENGTH
     assert reason(b"", None) == "no reason given"

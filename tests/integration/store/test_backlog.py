@@ -1,4 +1,4 @@
-"""What the record says is unfinished, and what Temporal says waits."""
+"""The backlog in Postgres, unfinished orders and pending payments, and in Temporal, waiting tasks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
-from orderfleet.temporal.task_queues import Backlog
+from orderfleet.temporal.task_queues import TaskQueueSampler
 from support.sample_rows import AT, order, payment, progress, receive, until
 
 FEW, MANY = 40, 60_000
-"""Enough that a plan that reads what is done reads far more; a right one costs the same at a million."""
-DONE = f"""
+"""Enough that a plan that reads finished orders reads far more; the right one costs the same at a million."""
+FINISHED = f"""
 set session_replication_role = replica;
 insert into orders (
     order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
@@ -51,7 +51,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(part)
 
 
-async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
+async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_oldest(
     database: Database, record: OrderWrites
 ) -> None:
     for number, step in enumerate((Step.MANUAL_REVIEW, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPED)):
@@ -69,26 +69,26 @@ async def test_unfinished_orders_and_owed_money_are_counted_with_the_oldest(
     assert 0 <= found[WaitKind.PAYMENT, "INIT"].oldest < 60
 
 
-async def test_orders_past_their_deadline_are_told_until_they_end(database: Database, record: OrderWrites, sql) -> None:
+async def test_backlog_has_overdue_orders_until_they_end(database: Database, record: OrderWrites, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
-    terms = {"late": gone, "in-time": in_time, "whenever": None, "never": LONGEST, "late-but-shipped": gone}
-    for order_id, deadline in terms.items():
+    deadlines = {"late": gone, "in-time": in_time, "no-deadline": None, "never": LONGEST, "late-but-shipped": gone}
+    for order_id, deadline in deadlines.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
         return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
 
-    (told,) = await overdue()
-    assert (told.place, told.count) == ("charge", 1)
-    passed = (AT.now(UTC) - AT - gone).total_seconds()
-    assert told.oldest == pytest.approx(passed, abs=60)
+    (sample,) = await overdue()
+    assert (sample.place, sample.count) == ("charge", 1)
+    overdue_seconds = (AT.now(UTC) - AT - gone).total_seconds()
+    assert sample.oldest == pytest.approx(overdue_seconds, abs=60)
     await record.record("late", progress(2, Step.CANCELED, completed_at=AT))
     assert await overdue() == []
 
 
-async def test_survey_costs_the_same_however_much_is_done(database: Database, sql) -> None:
-    await sql.execute(DONE)
+async def test_backlog_query_does_not_read_finished_orders(database: Database, sql) -> None:
+    await sql.execute(FINISHED)
     for table in ("orders", "payments"):
         await sql.execute(f"vacuum (analyze) {table}")
     explained = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('backlog')}")
@@ -109,8 +109,8 @@ async def test_survey_costs_the_same_however_much_is_done(database: Database, sq
     assert found[WaitKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 
 
-async def test_tasks_that_wait_for_a_worker_are_counted(temporal_client: Client, task_queues: Any) -> None:
-    backlog = Backlog(temporal_client, [task_queues.orders, task_queues.shipping])
+async def test_backlog_of_task_queues_counts_waiting_tasks(temporal_client: Client, task_queues: Any) -> None:
+    backlog = TaskQueueSampler(temporal_client, [task_queues.orders, task_queues.shipping])
     for number in range(3):
         await temporal_client.start_workflow(
             names.ORDER_WORKFLOW, id=f"{task_queues.orders}-{number}", task_queue=task_queues.orders

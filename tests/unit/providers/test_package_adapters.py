@@ -1,4 +1,4 @@
-"""How adapters of users' packages are found by name, and what is said of those that can't be used."""
+"""Adapters of packages are found by name; invalid ones are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from orderfleet.providers.carriers import carrier
-from orderfleet.providers.payments import payment_provider
 from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS, InvalidAdapter, UnknownAdapter
 from orderfleet.settings import Settings
 
 MODULE = """
 from contextlib import asynccontextmanager
-given = []
+received = []
 @asynccontextmanager
 async def make(settings):
-    given.append(settings)
+    received.append(settings)
     yield "theirs"
 nothing = None
 """
@@ -41,55 +39,55 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return package
 
 
-async def test_a_factory_is_given_the_settings_that_are_its_own(install: Install, tmp_path: Path) -> None:
-    install("shop_a", f"[{PAYMENT_PROVIDERS}]", "mine = shop_a:make")
+async def test_factory_receives_the_settings_of_its_interface(install: Install, tmp_path: Path) -> None:
+    install("shop_a", f"[{PAYMENT_PROVIDERS.group}]", "mine = shop_a:make")
     settings = Settings(
         payment_provider="mine", payment_url="https://bank", payment_token_file=tmp_path, payment_timeout="1s"
     )
-    async with payment_provider(settings) as provider:
+    async with PAYMENT_PROVIDERS.open(settings) as provider:
         assert provider == "theirs"
     import shop_a  # noqa: PLC0415 - installed just now
 
-    (given,) = shop_a.given
-    assert (given.url, given.token_file, given.timeout) == ("https://bank", tmp_path, timedelta(seconds=1))
+    (received,) = shop_a.received
+    assert (received.url, received.token_file, received.timeout) == ("https://bank", tmp_path, timedelta(seconds=1))
 
 
-def test_names_are_told_apart_by_group(install: Install) -> None:
-    install("shop_b", f"[{CARRIERS}]", "mine = shop_b:make")
-    assert carrier(Settings(carrier="mine"))
+def test_same_name_in_two_groups_is_two_adapters(install: Install) -> None:
+    install("shop_b", f"[{CARRIERS.group}]", "mine = shop_b:make")
+    assert CARRIERS.open(Settings(carrier="mine"))
     with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'mine'; known: http, simulated$"):
-        payment_provider(Settings(payment_provider="mine"))
+        PAYMENT_PROVIDERS.open(Settings(payment_provider="mine"))
     with pytest.raises(UnknownAdapter, match=r"no carrier is called 'other'; known: http, mine, simulated$"):
-        carrier(Settings(carrier="other"))
+        CARRIERS.open(Settings(carrier="other"))
 
 
-async def test_our_own_names_are_ours(install: Install) -> None:
-    install("shop_c", f"[{PAYMENT_PROVIDERS}]", "simulated = shop_c:make")
-    async with payment_provider(Settings(payment_provider="simulated")) as provider:
+async def test_built_in_name_is_never_a_packages_adapter(install: Install) -> None:
+    install("shop_c", f"[{PAYMENT_PROVIDERS.group}]", "simulated = shop_c:make")
+    async with PAYMENT_PROVIDERS.open(Settings(payment_provider="simulated")) as provider:
         assert isinstance(provider, SimulatedPayments)
 
 
-def test_a_name_that_two_packages_took_is_refused(install: Install) -> None:
-    install("shop_d", f"[{CARRIERS}]", "mine = shop_d:make")
-    install("shop_e", f"[{CARRIERS}]", "mine = shop_e:make")
+def test_name_of_two_packages_is_rejected(install: Install) -> None:
+    install("shop_d", f"[{CARRIERS.group}]", "mine = shop_d:make")
+    install("shop_e", f"[{CARRIERS.group}]", "mine = shop_e:make")
     with pytest.raises(
         InvalidAdapter, match=r"'mine' is registered twice in orderfleet\.carriers, by shop_d and shop_e"
     ):
-        carrier(Settings(carrier="mine"))
+        CARRIERS.open(Settings(carrier="mine"))
 
 
 @pytest.mark.parametrize(
-    ("entry", "module", "told"),
+    ("entry", "module", "message"),
     [
         ("mine = shop_f:make", "raise RuntimeError('no licence')", r"'mine' of shop_f can't be imported: .*no licence"),
         ("mine = shop_f:absent", MODULE, "'mine' of shop_f can't be imported: .*AttributeError"),
         ("mine = shop_f:nothing", MODULE, "'mine' of shop_f is shop_f:nothing, which is no function"),
     ],
 )
-def test_one_that_can_t_be_used_is_told(
-    install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, told: str
+def test_invalid_adapter_is_named_with_its_package(
+    install: Install, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, message: str
 ) -> None:
     monkeypatch.delitem(__import__("sys").modules, "shop_f", raising=False)
-    install("shop_f", f"[{CARRIERS}]", entry, module=module)
-    with pytest.raises(InvalidAdapter, match=told):
-        carrier(Settings(carrier="mine"))
+    install("shop_f", f"[{CARRIERS.group}]", entry, module=module)
+    with pytest.raises(InvalidAdapter, match=message):
+        CARRIERS.open(Settings(carrier="mine"))

@@ -1,4 +1,4 @@
-"""The audit trail is kept by month: each order's events in the table of its month, old months gone as whole tables."""
+"""Partitions of events: an order's events are in the partition of its month, and old partitions are dropped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-async def sell(record: OrderWrites, order_id: str, at: datetime, *, ended: bool = True) -> None:
+async def receive_order(record: OrderWrites, order_id: str, at: datetime, *, ended: bool = True) -> None:
     await record.receive(
         order(order_id, owner=f"shop/{order_id}"),
         workflow_id=names.order_workflow_id(order_id),
@@ -34,16 +34,16 @@ async def sell(record: OrderWrites, order_id: str, at: datetime, *, ended: bool 
         await record.record(order_id, progress(2, Step.SHIPPED, "shipped", completed_at=at + timedelta(hours=1)))
 
 
-async def kept(sql: asyncpg.Connection) -> dict[str, list[str]]:
-    """Keys of the events by table, with their orders."""
+async def events_by_partition(sql: asyncpg.Connection) -> dict[str, list[str]]:
+    """Order id and key of the events, by partition."""
     rows = await sql.fetch("select tableoid::regclass::text, order_id || ' ' || key from events order by order_id, id")
     found: dict[str, list[str]] = {}
-    for table, told in rows:
-        found.setdefault(table, []).append(told)
+    for table, event_key in rows:
+        found.setdefault(table, []).append(event_key)
     return found
 
 
-async def tables(sql: asyncpg.Connection) -> set[str]:
+async def partitions_of_2026(sql: asyncpg.Connection) -> set[str]:
     rows = await sql.fetch("select relname from pg_class where relkind = 'r' and relname ~ '^events_2026_0[12]$'")
     return {row[0] for row in rows}
 
@@ -52,43 +52,43 @@ async def tables(sql: asyncpg.Connection) -> set[str]:
 async def two_months(record: OrderWrites, sql: asyncpg.Connection) -> None:
     for month in (JANUARY, FEBRUARY):
         await sql.execute("select create_events_partition($1)", month.date().replace(day=1))
-    await sell(record, "jan-1", JANUARY)
-    await sell(record, "jan-2", JANUARY)
-    await sell(record, "feb-1", FEBRUARY)
+    await receive_order(record, "jan-1", JANUARY)
+    await receive_order(record, "jan-2", JANUARY)
+    await receive_order(record, "feb-1", FEBRUARY)
 
 
-async def pruned(url: str, before: datetime = LATER) -> int:
+async def prune_all(url: str, before: datetime = LATER) -> int:
     return sum([count async for count in prune(url, before, batch=2)])
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_events_are_in_the_table_of_their_order_s_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
-    """Whenever they are told, and once."""
+async def test_events_are_in_the_partition_of_their_orders_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
+    """Also late ones, and once."""
     late = event("late", EventKind.ATTEMPT_FAILED, Step.CHARGE)
     for _ in range(2):
         await record.attempt_failed("jan-1", "charge", 1, "late", late)
-    assert await kept(sql) == {
+    assert await events_by_partition(sql) == {
         "events_2026_01": ["jan-1 received", "jan-1 shipped", "jan-1 late", "jan-2 received", "jan-2 shipped"],
         "events_2026_02": ["feb-1 received", "feb-1 shipped"],
     }
 
 
-async def test_the_months_to_come_have_tables(sql: asyncpg.Connection) -> None:
+async def test_partitions_exist_for_the_next_months(sql: asyncpg.Connection) -> None:
     now = await sql.fetchval("select to_char(now() at time zone 'utc', '\"events_\"YYYY_MM')")
     months = [row[0] for row in await sql.fetch("select relname from pg_class where relname ~ '^events_\\d+_\\d+$'")]
     assert (len(months), min(months)) == (MONTHS_AHEAD + 1, now)
 
 
-async def test_a_month_that_gets_its_table_late_loses_nothing(
+async def test_partition_created_late_receives_events_of_the_default_partition(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
-    await sell(record, "jan-1", JANUARY)
-    await sell(record, "feb-1", FEBRUARY)
+    await receive_order(record, "jan-1", JANUARY)
+    await receive_order(record, "feb-1", FEBRUARY)
     before = await reads.events("jan-1")
-    assert set(await kept(sql)) == {"events_default"}
+    assert set(await events_by_partition(sql)) == {"events_default"}
     for _ in range(2):
         await sql.execute("select create_events_partition('2026-01-01')")
-    assert await kept(sql) == {
+    assert await events_by_partition(sql) == {
         "events_2026_01": ["jan-1 received", "jan-1 shipped"],
         "events_default": ["feb-1 received", "feb-1 shipped"],
     }
@@ -96,65 +96,63 @@ async def test_a_month_that_gets_its_table_late_loses_nothing(
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_a_month_whose_orders_all_go_is_dropped_as_a_whole(
+async def test_partition_whose_orders_are_all_prunable_is_dropped(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    await sell(record, "feb-2", FEBRUARY, ended=False)
-    assert await pruned(postgres_url) == 3
-    assert await tables(sql) == {"events_2026_02"}, "an order of February runs"
-    assert await kept(sql) == {"events_2026_02": ["feb-2 received"]}
+    await receive_order(record, "feb-2", FEBRUARY, ended=False)
+    assert await prune_all(postgres_url) == 3
+    assert await partitions_of_2026(sql) == {"events_2026_02"}, "an order of February runs"
+    assert await events_by_partition(sql) == {"events_2026_02": ["feb-2 received"]}
     assert not await reads.events("jan-1")
     await record.record("feb-2", progress(2, Step.CANCELED, "canceled", completed_at=FEBRUARY))
-    assert await pruned(postgres_url) == 1
-    assert await tables(sql) == set()
+    assert await prune_all(postgres_url) == 1
+    assert await partitions_of_2026(sql) == set()
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_a_month_is_not_over_before_its_last_moment(sql: asyncpg.Connection, postgres_url: str) -> None:
-    """One that all of its orders have left may still get some."""
-    await pruned(postgres_url, datetime(2026, 2, 28, 23, 59, tzinfo=UTC))
-    assert await tables(sql) == {"events_2026_02"}
-    await pruned(postgres_url, datetime(2026, 3, 1, tzinfo=UTC))
-    assert await tables(sql) == set()
+async def test_partition_is_kept_until_its_month_has_ended(sql: asyncpg.Connection, postgres_url: str) -> None:
+    """A partition without orders can still receive new ones."""
+    await prune_all(postgres_url, datetime(2026, 2, 28, 23, 59, tzinfo=UTC))
+    assert await partitions_of_2026(sql) == {"events_2026_02"}
+    await prune_all(postgres_url, datetime(2026, 3, 1, tzinfo=UTC))
+    assert await partitions_of_2026(sql) == set()
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_an_interrupted_prune_goes_on_and_puts_back_what_came_meanwhile(
+async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    await sell(record, "jan-3", JANUARY, ended=False)
-    # As if its order had come while the month was being taken out.
+    await receive_order(record, "jan-3", JANUARY, ended=False)
+    # As if the order had been received while the partition was detached.
     await sql.execute("select detach_events_partition('2026-01-01')")
-    assert set(await kept(sql)) == {"events_2026_02"}
-    await pruned(postgres_url)
-    assert await tables(sql) == set()
+    assert set(await events_by_partition(sql)) == {"events_2026_02"}
+    await prune_all(postgres_url)
+    assert await partitions_of_2026(sql) == set()
     await record.record("jan-3", progress(2, Step.CHARGE, "received", "approved"))
-    assert await kept(sql) == {"events_default": ["jan-3 received", "jan-3 approved"]}
+    assert await events_by_partition(sql) == {"events_default": ["jan-3 received", "jan-3 approved"]}
     assert len(await reads.events("jan-3")) == 2
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_who_reads_for_long_is_not_waited_for(
+async def test_prune_does_not_wait_for_a_long_reader(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    """A backup holds a lock on every table for hours; writers would queue up behind one who waits for it."""
+    """A backup holds a lock on every table for hours; writers would wait behind a prune that waits for it."""
     async with sql.transaction():
         await sql.fetch("select from events")
-        assert await asyncio.wait_for(pruned(postgres_url), 60) == 3
-        await sell(record, "now-1", datetime.now(UTC))
-    assert await tables(sql) == {"events_2026_01", "events_2026_02"}
-    assert await kept(sql) == {f"events_{datetime.now(UTC):%Y_%m}": ["now-1 received", "now-1 shipped"]}
-    assert await pruned(postgres_url) == 0
-    assert await tables(sql) == set()
+        assert await asyncio.wait_for(prune_all(postgres_url), 60) == 3
+        await receive_order(record, "now-1", datetime.now(UTC))
+    assert await partitions_of_2026(sql) == {"events_2026_01", "events_2026_02"}
+    assert await events_by_partition(sql) == {f"events_{datetime.now(UTC):%Y_%m}": ["now-1 received", "now-1 shipped"]}
+    assert await prune_all(postgres_url) == 0
+    assert await partitions_of_2026(sql) == set()
     assert len(await reads.events("now-1")) == 2
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_old_trails_are_found_without_reading_the_others(
-    record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
-) -> None:
-    """Postgres doesn't foresee how little it has to look at, and would rather read everything."""
-    await sell(record, "jan-3", JANUARY, ended=False)
+async def test_prune_reads_events_by_index(record: OrderWrites, sql: asyncpg.Connection, postgres_url: str) -> None:
+    """Postgres overestimates the number of rows, and would read all partitions."""
+    await receive_order(record, "jan-3", JANUARY, ended=False)
     await sql.execute(
         "set session_replication_role = replica;"
         "insert into events (order_id, key, kind, step, at, received_month)"
@@ -163,7 +161,9 @@ async def test_old_trails_are_found_without_reading_the_others(
         "set session_replication_role = origin; analyze events"
     )
     database = await sql.fetchval("select quote_ident(current_database())")
-    await sql.execute(f"alter database {database} set random_page_cost = 1000")  # so small a trail would be searched
+    await sql.execute(
+        f"alter database {database} set random_page_cost = 1000"
+    )  # so few events would be read sequentially
     read = "select sum(seq_tup_read)::int from pg_stat_user_tables where relname like 'events%'"
     before = await sql.fetchval(read)
     assert [count async for count in prune(postgres_url, datetime(2026, 2, 27, tzinfo=UTC))] == [3]
@@ -173,7 +173,7 @@ async def test_old_trails_are_found_without_reading_the_others(
 
 @pytest.mark.parametrize("table", ["events", "events_2026_01", "events_default"])
 @pytest.mark.usefixtures("two_months")
-async def test_each_table_keeps_what_was_told(sql: asyncpg.Connection, table: str) -> None:
+async def test_every_partition_is_append_only(sql: asyncpg.Connection, table: str) -> None:
     for statement in (f"delete from {table}", f"update {table} set kind = 'x'", f"truncate {table}"):
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
             await sql.execute(statement)
