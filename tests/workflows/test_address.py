@@ -22,7 +22,7 @@ def went_to(fleet: Fleet, order_id: str) -> list:
 async def test_during_review(running: Fleet) -> None:
     handle = await running.start(running.order("a-1"))
     await running.until("a-1", lambda status: status.step is Step.MANUAL_REVIEW)
-    assert await running.client.update_address("a-1", ELSEWHERE) is ChangeResult.TAKEN
+    assert await running.client.update_address("a-1", ELSEWHERE) is ChangeResult.ACCEPTED
     await running.until_recorded("a-1", lambda status: status.address == ELSEWHERE)
     await running.client.approve("a-1")
     assert (await handle.result()).address == ELSEWHERE

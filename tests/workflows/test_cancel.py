@@ -21,7 +21,7 @@ AUTO = Review(mode=ReviewMode.AUTO)
 async def test_cancel_during_review_takes_nothing(running: Fleet) -> None:
     handle = await running.start(running.order("c-1"))
     await running.until("c-1", lambda status: status.step is Step.MANUAL_REVIEW)
-    assert await running.client.cancel("c-1", "changed my mind") is ChangeResult.TAKEN
+    assert await running.client.cancel("c-1", "changed my mind") is ChangeResult.ACCEPTED
     status = await handle.result()
 
     assert (status.step, status.canceled, status.cancel_reason) == (Step.CANCELED, True, "changed my mind")
@@ -57,7 +57,7 @@ async def test_cancel_during_the_charge_refunds(running: Fleet) -> None:
     running.provider.charging.after.append(gate)
     handle = await running.start(running.order("c-4", review=AUTO))
     await gate.reached.wait()
-    assert await running.client.cancel("c-4", "too dear") is ChangeResult.TAKEN
+    assert await running.client.cancel("c-4", "too dear") is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
 
@@ -114,7 +114,7 @@ async def test_cancel_racing_dispatch_asks_the_carrier(running: Fleet) -> None:
     running.carrier.booking.before.append(gate)  # the booking is on its way, but has not arrived
     handle = await running.start(running.order("c-8", review=AUTO))
     await gate.reached.wait()
-    assert await running.client.cancel("c-8", "just in time") is ChangeResult.TAKEN
+    assert await running.client.cancel("c-8", "just in time") is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
 
@@ -154,7 +154,7 @@ async def test_cancel_while_dispatch_is_retried(running: Fleet) -> None:
     policy = quick_policy(running.settings, dispatch_carrier=slow)
     handle = await running.start(running.order("c-9", review=AUTO, policy=policy))
     await eventually(lambda: running.kinds("c-9"), lambda kinds: "attempt_failed" in kinds)
-    assert await running.client.cancel("c-9", "enough") is ChangeResult.TAKEN
+    assert await running.client.cancel("c-9", "enough") is ChangeResult.ACCEPTED
     async with asyncio.timeout(60):  # it does not wait for the next attempt
         status = await handle.result()
     assert status.step is Step.CANCELED

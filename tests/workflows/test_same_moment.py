@@ -152,7 +152,7 @@ async def test_an_address_while_the_package_is_prepared_is_where_it_goes(held: H
     fleet = held.fleet
     handle = await fleet.start(fleet.order("t-5", review=AUTO, policy=patient(fleet)))
     await preparing.reached.wait()
-    assert await fleet.client.update_address("t-5", ELSEWHERE) is ChangeResult.TAKEN
+    assert await fleet.client.update_address("t-5", ELSEWHERE) is ChangeResult.ACCEPTED
     preparing.opened.set()
     assert (await handle.result()).address == ELSEWHERE
     assert went_to(fleet, "t-5") == [ELSEWHERE]

@@ -25,7 +25,7 @@ async def test_delivered_ends_an_order_that_waits_for_it_however_often_it_is_sai
         await until(caller, order_id, "shipped")
         for status in ("in_transit", "booked", "in_transit"):
             answer = await say(caller, order_id, status, detail="Leeds")
-            assert (answer.status_code, answer.json()["result"]) == (200, "taken"), answer.text
+            assert (answer.status_code, answer.json()["result"]) == (200, "accepted"), answer.text
         assert (await until(caller, order_id, "shipped"))["completed_at"] is None
         answers = await asyncio.gather(*(say(caller, order_id, "delivered") for _ in range(4)))
         assert {answer.status_code for answer in answers} == {200}
@@ -46,7 +46,7 @@ async def test_delivered_before_the_dispatch_is_known_counts_once_it_is(api, run
         await new_order(caller, order_id, **CONFIRMED)
         await answered.reached.wait()
         answer = await say(caller, order_id, "delivered")
-        assert (answer.status_code, answer.json()["result"]) == (200, "taken"), answer.text
+        assert (answer.status_code, answer.json()["result"]) == (200, "accepted"), answer.text
         answered.opened.set()
         await until(caller, order_id, "delivered")
 

@@ -16,7 +16,7 @@ async def test_address_is_changed_by_any_body_of_earlier_systems(api, running, o
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         answer = await caller.post(f"/orders/{order_id}/signals/update-address", json=body)
-        assert (answer.status_code, answer.json()["result"]) == (200, "taken"), answer.text
+        assert (answer.status_code, answer.json()["result"]) == (200, "accepted"), answer.text
         assert (await caller.get(f"/orders/{order_id}/status")).json()["address"] == PLAIN
 
 

@@ -29,7 +29,7 @@ async def test_order_is_made_approved_and_shipped(api, running, order_id, until)
         waiting = await until(caller, order_id, "manual_review")
         assert waiting["payment"] == {"id": f"pay-{order_id}", "status": None, "amount": "19.98", "currency": "USD"}
         approved = await caller.post(f"/orders/{order_id}/signals/approve")
-        assert (approved.status_code, approved.json()["result"]) == (200, "taken")
+        assert (approved.status_code, approved.json()["result"]) == (200, "accepted")
 
         shipped = await until(caller, order_id, "shipped")
         assert shipped["source"] == "workflow"
@@ -93,7 +93,7 @@ async def test_same_order_id_with_another_content_is_a_conflict(api, running, or
         other = await caller.post("/orders", json={**body, "currency": "EUR"})
     assert other.status_code == 409
     assert other.headers["content-type"] == "application/problem+json"
-    assert other.json()["type"] == "urn:orderfleet:problem:order-id-taken"
+    assert other.json()["type"] == "urn:orderfleet:problem:order-id-conflict"
     assert order_id in other.json()["detail"]
 
 
@@ -106,7 +106,7 @@ async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id,
         again = await caller.post("/orders", json=body)
         assert (await caller.get(f"/orders/{order_id}-2")).status_code == 404
     assert other.status_code == 409
-    assert other.json()["type"] == "urn:orderfleet:problem:payment-id-taken"
+    assert other.json()["type"] == "urn:orderfleet:problem:payment-id-conflict"
     assert f"'shared-{order_id}' belongs to another order; choose another payment id" in other.json()["detail"]
     assert again.json() == first.json()
 

@@ -67,7 +67,7 @@ async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, ne
         moved = await caller.post(
             "/signals/update-address", json={"workflow_id": workflow_id, "new_address": ELSEWHERE_LINE1}
         )
-        assert (moved.status_code, moved.json()["result"]) == (200, "taken"), moved.text
+        assert (moved.status_code, moved.json()["result"]) == (200, "accepted"), moved.text
         approved = await caller.post("/signals/approve", json={"workflow_id": workflow_id})
         assert (approved.status_code, approved.json()["order_id"]) == (200, order_id), approved.text
         await until(caller, order_id, "shipped")
@@ -170,6 +170,6 @@ async def test_payment_is_canceled_and_the_order_with_it(api, running, order_id,
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         answer = await caller.post(f"/orders/{order_id}/signals/cancel-payment", **body)
-        assert (answer.status_code, answer.json()["result"]) == (200, "taken"), answer.text
+        assert (answer.status_code, answer.json()["result"]) == (200, "accepted"), answer.text
         assert (await until(caller, order_id, "canceled"))["cancel_reason"] == reason
     assert not running.provider.charges

@@ -51,7 +51,7 @@ async def test_temporal_away_is_503_for_what_needs_it(api, no_temporal, order_id
     for answer in answers:
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
-        assert answer.json()["type"] == "urn:orderfleet:problem:temporal-away"
+        assert answer.json()["type"] == "urn:orderfleet:problem:temporal-unavailable"
         assert "127.0.0.1" not in answer.text
 
 
@@ -68,7 +68,7 @@ async def test_a_namespace_that_temporal_does_not_know_is_temporal_away(
         ]
     for answer in answers:
         assert answer.status_code == 503, answer.text
-        assert answer.json()["type"] == "urn:orderfleet:problem:temporal-away"
+        assert answer.json()["type"] == "urn:orderfleet:problem:temporal-unavailable"
     unfinished = UnfinishedOrder(order_id=order_id, workflow_id=f"order-{order_id}", first_run_id="any")
     with pytest.raises(TemporalUnavailable, match="nowhere"):
         await TemporalOrderWorkflows(nowhere).state(unfinished)
@@ -93,7 +93,7 @@ async def test_orders_are_taken_and_asked_while_postgres_is_away(api, running, n
         assert (await caller.get(f"/orders/{order_id}")).json()["source"] == "workflow"
         events = await caller.get(f"/orders/{order_id}/events")
     assert events.status_code == 503
-    assert events.json()["type"] == "urn:orderfleet:problem:store-away"
+    assert events.json()["type"] == "urn:orderfleet:problem:store-unavailable"
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ async def test_an_identity_provider_and_temporal_that_hang_together_share_the_tw
     # One after the other the two took 1.5 s and 4 s more; the time is shared now, with room for a busy machine.
     assert time.perf_counter() - began < BOUND
     assert answer.status_code == 503
-    assert answer.json()["type"] == "urn:orderfleet:problem:temporal-away"
+    assert answer.json()["type"] == "urn:orderfleet:problem:temporal-unavailable"
 
 
 async def sources(caller: httpx.AsyncClient, order_id: str) -> list[tuple[int, str]]:

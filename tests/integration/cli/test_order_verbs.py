@@ -64,7 +64,7 @@ async def test_watch_tells_programs_each_change(orderfleet, running, order_id):
     await reviewed(running, order_id)
     watching = asyncio.create_task(orderfleet("order", "status", order_id, "--watch", "-o", "json"))
     canceled = await running.client.cancel(order_id, "ordered twice")
-    assert canceled == "taken"
+    assert canceled == "accepted"
     lines = [json.loads(line) for line in (await watching).out.splitlines()]
     assert (lines[-1]["step"], lines[-1]["cancel_reason"]) == ("canceled", "ordered twice")
 

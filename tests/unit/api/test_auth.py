@@ -323,7 +323,7 @@ WRONG_DOCUMENTS = {
 async def test_document_that_is_no_set_of_keys_is_503_and_keeps_the_keys_before(provider, by_jwt, clock, answer):
     provider.answer = answer
     first = await ask(by_jwt, "read", provider.token())
-    assert (first.status_code, first.json()["type"]) == (503, "urn:orderfleet:problem:keys-away")
+    assert (first.status_code, first.json()["type"]) == (503, "urn:orderfleet:problem:keys-unavailable")
     provider.answer = None
     clock.now += LEAST_GAP_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
@@ -408,7 +408,7 @@ async def test_a_provider_that_never_answered_is_503(provider, by_jwt, clock):
     answer = await ask(by_jwt, "read", provider.token())
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
-    assert answer.json()["type"] == "urn:orderfleet:problem:keys-away"
+    assert answer.json()["type"] == "urn:orderfleet:problem:keys-unavailable"
     provider.away = False
     clock.now += LEAST_GAP_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404

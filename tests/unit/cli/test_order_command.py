@@ -50,7 +50,7 @@ class Desk:
 
     def __init__(self):
         self.asked = []
-        self.answer = ChangeResult.TAKEN
+        self.answer = ChangeResult.ACCEPTED
 
     async def start(self, order):
         self.asked.append(order)

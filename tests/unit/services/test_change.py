@@ -76,5 +76,5 @@ async def test_without_a_worker_there_is_time_left_for_the_signal():
 
 async def test_an_answer_is_an_answer():
     handle = Handle("execute_update")
-    assert await changed(handle) is ChangeResult.TAKEN
+    assert await changed(handle) is ChangeResult.ACCEPTED
     assert handle.asked == ["execute_update"]

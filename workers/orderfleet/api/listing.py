@@ -60,7 +60,7 @@ _EXAMPLE: Final = {
 async def orders(wanted: Annotated[Wanted, Query()], services: Given) -> Orders:
     """List recorded orders, newest first; a page costs the same however many there are."""
     chosen = OrderFilter(**wanted.model_dump(include=set(OrderFilter.model_fields)))
-    page = await services.desk.page(chosen, after=_place(wanted.cursor), limit=wanted.limit)
+    page = await services.orders.page(chosen, after=_place(wanted.cursor), limit=wanted.limit)
     return Orders(orders=page.orders, next=_cursor(page.next))
 
 

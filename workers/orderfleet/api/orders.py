@@ -54,7 +54,7 @@ RESPONSES: Final = {
 
 async def approve_order(services: Services, response: Response, order_id: str, request_id: str) -> Changed:
     """Approve the order. Raises as `OrderDesk.approve`."""
-    return _changed(response, order_id, await services.desk.approve(order_id, request_id=request_id), "approved")
+    return _changed(response, order_id, await services.orders.approve(order_id, request_id=request_id), "approved")
 
 
 async def cancel_order(
@@ -62,7 +62,7 @@ async def cancel_order(
 ) -> Changed:
     """Cancel the order. Raises as `OrderDesk.approve`."""
     reason = (body and body.reason) or "canceled on request"
-    answer = await services.desk.cancel(order_id, reason, request_id=request_id)
+    answer = await services.orders.cancel(order_id, reason, request_id=request_id)
     return _changed(response, order_id, answer, "canceled")
 
 
@@ -71,7 +71,7 @@ async def cancel_order_payment(
 ) -> Changed:
     """Cancel the payment and the order. Raises as `OrderDesk.approve`."""
     reason = (body and body.reason) or "payment canceled on request"
-    answer = await services.desk.cancel_payment(order_id, reason, request_id=request_id)
+    answer = await services.orders.cancel_payment(order_id, reason, request_id=request_id)
     return _changed(response, order_id, answer, "canceled, its payment too")
 
 
@@ -86,7 +86,7 @@ async def change_order_address(
     wrong = of_address(address)
     if wrong:
         raise Unprocessable(wrong)
-    answer = await services.desk.update_address(order_id, address, request_id=request_id)
+    answer = await services.orders.update_address(order_id, address, request_id=request_id)
     return _changed(response, order_id, answer, "going to the new address")
 
 
@@ -164,7 +164,7 @@ async def start(
 async def _start(order: OrderTerms, order_id: str, services: Services, response: Response, request: Request) -> Created:
     bind_contextvars(order_id=order_id)
     given = to_input(order, order_id, services.settings)
-    started = await services.desk.start(given)
+    started = await services.orders.start(given)
     if started.outcome is StartOutcome.STARTED and (own_trace := begun_trace(order_id)) is not None:
         # The request's line in the log leads to all that follows from it.
         bind_contextvars(trace_id=own_trace)
@@ -184,13 +184,13 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
 @router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS, dependencies=_READ)
 async def read(order_id: IdOfOrder, services: Given) -> SourcedStatus:
     """Answer from the record; from the workflow when it isn't recorded yet."""
-    return await services.desk.recorded(order_id)
+    return await services.orders.recorded(order_id)
 
 
 @router.get("/{order_id}/status", summary="One order, live", responses=_STATUS, dependencies=_READ)
 async def status(order_id: IdOfOrder, services: Given) -> SourcedStatus:
     """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
-    return await services.desk.live(order_id)
+    return await services.orders.live(order_id)
 
 
 @router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS, dependencies=_READ)
@@ -201,7 +201,7 @@ async def events(
     limit: Annotated[int, Query(ge=1, le=1000, description="Events in one answer at most.")] = 100,
 ) -> Events:
     """Every step, retry, signal and error, oldest first."""
-    found = await services.desk.events(order_id, after=after, limit=limit)
+    found = await services.orders.events(order_id, after=after, limit=limit)
     more = len(found) == limit
     return Events(order_id=order_id, events=found, next_after=found[-1].id if more else None)
 

@@ -322,7 +322,7 @@ OrderName = Annotated[
 async def _order_id(name: OrderName, services: Given) -> str:
     if not may_be_workflow_id(name):
         return name
-    order_id = await services.desk.order_id_of(name)
+    order_id = await services.orders.order_id_of(name)
     # The request's line in the log has the order's id, whichever the path has.
     bind_contextvars(order_id=order_id)
     return order_id

@@ -69,7 +69,7 @@ async def watch(
     try:
         # Before the look at the present state, so that no change falls between the two.
         mailbox = await fanout.subscribe(order_id)
-        seen = await services.desk.seen(order_id)
+        seen = await services.orders.seen(order_id)
     except BaseException:
         services.streams.release(slot)
         raise

@@ -74,7 +74,7 @@ async def status(
     services: Given,
 ) -> SourcedStatus:
     """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
-    return await services.desk.live(_order(workflow_id))
+    return await services.orders.live(_order(workflow_id))
 
 
 def _order(workflow_id: str) -> str:

@@ -60,7 +60,7 @@ class CarrierUpdateService:
         except OrderNotFound:
             # It ended between the look and the word.
             return UpdateResult.IGNORED
-        return UpdateResult.TAKEN
+        return UpdateResult.ACCEPTED
 
 
 def _shipment(status: OrderStatus, shipment_id: str) -> ShipmentView | None:

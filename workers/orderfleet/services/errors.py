@@ -128,8 +128,8 @@ class Closed(Contract):
 class ChangeResult(StrEnum):
     """What became of a change."""
 
-    TAKEN = "taken"
-    """The workflow took it."""
+    ACCEPTED = "accepted"
+    """The workflow accepted it."""
     QUEUED = "queued"
     """No worker answered in time: the change stands as a signal and is handled when one runs."""
 
@@ -137,7 +137,7 @@ class ChangeResult(StrEnum):
 class UpdateResult(StrEnum):
     """What became of the carrier's word."""
 
-    TAKEN = "taken"
+    ACCEPTED = "accepted"
     """It stands as a signal of the order's workflow."""
     IGNORED = "ignored"
     """It was known before, or nothing waits for it any more."""

@@ -126,7 +126,7 @@ async def change(
     finally:
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-    return ChangeResult.TAKEN
+    return ChangeResult.ACCEPTED
 
 
 async def _suspect(

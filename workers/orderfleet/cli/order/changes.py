@@ -77,7 +77,7 @@ def _change(name: str, output: Output, outcome: str, send: Callable[[Reach, str]
     order_id, answer = ask(change, f"waiting for what order {name} answers")
     if output is not Output.TABLE:
         print_document({"order_id": order_id, "result": str(answer)}, output)
-    elif answer == "taken":
+    elif answer == "accepted":
         typer.echo(f"order {order_id} is {outcome}")
     else:
         typer.echo(f"no worker answered; order {order_id} will be {outcome} when one runs, unless it is too late then")
