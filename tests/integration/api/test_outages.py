@@ -17,8 +17,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 from line_between import Line, line_to
 from orderfleet.api.access import Access
-from orderfleet.api.dependencies import PATIENCE
-from orderfleet.api.jwt import LIFETIME_SECONDS, ClaimedRoles, Jwts, Keys
+from orderfleet.api.dependencies import REQUEST_TIMEOUT
+from orderfleet.api.jwt import KEY_LIFETIME_SECONDS, ClaimedRoles, JwksCache, JwtAuthenticator
 from orderfleet.domain.orphans import UnfinishedOrder
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 from orderfleet_local.stack import ports
@@ -159,7 +159,7 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
     api, running, temporal_line, order_id, new_order, how
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
-    async with api(temporal=client, patience=PATIENCE) as caller:
+    async with api(temporal=client, patience=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         await running.until_recorded(order_id, lambda status: status.step == "manual_review")
         await harm(temporal_line, how)
@@ -180,7 +180,7 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
 async def test_postgres_that_went_under_it_is_503_within_two_seconds_until_it_is_back(
     api, running, postgres_line, postgres_url, order_id, new_order, until, how
 ):
-    async with api(database_url=through(postgres_line, postgres_url), patience=PATIENCE) as caller:
+    async with api(database_url=through(postgres_line, postgres_url), patience=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         assert (await caller.get("/orders")).status_code == 200
@@ -198,7 +198,7 @@ async def test_both_silent_are_503_within_two_seconds_for_every_route(
     api, running, temporal_line, postgres_line, postgres_url, order_id, new_order, until
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
-    async with api(temporal=client, database_url=through(postgres_line, postgres_url), patience=PATIENCE) as caller:
+    async with api(temporal=client, database_url=through(postgres_line, postgres_url), patience=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         for line in (temporal_line, postgres_line):
@@ -225,8 +225,8 @@ async def test_an_identity_provider_and_temporal_that_hang_together_share_the_tw
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
     now = [0.0]
     async with line_to("127.0.0.1", provider.port) as provider_line:
-        keys = Keys(f"http://127.0.0.1:{provider_line.port}/keys", clock=lambda: now[0])
-        known = Jwts(keys, issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
+        keys = JwksCache(f"http://127.0.0.1:{provider_line.port}/keys", clock=lambda: now[0])
+        known = JwtAuthenticator(keys, issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
         async with api(temporal=client, patience=timedelta(seconds=4), access=Access(known)) as caller:
             caller.headers["Authorization"] = f"Bearer {provider.token()}"
             await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
@@ -235,7 +235,7 @@ async def test_an_identity_provider_and_temporal_that_hang_together_share_the_tw
             for line in (temporal_line, provider_line):
                 line.silence()
             # The keys are old enough to be fetched again, and good as long as they can't be.
-            now[0] += LIFETIME_SECONDS
+            now[0] += KEY_LIFETIME_SECONDS
             began = time.perf_counter()
             answer = await caller.post(f"/orders/{order_id}/signals/approve")
     # One after the other the two took 1.5 s and 4 s more; the time is shared now, with room for a busy machine.

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orderfleet.api.dependencies import PATIENCE
+from orderfleet.api.dependencies import REQUEST_TIMEOUT
 
 
 async def test_status_comes_from_the_record_while_no_worker_runs(api, workers, order_id, new_order, until):
@@ -35,7 +35,7 @@ async def test_recorded_and_live_status_agree(api, running, order_id, new_order,
 
 
 async def test_order_that_no_worker_has_received_yet_is_503_not_404(api, order_id, new_order):
-    async with api(patience=PATIENCE) as caller:
+    async with api(patience=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         paths = ("", "/status", "/events")
         for answer in await asyncio.gather(*(caller.get(f"/orders/{order_id}{path}") for path in paths)):

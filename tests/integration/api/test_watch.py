@@ -18,9 +18,9 @@ from streams import Stream, watching
 from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api import jwt as by_jwt
 from orderfleet.api.access import Access
-from orderfleet.api.authentication import TokensFile
+from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.jwt import ClaimedRoles, Jwts, Keys
+from orderfleet.api.jwt import ClaimedRoles, JwksCache, JwtAuthenticator
 from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
@@ -154,7 +154,7 @@ def authorized(token: str) -> dict[str, str]:
 async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, change):
     await receive(record)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
-    async with api(listening=True, access=Access(TokensFile(file))) as caller:
+    async with api(listening=True, access=Access(FileAuthenticator(file))) as caller:
         async with (
             watching(caller, "ord-1", **authorized(TOKENS["ada"])) as revoked,
             watching(caller, "ord-1", **authorized(TOKENS["bob"])) as kept,
@@ -174,7 +174,7 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
     monkeypatch.setattr(by_jwt, "LEEWAY_SECONDS", 0)
     await receive(record)
     async with identity_provider() as provider:
-        known = Jwts(Keys(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
+        known = JwtAuthenticator(JwksCache(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
         async with api(listening=True, access=Access(known), heartbeat_seconds=3600) as caller:
             expires_at = int(time.time()) + 3
             async with watching(caller, "ord-1", **authorized(provider.token(exp=expires_at))) as stream:
@@ -186,7 +186,7 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
 async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, record, tmp_path):
     await receive(record)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
-    async with api(listening=True, access=Access(TokensFile(file)), api_streams_per_caller=2) as caller:
+    async with api(listening=True, access=Access(FileAuthenticator(file)), api_streams_per_caller=2) as caller:
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 await stack.enter_async_context(watching(caller, "ord-1", **authorized(TOKENS["ada"])))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
 from fleet import eventually, fleet
 
 from orderfleet.api.access import Access, UnsafeSettings
-from orderfleet.api.authentication import TokensFile
+from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.codec import CodecServices, create_codec_app, run
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.process import Stop
@@ -52,7 +52,7 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def caller(keys: Path, tokens: Path) -> AsyncIterator[httpx.AsyncClient]:
-    services = CodecServices(Access(TokensFile(tokens)), EncryptionCodec(Keys(keys, "k1")))
+    services = CodecServices(Access(FileAuthenticator(tokens)), EncryptionCodec(Keys(keys, "k1")))
     transport = httpx.ASGITransport(create_codec_app(services, [UI]))
     async with httpx.AsyncClient(transport=transport, base_url="http://codec") as client:
         yield client

@@ -18,9 +18,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api.access import Access, KeysUnavailable, UnsafeSettings
 from orderfleet.api.app import create_app
-from orderfleet.api.authentication import TokensFile, WrongTokensFile, access_of
+from orderfleet.api.authentication import FileAuthenticator, WrongTokensFile, access_from
 from orderfleet.api.dependencies import Readiness, Services
-from orderfleet.api.jwt import LARGEST_ANSWER, LEAST_GAP_SECONDS, LIFETIME_SECONDS, ClaimedRoles, Jwts, Keys
+from orderfleet.api.jwt import (
+    KEY_LIFETIME_SECONDS,
+    MAX_DOCUMENT_BYTES,
+    MIN_FETCH_INTERVAL_SECONDS,
+    ClaimedRoles,
+    JwksCache,
+    JwtAuthenticator,
+)
 from orderfleet.services.deadline import Deadline, deadline_scope
 from orderfleet.services.errors import OrderNotFound
 from orderfleet.settings import Settings
@@ -51,7 +58,7 @@ class Desk:
 
 @asynccontextmanager
 async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access, patience=UNHURRIED))
+    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access, request_timeout=UNHURRIED))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         yield caller
 
@@ -90,7 +97,7 @@ def file(tmp_path):
     ],
 )
 async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
-    async with api(Access(TokensFile(file), carrier_open=False)) as caller:
+    async with api(Access(FileAuthenticator(file), allow_anonymous_carrier=False)) as caller:
         answer = await ask(caller, role, TOKENS[name] if name else None)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -101,19 +108,19 @@ async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
 
 
 async def test_who_is_not_known_learns_nothing_about_the_request(file):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         for method, path in (("GET", "/orders?limit=none"), ("POST", "/orders"), ("GET", "/orders/-no-such-id")):
             assert (await caller.request(method, path)).status_code == 401, path
 
 
 async def test_probes_and_documentation_need_no_token(file):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
             assert (await caller.get(path)).status_code == 200, path
 
 
 async def test_the_file_is_read_again_when_it_changes(file):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 401
         file.write_text(json.dumps([{"name": STRANGER, "role": "read", "token": TOKENS[STRANGER]}]))
         assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 404
@@ -122,7 +129,7 @@ async def test_the_file_is_read_again_when_it_changes(file):
 
 @pytest.mark.parametrize("harm", ["emptied", "removed", "half"])
 async def test_a_slip_in_the_file_locks_nobody_out(file, harm):
-    async with api(Access(TokensFile(file))) as caller:
+    async with api(Access(FileAuthenticator(file))) as caller:
         if harm == "removed":
             file.unlink()
         else:
@@ -149,7 +156,7 @@ def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
     path = tmp_path / "tokens.yaml"
     path.write_text(content)
     with pytest.raises(WrongTokensFile) as caught:
-        TokensFile(path)
+        FileAuthenticator(path)
     assert told in str(caught.value)
     assert "short-secret" not in str(caught.value)
     assert TOKENS[READER] not in str(caught.value)
@@ -158,17 +165,17 @@ def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
 async def test_the_carrier_may_have_tokens_of_its_own(file, tmp_path):
     own = tmp_path / "carrier.yaml"
     own.write_text(json.dumps([{"name": "parcels", "role": "carrier", "token": TOKENS[STRANGER]}]))
-    for people in (None, TokensFile(file)):
-        async with api(Access(people, TokensFile(own), carrier_open=False)) as caller:
+    for people in (None, FileAuthenticator(file)):
+        async with api(Access(people, FileAuthenticator(own), allow_anonymous_carrier=False)) as caller:
             assert (await ask(caller, "carrier", TOKENS[STRANGER])).status_code == 404
             assert (await ask(caller, "carrier", TOKENS[CARRIER])).status_code == 401
             assert (await ask(caller, "carrier", None)).status_code == 401
 
 
 async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_only():
-    async with api(access_of(Settings(environment="local"))) as caller:
+    async with api(access_from(Settings(environment="local"))) as caller:
         assert (await ask(caller, "carrier", None)).status_code == 404
-    async with api(access_of(Settings(api_auth="none"))) as caller:
+    async with api(access_from(Settings(api_auth="none"))) as caller:
         assert (await ask(caller, "read", None)).status_code == 404
         answer = await ask(caller, "carrier", TOKENS[CARRIER])
     assert answer.status_code == 403
@@ -193,7 +200,7 @@ async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_o
 )
 def test_off_by_mistake_is_impossible(given, named):
     with pytest.raises(UnsafeSettings, match=named):
-        access_of(Settings(**given))
+        access_from(Settings(**given))
 
 
 class Clock:
@@ -216,7 +223,7 @@ async def provider():
 
 @pytest.fixture
 async def by_jwt(provider, clock):
-    known = Jwts(Keys(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
+    known = JwtAuthenticator(JwksCache(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
     async with api(Access(known)) as caller:
         yield caller
 
@@ -241,7 +248,7 @@ async def test_a_jwt_opens_what_its_roles_are_for(provider, by_jwt, roles, role,
 
 async def test_roles_are_taken_from_where_a_provider_puts_them_and_as_it_calls_them(provider):
     given = {**JWT, "api_jwks_url": provider.url, "api_jwt_roles_claim": "realm_access.roles"}
-    async with api(access_of(Settings(**given, api_jwt_roles="shop-admin=operate, shop-desk=read"))) as caller:
+    async with api(access_from(Settings(**given, api_jwt_roles="shop-admin=operate, shop-desk=read"))) as caller:
         for name, role, status in (
             ("shop-admin", "operate", 404),
             ("shop-desk", "read", 404),
@@ -290,13 +297,13 @@ async def test_keys_are_fetched_once_and_again_for_a_new_one(provider, by_jwt, c
         assert (await ask(by_jwt, "read", provider.token())).status_code == 404
     assert provider.fetched == 1
     provider.keys["two"] = ec.generate_private_key(ec.SECP256R1())
-    clock.now += LEAST_GAP_SECONDS
+    clock.now += MIN_FETCH_INTERVAL_SECONDS
     assert (await ask(by_jwt, "read", provider.token("two", algorithm="ES256"))).status_code == 404
     assert provider.fetched == 2
 
 
 async def endless() -> web.Response:
-    return web.Response(body=b" " * LARGEST_ANSWER + b'{"keys": []}', content_type="application/json")
+    return web.Response(body=b" " * MAX_DOCUMENT_BYTES + b'{"keys": []}', content_type="application/json")
 
 
 def answers(document: str, status: int = 200, **headers: str):
@@ -325,10 +332,10 @@ async def test_document_that_is_no_set_of_keys_is_503_and_keeps_the_keys_before(
     first = await ask(by_jwt, "read", provider.token())
     assert (first.status_code, first.json()["type"]) == (503, "urn:orderfleet:problem:keys-unavailable")
     provider.answer = None
-    clock.now += LEAST_GAP_SECONDS
+    clock.now += MIN_FETCH_INTERVAL_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
     provider.answer = answer
-    clock.now += LIFETIME_SECONDS
+    clock.now += KEY_LIFETIME_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
     assert provider.fetched == 3
 
@@ -374,12 +381,12 @@ async def test_provider_that_hangs_holds_no_caller_beyond_its_budget(provider, c
         await asyncio.Event().wait()
 
     provider.answer = hang
-    keys = Keys(provider.url, clock=clock)
+    keys = JwksCache(provider.url, clock=clock)
     with deadline_scope(Deadline(0.4)), pytest.raises(KeysUnavailable):
         await keys.key("one", "RS256")
-    assert keys._fetching is not None
-    keys._fetching.cancel()
-    await asyncio.gather(keys._fetching, return_exceptions=True)
+    assert keys._fetch_task is not None
+    keys._fetch_task.cancel()
+    await asyncio.gather(keys._fetch_task, return_exceptions=True)
 
 
 async def test_made_up_keys_are_not_asked_for_again_and_again(provider, by_jwt):
@@ -392,14 +399,14 @@ async def test_a_key_that_was_withdrawn_is_forgotten(provider, by_jwt, clock):
     token = provider.token()
     assert (await ask(by_jwt, "read", token)).status_code == 404
     provider.keys = {"two": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
-    clock.now += LIFETIME_SECONDS
+    clock.now += KEY_LIFETIME_SECONDS
     assert (await ask(by_jwt, "read", token)).status_code == 401
 
 
 async def test_keys_stay_good_while_the_provider_is_away(provider, by_jwt, clock):
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
     provider.away = True
-    clock.now += LIFETIME_SECONDS
+    clock.now += KEY_LIFETIME_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
 
 
@@ -410,5 +417,5 @@ async def test_a_provider_that_never_answered_is_503(provider, by_jwt, clock):
     assert answer.headers["retry-after"]
     assert answer.json()["type"] == "urn:orderfleet:problem:keys-unavailable"
     provider.away = False
-    clock.now += LEAST_GAP_SECONDS
+    clock.now += MIN_FETCH_INTERVAL_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404

@@ -12,7 +12,7 @@ import pytest
 
 from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
-from orderfleet.api.authentication import TokensFile
+from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.api.serve import serve
 from orderfleet.process import Stop, open_port
@@ -40,7 +40,7 @@ class Desk:
 def access(tmp_path):
     path = tmp_path / "tokens.yaml"
     path.write_text(json.dumps([{"name": "operator", "role": "operate", "token": TOKEN}]))
-    return Access(TokensFile(path))
+    return Access(FileAuthenticator(path))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orderfleet.api.access import Role
-from orderfleet.api.jwt import OURS, ClaimedRoles, roles_by_name
+from orderfleet.api.jwt import DEFAULT_ROLE_NAMES, ClaimedRoles, parse_role_names
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_what_is_not_there_or_no_list_of_names_gives_no_role(claims):
 
 
 def test_a_providers_names_stand_for_ours_and_no_others_count():
-    names = roles_by_name("orders-admin=operate, orders-admin=carrier,https://x/y=z=read,")
+    names = parse_role_names("orders-admin=operate, orders-admin=carrier,https://x/y=z=read,")
     assert names == {"orders-admin": {Role.OPERATE, Role.CARRIER}, "https://x/y=z": {Role.READ}}
     assert ClaimedRoles("roles", names).of({"roles": ["orders-admin", "read"]}) == {Role.OPERATE, Role.CARRIER}
 
 
 def test_without_names_of_its_own_a_provider_uses_ours():
-    assert roles_by_name("") is OURS
-    assert set(OURS) == {"read", "operate", "carrier"}
+    assert parse_role_names("") is DEFAULT_ROLE_NAMES
+    assert set(DEFAULT_ROLE_NAMES) == {"read", "operate", "carrier"}
