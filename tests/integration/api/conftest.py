@@ -1,4 +1,4 @@
-"""The API as its callers see it, with real Temporal, Postgres and workers behind it."""
+"""Fixtures for tests of the API with a real Temporal server, Postgres and workers."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ from worker_processes import WorkerFleet
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
-OPEN = Access()
-UNHURRIED = timedelta(seconds=30)
-"""What is not about time must not fail because the machine is busy."""
+NO_AUTHENTICATION = Access()
+LONG_TIMEOUT = timedelta(seconds=30)
+"""Request timeout of tests that are not about time, so that they pass on a busy machine."""
 
 Api = Callable[..., Any]
 
 
 @pytest.fixture
 def order_id() -> str:
-    """The Temporal server is shared by the session, and an order id is used once."""
+    """A new order id: the Temporal server is shared by the session, and an order id can be used only once."""
     return f"api-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
-    """Both workers, for as long as the context is open."""
+    """Returns a context manager that runs both workers."""
     return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
 
 
@@ -64,7 +64,7 @@ async def running(workers) -> AsyncIterator[Fleet]:
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """The app on a port of its own: what streams, and what a server does itself, needs one."""
+    """Serve the app on a port: streams, and tests of the server itself, need a real connection."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     server.capture_signals = nullcontext
@@ -80,7 +80,10 @@ async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def api(temporal_client, postgres_url, task_queues) -> Api:
-    """Make a client of an API; `temporal` and `database_url` may be other ones, and settings follow."""
+    """Returns a context manager that makes a client of an API.
+
+    `temporal` and `database_url` replace the shared servers; other keywords are settings.
+    """
 
     @asynccontextmanager
     async def made(
@@ -88,32 +91,33 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         temporal: Any = None,
         database_url: str = "",
         listening: bool = False,
-        patience: timedelta = UNHURRIED,
-        access: Access = OPEN,
+        request_timeout: timedelta = LONG_TIMEOUT,
+        access: Access = NO_AUTHENTICATION,
         heartbeat_seconds: float = 0.2,
         **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
-        given = Settings(
+        api_settings = Settings(
             orders_task_queue=task_queues.orders,
             shipping_task_queue=task_queues.shipping,
             step_initial_interval="10ms",
             **settings,
         )
-        within = timedelta(seconds=2) if database_url else UNHURRIED  # a database of its own is about to be away
-        async with Database(database_url or postgres_url, pool_size=3, timeout=within) as database:
-            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=patience)
-            desk = OrderService(client, OrderReads(database), patience=patience)
-            carrier = CarrierUpdateService(client, desk, patience=patience)
+        # A test with its own database makes it unavailable.
+        database_timeout = timedelta(seconds=2) if database_url else LONG_TIMEOUT
+        async with Database(database_url or postgres_url, pool_size=3, timeout=database_timeout) as database:
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, patience=request_timeout)
+            orders = OrderService(client, OrderReads(database), patience=request_timeout)
+            carrier = CarrierUpdateService(client, orders, patience=request_timeout)
             fanout = Fanout(Feed(database))
             app = create_app(
                 Services(
-                    given,
-                    desk,
+                    api_settings,
+                    orders,
                     carrier,
                     Readiness({}),
                     fanout,
                     access,
-                    patience=patience,
+                    request_timeout=request_timeout,
                     heartbeat_seconds=heartbeat_seconds,
                 )
             )
@@ -133,7 +137,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
 
 @pytest.fixture
 async def process(temporal_address, postgres_url, task_queues, tmp_path):
-    """The address of `orderfleet api` as a pod runs it, once it is ready."""
+    """URL of a ready `orderfleet api` process, configured as in a pod."""
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",
         "ORDERFLEET_API_HOST": "127.0.0.1",
@@ -151,7 +155,7 @@ async def process(temporal_address, postgres_url, task_queues, tmp_path):
 
 @pytest.fixture
 def new_order() -> Callable[..., Any]:
-    """Start a small right order."""
+    """Returns a function that starts a small valid order."""
 
     async def post(caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any) -> httpx.Response:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **changes}
@@ -164,7 +168,7 @@ def new_order() -> Callable[..., Any]:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """Ask for an order's status until it is at one of the steps."""
+    """Returns a function that polls an order's status until it is at one of the steps."""
 
     async def ask(caller: httpx.AsyncClient, order_id: str, *steps: str) -> dict[str, Any]:
         async def status() -> dict[str, Any]:

@@ -17,9 +17,7 @@ async def say(caller, order_id, status, shipment_id="", **more):
     return await caller.post(path, json={"status": status, **more})
 
 
-async def test_delivered_ends_an_order_that_waits_for_it_however_often_it_is_said(
-    api, running, order_id, new_order, until
-):
+async def test_repeated_delivered_update_completes_the_order_once(api, running, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id, **CONFIRMED)
         await until(caller, order_id, "shipped")
@@ -39,7 +37,9 @@ async def test_delivered_ends_an_order_that_waits_for_it_however_often_it_is_sai
     assert [kind for kind in kinds if kind.startswith(("parcel", "deliver"))] == ["parcel_in_transit", "delivered"]
 
 
-async def test_delivered_before_the_dispatch_is_known_counts_once_it_is(api, running, order_id, new_order, until):
+async def test_delivered_update_before_the_dispatch_is_recorded_is_applied_later(
+    api, running, order_id, new_order, until
+):
     answered = Gate()
     running.carrier.booking.after.append(answered)
     async with api() as caller:
@@ -51,7 +51,7 @@ async def test_delivered_before_the_dispatch_is_known_counts_once_it_is(api, run
         await until(caller, order_id, "delivered")
 
 
-async def test_word_on_a_shipment_that_never_went_out_is_409(api, running, order_id, new_order, until):
+async def test_update_of_a_shipment_that_was_never_dispatched_is_409(api, running, order_id, new_order, until):
     running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     async with api() as caller:
         await new_order(caller, order_id, **CONFIRMED)
@@ -63,7 +63,7 @@ async def test_word_on_a_shipment_that_never_went_out_is_409(api, running, order
         await until(caller, order_id, "delivered")
 
 
-async def test_word_after_the_end_is_ignored(api, running, order_id, new_order, until):
+async def test_update_of_an_ended_order_is_ignored(api, running, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id, review={"mode": "auto"})
         await until(caller, order_id, "shipped")
@@ -72,7 +72,7 @@ async def test_word_after_the_end_is_ignored(api, running, order_id, new_order, 
     assert (answer.status_code, answer.json()["result"]) == (200, "ignored")
 
 
-async def test_word_on_what_is_not_there_is_404(api, running, order_id, new_order, until):
+async def test_update_of_an_unknown_order_or_shipment_is_404(api, running, order_id, new_order, until):
     async with api() as caller:
         unknown = await say(caller, order_id, "delivered")
         await new_order(caller, order_id)
@@ -86,7 +86,7 @@ async def test_word_on_what_is_not_there_is_404(api, running, order_id, new_orde
 
 
 @pytest.mark.parametrize("word", [{"status": "lost"}, {}, {"status": "booked", "where": "x"}])
-async def test_word_that_is_none_is_422(api, order_id, word):
+async def test_malformed_update_is_422(api, order_id, word):
     async with api() as caller:
         answer = await caller.post(f"/orders/{order_id}/shipments/shipping-{order_id}-1/updates", json=word)
     assert answer.status_code == 422

@@ -38,7 +38,7 @@ CHAINS = settings(
 LONG = settings(CHAINS, max_examples=8, stateful_step_count=15)
 
 
-async def test_what_follows_by_links_is_answered_as_documented(process, running):
+async def test_requests_that_follow_links_conform_to_the_document(process, running):
     seen = await asyncio.to_thread(play, await document(process), process, CHAINS)
     assert seen.total() > 1
 

@@ -21,7 +21,7 @@ EXAMPLES = 6
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_every_answer_to_every_request_is_as_documented(process, running, order_id, new_order, until):
+async def test_every_response_conforms_to_the_openapi_document(process, running, order_id, new_order, until):
     async with httpx.AsyncClient(base_url=process, timeout=30) as caller:
         known = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
         for one in known.values():

@@ -17,7 +17,7 @@ ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 
-async def test_order_is_made_approved_and_shipped(api, running, order_id, until):
+async def test_order_is_started_approved_and_shipped(api, running, order_id, until):
     async with api() as caller:
         made = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
         assert made.status_code == 201, made.text
@@ -115,7 +115,7 @@ LONG = {"sku": 128, "street": 256, "city": 256, "state": 256, "zip": 32, "countr
 
 
 @pytest.mark.parametrize(("field", "length"), [*LONG.items(), ("currency", 3), ("customer_email", 320)])
-async def test_text_that_is_too_long_is_refused_and_the_longest_is_taken(api, order_id, field, length):
+async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, order_id, field, length):
     def body(text):
         item, address = {"sku": "tea", "qty": 1}, dict(ADDRESS)
         more = {}
@@ -141,7 +141,7 @@ async def test_text_that_is_too_long_is_refused_and_the_longest_is_taken(api, or
         assert made.status_code == 201, made.text
 
 
-async def test_order_id_that_only_the_record_remembers_is_taken(api, postgres_url, order_id):
+async def test_order_id_that_only_the_order_store_has_is_a_conflict(api, postgres_url, order_id):
     order = OrderInput(order_id=order_id, content_hash="of another order")
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         await OrderRecord(database).receive(
@@ -201,7 +201,7 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ({"approved": 1}, "approved", "is neither true nor false"),
     ],
 )
-async def test_wrong_order_is_422_and_names_the_field(api, change, field, message, order_id):
+async def test_invalid_order_is_422_and_names_the_field(api, change, field, message, order_id):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **change}
         answer = await caller.post("/orders", json={name: value for name, value in body.items() if value is not None})
@@ -214,7 +214,7 @@ async def test_wrong_order_is_422_and_names_the_field(api, change, field, messag
             assert (await caller.get(f"/orders/{order_id}")).status_code == 404
 
 
-async def test_samples_stand_in_where_the_setting_allows_it(api, running, order_id, until):
+async def test_samples_replace_missing_fields_if_the_setting_is_on(api, running, order_id, until):
     async with api(environment="local", sample_orders=True) as caller:
         made = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
         assert made.json()["payment_id"] == f"paid-{order_id}"

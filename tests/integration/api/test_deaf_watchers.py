@@ -111,7 +111,7 @@ def memory(process: WorkerProcess) -> int:
     return int(psutil.Process(process.process.pid).memory_info().rss)
 
 
-async def test_watchers_that_stop_reading_hold_nobody_up_and_get_the_latest_state(process, record):
+async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_state(process, record):
     await receive(record)
     async with AsyncExitStack() as stack:
         deaf = [await stack.enter_async_context(DeafWatcher.of(process.port, "ord-1")) for _ in range(DEAF)]

@@ -13,7 +13,7 @@ SAMPLES = {"environment": "local", "sample_orders": True}
 
 
 @pytest.mark.parametrize("terms", [{}, {"address": ADDRESS}, {"items": ITEMS, "address": ADDRESS}])
-async def test_start_with_a_payment_id_and_what_else_there_is(api, running, order_id, until, terms):
+async def test_start_with_a_payment_id_uses_samples_for_the_rest(api, running, order_id, until, terms):
     async with api(**SAMPLES) as caller:
         body = {"payment_id": f"paid-{order_id}", **terms}
         made = await caller.post(f"/orders/{order_id}/start", json=body)
@@ -47,7 +47,7 @@ async def test_start_without_samples_names_what_is_missing(api, order_id, body, 
     assert [error["field"] for error in answer.json()["errors"]] == missing
 
 
-async def test_bodies_of_earlier_systems_are_taken_without_a_price_where_samples_are_on(api, order_id):
+async def test_body_without_a_price_is_accepted_if_samples_are_on(api, order_id):
     flat = {"customer_name": "Ada", "customer_email": "ada@example.com", "shipping_address": ELSEWHERE_LINE1}
     async with api(**SAMPLES) as caller:
         whole = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, **flat})
@@ -59,7 +59,7 @@ async def test_bodies_of_earlier_systems_are_taken_without_a_price_where_samples
     assert [error["field"] for error in refused.json()["errors"]] == ["items[0].price"]
 
 
-async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, new_order, until):
+async def test_order_is_changed_and_read_by_its_workflow_id(api, running, order_id, new_order, until):
     workflow_id = f"order-{order_id}"
     async with api() as caller:
         await new_order(caller, order_id)
@@ -78,7 +78,7 @@ async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, ne
     assert status["address"] == ELSEWHERE
 
 
-async def test_every_route_of_an_order_takes_its_workflow_id(api, running, order_id, new_order, until):
+async def test_every_route_of_an_order_accepts_its_workflow_id(api, running, order_id, new_order, until):
     name = f"order-{order_id}"
     async with api(listening=True) as caller:
         await new_order(caller, order_id)
@@ -103,7 +103,7 @@ async def test_every_route_of_an_order_takes_its_workflow_id(api, running, order
             assert f"order '{order_id}'" in answer.json()["detail"]
 
 
-async def test_order_whose_id_begins_like_a_workflow_id_is_reached_by_it(api, running, order_id, new_order, until):
+async def test_order_id_that_looks_like_a_workflow_id_has_precedence(api, running, order_id, new_order, until):
     own = f"order-{order_id}"
     async with api() as caller:
         await new_order(caller, order_id)
@@ -119,7 +119,7 @@ async def test_order_whose_id_begins_like_a_workflow_id_is_reached_by_it(api, ru
 @pytest.mark.parametrize(
     ("more", "reason"), [({}, "canceled on request"), ({"reason": None}, "canceled on request"), ({"reason": "r"}, "r")]
 )
-async def test_an_order_is_canceled_by_its_workflow_id(api, running, order_id, new_order, until, more, reason):
+async def test_order_is_canceled_by_its_workflow_id(api, running, order_id, new_order, until, more, reason):
     async with api() as caller:
         await new_order(caller, order_id)
         answer = await caller.post("/signals/cancel", json={"workflow_id": f"order-{order_id}", **more})
@@ -128,7 +128,7 @@ async def test_an_order_is_canceled_by_its_workflow_id(api, running, order_id, n
 
 
 @pytest.mark.parametrize("workflow_id", ["ord-1", "shipping-ord-1-1", "order-", "order--x"])
-async def test_what_is_no_order_workflow_is_422(api, workflow_id):
+async def test_invalid_workflow_id_is_422(api, workflow_id):
     async with api() as caller:
         answers = [
             await caller.get(f"/status/{workflow_id}"),

@@ -33,7 +33,7 @@ async def three(postgres_url) -> None:
         ({"created_before": AT.isoformat()}, ""),
     ],
 )
-async def test_orders_are_listed_newest_first_by_what_is_asked(api, three, wanted, found):
+async def test_orders_are_filtered_and_listed_newest_first(api, three, wanted, found):
     async with api() as caller:
         answer = await caller.get("/orders", params=wanted)
     assert answer.status_code == 200, answer.text
@@ -41,7 +41,7 @@ async def test_orders_are_listed_newest_first_by_what_is_asked(api, three, wante
     assert answer.json()["next"] is None
 
 
-async def test_pages_follow_one_another_to_the_end(api, three):
+async def test_pages_are_linked_by_cursors_to_the_end(api, three):
     async with api() as caller:
         found, page = [], {"next": ""}
         while page["next"] is not None:
@@ -66,7 +66,7 @@ async def test_pages_follow_one_another_to_the_end(api, three):
         ({"customer": "ann@example.com"}, "customer"),
     ],
 )
-async def test_wrong_filter_is_422_and_named(api, wanted, field):
+async def test_invalid_filter_is_422_and_named(api, wanted, field):
     async with api() as caller:
         answer = await caller.get("/orders", params=wanted)
     assert answer.status_code == 422, answer.text

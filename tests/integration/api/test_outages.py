@@ -41,7 +41,7 @@ def no_postgres() -> str:
     return f"postgresql://nobody@127.0.0.1:{ports.choose(0)}/nothing"
 
 
-async def test_temporal_away_is_503_for_what_needs_it(api, no_temporal, order_id, new_order):
+async def test_temporal_unavailable_is_503_for_routes_that_need_it(api, no_temporal, order_id, new_order):
     async with api(temporal=no_temporal) as caller:
         answers = [
             await new_order(caller, order_id, expected=503),
@@ -55,9 +55,7 @@ async def test_temporal_away_is_503_for_what_needs_it(api, no_temporal, order_id
         assert "127.0.0.1" not in answer.text
 
 
-async def test_a_namespace_that_temporal_does_not_know_is_temporal_away(
-    api, temporal_address, order_id, new_order, running
-):
+async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, order_id, new_order, running):
     """A server that has just started, or stood still, may not know its namespace for a moment."""
     nowhere = await Client.connect(temporal_address, namespace="nowhere", data_converter=pydantic_data_converter)
     async with api(temporal=nowhere) as caller:
@@ -74,7 +72,7 @@ async def test_a_namespace_that_temporal_does_not_know_is_temporal_away(
         await TemporalOrderWorkflows(nowhere).state(unfinished)
 
 
-async def test_record_answers_while_temporal_is_away(api, running, no_temporal, order_id, new_order, until):
+async def test_order_store_answers_while_temporal_is_unavailable(api, running, no_temporal, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await running.until_recorded(order_id, lambda status: status.step == "manual_review")
@@ -85,7 +83,9 @@ async def test_record_answers_while_temporal_is_away(api, running, no_temporal, 
         assert (await caller.get(f"/orders/{order_id}/events")).status_code == 200
 
 
-async def test_orders_are_taken_and_asked_while_postgres_is_away(api, running, no_postgres, order_id, new_order, until):
+async def test_orders_are_started_and_read_while_postgres_is_unavailable(
+    api, running, no_postgres, order_id, new_order, until
+):
     async with api(database_url=no_postgres) as caller:
         await new_order(caller, order_id)
         status = await until(caller, order_id, "manual_review")
@@ -155,11 +155,11 @@ def able_without_one(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
-async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is_back(
+async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
     api, running, temporal_line, order_id, new_order, how
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
-    async with api(temporal=client, patience=REQUEST_TIMEOUT) as caller:
+    async with api(temporal=client, request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         await running.until_recorded(order_id, lambda status: status.step == "manual_review")
         await harm(temporal_line, how)
@@ -177,10 +177,10 @@ async def test_temporal_that_went_under_it_is_503_within_two_seconds_until_it_is
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
-async def test_postgres_that_went_under_it_is_503_within_two_seconds_until_it_is_back(
+async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
     api, running, postgres_line, postgres_url, order_id, new_order, until, how
 ):
-    async with api(database_url=through(postgres_line, postgres_url), patience=REQUEST_TIMEOUT) as caller:
+    async with api(database_url=through(postgres_line, postgres_url), request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         assert (await caller.get("/orders")).status_code == 200
@@ -194,11 +194,13 @@ async def test_postgres_that_went_under_it_is_503_within_two_seconds_until_it_is
         await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
 
 
-async def test_both_silent_are_503_within_two_seconds_for_every_route(
+async def test_both_unresponsive_are_503_within_two_seconds_for_every_route(
     api, running, temporal_line, postgres_line, postgres_url, order_id, new_order, until
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
-    async with api(temporal=client, database_url=through(postgres_line, postgres_url), patience=REQUEST_TIMEOUT) as caller:
+    async with api(
+        temporal=client, database_url=through(postgres_line, postgres_url), request_timeout=REQUEST_TIMEOUT
+    ) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         for line in (temporal_line, postgres_line):
@@ -219,7 +221,7 @@ async def provider() -> AsyncIterator[IdentityProvider]:
         yield made
 
 
-async def test_an_identity_provider_and_temporal_that_hang_together_share_the_two_seconds(
+async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
     api, running, temporal_line, provider, order_id, new_order
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
@@ -227,7 +229,7 @@ async def test_an_identity_provider_and_temporal_that_hang_together_share_the_tw
     async with line_to("127.0.0.1", provider.port) as provider_line:
         keys = JwksCache(f"http://127.0.0.1:{provider_line.port}/keys", clock=lambda: now[0])
         known = JwtAuthenticator(keys, issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
-        async with api(temporal=client, patience=timedelta(seconds=4), access=Access(known)) as caller:
+        async with api(temporal=client, request_timeout=timedelta(seconds=4), access=Access(known)) as caller:
             caller.headers["Authorization"] = f"Bearer {provider.token()}"
             await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
             await new_order(caller, order_id)
@@ -253,7 +255,7 @@ async def status_of(caller: httpx.AsyncClient, path: str) -> int:
     return (await caller.get(path)).status_code
 
 
-async def test_unexpected_error_shows_nothing_of_itself(api, running, order_id, monkeypatch):
+async def test_unexpected_error_does_not_leak_its_message(api, running, order_id, monkeypatch):
     async def broken(*_args, **_kwargs):
         raise RuntimeError("password=hunter2")
 

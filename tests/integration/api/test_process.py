@@ -76,7 +76,7 @@ async def test_ready_serves_metrics_on_the_health_port_alone_and_drains_on_sigte
     assert expected.items() <= line.items()
 
 
-async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, postgres_url):
+async def test_stream_is_closed_when_the_process_drains(temporal_address, postgres_url):
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         await receive(OrderRecord(database))
     port = ports.choose(0)
@@ -98,7 +98,7 @@ async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, pos
         assert await asyncio.wait_for(api.wait(), 60) == 0
 
 
-async def test_not_ready_while_temporal_and_postgres_have_never_answered():
+async def test_process_is_unready_until_temporal_and_postgres_have_answered():
     port = ports.choose(0)
     nothing = f"127.0.0.1:{ports.choose(0)}"
     settings = {
@@ -114,7 +114,7 @@ async def test_not_ready_while_temporal_and_postgres_have_never_answered():
     assert "Temporal has not answered yet" in answer.text
 
 
-async def test_port_that_is_taken_ends_in_one_line():
+async def test_port_in_use_exits_with_one_line():
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
         async with process(ORDERFLEET_API_HOST="127.0.0.1", ORDERFLEET_API_PORT=port) as api:
@@ -126,14 +126,14 @@ async def test_port_that_is_taken_ends_in_one_line():
     )
 
 
-async def test_samples_outside_the_local_stack_are_refused():
+async def test_samples_outside_the_local_stack_are_rejected():
     async with process(ORDERFLEET_SAMPLE_ORDERS="true") as api:
         _, told = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 2
     assert "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only" in told.decode()
 
 
-async def test_no_choice_of_who_may_call_is_refused_outside_the_local_stack():
+async def test_missing_authentication_outside_the_local_stack_is_rejected():
     async with process(ORDERFLEET_API_AUTH=None) as api:
         _, told = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 2

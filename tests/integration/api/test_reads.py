@@ -9,7 +9,7 @@ import pytest
 from orderfleet.api.dependencies import REQUEST_TIMEOUT
 
 
-async def test_status_comes_from_the_record_while_no_worker_runs(api, workers, order_id, new_order, until):
+async def test_status_comes_from_the_order_store_while_no_worker_runs(api, workers, order_id, new_order, until):
     async with api() as caller:
         async with workers():
             await new_order(caller, order_id)
@@ -35,7 +35,7 @@ async def test_recorded_and_live_status_agree(api, running, order_id, new_order,
 
 
 async def test_order_that_no_worker_has_received_yet_is_503_not_404(api, order_id, new_order):
-    async with api(patience=REQUEST_TIMEOUT) as caller:
+    async with api(request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         paths = ("", "/status", "/events")
         for answer in await asyncio.gather(*(caller.get(f"/orders/{order_id}{path}") for path in paths)):
@@ -75,7 +75,7 @@ async def test_events_are_paged_in_order(api, running, order_id, new_order, unti
     assert kinds.index("charge_started") < kinds.index("charged") < kinds.index("dispatched")
 
 
-async def test_path_that_is_not_there_is_a_problem_document_too(api):
+async def test_unknown_path_is_a_problem_document(api):
     async with api() as caller:
         answers = [await caller.get("/nothing"), await caller.delete("/orders")]
     assert [answer.status_code for answer in answers] == [404, 405]

@@ -1,4 +1,4 @@
-"""`/orders/{id}/watch`: the present state first, each change, the end; through a Postgres restart too."""
+"""`/orders/{id}/watch`: the current status, each change, the end event; also after a restart of Postgres."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def record(postgres_url) -> AsyncIterator[OrderRecord]:
         yield OrderRecord(database)
 
 
-async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, running, order_id, new_order, until):
+async def test_watch_sends_the_current_status_each_change_and_the_end(api, running, order_id, new_order, until):
     async with api(listening=True) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -50,7 +50,7 @@ async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, run
             assert await stream.closed()
 
 
-async def test_versions_rise_and_nothing_is_told_twice(api, record):
+async def test_watch_versions_increase_without_duplicates(api, record):
     await receive(record)
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         seen = [await stream.next()]
@@ -62,7 +62,7 @@ async def test_versions_rise_and_nothing_is_told_twice(api, record):
     assert versions == sorted(set(versions))
 
 
-async def test_an_ended_order_is_told_once_and_a_browser_is_kept_from_coming_again(api, record):
+async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, record):
     await receive(record)
     await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     async with api(listening=True) as caller:
@@ -77,7 +77,7 @@ async def test_an_ended_order_is_told_once_and_a_browser_is_kept_from_coming_aga
             assert (await stream.next())[1] == data
 
 
-async def test_a_quiet_stream_is_kept_alive(api, record):
+async def test_inactive_stream_gets_comments(api, record):
     await receive(record)
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         await stream.next()
@@ -121,7 +121,7 @@ class AsyncWatchers:
         await asyncio.gather(*(one.__aexit__(None, None, None) for one in self._all))
 
 
-async def test_a_watcher_that_goes_away_leaves_nothing_behind(api, record, monkeypatch):
+async def test_disconnected_watcher_is_unsubscribed(api, record, monkeypatch):
     gone = asyncio.Event()
     forget = Fanout.unsubscribe
 
@@ -183,7 +183,7 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
     assert expires_at <= time.time() < expires_at + 30
 
 
-async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, record, tmp_path):
+async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, record, tmp_path):
     await receive(record)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
     async with api(listening=True, access=Access(FileAuthenticator(file)), api_streams_per_caller=2) as caller:
@@ -208,14 +208,14 @@ async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, recor
             assert unknown.status_code == 404, "a stream that was refused still counts"
 
 
-async def test_an_unknown_order_can_not_be_watched(api, order_id):
+async def test_watch_of_an_unknown_order_is_404(api, order_id):
     async with api(listening=True) as caller:
         answer = await caller.get(f"/orders/{order_id}/watch")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_watcher_survives_a_restart_of_postgres(api, backing):
+async def test_watcher_survives_a_restart_of_postgres(api, backing):
     with own_postgres(backing.folder) as server:
         await migrate(server.url)
         async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:

@@ -68,7 +68,7 @@ def payloads(text: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_temporals_command_line_reads_an_encrypted_history(
+async def test_temporal_cli_reads_an_encrypted_history_with_a_token_only(
     temporal_address: str, postgres_url: str, task_queues: Any, keys: Path, tokens: Path, tmp_path: Path
 ) -> None:
     given = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
@@ -135,7 +135,7 @@ def _texts(value: Any) -> list[str]:
     return []
 
 
-async def test_what_is_encoded_is_decoded(caller: httpx.AsyncClient) -> None:
+async def test_decode_reverses_encode(caller: httpx.AsyncClient) -> None:
     sealed = await caller.post("/encode", json=payloads("1 Main St"), headers=as_(OPERATE))
     assert base64.b64decode(sealed.json()["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
     opened = await caller.post("/decode", content=sealed.content, headers={**as_(READ), "X-Namespace": "default"})
@@ -151,7 +151,7 @@ async def test_what_is_encoded_is_decoded(caller: httpx.AsyncClient) -> None:
         ("/encode", READ, 403),
     ],
 )
-async def test_a_caller_without_the_role_is_refused(
+async def test_caller_without_the_role_is_rejected(
     caller: httpx.AsyncClient, path: str, token: str | None, status: int
 ) -> None:
     answer = await caller.post(path, json=payloads("1"), headers=as_(token) if token else {})
@@ -159,7 +159,7 @@ async def test_a_caller_without_the_role_is_refused(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_payload_without_its_key_is_told(caller: httpx.AsyncClient) -> None:
+async def test_payload_of_an_unknown_key_is_422(caller: httpx.AsyncClient) -> None:
     named = {"encoding": b"binary/encrypted", "encryption-key-id": b"k9"}
     payload = {
         "metadata": {name: base64.b64encode(value).decode() for name, value in named.items()},
@@ -170,14 +170,14 @@ async def test_a_payload_without_its_key_is_told(caller: httpx.AsyncClient) -> N
     assert "encrypted with the key 'k9'" in answer.json()["detail"]
 
 
-async def test_a_body_that_is_none_is_not_repeated(caller: httpx.AsyncClient) -> None:
+async def test_malformed_body_is_not_quoted(caller: httpx.AsyncClient) -> None:
     answer = await caller.post("/decode", content=b'{"payloads": "1 Main St"}', headers=as_(READ))
     assert answer.status_code == 422
     assert "Main" not in answer.text
 
 
 @pytest.mark.parametrize(("origin", "let"), [(UI, True), ("https://elsewhere.example.com", False)])
-async def test_pages_of_the_named_origin_may_call(caller: httpx.AsyncClient, origin: str, let: bool) -> None:
+async def test_pages_of_the_configured_origin_may_call(caller: httpx.AsyncClient, origin: str, let: bool) -> None:
     asked = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
@@ -197,8 +197,6 @@ async def test_pages_of_the_named_origin_may_call(caller: httpx.AsyncClient, ori
         ({"encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH isn't set"),
     ],
 )
-async def test_a_server_that_would_open_everything_or_nothing_does_not_start(
-    settings: dict[str, str], told: str
-) -> None:
+async def test_server_without_keys_or_authentication_does_not_start(settings: dict[str, str], told: str) -> None:
     with pytest.raises(UnsafeSettings, match=told):
         await run(Settings(**settings), Stop())

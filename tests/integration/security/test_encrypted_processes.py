@@ -50,7 +50,7 @@ async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Wo
 
 
 @pytest.mark.slow
-async def test_roles_share_their_keys_and_temporal_has_none(
+async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_plain_text(
     fleet: WorkerFleet, environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:
     order_id = f"sealed-{task_queues.orders[-8:]}"

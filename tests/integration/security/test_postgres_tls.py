@@ -39,14 +39,14 @@ def record(url: str) -> Database:
     return connect(Settings(database_url=url, database_timeout="10s"), "test")
 
 
-async def test_the_server_is_verified_by_the_authority_of_the_url(url: str, ours: Certificates) -> None:
+async def test_server_is_verified_by_the_authority_of_the_url(url: str, ours: Certificates) -> None:
     verified = f"{url}?sslmode=verify-full&sslrootcert={ours.file('ca.crt')}"
     async with record(verified) as database:
         assert await database.fetch("select 1")
     assert await pending(verified) == [], "migrations go the same way"
 
 
-async def test_an_authority_is_renewed_without_a_restart(
+async def test_authority_is_renewed_without_a_restart(
     url: str, ours: Certificates, theirs: Certificates, tmp_path: Path
 ) -> None:
     file = tmp_path / "ca.crt"
@@ -58,13 +58,13 @@ async def test_an_authority_is_renewed_without_a_restart(
         assert await database.fetch("select 1")
 
 
-async def test_a_server_of_another_authority_is_not_spoken_to(url: str, theirs: Certificates) -> None:
+async def test_server_of_another_authority_is_rejected(url: str, theirs: Certificates) -> None:
     async with record(f"{url}?sslmode=verify-full&sslrootcert={theirs.file('ca.crt')}") as database:
         with pytest.raises(StoreUnavailable, match="certificate verify failed"):
             await database.fetch("select 1")
 
 
-async def test_a_server_of_another_name_is_not_spoken_to(postgres_url: str, ours: Certificates) -> None:
+async def test_server_with_another_name_is_rejected(postgres_url: str, ours: Certificates) -> None:
     parts = urlsplit(postgres_url)
     async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True, at="127.0.0.2") as address:
         url = parts._replace(netloc=f"{parts.username}@{address}", query=f"sslrootcert={ours.file('ca.crt')}").geturl()
@@ -75,7 +75,7 @@ async def test_a_server_of_another_name_is_not_spoken_to(postgres_url: str, ours
             assert await database.fetch("select 1")
 
 
-async def test_an_authority_that_is_not_there_is_named(url: str) -> None:
+async def test_missing_authority_file_is_named(url: str) -> None:
     async with record(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
         with pytest.raises(StoreUnavailable, match="names isn't there: see `sslrootcert`"):
             await database.fetch("select 1")

@@ -58,7 +58,7 @@ async def test_providers_are_verified_by_the_authorities_of_a_file(url: str, our
         assert (await booked.void_booking("tls-ship-1", 1))[0] is BookingState.NONE
 
 
-async def test_providers_of_other_authorities_are_told_nothing(url: str, theirs: Certificates) -> None:
+async def test_providers_of_other_authorities_get_no_request(url: str, theirs: Certificates) -> None:
     for trusted in (theirs.file("ca.crt"), None):
         async with payment_provider(paying(url, payment_ca_file=trusted)) as payments:
             with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
@@ -85,9 +85,7 @@ async def test_authorities_are_renewed_without_a_restart(
 
 
 @pytest.mark.parametrize(("content", "told"), [(None, "can't be read"), ("hello", "it holds no certificate")])
-async def test_authorities_that_can_not_be_used_are_named_at_the_start(
-    tmp_path: Path, content: str | None, told: str
-) -> None:
+async def test_unusable_authorities_file_is_named_at_the_start(tmp_path: Path, content: str | None, told: str) -> None:
     file = tmp_path / "ca.crt"
     if content is not None:
         file.write_text(content)

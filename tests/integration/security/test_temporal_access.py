@@ -51,7 +51,7 @@ def show(monkeypatch: pytest.MonkeyPatch, trusted: Certificates, own: Certificat
         monkeypatch.setenv(name, value)
 
 
-async def test_an_order_goes_through_over_mutual_tls(
+async def test_order_ships_over_mutual_tls(
     temporal_address: str, postgres_url: str, task_queues: Any, ours: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show(monkeypatch, ours, ours)
@@ -72,7 +72,7 @@ async def test_an_order_goes_through_over_mutual_tls(
         ("no private key", f"{KEY} holds no private key that fits"),
     ],
 )
-async def test_what_is_wrong_with_tls_is_told_and_tried_again(
+async def test_tls_error_is_logged_and_retried(
     temporal_address: str,
     ours: Certificates,
     theirs: Certificates,
@@ -112,7 +112,7 @@ async def test_what_is_wrong_with_tls_is_told_and_tried_again(
         ({CERT: __file__}, f"{CERT} and {KEY} go together"),
     ],
 )
-async def test_a_file_that_is_not_there_is_named(
+async def test_missing_credential_file_is_named(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
 ) -> None:
     for name, value in given.items():
@@ -143,7 +143,7 @@ def gatekeeper(ours: Certificates) -> Iterator[tuple[Gatekeeper, str]]:
     server.stop(None).wait()
 
 
-async def test_an_api_key_is_read_again_when_its_file_changes(
+async def test_api_key_is_reloaded_when_its_file_changes(
     gatekeeper: tuple[Gatekeeper, str],
     ours: Certificates,
     tmp_path: Path,
@@ -169,7 +169,7 @@ async def test_an_api_key_is_read_again_when_its_file_changes(
 
 
 @pytest.mark.parametrize(("content", "told"), [(None, "can't be read"), ("one two", "one API key and nothing else")])
-async def test_an_api_key_that_can_not_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+async def test_unusable_api_key_is_named(tmp_path: Path, content: str | None, told: str) -> None:
     file = tmp_path / "key"
     if content is not None:
         file.write_text(content)

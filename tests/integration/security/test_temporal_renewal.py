@@ -94,7 +94,7 @@ def replaced(file: Path, content: bytes) -> None:
     new.replace(file)
 
 
-async def test_an_authority_is_exchanged_under_workers_and_clients_that_run(
+async def test_authority_is_replaced_while_workers_and_clients_run(
     temporal_address: str, postgres_url: str, task_queues: Any, shown: Certificates, tmp_path: Path
 ) -> None:
     ours, theirs = Certificates(tmp_path / "ours"), certificates.ensure(tmp_path / "theirs")

@@ -96,7 +96,7 @@ def file(tmp_path):
         (None, "carrier", 401),
     ],
 )
-async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
+async def test_token_permits_the_routes_of_its_role(file, name, role, status):
     async with api(Access(FileAuthenticator(file), allow_anonymous_carrier=False)) as caller:
         answer = await ask(caller, role, TOKENS[name] if name else None)
     assert answer.status_code == status, answer.text
@@ -107,7 +107,7 @@ async def test_a_token_opens_what_its_role_is_for(file, name, role, status):
     assert ("insufficient_scope" in challenge) == (status == 403)
 
 
-async def test_who_is_not_known_learns_nothing_about_the_request(file):
+async def test_request_without_a_token_is_401_before_it_is_validated(file):
     async with api(Access(FileAuthenticator(file))) as caller:
         for method, path in (("GET", "/orders?limit=none"), ("POST", "/orders"), ("GET", "/orders/-no-such-id")):
             assert (await caller.request(method, path)).status_code == 401, path
@@ -119,7 +119,7 @@ async def test_probes_and_documentation_need_no_token(file):
             assert (await caller.get(path)).status_code == 200, path
 
 
-async def test_the_file_is_read_again_when_it_changes(file):
+async def test_tokens_file_is_reloaded_when_it_changes(file):
     async with api(Access(FileAuthenticator(file))) as caller:
         assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 401
         file.write_text(json.dumps([{"name": STRANGER, "role": "read", "token": TOKENS[STRANGER]}]))
@@ -128,7 +128,7 @@ async def test_the_file_is_read_again_when_it_changes(file):
 
 
 @pytest.mark.parametrize("harm", ["emptied", "removed", "half"])
-async def test_a_slip_in_the_file_locks_nobody_out(file, harm):
+async def test_invalid_tokens_file_keeps_the_previous_tokens(file, harm):
     async with api(Access(FileAuthenticator(file))) as caller:
         if harm == "removed":
             file.unlink()
@@ -152,7 +152,7 @@ async def test_a_slip_in_the_file_locks_nobody_out(file, harm):
         (json.dumps([{"role": "read", "token": TOKENS[READER]}]), "0.name"),
     ],
 )
-def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
+def test_invalid_tokens_file_raises_without_a_token_in_the_message(tmp_path, content, told):
     path = tmp_path / "tokens.yaml"
     path.write_text(content)
     with pytest.raises(WrongTokensFile) as caught:
@@ -162,7 +162,7 @@ def test_a_wrong_file_is_refused_and_shows_no_token(tmp_path, content, told):
     assert TOKENS[READER] not in str(caught.value)
 
 
-async def test_the_carrier_may_have_tokens_of_its_own(file, tmp_path):
+async def test_carrier_tokens_file_authenticates_the_carrier_only(file, tmp_path):
     own = tmp_path / "carrier.yaml"
     own.write_text(json.dumps([{"name": "parcels", "role": "carrier", "token": TOKENS[STRANGER]}]))
     for people in (None, FileAuthenticator(file)):
@@ -172,7 +172,7 @@ async def test_the_carrier_may_have_tokens_of_its_own(file, tmp_path):
             assert (await ask(caller, "carrier", None)).status_code == 401
 
 
-async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_only():
+async def test_anonymous_carrier_is_permitted_on_a_local_stack_only():
     async with api(access_from(Settings(environment="local"))) as caller:
         assert (await ask(caller, "carrier", None)).status_code == 404
     async with api(access_from(Settings(api_auth="none"))) as caller:
@@ -198,7 +198,7 @@ async def test_without_a_way_to_know_the_carrier_it_is_let_in_on_a_local_stack_o
         ({**JWT, "api_jwt_roles": "a=read,admin=root"}, "ORDERFLEET_API_JWT_ROLES: 'admin=root' isn't"),
     ],
 )
-def test_off_by_mistake_is_impossible(given, named):
+def test_missing_or_invalid_authentication_setting_is_named(given, named):
     with pytest.raises(UnsafeSettings, match=named):
         access_from(Settings(**given))
 
@@ -223,7 +223,9 @@ async def provider():
 
 @pytest.fixture
 async def by_jwt(provider, clock):
-    known = JwtAuthenticator(JwksCache(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
+    known = JwtAuthenticator(
+        JwksCache(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles")
+    )
     async with api(Access(known)) as caller:
         yield caller
 
@@ -241,12 +243,12 @@ async def by_jwt(provider, clock):
         (None, "read", 403),
     ],
 )
-async def test_a_jwt_opens_what_its_roles_are_for(provider, by_jwt, roles, role, status):
+async def test_jwt_permits_the_routes_of_its_roles(provider, by_jwt, roles, role, status):
     answer = await ask(by_jwt, role, provider.token(roles=roles))
     assert answer.status_code == status, answer.text
 
 
-async def test_roles_are_taken_from_where_a_provider_puts_them_and_as_it_calls_them(provider):
+async def test_jwt_roles_are_read_from_the_configured_claim_and_names(provider):
     given = {**JWT, "api_jwks_url": provider.url, "api_jwt_roles_claim": "realm_access.roles"}
     async with api(access_from(Settings(**given, api_jwt_roles="shop-admin=operate, shop-desk=read"))) as caller:
         for name, role, status in (
@@ -274,13 +276,13 @@ async def test_roles_are_taken_from_where_a_provider_puts_them_and_as_it_calls_t
     ],
     ids=str,
 )
-async def test_a_jwt_of_others_or_for_others_is_refused(provider, by_jwt, claims):
+async def test_jwt_with_invalid_claims_is_401(provider, by_jwt, claims):
     answer = await ask(by_jwt, "read", provider.token(**claims))
     assert answer.status_code == 401, answer.text
     assert "invalid_token" in answer.headers["www-authenticate"]
 
 
-async def test_a_jwt_that_anyone_could_have_made_is_refused(provider, by_jwt):
+async def test_forged_jwt_is_401(provider, by_jwt):
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "eve", "exp": time.time() + 600, "roles": ["operate"]}
     unsigned = jwt.encode(claims, None, algorithm="none", headers={"kid": "one"})
     shared = jwt.encode(
@@ -292,7 +294,7 @@ async def test_a_jwt_that_anyone_could_have_made_is_refused(provider, by_jwt):
         assert (await ask(by_jwt, "read", token)).status_code == 401
 
 
-async def test_keys_are_fetched_once_and_again_for_a_new_one(provider, by_jwt, clock):
+async def test_keys_are_fetched_once_and_again_for_a_new_key_id(provider, by_jwt, clock):
     for _ in range(3):
         assert (await ask(by_jwt, "read", provider.token())).status_code == 404
     assert provider.fetched == 1
@@ -327,7 +329,7 @@ WRONG_DOCUMENTS = {
 
 
 @pytest.mark.parametrize("answer", WRONG_DOCUMENTS.values(), ids=WRONG_DOCUMENTS.keys())
-async def test_document_that_is_no_set_of_keys_is_503_and_keeps_the_keys_before(provider, by_jwt, clock, answer):
+async def test_invalid_key_set_is_503_or_keeps_the_previous_keys(provider, by_jwt, clock, answer):
     provider.answer = answer
     first = await ask(by_jwt, "read", provider.token())
     assert (first.status_code, first.json()["type"]) == (503, "urn:orderfleet:problem:keys-unavailable")
@@ -340,7 +342,7 @@ async def test_document_that_is_no_set_of_keys_is_503_and_keeps_the_keys_before(
     assert provider.fetched == 3
 
 
-async def test_redirect_of_the_keys_is_not_followed(provider, by_jwt):
+async def test_redirect_of_the_key_set_is_not_followed(provider, by_jwt):
     provider.answer = answers("", status=302, Location=provider.url)
     assert (await ask(by_jwt, "read", provider.token())).status_code == 503
     assert provider.fetched == 1
@@ -361,7 +363,7 @@ async def test_redirect_of_the_keys_is_not_followed(provider, by_jwt):
     ],
     ids=str,
 )
-async def test_key_is_used_for_what_it_is_for(provider, by_jwt, members, algorithm, status):
+async def test_key_verifies_only_what_its_members_allow(provider, by_jwt, members, algorithm, status):
     provider.keys["other"] = ec.generate_private_key(ec.SECP256R1())
     provider.more["one"] = members
     assert (await ask(by_jwt, "read", provider.token("other", algorithm="ES256"))).status_code == 404
@@ -371,12 +373,12 @@ async def test_key_is_used_for_what_it_is_for(provider, by_jwt, members, algorit
 @pytest.mark.parametrize(
     ("curve", "algorithm"), [(ec.SECP256R1(), "ES256"), (ec.SECP384R1(), "ES384"), (ec.SECP521R1(), "ES512")]
 )
-async def test_key_of_a_curve_checks_its_algorithm(provider, by_jwt, curve, algorithm):
+async def test_elliptic_curve_key_verifies_its_algorithm(provider, by_jwt, curve, algorithm):
     provider.keys["curve"] = ec.generate_private_key(curve)
     assert (await ask(by_jwt, "read", provider.token("curve", algorithm=algorithm))).status_code == 404
 
 
-async def test_provider_that_hangs_holds_no_caller_beyond_its_budget(provider, clock):
+async def test_identity_provider_that_hangs_raises_within_the_deadline(provider, clock):
     async def hang() -> web.Response:
         await asyncio.Event().wait()
 
@@ -389,13 +391,13 @@ async def test_provider_that_hangs_holds_no_caller_beyond_its_budget(provider, c
     await asyncio.gather(keys._fetch_task, return_exceptions=True)
 
 
-async def test_made_up_keys_are_not_asked_for_again_and_again(provider, by_jwt):
+async def test_unknown_key_ids_do_not_cause_repeated_fetches(provider, by_jwt):
     for _ in range(5):
         assert (await ask(by_jwt, "read", provider.token(headers={"kid": "made up"}))).status_code == 401
     assert provider.fetched == 1
 
 
-async def test_a_key_that_was_withdrawn_is_forgotten(provider, by_jwt, clock):
+async def test_revoked_key_is_rejected_after_the_key_lifetime(provider, by_jwt, clock):
     token = provider.token()
     assert (await ask(by_jwt, "read", token)).status_code == 404
     provider.keys = {"two": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
@@ -403,14 +405,14 @@ async def test_a_key_that_was_withdrawn_is_forgotten(provider, by_jwt, clock):
     assert (await ask(by_jwt, "read", token)).status_code == 401
 
 
-async def test_keys_stay_good_while_the_provider_is_away(provider, by_jwt, clock):
+async def test_keys_stay_valid_while_the_identity_provider_is_unavailable(provider, by_jwt, clock):
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
     provider.away = True
     clock.now += KEY_LIFETIME_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
 
 
-async def test_a_provider_that_never_answered_is_503(provider, by_jwt, clock):
+async def test_identity_provider_that_never_answered_is_503(provider, by_jwt, clock):
     provider.away = True
     answer = await ask(by_jwt, "read", provider.token())
     assert answer.status_code == 503

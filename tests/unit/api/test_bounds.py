@@ -147,7 +147,7 @@ async def test_connection_that_sends_nothing_is_closed(access):
         assert await client.closed()
 
 
-async def test_rest_of_an_unread_body_holds_no_connection(access):
+async def test_connection_with_an_unread_body_is_closed(access):
     async with api(access, QUICK) as port, Client.of(port, post(length=10**6)) as client:
         assert (await client.answer())[0] == 401
         feeding = asyncio.create_task(trickle(client))
@@ -155,7 +155,7 @@ async def test_rest_of_an_unread_body_holds_no_connection(access):
         feeding.cancel()
 
 
-async def test_slow_request_after_others_on_the_same_connection_is_let_go(access):
+async def test_slow_request_on_a_reused_connection_is_408(access):
     async with api(access, QUICK) as port, Client.of(port) as client:
         for _ in range(2):
             client.send(f"GET /orders/ord-1 HTTP/1.1\r\nHost: api\r\n{AUTHORIZED}\r\n")
@@ -164,7 +164,7 @@ async def test_slow_request_after_others_on_the_same_connection_is_let_go(access
         assert (await client.answer())[0] == 408
 
 
-async def test_connections_above_the_limit_are_503_and_others_are_served_once_slow_ones_are_let_go(access):
+async def test_connection_above_the_limit_is_503_until_others_are_closed(access):
     limit = 5
     async with api(access, "1s", connections=limit) as port, AsyncExitStack() as stack:
         for _ in range(limit):
@@ -190,7 +190,7 @@ async def served(port: int) -> bool:
     return False
 
 
-async def test_path_with_a_slash_at_its_end_redirects_nowhere(access):
+async def test_path_with_a_trailing_slash_is_not_redirected(access):
     get = f"GET /orders/ HTTP/1.1\r\nHost: evil.example\r\n{AUTHORIZED}\r\n"
     async with api(access) as port, Client.of(port, get) as client:
         status, headers, _ = await client.answer()

@@ -36,7 +36,7 @@ class Feed:
         await asyncio.Event().wait()
 
 
-async def test_a_watcher_that_does_not_read_holds_the_latest_state_and_holds_nobody_up() -> None:
+async def test_slow_watcher_gets_the_latest_state_and_does_not_block_the_feed() -> None:
     feed: Any = Feed()
     fanout = Fanout(feed)
     slow, other = await fanout.subscribe("o-1"), await fanout.subscribe("o-1")
@@ -51,7 +51,7 @@ async def test_a_watcher_that_does_not_read_holds_the_latest_state_and_holds_nob
     await fanout.close()
 
 
-async def test_watchers_that_were_never_served_leave_nothing_behind() -> None:
+async def test_mailboxes_that_are_never_read_are_collected() -> None:
     """As of an order that there isn't, or by a caller who hung up at once."""
     feed: Any = Feed()
     fanout = Fanout(feed)

@@ -16,7 +16,7 @@ class Part:
             raise ConnectionError("refused")
 
 
-async def test_ready_once_each_part_has_answered_and_stays_so():
+async def test_readiness_after_a_check_passed_once_stays_ready():
     part = Part()
     readiness = Readiness({"Temporal": part})
     assert await readiness.problem() == "Temporal has not answered yet: refused"
@@ -27,14 +27,14 @@ async def test_ready_once_each_part_has_answered_and_stays_so():
     assert part.asked == 2
 
 
-async def test_part_that_hangs_is_not_waited_for():
+async def test_readiness_check_that_hangs_times_out():
     async def hangs():
         await asyncio.Event().wait()
 
     assert "has not answered yet" in str(await Readiness({"the record": hangs}, timeout=0.01).problem())
 
 
-async def test_draining_is_not_ready():
+async def test_readiness_while_draining_is_unready():
     readiness = Readiness({})
     assert await readiness.problem() is None
     readiness.drain()

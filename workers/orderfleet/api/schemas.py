@@ -160,13 +160,7 @@ class StartOrder(OrderTerms):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [
-                {
-                    "payment_id": "pay-1",
-                    "items": [{"sku": "tea-100", "qty": 2}],
-                    "address": _LONDON,
-                }
-            ]
+            "examples": [{"payment_id": "pay-1", "items": [{"sku": "tea-100", "qty": 2}], "address": _LONDON}]
         }
     )
 
@@ -180,10 +174,7 @@ class Cancel(Body):
 class NewAddress(Body):
     """The new shipping address; the address without the envelope is accepted too."""
 
-    address: AddressTerms = Field(
-        validation_alias=AliasChoices("address", "new_address"),
-        examples=[_LEEDS],
-    )
+    address: AddressTerms = Field(validation_alias=AliasChoices("address", "new_address"), examples=[_LEEDS])
 
     @model_validator(mode="before")
     @classmethod
@@ -309,9 +300,7 @@ def example(
 NewOrderId = Annotated[OrderId, Path(description="The order's id; an id can be used only once.", examples=["ord-1"])]
 """Path parameter of a start; it is never resolved as a workflow id."""
 
-_NAME: Final = (
-    "The order id or the workflow id (`order-` and the order id). An order with this order id has precedence."
-)
+_NAME: Final = "The order id or the workflow id (`order-` and the order id); an existing order id has precedence."
 OrderName = Annotated[
     str, StringConstraints(pattern=ORDER_NAME), Path(alias="order_id", description=_NAME, examples=["ord-1"])
 ]
