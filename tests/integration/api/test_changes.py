@@ -1,4 +1,4 @@
-"""`/orders/{id}/signals/…`: taken, refused, too late, or queued for when a worker runs."""
+"""`/orders/{id}/signals/…`: accepted, rejected, too late, or queued until a worker runs."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ async def test_cancel_takes_no_body_an_empty_one_or_a_reason(api, running, order
     assert status["cancel_reason"] == reason
 
 
-async def running_no_more(caller, order_id):
+async def until_recorded_as_ended(caller, order_id):
     ended = "urn:orderfleet:problem:ended"
-    while (await caller.post(f"/orders/{order_id}/signals/cancel")).json().get("type") != ended:  # noqa: ASYNC110 - the API's answer is waited for
+    while (await caller.post(f"/orders/{order_id}/signals/cancel")).json().get("type") != ended:  # noqa: ASYNC110 - polls the API
         await asyncio.sleep(0.05)
 
 
@@ -63,8 +63,8 @@ async def test_change_of_an_ended_order_is_409_with_its_end(api, running, order_
         await new_order(caller, order_id)
         await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": "ordered twice"})
         await until(caller, order_id, "canceled")
-        # Until its end is recorded, the workflow itself still refuses.
-        await asyncio.wait_for(running_no_more(caller, order_id), 60)
+        # Until the end is recorded, the workflow itself rejects changes.
+        await asyncio.wait_for(until_recorded_as_ended(caller, order_id), 60)
         for change, body in (("approve", None), ("cancel", None), ("update-address", PLAIN)):
             answer = await caller.post(f"/orders/{order_id}/signals/{change}", json=body)
             assert answer.status_code == 409, change

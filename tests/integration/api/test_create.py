@@ -1,4 +1,4 @@
-"""`POST /orders`: what is accepted, what is the same order, what is refused."""
+"""`POST /orders`: accepted, repeated, conflicting and rejected requests."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
 async def test_same_order_id_with_the_same_content_is_the_same_order(api, running, order_id, until):
     async with api() as caller:
         first = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
-        spelt_otherwise = {
+        spelled_differently = {
             "order_id": order_id,
             "items": [{"sku": "widget", "qty": 2, "price": "9.990"}],
             "shipping_address": {"line1": "1 Main St", **{k: v for k, v in ADDRESS.items() if k != "street"}},
         }
-        again = await caller.post("/orders", json=spelt_otherwise)
+        again = await caller.post("/orders", json=spelled_differently)
         assert again.status_code == first.status_code == 201
         assert again.json() == first.json()
         assert again.headers["idempotency-replayed"] == "true"
@@ -82,7 +82,7 @@ async def test_same_order_id_with_the_same_content_is_the_same_order(api, runnin
 
         await caller.post(f"/orders/{order_id}/signals/approve")
         await until(caller, order_id, "shipped")
-        after_the_end = await caller.post("/orders", json=spelt_otherwise)
+        after_the_end = await caller.post("/orders", json=spelled_differently)
         assert after_the_end.json() == first.json()
 
 
@@ -121,22 +121,22 @@ async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, o
         more = {}
         match field:
             case "sku":
-                item["sku"], where = text, "items[0].sku"
+                item["sku"], path = text, "items[0].sku"
             case "name" | "email":
-                more, where = {"customer": {field: text}}, f"customer.{field}"
+                more, path = {"customer": {field: text}}, f"customer.{field}"
             case "currency" | "customer_email":
-                more, where = {field: text}, field
+                more, path = {field: text}, field
             case _:
-                address[field], where = text, f"address.{field}"
-        return {"order_id": order_id, "items": [item], "address": address, **more}, where
+                address[field], path = text, f"address.{field}"
+        return {"order_id": order_id, "items": [item], "address": address, **more}, path
 
     text = "USD" if field == "currency" else "☃" * length
     async with api() as caller:
-        given, where = body(f"{text}x")
-        refused = await caller.post("/orders", json=given)
+        too_long, field_path = body(f"{text}x")
+        refused = await caller.post("/orders", json=too_long)
         assert refused.status_code == 422
         [error] = refused.json()["errors"]
-        assert error == {"field": where, "message": f"has more than {length} characters; write less"}
+        assert error == {"field": field_path, "message": f"has more than {length} characters; write less"}
         made = await caller.post("/orders", json=body(text)[0])
         assert made.status_code == 201, made.text
 

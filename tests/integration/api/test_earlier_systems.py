@@ -1,4 +1,4 @@
-"""Calls of earlier systems, each sent as it was there."""
+"""Requests of earlier systems, sent unchanged."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ async def test_order_is_changed_and_read_by_its_workflow_id(api, running, order_
         await until(caller, order_id, "shipped")
         status = (await caller.get(f"/status/{workflow_id}")).json()
         assert status == (await caller.get(f"/orders/{order_id}/status")).json()
-    told = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
-    assert told <= status.keys()
+    fields = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
+    assert fields <= status.keys()
     assert status["address"] == ELSEWHERE
 
 

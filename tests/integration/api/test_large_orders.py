@@ -1,4 +1,4 @@
-"""Orders of thousands of items: shipped, or refused with the field before anything is started."""
+"""Orders of thousands of items: shipped, or rejected with the field before a workflow is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporal or Postgres away: 503 that says when to come back, and what can go on does."""
+"""Outages of Temporal or Postgres: 503 with `Retry-After`; routes that don't need the unavailable part still work."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from orderfleet_local.stack import ports
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
-BOUND = 8.0
-"""The 2 s promised, and as long as a busy machine may stand still. Without a bound of ours these calls hang."""
+MAX_SECONDS = 8.0
+"""The 2 s of a request and the delays of a busy machine. Without the API's deadline these calls hang."""
 
 
 @pytest.fixture
 async def no_temporal() -> Client:
-    """A client of a port where nothing listens."""
+    """A client of a port where no server listens."""
     address = f"127.0.0.1:{ports.choose(0)}"
     return await Client.connect(address, lazy=True, data_converter=pydantic_data_converter)
 
 
 @pytest.fixture
 def no_postgres() -> str:
-    return f"postgresql://nobody@127.0.0.1:{ports.choose(0)}/nothing"
+    return f"postgresql://unused@127.0.0.1:{ports.choose(0)}/nothing"
 
 
 async def test_temporal_unavailable_is_503_for_routes_that_need_it(api, no_temporal, order_id, new_order):
@@ -56,9 +56,9 @@ async def test_temporal_unavailable_is_503_for_routes_that_need_it(api, no_tempo
 
 
 async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, order_id, new_order, running):
-    """A server that has just started, or stood still, may not know its namespace for a moment."""
-    nowhere = await Client.connect(temporal_address, namespace="nowhere", data_converter=pydantic_data_converter)
-    async with api(temporal=nowhere) as caller:
+    """A server that has just started may not have loaded its namespaces yet."""
+    unknown = await Client.connect(temporal_address, namespace="unknown", data_converter=pydantic_data_converter)
+    async with api(temporal=unknown) as caller:
         answers = [
             await new_order(caller, order_id, expected=503),
             await caller.post(f"/orders/{order_id}/signals/approve"),
@@ -68,8 +68,8 @@ async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, 
         assert answer.status_code == 503, answer.text
         assert answer.json()["type"] == "urn:orderfleet:problem:temporal-unavailable"
     unfinished = UnfinishedOrder(order_id=order_id, workflow_id=f"order-{order_id}", first_run_id="any")
-    with pytest.raises(TemporalUnavailable, match="nowhere"):
-        await TemporalOrderWorkflows(nowhere).state(unfinished)
+    with pytest.raises(TemporalUnavailable, match="unknown"):
+        await TemporalOrderWorkflows(unknown).state(unfinished)
 
 
 async def test_order_store_answers_while_temporal_is_unavailable(api, running, no_temporal, order_id, new_order, until):
@@ -115,14 +115,14 @@ def through(line: Line, url: str) -> str:
     return at._replace(netloc=f"{at.username}@127.0.0.1:{line.port}").geturl()
 
 
-async def harm(line: Line, how: str) -> None:
+async def interrupt(line: Line, how: str) -> None:
     await line.cut() if how == "cut" else line.silence()
 
 
 async def timed(call: Awaitable[httpx.Response]) -> httpx.Response:
     began = time.perf_counter()
     answer = await call
-    assert time.perf_counter() - began < BOUND, answer.request.url
+    assert time.perf_counter() - began < MAX_SECONDS, answer.request.url
     return answer
 
 
@@ -146,7 +146,7 @@ def needing_postgres(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable
     ]
 
 
-def able_without_one(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[httpx.Response]]:
+def needing_either(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[httpx.Response]]:
     return [
         caller.get(f"/orders/{order_id}"),
         caller.get(f"/orders/{order_id}/status"),
@@ -162,16 +162,16 @@ async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
     async with api(temporal=client, request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         await running.until_recorded(order_id, lambda status: status.step == "manual_review")
-        await harm(temporal_line, how)
+        await interrupt(temporal_line, how)
         answers = await asyncio.gather(*map(timed, needing_temporal(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 7
-        await eventually(lambda: sources(caller, order_id), lambda told: told == [(200, "record")] * 3)
+        await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "record")] * 3)
         await temporal_line.mend()
 
         async def approved() -> int:
             return (await caller.post(f"/orders/{order_id}/signals/approve")).status_code
 
-        # What a silent line kept is passed on now: the cancel among it may come first.
+        # Requests held by the silent connection are delivered now; the cancel may arrive first.
         await eventually(approved, lambda status: status in {200, 202, 409})
         await running.until_recorded(order_id, lambda status: status.ended)
 
@@ -184,10 +184,10 @@ async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         assert (await caller.get("/orders")).status_code == 200
-        await harm(postgres_line, how)
+        await interrupt(postgres_line, how)
         answers = await asyncio.gather(*map(timed, needing_postgres(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 3
-        await eventually(lambda: sources(caller, order_id), lambda told: told == [(200, "workflow")] * 3)
+        await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "workflow")] * 3)
         made = await timed(new_order(caller, f"{order_id}-2"))
         assert made.status_code == 201
         await postgres_line.mend()
@@ -205,12 +205,12 @@ async def test_both_unresponsive_are_503_within_two_seconds_for_every_route(
         await until(caller, order_id, "manual_review")
         for line in (temporal_line, postgres_line):
             line.silence()
-        word = caller.post(f"/orders/{order_id}/shipments/shipping-{order_id}-1/updates", json={"status": "booked"})
-        asked = [
-            *(each(caller, order_id) for each in (needing_temporal, needing_postgres, able_without_one)),
-            [word, caller.get(f"/orders/{order_id}/watch")],
+        update = caller.post(f"/orders/{order_id}/shipments/shipping-{order_id}-1/updates", json={"status": "booked"})
+        calls = [
+            *(each(caller, order_id) for each in (needing_temporal, needing_postgres, needing_either)),
+            [update, caller.get(f"/orders/{order_id}/watch")],
         ]
-        answers = await asyncio.gather(*(timed(call) for calls in asked for call in calls))
+        answers = await asyncio.gather(*(timed(call) for group in calls for call in group))
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.headers["retry-after"] for answer in answers} == {"2"}
 
@@ -236,18 +236,18 @@ async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
             await running.until_recorded(order_id, lambda status: status.step == "manual_review")
             for line in (temporal_line, provider_line):
                 line.silence()
-            # The keys are old enough to be fetched again, and good as long as they can't be.
+            # The keys are old enough to be fetched again, and stay valid while they can't be fetched.
             now[0] += KEY_LIFETIME_SECONDS
             began = time.perf_counter()
             answer = await caller.post(f"/orders/{order_id}/signals/approve")
-    # One after the other the two took 1.5 s and 4 s more; the time is shared now, with room for a busy machine.
-    assert time.perf_counter() - began < BOUND
+    # Without a shared deadline the two waits would add up: 1.5 s and 4 s, plus the delays of a busy machine.
+    assert time.perf_counter() - began < MAX_SECONDS
     assert answer.status_code == 503
     assert answer.json()["type"] == "urn:orderfleet:problem:temporal-unavailable"
 
 
 async def sources(caller: httpx.AsyncClient, order_id: str) -> list[tuple[int, str]]:
-    answers = await asyncio.gather(*map(timed, able_without_one(caller, order_id)))
+    answers = await asyncio.gather(*map(timed, needing_either(caller, order_id)))
     return [(answer.status_code, answer.json().get("source", "")) for answer in answers]
 
 
@@ -259,7 +259,7 @@ async def test_unexpected_error_does_not_leak_its_message(api, running, order_id
     async def broken(*_args, **_kwargs):
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("orderfleet.client.OrderService.live", broken)
+    monkeypatch.setattr("orderfleet.services.orders.OrderService.live", broken)
     async with api() as caller:
         caller._transport.raise_app_exceptions = False
         answer = await caller.get(f"/orders/{order_id}/status")

@@ -1,4 +1,4 @@
-"""Reading orders: the workflow and the record stand in for each other."""
+"""Reads of orders: from the workflow, or from the order store if the workflow does not answer, and vice versa."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def test_recorded_and_live_status_agree(api, running, order_id, new_order,
         live = await until(caller, order_id, "shipped")
         recorded = (await caller.get(f"/orders/{order_id}")).json()
     assert (live.pop("source"), recorded.pop("source")) == ("workflow", "record")
-    # The clocks are the workflow's and the database's.
-    for clock in ("updated_at", "completed_at"):
-        assert live.pop(clock)
-        assert recorded.pop(clock)
+    # The workflow and the database have different clocks.
+    for timestamp in ("updated_at", "completed_at"):
+        assert live.pop(timestamp)
+        assert recorded.pop(timestamp)
     assert live == recorded
 
 

@@ -16,7 +16,7 @@ from fleet import eventually
 from streams import Stream, watching
 
 from identity_provider import AUDIENCE, ISSUER, identity_provider
-from orderfleet.api import jwt as by_jwt
+from orderfleet.api import jwt as jwt_module
 from orderfleet.api.access import Access
 from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.fanout import Fanout
@@ -73,7 +73,7 @@ async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, record):
             assert await stream.closed()
         again = await caller.get("/orders/ord-1/watch", headers={"Last-Event-ID": version})
         assert again.status_code == 204
-        async with watching(caller, "ord-1", **{"Last-Event-ID": "of another time"}) as stream:
+        async with watching(caller, "ord-1", **{"Last-Event-ID": "unknown"}) as stream:
             assert (await stream.next())[1] == data
 
 
@@ -83,7 +83,7 @@ async def test_inactive_stream_gets_comments(api, record):
         await stream.next()
         waiting = asyncio.create_task(stream.next())
         async with asyncio.timeout(60):
-            while stream.comments < 2:  # noqa: ASYNC110 - comments come from a server
+            while stream.comments < 2:  # noqa: ASYNC110 - the server sends comments
                 await asyncio.sleep(0.01)
         await record.record("ord-1", progress(2, Step.CHARGE))
         assert (await waiting)[1]["step"] == "charge"
@@ -91,23 +91,23 @@ async def test_inactive_stream_gets_comments(api, record):
 
 async def test_many_watchers_share_one_connection(api, record, postgres_url):
     await receive(record)
-    look = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(postgres_url)
     async with api(listening=True) as caller:
         async with AsyncWatchers(caller, "ord-1", 20) as streams:
-            connections = await look.fetchval(
+            connections = await connection.fetchval(
                 "select count(*) from pg_stat_activity where datname = current_database() and query like '%changes%'"
                 " or application_name = 'orderfleet' and datname = current_database()"
             )
-            # The feed's, those of the pool that read the present states, and the one that writes here.
+            # One of the feed, three of the API's pool, and two of this test.
             assert connections <= 1 + 3 + 2
             await record.record("ord-1", progress(2, Step.CHARGE))
-            told = await asyncio.gather(*(stream.next() for stream in streams))
-        assert {data["step"] for _, data, _ in told} == {"charge"}
-    await look.close()
+            events = await asyncio.gather(*(stream.next() for stream in streams))
+        assert {data["step"] for _, data, _ in events} == {"charge"}
+    await connection.close()
 
 
 class AsyncWatchers:
-    """So many watchers of one order, each with its present state read."""
+    """Opens several watchers of one order and reads the first event of each."""
 
     def __init__(self, caller: httpx.AsyncClient, order_id: str, count: int) -> None:
         self._all = [watching(caller, order_id) for _ in range(count)]
@@ -122,20 +122,20 @@ class AsyncWatchers:
 
 
 async def test_disconnected_watcher_is_unsubscribed(api, record, monkeypatch):
-    gone = asyncio.Event()
-    forget = Fanout.unsubscribe
+    unsubscribed = asyncio.Event()
+    unsubscribe = Fanout.unsubscribe
 
-    def told(self, order_id, mailbox):
-        forget(self, order_id, mailbox)
+    def observed_unsubscribe(self, order_id, mailbox):
+        unsubscribe(self, order_id, mailbox)
         assert not self._mailboxes
-        gone.set()
+        unsubscribed.set()
 
-    monkeypatch.setattr(Fanout, "unsubscribe", told)
+    monkeypatch.setattr(Fanout, "unsubscribe", observed_unsubscribe)
     await receive(record)
     async with api(listening=True) as caller:
         async with watching(caller, "ord-1") as stream:
             await stream.next()
-        await asyncio.wait_for(gone.wait(), 60)
+        await asyncio.wait_for(unsubscribed.wait(), 60)
 
 
 TOKENS = {name: f"{name}-token-of-the-tests" for name in ("ada", "bob")}
@@ -171,7 +171,7 @@ async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, chan
 
 
 async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
-    monkeypatch.setattr(by_jwt, "LEEWAY_SECONDS", 0)
+    monkeypatch.setattr(jwt_module, "LEEWAY_SECONDS", 0)
     await receive(record)
     async with identity_provider() as provider:
         known = JwtAuthenticator(JwksCache(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
@@ -190,11 +190,11 @@ async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, r
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 await stack.enter_async_context(watching(caller, "ord-1", **authorized(TOKENS["ada"])))
-            refused = await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))
-            assert refused.status_code == 429
-            assert refused.headers["content-type"] == "application/problem+json"
-            assert refused.headers["retry-after"]
-            assert refused.json()["type"] == "urn:orderfleet:problem:too-many-streams"
+            rejected = await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))
+            assert rejected.status_code == 429
+            assert rejected.headers["content-type"] == "application/problem+json"
+            assert rejected.headers["retry-after"]
+            assert rejected.json()["type"] == "urn:orderfleet:problem:too-many-streams"
             async with watching(caller, "ord-1", **authorized(TOKENS["bob"])) as other:
                 await other.next()
 
@@ -205,7 +205,7 @@ async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, r
         await eventually(status, lambda found: found == 200)
         for _ in range(5):
             unknown = await caller.get("/orders/unknown/watch", headers=authorized(TOKENS["ada"]))
-            assert unknown.status_code == 404, "a stream that was refused still counts"
+            assert unknown.status_code == 404, "a rejected stream still counts"
 
 
 async def test_watch_of_an_unknown_order_is_404(api, order_id):

@@ -1,4 +1,4 @@
-"""The codec server: Temporal's own command line reads an encrypted history with it, and nobody without a token."""
+"""The codec server: with a token, Temporal's CLI reads an encrypted history through it."""
 
 from __future__ import annotations
 
@@ -71,8 +71,10 @@ def payloads(text: str) -> dict[str, Any]:
 async def test_temporal_cli_reads_an_encrypted_history_with_a_token_only(
     temporal_address: str, postgres_url: str, task_queues: Any, keys: Path, tokens: Path, tmp_path: Path
 ) -> None:
-    given = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
-    async with fleet(await connect(given), postgres_url, task_queues.orders, task_queues.shipping) as running:
+    encrypted_settings = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
+    async with fleet(
+        await connect(encrypted_settings), postgres_url, task_queues.orders, task_queues.shipping
+    ) as running:
         handle = await running.start(running.order("codec-1", review=Review(mode=ReviewMode.AUTO)))
         await handle.result()
     port = ports.choose(0)
@@ -120,9 +122,9 @@ async def _output(*command: str, **environment: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    told, _ = await asyncio.wait_for(process.communicate(), 60)
-    text = told.decode()
-    # Its JSON has payloads that are JSON as such, or in base64.
+    stdout, _ = await asyncio.wait_for(process.communicate(), 60)
+    text = stdout.decode()
+    # Payloads in the JSON output are JSON or base64.
     return text + "".join(_texts(json.loads(text))) if text.lstrip().startswith("{") else text
 
 
@@ -136,10 +138,10 @@ def _texts(value: Any) -> list[str]:
 
 
 async def test_decode_reverses_encode(caller: httpx.AsyncClient) -> None:
-    sealed = await caller.post("/encode", json=payloads("1 Main St"), headers=as_(OPERATE))
-    assert base64.b64decode(sealed.json()["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
-    opened = await caller.post("/decode", content=sealed.content, headers={**as_(READ), "X-Namespace": "default"})
-    assert opened.json() == payloads("1 Main St")
+    encrypted = await caller.post("/encode", json=payloads("1 Main St"), headers=as_(OPERATE))
+    assert base64.b64decode(encrypted.json()["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
+    decrypted = await caller.post("/decode", content=encrypted.content, headers={**as_(READ), "X-Namespace": "default"})
+    assert decrypted.json() == payloads("1 Main St")
 
 
 @pytest.mark.parametrize(
@@ -176,27 +178,27 @@ async def test_malformed_body_is_not_quoted(caller: httpx.AsyncClient) -> None:
     assert "Main" not in answer.text
 
 
-@pytest.mark.parametrize(("origin", "let"), [(UI, True), ("https://elsewhere.example.com", False)])
-async def test_pages_of_the_configured_origin_may_call(caller: httpx.AsyncClient, origin: str, let: bool) -> None:
+@pytest.mark.parametrize(("origin", "allowed"), [(UI, True), ("https://elsewhere.example.com", False)])
+async def test_pages_of_the_configured_origin_may_call(caller: httpx.AsyncClient, origin: str, allowed: bool) -> None:
     asked = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-namespace",
     }
     answer = await caller.options("/decode", headers=asked)
-    assert (answer.headers.get("access-control-allow-origin") == origin) is let
+    assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
     called = await caller.post("/decode", json=payloads("1"), headers={**as_(READ), "Origin": origin})
-    assert (called.headers.get("access-control-allow-origin") == origin) is let
+    assert (called.headers.get("access-control-allow-origin") == origin) is allowed
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"api_auth": "tokens"}, "ORDERFLEET_ENCRYPTION_KEYS_DIR isn't set"),
         ({"api_auth": "none", "encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH is none"),
         ({"encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH isn't set"),
     ],
 )
-async def test_server_without_keys_or_authentication_does_not_start(settings: dict[str, str], told: str) -> None:
-    with pytest.raises(UnsafeSettings, match=told):
+async def test_server_without_keys_or_authentication_does_not_start(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(UnsafeSettings, match=message):
         await run(Settings(**settings), Stop())

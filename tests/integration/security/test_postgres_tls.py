@@ -1,4 +1,4 @@
-"""TLS on the way to Postgres, as the URL of the record asks for it."""
+"""TLS to Postgres, as the database URL configures it."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def theirs(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 async def url(postgres_url: str, ours: Certificates) -> AsyncIterator[str]:
-    """The record behind TLS; the server of these tests is built without it."""
+    """URL of a TLS proxy before Postgres, because the test server is built without TLS."""
     parts = urlsplit(postgres_url)
     async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True) as address:
         yield parts._replace(netloc=f"{parts.username}@{address}").geturl()
 
 
-def record(url: str) -> Database:
+def database_at(url: str) -> Database:
     return connect(Settings(database_url=url, database_timeout="10s"), "test")
 
 
 async def test_server_is_verified_by_the_authority_of_the_url(url: str, ours: Certificates) -> None:
     verified = f"{url}?sslmode=verify-full&sslrootcert={ours.file('ca.crt')}"
-    async with record(verified) as database:
+    async with database_at(verified) as database:
         assert await database.fetch("select 1")
-    assert await pending(verified) == [], "migrations go the same way"
+    assert await pending(verified) == [], "migrations use the same TLS settings"
 
 
 async def test_authority_is_renewed_without_a_restart(
@@ -51,7 +51,7 @@ async def test_authority_is_renewed_without_a_restart(
 ) -> None:
     file = tmp_path / "ca.crt"
     file.write_bytes(theirs.file("ca.crt").read_bytes())
-    async with record(f"{url}?sslmode=verify-full&sslrootcert={file}") as database:
+    async with database_at(f"{url}?sslmode=verify-full&sslrootcert={file}") as database:
         with pytest.raises(StoreUnavailable, match="certificate verify failed"):
             await database.fetch("select 1")
         file.write_bytes(ours.file("ca.crt").read_bytes())
@@ -59,7 +59,7 @@ async def test_authority_is_renewed_without_a_restart(
 
 
 async def test_server_of_another_authority_is_rejected(url: str, theirs: Certificates) -> None:
-    async with record(f"{url}?sslmode=verify-full&sslrootcert={theirs.file('ca.crt')}") as database:
+    async with database_at(f"{url}?sslmode=verify-full&sslrootcert={theirs.file('ca.crt')}") as database:
         with pytest.raises(StoreUnavailable, match="certificate verify failed"):
             await database.fetch("select 1")
 
@@ -68,14 +68,14 @@ async def test_server_with_another_name_is_rejected(postgres_url: str, ours: Cer
     parts = urlsplit(postgres_url)
     async with tls_line(f"{parts.hostname}:{parts.port}", ours, postgres=True, at="127.0.0.2") as address:
         url = parts._replace(netloc=f"{parts.username}@{address}", query=f"sslrootcert={ours.file('ca.crt')}").geturl()
-        async with record(f"{url}&sslmode=verify-full") as database:
+        async with database_at(f"{url}&sslmode=verify-full") as database:
             with pytest.raises(StoreUnavailable, match="or is for another name"):
                 await database.fetch("select 1")
-        async with record(f"{url}&sslmode=verify-ca") as database:
+        async with database_at(f"{url}&sslmode=verify-ca") as database:
             assert await database.fetch("select 1")
 
 
 async def test_missing_authority_file_is_named(url: str) -> None:
-    async with record(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
+    async with database_at(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
         with pytest.raises(StoreUnavailable, match="names isn't there: see `sslrootcert`"):
             await database.fetch("select 1")

@@ -1,4 +1,4 @@
-"""TLS on the way to payment provider and carrier."""
+"""TLS to the payment provider and the carrier."""
 
 from __future__ import annotations
 
@@ -84,12 +84,14 @@ async def test_authorities_are_renewed_without_a_restart(
             await payments.void(intent("tls-pay-3"))
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "can't be read"), ("hello", "it holds no certificate")])
-async def test_unusable_authorities_file_is_named_at_the_start(tmp_path: Path, content: str | None, told: str) -> None:
+@pytest.mark.parametrize(("content", "message"), [(None, "can't be read"), ("hello", "it holds no certificate")])
+async def test_unusable_authorities_file_is_named_at_the_start(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
     file = tmp_path / "ca.crt"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(NoToken, match=f"the file of authorities {file}: {told}"):
+    with pytest.raises(NoToken, match=f"the file of authorities {file}: {message}"):
         async with payment_provider(paying("https://127.0.0.1:1", payment_ca_file=file)):
             pass
 

@@ -1,4 +1,4 @@
-"""Who is let in: tokens of a file, those of an identity provider, and what is refused at the start."""
+"""Authentication and authorization: tokens of a file, JWTs of an identity provider, and checks at the start."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from orderfleet.services.deadline import Deadline, deadline_scope
 from orderfleet.services.errors import OrderNotFound
 from orderfleet.settings import Settings
 
-UNHURRIED = timedelta(seconds=60)
-READER, OPERATOR, CARRIER, STRANGER = ("reader", "operator", "carrier", "stranger")
-TOKENS = {name: f"{name}-token-of-the-tests" for name in (READER, OPERATOR, CARRIER, STRANGER)}
+LONG_TIMEOUT = timedelta(seconds=60)
+READER, OPERATOR, CARRIER, UNKNOWN = ("reader", "operator", "carrier", "unknown")
+TOKENS = {name: f"{name}-token-of-the-tests" for name in (READER, OPERATOR, CARRIER, UNKNOWN)}
 FILE = [
     {"name": READER, "role": "read", "token": TOKENS[READER]},
     {"name": OPERATOR, "role": "operate", "token": TOKENS[OPERATOR]},
@@ -46,8 +46,8 @@ JWT |= {"api_jwt_issuer": ISSUER, "api_jwt_audience": AUDIENCE}
 ROUTES["carrier"] = ("POST", "/orders/ord-1/shipments/shipping-ord-1-1/updates")
 
 
-class Desk:
-    """Knows no order, so 404 says that the caller was let in."""
+class NoOrders:
+    """Services without orders: a 404 shows that the caller is authorized."""
 
     def __getattr__(self, name):
         async def ask(order_id, *args, **kwargs):
@@ -58,7 +58,9 @@ class Desk:
 
 @asynccontextmanager
 async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Services(Settings(), Desk(), Desk(), Readiness({}), None, access, request_timeout=UNHURRIED))
+    app = create_app(
+        Services(Settings(), NoOrders(), NoOrders(), Readiness({}), None, access, request_timeout=LONG_TIMEOUT)
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         yield caller
 
@@ -89,8 +91,8 @@ def file(tmp_path):
         (CARRIER, "read", 403),
         (CARRIER, "operate", 403),
         (CARRIER, "carrier", 404),
-        (STRANGER, "read", 401),
-        (STRANGER, "carrier", 401),
+        (UNKNOWN, "read", 401),
+        (UNKNOWN, "carrier", 401),
         (None, "read", 401),
         (None, "operate", 401),
         (None, "carrier", 401),
@@ -103,7 +105,7 @@ async def test_token_permits_the_routes_of_its_role(file, name, role, status):
     assert answer.headers["content-type"] == "application/problem+json"
     challenge = answer.headers.get("www-authenticate", "")
     assert challenge.startswith("Bearer") == (status in {401, 403})
-    assert ("invalid_token" in challenge) == (name == STRANGER)
+    assert ("invalid_token" in challenge) == (name == UNKNOWN)
     assert ("insufficient_scope" in challenge) == (status == 403)
 
 
@@ -121,19 +123,19 @@ async def test_probes_and_documentation_need_no_token(file):
 
 async def test_tokens_file_is_reloaded_when_it_changes(file):
     async with api(Access(FileAuthenticator(file))) as caller:
-        assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 401
-        file.write_text(json.dumps([{"name": STRANGER, "role": "read", "token": TOKENS[STRANGER]}]))
-        assert (await ask(caller, "read", TOKENS[STRANGER])).status_code == 404
+        assert (await ask(caller, "read", TOKENS[UNKNOWN])).status_code == 401
+        file.write_text(json.dumps([{"name": UNKNOWN, "role": "read", "token": TOKENS[UNKNOWN]}]))
+        assert (await ask(caller, "read", TOKENS[UNKNOWN])).status_code == 404
         assert (await ask(caller, "read", TOKENS[READER])).status_code == 401
 
 
-@pytest.mark.parametrize("harm", ["emptied", "removed", "half"])
-async def test_invalid_tokens_file_keeps_the_previous_tokens(file, harm):
+@pytest.mark.parametrize("change", ["emptied", "removed", "half"])
+async def test_invalid_tokens_file_keeps_the_previous_tokens(file, change):
     async with api(Access(FileAuthenticator(file))) as caller:
-        if harm == "removed":
+        if change == "removed":
             file.unlink()
         else:
-            file.write_text("" if harm == "emptied" else '[{"name": "x"')
+            file.write_text("" if change == "emptied" else '[{"name": "x"')
         for _ in range(2):
             assert (await ask(caller, "read", TOKENS[READER])).status_code == 404
         file.write_text(json.dumps(FILE[1:]))
@@ -142,7 +144,7 @@ async def test_invalid_tokens_file_keeps_the_previous_tokens(file, harm):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("[]", "at least 1 item"),
         ("{", "is not YAML"),
@@ -152,22 +154,22 @@ async def test_invalid_tokens_file_keeps_the_previous_tokens(file, harm):
         (json.dumps([{"role": "read", "token": TOKENS[READER]}]), "0.name"),
     ],
 )
-def test_invalid_tokens_file_raises_without_a_token_in_the_message(tmp_path, content, told):
+def test_invalid_tokens_file_raises_without_a_token_in_the_message(tmp_path, content, message):
     path = tmp_path / "tokens.yaml"
     path.write_text(content)
     with pytest.raises(WrongTokensFile) as caught:
         FileAuthenticator(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "short-secret" not in str(caught.value)
     assert TOKENS[READER] not in str(caught.value)
 
 
 async def test_carrier_tokens_file_authenticates_the_carrier_only(file, tmp_path):
     own = tmp_path / "carrier.yaml"
-    own.write_text(json.dumps([{"name": "parcels", "role": "carrier", "token": TOKENS[STRANGER]}]))
-    for people in (None, FileAuthenticator(file)):
-        async with api(Access(people, FileAuthenticator(own), allow_anonymous_carrier=False)) as caller:
-            assert (await ask(caller, "carrier", TOKENS[STRANGER])).status_code == 404
+    own.write_text(json.dumps([{"name": "parcels", "role": "carrier", "token": TOKENS[UNKNOWN]}]))
+    for authenticator in (None, FileAuthenticator(file)):
+        async with api(Access(authenticator, FileAuthenticator(own), allow_anonymous_carrier=False)) as caller:
+            assert (await ask(caller, "carrier", TOKENS[UNKNOWN])).status_code == 404
             assert (await ask(caller, "carrier", TOKENS[CARRIER])).status_code == 401
             assert (await ask(caller, "carrier", None)).status_code == 401
 
@@ -183,7 +185,7 @@ async def test_anonymous_carrier_is_permitted_on_a_local_stack_only():
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("settings", "named"),
     [
         ({}, "ORDERFLEET_API_AUTH"),
         ({"api_auth": "tokens"}, "ORDERFLEET_API_TOKENS_FILE"),
@@ -198,9 +200,9 @@ async def test_anonymous_carrier_is_permitted_on_a_local_stack_only():
         ({**JWT, "api_jwt_roles": "a=read,admin=root"}, "ORDERFLEET_API_JWT_ROLES: 'admin=root' isn't"),
     ],
 )
-def test_missing_or_invalid_authentication_setting_is_named(given, named):
+def test_missing_or_invalid_authentication_setting_is_named(settings, named):
     with pytest.raises(UnsafeSettings, match=named):
-        access_from(Settings(**given))
+        access_from(Settings(**settings))
 
 
 class Clock:
@@ -223,10 +225,10 @@ async def provider():
 
 @pytest.fixture
 async def by_jwt(provider, clock):
-    known = JwtAuthenticator(
+    authenticator = JwtAuthenticator(
         JwksCache(provider.url, clock=clock), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles")
     )
-    async with api(Access(known)) as caller:
+    async with api(Access(authenticator)) as caller:
         yield caller
 
 
@@ -249,12 +251,12 @@ async def test_jwt_permits_the_routes_of_its_roles(provider, by_jwt, roles, role
 
 
 async def test_jwt_roles_are_read_from_the_configured_claim_and_names(provider):
-    given = {**JWT, "api_jwks_url": provider.url, "api_jwt_roles_claim": "realm_access.roles"}
-    async with api(access_from(Settings(**given, api_jwt_roles="shop-admin=operate, shop-desk=read"))) as caller:
+    settings = {**JWT, "api_jwks_url": provider.url, "api_jwt_roles_claim": "realm_access.roles"}
+    async with api(access_from(Settings(**settings, api_jwt_roles="shop-admin=operate, shop-support=read"))) as caller:
         for name, role, status in (
             ("shop-admin", "operate", 404),
-            ("shop-desk", "read", 404),
-            ("shop-desk", "operate", 403),
+            ("shop-support", "read", 404),
+            ("shop-support", "operate", 403),
             ("operate", "operate", 403),
         ):
             token = provider.token(roles=["operate"], realm_access={"roles": [name]})
@@ -308,27 +310,27 @@ async def endless() -> web.Response:
     return web.Response(body=b" " * MAX_DOCUMENT_BYTES + b'{"keys": []}', content_type="application/json")
 
 
-def answers(document: str, status: int = 200, **headers: str):
-    async def answer() -> web.Response:
+def responds(document: str, status: int = 200, **headers: str):
+    async def respond() -> web.Response:
         return web.Response(text=document, status=status, headers=headers, content_type="application/json")
 
-    return answer
+    return respond
 
 
-WRONG_DOCUMENTS = {
-    "null": answers("null"),
-    "list": answers("[]"),
-    "no-keys": answers("{}"),
-    "null-keys": answers('{"keys": null}'),
-    "null-key": answers('{"keys": [null, 7, {}, {"kty": null}, {"kty": ["RSA"]}, {"kty": "RSA", "n": 7}]}'),
-    "empty": answers('{"keys": []}'),
-    "no-json": answers("<html>"),
-    "nested": answers("[" * 100_000),
+INVALID_DOCUMENTS = {
+    "null": responds("null"),
+    "list": responds("[]"),
+    "no-keys": responds("{}"),
+    "null-keys": responds('{"keys": null}'),
+    "null-key": responds('{"keys": [null, 7, {}, {"kty": null}, {"kty": ["RSA"]}, {"kty": "RSA", "n": 7}]}'),
+    "empty": responds('{"keys": []}'),
+    "no-json": responds("<html>"),
+    "nested": responds("[" * 100_000),
     "too-long": endless,
 }
 
 
-@pytest.mark.parametrize("answer", WRONG_DOCUMENTS.values(), ids=WRONG_DOCUMENTS.keys())
+@pytest.mark.parametrize("answer", INVALID_DOCUMENTS.values(), ids=INVALID_DOCUMENTS.keys())
 async def test_invalid_key_set_is_503_or_keeps_the_previous_keys(provider, by_jwt, clock, answer):
     provider.answer = answer
     first = await ask(by_jwt, "read", provider.token())
@@ -343,7 +345,7 @@ async def test_invalid_key_set_is_503_or_keeps_the_previous_keys(provider, by_jw
 
 
 async def test_redirect_of_the_key_set_is_not_followed(provider, by_jwt):
-    provider.answer = answers("", status=302, Location=provider.url)
+    provider.answer = responds("", status=302, Location=provider.url)
     assert (await ask(by_jwt, "read", provider.token())).status_code == 503
     assert provider.fetched == 1
 
@@ -393,7 +395,7 @@ async def test_identity_provider_that_hangs_raises_within_the_deadline(provider,
 
 async def test_unknown_key_ids_do_not_cause_repeated_fetches(provider, by_jwt):
     for _ in range(5):
-        assert (await ask(by_jwt, "read", provider.token(headers={"kid": "made up"}))).status_code == 401
+        assert (await ask(by_jwt, "read", provider.token(headers={"kid": "unknown"}))).status_code == 401
     assert provider.fetched == 1
 
 
@@ -407,17 +409,17 @@ async def test_revoked_key_is_rejected_after_the_key_lifetime(provider, by_jwt, 
 
 async def test_keys_stay_valid_while_the_identity_provider_is_unavailable(provider, by_jwt, clock):
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
-    provider.away = True
+    provider.unavailable = True
     clock.now += KEY_LIFETIME_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404
 
 
 async def test_identity_provider_that_never_answered_is_503(provider, by_jwt, clock):
-    provider.away = True
+    provider.unavailable = True
     answer = await ask(by_jwt, "read", provider.token())
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert answer.json()["type"] == "urn:orderfleet:problem:keys-unavailable"
-    provider.away = False
+    provider.unavailable = False
     clock.now += MIN_FETCH_INTERVAL_SECONDS
     assert (await ask(by_jwt, "read", provider.token())).status_code == 404

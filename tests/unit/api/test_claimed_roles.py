@@ -1,4 +1,4 @@
-"""Where a token's roles stand, and what a provider calls them."""
+"""The claim that holds a token's roles, and the provider's names of the roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the pages made of it."""
+"""The OpenAPI document and the documentation page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_error_is_documented_as_a_problem_with_an_example(operations):
 
 
 def test_every_success_has_an_example_that_matches_its_schema(app, operations):
-    resolve = app.openapi()["components"]["schemas"]
+    schemas = app.openapi()["components"]["schemas"]
     for name, operation in operations:
         if any(probe in name for probe in ("/healthz", "/readyz")):
             continue
@@ -47,7 +47,7 @@ def test_every_success_has_an_example_that_matches_its_schema(app, operations):
             content = response.get("content", {}).get("application/json")
             if status >= "300" or content is None:
                 continue
-            schema = resolve[content["schema"]["$ref"].rpartition("/")[2]]
+            schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
             assert set(schema["required"]) <= content["example"].keys() <= schema["properties"].keys(), name
             assert response["description"] != "Successful Response", name
 
@@ -67,9 +67,9 @@ def _named(body):
 
 def test_every_route_but_the_probes_requires_authentication(operations):
     for name, operation in operations:
-        open_to_all = any(probe in name for probe in ("/healthz", "/readyz"))
-        assert operation.get("security") == (None if open_to_all else [{"bearer": []}]), name
-        assert ("401" in operation["responses"]) is not open_to_all, name
+        is_public = any(probe in name for probe in ("/healthz", "/readyz"))
+        assert operation.get("security") == (None if is_public else [{"bearer": []}]), name
+        assert ("401" in operation["responses"]) is not is_public, name
 
 
 def test_every_route_of_orders_documents_its_422_and_503(operations):

@@ -14,7 +14,7 @@ ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "
 ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS}
 
 
-def made(settings: Settings | None = None, **changes):
+def to_order(settings: Settings | None = None, **changes):
     return to_input(NewOrder.model_validate({**ORDER, **changes}), "ord-1", settings or Settings())
 
 
@@ -38,7 +38,7 @@ def test_generated_order_ids_differ():
 
 def test_omitted_fields_come_from_the_settings():
     settings = Settings(review_mode="auto", review_timeout="1h", delivery_confirm=True, order_deadline="2h")
-    order = made(settings, review={"timeout": "5m"})
+    order = to_order(settings, review={"timeout": "5m"})
     assert (order.review.mode, str(order.review.timeout)) == ("auto", "0:05:00")
     assert order.delivery.confirm
     assert str(order.deadline) == "2:00:00"
@@ -46,16 +46,16 @@ def test_omitted_fields_come_from_the_settings():
 
 
 def test_customer_is_read_from_flat_and_nested_fields():
-    flat = made(customer_name="Ada", customer_email="ada@example.com")
-    whole = made(customer={"name": "Ada", "email": "ada@example.com"})
+    flat = to_order(customer_name="Ada", customer_email="ada@example.com")
+    whole = to_order(customer={"name": "Ada", "email": "ada@example.com"})
     assert flat.customer == whole.customer
     assert flat.content_hash == whole.content_hash
 
 
 def test_content_hash_ignores_spelling_and_settings():
-    assert made().content_hash == made(items=[{"sku": "widget", "qty": 2, "price": 9.99}]).content_hash
-    assert made().content_hash == made(items=[{"sku": "widget", "qty": "2", "price": "9.990"}]).content_hash
-    assert made().content_hash == made(Settings(review_mode="auto")).content_hash
+    assert to_order().content_hash == to_order(items=[{"sku": "widget", "qty": 2, "price": 9.99}]).content_hash
+    assert to_order().content_hash == to_order(items=[{"sku": "widget", "qty": "2", "price": "9.990"}]).content_hash
+    assert to_order().content_hash == to_order(Settings(review_mode="auto")).content_hash
     for change in (
         {"items": [{"sku": "widget", "qty": 3, "price": "9.99"}]},
         {"address": {**ADDRESS, "zip": "62702"}},
@@ -65,12 +65,12 @@ def test_content_hash_ignores_spelling_and_settings():
         {"review": {"mode": "auto"}},
         {"approved": True},
     ):
-        assert made().content_hash != made(**change).content_hash, change
+        assert to_order().content_hash != to_order(**change).content_hash, change
 
 
 def test_all_invalid_fields_are_reported_at_once():
     with pytest.raises(Unprocessable) as caught:
-        made(items=[{"sku": " ", "qty": 0, "price": "1"}], address={}, currency="XXY")
+        to_order(items=[{"sku": " ", "qty": 0, "price": "1"}], address={}, currency="XXY")
     fields = [problem.partition(":")[0] for problem in caught.value.problems]
     assert fields == [
         "items[0].sku",
@@ -94,13 +94,13 @@ def test_all_invalid_fields_are_reported_at_once():
     ],
 )
 def test_price_is_required_unless_samples_or_a_setting_allow_none(settings, required):
-    given = Settings(**settings)
-    assert given.order_policy().require_prices is required
+    chosen = Settings(**settings)
+    assert chosen.order_policy().require_prices is required
     if required:
         with pytest.raises(Unprocessable, match=r"items\[0\].price: is missing"):
-            made(given, items=[{"sku": "widget", "qty": 2}])
+            to_order(chosen, items=[{"sku": "widget", "qty": 2}])
     else:
-        assert made(given, items=[{"sku": "widget", "qty": 2}]).amount == 2
+        assert to_order(chosen, items=[{"sku": "widget", "qty": 2}]).amount == 2
 
 
 def test_missing_fields_are_named_once_each():
@@ -117,6 +117,6 @@ def test_samples_replace_missing_fields_only():
 
 @pytest.mark.parametrize("envelope", ["address", "new_address", None])
 def test_new_address_is_read_with_and_without_an_envelope(envelope):
-    given_address = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
-    body = {envelope: given_address} if envelope else given_address
+    address_line1 = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
+    body = {envelope: address_line1} if envelope else address_line1
     assert NewAddress.model_validate(body).address.model_dump() == Address(**ADDRESS).model_dump()

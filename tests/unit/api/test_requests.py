@@ -1,4 +1,4 @@
-"""Request ids, the log of requests, and bodies that are too long."""
+"""Request ids, the request log, and the body limit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ORDER = {
 }
 
 
-class Desk:
-    """Knows no order, and keeps what it was asked with."""
+class NoOrders:
+    """Services without orders that record the request ids of calls."""
 
     def __init__(self):
         self.request_ids = []
@@ -37,13 +37,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk():
-    return Desk()
+def services():
+    return NoOrders()
 
 
 @pytest.fixture
-async def caller(desk):
-    app = create_app(Services(Settings(api_body_limit=LIMIT), desk, desk, Readiness({}), None))
+async def caller(services):
+    app = create_app(Services(Settings(api_body_limit=LIMIT), services, services, Readiness({}), None))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as made:
         yield made
 
@@ -61,10 +61,10 @@ async def test_invalid_request_id_is_replaced(caller, given):
     assert given not in made
 
 
-async def test_change_key_is_the_idempotency_key_or_else_the_request_id(caller, desk):
+async def test_change_key_is_the_idempotency_key_or_else_the_request_id(caller, services):
     await caller.post("/orders/ord-1/cancel", headers={"X-Request-ID": "mine"})
     await caller.post("/orders/ord-1/cancel", headers={"X-Request-ID": "mine", "Idempotency-Key": "key"})
-    assert desk.request_ids == ["mine", "key"]
+    assert services.request_ids == ["mine", "key"]
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ async def test_request_without_a_valid_traceparent_has_its_own_trace_id(caller, 
     assert first != second
 
 
-@pytest.mark.parametrize("theirs", [None, "0af7651916cd43dd8448eb211c80319c"])
-async def test_log_entry_of_a_start_has_the_trace_id_of_the_order(caller, desk, theirs):
-    desk.start = started
-    headers = {} if theirs is None else {"traceparent": f"00-{theirs}-b7ad6b7169203331-01"}
+@pytest.mark.parametrize("trace", [None, "0af7651916cd43dd8448eb211c80319c"])
+async def test_log_entry_of_a_start_has_the_trace_id_of_the_order(caller, services, trace):
+    services.start = started
+    headers = {} if trace is None else {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     with capture_logs(processors=[merge_contextvars]) as logs:
         answer = await caller.post("/orders", json={"order_id": "ord-1", **ORDER}, headers=headers)
     assert answer.status_code == 201, answer.text
     (line,) = [line for line in logs if line["event"] == "request"]
-    assert line["trace_id"] == (theirs or f"{trace_id_of('ord-1'):032x}")
+    assert line["trace_id"] == (trace or f"{trace_id_of('ord-1'):032x}")
 
 
 async def started(order):
@@ -122,13 +122,13 @@ async def test_probes_are_logged_at_debug_level(caller):
     assert [line["log_level"] for line in logs] == ["debug"]
 
 
-@pytest.mark.parametrize("says_its_length", [True, False])
-async def test_body_above_the_limit_is_413(caller, says_its_length):
+@pytest.mark.parametrize("has_content_length", [True, False])
+async def test_body_above_the_limit_is_413(caller, has_content_length):
     async def parts():
         for _ in range(8):
             yield b" " * (LIMIT // 4)
 
-    content = b" " * (LIMIT * 2) if says_its_length else parts()
+    content = b" " * (LIMIT * 2) if has_content_length else parts()
     answer = await caller.post("/orders", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

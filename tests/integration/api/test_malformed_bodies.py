@@ -1,4 +1,4 @@
-"""Bodies that no honest client sends: refused, or taken whole, and never an internal error."""
+"""Malformed and unusual bodies: rejected or accepted unchanged, and never an internal error."""
 
 from __future__ import annotations
 
