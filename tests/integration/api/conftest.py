@@ -58,8 +58,8 @@ def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
 
 @pytest.fixture
 async def running(workers) -> AsyncIterator[Fleet]:
-    async with workers() as made:
-        yield made
+    async with workers() as running_fleet:
+        yield running_fleet
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
     """
 
     @asynccontextmanager
-    async def made(
+    async def api_client(
         *,
         temporal: Any = None,
         database_url: str = "",
@@ -132,7 +132,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             finally:
                 await fanout.close()
 
-    return made
+    return api_client
 
 
 @pytest.fixture
@@ -157,23 +157,25 @@ async def process(temporal_address, postgres_url, task_queues, tmp_path):
 def new_order() -> Callable[..., Any]:
     """Returns a function that starts a small valid order."""
 
-    async def post(caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any) -> httpx.Response:
+    async def start_order(
+        caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any
+    ) -> httpx.Response:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **changes}
         answer = await caller.post("/orders", json=body)
         assert answer.status_code == expected, answer.text
         return answer
 
-    return post
+    return start_order
 
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
     """Returns a function that polls an order's status until it is at one of the steps."""
 
-    async def ask(caller: httpx.AsyncClient, order_id: str, *steps: str) -> dict[str, Any]:
+    async def poll(caller: httpx.AsyncClient, order_id: str, *steps: str) -> dict[str, Any]:
         async def status() -> dict[str, Any]:
             return (await caller.get(f"/orders/{order_id}/status")).json()
 
         return await eventually(status, lambda found: found.get("step") in steps)
 
-    return ask
+    return poll

@@ -23,22 +23,22 @@ EXAMPLES = 6
 @pytest.mark.timeout(240)
 async def test_every_response_conforms_to_the_openapi_document(process, running, order_id, new_order, until):
     async with httpx.AsyncClient(base_url=process, timeout=30) as caller:
-        known = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
-        for known_id in known.values():
-            await new_order(caller, known_id)
-        await caller.post(f"/orders/{known['canceled']}/cancel")
-        await caller.post(f"/orders/{known['shipped']}/signals/approve")
-        for step, known_id in known.items():
-            await until(caller, known_id, step)
+        order_ids = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
+        for existing_id in order_ids.values():
+            await new_order(caller, existing_id)
+        await caller.post(f"/orders/{order_ids['canceled']}/cancel")
+        await caller.post(f"/orders/{order_ids['shipped']}/signals/approve")
+        for step, existing_id in order_ids.items():
+            await until(caller, existing_id, step)
             if step != "manual_review":
-                await running.until_recorded(known_id, lambda status: status.ended)
+                await running.until_recorded(existing_id, lambda status: status.ended)
         document = (await caller.get("/openapi.json")).json()
         assert {"/orders", "/readyz"} <= set(document["paths"])
         assert "/metrics" not in document["paths"]
-        await asyncio.to_thread(check_all_routes, document, process, list(known.values()))
+        await asyncio.to_thread(check_all_routes, document, process, list(order_ids.values()))
 
 
-def check_all_routes(document, url: str, known: list[str]) -> None:
+def check_all_routes(document, url: str, order_ids: list[str]) -> None:
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=url)
     failures = []
@@ -47,7 +47,7 @@ def check_all_routes(document, url: str, known: list[str]) -> None:
             for method, operation in methods.items():
                 for mode in modes(operation):
                     try:
-                        check_route(schema[path][method.upper()], mode, session, known)
+                        check_route(schema[path][method.upper()], mode, session, order_ids)
                     except Exception as error:  # noqa: BLE001 - collects the failures of all routes
                         failures.append(f"{method} {path} {mode}: {error}")
     assert not failures, "\n\n".join(failures)
@@ -59,9 +59,9 @@ def modes(operation) -> list[schemathesis.GenerationMode]:
     return list(schemathesis.GenerationMode) if has_input else [schemathesis.GenerationMode.POSITIVE]
 
 
-def check_route(operation, mode, session: requests.Session, known: list[str]) -> None:
+def check_route(operation, mode, session: requests.Session, order_ids: list[str]) -> None:
     # The stream of an order that has not ended does not end.
-    names = [*known[1:], "unknown"] if operation.path.endswith("/watch") else [None, None, *known]
+    names = [*order_ids[1:], "unknown"] if operation.path.endswith("/watch") else [None, None, *order_ids]
 
     @settings(
         max_examples=EXAMPLES,

@@ -19,12 +19,12 @@ ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 async def test_order_is_started_approved_and_shipped(api, running, order_id, until):
     async with api() as caller:
-        made = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
-        assert made.status_code == 201, made.text
-        assert made.headers["location"] == f"/orders/{order_id}"
-        assert made.json()["workflow_id"] == f"order-{order_id}"
-        assert made.json()["payment_id"] == f"pay-{order_id}"
-        assert "waits for approval" in made.json()["message"]
+        created = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        assert created.status_code == 201, created.text
+        assert created.headers["location"] == f"/orders/{order_id}"
+        assert created.json()["workflow_id"] == f"order-{order_id}"
+        assert created.json()["payment_id"] == f"pay-{order_id}"
+        assert "waits for approval" in created.json()["message"]
 
         waiting = await until(caller, order_id, "manual_review")
         assert waiting["payment"] == {"id": f"pay-{order_id}", "status": None, "amount": "19.98", "currency": "USD"}
@@ -42,8 +42,8 @@ async def test_order_is_started_approved_and_shipped(api, running, order_id, unt
 async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until, terms):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **terms}
-        made = await caller.post("/orders", json=body)
-        assert "needs no approval" in made.json()["message"]
+        created = await caller.post("/orders", json=body)
+        assert "needs no approval" in created.json()["message"]
         await until(caller, order_id, "shipped")
 
 
@@ -56,9 +56,9 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
     }
     body["shipping_address"].pop("street")
     async with api() as caller:
-        made = await caller.post("/orders", json=body)
-        assert made.status_code == 201, made.text
-        order_id = made.json()["order_id"]
+        created = await caller.post("/orders", json=body)
+        assert created.status_code == 201, created.text
+        order_id = created.json()["order_id"]
         status = await until(caller, order_id, "manual_review")
     assert order_id.startswith("ord-")
     assert status["address"]["street"] == "1 Main St"
@@ -133,12 +133,12 @@ async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, o
     text = "USD" if field == "currency" else "☃" * length
     async with api() as caller:
         too_long, field_path = body(f"{text}x")
-        refused = await caller.post("/orders", json=too_long)
-        assert refused.status_code == 422
-        [error] = refused.json()["errors"]
+        rejected = await caller.post("/orders", json=too_long)
+        assert rejected.status_code == 422
+        [error] = rejected.json()["errors"]
         assert error == {"field": field_path, "message": f"has more than {length} characters; write less"}
-        made = await caller.post("/orders", json=body(text)[0])
-        assert made.status_code == 201, made.text
+        created = await caller.post("/orders", json=body(text)[0])
+        assert created.status_code == 201, created.text
 
 
 async def test_order_id_that_only_the_order_store_has_is_a_conflict(api, postgres_url, order_id):
@@ -216,8 +216,8 @@ async def test_invalid_order_is_422_and_names_the_field(api, change, field, mess
 
 async def test_samples_replace_missing_fields_if_the_setting_is_on(api, running, order_id, until):
     async with api(environment="local", sample_orders=True) as caller:
-        made = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
-        assert made.json()["payment_id"] == f"paid-{order_id}"
+        created = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
+        assert created.json()["payment_id"] == f"paid-{order_id}"
         status = await until(caller, order_id, "manual_review")
     assert status["address"]["street"] == "1 Sample Street"
     assert status["payment"]["amount"] == "1.00"

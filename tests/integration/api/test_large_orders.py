@@ -14,8 +14,8 @@ def body(order_id: str, count: int) -> dict:
 
 async def test_order_of_thousands_of_items_ships(api, running, order_id, until):
     async with api() as caller:
-        made = await caller.post("/orders", json=body(order_id, 5000))
-        assert made.status_code == 201, made.text
+        created = await caller.post("/orders", json=body(order_id, 5000))
+        assert created.status_code == 201, created.text
         shipped = await until(caller, order_id, "shipped")
     assert shipped["payment"]["amount"] == "5000.00"
     [parcel] = running.carrier.parcels[f"ship-{order_id}"]

@@ -188,8 +188,8 @@ async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
         answers = await asyncio.gather(*map(timed, needing_postgres(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 3
         await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "workflow")] * 3)
-        made = await timed(new_order(caller, f"{order_id}-2"))
-        assert made.status_code == 201
+        created = await timed(new_order(caller, f"{order_id}-2"))
+        assert created.status_code == 201
         await postgres_line.mend()
         await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
 
@@ -217,8 +217,8 @@ async def test_both_unresponsive_are_503_within_two_seconds_for_every_route(
 
 @pytest.fixture
 async def provider() -> AsyncIterator[IdentityProvider]:
-    async with identity_provider() as made:
-        yield made
+    async with identity_provider() as server:
+        yield server
 
 
 async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
@@ -228,8 +228,8 @@ async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
     now = [0.0]
     async with line_to("127.0.0.1", provider.port) as provider_line:
         keys = JwksCache(f"http://127.0.0.1:{provider_line.port}/keys", clock=lambda: now[0])
-        known = JwtAuthenticator(keys, issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
-        async with api(temporal=client, request_timeout=timedelta(seconds=4), access=Access(known)) as caller:
+        authenticator = JwtAuthenticator(keys, issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
+        async with api(temporal=client, request_timeout=timedelta(seconds=4), access=Access(authenticator)) as caller:
             caller.headers["Authorization"] = f"Bearer {provider.token()}"
             await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
             await new_order(caller, order_id)

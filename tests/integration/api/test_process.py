@@ -25,13 +25,13 @@ PROGRAM = (sys.executable, "-m", "orderfleet", "api")
 
 @asynccontextmanager
 async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess.Process]:
-    given = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
-    found = await asyncio.create_subprocess_exec(
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
+    started = await asyncio.create_subprocess_exec(
         *PROGRAM,
         env={
             name: value
             for name, value in {
-                **given,
+                **inherited,
                 "ORDERFLEET_API_AUTH": "none",
                 "ORDERFLEET_HEALTH_PORT": "0",
                 **environment,
@@ -42,11 +42,11 @@ async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield found
+        yield started
     finally:
-        if found.returncode is None:
-            found.kill()
-        await found.communicate()
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
 
 
 async def test_ready_serves_metrics_on_the_health_port_alone_and_drains_on_sigterm(temporal_address, postgres_url):

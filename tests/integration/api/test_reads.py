@@ -61,14 +61,14 @@ async def test_events_are_paged_in_order(api, running, order_id, new_order, unti
     async with api() as caller:
         await new_order(caller, order_id, review={"mode": "auto"})
         await until(caller, order_id, "shipped")
-        whole = (await caller.get(f"/orders/{order_id}/events")).json()
+        all_events = (await caller.get(f"/orders/{order_id}/events")).json()
         pages, after = [], 0
         while after is not None:
             page = (await caller.get(f"/orders/{order_id}/events", params={"after": after, "limit": 3})).json()
             pages += page["events"]
             after = page["next_after"]
-    assert whole["next_after"] is None
-    assert pages == whole["events"]
+    assert all_events["next_after"] is None
+    assert pages == all_events["events"]
     kinds = [event["kind"] for event in pages]
     assert kinds[0] == "received"
     assert kinds[-1] == "shipped"

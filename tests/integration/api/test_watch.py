@@ -174,8 +174,10 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
     monkeypatch.setattr(jwt_module, "LEEWAY_SECONDS", 0)
     await receive(record)
     async with identity_provider() as provider:
-        known = JwtAuthenticator(JwksCache(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
-        async with api(listening=True, access=Access(known), heartbeat_seconds=3600) as caller:
+        authenticator = JwtAuthenticator(
+            JwksCache(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles")
+        )
+        async with api(listening=True, access=Access(authenticator), heartbeat_seconds=3600) as caller:
             expires_at = int(time.time()) + 3
             async with watching(caller, "ord-1", **authorized(provider.token(exp=expires_at))) as stream:
                 await stream.next()

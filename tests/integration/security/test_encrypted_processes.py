@@ -58,8 +58,8 @@ async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_pla
     await worker.answers("/readyz", 200)
     await api.answers("/readyz", 200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
-        made = await caller.post("/orders", json={"order_id": order_id, **BODY})
-        assert made.status_code == 201, made.text
+        created = await caller.post("/orders", json={"order_id": order_id, **BODY})
+        assert created.status_code == 201, created.text
 
         async def live() -> Any:
             return (await caller.get(f"/orders/{order_id}/status")).json()

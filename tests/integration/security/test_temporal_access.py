@@ -33,13 +33,13 @@ CA, CERT, KEY, NAME = (
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "ours")
+def own_ca(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "own_ca")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "theirs")
+def other_ca(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "other_ca")
 
 
 def use_certificates(
@@ -54,10 +54,10 @@ def use_certificates(
 
 
 async def test_order_ships_over_mutual_tls(
-    temporal_address: str, postgres_url: str, task_queues: Any, ours: Certificates, monkeypatch: pytest.MonkeyPatch
+    temporal_address: str, postgres_url: str, task_queues: Any, own_ca: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_certificates(monkeypatch, ours, ours)
-    async with tls_line(temporal_address, ours, callers=ours) as address:
+    use_certificates(monkeypatch, own_ca, own_ca)
+    async with tls_line(temporal_address, own_ca, callers=own_ca) as address:
         temporal = await connect(Settings(temporal_address=address))
         async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
             handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
@@ -76,24 +76,24 @@ async def test_order_ships_over_mutual_tls(
 )
 async def test_tls_error_is_logged_and_retried(
     temporal_address: str,
-    ours: Certificates,
-    theirs: Certificates,
+    own_ca: Certificates,
+    other_ca: Certificates,
     monkeypatch: pytest.MonkeyPatch,
     case: str,
     message: str,
 ) -> None:
     match case:
         case "another authority":
-            use_certificates(monkeypatch, theirs, ours)
+            use_certificates(monkeypatch, other_ca, own_ca)
         case "another name":
-            use_certificates(monkeypatch, ours, ours, **{NAME: "elsewhere.example"})
+            use_certificates(monkeypatch, own_ca, own_ca, **{NAME: "elsewhere.example"})
         case "no client certificate":
-            use_certificates(monkeypatch, ours)
+            use_certificates(monkeypatch, own_ca)
         case "a client certificate of another authority":
-            use_certificates(monkeypatch, ours, theirs)
+            use_certificates(monkeypatch, own_ca, other_ca)
         case "no private key":
-            use_certificates(monkeypatch, ours, ours, **{KEY: str(ours.file("ca.crt"))})
-    async with tls_line(temporal_address, ours, callers=ours) as address:
+            use_certificates(monkeypatch, own_ca, own_ca, **{KEY: str(own_ca.file("ca.crt"))})
+    async with tls_line(temporal_address, own_ca, callers=own_ca) as address:
         with structlog.testing.capture_logs() as lines:
             waiting = asyncio.create_task(connect_patiently(Settings(temporal_address=address)))
 
@@ -135,10 +135,10 @@ class AuthorizationRecorder(grpc.GenericRpcHandler):
 
 
 @pytest.fixture
-def recorder(ours: Certificates) -> Iterator[tuple[AuthorizationRecorder, str]]:
+def recorder(own_ca: Certificates) -> Iterator[tuple[AuthorizationRecorder, str]]:
     handler = AuthorizationRecorder()
     server = grpc.server(ThreadPoolExecutor(2), handlers=[handler])
-    pair = ours.file("server.key").read_bytes(), ours.file("server.crt").read_bytes()
+    pair = own_ca.file("server.key").read_bytes(), own_ca.file("server.crt").read_bytes()
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     server.start()
     yield handler, f"127.0.0.1:{port}"
@@ -147,11 +147,11 @@ def recorder(ours: Certificates) -> Iterator[tuple[AuthorizationRecorder, str]]:
 
 async def test_api_key_is_reloaded_when_its_file_changes(
     recorder: tuple[AuthorizationRecorder, str],
-    ours: Certificates,
+    own_ca: Certificates,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    use_certificates(monkeypatch, ours)
+    use_certificates(monkeypatch, own_ca)
     handler, address = recorder
     file = tmp_path / "key"
     file.write_text("first\n")

@@ -41,8 +41,8 @@ ROLES = 3
 
 @pytest.fixture
 def presented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
-    """The certificates that the processes present and trust; at first a copy of `ours`."""
-    folder = certificates.ensure(tmp_path / "ours").folder
+    """The certificates that the processes present and trust; at first a copy of `own_ca`."""
+    folder = certificates.ensure(tmp_path / "own_ca").folder
     shutil.copytree(folder, tmp_path / "presented")
     for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
         monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "presented" / file))
@@ -97,14 +97,14 @@ def replace_file(file: Path, content: bytes) -> None:
 async def test_authority_is_replaced_while_workers_and_clients_run(
     temporal_address: str, postgres_url: str, task_queues: Any, presented: Certificates, tmp_path: Path
 ) -> None:
-    ours, theirs = Certificates(tmp_path / "ours"), certificates.ensure(tmp_path / "theirs")
+    own_ca, other_ca = Certificates(tmp_path / "own_ca"), certificates.ensure(tmp_path / "other_ca")
     both = Certificates(tmp_path / "both")
     both.folder.mkdir()
-    authorities = b"".join(each.file("ca.crt").read_bytes() for each in (ours, theirs))
+    authorities = b"".join(each.file("ca.crt").read_bytes() for each in (own_ca, other_ca))
     both.file("ca.crt").write_bytes(authorities)
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(AsyncExitStack())
-        address = await proxy.enter_async_context(tls_line(temporal_address, ours, callers=both))
+        address = await proxy.enter_async_context(tls_line(temporal_address, own_ca, callers=both))
         using = await stack.enter_async_context(roles(address, postgres_url, task_queues, tmp_path))
         await ships(*using, f"{task_queues.orders}-before")
 
@@ -114,15 +114,15 @@ async def test_authority_is_replaced_while_workers_and_clients_run(
                 return [line["event"] for line in lines].count(event)
 
             # A certificate without its key is not used.
-            replace_file(presented.file("admin.crt"), theirs.file("admin.crt").read_bytes())
+            replace_file(presented.file("admin.crt"), other_ca.file("admin.crt").read_bytes())
             await eventually(lambda: count(KEPT), lambda found: found == ROLES, 60)
             await ships(*using, f"{task_queues.orders}-during")
             replace_file(presented.file("ca.crt"), authorities)
-            replace_file(presented.file("admin.key"), theirs.file("admin.key").read_bytes())
+            replace_file(presented.file("admin.key"), other_ca.file("admin.key").read_bytes())
             await eventually(lambda: count(RELOADED), lambda found: found == ROLES, 60)
 
         # From here on neither side accepts the old authority.
         await proxy.aclose()
         port = int(address.rpartition(":")[2])
-        await stack.enter_async_context(tls_line(temporal_address, theirs, callers=theirs, port=port))
+        await stack.enter_async_context(tls_line(temporal_address, other_ca, callers=other_ca, port=port))
         await ships(*using, f"{task_queues.orders}-after")

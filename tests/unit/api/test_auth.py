@@ -219,8 +219,8 @@ def clock():
 
 @pytest.fixture
 async def provider():
-    async with identity_provider() as made:
-        yield made
+    async with identity_provider() as server:
+        yield server
 
 
 @pytest.fixture

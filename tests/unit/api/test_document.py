@@ -88,12 +88,12 @@ def test_every_reference_resolves(app):
 
 
 def test_every_link_names_an_operation_and_its_parameters(operations):
-    known = {operation["operationId"]: operation for _, operation in operations}
+    by_id = {operation["operationId"]: operation for _, operation in operations}
     linked = set()
     for name, operation in operations:
         for response in operation["responses"].values():
             for link in response.get("links", {}).values():
-                target = known[link["operationId"]]
+                target = by_id[link["operationId"]]
                 assert link["parameters"].keys() <= {each["name"] for each in target["parameters"]}, name
                 required = {each["name"] for each in target["parameters"] if each["required"]}
                 assert required <= link["parameters"].keys(), name

@@ -47,9 +47,9 @@ def test_omitted_fields_come_from_the_settings():
 
 def test_customer_is_read_from_flat_and_nested_fields():
     flat = to_order(customer_name="Ada", customer_email="ada@example.com")
-    whole = to_order(customer={"name": "Ada", "email": "ada@example.com"})
-    assert flat.customer == whole.customer
-    assert flat.content_hash == whole.content_hash
+    nested = to_order(customer={"name": "Ada", "email": "ada@example.com"})
+    assert flat.customer == nested.customer
+    assert flat.content_hash == nested.content_hash
 
 
 def test_content_hash_ignores_spelling_and_settings():
