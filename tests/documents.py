@@ -1,4 +1,4 @@
-"""Code blocks of a document, for the tests that run or check what it shows."""
+"""Code blocks of Markdown documents, for tests that run or check them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROVIDERS = paths.checkout() / "deploy" / "docs" / "providers.md"
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its response, as the document shows them."""
+    """A request and its response in a document."""
 
     path: str
     key: str
@@ -32,7 +32,7 @@ class Exchange:
 
 
 def exchanges(document: Path) -> list[Exchange]:
-    """The pairs of `http` blocks, in order."""
+    """The pairs of `http` blocks of a document, in order."""
     shown = [block.text for block in blocks(document) if block.info == "http"]
     found = []
     for request, response in zip(shown[::2], shown[1::2], strict=True):
@@ -44,7 +44,7 @@ def exchanges(document: Path) -> list[Exchange]:
 
 
 def files(document: Path) -> dict[str, str]:
-    """The blocks that name a file, by that name."""
+    """The blocks that have a file name, by that name."""
     found = [(block.info.partition("file=")[2], block.text) for block in blocks(document)]
     return {name: f"{text}\n" for name, text in found if name}
 

@@ -1,4 +1,4 @@
-"""An identity provider on a port of its own: it signs tokens and serves its public keys."""
+"""An identity provider on its own port: it signs tokens and serves its public keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ISSUER, AUDIENCE = "https://id.example.com", "orderfleet"
 
 
 class IdentityProvider:
-    """Counts how often its keys are fetched; `away` it answers 503."""
+    """Counts the fetches of its keys; while `unavailable` it responds with 503."""
 
     port = 0
 
@@ -22,10 +22,10 @@ class IdentityProvider:
         self.keys = {"one": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
         self.fetched = 0
         self.more: dict[str, dict[str, object]] = {}
-        """Members of a key's JWK beside those it has, by the key's name."""
+        """Additional members of a key's JWK, by the key's name."""
         self.answer: Callable[[], Awaitable[web.Response]] | None = None
-        """What is answered in place of the keys."""
-        self.away = False
+        """Response in place of the keys."""
+        self.unavailable = False
 
     @property
     def url(self) -> str:
@@ -33,7 +33,7 @@ class IdentityProvider:
 
     async def serve(self, _request: web.Request) -> web.Response:
         self.fetched += 1
-        if self.away:
+        if self.unavailable:
             raise web.HTTPServiceUnavailable
         if self.answer is not None:
             return await self.answer()
@@ -45,7 +45,7 @@ class IdentityProvider:
         return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name, **self.more.get(name, {})}
 
     def token(self, key: str = "one", *, algorithm: str = "RS256", headers=None, without=(), **claims) -> str:
-        whole = {
+        all_claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": "ada",
@@ -53,20 +53,20 @@ class IdentityProvider:
             "roles": ["operate"],
             **claims,
         }
-        kept = {name: value for name, value in whole.items() if name not in without}
-        return jwt.encode(kept, self.keys[key], algorithm=algorithm, headers={"kid": key, **(headers or {})})
+        chosen = {name: value for name, value in all_claims.items() if name not in without}
+        return jwt.encode(chosen, self.keys[key], algorithm=algorithm, headers={"kid": key, **(headers or {})})
 
 
 @asynccontextmanager
 async def identity_provider() -> AsyncIterator[IdentityProvider]:
-    made = IdentityProvider()
+    provider = IdentityProvider()
     app = web.Application()
-    app.router.add_get("/keys", made.serve)
+    app.router.add_get("/keys", provider.serve)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.port = runner.addresses[0][1]
+    provider.port = runner.addresses[0][1]
     try:
-        yield made
+        yield provider
     finally:
         await runner.cleanup()

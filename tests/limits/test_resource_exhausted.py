@@ -60,7 +60,7 @@ async def exhausted_temporal() -> AsyncIterator[tuple[ExhaustedFrontend, Client]
 
 async def test_client_calls_at_the_rate_limit_raise_temporal_unavailable(exhausted_temporal) -> None:
     handler, temporal = exhausted_temporal
-    client = OrderClient(temporal, patience=TIMEOUT)
+    client = OrderClient(temporal, timeout=TIMEOUT)
     calls = [
         client.start(order("full-1")),
         client.find(order("full-1")),
@@ -77,7 +77,7 @@ async def test_client_calls_at_the_rate_limit_raise_temporal_unavailable(exhaust
 
 async def test_operator_queue_at_the_rate_limit_backs_off(exhausted_temporal) -> None:
     handler, temporal = exhausted_temporal
-    client = OrderClient(temporal, patience=TIMEOUT)
+    client = OrderClient(temporal, timeout=TIMEOUT)
     failures: Counter[str] = Counter()
 
     async def handle(key: str) -> None:

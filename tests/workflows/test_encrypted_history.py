@@ -138,7 +138,7 @@ async def test_client_without_key_gets_error_and_recorded_order(
                 lambda text: "can't be read: the payload is encrypted with the key 'k1'" in text,
                 60,
             )
-        live = await OrderService(keyless, running.reads, patience=timedelta(seconds=30)).live("enc-keyless")
+        live = await OrderService(keyless, running.reads, timeout=timedelta(seconds=30)).live("enc-keyless")
         assert (live.source, live.step) == (Source.RECORD, Step.SHIPPED)
 
 

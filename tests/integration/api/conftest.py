@@ -1,4 +1,4 @@
-"""The API as its callers see it, with real Temporal, Postgres and workers behind it."""
+"""Fixtures for tests of the API with a real Temporal server, Postgres and workers."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ from support.worker_processes import WorkerFleet
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
-OPEN = Access()
-UNHURRIED = timedelta(seconds=30)
-"""What is not about time must not fail because the machine is busy."""
+NO_AUTHENTICATION = Access()
+LONG_TIMEOUT = timedelta(seconds=30)
+"""Request timeout of tests that are not about time, so that they pass on a busy machine."""
 
 Api = Callable[..., Any]
 
 
 @pytest.fixture
 def order_id() -> str:
-    """The Temporal server is shared by the session, and an order id is used once."""
+    """A new order id: the Temporal server is shared by the session, and an order id can be used only once."""
     return f"api-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
-    """Both workers, for as long as the context is open."""
+    """Returns a context manager that runs both workers."""
     return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
 
 
 @pytest.fixture
 async def running(workers) -> AsyncIterator[Fleet]:
-    async with workers() as made:
-        yield made
+    async with workers() as running_fleet:
+        yield running_fleet
 
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """The app on a port of its own: what streams, and what a server does itself, needs one."""
+    """Serve the app on a port: streams, and tests of the server itself, need a real connection."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     server.capture_signals = nullcontext
@@ -80,40 +80,44 @@ async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def api(temporal_client, postgres_url, task_queues) -> Api:
-    """Make a client of an API; `temporal` and `database_url` may be other ones, and settings follow."""
+    """Returns a context manager that makes a client of an API.
+
+    `temporal` and `database_url` replace the shared servers; other keywords are settings.
+    """
 
     @asynccontextmanager
-    async def made(
+    async def api_client(
         *,
         temporal: Any = None,
         database_url: str = "",
         listening: bool = False,
-        patience: timedelta = UNHURRIED,
-        access: Access = OPEN,
+        request_timeout: timedelta = LONG_TIMEOUT,
+        access: Access = NO_AUTHENTICATION,
         heartbeat_seconds: float = 0.2,
         **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
-        given = Settings(
+        api_settings = Settings(
             orders_task_queue=task_queues.orders,
             shipping_task_queue=task_queues.shipping,
             step_initial_interval="10ms",
             **settings,
         )
-        within = timedelta(seconds=2) if database_url else UNHURRIED  # a database of its own is about to be away
-        async with Database(database_url or postgres_url, pool_size=3, timeout=within) as database:
-            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=patience)
-            desk = OrderService(client, OrderReads(database), timeout=patience)
-            carrier = CarrierUpdateService(client, desk, timeout=patience)
+        # A test with its own database makes it unavailable.
+        database_timeout = timedelta(seconds=2) if database_url else LONG_TIMEOUT
+        async with Database(database_url or postgres_url, pool_size=3, timeout=database_timeout) as database:
+            client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=request_timeout)
+            orders = OrderService(client, OrderReads(database), timeout=request_timeout)
+            carrier = CarrierUpdateService(client, orders, timeout=request_timeout)
             fanout = Fanout(PostgresChangeFeed(database))
             app = create_app(
                 Services(
-                    given,
-                    desk,
+                    api_settings,
+                    orders,
                     carrier,
                     Readiness({}),
                     fanout,
                     access,
-                    patience=patience,
+                    request_timeout=request_timeout,
                     heartbeat_seconds=heartbeat_seconds,
                 )
             )
@@ -128,12 +132,12 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             finally:
                 await fanout.close()
 
-    return made
+    return api_client
 
 
 @pytest.fixture
 async def process(temporal_address, postgres_url, task_queues, tmp_path):
-    """The address of `orderfleet api` as a pod runs it, once it is ready."""
+    """URL of a ready `orderfleet api` process, configured as in a pod."""
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",
         "ORDERFLEET_API_HOST": "127.0.0.1",
@@ -151,25 +155,27 @@ async def process(temporal_address, postgres_url, task_queues, tmp_path):
 
 @pytest.fixture
 def new_order() -> Callable[..., Any]:
-    """Start a small right order."""
+    """Returns a function that starts a small valid order."""
 
-    async def post(caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any) -> httpx.Response:
+    async def start_order(
+        caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any
+    ) -> httpx.Response:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **changes}
         answer = await caller.post("/orders", json=body)
         assert answer.status_code == expected, answer.text
         return answer
 
-    return post
+    return start_order
 
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """Ask for an order's status until it is at one of the steps."""
+    """Returns a function that polls an order's status until it is at one of the steps."""
 
-    async def ask(caller: httpx.AsyncClient, order_id: str, *steps: str) -> dict[str, Any]:
+    async def poll(caller: httpx.AsyncClient, order_id: str, *steps: str) -> dict[str, Any]:
         async def status() -> dict[str, Any]:
             return (await caller.get(f"/orders/{order_id}/status")).json()
 
         return await eventually(status, lambda found: found.get("step") in steps)
 
-    return ask
+    return poll

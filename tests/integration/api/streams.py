@@ -1,4 +1,4 @@
-"""An order's changes as a watcher gets them: server-sent events, one after the other."""
+"""A client of `/orders/{id}/watch` that parses its server-sent events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 
 
 class Stream:
-    """The events of one watcher as they come."""
+    """The event stream of one watcher."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
@@ -20,7 +20,11 @@ class Stream:
         self.comments = 0
 
     async def next(self, bound: float = 20) -> tuple[str, dict[str, Any], str | None]:
-        """The next event: its name, data and id."""
+        """Name, data and id of the next event.
+
+        Raises:
+            EOFError: the stream has ended.
+        """
         async with asyncio.timeout(bound):
             found: dict[str, str] = {}
             async for line in self._lines:

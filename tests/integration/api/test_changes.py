@@ -1,4 +1,4 @@
-"""`/orders/{id}/signals/…`: taken, refused, too late, or queued for when a worker runs."""
+"""`/orders/{id}/signals/…`: accepted, rejected, too late, or queued until a worker runs."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ async def test_cancel_takes_no_body_an_empty_one_or_a_reason(api, running, order
     assert status["cancel_reason"] == reason
 
 
-async def running_no_more(caller, order_id):
+async def until_recorded_as_ended(caller, order_id):
     ended = "urn:orderfleet:problem:ended"
-    while (await caller.post(f"/orders/{order_id}/signals/cancel")).json().get("type") != ended:  # noqa: ASYNC110 - the API's answer is waited for
+    while (await caller.post(f"/orders/{order_id}/signals/cancel")).json().get("type") != ended:  # noqa: ASYNC110 - polls the API
         await asyncio.sleep(0.05)
 
 
-async def test_change_after_the_end_is_409_and_says_how_it_ended(api, running, order_id, new_order, until):
+async def test_change_of_an_ended_order_is_409_with_its_end(api, running, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": "ordered twice"})
         await until(caller, order_id, "canceled")
-        # Until its end is recorded, the workflow itself still refuses.
-        await asyncio.wait_for(running_no_more(caller, order_id), 60)
+        # Until the end is recorded, the workflow itself rejects changes.
+        await asyncio.wait_for(until_recorded_as_ended(caller, order_id), 60)
         for change, body in (("approve", None), ("cancel", None), ("update-address", PLAIN)):
             answer = await caller.post(f"/orders/{order_id}/signals/{change}", json=body)
             assert answer.status_code == 409, change
@@ -79,7 +79,7 @@ async def test_change_of_an_unknown_order_is_404(api, order_id):
             assert answer.status_code == 404, change
 
 
-async def test_change_without_a_worker_is_queued_and_taken_when_one_runs(api, workers, order_id, new_order, until):
+async def test_change_without_a_worker_is_queued_and_applied_when_one_runs(api, workers, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         answer = await caller.post(f"/orders/{order_id}/signals/approve")
@@ -88,7 +88,7 @@ async def test_change_without_a_worker_is_queued_and_taken_when_one_runs(api, wo
             assert (await until(caller, order_id, "shipped"))["approved"]
 
 
-async def test_one_key_for_two_changes_loses_neither(api, running, order_id, new_order, until):
+async def test_same_key_for_two_changes_applies_both(api, running, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -101,7 +101,7 @@ async def test_one_key_for_two_changes_loses_neither(api, running, order_id, new
         await until(caller, order_id, "canceled")
 
 
-async def test_the_same_change_sent_at_once_is_taken_once(api, running, order_id, new_order, until):
+async def test_same_change_sent_concurrently_is_applied_once(api, running, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")

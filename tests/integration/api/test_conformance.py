@@ -1,6 +1,6 @@
-"""The API's process against the OpenAPI document it serves: what schemathesis makes of it, for every route.
+"""schemathesis checks every route of the API process against its OpenAPI document.
 
-The requests are the same in every run. Half of them name orders that are there, at several steps.
+The requests are the same in every run. Half of them name existing orders at several steps.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from conforming import CHECKS, answered, name_order
+from conformance import CHECKS, call, name_order
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = 6
-"""Of a kind for each route."""
+"""Per route and generation mode."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_every_answer_to_every_request_is_as_documented(process, running, order_id, new_order, until):
+async def test_every_response_conforms_to_the_openapi_document(process, running, order_id, new_order, until):
     async with httpx.AsyncClient(base_url=process, timeout=30) as caller:
-        known = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
-        for one in known.values():
-            await new_order(caller, one)
-        await caller.post(f"/orders/{known['canceled']}/cancel")
-        await caller.post(f"/orders/{known['shipped']}/signals/approve")
-        for step, one in known.items():
-            await until(caller, one, step)
+        order_ids = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
+        for existing_id in order_ids.values():
+            await new_order(caller, existing_id)
+        await caller.post(f"/orders/{order_ids['canceled']}/cancel")
+        await caller.post(f"/orders/{order_ids['shipped']}/signals/approve")
+        for step, existing_id in order_ids.items():
+            await until(caller, existing_id, step)
             if step != "manual_review":
-                await running.until_recorded(one, lambda status: status.ended)
+                await running.until_recorded(existing_id, lambda status: status.ended)
         document = (await caller.get("/openapi.json")).json()
         assert {"/orders", "/readyz"} <= set(document["paths"])
         assert "/metrics" not in document["paths"]
-        await asyncio.to_thread(ask_everything, document, process, list(known.values()))
+        await asyncio.to_thread(check_all_routes, document, process, list(order_ids.values()))
 
 
-def ask_everything(document, url: str, known: list[str]) -> None:
+def check_all_routes(document, url: str, order_ids: list[str]) -> None:
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=url)
     failures = []
@@ -47,21 +47,21 @@ def ask_everything(document, url: str, known: list[str]) -> None:
             for method, operation in methods.items():
                 for mode in modes(operation):
                     try:
-                        ask(schema[path][method.upper()], mode, session, known)
-                    except Exception as error:  # noqa: BLE001 - every route is asked, whatever the others did
+                        check_route(schema[path][method.upper()], mode, session, order_ids)
+                    except Exception as error:  # noqa: BLE001 - collects the failures of all routes
                         failures.append(f"{method} {path} {mode}: {error}")
     assert not failures, "\n\n".join(failures)
 
 
 def modes(operation) -> list[schemathesis.GenerationMode]:
-    """Right requests, and wrong ones where there is something to get wrong."""
-    takes_something = operation.get("parameters") or operation.get("requestBody")
-    return list(schemathesis.GenerationMode) if takes_something else [schemathesis.GenerationMode.POSITIVE]
+    """Valid requests, and invalid ones if the route has parameters or a body."""
+    has_input = operation.get("parameters") or operation.get("requestBody")
+    return list(schemathesis.GenerationMode) if has_input else [schemathesis.GenerationMode.POSITIVE]
 
 
-def ask(operation, mode, session: requests.Session, known: list[str]) -> None:
-    # A stream of an order that goes on doesn't end.
-    names = [*known[1:], "unknown"] if operation.path.endswith("/watch") else [None, None, *known]
+def check_route(operation, mode, session: requests.Session, order_ids: list[str]) -> None:
+    # The stream of an order that has not ended does not end.
+    names = [*order_ids[1:], "unknown"] if operation.path.endswith("/watch") else [None, None, *order_ids]
 
     @settings(
         max_examples=EXAMPLES,
@@ -72,9 +72,9 @@ def ask(operation, mode, session: requests.Session, known: list[str]) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode), order=st.sampled_from(names))
-    def one(case, order) -> None:
+    def check(case, order) -> None:
         if order is not None:
             name_order(case, order)
-        case.validate_response(answered(case, session), checks=CHECKS)
+        case.validate_response(call(case, session), checks=CHECKS)
 
-    one()
+    check()

@@ -1,4 +1,4 @@
-"""`POST /orders`: what is accepted, what is the same order, what is refused."""
+"""`POST /orders`: accepted, repeated, conflicting and rejected requests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 
-async def test_order_is_made_approved_and_shipped(api, running, order_id, until):
+async def test_order_is_started_approved_and_shipped(api, running, order_id, until):
     async with api() as caller:
-        made = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
-        assert made.status_code == 201, made.text
-        assert made.headers["location"] == f"/orders/{order_id}"
-        assert made.json()["workflow_id"] == f"order-{order_id}"
-        assert made.json()["payment_id"] == f"pay-{order_id}"
-        assert "waits for approval" in made.json()["message"]
+        created = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        assert created.status_code == 201, created.text
+        assert created.headers["location"] == f"/orders/{order_id}"
+        assert created.json()["workflow_id"] == f"order-{order_id}"
+        assert created.json()["payment_id"] == f"pay-{order_id}"
+        assert "waits for approval" in created.json()["message"]
 
         waiting = await until(caller, order_id, "manual_review")
         assert waiting["payment"] == {"id": f"pay-{order_id}", "status": None, "amount": "19.98", "currency": "USD"}
@@ -42,8 +42,8 @@ async def test_order_is_made_approved_and_shipped(api, running, order_id, until)
 async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until, terms):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **terms}
-        made = await caller.post("/orders", json=body)
-        assert "needs no approval" in made.json()["message"]
+        created = await caller.post("/orders", json=body)
+        assert "needs no approval" in created.json()["message"]
         await until(caller, order_id, "shipped")
 
 
@@ -56,9 +56,9 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
     }
     body["shipping_address"].pop("street")
     async with api() as caller:
-        made = await caller.post("/orders", json=body)
-        assert made.status_code == 201, made.text
-        order_id = made.json()["order_id"]
+        created = await caller.post("/orders", json=body)
+        assert created.status_code == 201, created.text
+        order_id = created.json()["order_id"]
         status = await until(caller, order_id, "manual_review")
     assert order_id.startswith("ord-")
     assert status["address"]["street"] == "1 Main St"
@@ -69,12 +69,12 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
 async def test_same_order_id_with_the_same_content_is_the_same_order(api, running, order_id, until):
     async with api() as caller:
         first = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
-        spelt_otherwise = {
+        spelled_differently = {
             "order_id": order_id,
             "items": [{"sku": "widget", "qty": 2, "price": "9.990"}],
             "shipping_address": {"line1": "1 Main St", **{k: v for k, v in ADDRESS.items() if k != "street"}},
         }
-        again = await caller.post("/orders", json=spelt_otherwise)
+        again = await caller.post("/orders", json=spelled_differently)
         assert again.status_code == first.status_code == 201
         assert again.json() == first.json()
         assert again.headers["idempotency-replayed"] == "true"
@@ -82,7 +82,7 @@ async def test_same_order_id_with_the_same_content_is_the_same_order(api, runnin
 
         await caller.post(f"/orders/{order_id}/signals/approve")
         await until(caller, order_id, "shipped")
-        after_the_end = await caller.post("/orders", json=spelt_otherwise)
+        after_the_end = await caller.post("/orders", json=spelled_differently)
         assert after_the_end.json() == first.json()
 
 
@@ -93,7 +93,7 @@ async def test_same_order_id_with_another_content_is_a_conflict(api, running, or
         other = await caller.post("/orders", json={**body, "currency": "EUR"})
     assert other.status_code == 409
     assert other.headers["content-type"] == "application/problem+json"
-    assert other.json()["type"] == "urn:orderfleet:problem:order-id-taken"
+    assert other.json()["type"] == "urn:orderfleet:problem:order-id-conflict"
     assert order_id in other.json()["detail"]
 
 
@@ -106,7 +106,7 @@ async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id,
         again = await caller.post("/orders", json=body)
         assert (await caller.get(f"/orders/{order_id}-2")).status_code == 404
     assert other.status_code == 409
-    assert other.json()["type"] == "urn:orderfleet:problem:payment-id-taken"
+    assert other.json()["type"] == "urn:orderfleet:problem:payment-id-conflict"
     assert f"'shared-{order_id}' belongs to another order; choose another payment id" in other.json()["detail"]
     assert again.json() == first.json()
 
@@ -115,33 +115,33 @@ LONG = {"sku": 128, "street": 256, "city": 256, "state": 256, "zip": 32, "countr
 
 
 @pytest.mark.parametrize(("field", "length"), [*LONG.items(), ("currency", 3), ("customer_email", 320)])
-async def test_text_that_is_too_long_is_refused_and_the_longest_is_taken(api, order_id, field, length):
+async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, order_id, field, length):
     def body(text):
         item, address = {"sku": "tea", "qty": 1, "price": "4.50"}, dict(ADDRESS)
         more = {}
         match field:
             case "sku":
-                item["sku"], where = text, "items[0].sku"
+                item["sku"], path = text, "items[0].sku"
             case "name" | "email":
-                more, where = {"customer": {field: text}}, f"customer.{field}"
+                more, path = {"customer": {field: text}}, f"customer.{field}"
             case "currency" | "customer_email":
-                more, where = {field: text}, field
+                more, path = {field: text}, field
             case _:
-                address[field], where = text, f"address.{field}"
-        return {"order_id": order_id, "items": [item], "address": address, **more}, where
+                address[field], path = text, f"address.{field}"
+        return {"order_id": order_id, "items": [item], "address": address, **more}, path
 
     text = "USD" if field == "currency" else "☃" * length
     async with api() as caller:
-        given, where = body(f"{text}x")
-        refused = await caller.post("/orders", json=given)
-        assert refused.status_code == 422
-        [error] = refused.json()["errors"]
-        assert error == {"field": where, "message": f"has more than {length} characters; write less"}
-        made = await caller.post("/orders", json=body(text)[0])
-        assert made.status_code == 201, made.text
+        too_long, field_path = body(f"{text}x")
+        rejected = await caller.post("/orders", json=too_long)
+        assert rejected.status_code == 422
+        [error] = rejected.json()["errors"]
+        assert error == {"field": field_path, "message": f"has more than {length} characters; write less"}
+        created = await caller.post("/orders", json=body(text)[0])
+        assert created.status_code == 201, created.text
 
 
-async def test_order_id_that_only_the_record_remembers_is_taken(api, postgres_url, order_id):
+async def test_order_id_that_only_the_order_store_has_is_a_conflict(api, postgres_url, order_id):
     order = OrderInput(order_id=order_id, content_hash="of another order")
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         await OrderWrites(database).receive(
@@ -201,7 +201,7 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ({"approved": 1}, "approved", "is neither true nor false"),
     ],
 )
-async def test_wrong_order_is_422_and_names_the_field(api, change, field, message, order_id):
+async def test_invalid_order_is_422_and_names_the_field(api, change, field, message, order_id):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **change}
         answer = await caller.post("/orders", json={name: value for name, value in body.items() if value is not None})
@@ -214,10 +214,10 @@ async def test_wrong_order_is_422_and_names_the_field(api, change, field, messag
             assert (await caller.get(f"/orders/{order_id}")).status_code == 404
 
 
-async def test_samples_stand_in_where_the_setting_allows_it(api, running, order_id, until):
+async def test_samples_replace_missing_fields_if_the_setting_is_on(api, running, order_id, until):
     async with api(environment="local", sample_orders=True) as caller:
-        made = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
-        assert made.json()["payment_id"] == f"paid-{order_id}"
+        created = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
+        assert created.json()["payment_id"] == f"paid-{order_id}"
         status = await until(caller, order_id, "manual_review")
     assert status["address"]["street"] == "1 Sample Street"
     assert status["payment"]["amount"] == "1.00"

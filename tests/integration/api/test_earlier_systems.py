@@ -1,4 +1,4 @@
-"""Calls of earlier systems, each sent as it was there."""
+"""Requests of earlier systems, sent unchanged."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SAMPLES = {"environment": "local", "sample_orders": True}
 
 
 @pytest.mark.parametrize("terms", [{}, {"address": ADDRESS}, {"items": ITEMS, "address": ADDRESS}])
-async def test_start_with_a_payment_id_and_what_else_there_is(api, running, order_id, until, terms):
+async def test_start_with_a_payment_id_uses_samples_for_the_rest(api, running, order_id, until, terms):
     async with api(**SAMPLES) as caller:
         body = {"payment_id": f"paid-{order_id}", **terms}
-        made = await caller.post(f"/orders/{order_id}/start", json=body)
-        assert made.status_code == 201, made.text
-        assert {"workflow_id", "run_id", "message"} <= made.json().keys()
-        assert made.json()["workflow_id"] == f"order-{order_id}"
+        created = await caller.post(f"/orders/{order_id}/start", json=body)
+        assert created.status_code == 201, created.text
+        assert {"workflow_id", "run_id", "message"} <= created.json().keys()
+        assert created.json()["workflow_id"] == f"order-{order_id}"
         again = await caller.post(f"/orders/{order_id}/start", json=body)
-        assert again.json() == made.json()
+        assert again.json() == created.json()
         assert again.headers["idempotency-replayed"] == "true"
         other = await caller.post(f"/orders/{order_id}/start", json={**body, "currency": "EUR"})
         assert other.status_code == 409
@@ -47,19 +47,19 @@ async def test_start_without_samples_names_what_is_missing(api, order_id, body, 
     assert [error["field"] for error in answer.json()["errors"]] == missing
 
 
-async def test_bodies_of_earlier_systems_are_taken_without_a_price_where_samples_are_on(api, order_id):
+async def test_body_without_a_price_is_accepted_if_samples_are_on(api, order_id):
     flat = {"customer_name": "Ada", "customer_email": "ada@example.com", "shipping_address": ELSEWHERE_LINE1}
     async with api(**SAMPLES) as caller:
-        whole = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, **flat})
-        assert whole.status_code == 201, whole.text
-        assert whole.json()["payment_id"] == f"pay-{order_id}"
+        complete = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, **flat})
+        assert complete.status_code == 201, complete.text
+        assert complete.json()["payment_id"] == f"pay-{order_id}"
         strict = {**SAMPLES, "require_prices": True}
     async with api(**strict) as caller:
-        refused = await caller.post("/orders", json={"items": ITEMS, **flat})
-    assert [error["field"] for error in refused.json()["errors"]] == ["items[0].price"]
+        rejected = await caller.post("/orders", json={"items": ITEMS, **flat})
+    assert [error["field"] for error in rejected.json()["errors"]] == ["items[0].price"]
 
 
-async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, new_order, until):
+async def test_order_is_changed_and_read_by_its_workflow_id(api, running, order_id, new_order, until):
     workflow_id = f"order-{order_id}"
     async with api() as caller:
         await new_order(caller, order_id)
@@ -73,12 +73,12 @@ async def test_an_order_is_steered_by_its_workflow_id(api, running, order_id, ne
         await until(caller, order_id, "shipped")
         status = (await caller.get(f"/status/{workflow_id}")).json()
         assert status == (await caller.get(f"/orders/{order_id}/status")).json()
-    told = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
-    assert told <= status.keys()
+    fields = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
+    assert fields <= status.keys()
     assert status["address"] == ELSEWHERE
 
 
-async def test_every_route_of_an_order_takes_its_workflow_id(api, running, order_id, new_order, until):
+async def test_every_route_of_an_order_accepts_its_workflow_id(api, running, order_id, new_order, until):
     name = f"order-{order_id}"
     async with api(listening=True) as caller:
         await new_order(caller, order_id)
@@ -103,23 +103,23 @@ async def test_every_route_of_an_order_takes_its_workflow_id(api, running, order
             assert f"order '{order_id}'" in answer.json()["detail"]
 
 
-async def test_order_whose_id_begins_like_a_workflow_id_is_reached_by_it(api, running, order_id, new_order, until):
-    own = f"order-{order_id}"
+async def test_order_id_that_looks_like_a_workflow_id_has_precedence(api, running, order_id, new_order, until):
+    lookalike_id = f"order-{order_id}"
     async with api() as caller:
         await new_order(caller, order_id)
-        made = await new_order(caller, own)
-        assert (made.json()["order_id"], made.json()["workflow_id"]) == (own, f"order-{own}")
-        await until(caller, own, "manual_review")
-        canceled = await caller.post(f"/orders/{own}/cancel")
-        assert canceled.json()["order_id"] == own
-        assert (await until(caller, f"order-{own}", "canceled"))["order_id"] == own
+        created = await new_order(caller, lookalike_id)
+        assert (created.json()["order_id"], created.json()["workflow_id"]) == (lookalike_id, f"order-{lookalike_id}")
+        await until(caller, lookalike_id, "manual_review")
+        canceled = await caller.post(f"/orders/{lookalike_id}/cancel")
+        assert canceled.json()["order_id"] == lookalike_id
+        assert (await until(caller, f"order-{lookalike_id}", "canceled"))["order_id"] == lookalike_id
         assert (await until(caller, order_id, "manual_review"))["order_id"] == order_id
 
 
 @pytest.mark.parametrize(
     ("more", "reason"), [({}, "canceled on request"), ({"reason": None}, "canceled on request"), ({"reason": "r"}, "r")]
 )
-async def test_an_order_is_canceled_by_its_workflow_id(api, running, order_id, new_order, until, more, reason):
+async def test_order_is_canceled_by_its_workflow_id(api, running, order_id, new_order, until, more, reason):
     async with api() as caller:
         await new_order(caller, order_id)
         answer = await caller.post("/signals/cancel", json={"workflow_id": f"order-{order_id}", **more})
@@ -128,7 +128,7 @@ async def test_an_order_is_canceled_by_its_workflow_id(api, running, order_id, n
 
 
 @pytest.mark.parametrize("workflow_id", ["ord-1", "shipping-ord-1-1", "order-", "order--x"])
-async def test_what_is_no_order_workflow_is_422(api, workflow_id):
+async def test_invalid_workflow_id_is_422(api, workflow_id):
     async with api() as caller:
         answers = [
             await caller.get(f"/status/{workflow_id}"),

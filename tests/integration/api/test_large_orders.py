@@ -1,4 +1,4 @@
-"""Orders of thousands of items: shipped, or refused with the field before anything is started."""
+"""Orders of thousands of items: shipped, or rejected with the field before a workflow is started."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def body(order_id: str, count: int) -> dict:
     return {"order_id": order_id, "items": items, "address": ADDRESS, "review": {"mode": "auto"}}
 
 
-async def test_an_order_of_thousands_of_items_ships(api, running, order_id, until):
+async def test_order_of_thousands_of_items_ships(api, running, order_id, until):
     async with api() as caller:
-        made = await caller.post("/orders", json=body(order_id, 5000))
-        assert made.status_code == 201, made.text
+        created = await caller.post("/orders", json=body(order_id, 5000))
+        assert created.status_code == 201, created.text
         shipped = await until(caller, order_id, "shipped")
     assert shipped["payment"]["amount"] == "5000.00"
     [parcel] = running.carrier.parcels[f"ship-{order_id}"]
@@ -23,7 +23,7 @@ async def test_an_order_of_thousands_of_items_ships(api, running, order_id, unti
 
 
 @pytest.mark.parametrize(("count", "status"), [(33_000, 422), (60_000, 413)])
-async def test_an_order_too_large_for_temporal_is_refused(api, order_id, count, status):
+async def test_order_too_large_for_temporal_is_rejected(api, order_id, count, status):
     async with api() as caller:
         answer = await caller.post("/orders", json=body(order_id, count))
         assert answer.status_code == status, answer.text

@@ -1,4 +1,4 @@
-"""`GET /orders`: filters, pages, and what is refused."""
+"""`GET /orders`: filters, pages and invalid parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.sample_rows import AT, order, progress, receive
 
 
 @pytest.fixture
-async def three(postgres_url) -> None:
+async def three_orders(postgres_url) -> None:
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         record = OrderWrites(database)
         for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
@@ -23,7 +23,7 @@ async def three(postgres_url) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("params", "found"),
     [
         ({}, "cba"),
         ({"step": "charge"}, "b"),
@@ -33,15 +33,15 @@ async def three(postgres_url) -> None:
         ({"created_before": AT.isoformat()}, ""),
     ],
 )
-async def test_orders_are_listed_newest_first_by_what_is_asked(api, three, wanted, found):
+async def test_orders_are_filtered_and_listed_newest_first(api, three_orders, params, found):
     async with api() as caller:
-        answer = await caller.get("/orders", params=wanted)
+        answer = await caller.get("/orders", params=params)
     assert answer.status_code == 200, answer.text
     assert "".join(one["order_id"] for one in answer.json()["orders"]) == found
     assert answer.json()["next"] is None
 
 
-async def test_pages_follow_one_another_to_the_end(api, three):
+async def test_pages_are_linked_by_cursors_to_the_end(api, three_orders):
     async with api() as caller:
         found, page = [], {"next": ""}
         while page["next"] is not None:
@@ -52,7 +52,7 @@ async def test_pages_follow_one_another_to_the_end(api, three):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field"),
+    ("params", "field"),
     [
         ({"step": "lost"}, "step"),
         ({"limit": 201}, "limit"),
@@ -66,8 +66,8 @@ async def test_pages_follow_one_another_to_the_end(api, three):
         ({"customer": "ann@example.com"}, "customer"),
     ],
 )
-async def test_wrong_filter_is_422_and_named(api, wanted, field):
+async def test_invalid_filter_is_422_and_named(api, params, field):
     async with api() as caller:
-        answer = await caller.get("/orders", params=wanted)
+        answer = await caller.get("/orders", params=params)
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]

@@ -1,4 +1,4 @@
-"""`orderfleet api` as the process that a pod runs."""
+"""`orderfleet api` as a process, as in a pod."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PROGRAM = (sys.executable, "-m", "orderfleet", "api")
 
 @asynccontextmanager
 async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess.Process]:
-    given = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
-    found = await asyncio.create_subprocess_exec(
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ORDERFLEET_")}
+    started = await asyncio.create_subprocess_exec(
         *PROGRAM,
         env={
             name: value
             for name, value in {
-                **given,
+                **inherited,
                 "ORDERFLEET_API_AUTH": "none",
                 "ORDERFLEET_HEALTH_PORT": "0",
                 **environment,
@@ -42,11 +42,11 @@ async def process(**environment: str | None) -> AsyncIterator[asyncio.subprocess
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield found
+        yield started
     finally:
-        if found.returncode is None:
-            found.kill()
-        await found.communicate()
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
 
 
 async def test_ready_serves_metrics_on_the_health_port_alone_and_drains_on_sigterm(temporal_address, postgres_url):
@@ -68,15 +68,15 @@ async def test_ready_serves_metrics_on_the_health_port_alone_and_drains_on_sigte
         assert "orderfleet" in (await caller.get("/openapi.json")).text.lower()
         await caller.get("/orders/no-such-order", headers={"X-Request-ID": "asked-by-a-test"})
         api.send_signal(signal.SIGTERM)
-        _, told = await asyncio.wait_for(api.communicate(), 60)
+        _, stderr = await asyncio.wait_for(api.communicate(), 60)
     assert api.returncode == 0
-    lines = [json.loads(line) for line in told.decode().splitlines()]
+    lines = [json.loads(line) for line in stderr.decode().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "asked-by-a-test"]
     expected = {"event": "request", "role": "api", "order_id": "no-such-order", "status": 404}
     assert expected.items() <= line.items()
 
 
-async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, postgres_url):
+async def test_stream_is_closed_when_the_process_drains(temporal_address, postgres_url):
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         await receive(OrderWrites(database))
     port = ports.choose(0)
@@ -98,14 +98,14 @@ async def test_a_watcher_is_let_go_when_the_process_drains(temporal_address, pos
         assert await asyncio.wait_for(api.wait(), 60) == 0
 
 
-async def test_not_ready_while_temporal_and_postgres_have_never_answered():
+async def test_process_is_unready_until_temporal_and_postgres_have_answered():
     port = ports.choose(0)
-    nothing = f"127.0.0.1:{ports.choose(0)}"
+    unused_address = f"127.0.0.1:{ports.choose(0)}"
     settings = {
         "ORDERFLEET_API_HOST": "127.0.0.1",
         "ORDERFLEET_API_PORT": str(port),
-        "ORDERFLEET_TEMPORAL_ADDRESS": nothing,
-        "ORDERFLEET_DATABASE_URL": f"postgresql://nobody@{nothing}/nothing",
+        "ORDERFLEET_TEMPORAL_ADDRESS": unused_address,
+        "ORDERFLEET_DATABASE_URL": f"postgresql://unused@{unused_address}/unused",
     }
     async with process(**settings), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as caller:
         await eventually(lambda: _status(caller, "/healthz"), lambda status: status == 200)
@@ -114,30 +114,30 @@ async def test_not_ready_while_temporal_and_postgres_have_never_answered():
     assert "Temporal has not answered yet" in answer.text
 
 
-async def test_port_that_is_taken_ends_in_one_line():
+async def test_port_in_use_exits_with_one_line():
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
         async with process(ORDERFLEET_API_HOST="127.0.0.1", ORDERFLEET_API_PORT=port) as api:
-            _, told = await asyncio.wait_for(api.communicate(), 30)
+            _, stderr = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 1
-    assert told.decode() == (
+    assert stderr.decode() == (
         f"orderfleet: can't listen on 127.0.0.1:{port}: address already in use;"
         " set ORDERFLEET_API_HOST or ORDERFLEET_API_PORT\n"
     )
 
 
-async def test_samples_outside_the_local_stack_are_refused():
+async def test_samples_outside_the_local_stack_are_rejected():
     async with process(ORDERFLEET_SAMPLE_ORDERS="true") as api:
-        _, told = await asyncio.wait_for(api.communicate(), 30)
+        _, stderr = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 2
-    assert "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only" in told.decode()
+    assert "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only" in stderr.decode()
 
 
-async def test_no_choice_of_who_may_call_is_refused_outside_the_local_stack():
+async def test_missing_authentication_outside_the_local_stack_is_rejected():
     async with process(ORDERFLEET_API_AUTH=None) as api:
-        _, told = await asyncio.wait_for(api.communicate(), 30)
+        _, stderr = await asyncio.wait_for(api.communicate(), 30)
     assert api.returncode == 2
-    assert told.decode().startswith("orderfleet: ORDERFLEET_API_AUTH isn't set: choose `tokens`, `jwt`, or `none`")
+    assert stderr.decode().startswith("orderfleet: ORDERFLEET_API_AUTH isn't set: choose `tokens`, `jwt`, or `none`")
 
 
 async def _status(caller: httpx.AsyncClient, path: str) -> int:

@@ -1,4 +1,4 @@
-"""Reading orders: the workflow and the record stand in for each other."""
+"""Reads of orders: from the workflow, or from the order store if the workflow does not answer, and vice versa."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from orderfleet.api.dependencies import PATIENCE
+from orderfleet.api.dependencies import REQUEST_TIMEOUT
 
 
-async def test_status_comes_from_the_record_while_no_worker_runs(api, workers, order_id, new_order, until):
+async def test_status_comes_from_the_order_store_while_no_worker_runs(api, workers, order_id, new_order, until):
     async with api() as caller:
         async with workers():
             await new_order(caller, order_id)
@@ -27,15 +27,15 @@ async def test_recorded_and_live_status_agree(api, running, order_id, new_order,
         live = await until(caller, order_id, "shipped")
         recorded = (await caller.get(f"/orders/{order_id}")).json()
     assert (live.pop("source"), recorded.pop("source")) == ("workflow", "record")
-    # The clocks are the workflow's and the database's.
-    for clock in ("updated_at", "completed_at"):
-        assert live.pop(clock)
-        assert recorded.pop(clock)
+    # The workflow and the database have different clocks.
+    for timestamp in ("updated_at", "completed_at"):
+        assert live.pop(timestamp)
+        assert recorded.pop(timestamp)
     assert live == recorded
 
 
 async def test_order_that_no_worker_has_received_yet_is_503_not_404(api, order_id, new_order):
-    async with api(patience=PATIENCE) as caller:
+    async with api(request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
         paths = ("", "/status", "/events")
         for answer in await asyncio.gather(*(caller.get(f"/orders/{order_id}{path}") for path in paths)):
@@ -61,21 +61,21 @@ async def test_events_are_paged_in_order(api, running, order_id, new_order, unti
     async with api() as caller:
         await new_order(caller, order_id, review={"mode": "auto"})
         await until(caller, order_id, "shipped")
-        whole = (await caller.get(f"/orders/{order_id}/events")).json()
+        all_events = (await caller.get(f"/orders/{order_id}/events")).json()
         pages, after = [], 0
         while after is not None:
             page = (await caller.get(f"/orders/{order_id}/events", params={"after": after, "limit": 3})).json()
             pages += page["events"]
             after = page["next_after"]
-    assert whole["next_after"] is None
-    assert pages == whole["events"]
+    assert all_events["next_after"] is None
+    assert pages == all_events["events"]
     kinds = [event["kind"] for event in pages]
     assert kinds[0] == "received"
     assert kinds[-1] == "shipped"
     assert kinds.index("charge_started") < kinds.index("charged") < kinds.index("dispatched")
 
 
-async def test_path_that_is_not_there_is_a_problem_document_too(api):
+async def test_unknown_path_is_a_problem_document(api):
     async with api() as caller:
         answers = [await caller.get("/nothing"), await caller.delete("/orders")]
     assert [answer.status_code for answer in answers] == [404, 405]

@@ -1,4 +1,4 @@
-"""`/orders/{id}/watch`: the present state first, each change, the end; through a Postgres restart too."""
+"""`/orders/{id}/watch`: the current status, each change, the end event; also after a restart of Postgres."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fleet import eventually
 from streams import Stream, watching
 
 from identity_provider import AUDIENCE, ISSUER, identity_provider
-from orderfleet.api import jwt as by_jwt
+from orderfleet.api import jwt as jwt_module
 from orderfleet.api.access import Access
 from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.jwt import ClaimedRoles, Jwts, Keys
+from orderfleet.api.jwt import ClaimedRoles, JwksCache, JwtAuthenticator
 from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
@@ -35,7 +35,7 @@ async def record(postgres_url) -> AsyncIterator[OrderWrites]:
         yield OrderWrites(database)
 
 
-async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, running, order_id, new_order, until):
+async def test_watch_sends_the_current_status_each_change_and_the_end(api, running, order_id, new_order, until):
     async with api(listening=True) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -50,7 +50,7 @@ async def test_a_watcher_sees_the_present_state_each_change_and_the_end(api, run
             assert await stream.closed()
 
 
-async def test_versions_rise_and_nothing_is_told_twice(api, record):
+async def test_watch_versions_increase_without_duplicates(api, record):
     await receive(record)
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         seen = [await stream.next()]
@@ -62,7 +62,7 @@ async def test_versions_rise_and_nothing_is_told_twice(api, record):
     assert versions == sorted(set(versions))
 
 
-async def test_an_ended_order_is_told_once_and_a_browser_is_kept_from_coming_again(api, record):
+async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, record):
     await receive(record)
     await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     async with api(listening=True) as caller:
@@ -73,17 +73,17 @@ async def test_an_ended_order_is_told_once_and_a_browser_is_kept_from_coming_aga
             assert await stream.closed()
         again = await caller.get("/orders/ord-1/watch", headers={"Last-Event-ID": version})
         assert again.status_code == 204
-        async with watching(caller, "ord-1", **{"Last-Event-ID": "of another time"}) as stream:
+        async with watching(caller, "ord-1", **{"Last-Event-ID": "unknown"}) as stream:
             assert (await stream.next())[1] == data
 
 
-async def test_a_quiet_stream_is_kept_alive(api, record):
+async def test_inactive_stream_gets_comments(api, record):
     await receive(record)
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         await stream.next()
         waiting = asyncio.create_task(stream.next())
         async with asyncio.timeout(60):
-            while stream.comments < 2:  # noqa: ASYNC110 - comments come from a server
+            while stream.comments < 2:  # noqa: ASYNC110 - the server sends comments
                 await asyncio.sleep(0.01)
         await record.record("ord-1", progress(2, Step.CHARGE))
         assert (await waiting)[1]["step"] == "charge"
@@ -91,23 +91,23 @@ async def test_a_quiet_stream_is_kept_alive(api, record):
 
 async def test_many_watchers_share_one_connection(api, record, postgres_url):
     await receive(record)
-    look = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(postgres_url)
     async with api(listening=True) as caller:
         async with AsyncWatchers(caller, "ord-1", 20) as streams:
-            connections = await look.fetchval(
+            connections = await connection.fetchval(
                 "select count(*) from pg_stat_activity where datname = current_database() and query like '%changes%'"
                 " or application_name = 'orderfleet' and datname = current_database()"
             )
-            # The feed's, those of the pool that read the present states, and the one that writes here.
+            # One of the feed, three of the API's pool, and two of this test.
             assert connections <= 1 + 3 + 2
             await record.record("ord-1", progress(2, Step.CHARGE))
-            told = await asyncio.gather(*(stream.next() for stream in streams))
-        assert {data["step"] for _, data, _ in told} == {"charge"}
-    await look.close()
+            events = await asyncio.gather(*(stream.next() for stream in streams))
+        assert {data["step"] for _, data, _ in events} == {"charge"}
+    await connection.close()
 
 
 class AsyncWatchers:
-    """So many watchers of one order, each with its present state read."""
+    """Opens several watchers of one order and reads the first event of each."""
 
     def __init__(self, caller: httpx.AsyncClient, order_id: str, count: int) -> None:
         self._all = [watching(caller, order_id) for _ in range(count)]
@@ -121,21 +121,21 @@ class AsyncWatchers:
         await asyncio.gather(*(one.__aexit__(None, None, None) for one in self._all))
 
 
-async def test_a_watcher_that_goes_away_leaves_nothing_behind(api, record, monkeypatch):
-    gone = asyncio.Event()
-    forget = Fanout.unsubscribe
+async def test_disconnected_watcher_is_unsubscribed(api, record, monkeypatch):
+    unsubscribed = asyncio.Event()
+    unsubscribe = Fanout.unsubscribe
 
-    def told(self, order_id, mailbox):
-        forget(self, order_id, mailbox)
+    def observed_unsubscribe(self, order_id, mailbox):
+        unsubscribe(self, order_id, mailbox)
         assert not self._mailboxes
-        gone.set()
+        unsubscribed.set()
 
-    monkeypatch.setattr(Fanout, "unsubscribe", told)
+    monkeypatch.setattr(Fanout, "unsubscribe", observed_unsubscribe)
     await receive(record)
     async with api(listening=True) as caller:
         async with watching(caller, "ord-1") as stream:
             await stream.next()
-        await asyncio.wait_for(gone.wait(), 60)
+        await asyncio.wait_for(unsubscribed.wait(), 60)
 
 
 TOKENS = {name: f"{name}-token-of-the-tests" for name in ("ada", "bob")}
@@ -171,11 +171,13 @@ async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, chan
 
 
 async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
-    monkeypatch.setattr(by_jwt, "LEEWAY_SECONDS", 0)
+    monkeypatch.setattr(jwt_module, "LEEWAY_SECONDS", 0)
     await receive(record)
     async with identity_provider() as provider:
-        known = Jwts(Keys(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles"))
-        async with api(listening=True, access=Access(known), heartbeat_seconds=3600) as caller:
+        authenticator = JwtAuthenticator(
+            JwksCache(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles")
+        )
+        async with api(listening=True, access=Access(authenticator), heartbeat_seconds=3600) as caller:
             expires_at = int(time.time()) + 3
             async with watching(caller, "ord-1", **authorized(provider.token(exp=expires_at))) as stream:
                 await stream.next()
@@ -183,18 +185,18 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
     assert expires_at <= time.time() < expires_at + 30
 
 
-async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, record, tmp_path):
+async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, record, tmp_path):
     await receive(record)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
     async with api(listening=True, access=Access(FileAuthenticator(file)), api_streams_per_caller=2) as caller:
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 await stack.enter_async_context(watching(caller, "ord-1", **authorized(TOKENS["ada"])))
-            refused = await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))
-            assert refused.status_code == 429
-            assert refused.headers["content-type"] == "application/problem+json"
-            assert refused.headers["retry-after"]
-            assert refused.json()["type"] == "urn:orderfleet:problem:too-many-streams"
+            rejected = await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))
+            assert rejected.status_code == 429
+            assert rejected.headers["content-type"] == "application/problem+json"
+            assert rejected.headers["retry-after"]
+            assert rejected.json()["type"] == "urn:orderfleet:problem:too-many-streams"
             async with watching(caller, "ord-1", **authorized(TOKENS["bob"])) as other:
                 await other.next()
 
@@ -205,17 +207,17 @@ async def test_streams_of_a_caller_are_bounded_and_its_end_makes_room(api, recor
         await eventually(status, lambda found: found == 200)
         for _ in range(5):
             unknown = await caller.get("/orders/unknown/watch", headers=authorized(TOKENS["ada"]))
-            assert unknown.status_code == 404, "a stream that was refused still counts"
+            assert unknown.status_code == 404, "a rejected stream still counts"
 
 
-async def test_an_unknown_order_can_not_be_watched(api, order_id):
+async def test_watch_of_an_unknown_order_is_404(api, order_id):
     async with api(listening=True) as caller:
         answer = await caller.get(f"/orders/{order_id}/watch")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_watcher_survives_a_restart_of_postgres(api, backing):
+async def test_watcher_survives_a_restart_of_postgres(api, backing):
     with own_postgres(backing.folder) as server:
         await migrate(server.url)
         async with Database(server.url, pool_size=1, timeout=timedelta(seconds=20)) as database:

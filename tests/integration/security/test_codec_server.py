@@ -1,4 +1,4 @@
-"""The codec server: Temporal's own command line reads an encrypted history with it, and nobody without a token."""
+"""The codec server: with a token, Temporal's CLI reads an encrypted history through it."""
 
 from __future__ import annotations
 
@@ -68,11 +68,13 @@ def payloads(text: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_temporals_command_line_reads_an_encrypted_history(
+async def test_temporal_cli_reads_an_encrypted_history_with_a_token_only(
     temporal_address: str, postgres_url: str, task_queues: Any, keys: Path, tokens: Path, tmp_path: Path
 ) -> None:
-    given = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
-    async with fleet(await connect(given), postgres_url, task_queues.orders, task_queues.shipping) as running:
+    encrypted_settings = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
+    async with fleet(
+        await connect(encrypted_settings), postgres_url, task_queues.orders, task_queues.shipping
+    ) as running:
         handle = await running.start(running.order("codec-1", review=Review(mode=ReviewMode.AUTO)))
         await handle.result()
     port = ports.choose(0)
@@ -120,9 +122,9 @@ async def _output(*command: str, **environment: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    told, _ = await asyncio.wait_for(process.communicate(), 60)
-    text = told.decode()
-    # Its JSON has payloads that are JSON as such, or in base64.
+    stdout, _ = await asyncio.wait_for(process.communicate(), 60)
+    text = stdout.decode()
+    # Payloads in the JSON output are JSON or base64.
     return text + "".join(_texts(json.loads(text))) if text.lstrip().startswith("{") else text
 
 
@@ -135,11 +137,11 @@ def _texts(value: Any) -> list[str]:
     return []
 
 
-async def test_what_is_encoded_is_decoded(caller: httpx.AsyncClient) -> None:
-    sealed = await caller.post("/encode", json=payloads("1 Main St"), headers=as_(OPERATE))
-    assert base64.b64decode(sealed.json()["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
-    opened = await caller.post("/decode", content=sealed.content, headers={**as_(READ), "X-Namespace": "default"})
-    assert opened.json() == payloads("1 Main St")
+async def test_decode_reverses_encode(caller: httpx.AsyncClient) -> None:
+    encrypted = await caller.post("/encode", json=payloads("1 Main St"), headers=as_(OPERATE))
+    assert base64.b64decode(encrypted.json()["payloads"][0]["metadata"]["encoding"]) == b"binary/encrypted"
+    decrypted = await caller.post("/decode", content=encrypted.content, headers={**as_(READ), "X-Namespace": "default"})
+    assert decrypted.json() == payloads("1 Main St")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ async def test_what_is_encoded_is_decoded(caller: httpx.AsyncClient) -> None:
         ("/encode", READ, 403),
     ],
 )
-async def test_a_caller_without_the_role_is_refused(
+async def test_caller_without_the_role_is_rejected(
     caller: httpx.AsyncClient, path: str, token: str | None, status: int
 ) -> None:
     answer = await caller.post(path, json=payloads("1"), headers=as_(token) if token else {})
@@ -159,7 +161,7 @@ async def test_a_caller_without_the_role_is_refused(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_payload_without_its_key_is_told(caller: httpx.AsyncClient) -> None:
+async def test_payload_of_an_unknown_key_is_422(caller: httpx.AsyncClient) -> None:
     named = {"encoding": b"binary/encrypted", "encryption-key-id": b"k9"}
     payload = {
         "metadata": {name: base64.b64encode(value).decode() for name, value in named.items()},
@@ -170,35 +172,33 @@ async def test_a_payload_without_its_key_is_told(caller: httpx.AsyncClient) -> N
     assert "encrypted with the key 'k9'" in answer.json()["detail"]
 
 
-async def test_a_body_that_is_none_is_not_repeated(caller: httpx.AsyncClient) -> None:
+async def test_malformed_body_is_not_quoted(caller: httpx.AsyncClient) -> None:
     answer = await caller.post("/decode", content=b'{"payloads": "1 Main St"}', headers=as_(READ))
     assert answer.status_code == 422
     assert "Main" not in answer.text
 
 
-@pytest.mark.parametrize(("origin", "let"), [(UI, True), ("https://elsewhere.example.com", False)])
-async def test_pages_of_the_named_origin_may_call(caller: httpx.AsyncClient, origin: str, let: bool) -> None:
+@pytest.mark.parametrize(("origin", "allowed"), [(UI, True), ("https://elsewhere.example.com", False)])
+async def test_pages_of_the_configured_origin_may_call(caller: httpx.AsyncClient, origin: str, allowed: bool) -> None:
     asked = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-namespace",
     }
     answer = await caller.options("/decode", headers=asked)
-    assert (answer.headers.get("access-control-allow-origin") == origin) is let
+    assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
     called = await caller.post("/decode", json=payloads("1"), headers={**as_(READ), "Origin": origin})
-    assert (called.headers.get("access-control-allow-origin") == origin) is let
+    assert (called.headers.get("access-control-allow-origin") == origin) is allowed
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"api_auth": "tokens"}, "ORDERFLEET_ENCRYPTION_KEYS_DIR isn't set"),
         ({"api_auth": "none", "encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH is none"),
         ({"encryption_keys_dir": "."}, "ORDERFLEET_API_AUTH isn't set"),
     ],
 )
-async def test_a_server_that_would_open_everything_or_nothing_does_not_start(
-    settings: dict[str, str], told: str
-) -> None:
-    with pytest.raises(UnsafeSettings, match=told):
+async def test_server_without_keys_or_authentication_does_not_start(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(UnsafeSettings, match=message):
         await run(Settings(**settings), Stop())

@@ -1,4 +1,4 @@
-"""Every role as a process with the same keys: they understand each other, and Temporal understands none of them."""
+"""All roles as processes with the same keys: they read each other's payloads, and Temporal has none in plain text."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Wo
 
 
 @pytest.mark.slow
-async def test_roles_share_their_keys_and_temporal_has_none(
+async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_plain_text(
     fleet: WorkerFleet, environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:
-    order_id = f"sealed-{task_queues.orders[-8:]}"
+    order_id = f"encrypted-{task_queues.orders[-8:]}"
     worker, api = await fleet.worker("all"), await fleet.api()
     await worker.answers("/readyz", 200)
     await api.answers("/readyz", 200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
-        made = await caller.post("/orders", json={"order_id": order_id, **BODY})
-        assert made.status_code == 201, made.text
+        created = await caller.post("/orders", json={"order_id": order_id, **BODY})
+        assert created.status_code == 201, created.text
 
         async def live() -> Any:
             return (await caller.get(f"/orders/{order_id}/status")).json()
 
-        waiting = await until(live, lambda told: told.get("step") == "manual_review", 60)
+        waiting = await until(live, lambda status: status.get("step") == "manual_review", 60)
         assert waiting["address"] == BODY["address"]
         await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": f"{MARK} changed his mind"})
-        ended = await until(live, lambda told: told.get("step") == "canceled", 60)
+        ended = await until(live, lambda status: status.get("step") == "canceled", 60)
         assert MARK in ended["cancel_reason"]
     shown = await _command(environment, "order", "history", order_id, "-o", "json")
     assert "WorkflowExecutionCompleted" in shown
@@ -85,6 +85,6 @@ async def _command(environment: dict[str, str], *arguments: str) -> str:
         env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await asyncio.wait_for(process.communicate(), 60)
+    stdout, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
-    return told.decode()
+    return stdout.decode()

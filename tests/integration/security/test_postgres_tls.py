@@ -1,4 +1,4 @@
-"""TLS on the way to Postgres, as the URL of the record asks for it."""
+"""TLS to Postgres, as the database URL configures it."""
 
 from __future__ import annotations
 
@@ -18,64 +18,66 @@ from support.tls_proxy import tls_proxy
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "ours")
+def own_ca(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "own_ca")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "theirs")
+def other_ca(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "other_ca")
 
 
 @pytest.fixture
-async def url(postgres_url: str, ours: Certificates) -> AsyncIterator[str]:
-    """The record behind TLS; the server of these tests is built without it."""
+async def url(postgres_url: str, own_ca: Certificates) -> AsyncIterator[str]:
+    """URL of a TLS proxy before Postgres, because the test server is built without TLS."""
     parts = urlsplit(postgres_url)
-    async with tls_proxy(f"{parts.hostname}:{parts.port}", ours, postgres=True) as address:
+    async with tls_proxy(f"{parts.hostname}:{parts.port}", own_ca, postgres=True) as address:
         yield parts._replace(netloc=f"{parts.username}@{address}").geturl()
 
 
-def record(url: str) -> Database:
+def database_at(url: str) -> Database:
     return connect(Settings(database_url=url, database_timeout="10s"), "test")
 
 
-async def test_the_server_is_verified_by_the_authority_of_the_url(url: str, ours: Certificates) -> None:
-    verified = f"{url}?sslmode=verify-full&sslrootcert={ours.file('ca.crt')}"
-    async with record(verified) as database:
+async def test_server_is_verified_by_the_authority_of_the_url(url: str, own_ca: Certificates) -> None:
+    verified = f"{url}?sslmode=verify-full&sslrootcert={own_ca.file('ca.crt')}"
+    async with database_at(verified) as database:
         assert await database.fetch("select 1")
-    assert await pending(verified) == [], "migrations go the same way"
+    assert await pending(verified) == [], "migrations use the same TLS settings"
 
 
-async def test_an_authority_is_renewed_without_a_restart(
-    url: str, ours: Certificates, theirs: Certificates, tmp_path: Path
+async def test_authority_is_renewed_without_a_restart(
+    url: str, own_ca: Certificates, other_ca: Certificates, tmp_path: Path
 ) -> None:
     file = tmp_path / "ca.crt"
-    file.write_bytes(theirs.file("ca.crt").read_bytes())
-    async with record(f"{url}?sslmode=verify-full&sslrootcert={file}") as database:
+    file.write_bytes(other_ca.file("ca.crt").read_bytes())
+    async with database_at(f"{url}?sslmode=verify-full&sslrootcert={file}") as database:
         with pytest.raises(StoreUnavailable, match="certificate verify failed"):
             await database.fetch("select 1")
-        file.write_bytes(ours.file("ca.crt").read_bytes())
+        file.write_bytes(own_ca.file("ca.crt").read_bytes())
         assert await database.fetch("select 1")
 
 
-async def test_a_server_of_another_authority_is_not_spoken_to(url: str, theirs: Certificates) -> None:
-    async with record(f"{url}?sslmode=verify-full&sslrootcert={theirs.file('ca.crt')}") as database:
+async def test_server_of_another_authority_is_rejected(url: str, other_ca: Certificates) -> None:
+    async with database_at(f"{url}?sslmode=verify-full&sslrootcert={other_ca.file('ca.crt')}") as database:
         with pytest.raises(StoreUnavailable, match="certificate verify failed"):
             await database.fetch("select 1")
 
 
-async def test_a_server_of_another_name_is_not_spoken_to(postgres_url: str, ours: Certificates) -> None:
+async def test_server_with_another_name_is_rejected(postgres_url: str, own_ca: Certificates) -> None:
     parts = urlsplit(postgres_url)
-    async with tls_proxy(f"{parts.hostname}:{parts.port}", ours, postgres=True, at="127.0.0.2") as address:
-        url = parts._replace(netloc=f"{parts.username}@{address}", query=f"sslrootcert={ours.file('ca.crt')}").geturl()
-        async with record(f"{url}&sslmode=verify-full") as database:
+    async with tls_proxy(f"{parts.hostname}:{parts.port}", own_ca, postgres=True, at="127.0.0.2") as address:
+        url = parts._replace(
+            netloc=f"{parts.username}@{address}", query=f"sslrootcert={own_ca.file('ca.crt')}"
+        ).geturl()
+        async with database_at(f"{url}&sslmode=verify-full") as database:
             with pytest.raises(StoreUnavailable, match="or is for another name"):
                 await database.fetch("select 1")
-        async with record(f"{url}&sslmode=verify-ca") as database:
+        async with database_at(f"{url}&sslmode=verify-ca") as database:
             assert await database.fetch("select 1")
 
 
-async def test_an_authority_that_is_not_there_is_named(url: str) -> None:
-    async with record(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
+async def test_missing_authority_file_is_named(url: str) -> None:
+    async with database_at(f"{url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt") as database:
         with pytest.raises(StoreUnavailable, match="names isn't there: see `sslrootcert`"):
             await database.fetch("select 1")

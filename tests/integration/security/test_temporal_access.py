@@ -1,4 +1,4 @@
-"""TLS and API keys on the way to Temporal: right ones carry an order, wrong ones are refused in words."""
+"""TLS and API keys to Temporal: with valid ones an order ships, invalid ones give a clear error."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ CA, CERT, KEY, NAME = (
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "ours")
+def own_ca(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "own_ca")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "theirs")
+def other_ca(tmp_path: Path) -> Certificates:
+    return certificates.ensure(tmp_path / "other_ca")
 
 
-def show(monkeypatch: pytest.MonkeyPatch, trusted: Certificates, own: Certificates | None = None, **more: str) -> None:
+def use_certificates(
+    monkeypatch: pytest.MonkeyPatch, trusted: Certificates, own: Certificates | None = None, **more: str
+) -> None:
     monkeypatch.setenv(CA, str(trusted.file("ca.crt")))
     if own is not None:
         monkeypatch.setenv(CERT, str(own.file("admin.crt")))
@@ -51,11 +53,11 @@ def show(monkeypatch: pytest.MonkeyPatch, trusted: Certificates, own: Certificat
         monkeypatch.setenv(name, value)
 
 
-async def test_an_order_goes_through_over_mutual_tls(
-    temporal_address: str, postgres_url: str, task_queues: Any, ours: Certificates, monkeypatch: pytest.MonkeyPatch
+async def test_order_ships_over_mutual_tls(
+    temporal_address: str, postgres_url: str, task_queues: Any, own_ca: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show(monkeypatch, ours, ours)
-    async with tls_proxy(temporal_address, ours, client_certificates=ours) as address:
+    use_certificates(monkeypatch, own_ca, own_ca)
+    async with tls_proxy(temporal_address, own_ca, client_certificates=own_ca) as address:
         temporal = await connect(Settings(temporal_address=address))
         async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
             handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
@@ -63,7 +65,7 @@ async def test_an_order_goes_through_over_mutual_tls(
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("case", "message"),
     [
         ("another authority", f"Temporal's certificate isn't by an authority that {CA} holds"),
         ("another name", f"Temporal's certificate is for another name; set {NAME} to one it has"),
@@ -72,26 +74,26 @@ async def test_an_order_goes_through_over_mutual_tls(
         ("no private key", f"{KEY} holds no private key that fits"),
     ],
 )
-async def test_what_is_wrong_with_tls_is_told_and_tried_again(
+async def test_tls_error_is_logged_and_retried(
     temporal_address: str,
-    ours: Certificates,
-    theirs: Certificates,
+    own_ca: Certificates,
+    other_ca: Certificates,
     monkeypatch: pytest.MonkeyPatch,
     case: str,
-    told: str,
+    message: str,
 ) -> None:
     match case:
         case "another authority":
-            show(monkeypatch, theirs, ours)
+            use_certificates(monkeypatch, other_ca, own_ca)
         case "another name":
-            show(monkeypatch, ours, ours, **{NAME: "elsewhere.example"})
+            use_certificates(monkeypatch, own_ca, own_ca, **{NAME: "elsewhere.example"})
         case "no client certificate":
-            show(monkeypatch, ours)
+            use_certificates(monkeypatch, own_ca)
         case "a client certificate of another authority":
-            show(monkeypatch, ours, theirs)
+            use_certificates(monkeypatch, own_ca, other_ca)
         case "no private key":
-            show(monkeypatch, ours, ours, **{KEY: str(ours.file("ca.crt"))})
-    async with tls_proxy(temporal_address, ours, client_certificates=ours) as address:
+            use_certificates(monkeypatch, own_ca, own_ca, **{KEY: str(own_ca.file("ca.crt"))})
+    async with tls_proxy(temporal_address, own_ca, client_certificates=own_ca) as address:
         with structlog.testing.capture_logs() as lines:
             waiting = asyncio.create_task(connect_with_retry(Settings(temporal_address=address)))
 
@@ -99,79 +101,79 @@ async def test_what_is_wrong_with_tls_is_told_and_tried_again(
                 return " ".join(line["error"] for line in lines)
 
             text = await eventually(errors, bool, 30)
-            assert not waiting.done(), "it is tried again: the other side may be the one that is mended"
+            assert not waiting.done(), "the connection must be retried: the server may be repaired"
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-    assert told in text
+    assert message in text
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("variables", "message"),
     [
         ({CA: "/nowhere/ca.crt"}, "/nowhere/ca.crt: can't be read: No such file or directory"),
         ({CERT: __file__}, f"{CERT} and {KEY} go together"),
     ],
 )
-async def test_a_file_that_is_not_there_is_named(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
+async def test_missing_credential_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
 ) -> None:
-    for name, value in given.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(WrongCredentials, match=told):
+    with pytest.raises(WrongCredentials, match=message):
         await connect(Settings())
 
 
-class Gatekeeper(grpc.GenericRpcHandler):
-    """A server that knows one key, and takes note of those it is shown."""
+class AuthorizationRecorder(grpc.GenericRpcHandler):
+    """A server that records the `authorization` header of each call."""
 
     def __init__(self) -> None:
-        self.shown: list[str] = []
+        self.received: list[str] = []
 
     def service(self, call: Any) -> Any:
-        self.shown.append(dict(call.invocation_metadata).get("authorization", ""))
+        self.received.append(dict(call.invocation_metadata).get("authorization", ""))
         return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
 
 
 @pytest.fixture
-def gatekeeper(ours: Certificates) -> Iterator[tuple[Gatekeeper, str]]:
-    handler = Gatekeeper()
+def recorder(own_ca: Certificates) -> Iterator[tuple[AuthorizationRecorder, str]]:
+    handler = AuthorizationRecorder()
     server = grpc.server(ThreadPoolExecutor(2), handlers=[handler])
-    pair = ours.file("server.key").read_bytes(), ours.file("server.crt").read_bytes()
+    pair = own_ca.file("server.key").read_bytes(), own_ca.file("server.crt").read_bytes()
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     server.start()
     yield handler, f"127.0.0.1:{port}"
     server.stop(None).wait()
 
 
-async def test_an_api_key_is_read_again_when_its_file_changes(
-    gatekeeper: tuple[Gatekeeper, str],
-    ours: Certificates,
+async def test_api_key_is_reloaded_when_its_file_changes(
+    recorder: tuple[AuthorizationRecorder, str],
+    own_ca: Certificates,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    show(monkeypatch, ours)
-    handler, address = gatekeeper
+    use_certificates(monkeypatch, own_ca)
+    handler, address = recorder
     file = tmp_path / "key"
     file.write_text("first\n")
     monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
     settings = Settings(temporal_address=address, temporal_api_key_file=file)
     client = await connect(settings)
 
-    async def shown() -> str:
+    async def presented() -> str:
         await client.workflow_service.get_system_info(GetSystemInfoRequest())
-        return handler.shown[-1]
+        return handler.received[-1]
 
     async with reload_credentials(client, settings):
-        assert await shown() == "Bearer first"
+        assert await presented() == "Bearer first"
         file.write_text("")
         file.write_text("second\n")
-        await eventually(shown, lambda key: key == "Bearer second", 30)
+        await eventually(presented, lambda key: key == "Bearer second", 30)
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "can't be read"), ("one two", "one API key and nothing else")])
-async def test_an_api_key_that_can_not_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+@pytest.mark.parametrize(("content", "message"), [(None, "can't be read"), ("one two", "one API key and nothing else")])
+async def test_unusable_api_key_is_named(tmp_path: Path, content: str | None, message: str) -> None:
     file = tmp_path / "key"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(WrongCredentials, match=told):
+    with pytest.raises(WrongCredentials, match=message):
         await connect(Settings(temporal_api_key_file=file))

@@ -1,4 +1,4 @@
-"""Certificates for Temporal are renewed under a worker and a client that run: nothing is started again for it."""
+"""Certificates for Temporal are renewed while workers and clients run, without a restart."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy
 
-READ_AGAIN = "certificates for Temporal reloaded"
-STAYS = "the earlier ones stay in use"
+RELOADED = "certificates for Temporal read again"
+KEPT = "what Temporal was presented before stays in use"
 ROLES = 3
 """Two workers and a client."""
 
 
 @pytest.fixture
-def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
-    """What the roles show and trust; begins as `ours`."""
-    folder = certificates.ensure(tmp_path / "ours").folder
-    shutil.copytree(folder, tmp_path / "shown")
+def presented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
+    """The certificates that the processes present and trust; at first a copy of `own_ca`."""
+    folder = certificates.ensure(tmp_path / "own_ca").folder
+    shutil.copytree(folder, tmp_path / "presented")
     for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
-        monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "shown" / file))
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
-    return Certificates(tmp_path / "shown")
+        monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "presented" / file))
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
+    return Certificates(tmp_path / "presented")
 
 
 @asynccontextmanager
 async def roles(address: str, postgres_url: str, queues: Any, folder: Path) -> AsyncIterator[tuple[Client, Settings]]:
-    """The workers as their processes run them, and a client as the API has it."""
+    """Run the workers as their processes do, and yield a client as the API has it."""
     settings = Settings(
         environment=Environment.LOCAL,
         temporal_address=address,
@@ -80,49 +80,49 @@ async def roles(address: str, postgres_url: str, queues: Any, folder: Path) -> A
 async def ships(client: Client, settings: Settings, order_id: str) -> None:
     item = Item(sku="pen", qty=1, price="1.00")
     address = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
-    given = {"items": (item,), "address": address, "review": Review(mode=ReviewMode.AUTO)}
-    order = OrderInput(order_id=order_id, policy=settings.order_policy(), **given)
+    terms = {"items": (item,), "address": address, "review": Review(mode=ReviewMode.AUTO)}
+    order = OrderInput(order_id=order_id, policy=settings.order_policy(), **terms)
     await OrderClient.of(client, settings).start(order)
     ended = await client.get_workflow_handle(names.order_workflow_id(order_id)).result()
     assert ended["step"] == Step.SHIPPED
 
 
-def replaced(file: Path, content: bytes) -> None:
-    """As a Secret's file changes: at once."""
+def replace_file(file: Path, content: bytes) -> None:
+    """Replace a file atomically, as the kubelet updates a Secret's file."""
     new = file.with_suffix(".new")
     new.write_bytes(content)
     new.replace(file)
 
 
-async def test_an_authority_is_exchanged_under_workers_and_clients_that_run(
-    temporal_address: str, postgres_url: str, task_queues: Any, shown: Certificates, tmp_path: Path
+async def test_authority_is_replaced_while_workers_and_clients_run(
+    temporal_address: str, postgres_url: str, task_queues: Any, presented: Certificates, tmp_path: Path
 ) -> None:
-    ours, theirs = Certificates(tmp_path / "ours"), certificates.ensure(tmp_path / "theirs")
+    own_ca, other_ca = Certificates(tmp_path / "own_ca"), certificates.ensure(tmp_path / "other_ca")
     both = Certificates(tmp_path / "both")
     both.folder.mkdir()
-    authorities = b"".join(each.file("ca.crt").read_bytes() for each in (ours, theirs))
+    authorities = b"".join(each.file("ca.crt").read_bytes() for each in (own_ca, other_ca))
     both.file("ca.crt").write_bytes(authorities)
     async with AsyncExitStack() as stack:
-        line = await stack.enter_async_context(AsyncExitStack())
-        address = await line.enter_async_context(tls_proxy(temporal_address, ours, client_certificates=both))
+        proxy = await stack.enter_async_context(AsyncExitStack())
+        address = await proxy.enter_async_context(tls_proxy(temporal_address, own_ca, client_certificates=both))
         using = await stack.enter_async_context(roles(address, postgres_url, task_queues, tmp_path))
         await ships(*using, f"{task_queues.orders}-before")
 
         with structlog.testing.capture_logs() as lines:
 
-            async def told(event: str) -> int:
+            async def count(event: str) -> int:
                 return [line["event"] for line in lines].count(event)
 
-            # Half of a renewal is no renewal.
-            replaced(shown.file("admin.crt"), theirs.file("admin.crt").read_bytes())
-            await eventually(lambda: told(STAYS), lambda count: count == ROLES, 60)
-            await ships(*using, f"{task_queues.orders}-meanwhile")
-            replaced(shown.file("ca.crt"), authorities)
-            replaced(shown.file("admin.key"), theirs.file("admin.key").read_bytes())
-            await eventually(lambda: told(READ_AGAIN), lambda count: count == ROLES, 60)
+            # A certificate without its key is not used.
+            replace_file(presented.file("admin.crt"), other_ca.file("admin.crt").read_bytes())
+            await eventually(lambda: count(KEPT), lambda found: found == ROLES, 60)
+            await ships(*using, f"{task_queues.orders}-during")
+            replace_file(presented.file("ca.crt"), authorities)
+            replace_file(presented.file("admin.key"), other_ca.file("admin.key").read_bytes())
+            await eventually(lambda: count(RELOADED), lambda found: found == ROLES, 60)
 
-        # From here on nothing of the old authority is any good, on either side.
-        await line.aclose()
+        # From here on neither side accepts the old authority.
+        await proxy.aclose()
         port = int(address.rpartition(":")[2])
-        await stack.enter_async_context(tls_proxy(temporal_address, theirs, client_certificates=theirs, port=port))
+        await stack.enter_async_context(tls_proxy(temporal_address, other_ca, client_certificates=other_ca, port=port))
         await ships(*using, f"{task_queues.orders}-after")

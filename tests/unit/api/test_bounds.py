@@ -1,4 +1,4 @@
-"""Clients on real sockets that have no token, or that are slow: they are answered or let go, and others are served."""
+"""Limits of connections and requests, with clients on real sockets."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from orderfleet.settings import Settings
 TOKEN = "operator-token-of-the-tests"
 AUTHORIZED = f"Authorization: Bearer {TOKEN}\r\n"
 JSON = "Content-Type: application/json\r\n"
-QUICK, UNHURRIED = "400ms", "60s"
+SHORT, LONG = "400ms", "60s"
 SECONDS = 30
 
 
-class Desk:
-    """Knows no order, so 404 says that a request was read to its end."""
+class NoOrders:
+    """Services without orders: a 404 shows that the whole request was read."""
 
     def __getattr__(self, name):
         async def ask(order_id, *args, **kwargs):
@@ -44,12 +44,12 @@ def access(tmp_path):
 
 
 @asynccontextmanager
-async def api(access: Access, read_timeout: str = UNHURRIED, connections: int = 100) -> AsyncIterator[int]:
-    """The port of an API that is served as a pod serves it."""
+async def api(access: Access, read_timeout: str = LONG, connections: int = 100) -> AsyncIterator[int]:
+    """Serve the API as in a pod; yields its port."""
     settings = Settings(api_read_timeout=read_timeout, api_connections=connections, drain_timeout="1s")
     listener = open_port("127.0.0.1", 0, "API")
     stop = Stop()
-    app = create_app(Services(settings, Desk(), Desk(), Readiness({}), None, access))
+    app = create_app(Services(settings, NoOrders(), NoOrders(), Readiness({}), None, access))
     serving = asyncio.create_task(serve(app, listener, stop, settings))
     try:
         yield listener.getsockname()[1]
@@ -59,7 +59,7 @@ async def api(access: Access, read_timeout: str = UNHURRIED, connections: int = 
 
 
 class Client:
-    """One connection."""
+    """A connection to the API."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -118,7 +118,7 @@ async def test_token_of_another_role_is_403_before_the_body_is_read(access):
 
 
 async def test_body_that_does_not_arrive_in_time_is_408_and_ends_the_connection(access):
-    async with api(access, QUICK) as port, Client.of(port, post(AUTHORIZED, length=1000)) as client:
+    async with api(access, SHORT) as port, Client.of(port, post(AUTHORIZED, length=1000)) as client:
         feeding = asyncio.create_task(trickle(client))
         status, headers, problem = await client.answer()
         feeding.cancel()
@@ -128,35 +128,35 @@ async def test_body_that_does_not_arrive_in_time_is_408_and_ends_the_connection(
 
 
 async def trickle(client: Client) -> None:
-    """Send a byte again and again, so that the connection is never idle."""
+    """Send a byte every 50 ms, so that the connection is never idle."""
     while True:
         client.send(" ")
         await asyncio.sleep(0.05)
 
 
 async def test_head_that_does_not_arrive_in_time_is_408(access):
-    async with api(access, QUICK) as port, Client.of(port, "GET /orders/ord-1 HTTP/1.1\r\n") as client:
+    async with api(access, SHORT) as port, Client.of(port, "GET /orders/ord-1 HTTP/1.1\r\n") as client:
         status, _, problem = await client.answer()
         assert (status, problem["type"]) == (408, "urn:orderfleet:problem:request-timeout")
         assert await client.closed()
 
 
 async def test_connection_that_sends_nothing_is_closed(access):
-    async with api(access, QUICK) as port, Client.of(port) as client:
+    async with api(access, SHORT) as port, Client.of(port) as client:
         assert (await client.answer())[0] == 408
         assert await client.closed()
 
 
-async def test_rest_of_an_unread_body_holds_no_connection(access):
-    async with api(access, QUICK) as port, Client.of(port, post(length=10**6)) as client:
+async def test_connection_with_an_unread_body_is_closed(access):
+    async with api(access, SHORT) as port, Client.of(port, post(length=10**6)) as client:
         assert (await client.answer())[0] == 401
         feeding = asyncio.create_task(trickle(client))
         assert await client.closed()
         feeding.cancel()
 
 
-async def test_slow_request_after_others_on_the_same_connection_is_let_go(access):
-    async with api(access, QUICK) as port, Client.of(port) as client:
+async def test_slow_request_on_a_reused_connection_is_408(access):
+    async with api(access, SHORT) as port, Client.of(port) as client:
         for _ in range(2):
             client.send(f"GET /orders/ord-1 HTTP/1.1\r\nHost: api\r\n{AUTHORIZED}\r\n")
             assert (await client.answer())[0] == 404
@@ -164,7 +164,7 @@ async def test_slow_request_after_others_on_the_same_connection_is_let_go(access
         assert (await client.answer())[0] == 408
 
 
-async def test_connections_above_the_limit_are_503_and_others_are_served_once_slow_ones_are_let_go(access):
+async def test_connection_above_the_limit_is_503_until_others_are_closed(access):
     limit = 5
     async with api(access, "1s", connections=limit) as port, AsyncExitStack() as stack:
         for _ in range(limit):
@@ -178,7 +178,7 @@ async def test_connections_above_the_limit_are_503_and_others_are_served_once_sl
 
 
 async def served(port: int) -> bool:
-    """Ask until there is room."""
+    """Send requests until one is served; False after the timeout."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         async with Client.of(port, f"GET /orders/ord-1 HTTP/1.1\r\nHost: api\r\n{AUTHORIZED}\r\n") as client:
@@ -190,7 +190,7 @@ async def served(port: int) -> bool:
     return False
 
 
-async def test_path_with_a_slash_at_its_end_redirects_nowhere(access):
+async def test_path_with_a_trailing_slash_is_not_redirected(access):
     get = f"GET /orders/ HTTP/1.1\r\nHost: evil.example\r\n{AUTHORIZED}\r\n"
     async with api(access) as port, Client.of(port, get) as client:
         status, headers, _ = await client.answer()

@@ -1,11 +1,11 @@
-"""Where a token's roles stand, and what a provider calls them."""
+"""The claim that holds a token's roles, and the provider's names of the roles."""
 
 from __future__ import annotations
 
 import pytest
 
 from orderfleet.api.access import Role
-from orderfleet.api.jwt import OURS, ClaimedRoles, roles_by_name
+from orderfleet.api.jwt import DEFAULT_ROLE_NAMES, ClaimedRoles, parse_role_names
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from orderfleet.api.jwt import OURS, ClaimedRoles, roles_by_name
         ("a.b.c", {"a.b": "text", "a": {"b": {"c": ["read"]}}}),
     ],
 )
-def test_a_claim_is_found_by_its_name_or_by_the_way_to_it(claim, claims):
+def test_claim_is_found_by_name_or_path(claim, claims):
     assert ClaimedRoles(claim).of(claims) == {Role.READ}
 
 
@@ -38,16 +38,16 @@ def test_a_claim_is_found_by_its_name_or_by_the_way_to_it(claim, claims):
     ],
     ids=str,
 )
-def test_what_is_not_there_or_no_list_of_names_gives_no_role(claims):
+def test_missing_or_malformed_claim_gives_no_role(claims):
     assert ClaimedRoles("realm_access.roles").of(claims) == frozenset()
 
 
-def test_a_providers_names_stand_for_ours_and_no_others_count():
-    names = roles_by_name("orders-admin=operate, orders-admin=carrier,https://x/y=z=read,")
+def test_role_names_of_the_provider_replace_ours():
+    names = parse_role_names("orders-admin=operate, orders-admin=carrier,https://x/y=z=read,")
     assert names == {"orders-admin": {Role.OPERATE, Role.CARRIER}, "https://x/y=z": {Role.READ}}
     assert ClaimedRoles("roles", names).of({"roles": ["orders-admin", "read"]}) == {Role.OPERATE, Role.CARRIER}
 
 
-def test_without_names_of_its_own_a_provider_uses_ours():
-    assert roles_by_name("") is OURS
-    assert set(OURS) == {"read", "operate", "carrier"}
+def test_empty_role_names_give_the_default_names():
+    assert parse_role_names("") is DEFAULT_ROLE_NAMES
+    assert set(DEFAULT_ROLE_NAMES) == {"read", "operate", "carrier"}

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the pages made of it."""
+"""The OpenAPI document and the documentation page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orderfleet.settings import Settings
 
 @pytest.fixture
 def app():
-    return create_app(Services(Settings(), desk=None, carrier=None, readiness=Readiness({}), fanout=None))
+    return create_app(Services(Settings(), orders=None, carrier=None, readiness=Readiness({}), fanout=None))
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_every_error_is_documented_as_a_problem_with_an_example(operations):
             assert ("Retry-After" in response.get("headers", {})) == (status in {"429", "503"}), name
 
 
-def test_every_success_shows_an_example_that_fits_what_is_answered(app, operations):
-    resolve = app.openapi()["components"]["schemas"]
+def test_every_success_has_an_example_that_matches_its_schema(app, operations):
+    schemas = app.openapi()["components"]["schemas"]
     for name, operation in operations:
         if any(probe in name for probe in ("/healthz", "/readyz")):
             continue
@@ -47,12 +47,12 @@ def test_every_success_shows_an_example_that_fits_what_is_answered(app, operatio
             content = response.get("content", {}).get("application/json")
             if status >= "300" or content is None:
                 continue
-            schema = resolve[content["schema"]["$ref"].rpartition("/")[2]]
+            schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
             assert set(schema["required"]) <= content["example"].keys() <= schema["properties"].keys(), name
             assert response["description"] != "Successful Response", name
 
 
-def test_every_body_shows_an_example(app, operations):
+def test_every_body_has_an_example(app, operations):
     for name, operation in operations:
         body = operation.get("requestBody")
         if body is not None:
@@ -65,21 +65,21 @@ def _named(body):
     return one["$ref"].rpartition("/")[2]
 
 
-def test_every_route_but_the_probes_and_nothing_else_asks_who_calls(operations):
+def test_every_route_but_the_probes_requires_authentication(operations):
     for name, operation in operations:
-        open_to_all = any(probe in name for probe in ("/healthz", "/readyz"))
-        assert operation.get("security") == (None if open_to_all else [{"bearer": []}]), name
-        assert ("401" in operation["responses"]) is not open_to_all, name
+        is_public = any(probe in name for probe in ("/healthz", "/readyz"))
+        assert operation.get("security") == (None if is_public else [{"bearer": []}]), name
+        assert ("401" in operation["responses"]) is not is_public, name
 
 
-def test_every_route_of_orders_documents_when_it_is_away(operations):
+def test_every_route_of_orders_documents_its_422_and_503(operations):
     for name, operation in operations:
         if "/orders" in name:
             assert {"422", "503"} <= operation["responses"].keys(), name
             assert operation["summary"]
 
 
-def test_every_reference_leads_somewhere(app):
+def test_every_reference_resolves(app):
     text = str(app.openapi())
     schemas = app.openapi()["components"]["schemas"]
     for name in re.findall(r"#/components/schemas/(\w+)", text):
@@ -88,12 +88,12 @@ def test_every_reference_leads_somewhere(app):
 
 
 def test_every_link_names_an_operation_and_its_parameters(operations):
-    known = {operation["operationId"]: operation for _, operation in operations}
+    by_id = {operation["operationId"]: operation for _, operation in operations}
     linked = set()
     for name, operation in operations:
         for response in operation["responses"].values():
             for link in response.get("links", {}).values():
-                target = known[link["operationId"]]
+                target = by_id[link["operationId"]]
                 assert link["parameters"].keys() <= {each["name"] for each in target["parameters"]}, name
                 required = {each["name"] for each in target["parameters"] if each["required"]}
                 assert required <= link["parameters"].keys(), name
@@ -102,7 +102,7 @@ def test_every_link_names_an_operation_and_its_parameters(operations):
     assert answers - linked == {"get /orders/{order_id}/watch"}
 
 
-async def test_documentation_page_loads_nothing_from_elsewhere(app):
+async def test_documentation_page_loads_no_external_assets(app):
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         page = (await caller.get("/docs")).text
         assets = re.findall(r'(?:src|href)="([^"]+)"', page)

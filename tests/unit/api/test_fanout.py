@@ -1,4 +1,4 @@
-"""Watchers that read slowly, or not at all: they cost the latest state each, and hold nobody up."""
+"""The distribution of the change feed to watchers that read slowly or not at all."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CHANGES = 5000
 
 
 class Feed:
-    """A feed that tells one order's changes, one a batch, and then that it told them."""
+    """A change feed of one order with one change per batch; `sent` is set after the last one."""
 
     def __init__(self) -> None:
-        self.go, self.told = asyncio.Event(), asyncio.Event()
+        self.go, self.sent = asyncio.Event(), asyncio.Event()
 
     async def started(self) -> None:
         pass
@@ -32,17 +32,17 @@ class Feed:
         await self.go.wait()
         for version in range(1, CHANGES + 1):
             yield [record(version=version)]
-        self.told.set()
+        self.sent.set()
         await asyncio.Event().wait()
 
 
-async def test_a_watcher_that_does_not_read_holds_the_latest_state_and_holds_nobody_up() -> None:
+async def test_slow_watcher_gets_the_latest_state_and_does_not_block_the_feed() -> None:
     feed: Any = Feed()
     fanout = Fanout(feed)
     slow, other = await fanout.subscribe("o-1"), await fanout.subscribe("o-1")
     feed.go.set()
     async with asyncio.timeout(60):
-        await feed.told.wait()  # nobody has read, and the feed went on
+        await feed.sent.wait()  # the feed continues although no watcher has read
     for mailbox in (slow, other):
         latest = await mailbox.take(30)
         assert latest is not None
@@ -51,18 +51,18 @@ async def test_a_watcher_that_does_not_read_holds_the_latest_state_and_holds_nob
     await fanout.close()
 
 
-async def test_watchers_that_were_never_served_leave_nothing_behind() -> None:
-    """As of an order that there isn't, or by a caller who hung up at once."""
+async def test_mailboxes_that_are_never_read_are_collected() -> None:
+    """A mailbox is not read if its order is unknown or its caller has disconnected."""
     feed: Any = Feed()
     fanout = Fanout(feed)
     for number in range(100):
         await fanout.subscribe(f"o-{number}")
-    stays, other = await fanout.subscribe("o-1"), await fanout.subscribe("o-1")
+    kept, other = await fanout.subscribe("o-1"), await fanout.subscribe("o-1")
     del other
     gc.collect()
-    assert [list(there) for there in fanout._mailboxes.values()] == [[stays]]
-    fanout.unsubscribe("o-1", stays)
-    del stays
+    assert [list(mailboxes) for mailboxes in fanout._mailboxes.values()] == [[kept]]
+    fanout.unsubscribe("o-1", kept)
+    del kept
     gc.collect()
     assert not fanout._mailboxes
     await fanout.close()

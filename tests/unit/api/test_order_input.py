@@ -14,48 +14,48 @@ ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "
 ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS}
 
 
-def made(settings: Settings | None = None, **changes):
+def to_order(settings: Settings | None = None, **changes):
     return to_input(NewOrder.model_validate({**ORDER, **changes}), "ord-1", settings or Settings())
 
 
-def test_order_id_of_the_request_wins_over_the_key():
+def test_order_id_of_the_request_has_precedence_over_the_key():
     assert order_id_for(NewOrder(order_id="mine"), "a key") == "mine"
 
 
 @given(st.text(min_size=1))
-def test_key_leads_to_one_valid_order_id(key):
+def test_idempotency_key_gives_one_valid_order_id(key):
     order_id = order_id_for(NewOrder(), key)
     assert order_id == order_id_for(NewOrder(), key)
     assert NewOrder(order_id=order_id).order_id == order_id
 
 
-def test_made_order_ids_differ():
+def test_generated_order_ids_differ():
     ids = {order_id_for(NewOrder(), None) for _ in range(100)}
     assert len(ids) == 100
     for order_id in ids:
         assert NewOrder(order_id=order_id).order_id == order_id
 
 
-def test_what_is_left_out_comes_from_the_settings():
+def test_omitted_fields_come_from_the_settings():
     settings = Settings(review_mode="auto", review_timeout="1h", delivery_confirm=True, order_deadline="2h")
-    order = made(settings, review={"timeout": "5m"})
+    order = to_order(settings, review={"timeout": "5m"})
     assert (order.review.mode, str(order.review.timeout)) == ("auto", "0:05:00")
     assert order.delivery.confirm
     assert str(order.deadline) == "2:00:00"
     assert order.policy == settings.order_policy() == OrderPolicy(require_prices=True)
 
 
-def test_customer_is_read_flat_or_whole():
-    flat = made(customer_name="Ada", customer_email="ada@example.com")
-    whole = made(customer={"name": "Ada", "email": "ada@example.com"})
-    assert flat.customer == whole.customer
-    assert flat.content_hash == whole.content_hash
+def test_customer_is_read_from_flat_and_nested_fields():
+    flat = to_order(customer_name="Ada", customer_email="ada@example.com")
+    nested = to_order(customer={"name": "Ada", "email": "ada@example.com"})
+    assert flat.customer == nested.customer
+    assert flat.content_hash == nested.content_hash
 
 
-def test_content_is_what_was_asked_for_not_how_it_was_spelt():
-    assert made().content_hash == made(items=[{"sku": "widget", "qty": 2, "price": 9.99}]).content_hash
-    assert made().content_hash == made(items=[{"sku": "widget", "qty": "2", "price": "9.990"}]).content_hash
-    assert made().content_hash == made(Settings(review_mode="auto")).content_hash
+def test_content_hash_ignores_spelling_and_settings():
+    assert to_order().content_hash == to_order(items=[{"sku": "widget", "qty": 2, "price": 9.99}]).content_hash
+    assert to_order().content_hash == to_order(items=[{"sku": "widget", "qty": "2", "price": "9.990"}]).content_hash
+    assert to_order().content_hash == to_order(Settings(review_mode="auto")).content_hash
     for change in (
         {"items": [{"sku": "widget", "qty": 3, "price": "9.99"}]},
         {"address": {**ADDRESS, "zip": "62702"}},
@@ -65,12 +65,12 @@ def test_content_is_what_was_asked_for_not_how_it_was_spelt():
         {"review": {"mode": "auto"}},
         {"approved": True},
     ):
-        assert made().content_hash != made(**change).content_hash, change
+        assert to_order().content_hash != to_order(**change).content_hash, change
 
 
-def test_everything_wrong_is_told_at_once():
+def test_all_invalid_fields_are_reported_at_once():
     with pytest.raises(Unprocessable) as caught:
-        made(items=[{"sku": " ", "qty": 0, "price": "1"}], address={}, currency="XXY")
+        to_order(items=[{"sku": " ", "qty": 0, "price": "1"}], address={}, currency="XXY")
     fields = [problem.partition(":")[0] for problem in caught.value.problems]
     assert fields == [
         "items[0].sku",
@@ -93,14 +93,14 @@ def test_everything_wrong_is_told_at_once():
         ({"require_prices": False}, False),
     ],
 )
-def test_price_is_required_unless_samples_are_on_or_the_setting_says_otherwise(settings, required):
-    given = Settings(**settings)
-    assert given.order_policy().require_prices is required
+def test_price_is_required_unless_samples_or_a_setting_allow_none(settings, required):
+    chosen = Settings(**settings)
+    assert chosen.order_policy().require_prices is required
     if required:
         with pytest.raises(Unprocessable, match=r"items\[0\].price: is missing"):
-            made(given, items=[{"sku": "widget", "qty": 2}])
+            to_order(chosen, items=[{"sku": "widget", "qty": 2}])
     else:
-        assert made(given, items=[{"sku": "widget", "qty": 2}]).amount == 2
+        assert to_order(chosen, items=[{"sku": "widget", "qty": 2}]).amount == 2
 
 
 def test_missing_fields_are_named_once_each():
@@ -109,7 +109,7 @@ def test_missing_fields_are_named_once_each():
     assert caught.value.problems == ["items: is missing; give it", "address: is missing; give it"]
 
 
-def test_samples_stand_in_for_what_is_missing_only():
+def test_samples_replace_missing_fields_only():
     order = to_input(NewOrder(items=[{"sku": "a", "qty": 5}]), "ord-1", Settings(sample_orders=True))
     assert order.items[0].qty == 5
     assert order.address == SAMPLE_ADDRESS
@@ -117,6 +117,6 @@ def test_samples_stand_in_for_what_is_missing_only():
 
 @pytest.mark.parametrize("envelope", ["address", "new_address", None])
 def test_new_address_is_read_with_and_without_an_envelope(envelope):
-    given_address = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
-    body = {envelope: given_address} if envelope else given_address
+    address_line1 = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
+    body = {envelope: address_line1} if envelope else address_line1
     assert NewAddress.model_validate(body).address.model_dump() == Address(**ADDRESS).model_dump()

@@ -5,36 +5,36 @@ import asyncio
 from orderfleet.api.dependencies import Readiness
 
 
-class Part:
+class Dependency:
     def __init__(self):
-        self.there = False
-        self.asked = 0
+        self.available = False
+        self.calls = 0
 
     async def __call__(self):
-        self.asked += 1
-        if not self.there:
+        self.calls += 1
+        if not self.available:
             raise ConnectionError("refused")
 
 
-async def test_ready_once_each_part_has_answered_and_stays_so():
-    part = Part()
-    readiness = Readiness({"Temporal": part})
+async def test_readiness_after_a_check_passed_once_stays_ready():
+    dependency = Dependency()
+    readiness = Readiness({"Temporal": dependency})
     assert await readiness.problem() == "Temporal has not answered yet: refused"
-    part.there = True
+    dependency.available = True
     assert await readiness.problem() is None
-    part.there = False
+    dependency.available = False
     assert await readiness.problem() is None
-    assert part.asked == 2
+    assert dependency.calls == 2
 
 
-async def test_part_that_hangs_is_not_waited_for():
+async def test_readiness_check_that_hangs_times_out():
     async def hangs():
         await asyncio.Event().wait()
 
-    assert "has not answered yet" in str(await Readiness({"the record": hangs}, timeout=0.01).problem())
+    assert "has not answered yet" in str(await Readiness({"the order store": hangs}, timeout=0.01).problem())
 
 
-async def test_draining_is_not_ready():
+async def test_readiness_while_draining_is_unready():
     readiness = Readiness({})
     assert await readiness.problem() is None
     readiness.drain()

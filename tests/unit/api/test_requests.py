@@ -1,4 +1,4 @@
-"""Request ids, the log of requests, and bodies that are too long."""
+"""Request ids, the request log, and the body limit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ORDER = {
 }
 
 
-class Desk:
-    """Knows no order, and keeps what it was asked with."""
+class NoOrders:
+    """Services without orders that record the request ids of calls."""
 
     def __init__(self):
         self.request_ids = []
@@ -37,34 +37,34 @@ class Desk:
 
 
 @pytest.fixture
-def desk():
-    return Desk()
+def services():
+    return NoOrders()
 
 
 @pytest.fixture
-async def caller(desk):
-    app = create_app(Services(Settings(api_body_limit=LIMIT), desk, desk, Readiness({}), None))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as made:
-        yield made
+async def caller(services):
+    app = create_app(Services(Settings(api_body_limit=LIMIT), services, services, Readiness({}), None))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        yield client
 
 
-async def test_a_sane_request_id_is_kept(caller):
+async def test_valid_request_id_is_kept(caller):
     for path in ("/orders/ord-1", "/healthz", "/nothing"):
         assert (await caller.get(path, headers={"X-Request-ID": "abc-1.2:3"})).headers["x-request-id"] == "abc-1.2:3"
 
 
-@pytest.mark.parametrize("given", ["", "x" * 129, "with space", 'quote"', "\xe9"])
-async def test_another_one_is_made_for_what_is_not_sane(caller, given):
-    headers = {"X-Request-ID": given.encode("latin-1")} if given else {}
-    made = {(await caller.get("/orders/ord-1", headers=headers)).headers["x-request-id"] for _ in range(3)}
-    assert len(made) == 3
-    assert given not in made
+@pytest.mark.parametrize("invalid_id", ["", "x" * 129, "with space", 'quote"', "\xe9"])
+async def test_invalid_request_id_is_replaced(caller, invalid_id):
+    headers = {"X-Request-ID": invalid_id.encode("latin-1")} if invalid_id else {}
+    replacements = {(await caller.get("/orders/ord-1", headers=headers)).headers["x-request-id"] for _ in range(3)}
+    assert len(replacements) == 3
+    assert invalid_id not in replacements
 
 
-async def test_the_request_id_makes_a_change_the_same_unless_a_key_does(caller, desk):
+async def test_change_key_is_the_idempotency_key_or_else_the_request_id(caller, services):
     await caller.post("/orders/ord-1/cancel", headers={"X-Request-ID": "mine"})
     await caller.post("/orders/ord-1/cancel", headers={"X-Request-ID": "mine", "Idempotency-Key": "key"})
-    assert desk.request_ids == ["mine", "key"]
+    assert services.request_ids == ["mine", "key"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_the_request_id_makes_a_change_the_same_unless_a_key_does(caller, 
         ("GET", "/nothing", None, None),
     ],
 )
-async def test_a_request_is_one_line_of_the_log(caller, method, path, body, order_id):
+async def test_request_is_logged_once_with_its_fields(caller, method, path, body, order_id):
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "X-Request-ID": "mine"}
     with capture_logs(processors=[merge_contextvars]) as logs:
@@ -91,7 +91,7 @@ async def test_a_request_is_one_line_of_the_log(caller, method, path, body, orde
 
 
 @pytest.mark.parametrize("parent", [None, "00-" + "0" * 32 + "-b7ad6b7169203331-01", "nonsense"])
-async def test_a_request_that_brings_no_trace_has_one_of_its_own(caller, parent):
+async def test_request_without_a_valid_traceparent_has_its_own_trace_id(caller, parent):
     headers = {} if parent is None else {"traceparent": parent}
     with capture_logs(processors=[merge_contextvars]) as logs:
         for _ in range(2):
@@ -101,34 +101,34 @@ async def test_a_request_that_brings_no_trace_has_one_of_its_own(caller, parent)
     assert first != second
 
 
-@pytest.mark.parametrize("theirs", [None, "0af7651916cd43dd8448eb211c80319c"])
-async def test_the_line_of_a_start_leads_to_the_orders_trace(caller, desk, theirs):
-    desk.start = started
-    headers = {} if theirs is None else {"traceparent": f"00-{theirs}-b7ad6b7169203331-01"}
+@pytest.mark.parametrize("trace", [None, "0af7651916cd43dd8448eb211c80319c"])
+async def test_log_entry_of_a_start_has_the_trace_id_of_the_order(caller, services, trace):
+    services.start = started
+    headers = {} if trace is None else {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     with capture_logs(processors=[merge_contextvars]) as logs:
         answer = await caller.post("/orders", json={"order_id": "ord-1", **ORDER}, headers=headers)
     assert answer.status_code == 201, answer.text
     (line,) = [line for line in logs if line["event"] == "request"]
-    assert line["trace_id"] == (theirs or f"{trace_id_of('ord-1'):032x}")
+    assert line["trace_id"] == (trace or f"{trace_id_of('ord-1'):032x}")
 
 
 async def started(order):
     return Started(order_id=order.order_id, workflow_id="order-ord-1", run_id="run-1", outcome=StartOutcome.STARTED)
 
 
-async def test_probes_are_not_in_the_log_of_requests(caller):
+async def test_probes_are_logged_at_debug_level(caller):
     with capture_logs() as logs:
         await caller.get("/healthz")
     assert [line["log_level"] for line in logs] == ["debug"]
 
 
-@pytest.mark.parametrize("says_its_length", [True, False])
-async def test_a_body_above_the_limit_is_413(caller, says_its_length):
+@pytest.mark.parametrize("has_content_length", [True, False])
+async def test_body_above_the_limit_is_413(caller, has_content_length):
     async def parts():
         for _ in range(8):
             yield b" " * (LIMIT // 4)
 
-    content = b" " * (LIMIT * 2) if says_its_length else parts()
+    content = b" " * (LIMIT * 2) if has_content_length else parts()
     answer = await caller.post("/orders", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -137,6 +137,6 @@ async def test_a_body_above_the_limit_is_413(caller, says_its_length):
     assert answer.headers["x-request-id"]
 
 
-async def test_a_body_of_the_limit_is_read(caller):
+async def test_body_at_the_limit_is_read(caller):
     answer = await caller.post("/orders", content=b"{}".ljust(LIMIT), headers={"Content-Type": "application/json"})
     assert answer.status_code == 422

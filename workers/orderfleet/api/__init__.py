@@ -1,4 +1,4 @@
-"""The HTTP API: orders over HTTP, answers from the client and the read side, errors as problem documents.
+"""The HTTP API: start, read, change and watch orders. Errors are problem documents.
 
-It must never write to the record or talk to Kubernetes.
+It must never write to the order store or call Kubernetes.
 """

@@ -1,6 +1,6 @@
-"""What the API refuses to start with. Called by `serve` before anything listens.
+"""Authorization: callers, roles, and the check of a request before its body is read.
 
-The choice of an authentication is checked where it is made, in `auth.choice`.
+It must never let a request pass because a token can't be checked.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from orderfleet.settings.processes import Environment
 
 
 class UnsafeSettings(WrongSetting):
-    """What the API must not start with: settings that are dangerous together, or lead nowhere."""
+    """The API does not start: its settings are dangerous together, or incomplete."""
 
 
 def refuse_unsafe(settings: Settings) -> None:
-    """Check the settings as a whole.
+    """Raise if settings are dangerous together.
 
     Raises:
-        UnsafeSettings: the message names the settings and what to do.
+        UnsafeSettings: the message names the settings and the remedy.
     """
     if settings.sample_orders and settings.environment is not Environment.LOCAL:
         raise UnsafeSettings(
             "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only: it would ship samples"
-            " to a sample address; turn one of them off"
+            " to a sample address; change one of them"
         )
 
 
@@ -41,32 +41,32 @@ class Role(StrEnum):
     """What a caller may do."""
 
     READ = "read"
-    """See orders."""
+    """Read orders."""
     OPERATE = "operate"
-    """See, start and change orders."""
+    """Read, start and change orders."""
     CARRIER = "carrier"
-    """Tell of shipments, and nothing else."""
+    """Send carrier status updates, and nothing else."""
 
 
-_HELD: Final = {Role.READ: {Role.READ}, Role.OPERATE: {Role.READ, Role.OPERATE}, Role.CARRIER: {Role.CARRIER}}
+_INCLUDED: Final = {Role.READ: {Role.READ}, Role.OPERATE: {Role.READ, Role.OPERATE}, Role.CARRIER: {Role.CARRIER}}
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose token it is, and what it may do."""
+    """An authenticated caller and its roles."""
 
     name: str
     roles: frozenset[Role]
     expires_at: float | None = None
-    """Seconds since 1970, after which the token is refused; None for a token that doesn't expire."""
+    """Unix time in seconds at which the token expires; None for a token that doesn't expire."""
 
     def may(self, role: Role) -> bool:
-        """Whether one of the caller's roles includes this one."""
-        return any(role in _HELD[held] for held in self.roles)
+        """Whether one of the caller's roles includes `role`."""
+        return any(role in _INCLUDED[own] for own in self.roles)
 
 
 class Unauthenticated(OrderfleetError):
-    """The request has no token, or none that is known or still valid."""
+    """The request has no token, or an unknown or invalid one."""
 
     def __init__(self, message: str, *, token_given: bool = True) -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ class Unauthenticated(OrderfleetError):
 
 
 class Forbidden(OrderfleetError):
-    """The token is good and its roles don't include what the route needs."""
+    """The token is valid, but its roles don't include the role that the route requires."""
 
     def __init__(self, message: str, role: Role) -> None:
         super().__init__(message)
@@ -82,51 +82,59 @@ class Forbidden(OrderfleetError):
 
 
 class KeysUnavailable(OrderfleetError):
-    """The identity provider's keys can't be had now, so no token can be checked."""
+    """The identity provider's keys can't be fetched, so no token can be verified."""
 
 
 class Authenticator(Protocol):
-    """Knows tokens."""
+    """Identifies callers by their tokens."""
 
-    async def caller(self, token: str) -> Caller:
-        """Whose token it is.
+    async def authenticate(self, token: str) -> Caller:
+        """The caller that the token identifies.
 
         Raises:
-            Unauthenticated: it is not known or not valid (any more).
-            KeysUnavailable: it can't be checked now.
+            Unauthenticated: the token is unknown, invalid or expired.
+            KeysUnavailable: the token can't be verified now.
         """
 
 
 @dataclass(frozen=True)
 class Access:
-    """How callers are known; None lets everyone in.
+    """Checks tokens and roles.
 
     Args:
-        people: knows the tokens of everyone but a carrier's own.
-        carrier: knows the tokens of the carrier; None leaves it to `people`.
-        carrier_open: whether the carrier's route needs no token where neither knows one.
+        authenticator: of all routes; None permits every caller.
+        carrier_authenticator: of the carrier's route; None selects `authenticator`.
+        allow_anonymous_carrier: whether the carrier's route needs no token if there is no authenticator for it.
     """
 
-    people: Authenticator | None = None
-    carrier: Authenticator | None = None
-    carrier_open: bool = True
+    authenticator: Authenticator | None = None
+    carrier_authenticator: Authenticator | None = None
+    allow_anonymous_carrier: bool = True
 
     async def check(self, role: Role, token: str | None) -> Caller | None:
-        """The caller, if there is a way to know one.
+        """Authenticate the caller and check its roles.
+
+        Args:
+            role: that the route requires.
+            token: of the request; None if it has none.
+
+        Returns:
+            The caller, or None if no authentication is configured.
 
         Raises:
-            Unauthenticated: no token, or a wrong one.
+            Unauthenticated: the token is missing or invalid.
             Forbidden: the token's roles don't include `role`.
-            KeysUnavailable: the token can't be checked now.
+            KeysUnavailable: the token can't be verified now.
         """
-        known = (self.carrier or self.people) if role is Role.CARRIER else self.people
-        if known is None:
-            if role is Role.CARRIER and not self.carrier_open:
-                raise Forbidden("no carrier is known here; set ORDERFLEET_API_CARRIER_TOKENS_FILE", role)
+        is_carrier = role is Role.CARRIER
+        authenticator = (is_carrier and self.carrier_authenticator) or self.authenticator
+        if authenticator is None:
+            if is_carrier and not self.allow_anonymous_carrier:
+                raise Forbidden("carriers can't be authenticated; set ORDERFLEET_API_CARRIER_TOKENS_FILE", role)
             return None
         if not token:
             raise Unauthenticated("the token is missing; send it as `Authorization: Bearer TOKEN`", token_given=False)
-        caller = await known.caller(token)
+        caller = await authenticator.authenticate(token)
         if not caller.may(role):
             raise Forbidden(f"{caller.name!r} doesn't have the role {role!s}; ask for a token that has it", role)
         return caller
@@ -136,16 +144,15 @@ _BEARER: Final = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
     description="A token of the tokens file or of the identity provider, as ORDERFLEET_API_AUTH says; with `none`"
-    " no token is needed. `read` sees orders, `operate` changes them too, `carrier` tells of shipments.",
+    " no token is needed. `read` reads orders, `operate` changes them too, `carrier` sends carrier status updates.",
 )
-
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
 @dataclass(frozen=True)
 class Admission:
-    """A caller that was let in, and what it takes to check it again while its request lasts."""
+    """An authorized request; it can be checked again while its response is streamed."""
 
     access: Access
     role: Role
@@ -153,7 +160,7 @@ class Admission:
     caller: Caller | None
 
     async def still_valid(self) -> bool:
-        """Whether the caller would be let in now: tokens expire and are revoked while a stream is open."""
+        """Whether the token is valid now: it may expire or be revoked while a stream is open."""
         try:
             await self.access.check(self.role, self.token)
         except KeysUnavailable:
@@ -164,19 +171,23 @@ class Admission:
         return True
 
     def seconds_left(self) -> float:
-        """Until the token expires; infinite for one that doesn't."""
+        """Seconds until the token expires; infinite if it doesn't."""
         if self.caller is None or self.caller.expires_at is None:
             return math.inf
         return max(self.caller.expires_at - time.time(), 0.0)
 
 
 async def admit(request: Request, role: Role) -> None:
-    """Let the caller in and keep the admission in the request's state.
+    """Authorize the request and store the admission in its state.
+
+    Args:
+        request: whose token is checked.
+        role: that the route requires.
 
     Raises:
-        Unauthenticated: no token, or a wrong one.
+        Unauthenticated: the token is missing or invalid.
         Forbidden: the token's roles don't include `role`.
-        KeysUnavailable: the token can't be checked now.
+        KeysUnavailable: the token can't be verified now.
     """
     access: Access = request.app.state.services.access
     credentials = await _BEARER(request)
@@ -186,8 +197,8 @@ async def admit(request: Request, role: Role) -> None:
     request.state.caller = caller.name if caller else None
 
 
-class _Need:
-    """What a route needs of its caller; `GuardedRoute` has checked it when FastAPI comes here."""
+class _RequiredRole:
+    """Dependency of a route; `GuardedRoute` checks the role before FastAPI resolves dependencies."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -200,13 +211,13 @@ class _Need:
 
 
 def needs(role: Role) -> Any:
-    """What a router with `GuardedRoute` depends on so that its routes are only for callers with `role`."""
-    return Depends(_Need(role))
+    """A router's dependency that restricts its routes to callers with `role`; the router needs `GuardedRoute`."""
+    return Depends(_RequiredRole(role))
 
 
 def role_of(dependencies: Iterable[Any]) -> Role | None:
-    """The role that a route with these dependencies needs; None for one that is open to all."""
-    found = [each.dependency.role for each in dependencies if isinstance(each.dependency, _Need)]
+    """The role that a route with these dependencies requires; None for a public route."""
+    found = [each.dependency.role for each in dependencies if isinstance(each.dependency, _RequiredRole)]
     return found[-1] if found else None
 
 
@@ -216,5 +227,4 @@ def _admission(request: Request) -> Admission:
 
 
 Admitted = Annotated[Admission, Depends(_admission)]
-
-"""A route's parameter: who was let in."""
+"""Parameter of a route: its admission."""

@@ -1,4 +1,4 @@
-"""Puts the API together: routes, error handlers, OpenAPI document. Called by `serve` and by tests."""
+"""The FastAPI application: middlewares, routes, error handlers and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -12,47 +12,53 @@ from pydantic.json_schema import models_json_schema
 from orderfleet import __version__
 from orderfleet.api import listing, orders, probes, problems, shipments, watch, workflows
 from orderfleet.api.dependencies import Services
-from orderfleet.api.middleware import BodyBounds, BudgetedRequests, MeasureRequests, RequestLog, TraceRequests
-from orderfleet.api.openapi_links import linked
+from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
+from orderfleet.api.openapi_links import add_links
 
 _DESCRIPTION = (
-    "Orders made, changed and followed over HTTP. Every error is a problem document (RFC 9457);"
-    " 503 says in `Retry-After` when to ask again. Every answer has an `X-Request-ID`: the request's own, or one made"
-    " for it, and the log has it too. A change answers 200 once the order's workflow took it, 409 with the reason"
-    " where it refused, and 202 where no worker answered in time: it is handled when one runs."
+    "Start, change and watch orders. Every error is a problem document (RFC 9457). A 503 has a `Retry-After`. Every"
+    " response has an `X-Request-ID`: that of the request, or a generated one; the API's log has the same id. A change"
+    " returns 200 when the order's workflow accepted it, 409 with the reason when it rejected it, and 202 when no"
+    " worker answered in time: the change is then handled when a worker runs."
 )
 _TAGS: Final = [
-    {"name": "orders", "description": "Start orders (role `operate`) and see where they stand (role `read`)."},
-    {"name": "changes", "description": "Change an order that runs (role `operate`)."},
-    {"name": "by workflow id", "description": "The same for callers that keep workflow ids: `order-` and the id."},
-    {"name": "carrier", "description": "What the carrier tells of parcels (role `carrier`)."},
-    {"name": "probes", "description": "For load balancers; they need no token."},
+    {"name": "orders", "description": "Start orders (role `operate`) and read their status (role `read`)."},
+    {"name": "changes", "description": "Change a running order (role `operate`)."},
+    {
+        "name": "by workflow id",
+        "description": "The same for callers that store workflow ids: `order-` and the order id.",
+    },
+    {"name": "carrier", "description": "Carrier status updates (role `carrier`)."},
+    {"name": "probes", "description": "Probes for load balancers; no token is needed."},
 ]
 
 
 def create_app(services: Services) -> FastAPI:
-    """The application; it connects to nothing itself."""
-    # Documentation pages whose assets are served from here: a cluster may have no way out.
+    """The application; it opens no connection itself."""
+    # Serves the assets of the documentation pages itself: a cluster may have no internet access.
     app = FastAPIOffline(
         title="Orderfleet",
         version=__version__,
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         redoc_url=None,
-        # A redirect to the path without its last slash would lead to whichever host the caller named.
+        # A redirect that drops the trailing slash would go to the host in the request's `Host` header.
         redirect_slashes=False,
-        # Its own spans and logs keep queries and messages of errors, and with them what callers wrote.
+        # Built-in spans and logs contain query strings and error messages, and so data of callers.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
     problems.install(app)
-    # The last one added is the outermost: what it refuses is logged too.
-    app.add_middleware(BudgetedRequests, patience=services.patience)
     settings = services.settings
-    app.add_middleware(BodyBounds, limit=settings.api_body_limit, timeout=settings.api_read_timeout)
+    # The last one added is the outermost, so requests that the limits reject are logged too.
+    app.add_middleware(
+        RequestLimits,
+        body_limit=settings.api_body_limit,
+        read_timeout=settings.api_read_timeout,
+        timeout=services.request_timeout,
+    )
     app.add_middleware(RequestLog)
-    app.add_middleware(MeasureRequests)
-    app.add_middleware(TraceRequests)
+    app.add_middleware(RequestTelemetry)
     for router in (
         listing.router,
         orders.router,
@@ -69,7 +75,7 @@ def create_app(services: Services) -> FastAPI:
             app.openapi_schema = _document(app)
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of extending the document
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 
@@ -79,5 +85,5 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     _, schemas = models_json_schema([(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schemas["$defs"])
-    linked(document)
+    add_links(document)
     return document

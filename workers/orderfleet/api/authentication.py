@@ -1,7 +1,7 @@
-"""Bearer tokens from a file, read again when it changes. An `Authenticator`.
+"""Authentication as the settings configure it, and bearer tokens from a file.
 
-The file is YAML (so JSON too): a list of `{name, role, token}`. A token stands nowhere but in that
-file and, hashed, in memory; it must never be logged.
+The file is YAML (so JSON too): a list of `{name, role, token}`. Tokens are kept in memory as hashes only; a token
+must never be logged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from orderfleet.api.access import Access, Authenticator, Caller, Role, Unauthenticated, UnsafeSettings
-from orderfleet.api.jwt import ClaimedRoles, Jwts, Keys, roles_by_name
+from orderfleet.api.jwt import ClaimedRoles, JwksCache, JwtAuthenticator, parse_role_names
 from orderfleet.domain.validation_messages import validation_message
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import ApiAuth, Environment
@@ -43,35 +43,35 @@ _Stamp = tuple[int, int, int]
 
 
 class FileAuthenticator:
-    """The tokens of a file.
+    """Authenticates callers by the tokens of a file, which is read again when it changes.
 
-    A file that turns wrong is told in the log, and the tokens before it stay good: a slip in an edit
-    must not lock everyone out.
+    If a changed file is invalid, the error is logged and the previous tokens stay valid: a mistake in an edit must
+    not lock out every caller.
 
     Args:
         file: the tokens file.
 
     Raises:
-        WrongTokensFile: it can't be read now, or is wrong.
+        WrongTokensFile: the file can't be read or is invalid.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._stamp = _stamp(file)
-        self._known = _read(file)
+        self._callers = _read(file)
 
-    async def caller(self, token: str) -> Caller:
-        """Whose token it is.
+    async def authenticate(self, token: str) -> Caller:
+        """The caller that the token identifies.
 
         Raises:
-            Unauthenticated: it is not in the file.
+            Unauthenticated: the file has no such token.
         """
         self._refresh()
-        given = _digest(token)
-        # All of them, whichever fits: how long it takes tells nothing.
-        found = [caller for digest, caller in self._known if hmac.compare_digest(digest, given)]
+        presented = _digest(token)
+        # All digests are compared, so that the response time reveals nothing about them.
+        found = [caller for digest, caller in self._callers if hmac.compare_digest(digest, presented)]
         if not found:
-            raise Unauthenticated("the token is not known")
+            raise Unauthenticated("the token is unknown")
         return found[0]
 
     def _refresh(self) -> None:
@@ -79,11 +79,11 @@ class FileAuthenticator:
             stamp = _stamp(self._file)
             if stamp != self._stamp:
                 self._stamp = stamp
-                self._known = _read(self._file)
-                _log.info("tokens read again", file=str(self._file), tokens=len(self._known))
+                self._callers = _read(self._file)
+                _log.info("tokens file reloaded", file=str(self._file), tokens=len(self._callers))
         except WrongTokensFile as error:
             if self._stamp != (0, 0, 0):
-                _log.error("the tokens before stay good", problem=str(error))
+                _log.error("tokens file is invalid, the previous tokens stay valid", problem=str(error))
             self._stamp = (0, 0, 0)
 
 
@@ -104,11 +104,11 @@ def _read(file: Path) -> list[tuple[bytes, Caller]]:
     except yaml.YAMLError:
         raise WrongTokensFile(f"{file}: is not YAML; write a list of name, role and token") from None
     except ValidationError as error:
-        # Without what was given: it is a secret.
+        # Without the input: it holds secrets.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
+        field = ".".join(str(part) for part in first["loc"]) or "file"
         raise WrongTokensFile(
-            f"{file}: {where}: {validation_message(first)}; write a list of name, role and token"
+            f"{file}: {field}: {validation_message(first)}; write a list of name, role and token"
         ) from None
     return [(_digest(one.token.get_secret_value()), Caller(one.name, frozenset({one.role}))) for one in tokens]
 
@@ -120,42 +120,42 @@ def _digest(token: str) -> bytes:
 Value = TypeVar("Value")
 
 
-def access_of(settings: Settings) -> Access:
-    """How callers are known.
+def access_from(settings: Settings) -> Access:
+    """The access checks that the settings configure.
 
     Raises:
-        UnsafeSettings: there is no choice, or what it needs isn't set or is wrong.
-        WrongTokensFile: a tokens file can't be read or is wrong.
+        UnsafeSettings: ORDERFLEET_API_AUTH isn't set, or a setting that it requires is missing or invalid.
+        WrongTokensFile: a tokens file can't be read or is invalid.
     """
     local = settings.environment is Environment.LOCAL
     file = settings.api_carrier_tokens_file
-    return Access(_people(settings), FileAuthenticator(file) if file else None, carrier_open=local)
+    carrier = FileAuthenticator(file) if file else None
+    return Access(_authenticator(settings), carrier, allow_anonymous_carrier=local)
 
 
-def _people(settings: Settings) -> Authenticator | None:
+def _authenticator(settings: Settings) -> Authenticator | None:
     match settings.api_auth:
         case ApiAuth.TOKENS:
-            file: Path = _needed(settings.api_tokens_file, "ORDERFLEET_API_TOKENS_FILE", ApiAuth.TOKENS)
+            file: Path = _required(settings.api_tokens_file, "ORDERFLEET_API_TOKENS_FILE", ApiAuth.TOKENS)
             return FileAuthenticator(file)
         case ApiAuth.JWT:
-            url = _needed(settings.api_jwks_url, "ORDERFLEET_API_JWKS_URL", ApiAuth.JWT)
-            return Jwts(
-                Keys(url),
-                issuer=_needed(settings.api_jwt_issuer, "ORDERFLEET_API_JWT_ISSUER", ApiAuth.JWT),
-                audience=_needed(settings.api_jwt_audience, "ORDERFLEET_API_JWT_AUDIENCE", ApiAuth.JWT),
-                roles=ClaimedRoles(settings.api_jwt_roles_claim, roles_by_name(settings.api_jwt_roles)),
+            url = _required(settings.api_jwks_url, "ORDERFLEET_API_JWKS_URL", ApiAuth.JWT)
+            return JwtAuthenticator(
+                JwksCache(url),
+                issuer=_required(settings.api_jwt_issuer, "ORDERFLEET_API_JWT_ISSUER", ApiAuth.JWT),
+                audience=_required(settings.api_jwt_audience, "ORDERFLEET_API_JWT_AUDIENCE", ApiAuth.JWT),
+                roles=ClaimedRoles(settings.api_jwt_roles_claim, parse_role_names(settings.api_jwt_roles)),
             )
         case ApiAuth.NONE:
             return None
         case None if settings.environment is Environment.LOCAL:
             return None
     raise UnsafeSettings(
-        "ORDERFLEET_API_AUTH isn't set: choose `tokens`, `jwt`, or `none` if whoever reaches the API may change"
-        " every order"
+        "ORDERFLEET_API_AUTH isn't set: choose `tokens`, `jwt`, or `none` if every caller may change every order"
     )
 
 
-def _needed(value: Value | None, variable: str, choice: ApiAuth) -> Value:
+def _required(value: Value | None, variable: str, choice: ApiAuth) -> Value:
     if not value:
         raise UnsafeSettings(f"{variable} isn't set: ORDERFLEET_API_AUTH={choice} needs it")
     return value

@@ -1,7 +1,6 @@
 """Temporal's codec server protocol: `/encode` and `/decode` (https://docs.temporal.io/codec-server).
 
-`serve` and tests make the app. It answers with what orders contain, so a payload must never be logged
-or stand in an error.
+Payloads hold the data of orders, so they must never be logged or quoted in an error.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from temporalio.api.common.v1 import Payload, Payloads
 from orderfleet import __version__
 from orderfleet.api import problems
 from orderfleet.api.access import Access, Role, UnsafeSettings, needs
-from orderfleet.api.authentication import access_of
+from orderfleet.api.authentication import access_from
 from orderfleet.api.guarded_route import GuardedRoute
-from orderfleet.api.middleware import BodyBounds, RequestLog
+from orderfleet.api.middleware import RequestLimits, RequestLog
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.serve import serve
 from orderfleet.process import Stop, open_port
@@ -28,49 +27,46 @@ from orderfleet.settings import Settings
 from orderfleet.settings.processes import ApiAuth, Environment
 from orderfleet.temporal.encryption import EncryptionCodec, Keys
 
-LONGEST_BODY: Final = 8 * 1024 * 1024
-
-"""Bytes: Temporal takes payloads of 2 MiB, base64 adds a third, and a message may have more than one."""
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+"""Temporal accepts payloads of 2 MiB, base64 adds a third, and a request may have several payloads."""
 
 
 @dataclass(frozen=True)
 class CodecServices:
-    """What the routes need."""
+    """The services that the routes use."""
 
     access: Access
     codec: EncryptionCodec
 
 
-def _of_app(request: Request) -> EncryptionCodec:
+def _codec(request: Request) -> EncryptionCodec:
     services: CodecServices = request.app.state.services
     return services.codec
 
 
-Given = Annotated[EncryptionCodec, Depends(_of_app)]
+CodecDependency = Annotated[EncryptionCodec, Depends(_codec)]
 
 
-_seeing = APIRouter(route_class=GuardedRoute, dependencies=[needs(Role.READ)])
-
-_changing = APIRouter(route_class=GuardedRoute, dependencies=[needs(Role.OPERATE)])
-
-_probes = APIRouter()
+_read_router = APIRouter(route_class=GuardedRoute, dependencies=[needs(Role.READ)])
+_operate_router = APIRouter(route_class=GuardedRoute, dependencies=[needs(Role.OPERATE)])
+_probe_router = APIRouter()
 
 
-@_seeing.post("/decode", summary="Open payloads")
-async def decode(request: Request, codec: Given) -> Response:
-    """Answer the same payloads, opened; one that isn't encrypted is as it was."""
-    return _answer(await codec.decode(await _payloads(request)))
+@_read_router.post("/decode", summary="Decrypt payloads")
+async def decode(request: Request, codec: CodecDependency) -> Response:
+    """Return the payloads decrypted; a payload that isn't encrypted is unchanged."""
+    return _response(await codec.decode(await _payloads(request)))
 
 
-@_changing.post("/encode", summary="Encrypt payloads")
-async def encode(request: Request, codec: Given) -> Response:
-    """Answer the same payloads, encrypted with the active key."""
-    return _answer(await codec.encode(await _payloads(request)))
+@_operate_router.post("/encode", summary="Encrypt payloads")
+async def encode(request: Request, codec: CodecDependency) -> Response:
+    """Return the payloads, encrypted with the active key."""
+    return _response(await codec.encode(await _payloads(request)))
 
 
-@_probes.get("/healthz", summary="Whether the process lives")
+@_probe_router.get("/healthz", summary="Liveness")
 async def healthz() -> Response:
-    """Answer; a loop that no longer moves does not."""
+    """Respond; a blocked event loop doesn't."""
     return Response("ok\n", media_type="text/plain")
 
 
@@ -80,9 +76,9 @@ def create_codec_app(
     """The application.
 
     Args:
-        services: what it needs.
-        origins: of the Web UIs whose pages may call it, as `https://temporal.example.com`.
-        read_timeout: how long a body may take to arrive.
+        services: that the routes use.
+        origins: of the Web UIs whose pages may call it, such as `https://temporal.example.com`.
+        read_timeout: of a request's body.
     """
     app = FastAPI(
         title="Orderfleet codec server",
@@ -95,7 +91,7 @@ def create_codec_app(
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(BodyBounds, limit=LONGEST_BODY, timeout=read_timeout)
+    app.add_middleware(RequestLimits, body_limit=MAX_BODY_BYTES, read_timeout=read_timeout)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
@@ -103,7 +99,7 @@ def create_codec_app(
         allow_headers=["Authorization", "Content-Type", "X-Namespace"],
     )
     app.add_middleware(RequestLog)
-    for router in (_seeing, _changing, _probes):
+    for router in (_read_router, _operate_router, _probe_router):
         app.include_router(router)
     return app
 
@@ -112,28 +108,34 @@ async def _payloads(request: Request) -> list[Payload]:
     try:
         return list(json_format.Parse(await request.body(), Payloads()).payloads)
     except (json_format.ParseError, UnicodeDecodeError):
-        # Without the parser's words: they show what stands in the body.
-        raise Unprocessable(['payloads: is not a list of Temporal\'s payloads; send {"payloads": […]}']) from None
+        # Without the parser's message: it quotes the body.
+        raise Unprocessable(['payloads: is not a list of Temporal payloads; send {"payloads": […]}']) from None
 
 
-def _answer(payloads: list[Payload]) -> Response:
+def _response(payloads: list[Payload]) -> Response:
     return Response(json_format.MessageToJson(Payloads(payloads=payloads), indent=None), media_type="application/json")
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Serve until asked to stop.
+    """Serve until a stop is requested.
+
+    Args:
+        settings: of the process.
+        stop: ends it.
 
     Raises:
-        UnsafeSettings: there are no keys, or everyone would be let in outside a local stack.
-        WrongKeys: the key to encrypt with can't be read.
-        WrongTokensFile: see `auth.tokens`.
+        UnsafeSettings: no keys are configured, or callers need no token outside a local stack.
+        WrongKeys: the active key can't be read.
+        WrongTokensFile: a tokens file can't be read or is invalid.
         PortUnavailable: address or port can't be listened on.
     """
     if settings.encryption_keys_dir is None:
-        raise UnsafeSettings("ORDERFLEET_ENCRYPTION_KEYS_DIR isn't set: without keys the codec server opens nothing")
+        raise UnsafeSettings(
+            "ORDERFLEET_ENCRYPTION_KEYS_DIR isn't set: without keys the codec server can't decrypt anything"
+        )
     if settings.api_auth is ApiAuth.NONE and settings.environment is not Environment.LOCAL:
-        raise UnsafeSettings("ORDERFLEET_API_AUTH is none: the codec server would show every order; use tokens or jwt")
-    access = access_of(settings)
+        raise UnsafeSettings("ORDERFLEET_API_AUTH is none: anyone could decrypt every order; use tokens or jwt")
+    access = access_from(settings)
     codec = EncryptionCodec(Keys(settings.encryption_keys_dir, settings.encryption_key_id))
     app = create_codec_app(
         CodecServices(access, codec), settings.codec_origin_list(), read_timeout=settings.api_read_timeout

@@ -1,8 +1,4 @@
-"""Whether the API is ready: once Temporal and the record have answered, until it drains.
-
-The probes ask it. It must not turn unready because Temporal or Postgres is away: that would take
-every replica out of service at once, and callers would lose the 503 that tells them to come back.
-"""
+"""The services that routes use, and the readiness of the API."""
 
 from __future__ import annotations
 
@@ -26,55 +22,56 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Readiness:
-    """Remembers which of the `checks` have answered.
+    """Ready once every check has passed, until the process drains.
+
+    A check that has passed is not repeated: if an outage of Temporal or Postgres made the API unready, every replica
+    would leave the Service at once, and callers would get no 503 with `Retry-After` any more.
 
     Args:
-        checks: by name of the part; each raises while the part does not answer.
-        timeout: seconds that one look may take.
+        checks: by name of the dependency; each raises while the dependency does not answer.
+        timeout: of one check, in seconds.
     """
 
     def __init__(self, checks: Mapping[str, Check], *, timeout: float = 2.0) -> None:
-        self._waiting = dict(checks)
+        self._pending = dict(checks)
         self._timeout = timeout
         self._draining = False
 
     def drain(self) -> None:
-        """Stop being ready: the process is about to end."""
+        """Become unready, because the process is about to end."""
         self._draining = True
 
     async def problem(self) -> str | None:
         """Why the API is not ready, or None."""
         if self._draining:
             return "draining"
-        for name, check in list(self._waiting.items()):
+        for name, check in list(self._pending.items()):
             try:
                 async with asyncio.timeout(self._timeout):
                     await check()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the part has not answered
+            except Exception as error:  # noqa: BLE001 - with any error the dependency has not answered
                 return f"{name} has not answered yet: {str(error) or type(error).__name__}"
-            self._waiting.pop(name, None)
+            self._pending.pop(name, None)
         return None
 
 
-PATIENCE: Final = timedelta(seconds=1.9)
-
-"""A request's budget: all its waits together, so that every caller has an answer within 2 s."""
+REQUEST_TIMEOUT: Final = timedelta(seconds=1.9)
+"""Bounds all waits of a request together, so that every caller gets a response within 2 s."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """The wired parts."""
+    """The services of the API."""
 
     settings: Settings
-    desk: OrderService
+    orders: OrderService
     carrier: CarrierUpdateService
     readiness: Readiness
     fanout: Fanout
     access: Access = field(default_factory=Access)
-    patience: timedelta = PATIENCE
-    """The budget of each request."""
+    request_timeout: timedelta = REQUEST_TIMEOUT
     heartbeat_seconds: float = 10.0
-    """Between two comments on a stream while nothing happens, so that no proxy takes it for dead."""
+    """Between two comments on an inactive stream, so that no proxy closes it."""
 
     @cached_property
     def streams(self) -> StreamSlots:
@@ -82,11 +79,10 @@ class Services:
         return StreamSlots(self.settings.api_streams_per_caller)
 
 
-def _of_app(request: Request) -> Services:
+def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-Given = Annotated[Services, Depends(_of_app)]
-
-"""A route's parameter that holds the services."""
+ServicesDependency = Annotated[Services, Depends(_services)]
+"""Parameter of a route: the services."""

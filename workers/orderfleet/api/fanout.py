@@ -1,7 +1,7 @@
-"""One change feed for all watchers of this process: each gets the orders it watches, latest state first.
+"""Distribution of one change feed to all watchers of this process.
 
-`watch` subscribes, `serve` closes it when the process drains. It must never open a connection for a
-watcher, nor let a slow one hold up the others: a mailbox keeps the latest state only.
+It must never open a database connection for a watcher, nor let a slow watcher delay the others: a mailbox keeps
+only the latest state.
 """
 
 from __future__ import annotations
@@ -19,97 +19,104 @@ from orderfleet.services.deadline import remaining
 
 _log = structlog.get_logger()
 
-BEGINNING_SECONDS: Final = 1.5
-"""Longest wait for the feed's beginning, which needs Postgres."""
+START_TIMEOUT_SECONDS: Final = 1.5
+"""Of the start of the feed, which needs Postgres."""
 
 
 class Mailbox:
-    """What a watcher has not read yet: the latest state of its order, or that there will be no more."""
+    """The latest unread state of an order, for one watcher."""
 
     def __init__(self) -> None:
         self._latest: RecordedOrder | None = None
         self._closed = False
-        self._news = asyncio.Event()
-        self.beside: WeakSet[Mailbox] = WeakSet([self])
-        """The mailboxes of the same order, kept for as long as one of them is."""
+        self._changed = asyncio.Event()
+        self.siblings: WeakSet[Mailbox] = WeakSet([self])
+        """The mailboxes of the same order; the set lives as long as one of them."""
 
     def put(self, order: RecordedOrder) -> None:
-        """Leave a state, in place of one that was not read."""
+        """Replace the unread state, if any."""
         self._latest = order
-        self._news.set()
+        self._changed.set()
 
     def close(self) -> None:
-        """Say that no more comes."""
+        """Make every later `take` raise EOFError."""
         self._closed = True
-        self._news.set()
+        self._changed.set()
 
     async def take(self, seconds: float) -> RecordedOrder | None:
-        """The next state; None when nothing came in time.
+        """Wait for the next state.
+
+        Args:
+            seconds: timeout.
+
+        Returns:
+            The state, or None after the timeout.
 
         Raises:
-            EOFError: no more comes.
+            EOFError: the mailbox is closed.
         """
-        if not self._news.is_set():
+        if not self._changed.is_set():
             try:
                 async with asyncio.timeout(seconds):
-                    await self._news.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 return None
         if self._closed:
             raise EOFError
-        self._news.clear()
+        self._changed.clear()
         latest, self._latest = self._latest, None
         return latest
 
 
 class Fanout:
-    """Follows the feed from the first watcher on.
+    """Follows the change feed from the first subscription and puts each state into the mailboxes of its order.
 
     Args:
-        feed: of this process; nobody else follows it.
+        feed: of this process; this object is its only reader.
     """
 
     def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
-        # Weak twice, so that a watcher which went away before it was served leaves nothing behind, nor does its order.
+        # Mailboxes and their sets are weakly referenced, so that a watcher that disconnected before its stream
+        # started leaves no entry.
         self._mailboxes: WeakValueDictionary[str, WeakSet[Mailbox]] = WeakValueDictionary()
-        self._following: asyncio.Task[None] | None = None
+        self._follow_task: asyncio.Task[None] | None = None
         self._closed = False
 
     async def subscribe(self, order_id: str) -> Mailbox:
-        """A mailbox that gets every state of the order that is committed from now on.
+        """A mailbox for every state of the order that is committed after this call.
 
         Raises:
-            StoreUnavailable: the feed has no beginning yet, because Postgres is away.
+            StoreUnavailable: the feed can't start, because Postgres is unavailable.
         """
         mailbox = Mailbox()
         if self._closed:
             mailbox.close()
             return mailbox
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
+        if self._follow_task is None:
+            self._follow_task = asyncio.create_task(self._follow())
         try:
-            async with asyncio.timeout(remaining(BEGINNING_SECONDS)):
+            async with asyncio.timeout(remaining(START_TIMEOUT_SECONDS)):
                 await self._feed.started()
         except TimeoutError:
-            raise StoreUnavailable("the change feed has not begun yet") from None
-        mailbox.beside = self._mailboxes.setdefault(order_id, mailbox.beside)
-        mailbox.beside.add(mailbox)
+            raise StoreUnavailable("the change feed has not started yet") from None
+        mailbox.siblings = self._mailboxes.setdefault(order_id, mailbox.siblings)
+        mailbox.siblings.add(mailbox)
         return mailbox
 
     def unsubscribe(self, order_id: str, mailbox: Mailbox) -> None:
-        """Forget the mailbox."""
-        mailbox.beside.discard(mailbox)
-        if not mailbox.beside:
+        """Remove the mailbox."""
+        mailbox.siblings.discard(mailbox)
+        if not mailbox.siblings:
             self._mailboxes.pop(order_id, None)
 
     async def close(self) -> None:
-        """End every watcher's stream and the feed."""
+        """Close every mailbox and stop the feed."""
         self._closed = True
-        self._end_all()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        self._close_all()
+        if self._follow_task is not None:
+            self._follow_task.cancel()
+            await asyncio.gather(self._follow_task, return_exceptions=True)
 
     async def _follow(self) -> None:
         try:
@@ -117,13 +124,13 @@ class Fanout:
                 for order in batch:
                     for mailbox in list(self._mailboxes.get(order.order_id, ())):
                         mailbox.put(order)
-        except Exception:  # noqa: BLE001 - whatever it is, watchers must not wait for ever
-            # Watchers come again, to a feed that goes on from where it stopped.
+        except Exception:  # noqa: BLE001 - after any error, watchers must not wait for ever
+            # Watchers reconnect, and the feed continues from its last position.
             _log.exception("the change feed failed")
-            self._following = None
-            self._end_all()
+            self._follow_task = None
+            self._close_all()
 
-    def _end_all(self) -> None:
-        for there in list(self._mailboxes.values()):
-            for mailbox in list(there):
+    def _close_all(self) -> None:
+        for mailboxes in list(self._mailboxes.values()):
+            for mailbox in list(mailboxes):
                 mailbox.close()

@@ -1,4 +1,4 @@
-"""The route class of every router: who calls is checked before the body is read, and JSON is read strictly."""
+"""The route class of every router: it authorizes the caller before the body is read, and parses JSON strictly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orderfleet.domain.strict_models import DuplicateKey, TooDeep, read_json
 
 
 class _StrictRequest(Request):
-    """A request whose JSON has every key once and is not nested too deep."""
+    """A request whose JSON must not repeat keys or be nested too deep."""
 
     async def json(self) -> Any:
         """Return the body as JSON."""
@@ -29,20 +29,20 @@ class _StrictRequest(Request):
 
 
 class GuardedRoute(APIRoute):
-    """A route that FastAPI serves once the caller may use it.
+    """A route that authorizes the caller before FastAPI handles the request.
 
-    FastAPI itself reads and parses the body before it resolves a dependency, so a dependency is too late to keep
-    callers without a token from having work done for them.
+    FastAPI reads and parses the body before it resolves dependencies, so a dependency would let callers without a
+    token cause work.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler of the route's requests."""
+        """The handler of the route's requests."""
         handle = super().get_route_handler()
         role = role_of(self.dependencies)
 
-        async def guarded(request: Request) -> Response:
+        async def authorized(request: Request) -> Response:
             if role is not None:
                 await admit(request, role)
             return await handle(_StrictRequest(request.scope, request.receive))
 
-        return guarded
+        return authorized

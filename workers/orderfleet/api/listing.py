@@ -1,4 +1,4 @@
-"""`GET /orders`: the recorded orders, newest first, a page at a time."""
+"""`GET /orders`: pages of the recorded orders, newest first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, ValidationError
 
 from orderfleet.api.access import Role, needs
-from orderfleet.api.dependencies import Given
+from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.order_input import Unprocessable
-from orderfleet.api.problems import documented
+from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, example
 from orderfleet.domain.listing import Cursor, OrderFilter, UtcDatetime
 from orderfleet.domain.status import OrderStatus, Step
@@ -22,20 +22,20 @@ from orderfleet.domain.strict_models import StrictModel
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
 
-class Wanted(StrictModel):
-    """Which orders, and which page of them; an unknown parameter is refused, because it would filter nothing."""
+class OrderQuery(StrictModel):
+    """Filters and page; an unknown parameter is rejected, because it would not filter."""
 
     step: Step | None = Field(default=None, description="Only orders at this step.")
     customer_email: str | None = Field(
-        default=None, max_length=320, description="Only this customer's orders: the whole address, in any case."
+        default=None, max_length=320, description="Only this customer's orders: the exact address, case-insensitive."
     )
     created_from: UtcDatetime | None = Field(
-        default=None, description="Only orders started at this time or later: `2026-11-21T10:00:00Z`."
+        default=None, description="Only orders started at or after this time, such as `2026-11-21T10:00:00Z`."
     )
     created_before: UtcDatetime | None = Field(default=None, description="Only orders started before this time.")
-    limit: int = Field(default=50, ge=1, le=200, description="Orders in one answer at most.")
+    limit: int = Field(default=50, ge=1, le=200, description="Maximum number of orders in the page.")
     cursor: str | None = Field(
-        default=None, min_length=1, max_length=500, description="`next` of the page before; left out: the first page."
+        default=None, min_length=1, max_length=500, description="`next` of the previous page; default: the first page."
     )
 
 
@@ -55,24 +55,24 @@ _EXAMPLE: Final = {
 @router.get(
     "",
     summary="List orders",
-    responses={**example(_EXAMPLE, description="A page of orders."), **documented(401, 403, 422, 503)},
+    responses={**example(_EXAMPLE, description="A page of orders."), **error_responses(401, 403, 422, 503)},
 )
-async def orders(wanted: Annotated[Wanted, Query()], services: Given) -> Orders:
-    """List recorded orders, newest first; a page costs the same however many there are."""
-    chosen = OrderFilter(**wanted.model_dump(include=set(OrderFilter.model_fields)))
-    page = await services.desk.page(chosen, after=_place(wanted.cursor), limit=wanted.limit)
-    return Orders(orders=page.orders, next=_cursor(page.next))
+async def orders(query: Annotated[OrderQuery, Query()], services: ServicesDependency) -> Orders:
+    """List recorded orders, newest first. The cost of a page does not depend on the number of orders."""
+    filters = OrderFilter(**query.model_dump(include=set(OrderFilter.model_fields)))
+    page = await services.orders.page(filters, after=_decode_cursor(query.cursor), limit=query.limit)
+    return Orders(orders=page.orders, next=_encode_cursor(page.next))
 
 
-def _cursor(place: Cursor | None) -> str | None:
-    return None if place is None else base64.urlsafe_b64encode(place.model_dump_json().encode()).decode().rstrip("=")
+def _encode_cursor(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
 
 
-def _place(cursor: str | None) -> Cursor | None:
+def _decode_cursor(cursor: str | None) -> Cursor | None:
     if cursor is None:
         return None
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return Cursor.model_validate_json(text)
     except (binascii.Error, ValidationError, ValueError):
-        raise Unprocessable(["cursor: is not the `next` of a page; leave it out to begin anew"]) from None
+        raise Unprocessable(["cursor: is not the `next` of a page; omit it to get the first page"]) from None

@@ -1,6 +1,6 @@
-"""The budget of time of a request: opened for each, so that every caller is answered in time. `app` puts it around all.
+"""ASGI middlewares around every request: trace and metrics, request id and log, limits of body and time.
 
-A body that is still on its way is the caller's own time: the budget begins once the request is there.
+They must never log or trace what a body or a query string contains.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import nullcontext
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
-from opentelemetry import context as ambient
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars, unbind_contextvars
 
@@ -30,147 +30,158 @@ from orderfleet.observability.order_trace import REMOTE_PARENT
 from orderfleet.observability.tracing import TRACER, exemplar, trace_id
 from orderfleet.services.deadline import Deadline, deadline_scope
 
+_log = structlog.get_logger()
 
-class BudgetedRequests:
-    """Gives each request its budget.
+PROBE_PATHS: Final = frozenset({"/healthz", "/readyz"})
+"""Paths of load balancers' probes: their 503 is no error of the API, so they are neither measured nor traced."""
 
-    Args:
-        app: what it is put around.
-        patience: the budget.
-    """
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_NO_ROUTE: Final = "none"
+_INTERNAL_ERROR: Final = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    def __init__(self, app: ASGIApp, patience: timedelta) -> None:
-        self._app = app
-        self._seconds = patience.total_seconds()
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+_VALID_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request (ASGI 3.0)."""
-        budget = Deadline(self._seconds)
-
-        async def received() -> Message:
-            message = await receive()
-            if message["type"] == "http.request":
-                budget.restart()
-            return message
-
-        with deadline_scope(budget):
-            await self._app(scope, received, send)
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
-class BodyBounds:
-    """Refuses longer bodies with 413 and slower ones with 408.
+class RequestLimits:
+    """Rejects bodies that are too long (413) or too slow (408), and opens the deadline scope of each request.
+
+    The deadline starts again with each part of the body: the time a client takes to send it is not the API's.
 
     Args:
-        app: what it is put around.
-        limit: in bytes.
-        timeout: from the first read to the last part.
+        app: the next ASGI application.
+        body_limit: in bytes.
+        read_timeout: from the first read of the body to its last part.
+        timeout: of the request once its body has arrived; None opens no deadline scope.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, timeout: timedelta) -> None:
+    def __init__(
+        self, app: ASGIApp, *, body_limit: int, read_timeout: timedelta, timeout: timedelta | None = None
+    ) -> None:
         self._app = app
-        self._limit = limit
-        self._seconds = timeout.total_seconds()
+        self._body_limit = body_limit
+        self._read_seconds = read_timeout.total_seconds()
+        self._timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request (ASGI 3.0)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # A server passes on a length that is a number, or none.
-        declared = int(Request(scope).headers.get("content-length", "0"))
+        deadline = None if self._timeout is None else Deadline(self._timeout.total_seconds())
+        # The server rejects a length that isn't a number.
+        declared = int(Headers(scope=scope).get("content-length", "0"))
         loop = asyncio.get_running_loop()
-        read = 0
-        end: float | None = None
+        received = 0
+        read_until: float | None = None
         complete = False
 
-        async def bounded() -> Message:
-            nonlocal read, end, complete
+        async def limited_receive() -> Message:
+            nonlocal received, read_until, complete
             if complete:
-                # Streams wait here for their client to go away.
+                # A stream waits here for its client to disconnect, for as long as it is open.
                 return await receive()
-            if declared > self._limit:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large_detail(self._limit))
-            end = loop.time() + self._seconds if end is None else end
+            if declared > self._body_limit:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large_detail(self._body_limit))
+            read_until = loop.time() + self._read_seconds if read_until is None else read_until
             try:
-                async with asyncio.timeout_at(end):
+                async with asyncio.timeout_at(read_until):
                     message = await receive()
             except TimeoutError:
-                detail = f"the body did not arrive within {self._seconds:g} s; send it faster"
+                detail = f"the body did not arrive within {self._read_seconds:g} s; send it faster"
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from None
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large_detail(self._limit))
+            if deadline is not None and message["type"] == "http.request":
+                deadline.restart()
+            received += len(message.get("body", b""))
+            if received > self._body_limit:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large_detail(self._body_limit))
             complete = not message.get("more_body", False)
             return message
 
-        await self._app(scope, bounded, send)
+        with nullcontext() if deadline is None else deadline_scope(deadline):
+            await self._app(scope, limited_receive, send)
 
 
-_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+class RequestTelemetry:
+    """Makes a server span for each request, in the trace of its `traceparent`, and records its duration.
 
-PROBES: Final = frozenset({"/healthz", "/readyz"})
-
-"""Paths that load balancers ask: a 503 of theirs is no error of the API."""
-
-_NO_ROUTE: Final = "none"
-
-_BROKEN: Final = 500
-
-
-class MeasureRequests:
-    """The middleware."""
+    Args:
+        app: the next ASGI application.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        """Serve a request (ASGI 3.0)."""
+        if scope["type"] != "http" or scope["path"] in PROBE_PATHS:
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        told = False
-
-        async def observed(message: Message) -> None:
-            nonlocal told
-            if message["type"] == "http.response.start" and not told:
-                told = True
-                _observe(scope, message["status"], began)
-            await send(message)
-
+        parent = _PROPAGATOR.extract(dict(Headers(scope=scope)), context=otel_context.Context())
+        if trace.get_current_span(parent).get_span_context().is_valid:
+            parent = otel_context.set_value(REMOTE_PARENT, value=True, context=parent)
+        token = otel_context.attach(parent)
         try:
-            await self._app(scope, receive, observed)
-        except BaseException:
-            if not told:
-                _observe(scope, _BROKEN, began)
-            raise
+            await self._serve_in_span(scope, receive, send)
+        finally:
+            otel_context.detach(token)
+
+    async def _serve_in_span(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        started_at = time.perf_counter()
+        observed = False
+        with TRACER.start_as_current_span(
+            method, kind=SpanKind.SERVER, attributes={"http.request.method": method}, record_exception=False
+        ) as span:
+
+            async def observed_send(message: Message) -> None:
+                nonlocal observed
+                if message["type"] == "http.response.start" and not observed:
+                    observed = True
+                    _set_response(span, scope, message["status"])
+                    _observe_duration(scope, message["status"], started_at)
+                await send(message)
+
+            try:
+                await self._app(scope, receive, observed_send)
+            except BaseException:
+                if not observed:
+                    _observe_duration(scope, _INTERNAL_ERROR, started_at)
+                raise
 
 
-def _observe(scope: Scope, status: int, began: float) -> None:
-    # The router leaves the route it chose in the scope; its path is bounded, a request's isn't.
-    route: Any = scope.get("route")
+def _route(scope: Scope) -> str | None:
+    """Path template of the matched route; the router stores the route in the scope."""
+    return getattr(scope.get("route"), "path", None)
+
+
+def _observe_duration(scope: Scope, status: int, started_at: float) -> None:
+    # Labels have bounded values only: a route's template instead of the path, and standard methods.
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    API_DURATION.labels(method=method, route=getattr(route, "path", _NO_ROUTE), status=str(status)).observe(
-        time.perf_counter() - began, exemplar=exemplar()
+    API_DURATION.labels(method=method, route=_route(scope) or _NO_ROUTE, status=str(status)).observe(
+        time.perf_counter() - started_at, exemplar=exemplar()
     )
 
 
-_log = structlog.get_logger()
-
-
-HEADER: Final = "X-Request-ID"
-
-_SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-
-# https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+def _set_response(span: trace.Span, scope: Scope, status: int) -> None:
+    route = _route(scope)
+    if route is not None:
+        span.update_name(f"{scope['method']} {route}")
+        span.set_attribute("http.route", route)
+    span.set_attribute("http.response.status_code", status)
+    if status >= _INTERNAL_ERROR:
+        span.set_status(Status(StatusCode.ERROR))
 
 
 class RequestLog:
-    """Gives each request an id, answers it, and logs what became of the request.
+    """Gives each request an id, returns it in a response header, and logs the request with its result.
 
     Args:
-        app: what it is put around.
+        app: the next ASGI application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -182,99 +193,52 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = _request_id(headers.get(HEADER, ""))
+        request_id = _request_id(headers.get(REQUEST_ID_HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
-        began = time.perf_counter()
-        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        started_at = time.perf_counter()
+        status = _INTERNAL_ERROR
 
-        async def answered(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                MutableHeaders(scope=message)[HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        # Whatever is logged on the way has these too.
-        with bound_contextvars(request_id=request_id, trace_id=_trace(headers.get("traceparent", ""))):
+        # All log entries of the request have these fields.
+        with bound_contextvars(request_id=request_id, trace_id=_trace_id(headers.get("traceparent", ""))):
             try:
-                await self._app(scope, receive, answered)
+                await self._app(scope, receive, send_with_id)
             finally:
-                told = _log.debug if scope["path"] in PROBES else _log.info
-                told(
+                log = _log.debug if scope["path"] in PROBE_PATHS else _log.info
+                log(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
-                    seconds=round(time.perf_counter() - began, 4),
-                    **_order(scope),
-                    **_caller(scope),
+                    seconds=round(time.perf_counter() - started_at, 4),
+                    **_order_field(scope),
+                    **_caller_field(scope),
                 )
                 unbind_contextvars("order_id")
 
 
-def _request_id(given: str) -> str:
-    return given if _SANE.fullmatch(given) else uuid4().hex
+def _request_id(header: str) -> str:
+    return header if _VALID_REQUEST_ID.fullmatch(header) else uuid4().hex
 
 
-def _trace(parent: str) -> str:
-    """The caller's trace, else the request's own; with tracing off one that is in the log alone."""
-    found = _TRACEPARENT.fullmatch(parent)
+def _trace_id(traceparent: str) -> str:
+    """Id of the caller's trace, else of the request's span; random if tracing is off, so that log entries have one."""
+    found = _TRACEPARENT.fullmatch(traceparent)
     return found["trace"] if found else trace_id() or uuid4().hex
 
 
-def _order(scope: Scope) -> dict[str, Any]:
-    """The order in the path, unless the route has bound one."""
+def _order_field(scope: Scope) -> dict[str, Any]:
+    """The order id of the path, unless the route has bound one."""
     order_id = scope.get("path_params", {}).get("order_id")
     return {} if order_id is None or "order_id" in get_contextvars() else {"order_id": order_id}
 
 
-def _caller(scope: Scope) -> dict[str, Any]:
+def _caller_field(scope: Scope) -> dict[str, Any]:
     caller = scope["state"].get("caller")
     return {"caller": caller} if caller else {}
-
-
-_PROPAGATOR: Final = TraceContextTextMapPropagator()
-
-
-class TraceRequests:
-    """The middleware."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
-            await self._app(scope, receive, send)
-            return
-        given = _PROPAGATOR.extract(dict(Headers(scope=scope)), context=ambient.Context())
-        if trace.get_current_span(given).get_span_context().is_valid:
-            given = ambient.set_value(REMOTE_PARENT, value=True, context=given)
-        token = ambient.attach(given)
-        try:
-            await self._within_a_span(scope, receive, send)
-        finally:
-            ambient.detach(token)
-
-    async def _within_a_span(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
-        with TRACER.start_as_current_span(
-            method, kind=SpanKind.SERVER, attributes={"http.request.method": method}, record_exception=False
-        ) as span:
-
-            async def observed(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    _tell(span, scope, message["status"])
-                await send(message)
-
-            await self._app(scope, receive, observed)
-
-
-def _tell(span: trace.Span, scope: Scope, status: int) -> None:
-    route = getattr(scope.get("route"), "path", None)
-    if route is not None:
-        span.update_name(f"{scope['method']} {route}")
-        span.set_attribute("http.route", route)
-    span.set_attribute("http.response.status_code", status)
-    if status >= _BROKEN:
-        span.set_status(Status(StatusCode.ERROR))

@@ -1,7 +1,4 @@
-"""What may follow an answer, as OpenAPI links: readers of the documentation, and programs, see where an id goes next.
-
-`app` puts them into the document. They must never change what a route does.
-"""
+"""OpenAPI links from the responses of routes to the requests that can use their values."""
 
 from __future__ import annotations
 
@@ -9,13 +6,13 @@ from typing import Any, Final, NamedTuple
 
 
 class _Link(NamedTuple):
-    """One request that may follow."""
+    """A link to a request."""
 
     name: str
     method: str
     path: str
     parameters: dict[str, str]
-    """Where the answer has them, by runtime expressions (OpenAPI 3.1, 4.8.20.4)."""
+    """Runtime expressions for the parameters' values in the response (OpenAPI 3.1, 4.8.20.4)."""
     description: str
 
 
@@ -24,60 +21,80 @@ _SAME: Final = {"order_id": "$request.path.order_id"}
 _SHIPMENT: Final = {**_ORDER, "shipment_id": "$response.body#/shipments/0/id"}
 _BY_WORKFLOW: Final = {"workflow_id": "$response.body#/workflow_id"}
 
-_LOOK: Final = (
-    _Link("Read", "get", "/orders/{order_id}", _ORDER, "The order, as recorded."),
-    _Link("Status", "get", "/orders/{order_id}/status", _ORDER, "Where it stands, live."),
-    _Link("StatusByWorkflow", "get", "/status/{workflow_id}", _BY_WORKFLOW, "The same, by its workflow id."),
-    _Link("Events", "get", "/orders/{order_id}/events", _ORDER, "Its audit trail."),
-    _Link("Watch", "get", "/orders/{order_id}/watch", _ORDER, "The order, as it changes."),
+_READS: Final = (
+    _Link("Read", "get", "/orders/{order_id}", _ORDER, "The recorded status."),
+    _Link("Status", "get", "/orders/{order_id}/status", _ORDER, "The live status."),
+    _Link("StatusByWorkflow", "get", "/status/{workflow_id}", _BY_WORKFLOW, "The live status, by workflow id."),
+    _Link("Events", "get", "/orders/{order_id}/events", _ORDER, "The audit trail."),
+    _Link("Watch", "get", "/orders/{order_id}/watch", _ORDER, "The changes as server-sent events."),
 )
-_CHANGE: Final = (
-    _Link("Approve", "post", "/orders/{order_id}/signals/approve", _ORDER, "Let it go on to the charge."),
-    _Link("Cancel", "post", "/orders/{order_id}/cancel", _ORDER, "Cancel and undo."),
+_CHANGES: Final = (
+    _Link("Approve", "post", "/orders/{order_id}/signals/approve", _ORDER, "Approve the order."),
+    _Link("Cancel", "post", "/orders/{order_id}/cancel", _ORDER, "Cancel the order."),
     _Link(
-        "CancelPayment", "post", "/orders/{order_id}/signals/cancel-payment", _ORDER, "Cancel its payment, and so it."
+        "CancelPayment",
+        "post",
+        "/orders/{order_id}/signals/cancel-payment",
+        _ORDER,
+        "Cancel the payment and the order.",
     ),
-    _Link("UpdateAddress", "post", "/orders/{order_id}/signals/update-address", _ORDER, "Send it elsewhere."),
+    _Link("UpdateAddress", "post", "/orders/{order_id}/signals/update-address", _ORDER, "Change the address."),
 )
 _CARRIER: Final = _Link(
-    "CarrierUpdate", "post", "/orders/{order_id}/shipments/{shipment_id}/updates", _SHIPMENT, "The carrier's word."
+    "CarrierUpdate",
+    "post",
+    "/orders/{order_id}/shipments/{shipment_id}/updates",
+    _SHIPMENT,
+    "Send a carrier status update.",
 )
 _FIRST: Final = {"order_id": "$response.body#/orders/0/order_id"}
 _PAGE: Final = (
-    _Link("NextPage", "get", "/orders", {"cursor": "$response.body#/next"}, "The page after; none where it is null."),
-    _Link("First", "get", "/orders/{order_id}", _FIRST, "The newest of them."),
+    _Link(
+        "NextPage",
+        "get",
+        "/orders",
+        {"cursor": "$response.body#/next"},
+        "The next page; there is none if the value is null.",
+    ),
+    _Link("First", "get", "/orders/{order_id}", _FIRST, "The newest order of the page."),
 )
 _NEXT_AFTER: Final = {**_SAME, "after": "$response.body#/next_after"}
 _TRAIL: Final = (
-    _Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, "The page after; none where it is null."),
+    _Link(
+        "NextEvents",
+        "get",
+        "/orders/{order_id}/events",
+        _NEXT_AFTER,
+        "The next page; there is none if the value is null.",
+    ),
 )
 
 _AFTER: Final[dict[str, tuple[_Link, ...]]] = {
-    "Created": (*_LOOK, *_CHANGE),
-    "Changed": _LOOK,
-    "SourcedStatus": (*_LOOK, *_CHANGE, _CARRIER),
+    "Created": (*_READS, *_CHANGES),
+    "Changed": _READS,
+    "SourcedStatus": (*_READS, *_CHANGES, _CARRIER),
     "Orders": _PAGE,
     "Events": _TRAIL,
 }
-"""By the schema of the answer."""
+"""By the schema of the response."""
 
 
-def linked(document: dict[str, Any]) -> None:
-    """Add to every answer of the document the requests that may follow it."""
+def add_links(document: dict[str, Any]) -> None:
+    """Add links to the responses of an OpenAPI document, in place."""
     paths = document["paths"]
     for operation in (each for methods in paths.values() for each in methods.values()):
-        for answer in operation["responses"].values():
-            links = _AFTER.get(_schema(answer), ())
+        for response in operation["responses"].values():
+            links = _AFTER.get(_schema(response), ())
             if links:
-                answer["links"] = {
-                    link.name: _told(link, paths[link.path][link.method]["operationId"]) for link in links
+                response["links"] = {
+                    link.name: _link_object(link, paths[link.path][link.method]["operationId"]) for link in links
                 }
 
 
-def _schema(answer: dict[str, Any]) -> str:
-    reference = answer.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+def _schema(response: dict[str, Any]) -> str:
+    reference = response.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     return str(reference).rpartition("/")[2]
 
 
-def _told(link: _Link, operation: str) -> dict[str, Any]:
+def _link_object(link: _Link, operation: str) -> dict[str, Any]:
     return {"operationId": operation, "parameters": dict(link.parameters), "description": link.description}

@@ -1,7 +1,6 @@
-"""From a request to the input of the order's workflow. Pure but for a made id.
+"""Conversion of a request into the input of the order's workflow.
 
-`POST /orders` and `orderfleet order start` call it. What a request leaves out comes from the
-settings; a wrong order is refused here, before it takes an order id.
+Omitted fields come from the settings. An invalid order is rejected here, before its order id is used.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ SAMPLE_ADDRESS: Final = Address(street="1 Sample Street", city="Springfield", st
 
 
 class Unprocessable(OrderfleetError):
-    """The request is well-formed and wrong; each problem reads `field: message`."""
+    """The request is well-formed but invalid; each problem is `field: message`."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -30,11 +29,11 @@ class Unprocessable(OrderfleetError):
 
 
 def order_id_for(request: NewOrder, idempotency_key: str | None) -> str:
-    """The request's own order id, else one that follows from the key, else a new one."""
+    """The order id of the request, else one derived from the key, else a random one."""
     if request.order_id is not None:
         return request.order_id
     if idempotency_key is not None:
-        # The same key leads to the same order without anything being stored.
+        # A hash of the key gives the same order id each time, so keys need not be stored.
         return f"ord-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:20]}"
     return f"ord-{secrets.token_hex(8)}"
 
@@ -42,20 +41,25 @@ def order_id_for(request: NewOrder, idempotency_key: str | None) -> str:
 def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInput:
     """The workflow's input.
 
+    Args:
+        request: the order.
+        order_id: of the order.
+        settings: defaults for omitted fields.
+
     Raises:
-        Unprocessable: something is wrong or missing; each problem names its field.
+        Unprocessable: fields are invalid or missing; each problem names its field.
     """
     missing = [] if settings.sample_orders else _missing(request)
     order = OrderInput(
         order_id=order_id,
         items=SAMPLE_ITEMS if request.items is None else request.items,
         address=SAMPLE_ADDRESS if request.address is None else request.address,
-        customer=request.customer_told(),
+        customer=request.merged_customer(),
         payment_id=request.payment_id or "",
         currency=request.currency or "USD",
-        review=settings.review().model_copy(update=_given(request.review)),
+        review=settings.review().model_copy(update=_specified(request.review)),
         deadline=request.deadline or settings.order_deadline,
-        delivery=settings.delivery().model_copy(update=_given(request.delivery)),
+        delivery=settings.delivery().model_copy(update=_specified(request.delivery)),
         approved=request.approved or False,
         content_hash=content_hash(_content(request)),
         policy=settings.order_policy(),
@@ -70,17 +74,17 @@ def _missing(request: OrderTerms) -> list[str]:
     return [f"{name}: is missing; give it" for name in ("items", "address") if getattr(request, name) is None]
 
 
-def _given(terms: Any) -> dict[str, Any]:
-    """The terms that the request names."""
+def _specified(terms: Any) -> dict[str, Any]:
+    """The terms that the request sets."""
     return {} if terms is None else {name: value for name, value in terms if value is not None}
 
 
 def _content(request: OrderTerms) -> dict[str, Any]:
-    """What the caller asked for, however it was spelt; a setting changed since makes no other content."""
+    """The normalized content of the request, without settings: a changed setting must not change the hash."""
     content = request.model_dump(
         mode="json", exclude_none=True, exclude={"order_id", "customer", "customer_name", "customer_email"}
     )
-    content["customer"] = request.customer_told().model_dump()
+    content["customer"] = request.merged_customer().model_dump()
     for line, item in zip(content.get("items", ()), request.items or (), strict=False):
         if item.price is not None:
             line["price"] = f"{item.price.normalize():f}"

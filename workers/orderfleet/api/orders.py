@@ -1,7 +1,4 @@
-"""Changes of an order as routes make them, whichever way they name the order.
-
-`changes` calls it with order ids, `by_workflow` with those in workflow ids.
-"""
+"""`/orders`: start, read and change orders by order id or workflow id."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.access import Role, needs
-from orderfleet.api.dependencies import Given, Services
+from orderfleet.api.dependencies import Services, ServicesDependency
 from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.order_input import Unprocessable, order_id_for, to_input
-from orderfleet.api.problems import documented
+from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import (
     CHANGED_EXAMPLE,
     CREATED_EXAMPLE,
@@ -27,12 +24,12 @@ from orderfleet.api.schemas import (
     Created,
     Events,
     IdempotencyKey,
-    IdOfOrder,
     NewAddress,
     NewOrder,
     NewOrderId,
     OrderTerms,
     RequestId,
+    ResolvedOrderId,
     StartOrder,
     example,
 )
@@ -45,51 +42,52 @@ from orderfleet.services.errors import ChangeResult, StartOutcome
 from orderfleet.services.orders import SourcedStatus
 
 RESPONSES: Final = {
-    **example(CHANGED_EXAMPLE, description="The workflow took it."),
-    **example(QUEUED_EXAMPLE, status=202, description="Queued: handled when a worker runs.", model=Changed),
-    **documented(400, 401, 403, 404, 408, 409, 413, 422, 503, refusal="the package is already dispatched"),
+    **example(CHANGED_EXAMPLE, description="The workflow accepted the change."),
+    **example(
+        QUEUED_EXAMPLE, status=202, description="Queued: the change is handled when a worker runs.", model=Changed
+    ),
+    **error_responses(400, 401, 403, 404, 408, 409, 413, 422, 503, rejection="the package is already dispatched"),
 }
-
-"""What a route that changes an order answers."""
+"""Responses of a route that changes an order."""
 
 
 async def approve_order(services: Services, response: Response, order_id: str, request_id: str) -> Changed:
-    """Approve the order. Raises as `OrderDesk.approve`."""
+    """Approve the order."""
     return _changed(
-        response, order_id, await services.desk.change(order_id, Change.approve(), request_id=request_id), "approved"
+        response, order_id, await services.orders.change(order_id, Change.approve(), request_id=request_id), "approved"
     )
 
 
 async def cancel_order(
     services: Services, response: Response, order_id: str, request_id: str, body: Cancel | None
 ) -> Changed:
-    """Cancel the order. Raises as `OrderDesk.approve`."""
+    """Cancel the order."""
     reason = (body and body.reason) or "canceled on request"
-    answer = await services.desk.change(order_id, Change.cancel(reason), request_id=request_id)
+    answer = await services.orders.change(order_id, Change.cancel(reason), request_id=request_id)
     return _changed(response, order_id, answer, "canceled")
 
 
 async def cancel_order_payment(
     services: Services, response: Response, order_id: str, request_id: str, body: Cancel | None
 ) -> Changed:
-    """Cancel the payment and the order. Raises as `OrderDesk.approve`."""
+    """Cancel the payment and the order."""
     reason = (body and body.reason) or "payment canceled on request"
-    answer = await services.desk.change(order_id, Change.cancel_payment(reason), request_id=request_id)
+    answer = await services.orders.change(order_id, Change.cancel_payment(reason), request_id=request_id)
     return _changed(response, order_id, answer, "canceled, its payment too")
 
 
 async def change_order_address(
     services: Services, response: Response, order_id: str, request_id: str, address: Address
 ) -> Changed:
-    """Send the package elsewhere. Raises as `OrderDesk.approve`.
+    """Change the address of the order.
 
     Raises:
-        Unprocessable: the address is not whole.
+        Unprocessable: the address is incomplete.
     """
-    wrong = of_address(address)
-    if wrong:
-        raise Unprocessable(wrong)
-    answer = await services.desk.change(order_id, Change.update_address(address), request_id=request_id)
+    problems = of_address(address)
+    if problems:
+        raise Unprocessable(problems)
+    answer = await services.orders.change(order_id, Change.update_address(address), request_id=request_id)
     return _changed(response, order_id, answer, "going to the new address")
 
 
@@ -103,42 +101,47 @@ def _changed(response: Response, order_id: str, answer: ChangeResult, outcome: s
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"])
 
-
 _READ: Final = [needs(Role.READ)]
 
 _OPERATE: Final = [needs(Role.OPERATE)]
 
 
-_REPLAYED: Final[dict[str, Any]] = {
+_START_HEADERS: Final[dict[str, Any]] = {
     "headers": {
         "Location": {"description": "Path of the order.", "schema": {"type": "string"}},
         "Idempotency-Replayed": {
-            "description": "`true` when the same request had started the order before.",
+            "description": "`true` if the same request started the order before.",
             "schema": {"type": "string"},
         },
     }
 }
 
-
 _STARTED: Final = {
-    **example(CREATED_EXAMPLE, status=201, description="Started.", **_REPLAYED),
-    **documented(400, 401, 403, 408, 409, 413, 422, 503),
+    **example(CREATED_EXAMPLE, status=201, description="Started.", **_START_HEADERS),
+    **error_responses(400, 401, 403, 408, 409, 413, 422, 503),
 }
 
-_STATUS: Final = {**example(STATUS_EXAMPLE, description="Where it stands."), **documented(401, 403, 404, 422, 503)}
+_STATUS: Final = {**example(STATUS_EXAMPLE, description="The status."), **error_responses(401, 403, 404, 422, 503)}
 
-_EVENTS: Final = {**example(EVENTS_EXAMPLE, description="Events, oldest first."), **documented(401, 403, 404, 422, 503)}
+_EVENTS: Final = {
+    **example(EVENTS_EXAMPLE, description="Events, oldest first."),
+    **error_responses(401, 403, 404, 422, 503),
+}
 
 
 @router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)
 async def create(
-    order: NewOrder, services: Given, response: Response, request: Request, idempotency_key: IdempotencyKey = None
+    order: NewOrder,
+    services: ServicesDependency,
+    response: Response,
+    request: Request,
+    idempotency_key: IdempotencyKey = None,
 ) -> Created:
     """Start the order's workflow.
 
-    The order id is the idempotency key: the same request again is the same order. Without one
-    `Idempotency-Key` is, and an id is made from it; with neither, each request is another order.
-    An order made here has no Kubernetes object.
+    The order id is the idempotency key: sending the same request again returns the same order. Without an order id, one
+    is derived from `Idempotency-Key`; without either, each request starts another order. The order has no Kubernetes
+    object.
     """
     return await _start(order, order_id_for(order, idempotency_key), services, response, request)
 
@@ -146,65 +149,65 @@ async def create(
 @router.post(
     "/{order_id}/start",
     status_code=201,
-    summary="Start an order under an id",
+    summary="Start an order with a given id",
     responses=_STARTED,
     dependencies=_OPERATE,
 )
 async def start(
     order_id: NewOrderId,
-    services: Given,
+    services: ServicesDependency,
     response: Response,
     request: Request,
     order: Annotated[StartOrder | None, Body()] = None,
 ) -> Created:
     """Start the order's workflow; the id in the path is the idempotency key.
 
-    Items and address may be left out only where ORDERFLEET_SAMPLE_ORDERS is on.
+    Items and address may be omitted only if ORDERFLEET_SAMPLE_ORDERS is on.
     """
     return await _start(order or StartOrder(), order_id, services, response, request)
 
 
 async def _start(order: OrderTerms, order_id: str, services: Services, response: Response, request: Request) -> Created:
     bind_contextvars(order_id=order_id)
-    given = to_input(order, order_id, services.settings)
-    started = await services.desk.start(given)
-    if started.outcome is StartOutcome.STARTED and (own_trace := derived_trace_id(order_id)) is not None:
-        # The request's line in the log leads to all that follows from it.
-        bind_contextvars(trace_id=own_trace)
+    order_input = to_input(order, order_id, services.settings)
+    started = await services.orders.start(order_input)
+    if started.outcome is StartOutcome.STARTED and (order_trace := derived_trace_id(order_id)) is not None:
+        # The log entry of the request has the id of the order's trace.
+        bind_contextvars(trace_id=order_trace)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/orders/{order_id}"
     if started.outcome is StartOutcome.ADOPTED:
         response.headers["Idempotency-Replayed"] = "true"
-    waits = given.review.mode is ReviewMode.MANUAL and not given.approved
+    needs_approval = order_input.review.mode is ReviewMode.MANUAL and not order_input.approved
     return Created(
         order_id=order_id,
         workflow_id=started.workflow_id,
         run_id=started.run_id,
-        payment_id=given.payment_id,
-        message=f"order {order_id} is started; {'it waits for approval' if waits else 'it needs no approval'}",
+        payment_id=order_input.payment_id,
+        message=f"order {order_id} is started; {'it waits for approval' if needs_approval else 'it needs no approval'}",
     )
 
 
-@router.get("/{order_id}", summary="One order, as recorded", responses=_STATUS, dependencies=_READ)
-async def read(order_id: IdOfOrder, services: Given) -> SourcedStatus:
-    """Answer from the record; from the workflow when it isn't recorded yet."""
-    return await services.desk.recorded(order_id)
+@router.get("/{order_id}", summary="Read the recorded status", responses=_STATUS, dependencies=_READ)
+async def read(order_id: ResolvedOrderId, services: ServicesDependency) -> SourcedStatus:
+    """The status from the order store, or from the workflow if the order isn't recorded yet."""
+    return await services.orders.recorded(order_id)
 
 
-@router.get("/{order_id}/status", summary="One order, live", responses=_STATUS, dependencies=_READ)
-async def status(order_id: IdOfOrder, services: Given) -> SourcedStatus:
-    """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
-    return await services.desk.live(order_id)
+@router.get("/{order_id}/status", summary="Read the live status", responses=_STATUS, dependencies=_READ)
+async def status(order_id: ResolvedOrderId, services: ServicesDependency) -> SourcedStatus:
+    """The status from the workflow, or from the order store if the workflow does not answer; `source` names which."""
+    return await services.orders.live(order_id)
 
 
-@router.get("/{order_id}/events", summary="The audit trail", responses=_EVENTS, dependencies=_READ)
+@router.get("/{order_id}/events", summary="Read the audit trail", responses=_EVENTS, dependencies=_READ)
 async def events(
-    order_id: IdOfOrder,
-    services: Given,
+    order_id: ResolvedOrderId,
+    services: ServicesDependency,
     after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only events after this one.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Events in one answer at most.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of events in the page.")] = 100,
 ) -> Events:
-    """Every step, retry, signal and error, oldest first."""
-    found = await services.desk.events(order_id, after=after, limit=limit)
+    """Steps, retries, signals and errors of the order, oldest first."""
+    found = await services.orders.events(order_id, after=after, limit=limit)
     more = len(found) == limit
     return Events(order_id=order_id, events=found, next_after=found[-1].id if more else None)
 
@@ -217,39 +220,48 @@ changes_router = APIRouter(
     route_class=GuardedRoute,
 )
 
-
-_ANOTHER_NAME: Final = "The same as `signals/update-address`."
+_ALIAS: Final = "Alias of `signals/update-address`."
 
 Reason = Annotated[Cancel | None, Body()]
 
 
 @changes_router.post("/signals/approve", summary="Approve the order")
-async def approve(order_id: IdOfOrder, services: Given, response: Response, request_id: RequestId) -> Changed:
-    """Let the order go on to the charge; approved again, it stays approved."""
+async def approve(
+    order_id: ResolvedOrderId, services: ServicesDependency, response: Response, request_id: RequestId
+) -> Changed:
+    """Approve the order, which is then charged. Approving it again has no effect."""
     return await approve_order(services, response, order_id, request_id)
 
 
 @changes_router.post("/cancel", summary="Cancel the order")
 @changes_router.post("/signals/cancel", summary="Cancel the order")
 async def cancel(
-    order_id: IdOfOrder, services: Given, response: Response, request_id: RequestId, body: Reason = None
+    order_id: ResolvedOrderId,
+    services: ServicesDependency,
+    response: Response,
+    request_id: RequestId,
+    body: Reason = None,
 ) -> Changed:
-    """Cancel and undo: what was charged is refunded. Refused once the package is dispatched."""
+    """Cancel the order and refund what was charged. Rejected after the package is dispatched."""
     return await cancel_order(services, response, order_id, request_id, body)
 
 
 @changes_router.post("/signals/cancel-payment", summary="Cancel the payment")
 async def cancel_payment(
-    order_id: IdOfOrder, services: Given, response: Response, request_id: RequestId, body: Reason = None
+    order_id: ResolvedOrderId,
+    services: ServicesDependency,
+    response: Response,
+    request_id: RequestId,
+    body: Reason = None,
 ) -> Changed:
-    """Cancel the payment, and so the order: before the charge nothing is taken, after it all is refunded."""
+    """Cancel the payment and the order: before the charge nothing is charged, after it everything is refunded."""
     return await cancel_order_payment(services, response, order_id, request_id, body)
 
 
-@changes_router.post("/signals/update-address", summary="Send the package elsewhere")
-@changes_router.post("/signals/address", summary="Send the package elsewhere", description=_ANOTHER_NAME)
+@changes_router.post("/signals/update-address", summary="Change the address")
+@changes_router.post("/signals/address", summary="Change the address", description=_ALIAS)
 async def update_address(
-    order_id: IdOfOrder, services: Given, response: Response, request_id: RequestId, body: NewAddress
+    order_id: ResolvedOrderId, services: ServicesDependency, response: Response, request_id: RequestId, body: NewAddress
 ) -> Changed:
-    """Change the address; the last one wins. Refused once the package is on its way."""
+    """Change the address; the last change has precedence. Rejected after the package is dispatched."""
     return await change_order_address(services, response, order_id, request_id, body.address)

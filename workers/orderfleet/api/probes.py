@@ -1,30 +1,30 @@
-"""`/healthz` and `/readyz` on the API's own port, for load balancers; `/metrics` is on the health port alone."""
+"""`/healthz` and `/readyz` on the API's port, for load balancers. `/metrics` is served on the health port only."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from orderfleet.api.dependencies import Given
+from orderfleet.api.dependencies import ServicesDependency
 
 router = APIRouter(tags=["probes"], default_response_class=PlainTextResponse)
 
 
-@router.get("/healthz", summary="Whether the process lives", responses={200: {"description": "It does."}})
+@router.get("/healthz", summary="Liveness", responses={200: {"description": "The process is alive."}})
 async def healthz() -> str:
-    """Answer; a loop that no longer moves does not."""
+    """Respond; a blocked event loop doesn't."""
     return "ok\n"
 
 
 @router.get(
     "/readyz",
-    summary="Whether it takes requests",
+    summary="Readiness",
     responses={
         200: {"description": "Ready."},
-        503: {"description": "Not ready; says why.", "content": {"text/plain": {}}},
+        503: {"description": "Not ready; the body is the reason.", "content": {"text/plain": {}}},
     },
 )
-async def readyz(services: Given) -> Response:
-    """Ready once Temporal and the record have answered, until it drains."""
+async def readyz(services: ServicesDependency) -> Response:
+    """Ready once Temporal and Postgres have answered, until the process drains."""
     problem = await services.readiness.problem()
     return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)

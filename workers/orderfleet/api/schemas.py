@@ -1,8 +1,7 @@
-"""The bodies of requests: outer models of their own, so that API, resource and workflow change alone.
+"""The bodies, examples and parameters of requests and responses.
 
-Routes read them, the command line builds the same order from its arguments. The bodies of earlier
-systems are read as they are: flat customer fields, `shipping_address`, `line1`, an address without
-an envelope.
+The models are separate from those of the resource and the workflow, so that each can change alone. Bodies of earlier
+systems are accepted unchanged: flat customer fields, `shipping_address`, `line1`, an address without an envelope.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pydantic import (
 )
 from structlog.contextvars import bind_contextvars
 
-from orderfleet.api.dependencies import Given
+from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.domain.base import MAX_TEXT_LENGTH, ORDER_NAME, WORKFLOW_ID, OrderId, PaymentId
 from orderfleet.domain.durations import Duration, parse_duration
 from orderfleet.domain.events import RecordedEvent
@@ -43,13 +42,12 @@ from orderfleet.domain.order import (
 from orderfleet.domain.strict_models import StrictModel
 from orderfleet.services.errors import ChangeResult
 
-NOTHING: Final = parse_duration("0s")
-
-
-Bound = Annotated[Duration, Field(gt=NOTHING), WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]})]
-
-"""A duration above zero, as Kubernetes writes them."""
-
+Timeout = Annotated[
+    Duration,
+    Field(gt=parse_duration("0s")),
+    WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]}),
+]
+"""A duration above zero, in the format of Kubernetes."""
 
 _LONDON: Final[dict[str, JsonValue]] = {
     "street": "12 St James's Square",
@@ -63,82 +61,82 @@ _LEEDS: Final = {"street": "1 New Road", "city": "Leeds", "state": "England", "z
 
 
 class Body(StrictModel):
-    """A request body; an unknown field is refused, because it is most often a misspelt one."""
+    """A request body; an unknown field is rejected, because it is most often a misspelling."""
 
     @model_validator(mode="before")
     @classmethod
-    def _only_text(cls, data: Any) -> Any:
-        """Refuse half a surrogate pair: JSON can spell it, and neither a hash nor the record can take it."""
+    def _reject_surrogates(cls, data: Any) -> Any:
+        """Reject lone surrogates: JSON can contain them, but UTF-8, and so the content hash and Postgres, can't."""
         try:
             json.dumps(data, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
-            msg = "half a surrogate pair (\\ud800 to \\udfff) is no character; leave it out"
+            msg = "a lone surrogate (\\ud800 to \\udfff) is no character; leave it out"
             raise ValueError(msg) from None
         return data
 
 
 class ItemTerms(Item, StrictModel):
-    """One line of the order."""
+    """An item of the order."""
 
 
 class AddressTerms(Address, StrictModel):
-    """Where the package goes. `line1` is read as `street`."""
+    """The shipping address. `line1` is an alias of `street`."""
 
 
 class CustomerTerms(Customer, StrictModel):
-    """Who ordered; both fields may be empty."""
+    """The customer; both fields may be empty."""
 
 
 class ReviewTerms(Body):
-    """Terms of the review; what is left out comes from the settings."""
+    """Terms of the review; omitted fields come from the settings."""
 
     mode: ReviewMode | None = Field(default=None, description="`manual` waits for an approval.")
-    timeout: Bound | None = Field(default=None, description="How long the review may take.")
+    timeout: Timeout | None = Field(default=None, description="Timeout of the review.")
     on_timeout: ReviewTimeoutAction | None = Field(
         default=None,
         validation_alias=AliasChoices("on_timeout", "onTimeout"),
-        description="What becomes of an order nobody reviewed in time.",
+        description="Result of a review that times out.",
     )
 
 
 class DeliveryTerms(Body):
-    """Terms of the delivery; what is left out comes from the settings."""
+    """Terms of the delivery; omitted fields come from the settings."""
 
     confirm: StrictBool | None = Field(
-        default=None, description="End the order only when the carrier confirms delivery."
+        default=None, description="Complete the order only when the carrier confirms delivery."
     )
-    timeout: Bound | None = Field(default=None, description="How long to wait for the confirmation.")
+    timeout: Timeout | None = Field(default=None, description="Timeout of the confirmation.")
 
 
 class OrderTerms(Body):
-    """What is ordered, by whom, where it goes and on which terms."""
+    """Items, customer, address and terms of an order."""
 
-    items: tuple[ItemTerms, ...] | None = Field(default=None, description="What is ordered.")
+    items: tuple[ItemTerms, ...] | None = Field(default=None, description="The items.")
     address: AddressTerms | None = Field(
         default=None,
         validation_alias=AliasChoices("address", "shipping_address"),
-        description="Where the package goes; `shipping_address` is read too, and `line1` for `street`.",
+        description="The shipping address; `shipping_address` and, for `street`, `line1` are aliases.",
     )
-    customer: CustomerTerms | None = Field(default=None, description="Who ordered.")
-    customer_name: CustomerName | None = Field(default=None, description="The same as `customer.name`.")
-    customer_email: CustomerEmail | None = Field(default=None, description="The same as `customer.email`.")
-    payment_id: PaymentId | None = Field(default=None, description="Left out: `pay-` and the order id.")
-    currency: Currency | None = Field(default=None, description="ISO 4217 code; left out: `USD`.", examples=["USD"])
+    customer: CustomerTerms | None = Field(default=None, description="The customer.")
+    customer_name: CustomerName | None = Field(default=None, description="Alias of `customer.name`.")
+    customer_email: CustomerEmail | None = Field(default=None, description="Alias of `customer.email`.")
+    payment_id: PaymentId | None = Field(default=None, description="Default: `pay-` and the order id.")
+    currency: Currency | None = Field(default=None, description="ISO 4217 code; default: `USD`.", examples=["USD"])
     review: ReviewTerms | None = Field(default=None)
-    deadline: Bound | None = Field(
-        default=None, description="From the start of the order; then it is canceled and undone."
+    deadline: Timeout | None = Field(
+        default=None, description="From the start of the order; at the deadline it is canceled and compensated."
     )
     delivery: DeliveryTerms | None = Field(default=None)
-    approved: StrictBool | None = Field(default=None, description="Approved from the start.")
+    approved: StrictBool | None = Field(default=None, description="Whether the order is approved at its start.")
 
-    def customer_told(self) -> Customer:
-        """Who ordered, from whichever of the fields say it."""
-        told = self.customer or Customer()
-        return Customer(name=self.customer_name or told.name, email=self.customer_email or told.email)
+    def merged_customer(self) -> Customer:
+        """The customer, from `customer` and the flat fields; a flat field has precedence."""
+        nested = self.customer or Customer()
+        return Customer(name=self.customer_name or nested.name, email=self.customer_email or nested.email)
 
 
 class NewOrder(OrderTerms):
-    """An order to be started."""
+    """A new order."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -154,42 +152,33 @@ class NewOrder(OrderTerms):
         }
     )
 
-    order_id: OrderId | None = Field(default=None, description="Used once, ever; made when left out.")
+    order_id: OrderId | None = Field(default=None, description="Can be used only once; generated if omitted.")
 
 
 class StartOrder(OrderTerms):
-    """An order to be started under the id in the path."""
+    """A new order whose id is in the path."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [
-                {
-                    "payment_id": "pay-1",
-                    "items": [{"sku": "tea-100", "qty": 2}],
-                    "address": _LONDON,
-                }
-            ]
+            "examples": [{"payment_id": "pay-1", "items": [{"sku": "tea-100", "qty": 2}], "address": _LONDON}]
         }
     )
 
 
 class Cancel(Body):
-    """Why the order is canceled."""
+    """The reason of a cancellation."""
 
     reason: str | None = Field(default=None, max_length=MAX_TEXT_LENGTH, examples=["changed my mind"])
 
 
 class NewAddress(Body):
-    """Where the package shall go instead; the address itself is read too."""
+    """The new shipping address; the address without the envelope is accepted too."""
 
-    address: AddressTerms = Field(
-        validation_alias=AliasChoices("address", "new_address"),
-        examples=[_LEEDS],
-    )
+    address: AddressTerms = Field(validation_alias=AliasChoices("address", "new_address"), examples=[_LEEDS])
 
     @model_validator(mode="before")
     @classmethod
-    def _address_itself(cls, data: Any) -> Any:
+    def _wrap_bare_address(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and not data.keys() & {"address", "new_address"}:
             named = cls.model_fields.keys() & data.keys()
             address = {name: value for name, value in data.items() if name not in named}
@@ -198,7 +187,7 @@ class NewAddress(Body):
 
 
 class Created(BaseModel):
-    """The order's workflow, started now or by the same request before."""
+    """The started order; also returned when the same request is sent again."""
 
     order_id: str = Field(examples=["ord-1"])
     workflow_id: str = Field(examples=["order-ord-1"])
@@ -208,11 +197,11 @@ class Created(BaseModel):
 
 
 class Changed(BaseModel):
-    """What became of a change."""
+    """The result of a change."""
 
     order_id: str
     workflow_id: str
-    result: ChangeResult = Field(description="`queued`: no worker answered; the change is handled when one runs.")
+    result: ChangeResult = Field(description="`queued`: no worker answered; the change is handled when a worker runs.")
     message: str
 
 
@@ -232,13 +221,7 @@ STATUS_EXAMPLE: Final[dict[str, Any]] = {
     "approved": True,
     "canceled": False,
     "cancel_reason": None,
-    "address": {
-        "street": "12 St James's Square",
-        "city": "London",
-        "state": "England",
-        "zip": "SW1Y 4JH",
-        "country": "GB",
-    },
+    "address": _LONDON,
     "payment": {"id": "pay-ord-1", "status": "CHARGED", "amount": "9.00", "currency": "USD"},
     "shipments": [
         {
@@ -303,40 +286,40 @@ QUEUED_EXAMPLE: Final[dict[str, Any]] = {
 def example(
     content: dict[str, Any], *, status: int = 200, description: str = "Done.", **more: Any
 ) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of a successful answer that shows `content`; `more` is added to it."""
+    """The OpenAPI description of a successful response, by its status.
+
+    Args:
+        content: example of its body.
+        status: of the response.
+        description: of the response.
+        more: further members of the description.
+    """
     return {status: {"description": description, "content": {"application/json": {"example": content}}, **more}}
 
 
-NewOrderId = Annotated[OrderId, Path(description="The order's id; an id is used only once.", examples=["ord-1"])]
+NewOrderId = Annotated[OrderId, Path(description="The order's id; an id can be used only once.", examples=["ord-1"])]
+"""Path parameter of a start; it is never resolved as a workflow id."""
 
-"""In the path of a start, where it is never read as a workflow's id."""
-
-
-_NAME: Final = "The order's id, or its workflow's: `order-` and the order id. An order id is looked for first."
-
+_NAME: Final = "The order id or the workflow id (`order-` and the order id); an existing order id has precedence."
 OrderName = Annotated[
     str, StringConstraints(pattern=ORDER_NAME), Path(alias="order_id", description=_NAME, examples=["ord-1"])
 ]
 
 
-async def _order_id(name: OrderName, services: Given) -> str:
+async def _order_id(name: OrderName, services: ServicesDependency) -> str:
     if not may_be_workflow_id(name):
         return name
-    order_id = await services.desk.order_id_of(name)
-    # The request's line in the log has the order's id, whichever the path has.
+    order_id = await services.orders.order_id_of(name)
+    # The log entry of the request has the order id, even if the path has the workflow id.
     bind_contextvars(order_id=order_id)
     return order_id
 
 
-IdOfOrder = Annotated[str, Depends(_order_id)]
-
-"""Id of the order that the path names by its id or its workflow's."""
-
+ResolvedOrderId = Annotated[str, Depends(_order_id)]
+"""Order id of the path's order, which the path names by order id or workflow id."""
 
 WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID)]
-
 """Id of an order's workflow: `order-` and the order id."""
-
 
 IdempotencyKey = Annotated[
     str | None,
@@ -344,22 +327,24 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="The same key with the same content answers the same; with another content it is 409.",
+        description="The same key with the same content returns the same order; with other content it is 409.",
+    ),
+]
+
+ChangeKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same change with the same key is applied once; default: the `X-Request-ID`.",
     ),
 ]
 
 
-KEY_OF_CHANGE: Final = "The same key with the same change is one change; left out, the request's own id is the key."
-
-KeyOfChange = Annotated[
-    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, description=KEY_OF_CHANGE)
-]
-
-
-def _request_id(request: Request, idempotency_key: KeyOfChange = None) -> str:
+def _request_id(request: Request, idempotency_key: ChangeKey = None) -> str:
     return idempotency_key or str(getattr(request.state, "request_id", ""))
 
 
 RequestId = Annotated[str, Depends(_request_id)]
-
-"""What makes a change that is sent again the same change."""
+"""Deduplication key of a change."""

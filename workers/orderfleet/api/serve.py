@@ -1,7 +1,7 @@
-"""Bounds of connections below ASGI: how many there are, and how long a request's head may take to arrive.
+"""The process of the API: its HTTP server, and the limits of connections below ASGI.
 
-`server` gives the protocol to uvicorn, which bounds neither: its `limit_concurrency` answers 503 to requests while
-it still accepts connections, and a client that sends half a head keeps its connection for ever.
+uvicorn limits neither the number of connections nor the time a request's head may take: its `limit_concurrency`
+rejects requests but still accepts connections, and a client that sends half a head keeps its connection open.
 """
 
 from __future__ import annotations
@@ -23,10 +23,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from orderfleet.api.access import refuse_unsafe
 from orderfleet.api.app import create_app
-from orderfleet.api.authentication import access_of
-from orderfleet.api.dependencies import PATIENCE, Readiness, Services
+from orderfleet.api.authentication import access_from
+from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.problems import BUSY, HEAD_TIMEOUT, MEDIA_TYPE, RETRY_AFTER_SECONDS, Kind, without_request
+from orderfleet.api.problems import (
+    BUSY,
+    HEAD_TIMEOUT,
+    MEDIA_TYPE,
+    RETRY_AFTER_SECONDS,
+    ProblemType,
+    problem_without_request,
+)
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop, open_port
 from orderfleet.services.carrier_updates import CarrierUpdateService
@@ -42,12 +49,12 @@ from orderfleet.temporal.credential_reload import reload_credentials
 
 
 class BoundedConfig(uvicorn.Config):
-    """A configuration whose connections are bounded.
+    """uvicorn configuration with limits of connections.
 
     Args:
         app: to serve.
-        connections: at most so many at once.
-        read_timeout: from the connection, or the answer before, to the end of the next request's head.
+        connections: maximum number of open connections.
+        read_timeout: from the connection, or the previous response, to the end of the next request's head.
         options: of uvicorn.
     """
 
@@ -58,7 +65,7 @@ class BoundedConfig(uvicorn.Config):
 
 
 class _BoundedProtocol(H11Protocol):
-    """One connection."""
+    """A connection with a limit on the time between requests."""
 
     config: BoundedConfig
     _deadline: asyncio.TimerHandle | None = None
@@ -66,7 +73,7 @@ class _BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.config.connections:
-            self._end(BUSY, "too many connections are open; make the same request again")
+            self._reject(BUSY, "too many connections are open; send the same request again")
         else:
             self._expect_head()
 
@@ -77,7 +84,7 @@ class _BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # One that was sent before the answer may be served already. What is left of an unread body counts as well.
+        # A pipelined request may be served already. The rest of an unread body counts as a new request's head.
         if not self._serving():
             self._expect_head()
 
@@ -99,27 +106,27 @@ class _BoundedProtocol(H11Protocol):
 
     def _head_timed_out(self) -> None:
         detail = f"the request did not arrive within {self.config.read_seconds:g} s; send it faster"
-        self._end(HEAD_TIMEOUT, detail)
+        self._reject(HEAD_TIMEOUT, detail)
 
-    def _end(self, kind: Kind, detail: str) -> None:
-        """Close the connection, with an answer that says why unless one went before in this exchange."""
+    def _reject(self, problem_type: ProblemType, detail: str) -> None:
+        """Close the connection, with a problem document if no response was started."""
         if self.transport.is_closing():
             return
         if self.conn.our_state is h11.IDLE:
-            self.transport.write(_answer(kind, detail))
+            self.transport.write(_response(problem_type, detail))
         self.transport.close()
 
 
-_RETRY: Final = f"retry-after: {RETRY_AFTER_SECONDS}\r\n"
+_RETRY_AFTER: Final = f"retry-after: {RETRY_AFTER_SECONDS}\r\n"
 
 
-def _answer(kind: Kind, detail: str) -> bytes:
-    body = json.dumps(without_request(kind, detail)).encode()
-    status = HTTPStatus(kind.status)
-    retry = _RETRY if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
+def _response(problem_type: ProblemType, detail: str) -> bytes:
+    body = json.dumps(problem_without_request(problem_type, detail)).encode()
+    status = HTTPStatus(problem_type.status)
+    retry_after = _RETRY_AFTER if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
         f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        f"{retry}connection: close\r\n\r\n"
+        f"{retry_after}connection: close\r\n\r\n"
     )
     return head.encode() + body
 
@@ -128,14 +135,14 @@ _log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
-    """Leaves SIGTERM and SIGINT to the process, which asks for a stop the same way in every role."""
+    """uvicorn server without signal handlers: the process handles SIGTERM and SIGINT."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def _nothing() -> None:
+async def _no_drain() -> None:
     pass
 
 
@@ -145,16 +152,16 @@ async def serve(
     stop: Stop,
     settings: Settings,
     *,
-    draining: Callable[[], Awaitable[None]] = _nothing,
+    draining: Callable[[], Awaitable[None]] = _no_drain,
 ) -> None:
-    """Serve `app` until asked to stop, then finish open requests within the drain bound.
+    """Serve `app` until a stop is requested, then complete open requests within the drain timeout.
 
     Args:
         app: to serve.
-        listener: takes its connections.
-        stop: ends it.
+        listener: accepts the connections.
+        stop: ends the server.
         settings: of the process.
-        draining: called once it is to stop, while requests are still open.
+        draining: called at the stop, while requests are still open.
     """
     server = _Server(
         BoundedConfig(
@@ -181,30 +188,34 @@ async def serve(
 
 
 async def run(settings: Settings, stop: Stop) -> None:
-    """Serve until asked to stop, then finish open requests within the drain bound.
+    """Run the API until a stop is requested, then complete open requests within the drain timeout.
+
+    Args:
+        settings: of the process.
+        stop: ends it.
 
     Raises:
-        UnsafeSettings: see `startup` and `auth.choice`.
-        WrongTokensFile: see `auth.tokens`.
+        UnsafeSettings: settings are dangerous together, or authentication is not configured.
+        WrongTokensFile: a tokens file can't be read or is invalid.
         PortUnavailable: address or port can't be listened on.
     """
     refuse_unsafe(settings)
-    access = access_of(settings)
+    access = access_from(settings)
     listener = open_port(settings.api_host, settings.api_port, "API")
-    # Lazily: an API that starts while Temporal is away answers 503 until it is back.
+    # Lazy: the API starts while Temporal is unavailable, and returns 503 until it is available.
     temporal = await connect_to_temporal(settings, lazy=True)
     async with reload_credentials(temporal, settings), connect_to_store(settings, "api") as database:
         reader = OrderReads(database)
         readiness = Readiness(
-            {"Temporal": temporal.service_client.check_health, "the record": lambda: reader.orders([])}
+            {"Temporal": temporal.service_client.check_health, "the order store": lambda: reader.orders([])}
         )
-        client = OrderClient.of(temporal, settings, timeout=PATIENCE)
-        desk = OrderService(client, reader, timeout=PATIENCE)
-        carrier = CarrierUpdateService(client, desk, timeout=PATIENCE)
+        client = OrderClient.of(temporal, settings, timeout=REQUEST_TIMEOUT)
+        orders = OrderService(client, reader, timeout=REQUEST_TIMEOUT)
+        carrier = CarrierUpdateService(client, orders, timeout=REQUEST_TIMEOUT)
         fanout = Fanout(PostgresChangeFeed(database))
-        app = create_app(Services(settings, desk, carrier, readiness, fanout, access))
-        if access.people is None and settings.environment is not Environment.LOCAL:
-            _log.warning("ORDERFLEET_API_AUTH is none: whoever reaches the API may change every order")
+        app = create_app(Services(settings, orders, carrier, readiness, fanout, access))
+        if access.authenticator is None and settings.environment is not Environment.LOCAL:
+            _log.warning("ORDERFLEET_API_AUTH is none: every caller may change every order")
 
         async def draining() -> None:
             readiness.drain()

@@ -1,6 +1,6 @@
-"""`/orders/{id}/shipments/{shipment_id}/updates`: the carrier tells where a parcel is.
+"""`/orders/{id}/shipments/{shipment_id}/updates`: carrier status updates.
 
-Carriers tell twice, late and out of order; none of that is an error, because they would tell for ever.
+A repeated, late or out-of-order update must not be an error, because the carrier would send it again without end.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from orderfleet.api.access import Role, needs
-from orderfleet.api.dependencies import Given
+from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.api.guarded_route import GuardedRoute
-from orderfleet.api.problems import documented
-from orderfleet.api.schemas import Body, IdOfOrder, example
+from orderfleet.api.problems import error_responses
+from orderfleet.api.schemas import Body, ResolvedOrderId, example
 from orderfleet.domain.base import MAX_TEXT_LENGTH
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus
@@ -28,7 +28,7 @@ router = APIRouter(
 )
 
 
-_NEVER_WENT: Final = "shipment 'shipping-ord-1-1' is canceled: its package was never dispatched"
+_NEVER_DISPATCHED: Final = "shipment 'shipping-ord-1-1' is canceled: its package was never dispatched"
 _STATUS: Final = {
     ParcelState.BOOKED: ShipmentStatus.DISPATCHED,
     ParcelState.IN_TRANSIT: ShipmentStatus.DISPATCHED,
@@ -37,25 +37,27 @@ _STATUS: Final = {
 
 
 class CarrierUpdateBody(Body):
-    """The carrier's word."""
+    """A carrier status update."""
 
     status: ParcelState = Field(examples=["delivered"])
     detail: str = Field(default="", max_length=MAX_TEXT_LENGTH, examples=["left with a neighbour"])
 
 
 class CarrierUpdateRecorded(BaseModel):
-    """What became of the carrier's word."""
+    """The result of a carrier status update."""
 
     order_id: str = Field(examples=["ord-1"])
     shipment_id: str = Field(examples=["shipping-ord-1-1"])
-    result: UpdateResult = Field(description="`ignored`: it was known before, or nothing waits for it any more.")
+    result: UpdateResult = Field(
+        description="`ignored`: the order has this status already or does not wait for it any more."
+    )
 
 
-IdOfShipment = Annotated[
+ShipmentId = Annotated[
     str,
     Path(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$",
-        description="The shipment's id, as the order's status has it.",
+        description="The shipment's id, from the status of the order.",
         examples=["shipping-ord-1-1"],
     ),
 ]
@@ -63,21 +65,23 @@ IdOfShipment = Annotated[
 
 @router.post(
     "/{shipment_id}/updates",
-    summary="The carrier's word on a shipment",
+    summary="Send a carrier status update",
     responses={
-        **example({"order_id": "ord-1", "shipment_id": "shipping-ord-1-1", "result": "accepted"}, description="Heard."),
-        **documented(400, 401, 403, 404, 408, 409, 413, 422, 503, refusal=_NEVER_WENT),
+        **example({"order_id": "ord-1", "shipment_id": "shipping-ord-1-1", "result": "accepted"}),
+        **error_responses(400, 401, 403, 404, 408, 409, 413, 422, 503, rejection=_NEVER_DISPATCHED),
     },
 )
 async def update(
-    order_id: IdOfOrder, shipment_id: IdOfShipment, word: CarrierUpdateBody, services: Given
+    order_id: ResolvedOrderId, shipment_id: ShipmentId, body: CarrierUpdateBody, services: ServicesDependency
 ) -> CarrierUpdateRecorded:
-    """Take it; said twice or out of order, it does no harm. 409: the shipment's package never went out.
+    """Apply the update; repeated and out-of-order updates are ignored. 409: the package was never dispatched.
 
-    `delivered` ends an order that waits for it (`delivery.confirm`). Until then `booked` and each new `in_transit`
-    stand in the order's events, with their `detail`.
+    `delivered` completes an order that waits for it (`delivery.confirm`). Until then `booked` and each new
+    `in_transit` are recorded as events of the order, with their `detail`.
     """
-    told = CarrierUpdate(shipment_id=shipment_id, status=_STATUS[word.status], parcel=word.status, detail=word.detail)
+    carrier_update = CarrierUpdate(
+        shipment_id=shipment_id, status=_STATUS[body.status], parcel=body.status, detail=body.detail
+    )
     return CarrierUpdateRecorded(
-        order_id=order_id, shipment_id=shipment_id, result=await services.carrier.apply_update(order_id, told)
+        order_id=order_id, shipment_id=shipment_id, result=await services.carrier.apply_update(order_id, carrier_update)
     )

@@ -1,4 +1,4 @@
-"""How many streams a caller may have open at once: each holds a connection for as long as it likes."""
+"""The limit of open streams per caller: a stream holds its connection without a time limit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from orderfleet.domain.errors import OrderfleetError
 
 
 class TooManyStreams(OrderfleetError):
-    """The caller has as many streams open as it may."""
+    """The caller has reached its limit of open streams."""
 
 
 class StreamSlot:
-    """One open stream; it counts until it is released or nothing refers to it any more."""
+    """One open stream; it counts until it is released or garbage-collected."""
 
     def __init__(self, caller: str) -> None:
         self.caller = caller
@@ -22,19 +22,19 @@ class StreamSlots:
     """The open streams of this process.
 
     Args:
-        limit: of one caller.
+        limit: of open streams per caller.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Weak: a stream whose client went away before its first event is collected, and nothing else of it runs.
+        # Weak: a stream whose client disconnected before the first event is never closed, only garbage-collected.
         self._open: WeakSet[StreamSlot] = WeakSet()
 
-    def take(self, caller: str) -> StreamSlot:
+    def acquire(self, caller: str) -> StreamSlot:
         """A slot for one more stream of this caller.
 
         Raises:
-            TooManyStreams: it has none left.
+            TooManyStreams: the caller has reached its limit.
         """
         if sum(slot.caller == caller for slot in self._open) >= self._limit:
             raise TooManyStreams(f"{self._limit} streams are open for this caller; close one of them first")
@@ -43,5 +43,5 @@ class StreamSlots:
         return slot
 
     def release(self, slot: StreamSlot) -> None:
-        """Make room for another stream."""
+        """Free the slot."""
         self._open.discard(slot)

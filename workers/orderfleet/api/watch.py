@@ -1,4 +1,4 @@
-"""`/orders/{id}/watch`: an order as it changes, as server-sent events (HTML standard, section 9.2)."""
+"""`/orders/{id}/watch`: the changes of an order as server-sent events (HTML standard, section 9.2)."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
 from orderfleet.api.access import Admission, Admitted, Role, needs
-from orderfleet.api.dependencies import Given, Services
+from orderfleet.api.dependencies import Services, ServicesDependency
 from orderfleet.api.fanout import Mailbox
 from orderfleet.api.guarded_route import GuardedRoute
-from orderfleet.api.problems import documented
-from orderfleet.api.schemas import STATUS_EXAMPLE, IdOfOrder
+from orderfleet.api.problems import error_responses
+from orderfleet.api.schemas import STATUS_EXAMPLE, ResolvedOrderId
 from orderfleet.api.streams import StreamSlot
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.services.orders import Source, SourcedStatus, VersionedStatus
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
-_MARGIN: Final = 0.05
-"""Seconds after a token's expiry at which it is checked, so that no rounding makes it valid still."""
+_EXPIRY_MARGIN: Final = 0.05
+"""Seconds after a token's expiry at which it is checked again, so that rounding can't make it valid."""
 _MEDIA_TYPE: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _EVENT: Final = {
     "type": "object",
-    "description": "One event, on the wire as the lines `event: …`, `data: …`, `id: …` and an empty one.",
+    "description": "One event: the lines `event: …`, `data: …`, `id: …` and an empty line.",
     "required": ["event", "data"],
     "properties": {
-        "id": {"type": "string", "description": "Rises with each change of the order."},
+        "id": {"type": "string", "description": "Increases with each change of the order."},
         "event": {"enum": ["status", "end"]},
         "data": {"type": "string", "description": "The order's status as JSON; `{}` at the end."},
     },
@@ -43,79 +43,84 @@ _EXAMPLE: Final = {
 }
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The events.", "content": {_MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
-    204: {"description": "The order has ended and `Last-Event-ID` is its last state: don't come again."},
-    **documented(401, 403, 404, 422, 429, 503),
+    204: {"description": "The order has ended and `Last-Event-ID` is its last event: do not reconnect."},
+    **error_responses(401, 403, 404, 422, 429, 503),
 }
 
 
-@router.get("/{order_id}/watch", summary="One order, as it changes", responses=_STREAM, response_class=Response)
+@router.get("/{order_id}/watch", summary="Watch an order", responses=_STREAM, response_class=Response)
 async def watch(
-    order_id: IdOfOrder,
-    services: Given,
+    order_id: ResolvedOrderId,
+    services: ServicesDependency,
     request: Request,
     admission: Admitted,
     last_event_id: Annotated[
         str | None,
-        Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers that connect again."),
+        Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers when they reconnect."),
     ] = None,
 ) -> Response:
-    """The present state first, then each change as an event `status`; an event `end` after the order's end.
+    """The current status and then each change as a `status` event, and an `end` event when the order has ended.
 
-    After a lost connection the present state is sent again. A comment keeps a quiet stream alive. The stream ends
-    without an event `end` when the token expires or is revoked, and when the process drains.
+    A new connection starts with the current status. Comments keep an inactive stream open. The stream closes without
+    an `end` event when the token expires or is revoked, and when the process drains.
     """
     fanout = services.fanout
-    slot = services.streams.take(_caller(request, admission))
+    slot = services.streams.acquire(_stream_owner(request, admission))
     try:
-        # Before the look at the present state, so that no change falls between the two.
+        # Subscribe before the status is read, so that no change between the two is missed.
         mailbox = await fanout.subscribe(order_id)
-        seen = await services.desk.versioned(order_id)
+        current = await services.orders.versioned(order_id)
     except BaseException:
         services.streams.release(slot)
         raise
-    if seen.status.ended and last_event_id == str(seen.version):
+    if current.status.ended and last_event_id == str(current.version):
         services.streams.release(slot)
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    events = _events(services, order_id, mailbox, seen, admission, slot)
+    events = _events(services, order_id, mailbox, current, admission, slot)
     return StreamingResponse(events, media_type=_MEDIA_TYPE, headers=_HEADERS)
 
 
-def _caller(request: Request, admission: Admission) -> str:
-    """Whose streams are counted together: those of one token's name, of one address where tokens aren't needed."""
+def _stream_owner(request: Request, admission: Admission) -> str:
+    """Key of the stream limit: the name of the token, or the client's address if no token is required."""
     if admission.caller is not None:
         return admission.caller.name
     return request.client.host if request.client else ""
 
 
 async def _events(
-    services: Services, order_id: str, mailbox: Mailbox, seen: VersionedStatus, admission: Admission, slot: StreamSlot
+    services: Services,
+    order_id: str,
+    mailbox: Mailbox,
+    current: VersionedStatus,
+    admission: Admission,
+    slot: StreamSlot,
 ) -> AsyncIterator[bytes]:
     try:
-        yield _event(seen)
-        while not seen.status.ended:
+        yield _event(current)
+        while not current.status.ended:
             try:
-                order = await mailbox.take(min(services.heartbeat_seconds, admission.seconds_left() + _MARGIN))
+                order = await mailbox.take(min(services.heartbeat_seconds, admission.seconds_left() + _EXPIRY_MARGIN))
             except EOFError:
-                # This process drains; the client finds another.
+                # The process drains; the client reconnects to another replica.
                 return
             if not await admission.still_valid():
                 yield format_sse_event(comment="the token is no longer valid")
                 return
             if order is None:
                 yield format_sse_event(comment="no change")
-            elif order.version > seen.version:
-                # The feed may tell again what was seen.
-                seen = _seen(order)
-                yield _event(seen)
+            elif order.version > current.version:
+                # The feed may repeat versions that were sent.
+                current = _versioned(order)
+                yield _event(current)
         yield format_sse_event(event="end", data_str="{}")
     finally:
         services.fanout.unsubscribe(order_id, mailbox)
         services.streams.release(slot)
 
 
-def _seen(order: RecordedOrder) -> VersionedStatus:
+def _versioned(order: RecordedOrder) -> VersionedStatus:
     return VersionedStatus(order.version, SourcedStatus(**order.status.model_dump(), source=Source.RECORD))
 
 
-def _event(seen: VersionedStatus) -> bytes:
-    return format_sse_event(event="status", data_str=seen.status.model_dump_json(), id=str(seen.version))
+def _event(current: VersionedStatus) -> bytes:
+    return format_sse_event(event="status", data_str=current.status.model_dump_json(), id=str(current.version))

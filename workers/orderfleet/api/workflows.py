@@ -1,4 +1,4 @@
-"""`/signals/…` and `/status/{workflow_id}`: the same as under `/orders`, for callers that keep workflow ids."""
+"""`/signals/…` and `/status/{workflow_id}`: routes of `/orders` for callers that store workflow ids."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from structlog.contextvars import bind_contextvars
 
 from orderfleet.api import orders
 from orderfleet.api.access import Role, needs
-from orderfleet.api.dependencies import Given
+from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.api.guarded_route import GuardedRoute
-from orderfleet.api.problems import documented
+from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, Body, Cancel, Changed, NewAddress, RequestId, WorkflowId, example
 from orderfleet.domain.names import order_id_of
 from orderfleet.services.orders import SourcedStatus
@@ -22,62 +22,64 @@ router = APIRouter(route_class=GuardedRoute, tags=["by workflow id"])
 _READ: Final = [needs(Role.READ)]
 _OPERATE: Final = [needs(Role.OPERATE)]
 
-_NAMED: Final = Field(description="`order-` and the order id.", examples=["order-ord-1"])
+_WORKFLOW_ID_FIELD: Final = Field(description="`order-` and the order id.", examples=["order-ord-1"])
 
 
 class Approval(Body):
-    """Which order to approve."""
+    """The order to approve."""
 
-    workflow_id: WorkflowId = _NAMED
+    workflow_id: WorkflowId = _WORKFLOW_ID_FIELD
 
 
 class Cancellation(Cancel):
-    """Which order to cancel, and why."""
+    """The order to cancel, and the reason."""
 
-    workflow_id: WorkflowId = _NAMED
+    workflow_id: WorkflowId = _WORKFLOW_ID_FIELD
 
 
-class Redirection(NewAddress):
-    """Which order goes elsewhere, and where."""
+class AddressChange(NewAddress):
+    """The order and its new address."""
 
-    workflow_id: WorkflowId = _NAMED
+    workflow_id: WorkflowId = _WORKFLOW_ID_FIELD
 
 
 @router.post("/signals/approve", summary="Approve the order", responses=orders.RESPONSES, dependencies=_OPERATE)
-async def approve(body: Approval, services: Given, response: Response, request_id: RequestId) -> Changed:
-    """Let the order go on to the charge."""
-    return await orders.approve_order(services, response, _order(body.workflow_id), request_id)
+async def approve(body: Approval, services: ServicesDependency, response: Response, request_id: RequestId) -> Changed:
+    """Approve the order, which is then charged."""
+    return await orders.approve_order(services, response, _order_id(body.workflow_id), request_id)
 
 
 @router.post("/signals/cancel", summary="Cancel the order", responses=orders.RESPONSES, dependencies=_OPERATE)
-async def cancel(body: Cancellation, services: Given, response: Response, request_id: RequestId) -> Changed:
-    """Cancel and undo: what was charged is refunded."""
-    return await orders.cancel_order(services, response, _order(body.workflow_id), request_id, body)
+async def cancel(
+    body: Cancellation, services: ServicesDependency, response: Response, request_id: RequestId
+) -> Changed:
+    """Cancel the order and refund what was charged."""
+    return await orders.cancel_order(services, response, _order_id(body.workflow_id), request_id, body)
 
 
-@router.post(
-    "/signals/update-address", summary="Send the package elsewhere", responses=orders.RESPONSES, dependencies=_OPERATE
-)
-async def update_address(body: Redirection, services: Given, response: Response, request_id: RequestId) -> Changed:
-    """Change the address; the last one wins."""
-    return await orders.change_order_address(services, response, _order(body.workflow_id), request_id, body.address)
+@router.post("/signals/update-address", summary="Change the address", responses=orders.RESPONSES, dependencies=_OPERATE)
+async def update_address(
+    body: AddressChange, services: ServicesDependency, response: Response, request_id: RequestId
+) -> Changed:
+    """Change the address; the last change has precedence."""
+    return await orders.change_order_address(services, response, _order_id(body.workflow_id), request_id, body.address)
 
 
 @router.get(
     "/status/{workflow_id}",
-    summary="One order, live",
-    responses={**example(STATUS_EXAMPLE, description="Where it stands."), **documented(401, 403, 404, 422, 503)},
+    summary="Read the live status",
+    responses={**example(STATUS_EXAMPLE, description="The status."), **error_responses(401, 403, 404, 422, 503)},
     dependencies=_READ,
 )
 async def status(
     workflow_id: Annotated[WorkflowId, Path(description="The order's workflow id.", examples=["order-ord-1"])],
-    services: Given,
+    services: ServicesDependency,
 ) -> SourcedStatus:
-    """Ask the workflow; the record answers when the workflow can't be asked, and `source` says so."""
-    return await services.desk.live(_order(workflow_id))
+    """The status from the workflow, or from the order store if the workflow does not answer; `source` names which."""
+    return await services.orders.live(_order_id(workflow_id))
 
 
-def _order(workflow_id: str) -> str:
+def _order_id(workflow_id: str) -> str:
     order_id = order_id_of(workflow_id)
     bind_contextvars(order_id=order_id)
     return order_id

@@ -1,4 +1,4 @@
-"""Requests are measured by route and status, whatever paths and methods callers make up."""
+"""Request metrics have bounded labels: route, status and standard methods, for any path and method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies that no honest client sends: refused, or taken whole, and never an internal error."""
+"""Malformed and unusual bodies: rejected or accepted unchanged, and never an internal error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TEA = ('"tea"', "1", "1")
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_odd_body_is_refused_or_taken(api, body, status):
+async def test_malformed_body_is_rejected_or_accepted_without_an_internal_error(api, body, status):
     async with api() as caller:
         answer = await caller.post("/orders", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status, answer.text
@@ -53,7 +53,7 @@ async def test_odd_body_is_refused_or_taken(api, body, status):
 @pytest.mark.parametrize(
     "body", ['{"reason": "\\u0000"}', '{"reason": "\\ud83d\\ude80"}', '{"reason": "\\ud800"}', '{"reason": ""}']
 )
-async def test_odd_reason_cancels_or_is_refused(api, running, order_id, new_order, until, body):
+async def test_unusual_reason_cancels_or_is_rejected(api, running, order_id, new_order, until, body):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")

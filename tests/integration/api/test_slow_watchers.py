@@ -1,5 +1,8 @@
-"""Watchers on real sockets that stop reading, and a real process: others are served, its memory stays, whoever reads
-again gets the latest state, and it ends when it is told to."""
+"""Watchers on real sockets that stop reading from a real process.
+
+Other watchers are served, the memory of the process is bounded, a watcher that resumes gets the latest state, and the
+process ends at SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from orderfleet.store.writes import OrderWrites
 from support.sample_rows import AT, progress, receive
 from support.worker_processes import WorkerFleet, WorkerProcess
 
-DEAF = 5
+WATCHERS = 5
 CHANGES = 120
-LONG = "x" * 64 * 1024
-"""So that the changes are more than sockets hold: 8 MB for each watcher."""
-MAY_GROW = 15 * 2**20
-"""Half of what it would cost if changes waited for the deaf."""
+LONG_TEXT = "x" * 64 * 1024
+"""The changes exceed the socket buffers: 8 MB for each watcher."""
+MAX_GROWTH = 15 * 2**20
+"""Bytes: half of what it would be if changes were queued for watchers that don't read."""
 SECONDS = 60
 
 
@@ -53,21 +56,21 @@ async def record(postgres_url: str) -> AsyncIterator[OrderWrites]:
         yield OrderWrites(database)
 
 
-class DeafWatcher:
-    """A connection that watches an order and reads only when it is told to."""
+class SlowWatcher:
+    """A connection that watches an order and reads only in `rest`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, port: int, order_id: str) -> AsyncIterator[DeafWatcher]:
-        line = socket.socket()
-        # Set before it connects, and so never grown by the kernel.
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        line.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
-        reader, writer = await asyncio.open_connection(sock=line, limit=4096)
+    async def of(cls, port: int, order_id: str) -> AsyncIterator[SlowWatcher]:
+        connection = socket.socket()
+        # Set before the connect, so that the kernel does not enlarge it.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
         try:
             writer.write(f"GET /orders/{order_id}/watch HTTP/1.1\r\nHost: api\r\n\r\n".encode())
             async with asyncio.timeout(SECONDS):
@@ -77,23 +80,23 @@ class DeafWatcher:
             writer.close()
 
     async def rest(self) -> list[tuple[int, dict[str, Any]]]:
-        """Every state that it is told from now to the end of the stream, each with its version."""
+        """Version and status of each event until the end of the stream."""
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
-        told = b""
+        received = b""
         async with asyncio.timeout(SECONDS):
-            while b"event: end" not in told:
+            while b"event: end" not in received:
                 read = await self._reader.read(65536)
                 assert read, "the stream was closed before its end"
-                told += read
-        return [event for line in _unchunked(told).split("\n\n") if (event := _event(line)) is not None]
+                received += read
+        return [event for line in _unchunked(received).split("\n\n") if (event := _event(line)) is not None]
 
 
-def _unchunked(told: bytes) -> str:
-    """What the chunks hold (RFC 9112, 7.1), up to the last that is whole."""
+def _unchunked(received: bytes) -> str:
+    """The text of the complete chunks (RFC 9112, 7.1)."""
     found = b""
-    while told:
-        size, _, told = told.partition(b"\r\n")
-        found, told = found + told[: int(size or b"0", 16)], told[int(size or b"0", 16) + 2 :]
+    while received:
+        size, _, received = received.partition(b"\r\n")
+        found, received = found + received[: int(size or b"0", 16)], received[int(size or b"0", 16) + 2 :]
     return found.decode()
 
 
@@ -104,39 +107,39 @@ def _event(text: str) -> tuple[int, dict[str, Any]] | None:
 
 async def change(record: OrderWrites, number: int, **more: Any) -> None:
     step = more.pop("step", Step.MANUAL_REVIEW)
-    await record.record("ord-1", progress(number, step, last_error=f"{number} {LONG}", **more))
+    await record.record("ord-1", progress(number, step, last_error=f"{number} {LONG_TEXT}", **more))
 
 
 def memory(process: WorkerProcess) -> int:
     return int(psutil.Process(process.process.pid).memory_info().rss)
 
 
-async def test_watchers_that_stop_reading_hold_nobody_up_and_get_the_latest_state(process, record):
+async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_state(process, record):
     await receive(record)
     async with AsyncExitStack() as stack:
-        deaf = [await stack.enter_async_context(DeafWatcher.of(process.port, "ord-1")) for _ in range(DEAF)]
+        slow = [await stack.enter_async_context(SlowWatcher.of(process.port, "ord-1")) for _ in range(WATCHERS)]
         caller = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}"))
         other = await stack.enter_async_context(watching(caller, "ord-1"))
         await other.next(SECONDS)
         before = 0
         for number in range(2, CHANGES + 2):
             await change(record, number)
-            # Whoever reads is told of each, so each has been put before the deaf as well.
-            _, told, _ = await other.next(SECONDS)
-            assert told["last_error"].startswith(f"{number} ")
+            # The other watcher gets every change, so each was put into the slow watchers' mailboxes too.
+            _, latest, _ = await other.next(SECONDS)
+            assert latest["last_error"].startswith(f"{number} ")
             if number == CHANGES // 4:
-                before = memory(process)  # everything that is made once has been made
-        assert memory(process) - before < MAY_GROW
-        assert (await caller.get("/orders/ord-1", timeout=SECONDS)).json()["last_error"] == told["last_error"]
+                before = memory(process)  # after all one-time allocations
+        assert memory(process) - before < MAX_GROWTH
+        assert (await caller.get("/orders/ord-1", timeout=SECONDS)).json()["last_error"] == latest["last_error"]
 
         await change(record, CHANGES + 2, step=Step.CANCELED, completed_at=AT)
-        for watcher in deaf[1:]:
+        for watcher in slow[1:]:
             states = await watcher.rest()
             versions = [version for version, _ in states]
             assert versions == sorted(set(versions))
-            assert len(versions) < CHANGES, "it was told everything, and so had never stopped"
+            assert len(versions) < CHANGES, "it got every change, so it never stopped reading"
             assert states[-1][1]["step"] == "canceled"
             assert states[-1][1]["last_error"].startswith(f"{CHANGES + 2} ")
-        # One of them never reads again, which keeps no process from its end.
+        # One watcher never reads again; the process ends all the same.
         process.process.send_signal(signal.SIGTERM)
         assert await process.ends() == 0

@@ -1,1 +1,0 @@
-"""Who may call the API: tokens of a file, or those of an identity provider, and the roles they carry."""
