@@ -13,7 +13,7 @@ AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -110,8 +110,8 @@ bench: ready ## Orderfleet and an empty fleet side by side on a new stack; needs
 bench-orders: ready-all ## Orders in Kubernetes: time to start, time to a status, the operator's cost
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 
-bench-record: ready ## the order store with 1,000,000 orders beside an empty one
-	$(BIN)/python tests/bench/bench.py record $(BENCH)
+bench-store: ready ## the order store with 1,000,000 orders beside an empty one
+	$(BIN)/python tests/bench/bench.py store $(BENCH)
 
 bench-workers: ready ## one and two order workers with a slow provider, and a worker's start time
 	$(BIN)/python tests/bench/bench.py workers $(BENCH)
