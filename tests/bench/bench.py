@@ -1,4 +1,4 @@
-"""Commands of `make bench` and `make bench-…`: each measures one scenario on a new stack, prints a table and writes JSON.
+"""Commands of `make bench` and `make bench-…`: each measures one scenario on a new stack, and writes table and JSON.
 
 The empty fleet and Orderfleet run in interleaved rounds. Compare ratios within one run only, because other programs
 load a shared machine differently in another run.

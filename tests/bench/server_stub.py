@@ -56,7 +56,7 @@ class ServerStub(WorkflowServiceServicer):
     """The calls that an order worker makes.
 
     Args:
-        recording: the history to reorder.
+        recording: the history to replay.
         task_queue: of the order workers.
         latency: seconds until a call is answered, and until the next task is handed out.
     """
