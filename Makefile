@@ -7,7 +7,7 @@ ALONE  := $(MAKE) --no-print-directory
 SLOWER := chaos cluster observability
 # More workers than cores, because many tests wait for a timeout or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
-# Failed tests run once more, alone; those that then pass are printed as FLAKY (deploy/docs/testing.md).
+# What fails is run once more, alone, and told as flaky if it passes then (deploy/docs/testing.md).
 AGAIN  := $(BIN)/python tests/second_look.py $(BIN)/pytest
 
 AUDIT  := deploy/tools/audit
@@ -148,7 +148,7 @@ kind-down: ## delete the kind cluster and its registry
 chaos: ready ## kill, freeze and disconnect every part while orders run, then check every promise; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-# Longer: make soak SOAK="--minutes 240". A shorter run finds larger leaks only.
+# A longer look: make soak SOAK="--minutes 240"; a shorter one tells of larger leaks only.
 soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 

@@ -40,7 +40,7 @@ def check(checkout: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_every_image_but_the_listed_ones_has_a_digest():
+def test_every_image_except_the_listed_ones_has_a_digest():
     assert {image.reference for image in images.images() if not image.pinned} == WITHOUT_DIGEST
 
 
@@ -53,7 +53,7 @@ def test_base_of_the_product_without_a_digest_is_refused(checkout):
     assert "deploy/Dockerfile: python:3.13-slim has no digest; run `make pin-images`" in result.stderr
 
 
-def test_base_with_a_digest_that_is_cut_is_refused(checkout):
+def test_base_with_a_truncated_digest_is_refused(checkout):
     file = checkout / images.BASE
     file.write_text(re.sub(r"(?m)^(ARG BASE=.*)...$", r"\1", file.read_text()))
     assert check(checkout).returncode == 1
@@ -71,7 +71,7 @@ def test_pin_writes_the_digest_of_each_tag_and_nothing_else(checkout):
     assert images.pin(lambda _: digest, checkout) == []
 
 
-def test_pin_that_is_answered_with_no_digest_changes_nothing(checkout):
+def test_pin_without_a_digest_from_the_registry_changes_nothing(checkout):
     before = {file: (checkout / file).read_text() for file in images.FILES}
     with pytest.raises(ValueError, match="is no digest"):
         images.pin(lambda tagged: "" if "prometheus" in tagged else "sha256:" + "d" * 64, checkout)

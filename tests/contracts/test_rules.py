@@ -25,8 +25,8 @@ def alerts() -> dict[str, dict[str, str]]:
 
 def test_alerts_and_runbooks_correspond():
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(alerts())
-    for alert, annotations in alerts().items():
-        assert annotations["runbook"] == f"deploy/docs/runbooks/{alert}.md"
+    for alert, texts in alerts().items():
+        assert texts["runbook"] == f"deploy/docs/runbooks/{alert}.md"
         assert (RUNBOOKS / f"{alert}.md").read_text().startswith(f"# {alert}\n")
 
 
