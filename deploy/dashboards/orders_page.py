@@ -1,4 +1,4 @@
-"""What the dashboard of orders and their money shows."""
+"""The dashboard of orders and their money."""
 
 from __future__ import annotations
 

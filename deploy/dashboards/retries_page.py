@@ -1,4 +1,4 @@
-"""What the dashboard of retries and latency shows."""
+"""The dashboard of retries and latency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dashboard of queues, workers and what runs shows."""
+"""The dashboard of queues, workers and versions."""
 
 from __future__ import annotations
 

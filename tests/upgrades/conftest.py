@@ -1,4 +1,4 @@
-"""The modules of this folder, and a Temporal server of a test's own that sees soon that a version is drained."""
+"""A Temporal server per test that detects a drained version within seconds."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ from orderfleet_local.stack.launch import launch
 from worker_processes import WorkerFleet
 
 # Three minutes each by default.
-_SOON = ("matching.wv.VersionDrainageStatusVisibilityGracePeriod", "matching.wv.VersionDrainageStatusRefreshInterval")
+_DRAINAGE_INTERVALS = (
+    "matching.wv.VersionDrainageStatusVisibilityGracePeriod",
+    "matching.wv.VersionDrainageStatusRefreshInterval",
+)
 
 
 @pytest.fixture
 def versioned_temporal(backing: Backing) -> Iterator[str]:
     """The `host:port` of the server."""
     folder = backing.folder / f"temporal-{uuid.uuid4().hex[:8]}"
-    config = tuple(f'{name}="2s"' for name in _SOON)
+    config = tuple(f'{name}="2s"' for name in _DRAINAGE_INTERVALS)
     part = temporal_server.part(folder, provide(["temporal"])["temporal"], port=0, ui_port=None, more_config=config)
     try:
         yield temporal_server.address(launch(part, folder).ports)
@@ -48,7 +51,7 @@ def versioned_temporal(backing: Backing) -> Iterator[str]:
 
 @pytest.fixture
 async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> AsyncIterator[Shop]:
-    """Nothing runs yet."""
+    """No worker runs yet."""
     ledger, name = tmp_path / "ledger.db", task_queues.orders
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",

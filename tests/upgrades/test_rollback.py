@@ -1,4 +1,4 @@
-"""What a rollback means for workflows that the new build has already decided something for."""
+"""Rollbacks with workflows that the new build has already advanced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from builds import Edit, builds_of, changed
-from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
+from versioned_shop import RECORDS_BEFORE_THE_CHARGE, Shop
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Delivery
@@ -22,21 +22,19 @@ SHIPPING_FAILS = Edit(
 )
 
 
-async def test_orders_that_took_a_patch_wait_for_a_build_that_has_it_or_are_pinned_before(
-    shop: Shop, tmp_path: Path
-) -> None:
+async def test_order_with_a_patch_is_blocked_after_a_rollback_unless_it_is_pinned(shop: Shop, tmp_path: Path) -> None:
     await shop.work("one")
-    await shop.work("two", PYTHONPATH=changed(tmp_path / "two", TELLS_BEFORE_THE_CHARGE))
+    await shop.work("two", PYTHONPATH=changed(tmp_path / "two", RECORDS_BEFORE_THE_CHARGE))
     await shop.deployment.promote("two")
     pinned, left = await shop.start("patched", 2, delivery=Delivery(confirm=True))
     await shop.until_at(Step.SHIPPED, [pinned, left])
-    await shop.deployment.pin_patched(names.order_workflow_id(pinned), "told-before-the-charge", "two")
+    await shop.deployment.pin_patched(names.order_workflow_id(pinned), "recorded-before-the-charge", "two")
     await shop.deployment.promote("one")
 
     await shop.delivered([pinned, left])
     statuses = await shop.end([pinned, *await shop.start("other", 1)])
     assert [status.step for status in statuses] == [Step.DELIVERED, Step.SHIPPED]
-    await until(lambda: shop.stuck_or_ended([left]), bool, 120)
+    await until(lambda: shop.blocked_or_ended([left]), bool, 120)
     assert await shop.ended([left]) == []
 
     await shop.deployment.promote("two")
@@ -44,7 +42,7 @@ async def test_orders_that_took_a_patch_wait_for_a_build_that_has_it_or_are_pinn
     assert status.step is Step.DELIVERED
 
 
-async def test_a_shipment_that_its_build_can_not_end_is_pinned_to_another(shop: Shop, tmp_path: Path) -> None:
+async def test_shipment_of_a_failing_build_ends_when_pinned_to_another(shop: Shop, tmp_path: Path) -> None:
     await shop.work("good")
     await shop.work("bad", PYTHONPATH=changed(tmp_path / "bad", SHIPPING_FAILS))
     await shop.deployment.promote("bad")

@@ -1,4 +1,4 @@
-"""Two really different builds of the workers side by side, under load: real processes, a real Temporal."""
+"""Two different builds of the workers under load, as real processes with a real Temporal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from builds import Edit, activities_of, builds_of, changed
-from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
+from versioned_shop import RECORDS_BEFORE_THE_CHARGE, Shop
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Review
@@ -33,11 +33,11 @@ ORDERS = 60
 RAMP = 25
 
 
-async def test_new_orders_ramp_to_the_new_build_and_the_old_one_drains(shop: Shop, tmp_path: Path) -> None:
+async def test_ramp_moves_a_share_of_orders_and_the_old_build_drains(shop: Shop, tmp_path: Path) -> None:
     old = await shop.work("one", ORDERFLEET_FAULTS="dispatch_carrier:error=1.0,attempts=1")
     await shop.deployment.promote("one")
     waiting = await shop.start("waiting", 4, review=Review())
-    await shop.work("two", PYTHONPATH=changed(tmp_path / "two", TELLS_BEFORE_THE_CHARGE, PREPARES_TWICE))
+    await shop.work("two", PYTHONPATH=changed(tmp_path / "two", RECORDS_BEFORE_THE_CHARGE, PREPARES_TWICE))
     await shop.deployment.ramp("two", RAMP)
     await shop.until_ramping("two")
 
@@ -47,25 +47,25 @@ async def test_new_orders_ramp_to_the_new_build_and_the_old_one_drains(shop: Sho
     assert set().union(*builds.values()) == {"one", "two"}
     assert 0 < sum(found == {"two"} for found in builds.values()) < ORDERS / 2
 
-    # Their first dispatch on the first build fails, and is tried again once the second one is current.
+    # Their first dispatch on the first build fails; its retry runs when the second build is current.
     last = await shop.start("last", 12, policy=shop.policy(dispatch_carrier=SLOWLY))
     await shop.until_shipping(last)
     await shop.deployment.promote("two")
     assert set(last) - set(await shop.ended(last))
     await shop.approve(waiting)
-    fresh = await shop.start("fresh", 8)
-    statuses += await shop.end([*last, *waiting, *fresh])
+    started_later = await shop.start("started_later", 8)
+    statuses += await shop.end([*last, *waiting, *started_later])
 
     assert {status.step for status in statuses} == {Step.SHIPPED}
     assert shop.wrong(statuses) == []
-    # Orders go with the version: those that waited since the first build take the patch with the second.
-    assert {frozenset(each) for each in (await shop.builds(fresh)).values()} == {frozenset({"two"})}
+    # Orders move to the current version: those that waited since the first build take the patch of the second.
+    assert {frozenset(each) for each in (await shop.builds(started_later)).values()} == {frozenset({"two"})}
     assert {order_id for order_id, each in (await shop.builds(waiting)).items() if "two" in each} == set(waiting)
-    for order_id in (*waiting, *fresh):
+    for order_id in (*waiting, *started_later):
         steps = await activities_of(shop.temporal, names.order_workflow_id(order_id))
         assert steps[steps.index("charge") - 1] == "record", order_id
-    # Shipments are pinned: each ended on the build that it began with.
-    shipments = [names.shipment_id(order_id, 1) for order_id in (*ramped, *last, *waiting, *fresh)]
+    # Shipments are pinned: each ended on the build that started it.
+    shipments = [names.shipment_id(order_id, 1) for order_id in (*ramped, *last, *waiting, *started_later)]
     for shipment in shipments:
         build = await builds_of(shop.temporal, shipment)
         prepared = (await activities_of(shop.temporal, shipment)).count("prepare_package")
@@ -80,7 +80,7 @@ async def test_new_orders_ramp_to_the_new_build_and_the_old_one_drains(shop: Sho
     assert shop.wrong(after) == []
 
 
-async def test_a_bad_build_is_rolled_back_with_its_share_and_no_order_is_lost(shop: Shop, tmp_path: Path) -> None:
+async def test_rollback_of_a_bad_build_loses_no_order(shop: Shop, tmp_path: Path) -> None:
     await shop.work("good")
     await shop.deployment.promote("good")
     bad = await shop.work("bad", PYTHONPATH=changed(tmp_path / "bad", FAILS))
@@ -88,7 +88,7 @@ async def test_a_bad_build_is_rolled_back_with_its_share_and_no_order_is_lost(sh
     probes = await shop.until_ramping("bad")
 
     ids = await shop.start("ramped", ORDERS)
-    await until(lambda: shop.stuck_or_ended(ids), lambda found: found == ORDERS, 180)
+    await until(lambda: shop.blocked_or_ended(ids), lambda found: found == ORDERS, 180)
     assert ORDERS / 2 < len(await shop.ended(ids)) < ORDERS
     await shop.deployment.roll_back("bad")
     bad.process.send_signal(signal.SIGTERM)
@@ -100,7 +100,7 @@ async def test_a_bad_build_is_rolled_back_with_its_share_and_no_order_is_lost(sh
     assert set().union(*(await shop.builds(ids)).values()) == {"good"}
 
 
-async def test_orders_of_workers_without_a_version_go_on_with_the_first_that_has_one(shop: Shop) -> None:
+async def test_order_started_without_a_version_continues_on_the_first_version(shop: Shop) -> None:
     before = await shop.work("", ORDERFLEET_WORKER_DEPLOYMENT="")
     waiting = await shop.start("waiting", 2, review=Review())
     await shop.until_at(Step.MANUAL_REVIEW, waiting)
