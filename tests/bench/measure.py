@@ -42,14 +42,14 @@ async def measure_round(stack: BenchStack, contender: Contender, load: Load) -> 
         "cpu_postgres": [stack.postgres],
     }
     gc.collect()
-    before, own, asked = cpu_seconds(parts), time.process_time(), statements(contender.metrics)
+    before, own, sent = cpu_seconds(parts), time.process_time(), statements(contender.metrics)
     fifty = [f"b-{run}-{number}" for number in range(load.orders_50)]
     many = [f"c-{run}-{number}" for number in range(load.orders_200)]
     rate_50 = len(fifty) / await at_once(contender.order, fifty, 50)
     rate_200 = len(many) / await at_once(contender.order, many, 200)
     used, own = cpu_seconds(parts), time.process_time() - own
     ended = len(fifty) + len(many)
-    trips = (statements(contender.metrics) - asked) / ended
+    trips = (statements(contender.metrics) - sent) / ended
     times = [await at_once(contender.order, [f"a-{run}-{number}"], 1) * 1000 for number in range(load.alone)]
     sample = [workflow for order_id in fifty[:_HISTORIES] for workflow in contender.workflows(order_id)]
     events, tasks = await history(stack.plain, sample)

@@ -18,7 +18,7 @@ Orders in progress started with this shape, and the changed code must continue t
   record the new branch: python tests/histories/record.py NNNN-what-changed
 or, if running orders may behave differently and every history is replayed, write the fingerprint again:
   python tests/histories/record.py --commands
-deploy/docs/upgrades.md says more."""
+See deploy/docs/upgrades.md."""
 
 RECORD: Final = """
 No recorded history has the new branch, so no test would find the next change that breaks it:

@@ -18,7 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 sys.path.insert(0, str(Path(__file__).parent))
 
 from builds import Deployment
-from versioned_shop import Shop
+from versioned_orders import VersionedOrders
 
 from backing import Backing
 from books import Books
@@ -50,7 +50,9 @@ def versioned_temporal(backing: Backing) -> Iterator[str]:
 
 
 @pytest.fixture
-async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> AsyncIterator[Shop]:
+async def orders(
+    versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> AsyncIterator[VersionedOrders]:
     """No worker runs yet."""
     ledger, name = tmp_path / "ledger.db", task_queues.orders
     environment = {
@@ -69,4 +71,4 @@ async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp
         fleet = WorkerFleet(stack, environment, tmp_path)
         database = await stack.enter_async_context(Database(postgres_url, pool_size=8, timeout=timedelta(seconds=30)))
         deployment, reads = Deployment(name, versioned_temporal), OrderReads(database)
-        yield Shop(client, deployment, fleet, reads, Books(ledger), task_queues)
+        yield VersionedOrders(client, deployment, fleet, reads, Books(ledger), task_queues)

@@ -91,7 +91,7 @@ def before_the_migration(name: str, folder: Path) -> str:
     return str(folder / "workers")
 
 
-class Shop:
+class ReleaseOrders:
     """Orders on the workers of one release, and their ledger."""
 
     def __init__(self, client: Client, reads: OrderReads, queues: Any, ledger: Path) -> None:
@@ -140,7 +140,7 @@ async def stack() -> Any:
 
 async def work(
     stack: AsyncExitStack, client: Client, address: str, url: str, queues: Any, folder: Path, **environment: str
-) -> Shop:
+) -> ReleaseOrders:
     """Start a worker process; orders for it."""
     ledger = folder / "ledger.db"
     database = await stack.enter_async_context(Database(url, pool_size=2, timeout=timedelta(seconds=10)))
@@ -157,7 +157,7 @@ async def work(
     }
     worker = await WorkerFleet(stack, given, folder).worker("all")
     await worker.answers("/readyz", 200)
-    return Shop(client, OrderReads(database), queues, ledger)
+    return ReleaseOrders(client, OrderReads(database), queues, ledger)
 
 
 REFUSED = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
@@ -174,21 +174,21 @@ async def test_workers_of_this_release_finish_orders_while_the_next_release_migr
     number = read(default_directory())[-1].number + 1
     files = tmp_path / "migrations"
     shutil.copytree(default_directory(), files)
-    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
+    orders = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
     # When the schema changes, the worker's sessions have prepared statements and two orders wait.
-    await shop.start("before")
-    approved = await shop.start("approved", review=Review())
-    canceled = await shop.start("canceled", review=Review())
+    await orders.start("before")
+    approved = await orders.start("approved", review=Review())
+    canceled = await orders.start("canceled", review=Review())
     waiting = {"before": Step.SHIPPED, "approved": Step.MANUAL_REVIEW, "canceled": Step.MANUAL_REVIEW}
-    await until(shop.steps, lambda found: found == waiting, 120)
+    await until(orders.steps, lambda found: found == waiting, 120)
 
     (files / f"{number:04d}_expand.sql").write_text(EXPAND)
     assert await migrate(postgres_url, files) == [f"{number:04d}_expand.sql"]
     await approved.signal(names.APPROVE)
     await canceled.signal(names.CANCEL_ORDER, "changed my mind")
-    await shop.start("after")
-    await shop.start("refunded", items=REFUSED)
-    assert await shop.end() == {
+    await orders.start("after")
+    await orders.start("refunded", items=REFUSED)
+    assert await orders.end() == {
         **dict.fromkeys(("before", "approved", "after"), Step.SHIPPED),
         "canceled": Step.CANCELED,
         "refunded": Step.FAILED,
@@ -203,7 +203,7 @@ async def test_workers_of_this_release_finish_orders_while_the_next_release_migr
         "select bool_and(carrier_name is not distinct from carrier) from shipments"
     )
     await connection.close()
-    assert (counted, names_copied) == (len(shop.ids), True)
+    assert (counted, names_copied) == (len(orders.ids), True)
     assert await pending(postgres_url, accept_newer=True) == []
 
 
@@ -231,9 +231,11 @@ async def test_workers_from_before_a_migration_finish_orders_on_the_current_sche
     migration: str,
 ) -> None:
     before = before_the_migration(migration, tmp_path / "before")
-    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before)
-    await shop.start("shipped")
-    await shop.start("refunded", items=REFUSED)
-    canceled = await shop.start("canceled", review=Review())
+    orders = await work(
+        stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before
+    )
+    await orders.start("shipped")
+    await orders.start("refunded", items=REFUSED)
+    canceled = await orders.start("canceled", review=Review())
     await canceled.signal(names.CANCEL_ORDER, "changed my mind")
-    assert await shop.end() == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}
+    assert await orders.end() == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}

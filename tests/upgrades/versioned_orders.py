@@ -28,7 +28,7 @@ RECORDS_BEFORE_THE_CHARGE = Edit(
 """A patched change, which running orders take."""
 
 
-class Shop:
+class VersionedOrders:
     """Orders, their workers by build, and the ledgers."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Shop:
     def policy(self, **steps: StepPolicy) -> OrderPolicy:
         return OrderPolicy(shipping_task_queue=self._queues.shipping, **steps)
 
-    def wrong(self, statuses: list[OrderStatus]) -> list[str]:
+    def order_errors(self, statuses: list[OrderStatus]) -> list[str]:
         money, parcels = self._books.money(), self._books.parcels()
         return [each for status in statuses for each in wrong(status.order_id, status, money, parcels)]
 
