@@ -18,7 +18,7 @@ AUDIT  := deploy/tools/audit
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ready ## start everything and follow one order until Kubernetes says shipped
+demo: ready ## start everything and follow one order until its status is shipped
 	@$(BIN)/orderfleet demo happy
 
 up: ready ## start the local stack and leave it running
@@ -152,7 +152,7 @@ chaos: ready ## kill, freeze and disconnect every part while orders run, then ch
 soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
-# CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
+# CLUSTER says the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## install, upgrade and break the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
 	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
 

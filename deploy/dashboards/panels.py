@@ -87,10 +87,10 @@ def page(content: Page) -> Dashboard:
             .expr(DEPLOYED)
         )
     )
-    asked = " ".join(query.expr for row in content.rows for panel in row.panels for query in panel.queries)
+    expressions = " ".join(query.expr for row in content.rows for panel in row.panels for query in panel.queries)
     for name, (label, values) in VARIABLES.items():
         # A variable without effect would mislead.
-        if f"${name}" in asked:
+        if f"${name}" in expressions:
             made = made.with_variable(_variable(name, label, values))
     for row in content.rows:
         made = made.with_row(dashboard.Row(row.title))
@@ -138,6 +138,6 @@ def _panel(content: Panel) -> stat.Panel | timeseries.Panel:
             [dashboard.DashboardLink("Runbook").url(f"${{runbooks}}/{content.runbook}.md").target_blank(True)]
         )
     for letter, query in zip("ABCDEF", content.queries, strict=False):
-        asked = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend)
-        made = made.with_target(asked if content.number else asked.exemplar(True))
+        target = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend)
+        made = made.with_target(target if content.number else target.exemplar(True))
     return made

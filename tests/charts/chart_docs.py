@@ -1,7 +1,7 @@
-"""Makes what a chart says about its values, `values.schema.json` and the table in its README, and its copies.
+"""Generates a chart's `values.schema.json`, the table in its README, and its copies of rules and dashboards.
 
-`make chart-docs` runs it as a program, tests/charts holds the files against it. A value with a `# --`
-comment is documented and typed by its default; a group of values takes no other names.
+`make chart-docs` runs it; `test_docs.py` compares the files. A value with a `# --` comment is documented, and its
+default gives its type. A group of values allows no other names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Definitions of other products from their own Go modules, which `deploy/tools/definitions` pins.
 
-The server's dry run asks for those of resources, the test of scaling for that of KEDA's trigger. Go checks
-what it downloads against the pinned checksums.
+The dry run on an API server needs the definitions of resources, the test of KEDA that of its trigger. Go checks
+downloads against the pinned checksums.
 """
 
 from __future__ import annotations

@@ -165,10 +165,10 @@ def test_temporal_that_answers_no_calls_is_restarted(objects):
     (container,) = pod(objects, "temporal")["containers"]
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     args = dict(each.split("=", 1) for each in container["args"] if "=" in each)
-    asked = container["livenessProbe"]["httpGet"]
-    assert ports[asked["port"]] == int(args["--http-port"])
+    probe = container["livenessProbe"]["httpGet"]
+    assert ports[probe["port"]] == int(args["--http-port"])
     # The probe is a call that reads namespace and database, not an open port.
-    assert asked["path"] == "/api/v1/namespaces/default/workflows?pageSize=1"
+    assert probe["path"] == "/api/v1/namespaces/default/workflows?pageSize=1"
 
 
 def test_disabled_part_has_no_objects(helm):

@@ -91,7 +91,7 @@ def bad_version(images: Images, folder: Path) -> None:
     """Build a version whose order workflow fails in its first task."""
     folder.mkdir()
     code = (paths.checkout() / "workers/orderfleet/orders/workflow.py").read_text()
-    assert code.count(_BREAKS) == 1, "the workflow has changed: mend the edit"
+    assert code.count(_BREAKS) == 1, "the workflow has changed: update the edit"
     (folder / "workflow.py").write_text(
         code.replace(_BREAKS, f"        raise RuntimeError('a bad version')\n{_BREAKS}")
     )
