@@ -34,8 +34,8 @@ TERMS: Final = {
     r"\bstands? (?:still|in for|beside)\b": "is blocked, replaces or is next to",
     r"\bfor good\b(?! reason)": "permanently",
     r"\bonce, ever\b": "only once",
-    # asyncio spells its own method `cancelled()`.
-    r"\b(?:fulfilments?|cancelled(?!\()|cancelling|behaviours?|colours?|licences?)\b": "the US spelling",
+    # asyncio spells its method `cancelled()`, gRPC its status `CANCELLED`.
+    r"\b(?:fulfilments?|(?<!StatusCode\.)cancelled(?!\()|cancelling|behaviours?|colours?|licences?)\b": "the US spelling",
     r"\b(?:authoris|initialis|normalis|recognis|serialis)(?:e[sd]?|ing|ation)\b": "the US spelling",
     r"\bOrderDesk\b": "OrderService",
     r"\bCarrierDesk\b": "CarrierUpdateService",

@@ -41,6 +41,7 @@ def test_word_that_the_project_does_not_use_is_found_on_its_line(text: str, word
         "Helm prints `nobody was told`.",
         "https://example.com/anew",
         "assert task.cancelled()",
+        "error.status is RPCStatusCode.CANCELLED",
         "the recorded histories, and the record of a change",
         "The carrier goes on strike.",
     ],
