@@ -35,7 +35,8 @@ TERMS: Final = {
     r"\bfor good\b(?! reason)": "permanently",
     r"\bonce, ever\b": "only once",
     # asyncio spells its method `cancelled()`, gRPC its status `CANCELLED`.
-    r"\b(?:fulfilments?|(?<!StatusCode\.)cancelled(?!\()|cancelling|behaviours?|colours?|licences?)\b": "the US spelling",
+    r"\b(?:fulfilments?|(?<!StatusCode\.)cancelled(?!\()|cancelling)\b": "the US spelling",
+    r"\b(?:behaviours?|colours?|licences?)\b": "the US spelling",
     r"\b(?:authoris|initialis|normalis|recognis|serialis)(?:e[sd]?|ing|ation)\b": "the US spelling",
     r"\bOrderDesk\b": "OrderService",
     r"\bCarrierDesk\b": "CarrierUpdateService",
