@@ -59,7 +59,7 @@ async def measure_order_store(url: str, orders: int, *, rounds: int = 5, chunk: 
     Returns:
         Orders per second and buffers per statement, of both.
     """
-    made = [await _database(url, name) for name in ("empty", "full")]
+    made = [await _database(url, name) for name in ("empty_store", "full_store")]
     empty, full = [await asyncpg.connect(each, statement_cache_size=200) for each in made]
     try:
         await _fill(full, orders)
