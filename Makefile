@@ -3,9 +3,9 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 ALONE  := $(MAKE) --no-print-directory
-# Suites that `make test` leaves to `make test-all` and `make test-cluster`.
+# Suites of `make test-all` and `make test-cluster` only.
 SLOWER := chaos cluster observability
-# More workers than cores: many tests wait for a time-out or for a process.
+# More workers than cores, because many tests wait for a timeout or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 # Failed tests are rerun once, alone, and reported as flaky if they pass then (deploy/docs/testing.md).
 RERUN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
@@ -13,12 +13,12 @@ RERUN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-record bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ready ## start everything and follow one order until Kubernetes says shipped
+demo: ready ## start everything and follow one order until its status is shipped
 	@$(BIN)/orderfleet demo happy
 
 up: ready ## start the local stack and leave it running
@@ -27,11 +27,11 @@ up: ready ## start the local stack and leave it running
 down: ## stop the local stack; data stays
 	@test ! -x $(BIN)/orderfleet || $(BIN)/orderfleet stack down
 
-test: ready-all ## what must pass before a change goes in: style, types, layers, tests
+test: ready-all ## what must pass before a change is merged: style, types, layers, tests
 	@$(ALONE) lint
 	$(BIN)/pytest $(QUICK)
 
-coverage: ready-all ## the same tests, and how much of the code they ran, worker processes included
+coverage: ready-all ## the same tests, with coverage of all processes
 	@rm -f .coverage .coverage.*
 	$(BIN)/python tests/support/rerun_failed.py $(BIN)/coverage run -m pytest $(QUICK) -n 3
 	@$(BIN)/coverage combine --quiet
@@ -44,14 +44,15 @@ test-all: ready-all ## everything that needs no cluster: the same with coverage,
 	$(RERUN) tests/observability
 	$(BIN)/pytest -s tests/chaos
 
-lint: venv ## format, lint, types and import layers
+lint: venv ## format, lint, types, import layers, image digests and terms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(PYTHON) deploy/tools/images.py check
+	@$(PYTHON) deploy/tools/check_terms.py
 
-lock: venv ## resolve the dependencies anew and pin them with hashes
+lock: venv ## resolve the dependencies again and pin them with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -59,14 +60,14 @@ lock: venv ## resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		$(AUDIT)/requirements.in -o $(AUDIT)/requirements.lock
 
-sbom: audit-tools ## what the image contains, as a CycloneDX file made from the lock
+sbom: audit-tools ## the image's packages as a CycloneDX file, from the lock file
 	@mkdir -p dist
 	@PYTHONWARNINGS=ignore .venv/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
 		--output-reproducible --of JSON -o dist/orderfleet.cdx.json
 	@echo "sbom: dist/orderfleet.cdx.json"
 
-# Where there is a service of the kind of osv.dev: make audit OSV=https://osv.example.com/v1/query
-audit: audit-tools ## known vulnerabilities of what is locked; needs the network: the package index's database of them
+# With a service that has the API of osv.dev: make audit OSV=https://osv.example.com/v1/query
+audit: audit-tools ## known vulnerabilities of the locked packages, from the package index's database; needs the network
 	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock \
 		$(if $(OSV),--vulnerability-service osv --osv-url $(OSV))
 
@@ -74,7 +75,7 @@ audit-tools: venv
 	@$(BIN)/uv venv --quiet --allow-existing .venv/audit
 	@$(BIN)/uv pip install --quiet --system-certs --require-hashes --python .venv/audit/bin/python -r $(AUDIT)/requirements.lock
 
-# The environment and the tools don't need each other, so both are made at the same time.
+# The environment and the tools do not depend on each other, so both are made at the same time.
 ready:
 	@$(ALONE) -j2 venv tools
 ready-all:
@@ -101,61 +102,61 @@ tools: ## provide kubectl, Temporal, etcd and kube-apiserver
 tools-all:
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet_local.provision --all
 
-# For a look in under two minutes: make bench BENCH='--rounds 1 --orders 100'
-bench: ready ## Orderfleet and an empty fleet side by side on a fresh stack; needs an idle machine
+# In under two minutes: make bench BENCH='--rounds 1 --orders 100'
+bench: ready ## Orderfleet and an empty fleet side by side on a new stack; needs an idle machine
 	$(BIN)/python tests/bench/bench.py run $(BENCH)
 
-# Among many: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
-bench-orders: ready-all ## Orders in Kubernetes: how soon they start and tell, what they cost the operator
+# With many other Orders: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
+bench-orders: ready-all ## Orders in Kubernetes: time to start, time to a status, the operator's cost
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 
-bench-record: ready ## the record with 1,000,000 orders in it beside an empty one
-	$(BIN)/python tests/bench/bench.py record $(BENCH)
+bench-store: ready ## the order store with 1,000,000 orders beside an empty one
+	$(BIN)/python tests/bench/bench.py store $(BENCH)
 
-bench-workers: ready ## two order workers beside one with a slow provider, and how soon a worker starts
+bench-workers: ready ## one and two order workers with a slow provider, and a worker's start time
 	$(BIN)/python tests/bench/bench.py workers $(BENCH)
 
-bench-fleet: ready ## 1, 2, 4 and 8 order workers against a stub of Temporal, and one worker flat out
+bench-fleet: ready ## 1, 2, 4 and 8 order workers against a stub of Temporal, and the maximum of one worker
 	$(BIN)/python tests/bench/bench.py fleet $(BENCH)
 
-bench-waiting: ready ## orders among 1,000 and 5,000 that wait for a review
+bench-waiting: ready ## orders while 1,000 and 5,000 others wait for a review
 	$(BIN)/python tests/bench/bench.py waiting $(BENCH)
 
-bench-compare: venv ## two runs beside each other: make bench-compare A=one.json B=other.json
+bench-compare: venv ## compare two runs: make bench-compare A=one.json B=other.json
 	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)
 
 MEASURED := .orderfleet/bench
-capacity: venv ## put what the benchmarks measured into deploy/docs/performance.md
+capacity: venv ## write the benchmarks' results into deploy/docs/performance.md
 	$(BIN)/python deploy/tools/capacity.py --write --run $(MEASURED).json --orders-run $(MEASURED)-orders.json \
 		--fleet-run $(MEASURED)-fleet.json --waiting-run $(MEASURED)-waiting.json
 
 IMAGE ?= orderfleet:dev
-image: ## build the product's image for a release, on a base that has a digest: make image IMAGE=NAME:TAG
+image: ## build the image of a release, on a base named by its digest: make image IMAGE=NAME:TAG
 	@$(PYTHON) deploy/tools/images.py check
 	docker build -f deploy/Dockerfile --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
 
-pin-images: ## write the digests that the tags of all images have now; needs docker and the network
+pin-images: ## write the current digest of each image's tag; needs docker and the network
 	@$(PYTHON) deploy/tools/images.py pin
 
 kind: ## a kind cluster from nothing to a shipped order; needs docker, kind, kubectl, helm
 	@deploy/kind/up.sh
 
-kind-down: ## take the kind cluster and its registry away
+kind-down: ## delete the kind cluster and its registry
 	@kind delete cluster --name orderfleet; docker rm -f orderfleet-registry >/dev/null 2>&1 || true
 
-# Another storm: make chaos CHAOS="--orders 4000 --faults 400 --seed 7"
-chaos: ready ## orders while every part is killed, frozen and cut off, and whether every promise was kept; 30 min
+# Another chaos run: make chaos CHAOS="--orders 4000 --faults 400 --seed 7"
+chaos: ready ## kill, freeze and disconnect every part while orders run, then check every promise; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-# A longer run: make soak SOAK="--minutes 240"; a shorter one detects larger leaks only.
-soak: ready ## each role's memory, threads, files and connections under a steady load, and whether they stay level; 60 min
+# A longer look: make soak SOAK="--minutes 240"; a shorter one tells of larger leaks only.
+soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
-# CLUSTER says how to reach a cluster that may be thrown away: --kubeconfig PATH [--cluster-program PROGRAM]
-test-cluster: ready ## the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
+# CLUSTER says the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
+test-cluster: ready ## install, upgrade and break the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
 	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
 
-chart-docs: venv ## make the charts' values tables and schemas anew
+chart-docs: venv ## generate the charts' values tables and schemas
 	$(BIN)/python tests/charts/chart_docs.py
 
 clean: down ## remove the environment, the stack's data and every cache in the checkout

@@ -12,20 +12,20 @@ import time
 from pathlib import Path
 from types import FrameType
 
-LOOK = 0.25
-"""Seconds between two looks at the files."""
-BOUND = 10
-"""Seconds a role has to end before it is killed: in development a quick restart is worth more than a drain."""
+POLL_INTERVAL = 0.25
+"""Seconds between two checks of the files."""
+STOP_TIMEOUT = 10
+"""Seconds before a role is killed. In development a quick restart matters more than a drain."""
 
 
 def newest(folder: Path) -> tuple[int, int]:
-    """How many files of code there are, and when the last one changed."""
+    """Number of code files, and time of their last change."""
     times = [file.stat().st_mtime_ns for file in folder.rglob("*.py") if file.exists()]
     return len(times), max(times, default=0)
 
 
 def main() -> int:
-    """Run `python -m orderfleet ARGUMENTS…` until SIGTERM; the first argument is the folder that is watched."""
+    """Run `python -m orderfleet ARGUMENTS…` until SIGTERM; the first argument is the folder of the code."""
     folder, arguments = Path(sys.argv[1]), sys.argv[2:]
     stopping = False
 
@@ -36,16 +36,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     while True:
-        seen = newest(folder)
+        started_with = newest(folder)
         role = subprocess.Popen([sys.executable, "-m", "orderfleet", *arguments])  # noqa: S603 - the pod's own arguments
-        while not stopping and newest(folder) == seen:
-            if role.poll() == 0:  # a job that is done
+        while not stopping and newest(folder) == started_with:
+            if role.poll() == 0:  # A job has completed.
                 return 0
-            # A role that ended by a mistake in its code waits here for the next change.
-            time.sleep(LOOK)
+            # After an error in its code, wait for the next change.
+            time.sleep(POLL_INTERVAL)
         role.terminate()
         try:
-            role.wait(timeout=None if stopping else BOUND)
+            role.wait(timeout=None if stopping else STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             role.kill()
             role.wait()

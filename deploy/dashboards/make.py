@@ -1,4 +1,4 @@
-"""`python deploy/dashboards/make.py` writes each dashboard beside itself, as JSON that Grafana imports."""
+"""`python deploy/dashboards/make.py` writes each dashboard into its folder, as JSON that Grafana imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGES = (ORDERS, RETRIES, WORKERS, OPERATOR)
 
 
 def generated() -> dict[str, str]:
-    """The files by name."""
+    """The text of each file by name."""
     return {f"{each.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(page(each)) + "\n" for each in PAGES}
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard of the operator and the API shows."""
+"""The dashboard of operator and API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dashboard of orders and their money shows."""
+"""The dashboard of orders and their money."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGE = Page(
                 Panel(
                     "Past their deadline",
                     "short",
-                    "Orders past their own deadline that are neither shipped nor undone.",
+                    "Orders past their own deadline that are neither shipped nor compensated.",
                     [Query("sum(max by (step) (orderfleet_overdue_orders))", "orders")],
                     "OrderfleetOrdersOverdue",
                     number=True,
@@ -46,7 +46,7 @@ PAGE = Page(
                 Panel(
                     "Pending refunds",
                     "short",
-                    "Refunds that are not yet done, including those not yet begun.",
+                    "Refunds that are not completed, including those that have not started.",
                     [Query('sum(max by (status) (orderfleet_open_payments{status=~"charged|refunding"}))', "refunds")],
                     "OrderfleetRefundStuck",
                     number=True,
@@ -54,7 +54,7 @@ PAGE = Page(
                 Panel(
                     "Longest pending refund",
                     "s",
-                    "How long the oldest of them has been pending.",
+                    "Age of the oldest pending refund.",
                     [Query('max(orderfleet_open_payment_oldest_seconds{status=~"charged|refunding"})', "age")],
                     "OrderfleetRefundStuck",
                     number=True,
@@ -62,7 +62,7 @@ PAGE = Page(
                 Panel(
                     "Charges without outcome",
                     "short",
-                    "Payments begun that are neither charged, refused nor voided.",
+                    "Started payments that are neither charged, rejected nor voided.",
                     [Query('max(orderfleet_open_payments{status="init"})', "payments")],
                     "OrderfleetPaymentStuck",
                     number=True,
@@ -70,7 +70,7 @@ PAGE = Page(
                 Panel(
                     "Longest without outcome",
                     "s",
-                    "Time since the oldest of them was begun.",
+                    "Time since the start of the oldest one.",
                     [Query('max(orderfleet_open_payment_oldest_seconds{status="init"})', "age")],
                     "OrderfleetPaymentStuck",
                     number=True,
@@ -141,21 +141,21 @@ PAGE = Page(
                 Panel(
                     "Orphans found",
                     "ops",
-                    "Unfinished orders whose workflow was closed, a second: their compensation was started.",
+                    "Unfinished orders whose workflow closed and whose compensation started, per second.",
                     [Query(rate("orderfleet_orphans_found_total", "source"), "{{source}}")],
                     "OrderfleetOrphanSweepStopped",
                 ),
                 Panel(
                     "Checks without a workflow",
                     "ops",
-                    "Checks of an unfinished order that found no workflow of it in Temporal, a second.",
+                    "Checks of an unfinished order that found no workflow in Temporal, per second.",
                     [Query(rate("orderfleet_order_workflows_missing_total"), "checks")],
                     "OrderfleetOrderWorkflowMissing",
                 ),
                 Panel(
                     "Workflow ids in use",
                     "ops",
-                    "Ids that an order needed and a workflow of another origin had, a second.",
+                    "Workflow ids of an order that a workflow of another client had, per second.",
                     [Query(rate("orderfleet_workflow_id_conflicts_total", "workflow_type"), "{{workflow_type}}")],
                 ),
             ],
@@ -172,7 +172,7 @@ PAGE = Page(
                 Panel(
                     "Refunds",
                     "ops",
-                    "Refunds that became pending and that were done, per second.",
+                    "Refunds that became pending or were completed, per second.",
                     [Query(rate("orderfleet_refunds_total", "result"), "{{result}}")],
                     "OrderfleetRefundStuck",
                 ),

@@ -20,11 +20,11 @@ VARIABLES = {
     "queue": ("Task queue", "label_values(temporal_num_pollers, task_queue)"),
     "version": ("Version", "label_values(orderfleet_build_info, version)"),
 }
-"""What a page may be narrowed by, each with its label and where its values come from."""
+"""Variables of the dashboards, with their label and the query of their values."""
 
 _RUNS = "sum by (role, version) (orderfleet_build_info{})"
 DEPLOYED = f"{_RUNS.format('')} unless {_RUNS.format(' offset 2m')}"
-"""A role has begun to run a version that it didn't run two minutes ago: a new series never *changes*."""
+"""A role runs a version that it did not run two minutes ago. `changes` ignores new series."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel; `number` shows the last value instead of a graph."""
+    """One panel; `number` shows the last value without a graph."""
 
     title: str
     unit: str
@@ -87,10 +87,10 @@ def page(content: Page) -> Dashboard:
             .expr(DEPLOYED)
         )
     )
-    asked = " ".join(query.expr for row in content.rows for panel in row.panels for query in panel.queries)
+    expressions = " ".join(query.expr for row in content.rows for panel in row.panels for query in panel.queries)
     for name, (label, values) in VARIABLES.items():
-        # One that changes nothing would mislead.
-        if f"${name}" in asked:
+        # A variable without effect would mislead.
+        if f"${name}" in expressions:
             made = made.with_variable(_variable(name, label, values))
     for row in content.rows:
         made = made.with_row(dashboard.Row(row.title))
@@ -138,6 +138,6 @@ def _panel(content: Panel) -> stat.Panel | timeseries.Panel:
             [dashboard.DashboardLink("Runbook").url(f"${{runbooks}}/{content.runbook}.md").target_blank(True)]
         )
     for letter, query in zip("ABCDEF", content.queries, strict=False):
-        asked = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend)
-        made = made.with_target(asked if content.number else asked.exemplar(True))
+        target = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend)
+        made = made.with_target(target if content.number else target.exemplar(True))
     return made

@@ -1,4 +1,4 @@
-"""Queries that panels share: rates, quantiles, and the labels that the variables choose by."""
+"""Queries of several panels: rates, quantiles, and the labels that variables select."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from panels import Query
 QUEUE = 'namespace=~"$namespace",task_queue=~"$queue"'
 """Labels of the SDK's metrics that belong to a queue."""
 VERSIONED = '* on (instance) group_left (version) orderfleet_build_info{version=~"$version"}'
-"""Joins a process' own metrics with the version that it runs."""
+"""Joins a process' metrics with its version."""
 
 
 def rate(counter: str, *by: str, where: str = "") -> str:
-    """Events a second, summed over processes; of our own metrics, those that run the chosen version."""
+    """Events per second of all processes; for the product's metrics, of those with the selected version."""
     return f"sum by ({', '.join(by)}) ({_each(counter, where)})"
 
 
 def _each(counter: str, where: str) -> str:
     raised = f"rate({counter}{{{where}}}[$__rate_interval])"
-    # The SDK's metrics come from a port, and so an instance, of their own.
+    # The SDK's metrics have their own port, and so their own instance.
     return f"{raised} {VERSIONED}" if counter.startswith("orderfleet_") else raised
 
 
@@ -35,12 +35,12 @@ def quantiles(histogram: str, *by: str, where: str = "") -> list[Query]:
 
 
 def per(counter: str, other: str) -> str:
-    """How much of one comes with one of the other."""
+    """One rate divided by another."""
     return f"{rate(counter)} / {rate(other)}"
 
 
 def late(window: str) -> str:
-    """Share of the orders that ended in the window and failed or shipped late, as the alerts reckon it."""
+    """Share of the orders that ended in the window and failed or shipped late, as the alerts compute it."""
     base = "orderfleet_order_duration_seconds"
     in_time = f'{base}_bucket{{outcome="shipped",le="86400.0"}}[{window}]'
     delivered = f'{base}_count{{outcome="delivered"}}[{window}]'
@@ -51,6 +51,6 @@ def late(window: str) -> str:
 
 
 def errors(window: str) -> str:
-    """Share of the API's answers in the window that are 5xx, as the alerts reckon it."""
+    """Share of the API's answers in the window that are 5xx, as the alerts compute it."""
     counted = "orderfleet_api_request_duration_seconds_count"
     return f'(sum(rate({counted}{{status=~"5.."}}[{window}])) or vector(0)) / sum(rate({counted}[{window}]))'

@@ -1,4 +1,4 @@
-"""What the dashboard of retries and latency shows."""
+"""The dashboard of retries and latency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = Page(
                 Panel(
                     "Attempts by step",
                     "ops",
-                    "Attempts begun, per second.",
+                    "Attempts started, per second.",
                     [Query(rate("orderfleet_step_attempts_total", "step", "kind"), "{{step}} {{kind}}")],
                 ),
                 Panel(
@@ -36,7 +36,7 @@ PAGE = Page(
                 Panel(
                     "Timeouts by step",
                     "ops",
-                    "Attempts that ran into their timeout, per second.",
+                    "Attempts that timed out, per second.",
                     [Query(rate("orderfleet_step_timeouts_total", "step"), "{{step}}")],
                     "OrderfleetStepFailing",
                 ),

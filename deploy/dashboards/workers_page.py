@@ -1,4 +1,4 @@
-"""What the dashboard of queues, workers and what runs shows."""
+"""The dashboard of queues, workers and versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queries import QUEUE, VERSIONED, quantiles, rate
 PAGE = Page(
     "orderfleet-workers",
     "Orderfleet: workers",
-    "Whether there are enough workers, and what runs.",
+    "Queues, capacity of the workers, and running versions.",
     [
         Row(
             "Queues",
@@ -40,7 +40,7 @@ PAGE = Page(
                 Panel(
                     "Pollers",
                     "short",
-                    "Polls that are open at Temporal.",
+                    "Open polls at Temporal.",
                     [
                         Query(
                             f"sum by (task_queue, poller_type) (temporal_num_pollers{{{QUEUE}}})",
@@ -83,7 +83,7 @@ PAGE = Page(
                 Panel(
                     "Slots available",
                     "short",
-                    "Further tasks that workers could run.",
+                    "Free task slots.",
                     [
                         Query(
                             f"sum by (task_queue, worker_type) (temporal_worker_task_slots_available{{{QUEUE}}})",
@@ -95,7 +95,7 @@ PAGE = Page(
                 Panel(
                     "Cached workflows",
                     "short",
-                    "Workflows that workers keep in memory.",
+                    "Workflows in the workers' caches.",
                     [Query(f"sum by (task_queue) (temporal_sticky_cache_size{{{QUEUE}}})", "{{task_queue}}")],
                 ),
                 Panel(

@@ -1,6 +1,6 @@
 #!/bin/sh
-# From nothing to a shipped order on kind: registry, cluster, image, both charts, one Order.
-# `make kind` runs it; it may be run again. Needs docker, kind 0.27 or newer, kubectl and helm.
+# Installs everything on kind and ships one Order: registry, cluster, image, both charts.
+# `make kind` runs it; it can run again. Needs docker, kind 0.27 or newer, kubectl and helm.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -38,7 +38,7 @@ docker push localhost:$port/orderfleet:dev
 h upgrade --install backing charts/orderfleet-dev -f deploy/kind/backing.yaml --create-namespace --wait --timeout 5m
 h upgrade --install orderfleet charts/orderfleet -f deploy/kind/product.yaml --wait --timeout 5m
 
-# The same Order again is the same order: after the first time this only shows it.
+# Applying the same Order again changes nothing.
 k apply -f deploy/samples/order.yaml
 k wait --for=jsonpath='{.status.workflowId}' orders.orderfleet.dev/demo-1 --timeout=60s
 k patch orders.orderfleet.dev demo-1 --type merge -p '{"spec":{"approved":true}}'

@@ -1,4 +1,4 @@
-"""What a number of orders an hour needs, from the measured cost of one order.
+"""Computes what a number of orders per hour needs, from the measured cost of one order.
 
 `python deploy/tools/capacity.py 5000` prints a table. `--run` and similar options read the JSON of `make bench` and the
 other benchmarks. `--write` stores these figures in `measured.json` and renews the tables of
@@ -45,20 +45,19 @@ LEVELS: Final = {
         "memory_temporal": "memory of Temporal's dev server, MiB",
     },
 }
-"""Columns of each table of rising numbers: key in the JSON, and heading."""
+"""Columns of each table of measurements: key in the JSON, and heading."""
 
 FILL: Final = 0.6
-"""Share of a core, or of a shard, that is planned for: the rest is for bursts, retries and restarts."""
+"""Planned share of a core or shard. The rest is for bursts, retries and restarts."""
 SLOTS: Final = 100
 """Activities that a worker runs at once (`ORDERFLEET_WORKER_ACTIVITY_SLOTS`)."""
 POOL: Final = 10
-"""Connections that a process holds at most (`ORDERFLEET_DATABASE_POOL_SIZE`), beside the one on which operator and
-API wait for changes."""
+"""Maximum connections of a process (`ORDERFLEET_DATABASE_POOL_SIZE`). Operator and API have one more for changes."""
 API_PODS: Final = 2
-"""As the chart has them."""
+"""The chart's default."""
 UPDATES_PER_SHARD: Final = 30
-"""Updates a second that a history shard is planned for: one at a time at 5 ms each, filled by 0.6, and some
-shards are hit four times as often as the mean."""
+"""Planned updates per second and history shard: one at a time, 5 ms each, filled by 0.6, and some shards receive four
+times the mean."""
 LEAST_SHARDS: Final = 512
 TASKS_PER_PARTITION: Final = 250
 LEAST_PARTITIONS: Final = 4
@@ -68,9 +67,9 @@ _RETENTION_HOURS: Final = 72
 
 @dataclass(frozen=True)
 class Costs:
-    """What one order costs, approved at creation and with nothing going wrong. CPU in ms.
+    """Costs of one order that is approved at creation and shipped. CPU in ms.
 
-    What has a default was counted, read off a history, or assumed; the rest is in `measured.json`.
+    Values with a default are counted, from a history, or assumed; the others are in `measured.json`.
     """
 
     orders_worker: float
@@ -81,19 +80,20 @@ class Costs:
     patches: float
     round_trips: float
     updates: int = 18
-    """Of Temporal's state: 2 starts, 6 workflow tasks begun and done, 2 activities done, a child begun and done."""
+    """Updates of Temporal's state: 2 starts, 6 workflow tasks started and completed, 2 activities completed, 1 child
+    started and completed."""
     orders_tasks: int = 4
     record_kib: float = 6.8
     wal_kib: float = 9.2
     history_kib: float = 14.0
     events: float = 6
-    heard: float = 0.01
-    """Of an operator, for each change of another operator's order; an order changes with each commit."""
+    change_received: float = 0.01
+    """CPU of an operator for each change of another operator's order. Each commit changes an order."""
     provider_seconds: float = 0.25
-    """How long the payment provider takes, and the carrier: not measured, put in your own."""
+    """Latency of payment provider and carrier: an assumption, not a measurement."""
 
     def of_run(self, run: dict[str, Any]) -> Costs:
-        """The same with the CPU of a run of `make bench`."""
+        """These costs with the CPU of a run of `make bench`."""
         ours = [each["Orderfleet"] for each in run["rounds"]]
         workers = median(each["cpu_workers"] for each in ours)
         share = self.orders_worker / (self.orders_worker + self.shipping_worker)
@@ -107,12 +107,20 @@ class Costs:
         )
 
     def of_orders_run(self, run: dict[str, Any]) -> Costs:
-        """The same with what a run of `make bench-orders` found."""
+        """These costs with the operator's of a run of `make bench-orders`."""
         return replace(self, operator=run["operator_cpu"], patches=run["writes_approved"])
 
 
 def needs(rate: int, costs: Costs) -> dict[str, str]:
-    """What `rate` orders an hour need, as people read it."""
+    """The needs of `rate` orders per hour, formatted.
+
+    Args:
+        rate: orders per hour.
+        costs: of one order.
+
+    Raises:
+        ValueError: operators cannot handle the rate with one database.
+    """
     second = rate / 3600
     orders = _processes(second, costs.orders_worker, costs.provider_seconds)
     shipping = _processes(second, costs.shipping_worker, costs.provider_seconds)
@@ -147,7 +155,7 @@ def table(rates: tuple[int, ...], costs: Costs) -> str:
 
 
 def levels(rows: list[dict[str, float]], columns: dict[str, str]) -> str:
-    """A measurement at rising numbers as a Markdown table."""
+    """A measurement at several numbers of orders as a Markdown table."""
     lines = [f"| {' | '.join(columns.values())} |", f"|{'---:|' * len(columns)}"]
     cells = [[f"{row[key]:,}" if isinstance(row[key], int) else _number(row[key]) for key in columns] for row in rows]
     lines += [f"| {' | '.join(row)} |" for row in cells]
@@ -173,13 +181,13 @@ def _cores(second: float, milliseconds: float) -> float:
 
 
 def _processes(second: float, milliseconds: float, provider_seconds: float) -> int:
-    """One fills one core at most, and holds a slot while a provider is asked; two, so that one may fail."""
+    """Processes of one core each, with a slot per provider call; at least two, so that one may fail."""
     return max(2, math.ceil(_cores(second, milliseconds)), math.ceil(second * provider_seconds / SLOTS / FILL))
 
 
 def _operators(second: float, costs: Costs) -> int:
-    """One fills one core at most, of which each spends a part on the changes of all orders."""
-    left = FILL - second * costs.round_trips * costs.heard / 1000
+    """Operators of one core each, of which each spends a part on the changes of all orders."""
+    left = FILL - second * costs.round_trips * costs.change_received / 1000
     if left <= 0:
         msg = "operators spend all of a core on each other's changes: split the orders over several databases"
         raise ValueError(msg)
@@ -195,7 +203,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"  # noqa: PLR2004
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Print the table, or write it into the page."""
     parser = argparse.ArgumentParser(description="What a number of orders an hour needs.")
     parser.add_argument("rates", nargs="*", type=int, help="orders an hour")
@@ -204,26 +212,26 @@ def main(words: list[str]) -> None:
     parser.add_argument("--fleet-run", type=_json, help="JSON of `make bench-fleet`")
     parser.add_argument("--waiting-run", type=_json, help="JSON of `make bench-waiting`")
     parser.add_argument("--write", action="store_true", help="store the figures and renew deploy/docs/performance.md")
-    given = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     measured = json.loads(MEASURED.read_text())
     costs = Costs(**measured["costs"])
-    if given.run:
-        costs = costs.of_run(given.run)
-    if given.orders_run:
-        costs = costs.of_orders_run(given.orders_run)
-        measured["operator"] = given.orders_run.get("waiting_levels", measured["operator"])
-    if given.fleet_run:
-        measured["fleets"] = given.fleet_run["fleets"]
-    if given.waiting_run:
-        measured["waiting"] = given.waiting_run["waited_levels"]
-    if given.write:
+    if options.run:
+        costs = costs.of_run(options.run)
+    if options.orders_run:
+        costs = costs.of_orders_run(options.orders_run)
+        measured["operator"] = options.orders_run.get("waiting_levels", measured["operator"])
+    if options.fleet_run:
+        measured["fleets"] = options.fleet_run["fleets"]
+    if options.waiting_run:
+        measured["waiting"] = options.waiting_run["waited_levels"]
+    if options.write:
         measured["costs"] = {
             name: round(value, 2) for name, value in asdict(costs).items() if name in measured["costs"]
         }
         MEASURED.write_text(f"{json.dumps(measured, indent=1)}\n")
         PAGE.write_text(written(PAGE.read_text(), measured))
     else:
-        sys.stdout.write(f"{table(tuple(given.rates) or USUAL_RATES, costs)}\n")
+        sys.stdout.write(f"{table(tuple(options.rates) or USUAL_RATES, costs)}\n")
 
 
 def _json(path: str) -> Any:

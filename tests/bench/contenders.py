@@ -1,7 +1,7 @@
-"""Who runs orders in the benchmark: the empty fleet and Orderfleet, each as an order and a shipping worker.
+"""The fleets that the benchmark compares: the empty fleet and Orderfleet, each with an order and a shipping worker.
 
-Both are real processes against the same Temporal server. A contender starts one order and waits for its
-end, names its processes, and tells where its metrics are; `measure` does the rest.
+Both run as real processes against the same Temporal server. A contender runs single orders and names its processes
+and metrics; it measures nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,10 +37,14 @@ class Contender(Protocol):
     name: str
     workers: list[psutil.Process]
     metrics: list[str]
-    """Where its workers expose Prometheus metrics."""
+    """URLs of its workers' Prometheus metrics."""
 
     async def order(self, order_id: str) -> None:
-        """Start one order and wait for its end; fail unless it ended well."""
+        """Start one order and wait for its end.
+
+        Raises:
+            Exception: the order did not end as shipped.
+        """
 
     def workflows(self, order_id: str) -> list[str]:
         """Ids of the workflows of one order."""
@@ -48,7 +52,7 @@ class Contender(Protocol):
 
 @dataclass
 class EmptyFleet:
-    """The yardstick."""
+    """The baseline of all ratios."""
 
     client: Client
     workers: list[psutil.Process]
@@ -56,7 +60,7 @@ class EmptyFleet:
     metrics: Any = ()
 
     async def order(self, order_id: str) -> None:
-        from empty_fleet import ORDERS  # noqa: PLC0415 - a script beside this one
+        from empty_fleet import ORDERS  # noqa: PLC0415 - a script in this folder
 
         await self.client.execute_workflow("EmptyOrder", order_id, id=f"empty-{order_id}", task_queue=ORDERS)
 
@@ -78,7 +82,7 @@ class Orderfleet:
         self._orders = OrderClient.of(self.client, self.settings)
 
     def input(self, order_id: str) -> OrderInput:
-        """An order as one comes from Kubernetes, approved by its review mode."""
+        """An order as the operator starts it, approved by its review mode."""
         return OrderInput(
             order_id=order_id,
             items=ITEMS,
@@ -100,12 +104,12 @@ class Orderfleet:
         assert status.step is Step.SHIPPED, f"{order_id} ended {status.step}"
 
     async def start(self, order: OrderInput) -> None:
-        """Start an order, however long it takes."""
+        """Start an order; retry while Temporal is unavailable."""
         while True:
             try:
                 await self._orders.start(order)
             except TemporalUnavailable:
-                continue  # a thousand at once wait longer than one call does; the same start again is the same order
+                continue  # A thousand starts at once exceed the timeout of a call. A start is idempotent.
             return
 
     def workflows(self, order_id: str) -> list[str]:
@@ -123,7 +127,7 @@ def start_empty_fleet(folder: Path, address: str, client: Client) -> EmptyFleet:
 
 
 def start_sink(folder: Path) -> str:
-    """Start the receiver of traces; return its endpoint."""
+    """Start the receiver of traces; its endpoint."""
     script = str(Path(__file__).with_name("span_sink.py"))
     part = _script("span-sink", folder, (script,), port="listen")
     return f"127.0.0.1:{launch(part, folder).ports['listen']}"
@@ -138,8 +142,16 @@ def start_orderfleet(
     order_workers: int = 1,
     for_orders: Mapping[str, str] | None = None,
 ) -> Orderfleet:
-    """Start Orderfleet's workers in the stack of `folder`, as the local stack does; `for_orders` is told to order
-    workers alone."""
+    """Start Orderfleet's workers as the local stack does.
+
+    Args:
+        folder: of the stack.
+        client: starts the orders.
+        environment: settings of all workers.
+        name: of the fleet.
+        order_workers: number of order workers; there is one shipping worker.
+        for_orders: settings of the order workers alone.
+    """
     workers: list[psutil.Process] = []
     metrics: list[str] = []
     kinds = ["orders-worker"] * order_workers + ["shipping-worker"]
@@ -158,7 +170,7 @@ def start_role(folder: Path, kind: str, environment: dict[str, str], name: str) 
 
 
 def settings_of(environment: dict[str, str]) -> Settings:
-    """The settings of a process that is told this."""
+    """The settings of a process with these variables."""
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -172,14 +184,13 @@ def _named(part: Part, name: str) -> Part:
     return Part(name=name, ports=part.ports, command=part.command, ready=part.ready, timeout=120.0)
 
 
-def _script(name: str, folder: Path, words: tuple[str, ...], port: str | None = None) -> Part:
+def _script(name: str, folder: Path, arguments: tuple[str, ...], port: str | None = None) -> Part:
     log = folder / "logs" / f"{name}.log"
 
     def command(given: Ports) -> Command:
-        return Command((sys.executable, *words, *(str(number) for number in given.values())), folder)
+        return Command((sys.executable, *arguments, *(str(number) for number in given.values())), folder)
 
-    def said(_: Ports) -> bool:
-        return log.exists() and any(word in log.read_text() for word in ("polling", "listening"))
+    def ready(_: Ports) -> bool:
+        return log.exists() and any(line in log.read_text() for line in ("polling", "listening"))
 
-    ready: Callable[[Ports], bool] = said
     return Part(name=name, ports={} if port is None else {port: 0}, command=command, ready=ready, timeout=120.0)

@@ -1,8 +1,7 @@
-"""The yardstick: workflows and activities of an order's shape, written the ordinary way, that do nothing.
+"""The baseline: workflows and activities of an order's shape that do nothing.
 
 Three regular activities and a child with two; no database, no telemetry, no sandbox, uvloop, ten pollers.
-`python empty_fleet.py orders|shipping ADDRESS` is one worker process; `contenders` starts one of each, as
-it does for Orderfleet.
+`python empty_fleet.py orders|shipping ADDRESS` is one worker process.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 ORDERS, SHIPPING = "empty-orders", "empty-shipping"
-# Attempts as long as the product's: the server's timers for them then fall into the same round.
+# Timeouts equal to the product's, so that the server's timers fire in the same round.
 _THREE, _FOUR, _FIVE = (timedelta(seconds=count) for count in (3, 4, 5))
 
 

@@ -1,7 +1,7 @@
-"""The figures of a run: their names, units and goals, medians over its rounds, and ratios within a round.
+"""The figures of a run: names, units and goals, medians over its rounds, and ratios within a round.
 
-A run is plain data, as its JSON is: for each round and contender the values by name. Ratios are taken
-within each round, because the machine of the next one may be busier.
+A run is plain data, like its JSON: values by name for each round and contender. Ratios are computed within a round,
+because the machine may be busier in the next one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from typing import Any
 Values = dict[str, Any]
 """Values of one contender in one round, by name; `alone_times` is a list in milliseconds."""
 
-YARDSTICK, PRODUCT = "empty fleet", "Orderfleet"
+BASELINE, PRODUCT = "empty fleet", "Orderfleet"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. `goal` and `stretch` bound the ratio, or the product's own value if `absolute`."""
+    """A row of the table.
+
+    `goal` and `stretch` bound the ratio, or the product's own value if `absolute`.
+    """
 
     name: str
-    told: str
+    label: str
     unit: str = ""
     more_is_better: bool = False
     goal: float | None = None
@@ -43,7 +46,7 @@ FIGURES = (
     Figure("cpu_workers", "CPU per order: workers", "ms", goal=1.5, stretch=1.1),
     Figure("cpu_temporal", "CPU per order: Temporal", "ms"),
     Figure("cpu_postgres", "CPU per order: Postgres", "ms"),
-    Figure("cpu_client", "CPU per order: who starts them", "ms"),
+    Figure("cpu_client", "CPU per order: client", "ms"),
     Figure("events", "history events per order"),
     Figure("tasks", "workflow tasks per order"),
     Figure("round_trips", "Postgres round trips per order", goal=9.0, stretch=7.0, absolute=True),
@@ -67,7 +70,7 @@ FINISHED_FIGURES = (
     Figure("finished_memory", "memory of the operator then", "MiB", goal=250, stretch=120),
     Figure("finished_cpu", "CPU seconds of the operator's start", "s"),
 )
-WAITING_FIGURES = (
+WAITING_START_FIGURES = (
     Figure("waiting_start", "operator's start to a new Order handled, listed after all waiting ones", "s"),
     Figure("waiting_memory", "memory of the operator then", "MiB"),
     Figure("waiting_cpu", "CPU seconds of the operator's start", "s"),
@@ -78,16 +81,16 @@ WAITING_FIGURES = (
     Figure("waiting_new", "CPU of the operator per new Order, all waiting", "ms"),
 )
 
-RECORD_FIGURES = (
-    Figure("crowded_rate", "orders' lives a second ÷ in an empty record", more_is_better=True, goal=0.9, stretch=0.97),
-    Figure("crowded_buffers", "buffers more than in an empty record, worst statement", goal=2, stretch=2),
+STORE_FIGURES = (
+    Figure("crowded_rate", "orders per second ÷ in an empty order store", more_is_better=True, goal=0.9, stretch=0.97),
+    Figure("crowded_buffers", "additional buffers, worst statement", goal=2, stretch=2),
 )
 WORKERS_FIGURES = (
     Figure("two_to_one", "orders per second, 2 order workers ÷ 1", more_is_better=True, goal=1.8, stretch=1.95),
     Figure("start_to_first_task", "worker's start to its first task", "s", goal=2, stretch=1),
 )
 FLEET_FIGURES = (
-    Figure("flat_out", "orders a second of one worker process, flat out", more_is_better=True),
+    Figure("flat_out", "orders a second of one worker process, maximum", more_is_better=True),
     Figure("flat_out_cpu", "its CPU per order", "ms"),
     Figure("fleet_workers", "most workers"),
     Figure("fleet_one", "orders a second with 1 worker, bound by its slots", more_is_better=True),
@@ -97,7 +100,7 @@ FLEET_FIGURES = (
     Figure("fleet_server_one", "1 worker against the real server", more_is_better=True),
     Figure("fleet_server_two", "2 workers against the real server", more_is_better=True),
 )
-WAITED_FIGURES = (
+WAITING_ORDERS_FIGURES = (
     Figure("waited_memory_each", "memory of the workers per waiting order", "KiB"),
     Figure("waited_temporal_each", "memory of Temporal's dev server per waiting order", "KiB"),
     Figure("waited_rate", "orders a second ÷ with none waiting", more_is_better=True),
@@ -110,11 +113,11 @@ WAITED_FIGURES = (
 
 @dataclass(frozen=True)
 class Spread:
-    """Median of the rounds, and their least and greatest."""
+    """Median, minimum and maximum of the rounds."""
 
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
 
 def spread(run: dict[str, Any], contender: str, figure: Figure) -> Spread:
@@ -123,8 +126,8 @@ def spread(run: dict[str, Any], contender: str, figure: Figure) -> Spread:
 
 
 def ratio(run: dict[str, Any], figure: Figure) -> Spread | None:
-    """Product ÷ yardstick, round by round; None where the yardstick has none."""
-    pairs = [(value(each[PRODUCT], figure), value(each[YARDSTICK], figure)) for each in run["rounds"]]
+    """Product ÷ baseline, round by round; None if the baseline lacks the figure."""
+    pairs = [(value(each[PRODUCT], figure), value(each[BASELINE], figure)) for each in run["rounds"]]
     return _spread([ours / theirs for ours, theirs in pairs]) if all(theirs for _, theirs in pairs) else None
 
 
@@ -136,7 +139,7 @@ def value(values: Values, figure: Figure) -> float:
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """The nearest-rank percentile: a value that was measured."""
+    """The nearest-rank percentile, which is a measured value."""
     ordered = sorted(values)
     return ordered[max(-(-len(ordered) * percent // 100) - 1, 0)]
 

@@ -1,7 +1,7 @@
-"""Orders a second of 1, 2, 4 … order workers against a stub of Temporal that is in nobody's way, and of one flat out.
+"""Measures 1, 2, 4 … order workers against a stub of Temporal, so that the server is not the bottleneck.
 
-One scenario of `bench`. The workers are the product's own processes over a real, durable Postgres; one and two of them
-are measured against the real server too, with the same slots, so that the stub can be judged.
+The workers are the product's own processes over a real, durable Postgres. One and two workers also run against the
+real server, with the same slots, which shows how close the stub is.
 """
 
 from __future__ import annotations
@@ -14,42 +14,45 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from bench_stack import BenchStack
 from contenders import start_orderfleet, start_role
 from measure import at_once, warm_up
 from meters import cpu_seconds
 from recorded_order import Recording
-from scaling import scaling
+from scaling import measure_scaling
 from server_stub import ServerStub, listening
-from stand import Stand
 
 from orderfleet.domain import names
 from orderfleet_local.stack import processes
 
-_FLAT_OUT = 100
-"""Orders under way at once at a worker that is to be as fast as it can."""
+_MAXIMUM_LOAD = 100
+"""Orders in progress at once when the maximum of one worker is measured."""
 
 
-async def many_workers(
-    stand: Stand, *, counts: Sequence[int], orders: int, slots: int, latency_ms: int, server_ms: int
+async def measure_many_workers(
+    stack: BenchStack, *, counts: Sequence[int], orders: int, slots: int, latency_ms: int, server_ms: int
 ) -> dict[str, Any]:
-    """Measure each number of workers with `orders` a worker.
+    """Measure each number of workers.
 
     Args:
-        stand: the stack.
-        counts: how many order workers.
+        stack: the stack.
+        counts: numbers of order workers.
         orders: orders for each worker.
         slots: activities that a worker runs at once.
-        latency_ms: what the payment provider takes.
-        server_ms: what the stub takes for each answer.
+        latency_ms: of the payment provider.
+        server_ms: the stub's latency per call.
+
+    Returns:
+        Values by the names in `figures`.
     """
-    recording = await _recorded(stand)
+    recording = await _recorded(stack)
     slow = {"ORDERFLEET_SIMULATED_LATENCY": f"{latency_ms}ms", "ORDERFLEET_WORKER_ACTIVITY_SLOTS": str(slots)}
-    flat_out = await _against_stub(stand, recording, 1, 4 * orders, _FLAT_OUT, {}, server_ms)
+    flat_out = await _against_stub(stack, recording, 1, 4 * orders, _MAXIMUM_LOAD, {}, server_ms)
     fleets = [
-        await _against_stub(stand, recording, count, count * orders, 3 * slots * count, slow, server_ms)
+        await _against_stub(stack, recording, count, count * orders, 3 * slots * count, slow, server_ms)
         for count in counts
     ]
-    real = await scaling(stand, rounds=1, orders=2 * orders, slots=slots, latency_ms=latency_ms)
+    real = await measure_scaling(stack, rounds=1, orders=2 * orders, slots=slots, latency_ms=latency_ms)
     one, most = fleets[0], fleets[-1]
     return {
         "slots": slots,
@@ -68,42 +71,42 @@ async def many_workers(
     }
 
 
-async def _recorded(stand: Stand) -> Recording:
-    """One order's history, made by a real server and the product's workers."""
+async def _recorded(stack: BenchStack) -> Recording:
+    """The history of one order that the product's workers ran on the real server."""
     unique = uuid.uuid4().hex[:6]
-    environment = stand.environment(ORDERS_TASK_QUEUE=f"orders-{unique}", SHIPPING_TASK_QUEUE=f"shipping-{unique}")
-    fleet = start_orderfleet(stand.folder, stand.client, environment, name=f"recorded-{unique}")
+    environment = stack.environment(ORDERS_TASK_QUEUE=f"orders-{unique}", SHIPPING_TASK_QUEUE=f"shipping-{unique}")
+    fleet = start_orderfleet(stack.folder, stack.client, environment, name=f"recorded-{unique}")
     await warm_up(fleet, 10)
     order_id = _name()
     await fleet.order(order_id)
-    handle = stand.client.get_workflow_handle(names.order_workflow_id(order_id))
+    handle = stack.client.get_workflow_handle(names.order_workflow_id(order_id))
     history = await handle.fetch_history()
     await asyncio.to_thread(processes.end, fleet.workers, by=signal.SIGTERM, timeout=30)
     return Recording.of(order_id, history)
 
 
 async def _against_stub(
-    stand: Stand,
+    stack: BenchStack,
     recording: Recording,
     count: int,
     orders: int,
     at_a_time: int,
-    told: dict[str, str],
+    settings: dict[str, str],
     server_ms: int,
 ) -> dict[str, float]:
     queue = f"stub-{uuid.uuid4().hex[:6]}"
     stub = ServerStub(recording, queue, server_ms / 1000)
     async with listening(stub) as address:
-        environment = stand.environment(ORDERFLEET_TEMPORAL_ADDRESS=address, ORDERS_TASK_QUEUE=queue, **told)
+        environment = stack.environment(ORDERFLEET_TEMPORAL_ADDRESS=address, ORDERS_TASK_QUEUE=queue, **settings)
         workers = [
             (
-                await asyncio.to_thread(start_role, stand.folder, "orders-worker", environment, f"{queue}-{number}")
+                await asyncio.to_thread(start_role, stack.folder, "orders-worker", environment, f"{queue}-{number}")
             ).process
             for number in range(count)
         ]
         try:
             await at_once(stub.order, [_name() for _ in range(5 * count)], at_a_time)
-            parts = {"workers": workers, "postgres": [stand.postgres]}
+            parts = {"workers": workers, "postgres": [stack.postgres]}
             before, own = cpu_seconds(parts), time.process_time()
             seconds = await at_once(stub.order, [_name() for _ in range(orders)], at_a_time)
             own, used = time.process_time() - own, cpu_seconds(parts)
@@ -121,4 +124,4 @@ async def _against_stub(
 
 
 def _name() -> str:
-    return f"play-{uuid.uuid4().hex[:12]}"
+    return f"stub-{uuid.uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""Measures one contender for one round: under load, and with one order alone. `bench` interleaves rounds."""
+"""Measures one contender for one round: under load, and with one order at a time."""
 
 from __future__ import annotations
 
@@ -9,46 +9,50 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bench_stack import BenchStack
 from contenders import Contender
 from figures import Values
 from meters import cpu_seconds, history, memory_mib, statements
-from stand import Stand
 
 _HISTORIES = 3
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much one round runs."""
+    """Numbers of orders in a round."""
 
     orders_50: int = 200
-    """Orders at 50 at once."""
+    """With 50 at once."""
     orders_200: int = 400
-    """Orders at 200 at once."""
+    """With 200 at once."""
     alone: int = 30
-    """Orders one after the other."""
+    """One after the other."""
 
 
-async def one_round(stand: Stand, contender: Contender, load: Load) -> Values:
-    """Run one round; the values by the names in `figures`, and each lone order's time in milliseconds."""
+async def measure_round(stack: BenchStack, contender: Contender, load: Load) -> Values:
+    """Run one round.
+
+    Returns:
+        Values by the names in `figures`, and `alone_times` in milliseconds.
+    """
     run = uuid.uuid4().hex[:6]
     parts = {
         "cpu_workers": contender.workers,
-        "cpu_temporal": [stand.temporal],
-        "cpu_postgres": [stand.postgres],
+        "cpu_temporal": [stack.temporal],
+        "cpu_postgres": [stack.postgres],
     }
     gc.collect()
-    before, own, asked = cpu_seconds(parts), time.process_time(), statements(contender.metrics)
+    before, own, sent = cpu_seconds(parts), time.process_time(), statements(contender.metrics)
     fifty = [f"b-{run}-{number}" for number in range(load.orders_50)]
     many = [f"c-{run}-{number}" for number in range(load.orders_200)]
     rate_50 = len(fifty) / await at_once(contender.order, fifty, 50)
     rate_200 = len(many) / await at_once(contender.order, many, 200)
     used, own = cpu_seconds(parts), time.process_time() - own
     ended = len(fifty) + len(many)
-    trips = (statements(contender.metrics) - asked) / ended
+    trips = (statements(contender.metrics) - sent) / ended
     times = [await at_once(contender.order, [f"a-{run}-{number}"], 1) * 1000 for number in range(load.alone)]
     sample = [workflow for order_id in fifty[:_HISTORIES] for workflow in contender.workflows(order_id)]
-    events, tasks = await history(stand.plain, sample)
+    events, tasks = await history(stack.plain, sample)
     sampled = min(_HISTORIES, len(fifty))
     return {
         "rate_50": rate_50,
@@ -64,12 +68,12 @@ async def one_round(stand: Stand, contender: Contender, load: Load) -> Values:
 
 
 async def warm_up(contender: Contender, orders: int) -> None:
-    """Let imports, caches, connections and pollers settle."""
+    """Run orders until modules are imported, caches are filled and connections are open."""
     await at_once(contender.order, [f"w-{uuid.uuid4().hex[:8]}" for _ in range(orders)], 50)
 
 
 async def at_once(run: Callable[[str], Awaitable[None]], order_ids: list[str], limit: int) -> float:
-    """Run all orders, `limit` of them at any time; return the seconds it took."""
+    """Run all orders, `limit` of them at a time; elapsed seconds."""
     left = iter(order_ids)
 
     async def runner() -> None:

@@ -1,7 +1,7 @@
-"""What a benchmark reads off from outside: CPU seconds and memory of processes, statements, histories.
+"""CPU seconds and memory of processes, numbers of SQL statements, and sizes of histories.
 
-Nothing here asks the product how fast it was, but for the number of its statements, each of which
-`tests/integration/store/test_round_trips.py` shows on the wire to be one round trip.
+The product measures none of them except its number of statements, each of which is one round trip
+(`tests/integration/store/test_round_trips.py`).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def _of(process: psutil.Process) -> float:
 
 
 def memory_mib(processes: Iterable[psutil.Process]) -> float:
-    """Memory that the processes hold of their own, in MiB."""
+    """Unique set size of the processes together, in MiB."""
     return sum(process.memory_full_info().uss for process in processes) / _MEBIBYTE
 
 
 def statements(urls: Iterable[str]) -> float:
-    """Statements that these workers have sent to Postgres."""
+    """Number of statements that these workers have sent to Postgres."""
     return sum(scrape(url)(_STATEMENTS) for url in urls)
 
 

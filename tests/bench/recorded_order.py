@@ -1,4 +1,4 @@
-"""The history of one order, cut into the turns of its workflow. `many_workers` records it, `server_stub` plays it."""
+"""The history of one order, divided by the workflow tasks that it has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from temporalio.client import WorkflowHistory
 
 @dataclass(frozen=True)
 class Turn:
-    """What happened from one workflow task's start to the next one's."""
+    """The events from one workflow task's start to the next one's."""
 
     events: bytes
     started: int
@@ -22,7 +22,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Recording:
-    """One order's history, in turns, with names that are replaced by others of the same length."""
+    """One order's history. Its names can be replaced by others of the same length."""
 
     order_id: str
     workflow_id: str
@@ -32,14 +32,19 @@ class Recording:
 
     @classmethod
     def of(cls, order_id: str, history: WorkflowHistory) -> Recording:
-        """Cut a history of an order that went well into its turns."""
+        """Divide the history of a shipped order.
+
+        Args:
+            order_id: of the order.
+            history: of its workflow.
+        """
         turns, events, before = [], [], 0
         for event in history.events:
             events.append(event)
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
                 done = any(each.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for each in events)
-                told = History(events=events).SerializeToString()
-                turns.append(Turn(told, event.event_id, before, done))
+                serialized = History(events=events).SerializeToString()
+                turns.append(Turn(serialized, event.event_id, before, done))
                 events, before = [], event.event_id
         first = history.events[0].workflow_execution_started_event_attributes
         return cls(order_id, history.workflow_id, history.run_id, first.workflow_type.name, tuple(turns))

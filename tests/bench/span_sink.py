@@ -1,4 +1,4 @@
-"""Takes spans and drops them: `python span_sink.py PORT` is the receiver of the benchmark's traces."""
+"""Receives the benchmark's traces and drops them: `python span_sink.py PORT`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 class _Sink(grpc.GenericRpcHandler):
     def service(self, details: Any) -> Any:
-        # An empty message is an empty response, and what came is not even parsed.
+        # An empty message is a valid response. The request is not parsed.
         return grpc.unary_unary_rpc_method_handler(lambda _sent, _context: b"") if details.method == _EXPORT else None
 
 

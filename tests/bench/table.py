@@ -1,11 +1,11 @@
-"""Prints a run, or two runs beside each other, as a table."""
+"""Prints a run, or a comparison of two runs, as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from figures import FIGURES, PRODUCT, YARDSTICK, Figure, Spread, ratio, spread
+from figures import BASELINE, FIGURES, PRODUCT, Figure, Spread, ratio, spread
 from rich.console import Console
 from rich.table import Table
 
@@ -14,36 +14,36 @@ console = Console(width=140)
 
 def show(run: dict[str, Any]) -> None:
     """One run: both contenders, their ratio, and the goal."""
-    table = Table(title=_title(run), caption="median, least to most of the rounds; ratios round by round")
-    for heading in ("", YARDSTICK, PRODUCT, "ratio", "goal"):
+    table = Table(title=_title(run), caption="median, minimum to maximum of the rounds; ratios round by round")
+    for heading in ("", BASELINE, PRODUCT, "ratio", "goal"):
         table.add_column(heading, justify="left" if not heading else "right")
     for figure in FIGURES:
         ours, among = spread(run, PRODUCT, figure), ratio(run, figure)
         table.add_row(
-            f"{figure.told}{f', {figure.unit}' if figure.unit else ''}",
-            _told(spread(run, YARDSTICK, figure)),
-            _told(ours),
-            _told(among) if among else "none",
+            f"{figure.label}{f', {figure.unit}' if figure.unit else ''}",
+            _range(spread(run, BASELINE, figure)),
+            _range(ours),
+            _range(among) if among else "none",
             _goal(figure, ours if figure.absolute else among),
         )
     console.print(table)
 
 
 def show_values(title: str, figures: Iterable[Figure], values: dict[str, Any]) -> None:
-    """The product alone: each value and its goal."""
+    """Values of the product alone, and their goals."""
     table = Table(title=title)
     for heading in ("", "measured", "goal"):
         table.add_column(heading, justify="left" if not heading else "right")
     for figure in figures:
         value = values[figure.name]
         reached = Spread(value, value, value)
-        told = f"{figure.told}{f', {figure.unit}' if figure.unit else ''}"
-        table.add_row(told, _number(value), _goal(figure, reached))
+        label = f"{figure.label}{f', {figure.unit}' if figure.unit else ''}"
+        table.add_row(label, _number(value), _goal(figure, reached))
     console.print(table)
 
 
 def show_levels(title: str, levels: list[dict[str, float]]) -> None:
-    """The same figures at rising numbers: a line for each of them."""
+    """The same figures for rising numbers of orders, one row each."""
     table = Table(title=title)
     for name in levels[0]:
         table.add_column(name.replace("_", " "), justify="right")
@@ -61,7 +61,7 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
         first, second = (spread(run, PRODUCT, figure).median for run in (before, after))
         ratios = [f"{among.median:.2f}" if (among := ratio(run, figure)) else "none" for run in (before, after)]
         change = f"{second / first:.2f}" if first else "none"
-        table.add_row(figure.told, _number(first), _number(second), change, *ratios)
+        table.add_row(figure.label, _number(first), _number(second), change, *ratios)
     console.print(table)
 
 
@@ -69,8 +69,8 @@ def _title(run: dict[str, Any]) -> str:
     return f"{run['at']}, {run['commit']}, {len(run['rounds'])} rounds on {run['cores']} cores"
 
 
-def _told(spread: Spread) -> str:
-    return f"{_number(spread.median)}  ({_number(spread.least)} to {_number(spread.most)})"
+def _range(spread: Spread) -> str:
+    return f"{_number(spread.median)}  ({_number(spread.minimum)} to {_number(spread.maximum)})"
 
 
 def _number(value: float) -> str:

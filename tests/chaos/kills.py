@@ -36,7 +36,7 @@ CONCURRENT_ORDERS = 12
 """Orders in progress at the same time."""
 END_TIMEOUT = 120
 """Seconds after the last kill within which every order ends."""
-WAITING_WORKER = {"charge": "orders", "void": "orders", "give_back": "orders", "booking": "shipping"}
+WAITING_WORKER = {"charge": "orders", "void": "orders", "refund": "orders", "booking": "shipping"}
 """The kind of worker that waits for the response, by kind of ledger entry."""
 
 

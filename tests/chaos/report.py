@@ -43,7 +43,7 @@ def text(found: dict[str, Any]) -> str:
         f"seed {run['seed']}: {run['orders']} orders, {run['faults']} faults {took}",
         *(f"  {count:5}  {target}" for target, count in sorted(targets.items())),
         *(f"  {count:5}  {end}" for end, count in found["ends"].items()),
-        f"  {found['provider'].get('charge', 0):5}  charges, {found['provider'].get('give_back', 0)} refunded",
+        f"  {found['provider'].get('charge', 0):5}  charges, {found['provider'].get('refund', 0)} refunded",
         f"  {found['parcels']:5}  parcels",
         *(f"  not settled in {where}: {', '.join(names[:_SHOWN])}" for where, names in run["unsettled"].items()),
         "",

@@ -51,5 +51,5 @@ async def test_killed_workers_lose_no_order_and_charge_once(
             wanted=KILLS,
         )
         await kill_while_ordering(run, workers)
-    for entry_kind in ("charge", "give_back", "booking"):
+    for entry_kind in ("charge", "refund", "booking"):
         assert run.kills[entry_kind] >= KILLS // 20, f"too few kills after a {entry_kind}: {run.kills}"

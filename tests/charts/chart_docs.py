@@ -1,7 +1,7 @@
-"""Makes what a chart says about its values, `values.schema.json` and the table in its README, and its copies.
+"""Generates a chart's `values.schema.json`, the table in its README, and its copies of rules and dashboards.
 
-`make chart-docs` runs it as a program, tests/charts holds the files against it. A value with a `# --`
-comment is documented and typed by its default; a group of values takes no other names.
+`make chart-docs` runs it; `test_docs.py` compares the files. A value with a `# --` comment is documented, and its
+default gives its type. A group of values allows no other names.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ SET_BY_VALUES = {
     "ORDERFLEET_CARRIER_TOKEN_FILE": "providers.carrier.tokenSecret",
     "ORDERFLEET_CARRIER_TIMEOUT": "providers.carrier.timeout",
 }
-"""Settings that have a value of their own in the chart, so that `settings` must not name them again."""
+"""Settings with an own value in the chart, which `settings` must not name."""
 FIXED = {f"ORDERFLEET_{part}_{what}" for part in ("HEALTH", "API", "CODEC") for what in ("HOST", "PORT")}
-"""Settings that the templates rely on having their defaults."""
+"""Settings whose defaults the templates rely on."""
 SECRET = {"ORDERFLEET_DATABASE_URL", "ORDERFLEET_DATABASE_LISTEN_URL"}
-"""Settings that hold a password: values can be read in the release, so these come as files."""
+"""Settings with a password. Values are readable in the release, so these are files."""
 
 COPIES = {"files/rules": ("deploy/rules", "*.yaml"), "files/dashboards": ("deploy/dashboards", "*.json")}
-"""Folders of both charts, and the files of the checkout that they hold: Helm reads nothing outside a chart."""
+"""Folders of both charts and the files that are copied into them, because Helm reads only files of a chart."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ class Value:
 
 
 def values(chart: str) -> dict[str, Any]:
-    """Return a chart's default values."""
+    """A chart's default values."""
     content: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
     return content
 
 
 def documented(chart: str) -> Iterator[Value]:
-    """Give every value that has a comment, in the file's order."""
+    """Every value with a comment, in the order of the file."""
     defaults = values(chart)
     above: list[tuple[int, str]] = []
     text = ""
@@ -117,7 +117,7 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
 
 
 def settings_allowed() -> list[str]:
-    """Return the variables that a chart's `settings` may name."""
+    """The variables that a chart's `settings` may name."""
     ours = {variables(field)[0] for field in Settings.model_fields}
     return sorted(ours - set(SET_BY_VALUES) - FIXED - SECRET)
 
@@ -125,7 +125,7 @@ def settings_allowed() -> list[str]:
 def _choices() -> dict[str, dict[str, Any]]:
     scalar = {"type": ["string", "number", "boolean"]}
     kind = {"enum": ["", "hpa", "keda"]}
-    away = {"type": ["integer", "string", "null"]}
+    disruptions = {"type": ["integer", "string", "null"]}
     url = {"type": "string", "pattern": r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$"}
     timeout = {"type": "string", "pattern": r"^(\d+(h|m|s|ms))*$"}
     part_of_label = "[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -142,8 +142,8 @@ def _choices() -> dict[str, dict[str, Any]]:
         "workerDefaults.autoscaling.kind": kind,
         "workerDefaults.autoscaling.minReplicas": {"type": "integer", "minimum": 1},
         "workerDefaults.slots.workflows": {"type": "integer", "minimum": 2},
-        "workerDefaults.maxUnavailable": away,
-        "api.maxUnavailable": away,
+        "workerDefaults.maxUnavailable": disruptions,
+        "api.maxUnavailable": disruptions,
         "operator.shards": {
             "type": "object",
             "additionalProperties": False,

@@ -1,4 +1,4 @@
-"""Helm, for the tests of the charts."""
+"""Helm for the tests of the charts."""
 
 from __future__ import annotations
 

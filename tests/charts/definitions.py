@@ -1,7 +1,7 @@
-"""Definitions of other products, taken out of their own Go modules, which `deploy/tools/definitions` pins.
+"""Definitions of other products from their own Go modules, which `deploy/tools/definitions` pins.
 
-The server's dry run asks for those of resources, the test of scaling for that of KEDA's trigger. Go checks
-what it downloads against the pinned checksums.
+The dry run on an API server needs the definitions of resources, the test of KEDA that of its trigger. Go checks
+downloads against the pinned checksums.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _FILES = {
 
 
 def files() -> list[Path]:
-    """The definitions of every kind that the product's chart makes and Kubernetes itself doesn't know."""
+    """The definitions of every kind in the product's chart that is not part of Kubernetes."""
     return [_folders()[module] / file for module, names in _FILES.items() for file in names]
 
 
 def trigger_parameters() -> dict[str, dict[str, Any]]:
-    """What KEDA's own description says of each parameter of its trigger for Temporal."""
+    """The parameters of KEDA's trigger for Temporal, from KEDA's own description."""
     described = json.loads((_folders()[_KEDA] / "schema/generated/scalers-schema.json").read_text())
     (temporal,) = [each for each in described["scalers"] if each["type"] == "temporal"]
     return {each["name"]: each for each in temporal["parameters"]}
@@ -43,7 +43,7 @@ def trigger_parameters() -> dict[str, dict[str, Any]]:
 
 @cache
 def _folders() -> dict[str, Path]:
-    """Where Go has unpacked each module."""
+    """The folder of each module in Go's cache."""
     assert shutil.which("go"), "the definitions come out of Go modules: install Go"
     pinned = dict(re.findall(r"^\t(\S+) (v\S+)$", (_PINS / "go.mod").read_text(), re.MULTILINE))
     assert set(pinned) == set(_FILES)

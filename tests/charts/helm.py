@@ -1,4 +1,4 @@
-"""Helm on the charts of this checkout; each chart with each set of values is rendered once."""
+"""Runs Helm on the charts of this checkout. Each chart is rendered once per set of values."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from orderfleet_local.stack import paths
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    """Read YAML documents; the reader in C is ten times as fast."""
+    """Read YAML documents; the parser in C is ten times faster."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return [document for document in yaml.load_all(text, Loader=loader) if document]
 
 
 def _chosen(chart: str) -> tuple[str, ...]:
-    """Options with the choices that the product's chart makes for nobody."""
+    """Options for the values without default that the product's chart requires."""
     return ("--values", "tests/charts/chosen.yaml") if chart == "orderfleet" else ()
 
 
 class Helm:
-    """The program, on the charts of this checkout."""
+    """The program, with the checkout as its folder."""
 
     def __init__(self, program: Path) -> None:
         self.program = program
@@ -38,7 +38,7 @@ class Helm:
         )
 
     def template(self, chart: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Render a chart as release `shop` in namespace `shop`; what `values` don't choose is chosen for it."""
+        """Render a chart as release `shop` in namespace `shop`, with values for its required choices."""
         key = json.dumps([chart, values])
         if key not in self._rendered:
             command = ("template", "shop", f"charts/{chart}", "--namespace", "shop", *_chosen(chart))
@@ -47,8 +47,12 @@ class Helm:
             self._rendered[key] = result.stdout
         return documents(self._rendered[key])
 
-    def refused(self, chart: str, values: dict[str, Any]) -> str:
-        """Render values that must be refused; return the complaint."""
+    def render_error(self, chart: str, values: dict[str, Any]) -> str:
+        """The error of rendering invalid values.
+
+        Raises:
+            AssertionError: the values were accepted.
+        """
         result = self.run("template", "shop", f"charts/{chart}", *_chosen(chart), values=values)
         assert result.returncode != 0, "the values were accepted"
         return result.stderr

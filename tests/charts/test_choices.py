@@ -1,4 +1,4 @@
-"""What an installation has to choose: who may call the API, and who takes the money and the parcels."""
+"""An installation must choose the API's authentication, the payment provider and the carrier."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def given(objects: list[dict[str, Any]], name: str, *prefixes: str) -> dict[str,
 
 
 def files(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
-    """Where each Secret of a pod is mounted."""
+    """Mount path of each Secret of a pod."""
     secrets = {
         each["name"]: each["secret"]["secretName"] for each in pod_of(objects, name)["volumes"] if "secret" in each
     }
@@ -43,7 +43,7 @@ def files(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("left_out", ["api.auth", "providers.payment", "providers.carrier"])
-def test_nothing_is_installed_without_a_choice(helm, left_out):
+def test_chart_without_a_required_choice_is_not_rendered(helm, left_out):
     group, _, part = left_out.partition(".")
     values = {**CHOSEN, group: {key: value for key, value in CHOSEN[group].items() if key != part}}
     result = helm.run("template", "shop", "charts/orderfleet", values=values)
@@ -51,7 +51,7 @@ def test_nothing_is_installed_without_a_choice(helm, left_out):
     assert f"{left_out}.{'mode' if group == 'api' else 'adapter'} isn't set: choose `" in result.stderr
 
 
-def test_what_is_not_run_needs_no_choice(helm):
+def test_disabled_part_needs_no_choice(helm):
     values = {"api": {"enabled": False}, "workers": {"orders": None, "shipping": None}}
     result = helm.run("template", "shop", "charts/orderfleet", values=values)
     assert result.returncode == 0, result.stderr
@@ -71,11 +71,11 @@ def test_what_is_not_run_needs_no_choice(helm):
         ({"providers": {"carrier": {"adapter": "http"}}}, "providers.carrier.url"),
     ],
 )
-def test_a_choice_says_what_it_needs(helm, values, missing):
-    assert f"{missing} isn't set" in helm.refused("orderfleet", values)
+def test_choice_without_its_values_is_rejected(helm, values, missing):
+    assert f"{missing} isn't set" in helm.render_error("orderfleet", values)
 
 
-def test_tokens_are_files_of_secrets_that_the_api_alone_has(helm):
+def test_tokens_are_files_that_only_the_api_has(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
     assert given(objects, "api", "ORDERFLEET_API") == {
         "ORDERFLEET_API_AUTH": "tokens",
@@ -89,7 +89,7 @@ def test_tokens_are_files_of_secrets_that_the_api_alone_has(helm):
         assert not {"api-tokens", "carrier-tokens"} & set(files(objects, name))
 
 
-def test_callers_of_an_identity_provider(helm):
+def test_values_of_an_identity_provider_are_variables_of_the_api(helm):
     objects = helm.template("orderfleet", PRODUCT["callers of an identity provider"])
     assert given(objects, "api", "ORDERFLEET_API") == {
         "ORDERFLEET_API_AUTH": "jwt",
@@ -101,7 +101,7 @@ def test_callers_of_an_identity_provider(helm):
     assert set(files(objects, "api")) == {"orderfleet-database"}
 
 
-def test_providers_are_the_workers_business_alone(helm):
+def test_only_workers_have_the_providers_secrets(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
     for name in ("orders-worker", "shipping-worker"):
         assert given(objects, name, "ORDERFLEET_PAYMENT", "ORDERFLEET_CARRIER") == {

@@ -1,4 +1,4 @@
-"""What a chart says of its values is true, and made anew when they change."""
+"""Schema and table of a chart's values are generated from its comments."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ CHARTS = ["orderfleet", "orderfleet-dev"]
 
 
 @pytest.mark.parametrize("chart", CHARTS)
-def test_schema_and_table_are_fresh(chart):
+def test_schema_and_table_are_current(chart):
     for file, content in files(chart).items():
-        assert file.is_file(), "make it: make chart-docs"
-        assert file.read_text() == content, "renew it: make chart-docs"
+        assert file.is_file(), "generate it: make chart-docs"
+        assert file.read_text() == content, "generate it again: make chart-docs"
 
 
 @pytest.mark.parametrize("chart", CHARTS)
 def test_every_value_is_documented(chart):
-    told = {value.path for value in documented(chart)}
+    described = {value.path for value in documented(chart)}
 
     def undocumented(tree, path=()):
         for key, value in tree.items():
             here = (*path, key)
-            if here in told:
+            if here in described:
                 continue
             if isinstance(value, dict):
                 yield from undocumented(value, here)
@@ -34,7 +34,7 @@ def test_every_value_is_documented(chart):
     assert not list(undocumented({k: v for k, v in values(chart).items() if k != "workers"}))
 
 
-def test_the_values_stay_readable():
+def test_values_files_are_short():
     for chart in CHARTS:
         text = (paths.checkout() / "charts" / chart / "values.yaml").read_text()
         assert len(text.splitlines()) < 360

@@ -1,4 +1,4 @@
-"""Each process has the Secrets that it needs and no other: who owns the tables, the codec server, the roles."""
+"""Each process has only the Secrets that it needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from value_sets import PRODUCT
 from orderfleet.settings import Settings
 
 OWNERS = ["Job migration", "CronJob prune"]
-"""What logs in to Postgres as the role that owns the tables."""
+"""Processes that log in to Postgres as the role that owns the tables."""
 ROLES = [f"Deployment {name}" for name in ("orders-worker", "shipping-worker", "operator", "api")]
 
 
@@ -24,7 +24,7 @@ def pod(objects: list[dict[str, Any]], which: str) -> dict[str, Any]:
 
 
 def secrets(pod: dict[str, Any]) -> set[str]:
-    """Every Secret that a pod has; all are files."""
+    """Every Secret of a pod; all are files."""
     (container,) = pod["containers"]
     assert not [each["name"] for each in container["env"] if "valueFrom" in each], "a Secret is a variable"
     assert {each["name"] for each in pod["volumes"]} == {each["name"] for each in container["volumeMounts"]}
@@ -42,20 +42,20 @@ def everything(helm) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("which", OWNERS)
-def test_the_owner_of_the_tables_has_its_login_alone(everything, which):
+def test_process_of_the_tables_owner_has_only_its_login(everything, which):
     there = pod(everything, which)
     assert secrets(there) == {"record-owner", "owner-tls"}
     (url,) = [each["secret"] for each in there["volumes"] if each["name"] == "database"]
     assert (url["secretName"], url["items"]) == ("record-owner", [{"key": "address", "path": "url"}])
     given = environment(there)
     assert (given["PGSSLMODE"], given["PGSSLKEY"]) == ("verify-full", "/etc/orderfleet/postgres/tls.key")
-    # Its own variables, and not those of all roles, which may come from any Secret.
+    # Its own extra variables, not those of the other processes, which may come from any Secret.
     assert given["PGAPPNAME"] == "owner"
     assert not {"ORDERFLEET_LOG_LEVEL", "ORDERFLEET_TEMPORAL_ADDRESS"} & set(given)
 
 
 @pytest.mark.parametrize("which", ROLES)
-def test_what_runs_never_has_the_owners_login(everything, which):
+def test_running_process_never_has_the_owners_login(everything, which):
     there = pod(everything, which)
     assert not {"record-owner", "owner-tls"} & secrets(there)
     assert {"orderfleet-database", "postgres-tls"} <= secrets(there)
@@ -63,12 +63,12 @@ def test_what_runs_never_has_the_owners_login(everything, which):
 
 
 @pytest.mark.parametrize("which", [*OWNERS, *ROLES])
-def test_only_who_waits_for_changes_is_told_where(everything, which):
+def test_only_operator_and_api_have_the_address_for_notifications(everything, which):
     waits = which in {"Deployment operator", "Deployment api"}
     assert ("record-itself" in secrets(pod(everything, which))) is waits
 
 
-def test_only_the_migration_names_the_role_that_runs(everything):
+def test_only_the_migration_names_the_runtime_role(everything):
     named = {
         which
         for which in (*OWNERS, *ROLES)
@@ -77,7 +77,7 @@ def test_only_the_migration_names_the_role_that_runs(everything):
     assert named == {"Job migration"}
 
 
-def test_without_a_role_of_its_own_the_owner_logs_in_as_everybody_does(helm):
+def test_migration_without_an_own_role_uses_the_login_of_the_pods(helm):
     values = {"database": {"tls": {"secret": "postgres-tls"}}, "prune": {"enabled": True, "olderThan": "720h"}}
     objects = helm.template("orderfleet", values)
     for which in OWNERS:
@@ -85,7 +85,7 @@ def test_without_a_role_of_its_own_the_owner_logs_in_as_everybody_does(helm):
         assert "ORDERFLEET_DATABASE_RUNTIME_ROLE" not in environment(pod(objects, which))
 
 
-def test_old_trails_are_taken_on_time_and_never_by_two_at_once(everything):
+def test_prune_runs_on_schedule_and_never_twice_at_once(everything):
     (job,) = [each["spec"] for each in everything if each["kind"] == "CronJob"]
     assert (job["schedule"], job["timeZone"], job["concurrencyPolicy"]) == ("0 1 * * 0", "Etc/UTC", "Forbid")
     there = pod(everything, "CronJob prune")
@@ -98,7 +98,7 @@ def accounts(objects: list[dict[str, Any]]) -> set[str]:
     return {each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"}
 
 
-def test_the_codec_server_has_the_keys_and_its_callers_and_nothing_else(everything):
+def test_codec_server_has_only_keys_and_callers(everything):
     there = pod(everything, "Deployment codec")
     assert secrets(there) == {"orderfleet-encryption", "api-tokens"}
     given = environment(there)
@@ -110,7 +110,7 @@ def test_the_codec_server_has_the_keys_and_its_callers_and_nothing_else(everythi
     assert there["serviceAccountName"] in accounts(everything)
 
 
-def test_the_codec_server_is_reached_where_it_listens(everything):
+def test_service_of_the_codec_server_has_its_port(everything):
     (container,) = pod(everything, "Deployment codec")["containers"]
     (port,) = container["ports"]
     assert port["containerPort"] == Settings().codec_port
@@ -126,7 +126,7 @@ def test_the_codec_server_is_reached_where_it_listens(everything):
     assert by["NetworkPolicy"]["podSelector"]["matchLabels"] == by["Service"]["selector"]
 
 
-def test_callers_of_an_identity_provider_reach_the_codec_server_too(helm):
+def test_codec_server_accepts_an_identity_provider(helm):
     values = {
         **PRODUCT["callers of an identity provider"],
         "codec": {"enabled": True},
@@ -137,24 +137,24 @@ def test_callers_of_an_identity_provider_reach_the_codec_server_too(helm):
     assert secrets(there) == {"keys"}
 
 
-def test_a_codec_server_open_to_everybody_is_refused(helm):
+def test_codec_server_without_authentication_is_rejected(helm):
     values = {"codec": {"enabled": True}, "encryption": {"keysSecret": "keys"}}
-    assert "every client that reaches the codec server reads every order" in helm.refused("orderfleet", values)
+    assert "reaches the codec server reads every order" in helm.render_error("orderfleet", values)
 
 
-def test_notes_say_how_to_reach_the_codec_server(helm):
+def test_notes_show_the_address_of_the_codec_server(helm):
     command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
     result = helm.run(*command, values=PRODUCT["everything"])
     assert result.returncode == 0, result.stderr
     assert "service/shop-orderfleet-codec 8088:80" in result.stdout.partition("NOTES:")[2]
 
 
-def test_none_of_it_is_there_until_it_is_wanted(helm):
+def test_optional_parts_are_absent_by_default(helm):
     names = {each["metadata"]["name"] for each in helm.template("orderfleet")}
     assert not [name for name in names if name.endswith(("-codec", "-prune"))]
 
 
-def test_the_api_shows_its_metrics_on_the_health_port_alone(everything):
+def test_api_serves_metrics_only_on_the_health_port(everything):
     (container,) = pod(everything, "Deployment api")["containers"]
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     assert ports == {"api": Settings().api_port, "http": Settings().health_port}

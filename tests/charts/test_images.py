@@ -1,4 +1,4 @@
-"""Images of others are named by digest: the product's base always, those of the development chart where it is known."""
+"""Third-party images have digests: the product's base always, those of the development chart where it is known."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ sys.modules["images"] = images
 _spec.loader.exec_module(images)
 
 WITHOUT_DIGEST = {"temporalio/temporal:1.5.1", "jaegertracing/jaeger:2.11.0", "otel/opentelemetry-collector:0.139.0"}
-"""Of the development chart alone; `make pin-images` takes them off this list."""
+"""Images of the development chart only. Remove them from this list after `make pin-images`."""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the files that name images, and of the program."""
-    for file in [*images.PLACES, "deploy/tools/images.py"]:
+    """A folder with copies of the files that name images, and of the program."""
+    for file in [*images.FILES, "deploy/tools/images.py"]:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.checkout() / file, tmp_path / file)
     return tmp_path
@@ -40,7 +40,7 @@ def check(checkout: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_every_image_but_the_listed_ones_has_a_digest():
+def test_every_image_except_the_listed_ones_has_a_digest():
     assert {image.reference for image in images.images() if not image.pinned} == WITHOUT_DIGEST
 
 
@@ -48,12 +48,12 @@ def test_base_of_the_product_without_a_digest_is_refused(checkout):
     assert check(checkout).returncode == 0
     file = checkout / images.BASE
     file.write_text(re.sub(r"(?m)^(ARG BASE=[^@]+)@.*$", r"\1", file.read_text()))
-    refused = check(checkout)
-    assert refused.returncode == 1
-    assert "deploy/Dockerfile: python:3.13-slim has no digest; run `make pin-images`" in refused.stderr
+    result = check(checkout)
+    assert result.returncode == 1
+    assert "deploy/Dockerfile: python:3.13-slim has no digest; run `make pin-images`" in result.stderr
 
 
-def test_base_with_a_digest_that_is_cut_is_refused(checkout):
+def test_base_with_a_truncated_digest_is_refused(checkout):
     file = checkout / images.BASE
     file.write_text(re.sub(r"(?m)^(ARG BASE=.*)...$", r"\1", file.read_text()))
     assert check(checkout).returncode == 1
@@ -61,7 +61,7 @@ def test_base_with_a_digest_that_is_cut_is_refused(checkout):
 
 def test_pin_writes_the_digest_of_each_tag_and_nothing_else(checkout):
     digest = "sha256:" + "d" * 64
-    before = {file: (checkout / file).read_text() for file in images.PLACES}
+    before = {file: (checkout / file).read_text() for file in images.FILES}
     images.pin(lambda _: digest, checkout)
     assert all(image.pinned for image in images.images(checkout))
     assert check(checkout, "--all").returncode == 0
@@ -71,11 +71,11 @@ def test_pin_writes_the_digest_of_each_tag_and_nothing_else(checkout):
     assert images.pin(lambda _: digest, checkout) == []
 
 
-def test_pin_that_is_answered_with_no_digest_changes_nothing(checkout):
-    before = {file: (checkout / file).read_text() for file in images.PLACES}
+def test_pin_without_a_digest_from_the_registry_changes_nothing(checkout):
+    before = {file: (checkout / file).read_text() for file in images.FILES}
     with pytest.raises(ValueError, match="is no digest"):
         images.pin(lambda tagged: "" if "prometheus" in tagged else "sha256:" + "d" * 64, checkout)
-    assert before == {file: (checkout / file).read_text() for file in images.PLACES}
+    assert before == {file: (checkout / file).read_text() for file in images.FILES}
 
 
 def test_dockerfile_builds_every_stage_on_the_base_or_on_a_stage_of_its_own():

@@ -1,4 +1,4 @@
-"""What the chart tells KEDA of Temporal: parameters that KEDA's trigger has, and never in the clear by oversight."""
+"""The chart's triggers for KEDA have valid parameters and do not connect to Temporal without TLS by mistake."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ def triggers(helm) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_keda_knows_every_parameter_and_misses_none(helm):
+def test_triggers_have_only_known_and_all_required_parameters(helm):
     known = trigger_parameters()
-    told = [name for name, each in known.items() if each.get("metadataVariableReadable") and not each.get("deprecated")]
-    needed = {name for name in told if not known[name].get("optional") and "default" not in known[name]}
+    readable = [
+        name for name, each in known.items() if each.get("metadataVariableReadable") and not each.get("deprecated")
+    ]
+    needed = {name for name in readable if not known[name].get("optional") and "default" not in known[name]}
     assert "taskQueue" in needed
     found = list(triggers(helm))
     assert found
     for each in found:
         assert each["type"] == "temporal"
-        assert needed <= set(each["metadata"]) <= set(told)
-        # KEDA takes words alone: a number would be refused when it reads the object.
+        assert needed <= set(each["metadata"]) <= set(readable)
+        # KEDA accepts only strings: it would reject a number when it reads the object.
         assert all(isinstance(value, str) for value in each["metadata"].values())
 
 
@@ -46,18 +48,18 @@ def test_keda_scales_each_version_by_its_own_backlog(helm):
     }
     workers = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Deployment"}
     assert len(scaled) == 4
-    for name, told in scaled.items():
+    for name, parameters in scaled.items():
         (container,) = workers[name]["template"]["spec"]["containers"]
         given = {each["name"]: each.get("value") for each in container["env"]}
-        assert told["workerDeploymentName"] == given["ORDERFLEET_WORKER_DEPLOYMENT"]
-        assert told["workerDeploymentBuildId"] == given["ORDERFLEET_WORKER_BUILD_ID"]
+        assert parameters["workerDeploymentName"] == given["ORDERFLEET_WORKER_DEPLOYMENT"]
+        assert parameters["workerDeploymentBuildId"] == given["ORDERFLEET_WORKER_BUILD_ID"]
 
 
-def test_keda_is_told_the_name_in_temporals_certificate(helm):
+def test_trigger_has_the_server_name_of_temporals_certificate(helm):
     assert "cloud" in [each["metadata"].get("tlsServerName") for each in triggers(helm)]
 
 
 @pytest.mark.parametrize("temporal", [TLS, API_KEY], ids=["tls", "api key"])
-def test_keda_is_not_left_to_speak_in_the_clear(helm, temporal):
-    complaint = helm.refused("orderfleet", {**temporal, **WORKERS})
-    assert "autoscaling.authentication of worker `orders` isn't set" in complaint
+def test_trigger_without_tls_is_rejected_where_temporal_has_tls(helm, temporal):
+    message = helm.render_error("orderfleet", {**temporal, **WORKERS})
+    assert "autoscaling.authentication of worker `orders` isn't set" in message

@@ -1,4 +1,4 @@
-"""Tilt can't run in a test, and kind no cluster; what their files refer to is held against the charts and the image."""
+"""The files of Tilt and kind match the charts and the image. Tests cannot run Tilt itself or a cluster of kind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tilt() -> Tilt:
 
 @pytest.fixture(scope="module")
 def rendered(helm) -> list[dict[str, Any]]:
-    """What Tilt applies: both charts with the values that the Tiltfile names."""
+    """The objects that Tilt applies: both charts with the Tiltfile's values."""
     recorded = Tilt()
     recorded.run(CHECKOUT / "Tiltfile")
     objects: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ def container_of(workload: dict[str, Any]) -> dict[str, Any]:
     return container
 
 
-def test_tiltfile_works_on_the_kind_cluster_alone(tilt):
+def test_tiltfile_allows_only_the_kind_cluster(tilt):
     (((context,), _),) = tilt.calls["allow_k8s_contexts"]
     assert context == f"kind-{load('kind-config.yaml')['name']}"
 
@@ -62,18 +62,18 @@ def test_tiltfile_is_short():
     assert len((CHECKOUT / "Tiltfile").read_text().splitlines()) < 120
 
 
-def test_tilt_names_exactly_the_workloads_of_the_charts(tilt, rendered):
+def test_tiltfile_names_exactly_the_workloads_of_the_charts(tilt, rendered):
     assert {name for (name,), _ in tilt.calls["k8s_resource"]} == set(workloads(rendered))
 
 
-def test_everything_that_tilt_waits_for_is_there(tilt):
+def test_dependencies_in_the_tiltfile_exist(tilt):
     there = {name for (name,), _ in tilt.calls["k8s_resource"]}
     calls = tilt.calls["k8s_resource"] + tilt.calls["local_resource"]
     assert {need for _, named in calls for need in named.get("resource_deps") or []} <= there
     assert all(named["labels"] for _, named in calls)
 
 
-def test_tilt_forwards_to_ports_that_the_pods_have(tilt, rendered):
+def test_tilt_forwards_to_existing_ports(tilt, rendered):
     forwards = {name: named.get("port_forwards") or [] for (name,), named in tilt.calls["k8s_resource"]}
     taken = [mapping["hostPort"] for mapping in load("kind-config.yaml")["nodes"][0]["extraPortMappings"]]
     for name, pairs in forwards.items():
@@ -94,7 +94,7 @@ def test_tilt_builds_the_image_that_the_product_runs(tilt, rendered):
     assert all((CHECKOUT / each).exists() for each in named["only"])
 
 
-def test_live_update_writes_where_the_image_has_the_code_and_the_pod_lets_it(tilt, rendered):
+def test_live_update_writes_into_the_writable_code_of_the_image(tilt, rendered):
     (_, named) = tilt.calls["docker_build"][0]
     fall_back, *syncs = named["live_update"]
     assert all((CHECKOUT / each).exists() for each in fall_back["fall_back_on"])
@@ -106,7 +106,7 @@ def test_live_update_writes_where_the_image_has_the_code_and_the_pod_lets_it(til
             assert container_of(each)["securityContext"]["readOnlyRootFilesystem"] is False
 
 
-def test_buttons_act_on_the_sample_order(tilt):
+def test_buttons_use_the_sample_order(tilt):
     sample = load("deploy/samples/order.yaml")["metadata"]["name"]
     commands = {name: shlex.split(named["cmd"]) for (name,), named in tilt.calls["local_resource"]}
     assert set(commands) == {"start-order", "approve-order", "cancel-order"}
@@ -127,7 +127,7 @@ def test_kind_maps_the_node_ports_of_the_charts(helm):
     assert {mapping["containerPort"] for mapping in node["extraPortMappings"]} == node_ports
 
 
-def test_the_kind_script_names_what_there_is():
+def test_kind_script_names_existing_files():
     script = (CHECKOUT / "deploy/kind/up.sh").read_text()
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
     image = load("deploy/kind/product.yaml")["image"]

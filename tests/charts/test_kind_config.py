@@ -1,4 +1,4 @@
-"""kind's own program reads kind-config.yaml, and asks a docker that only writes down what it is asked."""
+"""kind's own program reads kind-config.yaml and calls a stub of docker that records its calls."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ case "$*" in
   run*) exit 1 ;;
 esac
 """
-# Of a machine that lacks nothing, so that kind goes on to the node.
+# A machine with every feature, so that kind continues to the node.
 _INFO = {"CgroupVersion": "2", "MemoryLimit": True, "PidsLimit": True, "CPUShares": True}
 
 
 @dataclass(frozen=True)
-class Told:
-    """What kind said, and what it asked of docker."""
+class KindRun:
+    """kind's error output and its calls of docker."""
 
-    said: str
-    asked: str
+    stderr: str
+    docker_calls: str
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def create(kind, tmp_path):
     docker.write_text(_DOCKER.replace("{INFO}", json.dumps(_INFO)))
     docker.chmod(0o755)
 
-    def run(text: str) -> Told:
+    def run(text: str) -> KindRun:
         config = tmp_path / "config.yaml"
         config.write_text(text)
         environment = {
@@ -67,27 +67,27 @@ def create(kind, tmp_path):
         )
         assert result.returncode != 0, "this docker runs no node"
         calls = tmp_path / "calls"
-        return Told(result.stderr, calls.read_text() if calls.exists() else "")
+        return KindRun(result.stderr, calls.read_text() if calls.exists() else "")
 
     return run
 
 
-def test_kind_takes_the_configuration_and_opens_its_ports(create):
-    told = create(CONFIG.read_text())
-    (node,) = [line for line in told.asked.splitlines() if line.startswith("run ")]
+def test_kind_accepts_the_configuration_and_publishes_its_ports(create):
+    run = create(CONFIG.read_text())
+    (node,) = [line for line in run.docker_calls.splitlines() if line.startswith("run ")]
     config = yaml.safe_load(CONFIG.read_text())
     assert f"--label io.x-k8s.kind.cluster={config['name']} " in node
     published = set(re.findall(r"--publish=(\S+)/TCP", node))
-    wanted = {
+    configured = {
         f"{port['listenAddress']}:{port['hostPort']}:{port['containerPort']}"
         for port in config["nodes"][0]["extraPortMappings"]
     }
-    # One more is the API server's own.
-    assert {port for port in published if not port.endswith(":6443")} == wanted
+    # One more port is that of the API server.
+    assert {port for port in published if not port.endswith(":6443")} == configured
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "complaint"),
+    ("right", "wrong", "message"),
     [
         ("hostPort", "hostport", "field hostport not found"),
         ("nodes:", "node:", "field node not found"),
@@ -96,9 +96,9 @@ def test_kind_takes_the_configuration_and_opens_its_ports(create):
         ("hostPort: 8000", "hostPort: 80000", "invalid"),
     ],
 )
-def test_a_slip_in_the_configuration_is_found(create, right, wrong, complaint):
+def test_mistake_in_the_configuration_is_reported(create, right, wrong, message):
     text = CONFIG.read_text()
     assert right in text
-    told = create(text.replace(right, wrong))
-    assert complaint in told.said
-    assert "\nrun " not in told.asked
+    run = create(text.replace(right, wrong))
+    assert message in run.stderr
+    assert "\nrun " not in run.docker_calls

@@ -1,4 +1,4 @@
-"""What the product's chart renders: names, rights, drain, scaling, and no typo taken silently."""
+"""The rendered objects of the product's chart: names, rights, drain and scaling; unknown values are rejected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from value_sets import DEVELOPMENT, PRODUCT
 from orderfleet.domain.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
-from orderfleet.temporal.worker import _LAST_WORD
+from orderfleet.temporal.worker import _CANCELLATION_GRACE
 from orderfleet_local.stack import paths
 from orderfleet_local.stack.temporal_server import _DYNAMIC_CONFIG
 
@@ -31,7 +31,7 @@ def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]
 
 
 def pods(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Every pod's spec, with the name of what makes it."""
+    """Every pod's spec, with the name of its owner."""
     found = [
         (each["metadata"]["name"], each["spec"]["template"]["spec"]) for each in of_kind(objects, "Deployment", "Job")
     ]
@@ -75,13 +75,13 @@ def _variables(field: str) -> list[str]:
     return variables(field)
 
 
-def test_settings_with_a_value_of_their_own_are_set_by_it(helm):
+def test_setting_with_an_own_value_is_set_by_it(helm):
     objects = [each for values in PRODUCT.values() for each in helm.template("orderfleet", values)]
     set_somewhere = {name for _, pod in pods(objects) for each in pod["containers"] for name in environment(each)}
     assert set(SET_BY_VALUES) <= set_somewhere
 
 
-def test_defaults_of_the_chart_are_the_products(helm):
+def test_defaults_of_the_chart_equal_the_settings(helm):
     worker = named(helm.template("orderfleet"), "Deployment", "shop-orderfleet-orders-worker")
     (container,) = worker["spec"]["template"]["spec"]["containers"]
     given = environment(container)
@@ -107,13 +107,13 @@ def test_order_and_shipping_workers_are_separate(helm):
 
 
 @pytest.mark.parametrize("seconds", [0, 20, 300])
-def test_a_pod_has_longer_than_its_drain(helm, seconds):
+def test_grace_period_exceeds_the_drain(helm, seconds):
     for deployment in of_kind(helm.template("orderfleet", {"drainSeconds": seconds}), "Deployment"):
         pod = deployment["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         assert environment(container)["ORDERFLEET_DRAIN_TIMEOUT"] == f"{seconds}s"
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        assert pod["terminationGracePeriodSeconds"] > pause + seconds + _LAST_WORD.total_seconds()
+        assert pod["terminationGracePeriodSeconds"] > pause + seconds + _CANCELLATION_GRACE.total_seconds()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_every_pod_is_restricted(helm, chart, values):
             assert {"requests", "limits"} <= set(container["resources"]), name
 
 
-def test_the_operator_has_the_rights_it_was_seen_to_need_and_nobody_else_has_any(helm):
+def test_only_the_operator_has_rights_and_exactly_those_it_uses(helm):
     tree = ast.parse((paths.checkout() / "tests/integration/operator/test_access.py").read_text())
     needed = next(
         ast.literal_eval(node.value)
@@ -149,7 +149,7 @@ def test_the_operator_has_the_rights_it_was_seen_to_need_and_nobody_else_has_any
             assert pod["automountServiceAccountToken"] is False, name
 
 
-def test_an_operator_of_some_namespaces_has_rights_in_these_alone(helm):
+def test_operator_of_some_namespaces_has_rights_only_there(helm):
     objects = helm.template("orderfleet", {"operator": {"namespaces": ["a", "b"]}})
     assert not of_kind(objects, "ClusterRole", "ClusterRoleBinding")
     roles = [
@@ -164,13 +164,13 @@ END_RIGHTS = [
     {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["shop"], "verbs": ["get"]},
     {"apiGroups": ["orderfleet.dev"], "resources": ["orders"], "verbs": ["delete"]},
 ]
-"""What the operator may do in its own namespace as that is deleted."""
+"""Rights of the operator for the deletion of its own namespace."""
 
 
 @pytest.mark.parametrize(
     ("namespaces", "rights"), [([], END_RIGHTS), (["shop", "b"], END_RIGHTS), (["b"], END_RIGHTS[:1])]
 )
-def test_the_operator_may_delete_orders_of_its_own_namespace_where_it_watches_it(helm, namespaces, rights):
+def test_operator_may_delete_orders_of_its_own_watched_namespace(helm, namespaces, rights):
     objects = helm.template("orderfleet", {"operator": {"namespaces": namespaces}})
     assert named(objects, "Role", "shop-orderfleet-operator-end")["rules"] == rights
     binding = named(objects, "RoleBinding", "shop-orderfleet-operator-end")
@@ -184,7 +184,7 @@ def test_the_operator_may_delete_orders_of_its_own_namespace_where_it_watches_it
     assert deleters == ["shop-orderfleet-operator-end"][: len(rights) - 1]
 
 
-def test_the_operator_has_time_to_let_orders_go_and_is_not_given_it_when_it_hangs(helm):
+def test_operator_has_time_for_a_namespace_deletion_unless_it_hangs(helm):
     values = {"drainSeconds": 30, "operator": {"namespaceDeletionSeconds": 200}}
     pod = named(helm.template("orderfleet", values), "Deployment", "shop-orderfleet-operator")
     spec = pod["spec"]["template"]["spec"]
@@ -197,7 +197,7 @@ def test_the_operator_has_time_to_let_orders_go_and_is_not_given_it_when_it_hang
     assert "terminationGracePeriodSeconds" not in container["readinessProbe"]
 
 
-def test_scaling_leaves_the_number_of_pods_to_the_autoscaler(helm):
+def test_autoscaled_workers_have_no_replicas(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
     for name in ("orders", "shipping"):
         assert "replicas" not in named(objects, "Deployment", f"shop-orderfleet-{name}-worker")["spec"]
@@ -214,7 +214,7 @@ def test_scaling_leaves_the_number_of_pods_to_the_autoscaler(helm):
     ]
 
 
-def test_every_selector_finds_the_pods_it_is_for(helm):
+def test_every_selector_matches_its_pods(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
     templates = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind(objects, "Deployment")]
     selectors = [each["spec"]["selector"] for each in of_kind(objects, "Service")]
@@ -224,7 +224,7 @@ def test_every_selector_finds_the_pods_it_is_for(helm):
         assert len([labels for labels in templates if selector.items() <= labels.items()]) == 1
 
 
-def test_probes_ask_ports_that_the_pod_has(helm):
+def test_probes_use_ports_of_the_pod(helm):
     for deployment in of_kind(helm.template("orderfleet"), "Deployment"):
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         ports = {port["name"] for port in container["ports"]}
@@ -233,24 +233,24 @@ def test_probes_ask_ports_that_the_pod_has(helm):
         assert all(container[probe]["httpGet"]["port"] in ports for probe in paths_asked)
 
 
-def test_the_schema_is_migrated_before_an_upgrade_and_asked_before_a_rollback(helm):
+def test_migration_runs_before_upgrade_and_rollback(helm):
     job = named(helm.template("orderfleet"), "Job", "shop-orderfleet-migration")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["migrate", "--accept-newer"]
 
 
 @pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
-def test_no_pod_is_given_the_variables_of_services(helm, chart):
+def test_pods_have_no_variables_of_services(helm, chart):
     # A Service `orderfleet-api` would set ORDERFLEET_API_PORT to its address.
     assert all(pod["enableServiceLinks"] is False for _, pod in pods(helm.template(chart)))
 
 
-def test_secrets_are_named_and_never_made(helm):
+def test_chart_creates_no_secret(helm):
     assert not of_kind(helm.template("orderfleet", PRODUCT["everything"]), "Secret")
 
 
 @pytest.mark.parametrize("chart", ["orderfleet", "orderfleet-dev"])
-def test_no_secret_is_a_variable_of_any_pod(helm, chart):
+def test_no_variable_comes_from_a_secret(helm, chart):
     for values in (PRODUCT if chart == "orderfleet" else DEVELOPMENT).values():
         for name, pod in pods(helm.template(chart, values)):
             for container in [*pod["containers"], *pod.get("initContainers", [])]:
@@ -260,7 +260,7 @@ def test_no_secret_is_a_variable_of_any_pod(helm, chart):
 
 
 @pytest.mark.parametrize(
-    ("values", "complaint"),
+    ("values", "message"),
     [
         ({"worker": {}}, "worker"),
         ({"api": {"replica": 3}}, "replica"),
@@ -273,7 +273,7 @@ def test_no_secret_is_a_variable_of_any_pod(helm, chart):
         ({"drainSeconds": "20s"}, "drainSeconds"),
         ({"image": {"tag": 1.5}}, "tag"),
         ({"settings": {"ORDERFLEET_API_AUTH": "none"}}, "API_AUTH"),
-        # Addresses hold passwords; settings can be read in the release and in every pod.
+        # An address has a password; settings are readable in the release and in every pod.
         ({"settings": {"ORDERFLEET_DATABASE_URL": "postgresql://…"}}, "DATABASE_URL"),
         ({"settings": {"ORDERFLEET_DATABASE_LISTEN_URL": "postgresql://…"}}, "DATABASE_LISTEN_URL"),
         ({"api": {"auth": {"mode": "token"}}}, "mode"),
@@ -281,11 +281,11 @@ def test_no_secret_is_a_variable_of_any_pod(helm, chart):
         ({"providers": {"carrier": {"timeout": "2"}}}, "timeout"),
     ],
 )
-def test_a_typo_is_refused(helm, values, complaint):
-    assert complaint in helm.refused("orderfleet", values)
+def test_unknown_or_invalid_value_is_rejected(helm, values, message):
+    assert message in helm.render_error("orderfleet", values)
 
 
-def test_notes_say_what_to_do_next(helm):
+def test_notes_show_the_next_steps(helm):
     command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
     result = helm.run(*command, "--values", "tests/charts/chosen.yaml")
     assert result.returncode == 0, result.stderr
@@ -293,14 +293,14 @@ def test_notes_say_what_to_do_next(helm):
         assert hint in result.stdout
 
 
-def test_the_dev_server_is_as_quick_as_the_local_stacks(helm):
+def test_development_server_has_the_local_stacks_configuration(helm):
     temporal = named(helm.template("orderfleet-dev"), "Deployment", "temporal")
     arguments = temporal["spec"]["template"]["spec"]["containers"][0]["args"]
     given = {each.split("=", 1)[1] for each in arguments if each.startswith("--dynamic-config-value=")}
     assert given == set(_DYNAMIC_CONFIG)
 
 
-def test_the_products_defaults_find_the_development_services(helm):
+def test_default_addresses_are_those_of_the_development_chart(helm):
     objects = helm.template("orderfleet-dev")
     product = yaml.safe_load((paths.checkout() / "charts/orderfleet/values.yaml").read_text())
     host, port = product["temporal"]["address"].split(":")
@@ -310,9 +310,9 @@ def test_the_products_defaults_find_the_development_services(helm):
     assert f"@{named(objects, 'Service', 'postgres')['metadata']['name']}:5432/" in address
 
 
-def test_rules_and_dashboards_are_taken_whole(helm, tmp_path):
+def test_rules_and_dashboards_are_rendered_unchanged(helm, tmp_path):
     chart = shutil.copytree(paths.checkout() / "charts/orderfleet", tmp_path / "orderfleet")
-    rule = {"alert": "Example", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }} is away"}}
+    rule = {"alert": "Example", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }} is unavailable"}}
     rules, board = {"groups": [{"name": "example", "rules": [rule]}]}, {"title": "{{ not a template }}", "panels": []}
     for folder, name, text in (("rules", "x.yaml", yaml.safe_dump(rules)), ("dashboards", "x.json", json.dumps(board))):
         (chart / "files" / folder).mkdir(exist_ok=True)

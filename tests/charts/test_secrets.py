@@ -1,4 +1,4 @@
-"""Keys and certificates: where each Secret is mounted is where its variables point, in every role that needs it."""
+"""Keys and certificates are mounted at the paths of their variables, in every role that needs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = {
     "temporal-key": {"ORDERFLEET_TEMPORAL_API_KEY_FILE": "/etc/orderfleet/temporal-key/apiKey"},
     "orderfleet-encryption": {"ORDERFLEET_ENCRYPTION_KEYS_DIR": "/etc/orderfleet/encryption"},
 }
-"""By Secret: the variables that point to its files."""
+"""By Secret: variables with paths of its files."""
 
 
 def pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -42,29 +42,29 @@ def environment(pod: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("secret", FILES)
-def test_files_are_where_their_variables_point(helm, name, secret):
-    there = pod(helm.template("orderfleet", PRODUCT["everything"]), name)
-    (volume,) = [each for each in there["volumes"] if each.get("secret", {}).get("secretName") == secret]
-    # The pod's group may read it, nobody else.
+def test_variables_have_the_paths_of_mounted_files(helm, name, secret):
+    spec = pod(helm.template("orderfleet", PRODUCT["everything"]), name)
+    (volume,) = [each for each in spec["volumes"] if each.get("secret", {}).get("secretName") == secret]
+    # Only the pod's group may read it.
     assert volume["secret"]["defaultMode"] == 0o440
-    (mount,) = [each for each in there["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+    (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
     assert mount["readOnly"]
-    assert "subPath" not in mount, "a Secret that is renewed would not reach the pod"
-    given = environment(there)
+    assert "subPath" not in mount, "a subPath is not updated when the Secret changes"
+    given = environment(spec)
     for variable, path in FILES[secret].items():
         assert given[variable] == path
         assert f"{path}/".startswith(f"{mount['mountPath']}/")
 
 
 @pytest.mark.parametrize("name", ["shop-orderfleet-operator", "shop-orderfleet-api"])
-def test_address_of_changes_is_a_file_of_its_own(helm, name):
-    there = pod(helm.template("orderfleet", PRODUCT["everything"]), name)
-    (volume,) = [each for each in there["volumes"] if each.get("secret", {}).get("secretName") == "record-itself"]
+def test_address_for_notifications_is_a_separate_file(helm, name):
+    spec = pod(helm.template("orderfleet", PRODUCT["everything"]), name)
+    (volume,) = [each for each in spec["volumes"] if each.get("secret", {}).get("secretName") == "record-itself"]
     assert volume["secret"]["items"] == [{"key": "url", "path": "url"}]
-    (mount,) = [each for each in there["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+    (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
     assert mount["mountPath"] == "/etc/orderfleet/database-listen"
-    assert "subPath" not in mount, "a Secret that is renewed would not reach the pod"
-    assert environment(there)["ORDERFLEET_DATABASE_LISTEN_URL_FILE"] == "/etc/orderfleet/database-listen/url"
+    assert "subPath" not in mount, "a subPath is not updated when the Secret changes"
+    assert environment(spec)["ORDERFLEET_DATABASE_LISTEN_URL_FILE"] == "/etc/orderfleet/database-listen/url"
 
 
 @pytest.mark.parametrize("name", EVERYWHERE)
@@ -74,17 +74,17 @@ def test_servers_are_verified(helm, name):
     assert given["ORDERFLEET_ENCRYPTION_KEY_ID"] == "k2"
 
 
-def test_nothing_is_mounted_that_was_not_named(helm):
+def test_only_named_secrets_are_mounted(helm):
     objects = helm.template("orderfleet")
     for name in EVERYWHERE:
-        there = pod(objects, name)
-        secrets = [each["secret"]["secretName"] for each in there["volumes"] if "secret" in each]
+        spec = pod(objects, name)
+        secrets = [each["secret"]["secretName"] for each in spec["volumes"] if "secret" in each]
         assert secrets == ["orderfleet-database"]
-        named = {variable for named in FILES.values() for variable in named} & set(environment(there))
+        named = {variable for named in FILES.values() for variable in named} & set(environment(spec))
         assert named == {"ORDERFLEET_DATABASE_URL_FILE"}
 
 
-def test_keys_are_there_before_they_are_used(helm):
+def test_keys_are_mounted_before_the_key_id_is_set(helm):
     objects = helm.template("orderfleet", {"encryption": {"keysSecret": "keys"}})
     for name in ROLES:
         given = environment(pod(objects, name))

@@ -1,4 +1,4 @@
-"""What the development chart shows: Grafana's and Prometheus' files, sources and dashboards agree with each other."""
+"""Grafana's and Prometheus' files, data sources and dashboards in the development chart match each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def files(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
-    """Every file that a pod has from a ConfigMap, by where it is."""
+    """Every file of a pod from a ConfigMap, by path."""
     there = pod(objects, name)
     maps = {each["name"]: each["configMap"]["name"] for each in there["volumes"] if "configMap" in each}
     mounts = {each["name"]: each["mountPath"] for each in there["containers"][0]["volumeMounts"]}
@@ -47,11 +47,11 @@ def files(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
 
 def sources(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Grafana's data sources by uid."""
-    told = yaml.safe_load(files(objects, "grafana")["/etc/grafana/provisioning/datasources/sources.yaml"])
-    return {each["uid"]: each for each in told["datasources"]}
+    provisioned = yaml.safe_load(files(objects, "grafana")["/etc/grafana/provisioning/datasources/sources.yaml"])
+    return {each["uid"]: each for each in provisioned["datasources"]}
 
 
-def test_grafana_finds_every_dashboard_where_it_looks(objects):
+def test_dashboards_are_in_the_folders_that_grafana_reads(objects):
     there = files(objects, "grafana")
     (folder,) = yaml.safe_load(there["/etc/grafana/provisioning/dashboards/folders.yaml"])["providers"]
     found = {path.rpartition("/")[2]: text for path, text in there.items() if path.endswith(".json")}
@@ -63,12 +63,12 @@ def test_grafana_finds_every_dashboard_where_it_looks(objects):
     assert environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in there
 
 
-def test_every_source_that_a_dashboard_asks_is_there(objects):
+def test_data_sources_of_dashboards_exist(objects):
     there = sources(objects)
     kinds = {each["type"] for each in there.values()}
     for file in DASHBOARDS.glob("*.json"):
         board = json.loads(file.read_text())
-        # A variable stands for the sources of a kind; with one of the kind there is nothing to choose.
+        # A variable selects a source of a kind, of which there is one.
         variables = {
             f"${each['name']}": each["query"] for each in board["templating"]["list"] if each["type"] == "datasource"
         }
@@ -84,7 +84,7 @@ def test_every_source_that_a_dashboard_asks_is_there(objects):
     assert [each["type"] for each in there.values() if each.get("isDefault")] == ["prometheus"]
 
 
-def test_sources_and_exporters_name_services_that_there_are(objects):
+def test_addresses_name_existing_services(objects):
     urls = [each["url"].removeprefix("http://") for each in sources(objects).values()]
     collector = yaml.safe_load(files(objects, "collector")["/etc/otelcol/config.yaml"])
     urls += [each["endpoint"] for each in collector["exporters"].values()]
@@ -95,7 +95,7 @@ def test_sources_and_exporters_name_services_that_there_are(objects):
         assert int(port) in [each["port"] for each in of(objects, "Service", host)["spec"]["ports"]], url
 
 
-def test_the_collector_uses_all_that_it_defines(objects):
+def test_collector_uses_all_its_components(objects):
     config = yaml.safe_load(files(objects, "collector")["/etc/otelcol/config.yaml"])
     (pipeline,) = config["service"]["pipelines"].values()
     for part in ("receivers", "processors", "exporters"):
@@ -107,10 +107,10 @@ def test_the_collector_uses_all_that_it_defines(objects):
 
 
 @pytest.mark.slow
-def test_promtool_takes_the_configuration_and_every_rule(objects, tmp_path):
+def test_promtool_accepts_configuration_and_rules(objects, tmp_path):
     there = files(objects, "prometheus")
     content = yaml.safe_load(there.pop("/etc/prometheus/prometheus.yml"))
-    # Debian's promtool knows no Kubernetes; the kinds of its discovery are the API's own.
+    # Debian's promtool lacks Kubernetes discovery, so its section is checked here.
     assert content["scrape_configs"][0].pop("kubernetes_sd_configs")[0]["role"] == "pod"
     for path, text in there.items():
         file = tmp_path / path.removeprefix("/")
@@ -127,7 +127,7 @@ def test_promtool_takes_the_configuration_and_every_rule(objects, tmp_path):
     assert f"{sum(len(group['rules']) for group in groups)} rules found" in result.stdout
 
 
-def test_prometheus_scrapes_the_ports_that_the_product_has(objects, helm):
+def test_prometheus_scrapes_the_products_metrics_ports(objects, helm):
     text = files(objects, "prometheus")["/etc/prometheus/prometheus.yml"]
     (job,) = yaml.safe_load(text)["scrape_configs"]
     (kept,) = [each["regex"] for each in job["relabel_configs"] if each.get("action") == "keep"]
@@ -141,15 +141,15 @@ def test_prometheus_scrapes_the_ports_that_the_product_has(objects, helm):
     assert named - {"api"} == set(kept.split("|"))
 
 
-def test_prometheus_scrapes_temporals_own_metrics(objects):
+def test_prometheus_scrapes_temporals_metrics(objects):
     (container,) = pod(objects, "temporal")["containers"]
-    told = dict(each.split("=", 1) for each in container["args"] if "=" in each)
+    options = dict(each.split("=", 1) for each in container["args"] if "=" in each)
     ports = {each["containerPort"]: each["name"] for each in container["ports"]}
     text = files(objects, "prometheus")["/etc/prometheus/prometheus.yml"]
     (job,) = yaml.safe_load(text)["scrape_configs"]
     (kept,) = [each["regex"] for each in job["relabel_configs"] if each.get("action") == "keep"]
-    assert ports[int(told["--metrics-port"])] in kept.split("|")
-    # A port of any pod that is called so, and no other, is asked for metrics.
+    assert ports[int(options["--metrics-port"])] in kept.split("|")
+    # No port of another pod has this name.
     others = [
         port["name"]
         for each in objects
@@ -158,20 +158,20 @@ def test_prometheus_scrapes_temporals_own_metrics(objects):
         for port in one["ports"]
         if port["name"] in kept.split("|")
     ]
-    assert others == [ports[int(told["--metrics-port"])]]
+    assert others == [ports[int(options["--metrics-port"])]]
 
 
 def test_temporal_that_answers_no_calls_is_restarted(objects):
     (container,) = pod(objects, "temporal")["containers"]
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     args = dict(each.split("=", 1) for each in container["args"] if "=" in each)
-    asked = container["livenessProbe"]["httpGet"]
-    assert ports[asked["port"]] == int(args["--http-port"])
-    # A call that reads the namespace's registry and the database, not a port that merely listens.
-    assert asked["path"] == "/api/v1/namespaces/default/workflows?pageSize=1"
+    probe = container["livenessProbe"]["httpGet"]
+    assert ports[probe["port"]] == int(args["--http-port"])
+    # The probe is a call that reads namespace and database, not an open port.
+    assert probe["path"] == "/api/v1/namespaces/default/workflows?pageSize=1"
 
 
-def test_nothing_is_left_of_a_part_that_is_not_run(helm):
+def test_disabled_part_has_no_objects(helm):
     parts = ("prometheus", "grafana", "traces", "collector")
     rendered = helm.run(
         "template", "shop", "charts/orderfleet-dev", values={part: {"enabled": False} for part in parts}

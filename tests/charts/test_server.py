@@ -1,4 +1,4 @@
-"""A real API server takes every object that the charts render, with every set of values."""
+"""A real API server accepts every rendered object, with every set of values."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def rendered(helm) -> Iterator[dict[str, Any]]:
 
 
 def taken(kubernetes, objects: list[dict[str, Any]]) -> None:
-    """Have the server say what it would make of the objects; it must take every field of each."""
+    """Apply the objects in a dry run with strict field validation."""
     for each in objects:
-        # One namespace for all: what is asked is whether the server knows every field.
+        # One namespace for all, because only their fields are checked.
         if "namespace" in each["metadata"] or each["kind"] in {"Role", "RoleBinding"}:
             each["metadata"]["namespace"] = kubernetes.namespace
     texts = sorted({yaml.safe_dump(each) for each in objects})
@@ -40,7 +40,7 @@ def test_every_object_is_valid(helm, kubernetes):
 
 
 def established(kubernetes, name):
-    """Wait until a definition is served; `kubectl wait` itself fails while there are no conditions yet."""
+    """Wait until a definition is served. `kubectl wait` fails while it has no conditions."""
     end = time.monotonic() + 60
     while True:
         status = json.loads(kubernetes.kubectl("get", name, "-o", "json"))["status"]
@@ -54,7 +54,7 @@ def established(kubernetes, name):
 def test_every_object_of_another_products_kind_is_valid(helm, kubernetes):
     for file in files():
         definition = yaml.safe_load(file.read_text())
-        # Some come with an empty status, which `wait` can't read until the server has written its own.
+        # `wait` cannot read an empty status, so wait until the server has written one.
         definition.pop("status", None)
         kubernetes.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump(definition))
         established(kubernetes, f"crd/{definition['metadata']['name']}")

@@ -1,4 +1,4 @@
-"""Operators that share the Orders: each Order is one's, whatever its labels are, and each operator is missed."""
+"""Operators that share Orders: each Order has exactly one operator, and each operator has an alert."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def environment(deployment: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in container["env"]}
 
 
-def test_one_operator_takes_everything_until_others_are_named(helm):
+def test_single_operator_has_no_selector(helm):
     (only,) = operators(helm.template("orderfleet")).values()
     assert only["metadata"]["name"] == NAMES[0]
     assert "ORDERFLEET_OPERATOR_SELECTOR" not in environment(only)
@@ -47,7 +47,7 @@ def test_one_operator_takes_everything_until_others_are_named(helm):
         ({"region": "us"}, 2),
     ],
 )
-def test_every_order_is_one_operators(sharded, labels, owner):
+def test_order_has_exactly_one_operator(sharded, labels, owner):
     takes = {
         name: LabelSelector.read(environment(each)["ORDERFLEET_OPERATOR_SELECTOR"]).matches(labels)
         for name, each in operators(sharded).items()
@@ -55,7 +55,7 @@ def test_every_order_is_one_operators(sharded, labels, owner):
     assert takes == {name: name == NAMES[owner] for name in NAMES}
 
 
-def test_each_is_one_pod_that_no_other_selects_and_differs_in_nothing_else(sharded):
+def test_operators_differ_only_in_name_and_selector(sharded):
     made = operators(sharded)
     assert list(made) == NAMES
     for each in made.values():
@@ -70,12 +70,12 @@ def test_each_is_one_pod_that_no_other_selects_and_differs_in_nothing_else(shard
     assert pods[0] == pods[1] == pods[2]
 
 
-def test_the_first_keeps_its_name_and_selector_when_others_join(helm, sharded):
+def test_default_operator_keeps_its_name_and_labels(helm, sharded):
     alone, among = operators(helm.template("orderfleet"))[NAMES[0]], operators(sharded)[NAMES[0]]
     assert alone["spec"]["selector"] == among["spec"]["selector"]
 
 
-def test_an_uninstall_stops_them_all(sharded):
+def test_uninstall_stops_all_operators(sharded):
     (role,) = [
         each for each in sharded if (each["kind"], each["metadata"]["name"]) == ("Role", "shop-orderfleet-release")
     ]
@@ -84,14 +84,14 @@ def test_an_uninstall_stops_them_all(sharded):
     (job,) = [
         each for each in sharded if each["metadata"]["name"] == "shop-orderfleet-release" and each["kind"] == "Job"
     ]
-    said = job["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert said[1:-1] == [f"--stop-deployment=shop/{name}" for name in NAMES]
-    waits_for = LabelSelector.read(said[-1].removeprefix("--stop-pods="))
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[1:-1] == [f"--stop-deployment=shop/{name}" for name in NAMES]
+    waits_for = LabelSelector.read(arguments[-1].removeprefix("--stop-pods="))
     for each in operators(sharded).values():
         assert waits_for.matches(each["spec"]["template"]["metadata"]["labels"])
 
 
-def test_each_that_is_away_is_missed_by_name(helm, sharded):
+def test_each_operator_has_its_own_alert(helm, sharded):
     (rules,) = [each for each in sharded if each["metadata"]["name"] == "shop-orderfleet-operators"]
     (group,) = rules["spec"]["groups"]
     for rule, (name, operator) in zip(group["rules"], operators(sharded).items(), strict=True):
@@ -105,7 +105,7 @@ def test_each_that_is_away_is_missed_by_name(helm, sharded):
 
 
 @pytest.mark.parametrize(
-    ("shards", "complaint"),
+    ("shards", "message"),
     [
         ({"operators": {"eu": ["fr"], "us": ["us", "fr"]}}, "fr stands in eu and in us; an Order has one operator"),
         ({"operators": {"eu": ["fr", "fr"]}}, "fr stands in eu and in eu"),
@@ -117,5 +117,5 @@ def test_each_that_is_away_is_missed_by_name(helm, sharded):
         ({"eu": ["fr"]}, "eu"),
     ],
 )
-def test_shards_that_overlap_or_that_no_label_can_name_are_refused(helm, shards, complaint):
-    assert complaint in helm.refused("orderfleet", {"operator": {"shards": shards}})
+def test_overlapping_or_invalid_shards_are_rejected(helm, shards, message):
+    assert message in helm.render_error("orderfleet", {"operator": {"shards": shards}})

@@ -1,4 +1,4 @@
-"""What the chart renders for TLS and keys, given to the product's own processes with real certificates."""
+"""The product's processes run with the chart's rendered TLS variables, keys and real certificates."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ VALUES: dict[str, Any] = {
 }
 
 
-class Place:
-    """A folder that stands for a pod's `/etc/orderfleet`, with the Secrets that somebody made."""
+class PodFiles:
+    """A folder in place of a pod's `/etc/orderfleet`, with the files of its Secrets."""
 
     def __init__(self, folder: Path, own: Certificates, trusted: Certificates) -> None:
         self._folder = folder
@@ -45,19 +45,17 @@ class Place:
         (folder / "encryption").mkdir()
         (folder / "encryption" / "k1").write_bytes(base64.b64encode(secrets.token_bytes(32)))
 
-    async def run(self, there: dict[str, Any], text: str, *arguments: str, **addresses: str) -> tuple[int, str]:
-        """Run the product as a rendered pod would; return its exit status and all it said.
+    async def run(self, spec: dict[str, Any], text: str, *arguments: str, **addresses: str) -> tuple[int, str]:
+        """Run the product as in a rendered pod; its exit status and output.
 
         Args:
-            there: the pod.
-            text: what the process reads.
+            spec: of the pod.
+            text: its standard input.
             arguments: of the product.
-            addresses: `url` is what the Secret of Postgres' address holds, the others are variables.
+            addresses: `url` is the content of the Secret of Postgres' address; others are variables.
         """
         (self._folder / "database" / "url").write_text(addresses.pop("url"))
-        given = {
-            name: value.replace("/etc/orderfleet", str(self._folder)) for name, value in environment(there).items()
-        }
+        given = {name: value.replace("/etc/orderfleet", str(self._folder)) for name, value in environment(spec).items()}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "orderfleet", *arguments),
             env={**os.environ, **given, **addresses},
@@ -66,8 +64,8 @@ class Place:
             stderr=asyncio.subprocess.STDOUT,
         )
         async with asyncio.timeout(120):
-            said, _ = await process.communicate(text.encode())
-        return process.returncode or 0, said.decode()
+            output, _ = await process.communicate(text.encode())
+        return process.returncode or 0, output.decode()
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def ours(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 async def addresses(postgres_url: str, temporal_address: str, ours: Certificates) -> AsyncIterator[dict[str, str]]:
-    """Postgres and Temporal behind TLS that asks for a client's certificate."""
+    """Addresses of Postgres and Temporal behind TLS with client certificates."""
     parts = urlsplit(postgres_url)
     async with AsyncExitStack() as stack:
         plain = f"{parts.hostname}:{parts.port}"
@@ -91,14 +89,14 @@ async def addresses(postgres_url: str, temporal_address: str, ours: Certificates
 
 async def test_pods_log_in_over_tls_and_encrypt(helm, addresses, ours, tmp_path, temporal_client, task_queues):
     objects = helm.template("orderfleet", VALUES)
-    place = Place(tmp_path / "etc", ours, ours)
-    assert await place.run(pod(objects, MIGRATION), "", "migrate", "--check", **addresses) == (0, "up to date\n")
+    pod_files = PodFiles(tmp_path / "etc", ours, ours)
+    assert await pod_files.run(pod(objects, MIGRATION), "", "migrate", "--check", **addresses) == (0, "up to date\n")
     queues = {"ORDERFLEET_ORDERS_TASK_QUEUE": task_queues.orders}
     order_id = task_queues.orders
-    there = pod(objects, TEST)
-    order = next(each["value"] for each in there["containers"][0]["env"] if each["name"] == "ORDER")
-    code, said = await place.run(there, order, "order", "start", order_id, "-f", "-", **addresses, **queues)
-    assert code == 0, said
+    spec = pod(objects, TEST)
+    order = next(each["value"] for each in spec["containers"][0]["env"] if each["name"] == "ORDER")
+    code, output = await pod_files.run(spec, order, "order", "start", order_id, "-f", "-", **addresses, **queues)
+    assert code == 0, output
     history = await temporal_client.get_workflow_handle(f"order-{order_id}").fetch_history()
     (given,) = history.events[0].workflow_execution_started_event_attributes.input.payloads
     assert given.metadata["encoding"] == b"binary/encrypted"
@@ -106,10 +104,10 @@ async def test_pods_log_in_over_tls_and_encrypt(helm, addresses, ours, tmp_path,
     assert "Harbour Lane" in json.loads(order)["spec"]["address"]["street"]
 
 
-async def test_a_server_of_another_authority_is_not_told_anything(helm, addresses, ours, tmp_path):
+async def test_server_certificate_of_another_authority_is_rejected(helm, addresses, ours, tmp_path):
     theirs = certificates.ensure(tmp_path / "theirs")
-    place = Place(tmp_path / "etc", ours, theirs)
+    pod_files = PodFiles(tmp_path / "etc", ours, theirs)
     command = ("migrate", "--check", "--wait", "0s")
-    code, said = await place.run(pod(helm.template("orderfleet", VALUES), MIGRATION), "", *command, **addresses)
+    code, output = await pod_files.run(pod(helm.template("orderfleet", VALUES), MIGRATION), "", *command, **addresses)
     assert code != 0
-    assert "certificate verify failed" in said
+    assert "certificate verify failed" in output

@@ -1,4 +1,4 @@
-"""Workers of several images side by side, as versions of one Worker Deployment."""
+"""Workers of several images as versions of one Worker Deployment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def given(deployment: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in container["env"]} | {"image": container["image"]}
 
 
-def test_each_image_has_workers_of_its_own_that_say_which_version_they_are(helm):
+def test_each_image_has_workers_with_its_build_id(helm):
     found = workers(helm.template("orderfleet", TWO))
     builds = {"0-2-0": ("0.2.0", ":0.2.0"), "0-1-0": ("0.1.0", ":0.1.0"), "b" * 12: ("b" * 12, "@sha256:" + "b" * 64)}
     assert set(found) == {
@@ -28,20 +28,23 @@ def test_each_image_has_workers_of_its_own_that_say_which_version_they_are(helm)
     }
     for name, deployment in found.items():
         build, image = builds[name.partition("-worker-")[2]]
-        said = given(deployment)
-        assert said["image"] == f"orderfleet{image}"
-        assert (said["ORDERFLEET_WORKER_DEPLOYMENT"], said["ORDERFLEET_WORKER_BUILD_ID"]) == ("orderfleet", build)
+        variables = given(deployment)
+        assert variables["image"] == f"orderfleet{image}"
+        assert (variables["ORDERFLEET_WORKER_DEPLOYMENT"], variables["ORDERFLEET_WORKER_BUILD_ID"]) == (
+            "orderfleet",
+            build,
+        )
 
 
-def test_a_version_keeps_its_deployment_when_another_one_comes(helm):
-    """So its pods go on: their template is the same before and after."""
+def test_deployment_of_a_version_is_unchanged_by_another_version(helm):
+    # Kubernetes keeps the pods, because their template is equal.
     alone = {"image": {"tag": "0.1.0"}, "versioning": {"deployment": "orderfleet"}}
     name = "shop-orderfleet-shipping-worker-0-1-0"
     before, after = (workers(helm.template("orderfleet", values))[name] for values in (alone, TWO))
     assert before == after
 
 
-def test_versions_are_scaled_and_protected_apart(helm):
+def test_each_version_has_its_autoscaler_and_disruption_budget(helm):
     objects = helm.template("orderfleet", TWO)
     names = set(workers(objects))
     scaled = [each["spec"]["scaleTargetRef"]["name"] for each in objects if each["kind"] == "HorizontalPodAutoscaler"]
@@ -53,7 +56,7 @@ def test_versions_are_scaled_and_protected_apart(helm):
     assert len(set(selectors)) == len(selectors)
 
 
-def test_without_a_deployment_at_temporal_workers_have_no_version(helm):
+def test_workers_without_a_deployment_have_no_version(helm):
     found = workers(helm.template("orderfleet"))
     assert set(found) == {"shop-orderfleet-orders-worker", "shop-orderfleet-shipping-worker"}
     for deployment in found.values():
@@ -62,10 +65,10 @@ def test_without_a_deployment_at_temporal_workers_have_no_version(helm):
 
 
 def test_other_versions_need_the_deployments_name(helm):
-    assert "versioning.deployment isn't set" in helm.refused("orderfleet", {"versioning": {"others": ["0.1.0"]}})
+    assert "versioning.deployment isn't set" in helm.render_error("orderfleet", {"versioning": {"others": ["0.1.0"]}})
 
 
-def test_notes_say_how_a_version_gets_its_orders(helm):
+def test_notes_show_how_a_version_becomes_current(helm):
     command = ("install", "shop", "charts/orderfleet", "--namespace", "shop", "--dry-run=client")
     result = helm.run(*command, "--values", "tests/charts/chosen.yaml", values=TWO)
     assert result.returncode == 0, result.stderr

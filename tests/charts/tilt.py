@@ -1,4 +1,4 @@
-"""Runs the Tiltfile in a Starlark interpreter, with Tilt's built-ins replaced by ones that remember their calls."""
+"""Runs the Tiltfile in a Starlark interpreter with stubs of Tilt's built-ins, which record their calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRIGGER_MODES = {"TRIGGER_MODE_AUTO": 0, "TRIGGER_MODE_MANUAL": 1}
 
 @dataclass
 class Tilt:
-    """What a Tiltfile asked for."""
+    """The calls of a Tiltfile."""
 
     calls: defaultdict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -49,7 +49,7 @@ class Tilt:
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """How many arguments a built-in takes by place, which by name, and what it answers."""
+    """Positional and named arguments of a built-in, and its result."""
 
     places: int
     names: frozenset[str] = frozenset()

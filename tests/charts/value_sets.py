@@ -1,4 +1,4 @@
-"""Sets of values that the chart tests render: together they take every switch both ways."""
+"""Sets of values for the chart tests; together they cover both states of every switch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 from orderfleet_local.stack import paths
 
 OPTIONAL_KINDS = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute"}
-"""Kinds of other products, which a plain API server doesn't know."""
+"""Kinds of other products, which an API server lacks without their definitions."""
 
 PRODUCT: dict[str, dict[str, Any]] = {
     "defaults": {},

@@ -1,4 +1,4 @@
-"""What the cluster test is given: a cluster that it may fill and empty, and the programs that reach it."""
+"""Fixtures of the cluster test: a cluster that may be deleted, and a table of the steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from disposable import Cluster, tools
+from cluster_tools import Cluster, tools
 from timetable import Timetable
 
 _timetable = pytest.StashKey[Timetable]()
@@ -18,8 +18,8 @@ _timetable = pytest.StashKey[Timetable]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cluster")
-    group.addoption("--kubeconfig", help="of a cluster that may be thrown away; its current context is taken")
-    group.addoption("--disposable", action="store_true", help="yes, everything in that cluster may be lost")
+    group.addoption("--kubeconfig", help="of a cluster that may be deleted; its current context is used")
+    group.addoption("--disposable", action="store_true", help="confirms that everything in that cluster may be deleted")
     group.addoption(
         "--cluster-program",
         help="a program with the commands `base`, `build`, `load` for images; without it `docker` and `kind` are used",
@@ -30,13 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     given = pytestconfig.getoption("kubeconfig")
     assert given, "name the cluster: --kubeconfig PATH --disposable"
-    assert pytestconfig.getoption("disposable"), (
-        "the test fills and empties the cluster: say that you mean it, --disposable"
-    )
+    assert pytestconfig.getoption("disposable"), "the test deletes everything in the cluster; confirm with --disposable"
     images = tools(pytestconfig.getoption("cluster_program"))
-    there = Cluster(Path(given).resolve(), images, tmp_path_factory.mktemp("cluster"))
-    there.refuse_unless_empty()
-    return there
+    cluster = Cluster(Path(given).resolve(), images, tmp_path_factory.mktemp("cluster"))
+    cluster.refuse_unless_empty()
+    return cluster
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +46,7 @@ def timetable(pytestconfig: pytest.Config) -> Iterator[Timetable]:
 
 @pytest.fixture(autouse=True)
 def step(request: pytest.FixtureRequest, timetable: Timetable) -> Iterator[None]:
-    """Each test is a step on the ones before it; after a failure nothing more is tried."""
+    """Each test needs those before it, so none runs after a failure."""
     assert timetable.going, "an earlier step failed"
     with timetable.step(request.node.name.removeprefix("test_").replace("_", " ")):
         yield

@@ -1,4 +1,4 @@
-"""metrics-server as plain objects: what a HorizontalPodAutoscaler asks for CPU. kind and this test have none."""
+"""Manifests of metrics-server, which a HorizontalPodAutoscaler needs. kind does not include it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _bound(kind: str, name: str, role_kind: str, role: str, **metadata: str) -> 
 
 
 def objects(image: str) -> list[dict[str, Any]]:
-    """Everything it takes, in `kube-system`, as its own manifest has it."""
+    """All objects of its own manifest, in `kube-system`."""
     container = {
         "name": "metrics-server",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        # The nodes' certificates are of the cluster's own making, and nothing here is secret.
+        # The nodes' certificates are self-signed, and metrics of a test cluster are not secret.
         "args": [
             *("--cert-dir=/tmp", "--secure-port=10260", "--kubelet-insecure-tls"),
             *("--kubelet-preferred-address-types=InternalIP", f"--metric-resolution={_RESOLUTION}"),

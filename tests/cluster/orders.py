@@ -1,4 +1,4 @@
-"""The cluster test's Orders, and the books of provider and carrier that they are held against."""
+"""The cluster test's Orders, and the ledgers of provider and carrier that they are compared with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from disposable import Cluster, until
+from cluster_tools import Cluster, until
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ENDED = "orderfleet.dev/ended"
@@ -33,7 +33,7 @@ TEN_KINDS = [
     order("moved"),
     order("canceled-at-once", cancel=True, cancelReason="ordered twice"),
     order("canceled-later"),
-    order("nobody-reviews", review={"timeout": "4s", "onTimeout": "cancel"}),
+    order("review-times-out", review={"timeout": "4s", "onTimeout": "cancel"}),
     order("refused", paymentId="refuse-1", **AUTO),
 ]
 ENDS = {
@@ -45,18 +45,18 @@ ENDS = {
     "moved": ("shipped", "Ready"),
     "canceled-at-once": ("canceled", "Ready"),
     "canceled-later": ("canceled", "Ready"),
-    "nobody-reviews": ("canceled", "Stalled"),
+    "review-times-out": ("canceled", "Stalled"),
     "refused": ("failed", "Stalled"),
 }
 
 
 def ends(orders: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Where each Order stands, and which summary condition holds."""
+    """By Order: its step, and the summary conditions that are true."""
     return {each["metadata"]["name"]: (each["status"].get("step", ""), _summary(each)) for each in orders}
 
 
 def _summary(body: dict[str, Any]) -> str:
-    holds = {told["type"] for told in body["status"].get("conditions", ()) if told["status"] == "True"}
+    holds = {each["type"] for each in body["status"].get("conditions", ()) if each["status"] == "True"}
     return ",".join(sorted(holds & {"Ready", "Stalled", "Reconciling"}))
 
 
@@ -67,7 +67,7 @@ def unfinished(cluster: Cluster) -> list[str]:
 
 @dataclass
 class Load:
-    """Applies five Orders and waits `gap` seconds, while the context is open; then waits until all have ended."""
+    """Applies five Orders every `gap` seconds within its context; on exit, waits until all have ended."""
 
     cluster: Cluster
     name: str
@@ -88,11 +88,11 @@ class Load:
                 self.cluster.apply(*(order(name, **AUTO) for name in names))
                 self.count += len(names)
                 self._stop.wait(self.gap)
-        except BaseException as error:  # noqa: BLE001 - told by the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             self._failure.append(error)
 
     def at_least(self, count: int) -> None:
-        """Wait until so many were applied."""
+        """Wait until `count` Orders were applied."""
         until(lambda: [] if self.count >= count or self._failure else [self.count], 240, "too few Orders applied")
 
     def __exit__(
@@ -102,12 +102,12 @@ class Load:
         self._thread.join(timeout=300)
         if kind is None:
             assert not self._failure, self._failure
-            until(lambda: unfinished(self.cluster), 600, "Orders haven't ended")
+            until(lambda: unfinished(self.cluster), 600, "Orders have not ended")
             unshipped = self._unshipped()
             assert not unshipped, f"{len(unshipped)} of {self.count}\n" + "\n".join(unshipped)
 
     def _unshipped(self) -> list[str]:
-        """Those of this load that ended otherwise than shipped, with what was said of each."""
+        """The Orders of this load that ended without being shipped, with their status."""
         return [
             f"{each['metadata']['name']}: {each['status']}"
             for each in self.cluster.get("orders.orderfleet.dev")
@@ -115,32 +115,32 @@ class Load:
         ]
 
 
-_BOOKS = """
+_READ_LEDGERS = """
 import json, sqlite3
-books = sqlite3.connect("file:/ledger/books.db?mode=ro", uri=True)
-rows = lambda sql: books.execute(sql).fetchall()
+ledger = sqlite3.connect("file:/ledger/ledger.db?mode=ro", uri=True)
+rows = lambda sql: ledger.execute(sql).fetchall()
 print(json.dumps({
   "charged": dict(rows("select order_id, count(*) from payment_entries where kind='charge' group by 1")),
-  "given_back": dict(rows("select order_id, count(*) from payment_entries where kind='refund' group by 1")),
+  "refunded": dict(rows("select order_id, count(*) from payment_entries where kind='refund' group by 1")),
   "parcels": dict(rows("select order_id, count(*) from carrier_parcels where not voided group by 1")),
 }))
 """
 
 
-def books(cluster: Cluster) -> dict[str, dict[str, int]]:
-    """By order id: charges, charges given back, and parcels, as provider and carrier count them."""
+def read_ledgers(cluster: Cluster) -> dict[str, dict[str, int]]:
+    """By order id: charges, refunds and parcels in the ledgers of provider and carrier."""
     pod = cluster.pods("orders-worker")[0]
-    told: dict[str, dict[str, int]] = json.loads(cluster.kubectl("exec", pod, "--", "python", "-c", _BOOKS))
-    return told
+    ledgers: dict[str, dict[str, int]] = json.loads(cluster.kubectl("exec", pod, "--", "python", "-c", _READ_LEDGERS))
+    return ledgers
 
 
-def settle_up(cluster: Cluster) -> int:
-    """Hold every Order against the books; return how many there are."""
-    there, counted = cluster.get("orders.orderfleet.dev"), books(cluster)
-    for each in there:
+def check_ledgers(cluster: Cluster) -> int:
+    """Compare every Order with the ledgers; the number of Orders."""
+    orders, counted = cluster.get("orders.orderfleet.dev"), read_ledgers(cluster)
+    for each in orders:
         order_id, step = each["spec"].get("orderId", each["metadata"]["name"]), each["status"]["step"]
-        kept = counted["charged"].get(order_id, 0) - counted["given_back"].get(order_id, 0)
+        kept = counted["charged"].get(order_id, 0) - counted["refunded"].get(order_id, 0)
         parcels = counted["parcels"].get(order_id, 0)
         assert (kept, parcels) == ((1, 1) if step == "shipped" else (0, 0)), f"{order_id} {step}: {kept} {parcels}"
         assert counted["charged"].get(order_id, 0) <= 1, f"{order_id} was charged twice"
-    return len(there)
+    return len(orders)

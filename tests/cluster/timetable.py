@@ -1,4 +1,4 @@
-"""The table that the cluster test prints: what it did and how long each step took."""
+"""The table that the cluster test prints: its steps and their duration."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Timetable:
-    """Steps with their seconds and what they counted."""
+    """Steps with their seconds and a note."""
 
     rows: list[tuple[str, float, str]] = field(default_factory=list)
     going: bool = True
     _note: str = ""
 
     def note(self, text: str) -> None:
-        """Say something of the step that runs."""
+        """Set the note of the current step."""
         self._note = text
 
     @contextmanager
@@ -32,4 +32,4 @@ class Timetable:
         width = max((len(name) for name, _, _ in self.rows), default=0)
         lines = [f"{name:<{width}}  {seconds:6.1f} s  {note}" for name, seconds, note in self.rows]
         total = sum(seconds for _, seconds, _ in self.rows)
-        return "\n".join(["", *lines, f"{'in all':<{width}}  {total:6.1f} s"])
+        return "\n".join(["", *lines, f"{'total':<{width}}  {total:6.1f} s"])

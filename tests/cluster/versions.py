@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Sequence
 
-from asked import PROMOTE_NONE
-from disposable import Cluster, until
+from cluster_tools import Cluster, until
 from installation import upgrade
+from pod_programs import PROMOTE_NONE
 
 DEPLOYMENT = "shop"
 _OF_A_VERSION = ("orderfleet-orders-worker", "orderfleet-shipping-worker")
@@ -58,8 +58,8 @@ class Versions:
         """Wait until no shipment is left on it."""
 
         def left() -> list[str]:
-            told = json.loads(self._deployment("describe-version", "--build-id", build(image), "--output", "json"))
-            status = told.get("drainageInfo", {}).get("drainageStatus", "")
+            described = json.loads(self._deployment("describe-version", "--build-id", build(image), "--output", "json"))
+            status = described.get("drainageInfo", {}).get("drainageStatus", "")
             return [] if status == "drained" else [status]
 
         until(left, 240, "the version isn't drained")
@@ -84,8 +84,8 @@ class Versions:
         ]
 
     def _histories(self, workflow_ids: Sequence[str]) -> dict[str, list[dict[str, dict[str, dict[str, str]]]]]:
-        told = self._in_temporal("sh", "-ec", _HISTORIES, "sh", *workflow_ids).strip().removesuffix(",")
-        return dict(zip(workflow_ids, (each["events"] for each in json.loads(f"[{told}]")), strict=True))
+        described = self._in_temporal("sh", "-ec", _HISTORIES, "sh", *workflow_ids).strip().removesuffix(",")
+        return dict(zip(workflow_ids, (each["events"] for each in json.loads(f"[{described}]")), strict=True))
 
     def _soon(self, *arguments: str) -> None:
         end = time.monotonic() + 120

@@ -1,4 +1,4 @@
-"""The performance page shows the tables of its script, and the script follows the measurements."""
+"""The performance page has the tables of its script, and the script uses the measurements."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MEASURED = json.loads(capacity.MEASURED.read_text())
 COSTS = capacity.Costs(**MEASURED["costs"])
 
 
-def test_the_table_on_the_page_is_fresh() -> None:
+def test_page_has_the_current_tables() -> None:
     page = capacity.PAGE.read_text()
     assert capacity.written(page, MEASURED) == page, "run deploy/tools/capacity.py --write"
 
 
-def test_the_settings_it_counts_with_are_the_products() -> None:
+def test_model_uses_the_default_settings() -> None:
     fields = Settings.model_fields
     assert fields["worker_activity_slots"].default == capacity.SLOTS
     assert fields["database_pool_size"].default == capacity.POOL
@@ -42,12 +42,12 @@ def test_ten_times_the_orders_need_ten_times_the_cores() -> None:
     assert int(many["order workers"]) == pytest.approx(10 * int(few["order workers"]), rel=0.1)
 
 
-def test_a_slow_provider_takes_slots_and_so_workers() -> None:
+def test_slow_provider_needs_more_workers() -> None:
     slow = replace(COSTS, provider_seconds=60)
     assert int(capacity.needs(100_000, slow)["order workers"]) > int(capacity.needs(100_000, COSTS)["order workers"])
 
 
-def test_costs_come_from_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_costs_are_read_from_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = {"cpu_workers": 420.0, "cpu_temporal": 890.0, "cpu_postgres": 50.0, "round_trips": 70.0}
     run, orders = tmp_path / "run.json", tmp_path / "orders.json"
     run.write_text(json.dumps({"rounds": [{"Orderfleet": ours}]}))
@@ -58,7 +58,7 @@ def test_costs_come_from_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == f"{capacity.table((100_000,), costs)}\n"
 
 
-def test_what_was_measured_is_kept_and_written_into_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measurements_are_stored_and_written_into_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MEASURED", "PAGE"):
         copy = tmp_path / getattr(capacity, name).name
         copy.write_text(getattr(capacity, name).read_text())
@@ -72,8 +72,8 @@ def test_what_was_measured_is_kept_and_written_into_the_page(tmp_path: Path, mon
     assert kept["costs"] == MEASURED["costs"]
 
 
-def test_operators_that_share_the_orders_all_hear_of_each() -> None:
-    deaf = replace(COSTS, heard=0)
-    assert int(capacity.needs(1_000_000, COSTS)["operators"]) >= int(capacity.needs(1_000_000, deaf)["operators"]) > 1
+def test_operators_that_share_orders_each_receive_all_changes() -> None:
+    free = replace(COSTS, change_received=0)
+    assert int(capacity.needs(1_000_000, COSTS)["operators"]) >= int(capacity.needs(1_000_000, free)["operators"]) > 1
     with pytest.raises(ValueError, match="split the orders over several databases"):
         capacity.needs(100_000_000, COSTS)

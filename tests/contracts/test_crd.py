@@ -1,4 +1,4 @@
-"""The CRD and the operator's models of it say the same: fields, enums, patterns, names."""
+"""The CRD and the operator's models have the same fields, enums, patterns, lengths and names."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _alias(model: type[BaseModel], name: str) -> str:
 
 
 def _pairs(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterator[tuple[str, dict[str, Any], Any]]:
-    """Each place of the schema with the type that reads it."""
+    """Each path of the schema, with its schema and the type that reads it."""
     kind = _plain(kind)
     yield where, schema, kind
     if get_origin(kind) is tuple:
@@ -59,40 +59,40 @@ def _pairs(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterato
                 yield from _pairs(schema["properties"][alias], field.annotation, f"{where}.{alias}")
 
 
-PLACES = [*_pairs(SPEC, OrderSpec, "spec"), *_pairs(STATUS, OrderState, "status")]
-MODELS = [place for place in PLACES if isinstance(place[2], type) and issubclass(place[2], BaseModel)]
-ENUMS = [place for place in PLACES if isinstance(place[2], type) and issubclass(place[2], StrEnum)]
+FIELDS = [*_pairs(SPEC, OrderSpec, "spec"), *_pairs(STATUS, OrderState, "status")]
+MODELS = [field for field in FIELDS if isinstance(field[2], type) and issubclass(field[2], BaseModel)]
+ENUMS = [field for field in FIELDS if isinstance(field[2], type) and issubclass(field[2], StrEnum)]
 
 
-@pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[place[0] for place in MODELS])
+@pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[field[0] for field in MODELS])
 def test_every_property_has_its_field(where, schema, model):
     assert set(schema["properties"]) == {_alias(model, name) for name in model.model_fields}
 
 
-@pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[place[0] for place in MODELS])
-def test_what_the_model_needs_is_required(where, schema, model):
+@pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[field[0] for field in MODELS])
+def test_required_field_of_a_model_is_required_in_the_schema(where, schema, model):
     needed = {_alias(model, name) for name, field in model.model_fields.items() if field.is_required()}
     if where.startswith("spec"):
         assert needed <= set(schema.get("required", ()))
     elif schema.get("required"):
-        # The operator writes the status: what it requires is always written.
+        # The operator writes the status, with every required field.
         assert set(schema["required"]) <= needed
 
 
-@pytest.mark.parametrize(("where", "schema", "kind"), ENUMS, ids=[place[0] for place in ENUMS])
-def test_enums_have_the_same_values(where, schema, kind):
+@pytest.mark.parametrize(("where", "schema", "kind"), ENUMS, ids=[field[0] for field in ENUMS])
+def test_enum_has_the_same_values(where, schema, kind):
     assert schema["enum"] == [member.value for member in kind]
 
 
 def test_types_are_the_same():
     expected = {bool: "boolean", int: "integer", str: "string", dict: "object"}
-    for where, schema, kind in PLACES:
+    for where, schema, kind in FIELDS:
         plain = get_origin(kind) or kind
         if plain in expected:
             assert schema["type"] == expected[plain], where
 
 
-def test_names_are_the_contracts_names():
+def test_names_equal_those_of_the_domain():
     assert CRD["metadata"]["name"] == f"{names.CRD_PLURAL}.{names.CRD_GROUP}"
     assert (CRD["spec"]["group"], VERSION["name"]) == (names.CRD_GROUP, names.CRD_VERSION)
     assert CRD["spec"]["names"]["plural"] == names.CRD_PLURAL
@@ -103,13 +103,13 @@ def _rules(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _pattern(schema: dict[str, Any]) -> str:
-    """The pattern of the schema's first rule, out of CEL's quotes."""
+    """The pattern in the schema's first rule, without CEL's quotes."""
     found = re.search(r"self\.matches\('(.+?)'\)", _rules(schema)[0]["rule"])
     assert found is not None
     return found[1].replace("\\\\", "\\")
 
 
-def test_patterns_are_the_contracts_patterns():
+def test_patterns_equal_those_of_the_domain():
     def own(kind: Any) -> str:
         return TypeAdapter(kind).json_schema()["pattern"]
 
@@ -121,7 +121,7 @@ def test_patterns_are_the_contracts_patterns():
 
 
 def _lengths(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterator[tuple[str, int | None, int | None]]:
-    """Each text with a longest length in the schema or in the model, as both have it."""
+    """Path and maximum length in schema and model of each text that has one in either."""
     definitions = TypeAdapter(kind).json_schema(by_alias=True, mode="validation")
 
     def both(crd: dict[str, Any], own: dict[str, Any], where: str) -> typing.Iterator[Any]:
@@ -138,14 +138,16 @@ def _lengths(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Itera
     yield from both(schema, definitions, where)
 
 
-def test_lengths_are_the_contracts_lengths():
+def test_lengths_equal_those_of_the_domain():
     properties = SPEC["properties"]
     found = {where: (crd, own) for where, crd, own in _lengths(SPEC, OrderSpec, "spec")}
     of_ids = {"spec.orderId": ORDER_ID, "spec.paymentId": PAYMENT_ID}
     for where, pattern in of_ids.items():
         assert found.pop(where)[0] == int(re.search(r"(\d+)\}", pattern)[1]) + 1, "the pattern bounds it"
-    assert found.pop("spec.cancelReason")[0] == LONGEST_TEXT, "a longer one is cut, because the cancel has to be done"
-    # These are no texts but numbers, each with a pattern.
+    assert found.pop("spec.cancelReason")[0] == LONGEST_TEXT, (
+        "the model cuts a longer one, because the cancel must be applied"
+    )
+    # These are numbers as text, with a pattern each.
     for where in [where for where, (_, own) in found.items() if own is None]:
         assert where.endswith((".price", ".deadline", ".timeout"))
         del found[where]
@@ -155,19 +157,19 @@ def test_lengths_are_the_contracts_lengths():
 
 
 @given(st.from_regex(_pattern(SPEC["properties"]["deadline"]), fullmatch=True).filter(lambda text: len(text) <= 16))
-def test_every_accepted_duration_can_be_read(text):
+def test_accepted_duration_is_parsed(text):
     if re.search("[1-9]", text) and parse_duration(text) <= LONGEST:
         assert SHORTEST <= TypeAdapter(PositiveDuration).validate_python(text) <= LONGEST
 
 
-def test_the_range_of_a_duration_is_that_of_the_contracts():
+def test_range_of_a_duration_equals_that_of_the_domain():
     (rule,) = _rules(SPEC["properties"]["deadline"])
     assert f"self.matches('[1-9]') && duration(self) <= duration('{format_duration(LONGEST)}')" in rule["rule"]
     assert f"at most {format_duration(LONGEST)}" in rule["message"]
 
 
 @pytest.mark.parametrize("text", ["0.4us", "1.5us", "0.0001ms", "0.0000004s", "1ms0.1us", "0.25us"])
-def test_what_is_finer_than_a_microsecond_is_refused_everywhere(text):
+def test_duration_below_a_microsecond_is_rejected(text):
     assert not re.fullmatch(_pattern(SPEC["properties"]["deadline"]), text)
     with pytest.raises(ValueError, match="is finer than a microsecond"):
         parse_duration(text)
@@ -175,13 +177,13 @@ def test_what_is_finer_than_a_microsecond_is_refused_everywhere(text):
 
 def test_all_durations_have_the_same_rule():
     properties = SPEC["properties"]
-    places = [
+    durations = [
         properties["deadline"],
         properties["review"]["properties"]["timeout"],
         properties["delivery"]["properties"]["timeout"],
     ]
-    assert len({str(place["x-kubernetes-validations"]) for place in places}) == 1
-    assert all(place["maxLength"] == 16 for place in places)
+    assert len({str(each["x-kubernetes-validations"]) for each in durations}) == 1
+    assert all(each["maxLength"] == 16 for each in durations)
 
 
 def test_all_but_the_mutable_fields_are_immutable():
@@ -194,20 +196,20 @@ def test_all_but_the_mutable_fields_are_immutable():
     assert frozen == set(SPEC["properties"]) - mutable
 
 
-def test_no_default_stands_in_the_schema():
+def test_schema_has_no_defaults():
     assert '"default":' not in json.dumps(ROOT)
 
 
 def test_rules_name_the_field_and_end_without_a_full_stop():
-    for where, schema, _ in [("", ROOT, None), *PLACES]:
+    for where, schema, _ in [("", ROOT, None), *FIELDS]:
         for rule in _rules(schema):
             assert not rule["message"].endswith("."), where
-            # The API server puts the path in front; a rule about a whole object has to say which part.
+            # The API server prints the path first, so a rule of a whole object names its field.
             assert schema["type"] != "object" or rule["fieldPath"].startswith("."), where
 
 
 @pytest.mark.parametrize("column", VERSION["additionalPrinterColumns"], ids=lambda column: column["name"])
-def test_printer_columns_point_at_fields(column):
+def test_printer_column_reads_an_existing_field(column):
     node = ROOT
     for part in re.sub(r"\[.*?\]", "[]", column["jsonPath"]).strip(".").split("."):
         if part == "metadata":
@@ -216,14 +218,14 @@ def test_printer_columns_point_at_fields(column):
         node = node["items"] if part.endswith("[]") else node
 
 
-def test_the_status_shows_everything_of_the_view():
+def test_status_has_every_field_of_the_view():
     shown = {*OrderState.model_fields, "payment", "address", "declared"}
     assert set(OrderStatus.model_fields) <= shown | {"order_id"}
     assert set(ShipmentState.model_fields) == set(ShipmentView.model_fields)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_samples_are_read_by_the_model(path):
+def test_sample_is_parsed_by_the_model(path):
     body = yaml.safe_load(path.read_text())
     body["metadata"] |= {"namespace": "shop", "uid": "1"}
     order = OrderResource.model_validate(body)

@@ -1,4 +1,4 @@
-"""The dashboards' files are what their code makes, and each panel can be read by a person."""
+"""The dashboards' files are generated from their code, and each panel has unit, description and legend."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ FILES = sorted(path.name for path in FOLDER.glob("*.json"))
 
 
 def panels(file: str) -> list[dict[str, Any]]:
-    told = json.loads((FOLDER / file).read_text())["panels"]
-    return [panel for panel in told if panel["type"] != "row"]
+    rows_and_panels = json.loads((FOLDER / file).read_text())["panels"]
+    return [panel for panel in rows_and_panels if panel["type"] != "row"]
 
 
-def test_files_are_fresh(monkeypatch):
+def test_files_are_generated_from_the_code(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
     from make import generated  # noqa: PLC0415 - a script, found by its folder
 
-    made = generated()
-    assert sorted(made) == FILES
-    for name, text in made.items():
+    dashboards = generated()
+    assert sorted(dashboards) == FILES
+    for name, text in dashboards.items():
         assert (FOLDER / name).read_text() == text, "renew it: .venv/bin/python deploy/dashboards/make.py"
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_panel_has_a_unit_a_description_a_legend_and_a_runbook_that_exists(file: str):
+def test_panel_has_unit_description_legend_and_existing_runbook(file: str):
     assert panels(file)
     for panel in panels(file):
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
@@ -43,22 +43,22 @@ def test_every_panel_has_a_unit_a_description_a_legend_and_a_runbook_that_exists
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_variable_changes_something_and_the_version_can_be_chosen_everywhere(file: str):
-    told = json.loads((FOLDER / file).read_text())
-    offered = {variable["name"] for variable in told["templating"]["list"]} - {"source", "runbooks"}
-    asked = {name for name in ("namespace", "queue", "version") if f"${name}" in json.dumps(told["panels"])}
-    assert offered == asked
+def test_every_variable_is_used_and_each_dashboard_has_the_version(file: str):
+    dashboard = json.loads((FOLDER / file).read_text())
+    offered = {variable["name"] for variable in dashboard["templating"]["list"]} - {"source", "runbooks"}
+    used = {name for name in ("namespace", "queue", "version") if f"${name}" in json.dumps(dashboard["panels"])}
+    assert offered == used
     assert "version" in offered
-    (annotation,) = told["annotations"]["list"]
+    (annotation,) = dashboard["annotations"]["list"]
     assert annotation["name"] == "Deployments"
     assert annotation["enable"]
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_two_panels_lie_on_each_other(file: str):
-    taken: set[tuple[int, int]] = set()
+def test_panels_do_not_overlap(file: str):
+    occupied: set[tuple[int, int]] = set()
     for panel in panels(file):
-        place = panel["gridPos"]
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
-        assert not taken & cells, panel["title"]
-        taken |= cells
+        position = panel["gridPos"]
+        cells = {(position["x"] + x, position["y"] + y) for x in range(position["w"]) for y in range(position["h"])}
+        assert not occupied & cells, panel["title"]
+        occupied |= cells

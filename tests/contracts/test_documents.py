@@ -1,4 +1,4 @@
-"""The documents are complete and their references lead somewhere: links, headings, tests, pages, decisions."""
+"""Links, headings, tests, pages and decisions that the documents name exist."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_readme_fits_its_limit():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_link_of_a_document_leads_to_a_file_and_a_heading(document: Path):
+def test_link_of_a_document_has_an_existing_target(document: Path):
     for link in _LINK.findall(prose(document)):
         if "://" in link:
             continue

@@ -1,4 +1,4 @@
-"""The metrics keep Prometheus' conventions, and their page is what they are."""
+"""Metrics follow Prometheus' conventions, and their page is generated from the catalog."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from orderfleet_local.stack import paths
 PAGE = paths.checkout() / "deploy" / "docs" / "metrics.md"
 UNITS = ("_seconds", "_bytes", "_ratio")
 COUNTS = {"orderfleet_operator_reconcile_api_calls"}
-"""Histograms of plain numbers."""
+"""Histograms without a unit."""
 UNBOUNDED = {"order", "order_id", "id", "uid", "workflow_id", "run_id", "path", "name", "customer", "message"}
 DAY = 86400
 
 
-def test_page_is_fresh():
+def test_page_is_generated_from_the_catalog():
     text = PAGE.read_text()
     assert text == markdown(), f"renew it: .venv/bin/python -m orderfleet.observability > {PAGE}"
 
 
 @pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)
-def test_names_follow_the_conventions(declared: MetricSpec):
+def test_name_follows_the_conventions(declared: MetricSpec):
     assert declared.name.startswith("orderfleet_")
     assert declared.help.endswith(".")
     assert declared.roles
@@ -33,18 +33,18 @@ def test_names_follow_the_conventions(declared: MetricSpec):
 
 
 @pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)
-def test_no_label_holds_what_has_no_bound(declared: MetricSpec):
+def test_labels_have_bounded_values(declared: MetricSpec):
     assert not UNBOUNDED & set(declared.labels)
-    assert all(declared.labels.values()), "say what it holds"
+    assert all(declared.labels.values()), "describe its values"
 
 
-def test_each_is_declared_once():
+def test_names_are_unique():
     names = [declared.name for declared in CATALOG]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("role", [*Exposer, "worker"])
-def test_a_role_exposes_its_own_metrics_only(role: str):
+def test_role_exposes_only_its_metrics(role: str):
     registry = CollectorRegistry()
     expose(role, registry)
     own = {"orders-worker", "shipping-worker"} if role == "worker" else {role}
@@ -53,7 +53,7 @@ def test_a_role_exposes_its_own_metrics_only(role: str):
         assert (declared.name.removesuffix("_total") in exposed) == bool(own & set(declared.roles)), declared.name
 
 
-def test_waits_for_people_are_resolved_from_5_ms_to_30_days():
+def test_buckets_of_long_latencies_span_5_ms_to_30_days():
     overrides = prometheus("127.0.0.1:0").histogram_bucket_overrides
     assert overrides is not None
     for name in LONG_LATENCIES:
@@ -61,7 +61,7 @@ def test_waits_for_people_are_resolved_from_5_ms_to_30_days():
     assert set(overrides) == {*LONG_LATENCIES, *SHORT_LATENCIES}
 
 
-def test_names_that_the_sdk_takes_for_one_another_have_the_same_buckets():
+def test_names_that_the_sdk_matches_by_suffix_have_the_same_buckets():
     overrides = prometheus("127.0.0.1:0").histogram_bucket_overrides or {}
     for name in overrides:
         assert {tuple(overrides[longer]) for longer in overrides if longer.endswith(name)} == {tuple(overrides[name])}

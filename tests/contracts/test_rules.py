@@ -1,4 +1,4 @@
-"""Alerts, dashboards and runbooks name what there is: metrics of the catalog, each other, and nothing else."""
+"""Alerts, dashboards and runbooks name only existing metrics and each other."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def alerts() -> dict[str, dict[str, str]]:
     return {rule["alert"]: rule["annotations"] for group in groups for rule in group["rules"] if "alert" in rule}
 
 
-def test_every_alert_has_its_runbook_and_every_runbook_its_alert():
+def test_alerts_and_runbooks_correspond():
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(alerts())
-    for alert, told in alerts().items():
-        assert told["runbook"] == f"deploy/docs/runbooks/{alert}.md"
+    for alert, texts in alerts().items():
+        assert texts["runbook"] == f"deploy/docs/runbooks/{alert}.md"
         assert (RUNBOOKS / f"{alert}.md").read_text().startswith(f"# {alert}\n")
 
 
 @pytest.mark.parametrize("file", QUERIES, ids=lambda file: file.name)
-def test_every_metric_that_is_asked_for_is_declared(file: Path):
+def test_every_metric_in_a_query_is_declared(file: Path):
     exposed = {metric.name + suffix for metric in CATALOG for suffix in SUFFIXES[metric.kind]}
-    asked = set(re.findall(r"\borderfleet_[a-z_]+\b", file.read_text()))
-    assert asked <= exposed
-    assert asked
+    queried = set(re.findall(r"\borderfleet_[a-z_]+\b", file.read_text()))
+    assert queried <= exposed
+    assert queried
 
 
 def test_every_metric_in_a_runbook_is_declared():

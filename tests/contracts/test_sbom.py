@@ -1,4 +1,4 @@
-"""The bill of materials has what is locked: no more, no less, and in the locked versions."""
+"""The bill of materials lists exactly the locked packages and versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orderfleet_local.stack import paths
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_bill_of_materials_is_what_is_locked():
+def test_bill_of_materials_lists_exactly_the_locked_packages():
     folder = paths.checkout()
     subprocess.run(["make", "--no-print-directory", "sbom"], cwd=folder, check=True, timeout=500)
     listed = json.loads((folder / "dist" / "orderfleet.cdx.json").read_text())

@@ -1,4 +1,4 @@
-"""The settings in the documents are the settings: every name, alternative name and default, both ways."""
+"""The documents name exactly the existing settings, with their other names and defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_THE_STACK = {paths.CACHE_VARIABLE, paths.STATE_VARIABLE, API_URL}
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch):
+def no_variables(monkeypatch):
     for field in Settings.model_fields:
         for name in variables(field):
             monkeypatch.delenv(name, raising=False)
@@ -68,7 +68,7 @@ def test_documented_default_set_by_any_documented_name_is_the_default(field, mon
         monkeypatch.delenv(name)
 
 
-def test_our_own_name_comes_before_those_of_others(monkeypatch):
+def test_own_variable_has_priority(monkeypatch):
     monkeypatch.setenv("API_PORT", "1")
     assert Settings().api_port == 1
     monkeypatch.setenv("ORDERFLEET_API_PORT", "2")

@@ -1,7 +1,7 @@
-"""What the present code does when a recorded history is played to it: its commands, one line each.
+"""Replays recorded histories and lists the commands of the current code, one line each.
 
-`record.py` writes them down as the shape's fingerprint; `test_replay.py` holds the code against it. Ids, times and
-contents are left out: what stands is kind, name, and where it goes.
+`record.py` stores these lines as the shape's fingerprint; `test_replay.py` compares the code with it. A line has a
+command's kind, name and target, without ids, times and contents.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ WORKFLOWS: Final = (*orders_worker.WORKFLOWS, *shipping_worker.WORKFLOWS)
 
 
 @dataclass
-class Played:
-    """What came of playing histories to the present code."""
+class Replay:
+    """The result of replaying histories with the current code."""
 
     commands: dict[str, list[str]] = field(default_factory=dict)
     """By the run's name."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Why a run can't be replayed, by its name."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """By the run's name: why it cannot be replayed."""
 
     def text(self) -> str:
         """The fingerprint: a block for each run."""
@@ -40,30 +40,30 @@ class Played:
         return "\n\n".join(blocks) + "\n"
 
 
-async def play(
+async def replay(
     runs: Sequence[Recorded], workflows: Sequence[type], converter: DataConverter = DATA_CONVERTER
-) -> Played:
-    """Play each run to the workflows' present code."""
-    runner = _Listening()
+) -> Replay:
+    """Replay each run with the workflows' current code."""
+    runner = _CommandRecorder()
     replayer = Replayer(workflows=workflows, data_converter=converter, workflow_runner=runner)
-    played = Played()
+    result = Replay()
 
     async def histories() -> AsyncIterator[WorkflowHistory]:
         for run in runs:
             yield run.history
 
     async with replayer.workflow_replay_iterator(histories()) as results:
-        at = iter(runs)
-        async for result in results:
-            run = next(at)
-            played.commands[run.name] = list(runner.commands.pop(result.history.workflow_id, []))
-            if result.replay_failure is not None:
-                played.refused[run.name] = str(result.replay_failure)
-    return played
+        remaining = iter(runs)
+        async for each in results:
+            run = next(remaining)
+            result.commands[run.name] = list(runner.commands.pop(each.history.workflow_id, []))
+            if each.replay_failure is not None:
+                result.failures[run.name] = str(each.replay_failure)
+    return result
 
 
-class _Listening(WorkflowRunner):
-    """Runs workflows as workers do, and writes down their commands by the history's id."""
+class _CommandRecorder(WorkflowRunner):
+    """Runs workflows as workers do, and records their commands by workflow id."""
 
     def __init__(self) -> None:
         self._runner = UnsandboxedWorkflowRunner()
@@ -77,30 +77,30 @@ class _Listening(WorkflowRunner):
         commands = self.commands[det.info.workflow_id]
         activate = instance.activate
 
-        def listen(activation: Any) -> Any:
+        def record(activation: Any) -> Any:
             completion = activate(activation)
-            commands.extend(filter(None, map(told, completion.successful.commands)))
+            commands.extend(filter(None, map(describe, completion.successful.commands)))
             return completion
 
-        instance.activate = listen  # type: ignore[method-assign]
+        instance.activate = record  # type: ignore[method-assign]
         return instance
 
 
-def told(command: Any) -> str | None:
-    """One command in a line; None for what only answers a query."""
+def describe(command: Any) -> str | None:
+    """One command as a line; None for an answer to a query."""
     kind = command.WhichOneof("variant")
     content: Message = getattr(command, kind)
     if kind == "respond_to_query":
         return None
-    words = [kind.replace("_", " ")]
-    for name in _SAID:
+    parts = [kind.replace("_", " ")]
+    for name in _TARGETS:
         value = getattr(content, name, "")
         if isinstance(value, str) and value and not value.startswith("replay-"):
-            words.append(value)
+            parts.append(value)
     if kind == "update_response":
-        words.append(str(content.WhichOneof("response")))  # type: ignore[attr-defined]
-    return " ".join(words)
+        parts.append(str(content.WhichOneof("response")))  # type: ignore[attr-defined]
+    return " ".join(parts)
 
 
 # A task queue that begins with `replay-` is the workflow's own.
-_SAID = ("activity_type", "workflow_type", "signal_name", "patch_id", "task_queue")
+_TARGETS = ("activity_type", "workflow_type", "signal_name", "patch_id", "task_queue")

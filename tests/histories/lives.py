@@ -1,7 +1,7 @@
-"""The lives that are recorded of each shape: what befalls an order, and which workflows then have a history.
+"""The scenarios whose histories are recorded for each shape.
 
-`record.py` plays them on a whole fleet and a real server. Each waits for what it needs before it goes on, so
-that two recordings of the same code make the same commands.
+`record.py` runs them with all workers and a real server. Each waits on conditions between its actions, so that two
+recordings of the same code have the same commands.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LIVES: dict[str, Life] = {}
 
 
 def life(play: Life) -> Life:
-    """Enter a life under its function's name."""
+    """Register a life under its function's name."""
     LIVES[play.__name__.replace("_", "-")] = play
     return play
 
@@ -52,13 +52,13 @@ async def _ends(handle: WorkflowHandle[Any, OrderStatus]) -> None:
 
 
 async def _refunded(fleet: Fleet, order_id: str) -> None:
-    """The refund's own workflow is over too, if there is one."""
+    """Wait for the end of the refund's workflow, if there is one."""
     with suppress(RPCError):
         await fleet.temporal.get_workflow_handle(names.refund_workflow_id(names.default_payment_id(order_id))).result()
 
 
 async def _reviewed(fleet: Fleet, order_id: str, **changes: Any) -> WorkflowHandle[Any, OrderStatus]:
-    """An order that waits for its review, and whose record says so."""
+    """Start an order and wait until its status is manual review."""
     handle = await fleet.start(fleet.order(order_id, **changes))
     await fleet.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     return handle
@@ -138,7 +138,7 @@ async def canceled_in_temporal(fleet: Fleet, order_id: str) -> None:
 
     async def cancel(handle: WorkflowHandle) -> None:
         await handle.cancel()
-        await fleet.client.status(order_id)  # answered by a task that took the cancel
+        await fleet.client.status(order_id)  # The answering workflow task has the cancel.
 
     await _while(gate, fleet, order_id, cancel)
 
@@ -222,7 +222,7 @@ async def charge_unknown(fleet: Fleet, order_id: str) -> None:
 async def refund_delayed(fleet: Fleet, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
-    # More than the attempts of one round: the refund waits on a timer in between.
+    # More than the attempts of a round, so the refund waits on a timer.
     fleet.provider.refunding.before += [fails(ProviderUnavailable("come back later"))] * 4
     await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
 

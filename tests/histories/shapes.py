@@ -1,8 +1,7 @@
-"""The recorded histories as files: `tests/histories/<shape>/<life>.<workflow>.json`, an event a line; a few lives
-with encrypted payloads in `<shape>/sealed`, by a key that is no secret.
+"""The recorded histories as files: `tests/histories/<shape>/<life>.<workflow>.json`, one event per line.
 
-A shape is what the workflows of one release do. Its files are recorded once by `record.py` and never changed:
-there are orders out there that have such a history. `test_replay.py` reads all shapes.
+A few lives have encrypted payloads, in `<shape>/sealed`, with a test key. A shape is the behavior of the workflows of
+one release. `record.py` records its files once, and they never change, because orders with such a history exist.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from orderfleet.temporal.encryption import data_converter
 FOLDER: Final = Path(__file__).parent
 COMMANDS: Final = "commands.txt"
 """The file of a shape's fingerprint."""
-SEALED: Final = "sealed"
-"""The folder in a shape's of histories with encrypted payloads."""
+ENCRYPTED: Final = "sealed"
+"""The folder of a shape's histories with encrypted payloads."""
 KEYS: Final = FOLDER / "keys"
 KEY_ID: Final = "for-tests-only"
 _SHAPE: Final = re.compile(r"\d{4}-[a-z0-9-]+")
@@ -35,7 +34,7 @@ class Recorded:
 
     shape: str
     name: str
-    """The file's, without `.json`."""
+    """The file's name without `.json`."""
     history: WorkflowHistory
 
     @property
@@ -48,8 +47,8 @@ def shapes() -> list[Path]:
     return sorted(path for path in FOLDER.iterdir() if path.is_dir() and _SHAPE.fullmatch(path.name))
 
 
-def sealing() -> DataConverter:
-    """The product's converter with the key of these tests."""
+def encrypting_converter() -> DataConverter:
+    """The product's data converter with the test key."""
     return data_converter(Settings(encryption_keys_dir=KEYS, encryption_key_id=KEY_ID))
 
 
@@ -58,7 +57,7 @@ def recorded(shape: Path) -> list[Recorded]:
     found = []
     for path in sorted(shape.glob("*.json")):
         events = [json.loads(line.rstrip(",")) for line in path.read_text(encoding="utf-8").splitlines()[1:-1]]
-        # A workflow refuses a start under another id than its own.
+        # A workflow rejects a start with another workflow id.
         workflow_id = events[0]["workflowExecutionStartedEventAttributes"]["workflowId"]
         history = WorkflowHistory.from_json(workflow_id, {"events": events})
         found.append(Recorded(shape.name, path.stem, history))
@@ -66,10 +65,10 @@ def recorded(shape: Path) -> list[Recorded]:
 
 
 def write(shape: Path, runs: dict[str, WorkflowHistory]) -> None:
-    """Write the runs of one life, with everything named anew that differs from recording to recording."""
+    """Write the runs of one life. Values that differ between recordings are replaced."""
     known: dict[str, str] = {}
     for name, history in runs.items():
-        events = [_settled(event, known) for event in json.loads(history.to_json())["events"]]
+        events = [_normalized(event, known) for event in json.loads(history.to_json())["events"]]
         lines = ",\n".join(json.dumps(event, separators=(",", ":"), sort_keys=True) for event in events)
         (shape / f"{name}.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
@@ -78,11 +77,11 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LEFT_OUT: Final = {"taskId", "identity", "workerVersion", "binaryChecksum"}
 
 
-def _settled(event: Any, known: dict[str, str]) -> Any:
+def _normalized(event: Any, known: dict[str, str]) -> Any:
     if isinstance(event, dict):
-        return {key: _settled(value, known) for key, value in event.items() if key not in _LEFT_OUT}
+        return {key: _normalized(value, known) for key, value in event.items() if key not in _LEFT_OUT}
     if isinstance(event, list):
-        return [_settled(each, known) for each in event]
+        return [_normalized(each, known) for each in event]
     if isinstance(event, str):
         return _UUID.sub(lambda found: known.setdefault(found[0], _uuid(len(known) + 1)), event)
     return event

@@ -116,7 +116,7 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     assert not misdated, "these have the worker's time"
     money = Ledgers(tmp_path / "ledger.db").money()
     assert [money["charge", f"pay-{name}"] for name in names] == [0, 1, 1, 1]
-    assert money["give_back", f"pay-{refunded}"] == 1
+    assert money["refund", f"pay-{refunded}"] == 1
 
 
 async def test_operator_whose_clock_jumps_applies_changes(fleet: WorkerFleet, clock: JumpingClock, shop: Shop) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleet import Behaviour, Gate, Script, fails
+from fleet import Behavior, Gate, Script, fails
 
 
 async def _succeeds() -> None:
@@ -21,7 +21,7 @@ def script_failures(
         rejected: raised for the last.
         gate: that the first call waits for, if any.
     """
-    kinds: dict[str, tuple[list[Behaviour], Exception]] = {
+    kinds: dict[str, tuple[list[Behavior], Exception]] = {
         "unavailable": (script.before, unavailable),
         "response lost": (script.after, unavailable),
         "rejected": (script.before, rejected),

@@ -1,4 +1,4 @@
-"""Orders in a real API server, and a Prometheus that scrapes what a test starts."""
+"""Orders in a real API server, and a Prometheus that scrapes the processes of a test."""
 
 from __future__ import annotations
 

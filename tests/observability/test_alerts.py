@@ -1,4 +1,4 @@
-"""Faults in a running fleet make alerts fire, and mending them makes the alerts clear: each phase a fault or two."""
+"""Each alert fires on a real fault in a running fleet, and clears when the fault is removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from hurried_rules import hurried
+from fast_rules import fast_rules
 from shop import Shop
 from temporalio.client import Client
 
@@ -27,18 +27,18 @@ from provider_server.process import ProviderServer, provider_server
 from support.own_prometheus import Prometheus
 from support.worker_processes import WorkerFleet, order, until
 
-PATIENCE = 90
-"""Seconds that an alert may take, most of them the operator's 15 s between two surveys and a busy machine."""
+TIMEOUT = 90
+"""Seconds for an alert, including the 15 s between two backlog samples of the operator."""
 MANY = 2000
-"""Calls: more than a test makes."""
+"""More calls than a test makes."""
 BURNS = {"OrderfleetShippingBudgetBurns", "OrderfleetShippingBudgetBurnsSlowly"}
 API_BURNS = {"OrderfleetApiErrorBudgetBurns", "OrderfleetApiErrorBudgetBurnsSlowly"}
-OWED = {"OrderfleetPaymentStuck", "OrderfleetRefundStuck", "OrderfleetOrdersOverdue", "OrderfleetStepFailing"}
+PENDING_MONEY = {"OrderfleetPaymentStuck", "OrderfleetRefundStuck", "OrderfleetOrdersOverdue", "OrderfleetStepFailing"}
 
 
 @dataclass
-class Scene:
-    """What a test can break and mend."""
+class FaultScenario:
+    """Starts orders, and waits for alerts to fire and to clear."""
 
     prometheus: Prometheus
     client: OrderClient
@@ -48,13 +48,13 @@ class Scene:
     async def fire(self, *alerts: str) -> None:
         """Wait until all of them fire."""
         began = time.monotonic()
-        await until(self._firing, lambda firing: set(alerts) <= firing, PATIENCE)
+        await until(self._firing, lambda firing: set(alerts) <= firing, TIMEOUT)
         print(f"{', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
 
     async def clear(self, *alerts: str) -> None:
         """Wait until none of them fires."""
         began = time.monotonic()
-        await until(self._firing, lambda firing: not set(alerts) & firing, PATIENCE)
+        await until(self._firing, lambda firing: not set(alerts) & firing, TIMEOUT)
         print(f"no {', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
 
     async def start(self, name: str, **changes: Any) -> None:
@@ -65,10 +65,15 @@ class Scene:
 
 
 @asynccontextmanager
-async def meanwhile(work: Callable[[int], Awaitable[object]], at_once: int = 1) -> AsyncIterator[None]:
-    """Do something again and again while the context is open."""
+async def repeatedly(work: Callable[[int], Awaitable[object]], at_once: int = 1) -> AsyncIterator[None]:
+    """Repeat `work` within the context.
 
-    async def again(first: int) -> None:
+    Args:
+        work: receives a number.
+        at_once: number of concurrent calls.
+    """
+
+    async def repeat(first: int) -> None:
         number = first
         while True:
             with suppress(httpx.HTTPError):
@@ -76,7 +81,7 @@ async def meanwhile(work: Callable[[int], Awaitable[object]], at_once: int = 1) 
             number += at_once
             await asyncio.sleep(0.3)
 
-    tasks = [asyncio.create_task(again(number)) for number in range(at_once)]
+    tasks = [asyncio.create_task(repeat(number)) for number in range(at_once)]
     try:
         yield
     finally:
@@ -92,7 +97,7 @@ def provider(tmp_path: Path) -> Iterator[ProviderServer]:
 
 
 @pytest.mark.timeout(600)
-async def test_faults_are_told_until_they_are_mended(
+async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
     shop: Shop,
     provider: ProviderServer,
     temporal_address: str,
@@ -123,66 +128,66 @@ async def test_faults_are_told_until_they_are_mended(
         for process in (operator, api):
             await process.answers("/readyz", 200)
         prometheus = scraping(
-            {"sdk": [sdk], "orderfleet": [health, operator.port, api.health_port]}, hurried(task_queues)
+            {"sdk": [sdk], "orderfleet": [health, operator.port, api.health_port]}, fast_rules(task_queues)
         )
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool, PATIENCE)
+        await until(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
-        scene = Scene(prometheus, client, task_queues, policy)
+        scenario = FaultScenario(prometheus, client, task_queues, policy)
 
         # No worker: orders wait.
         provider.script("/refunds", *["unavailable"] * MANY)
         for number in range(2):
-            await scene.start(f"refunded-{number}")
-        await scene.fire("OrderfleetNoPollers", "OrderfleetBacklogOld")
+            await scenario.start(f"refunded-{number}")
+        await scenario.fire("OrderfleetNoPollers", "OrderfleetBacklogOld")
         worker = await fleet.worker("all", health, ORDERFLEET_FAULTS="dispatch_carrier:error=1")
-        await scene.clear("OrderfleetNoPollers", "OrderfleetBacklogOld")
+        await scenario.clear("OrderfleetNoPollers", "OrderfleetBacklogOld")
 
-        # Refunds don't go through, then charges and voids have no answer; and orders fail all the time.
-        await scene.fire("OrderfleetRefundStuck")
+        # Refunds fail, then charges and voids get no answer; and orders fail all the time.
+        await scenario.fire("OrderfleetRefundStuck")
         provider.script("/charges", *["unavailable"] * MANY)
         provider.script("/voids", *["unavailable"] * MANY)
-        await scene.start("stuck", deadline="1s")
+        await scenario.start("stuck", deadline="1s")
         wrong = (Item(sku="widget", qty=0, price="1.00"),)
-        async with meanwhile(lambda number: scene.start(f"wrong-{number}", items=wrong)):
-            await scene.fire(*OWED, *BURNS)
+        async with repeatedly(lambda number: scenario.start(f"wrong-{number}", items=wrong)):
+            await scenario.fire(*PENDING_MONEY, *BURNS)
         for path in ("/charges", "/voids", "/refunds"):
-            provider.clear_script(path)
-        await scene.clear(*OWED, *BURNS)
+            provider.mended(path)
+        await scenario.clear(*PENDING_MONEY, *BURNS)
 
-        # A table is locked: statements wait, the API answers 503, statuses stand still.
+        # A table is locked: statements wait, the API answers 503, statuses do not change.
         locking = await asyncpg.connect(postgres_url)
         async with (
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=30) as caller,
-            meanwhile(lambda _: caller.get("/orders", params={"limit": 1}), at_once=10),
+            repeatedly(lambda _: caller.get("/orders", params={"limit": 1}), at_once=10),
         ):
             async with locking.transaction():
                 await locking.execute("lock table orders in access exclusive mode")
-                await scene.fire("OrderfleetDatabasePoolExhausted", "OrderfleetFeedBehind", *API_BURNS)
-            await scene.clear("OrderfleetDatabasePoolExhausted", "OrderfleetFeedBehind", *API_BURNS)
+                await scenario.fire("OrderfleetDatabasePoolExhausted", "OrderfleetFeedBehind", *API_BURNS)
+            await scenario.clear("OrderfleetDatabasePoolExhausted", "OrderfleetFeedBehind", *API_BURNS)
         await locking.close()
 
         # The operator hangs.
         operator.process.send_signal(signal.SIGSTOP)
-        await scene.fire("OrderfleetOperatorStuck")
+        await scenario.fire("OrderfleetOperatorStuck")
         operator.process.send_signal(signal.SIGCONT)
-        await scene.clear("OrderfleetOperatorStuck")
+        await scenario.clear("OrderfleetOperatorStuck")
 
         # The orphan sweep is paused.
         sweep = temporal_client.get_schedule_handle(names.orphan_sweep_id(task_queues.orders))
         await sweep.pause()
-        await scene.fire("OrderfleetOrphanSweepStopped")
+        await scenario.fire("OrderfleetOrphanSweepStopped")
         await sweep.unpause()
-        await scene.clear("OrderfleetOrphanSweepStopped")
+        await scenario.clear("OrderfleetOrphanSweepStopped")
 
-        # Nothing is left over, and a worker that is killed is missed.
-        await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, PATIENCE)
+        # No alert remains, and a killed worker fires one.
+        await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, TIMEOUT)
         worker.process.kill()
         await worker.ends()
-        await scene.fire("OrderfleetNoPollers")
+        await scenario.fire("OrderfleetNoPollers")
 
 
 @pytest.mark.timeout(400)
-async def test_orders_that_do_not_move_and_steps_that_wait_for_a_slot_are_told(
+async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot(
     shop: Shop,
     temporal_address: str,
     postgres_url: str,
@@ -192,31 +197,31 @@ async def test_orders_that_do_not_move_and_steps_that_wait_for_a_slot_are_told(
     scraping: Any,
 ) -> None:
     health, sdk = ports.choose(0), ports.choose(0)
-    patient = StepPolicy(attempt_timeout="10s", initial_interval="500ms", backoff=1, attempts=1000)
-    policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=patient, charge=patient)
+    many_attempts = StepPolicy(attempt_timeout="10s", initial_interval="500ms", backoff=1, attempts=1000)
+    policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=many_attempts, charge=many_attempts)
     async with AsyncExitStack() as stack:
         environment = _environment(temporal_address, postgres_url, task_queues, shop, sdk)
         fleet = WorkerFleet(stack, environment, tmp_path)
         operator = await fleet.operator()
-        stuck = await fleet.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
-        for process in (operator, stuck):
+        blocked = await fleet.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
+        for process in (operator, blocked):
             await process.answers("/readyz", 200)
-        prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, hurried(task_queues))
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool, PATIENCE)
+        prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, fast_rules(task_queues))
+        await until(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
-        scene = Scene(prometheus, client, task_queues, policy)
+        scenario = FaultScenario(prometheus, client, task_queues, policy)
 
         for number in range(8):
-            await scene.start(f"still-{number}")
-        await scene.fire("OrderfleetOrdersNotMoving")
-        stuck.process.kill()
-        await stuck.ends()
+            await scenario.start(f"still-{number}")
+        await scenario.fire("OrderfleetOrdersNotMoving")
+        blocked.process.kill()
+        await blocked.ends()
 
-        # One slot for all: each charge waits for those before it.
+        # One slot: each charge waits for those before it.
         slow = {"ORDERFLEET_FAULTS": "charge:hang=1,length=3s", "ORDERFLEET_WORKER_ACTIVITY_SLOTS": "1"}
         await fleet.worker("all", health, **slow)
-        await scene.fire("OrderfleetScheduleToStartSlow")
-        await scene.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
+        await scenario.fire("OrderfleetScheduleToStartSlow")
+        await scenario.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
 
 
 def _environment(temporal_address: str, postgres_url: str, queues: Any, shop: Shop, sdk: int) -> dict[str, str]:

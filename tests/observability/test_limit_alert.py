@@ -1,4 +1,4 @@
-"""A Temporal server that refuses calls for want of resources: the SDK's own metric of it makes the alert fire."""
+"""The alert on RESOURCE_EXHAUSTED fires for a real Temporal server with a low rate limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hurried_rules import hurried
+from fast_rules import fast_rules
 from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError
@@ -25,18 +25,18 @@ from support.own_prometheus import Prometheus
 from support.worker_processes import until
 
 ALERT = "OrderfleetResourceExhausted"
-FEW = ("frontend.namespaceRPS=4", "frontend.namespaceBurstRatio=1")
+LOW_LIMITS = ("frontend.namespaceRPS=4", "frontend.namespaceBurstRatio=1")
 
 
 @pytest.fixture
-def short_of_breath(tmp_path: Path) -> Iterator[Ports]:
-    """Ports of a server that takes a few calls a second."""
+def rate_limited(tmp_path: Path) -> Iterator[Ports]:
+    """Ports of a server that allows a few calls per second."""
     usual = temporal_server.part(tmp_path / "temporal", provide(["temporal"])["temporal"], port=0, ui_port=None)
 
     def command(given: Ports) -> Command:
-        told = usual.command(given)
-        limits = [word for value in FEW for word in ("--dynamic-config-value", value)]
-        return replace(told, arguments=(*told.arguments, *limits))
+        default = usual.command(given)
+        limits = [argument for value in LOW_LIMITS for argument in ("--dynamic-config-value", value)]
+        return replace(default, arguments=(*default.arguments, *limits))
 
     running = launch(replace(usual, command=command), tmp_path)
     try:
@@ -45,19 +45,19 @@ def short_of_breath(tmp_path: Path) -> Iterator[Ports]:
         processes.end([running.process], by=signal.SIGKILL, timeout=10)
 
 
-async def test_a_limit_at_temporal_is_told_until_the_load_is_gone(
-    short_of_breath: Ports, task_queues: Any, scraping: Any
+async def test_alert_fires_at_the_rate_limit_and_clears_after_the_load(
+    rate_limited: Ports, task_queues: Any, scraping: Any
 ) -> None:
     port = ports.choose(0)
     runtime = Runtime(telemetry=TelemetryConfig(metrics=sdk_prometheus(f"127.0.0.1:{port}")))
-    client = await Client.connect(temporal_server.address(short_of_breath), runtime=runtime)
-    prometheus: Prometheus = scraping({"sdk": [port], "temporal": [short_of_breath["metrics"]]}, hurried(task_queues))
+    client = await Client.connect(temporal_server.address(rate_limited), runtime=runtime)
+    prometheus: Prometheus = scraping({"sdk": [port], "temporal": [rate_limited["metrics"]]}, fast_rules(task_queues))
     await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
 
     async def ask() -> None:
         while True:
             with suppress(RPCError):
-                await client.get_workflow_handle("nobody").describe()
+                await client.get_workflow_handle("unknown").describe()
 
     async def fires() -> bool:
         return ALERT in await asyncio.to_thread(prometheus.firing)
@@ -69,4 +69,4 @@ async def test_a_limit_at_temporal_is_told_until_the_load_is_gone(
         for task in load:
             task.cancel()
         await asyncio.gather(*load, return_exceptions=True)
-    await until(fires, lambda now: not now, 60)
+    await until(fires, lambda firing: not firing, 60)

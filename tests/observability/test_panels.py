@@ -1,4 +1,4 @@
-"""Every panel of every dashboard shows something of a real run, scraped by a real Prometheus."""
+"""Every panel of every dashboard shows data of a real run, scraped by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def queries() -> list[tuple[str, str]]:
 
 def annotations() -> set[str]:
     """Expressions of the annotations."""
-    told = [json.loads(file.read_text())["annotations"]["list"] for file in DASHBOARDS]
-    assert all(told)
-    return {_filled(one["expr"]) for each in told for one in each}
+    lists = [json.loads(file.read_text())["annotations"]["list"] for file in DASHBOARDS]
+    assert all(lists)
+    return {_filled(one["expr"]) for each in lists for one in each}
 
 
 def _filled(text: str) -> str:
@@ -48,8 +48,8 @@ def _filled(text: str) -> str:
     return text
 
 
-def empty(prometheus: Prometheus) -> list[tuple[str, str]]:
-    """Panels that show nothing."""
+def empty_panels(prometheus: Prometheus) -> list[tuple[str, str]]:
+    """Panels without data."""
     return [
         (title, text)
         for title, text in queries()
@@ -57,8 +57,8 @@ def empty(prometheus: Prometheus) -> list[tuple[str, str]]:
     ]
 
 
-def unseen(prometheus: Prometheus) -> list[str]:
-    """Metrics that nobody has emitted."""
+def missing_metrics(prometheus: Prometheus) -> list[str]:
+    """Metrics without a series."""
 
     def name(declared: MetricSpec) -> str:
         return f"{declared.name}_count" if declared.kind == "histogram" else declared.name
@@ -66,7 +66,7 @@ def unseen(prometheus: Prometheus) -> list[str]:
     return [declared.name for declared in CATALOG if not prometheus.query(name(declared))]
 
 
-async def test_no_panel_is_empty_and_no_metric_unseen(
+async def test_every_panel_and_every_metric_has_data(
     shop: Shop, temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path, scraping: Any
 ) -> None:
     environment = {
@@ -99,15 +99,15 @@ async def test_no_panel_is_empty_and_no_metric_unseen(
             }
         )
         await until(lambda: asyncio.to_thread(prometheus.ready), bool)
-        # Every process has just been deployed.
+        # Each process start is a deployment.
         for text in annotations():
             shown = await until(lambda text=text: asyncio.to_thread(prometheus.query, text), bool)
             assert {"role", "version"} <= set(shown[0]["metric"])
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
-            # A counter's first value is no rise: a later wave is what a rate shows.
+            # The first value of a counter is no increase, so rates need a later wave.
             for wave in range(60):
                 await _wave(wave, shop, caller)
-                missing = await asyncio.to_thread(lambda: (empty(prometheus), unseen(prometheus)))
+                missing = await asyncio.to_thread(lambda: (empty_panels(prometheus), missing_metrics(prometheus)))
                 if missing == ([], []):
                     break
         assert missing == ([], [])
@@ -116,7 +116,7 @@ async def test_no_panel_is_empty_and_no_metric_unseen(
 
 
 async def _wave(number: int, shop: Shop, caller: httpx.AsyncClient) -> None:
-    """Orders that ship, fail, are refused, canceled, reviewed and undone."""
+    """Start orders that ship, fail, are rejected, canceled and reviewed."""
     given = {"items": ITEMS, "address": ADDRESS}
     auto = {**given, "review": {"mode": "auto"}}
     for kind, body in {
@@ -129,7 +129,7 @@ async def _wave(number: int, shop: Shop, caller: httpx.AsyncClient) -> None:
     }.items():
         await caller.post("/orders", json={"order_id": f"panel-{number}-{kind}", **body})
     await shop.apply(manifest(f"panel-{number}-declared", approved=number % 2 == 0))
-    await caller.get(f"/orders/panel-{number}-nobody")
+    await caller.get(f"/orders/panel-{number}-unknown")
 
     async def reviewed() -> bool:
         answers = [await caller.get(f"/orders/panel-{number}-{kind}") for kind in ("approved", "canceled")]

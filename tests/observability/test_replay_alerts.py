@@ -1,4 +1,4 @@
-"""Workflow code that doesn't fit, or raises: what the SDK's own metrics then say makes the alerts fire."""
+"""The alerts on failing workflow tasks distinguish nondeterminism from exceptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from hurried_rules import hurried
+from fast_rules import fast_rules
 from temporalio import workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.runtime import Runtime, TelemetryConfig
@@ -33,7 +33,7 @@ class Before:
 
 @workflow.defn(name="Changing", sandboxed=False)
 class After(Before):
-    """The same workflow, deployed with another first step."""
+    """The same workflow with another first step."""
 
     @workflow.run
     async def run(self) -> None:
@@ -47,34 +47,34 @@ class Raising:
         raise RuntimeError("a bug, which is no failure of the order")
 
 
-async def test_code_that_cannot_replay_and_code_that_raises_are_told_apart(
+async def test_nondeterminism_and_exceptions_fire_different_alerts(
     temporal_address: str, task_queues: Any, scraping: Any
 ) -> None:
     port = ports.choose(0)
     runtime = Runtime(telemetry=TelemetryConfig(metrics=sdk_prometheus(f"127.0.0.1:{port}")))
     client = await Client.connect(temporal_address, runtime=runtime)
     queue = task_queues.orders
-    prometheus: Prometheus = scraping({"sdk": [port]}, hurried(task_queues))
+    prometheus: Prometheus = scraping({"sdk": [port]}, fast_rules(task_queues))
     await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
 
     async def firing() -> set[str]:
         return await asyncio.to_thread(prometheus.firing) & {NON_DETERMINISM, RAISES}
 
-    # Without a cache every task replays.
+    # Without a cache, every workflow task replays the history.
     async with Worker(client, task_queue=queue, workflows=[Before], max_cached_workflows=0):
         changing = await client.start_workflow("Changing", id=f"{queue}-changing", task_queue=queue)
         await until(lambda: _kinds(changing), lambda kinds: "timer_started" in kinds, 60)
     async with Worker(client, task_queue=queue, workflows=[After, Raising], max_cached_workflows=0):
         await changing.signal("wake")
-        await until(firing, lambda told: told == {NON_DETERMINISM}, 60)
+        await until(firing, lambda alerts: alerts == {NON_DETERMINISM}, 60)
         raising = [
             await client.start_workflow("Raising", id=f"{queue}-raising-{number}", task_queue=queue)
             for number in range(3)
         ]
-        await until(firing, lambda told: RAISES in told, 60)
+        await until(firing, lambda alerts: RAISES in alerts, 60)
         for started in (changing, *raising):
             await started.terminate()
-        await until(firing, lambda told: not told, 60)
+        await until(firing, lambda alerts: not alerts, 60)
 
 
 async def _kinds(handle: WorkflowHandle[Any, Any]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Each alert just below and just above its threshold, by promtool's own evaluation."""
+"""Each alert is quiet just below its threshold and fires just above it, as promtool evaluates."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from support.prometheus_programs import program
 RULES = paths.checkout() / "deploy" / "rules" / "orderfleet.yaml"
 Series = dict[str, str]
 Counters = dict[str, float]
-"""What each counter rises by with a sample."""
+"""Increase of each counter per sample."""
 CALM: Series = {}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One alert: series that leave it quiet, and series that make it fire; sampled each `interval` minutes."""
+    """Series for which an alert is quiet, and series for which it fires; sampled each `interval` minutes."""
 
     alert: str
     quiet: Series
@@ -37,7 +37,7 @@ def steady(value: float) -> str:
 
 
 def rising(*phases: tuple[float, int]) -> str:
-    """A counter that rises so much with each of so many samples, phase after phase."""
+    """A counter; each phase is its increase per sample and a number of samples."""
     text, value = [], 0.0
     for a_sample, samples in phases:
         text.append(f"{value + a_sample:.6f}+{a_sample:.6f}x{samples - 1}")
@@ -81,13 +81,13 @@ def schedule_to_start(within_5s: float) -> Series:
 
 
 def api(errors: float) -> Counters:
-    """So many of 10,000 requests fail."""
+    """10,000 requests, of which `errors` fail."""
     name = "orderfleet_api_request_duration_seconds_count"
     return {f'{name}{{status="200"}}': 10000 - errors, f'{name}{{status="503"}}': errors}
 
 
 def orders(late: float) -> Counters:
-    """So many of 1,000 orders that end are late or fail, half and half."""
+    """1,000 ended orders, of which `late` are late or failed, half each."""
     base = "orderfleet_order_duration_seconds"
     return {
         f'{base}_bucket{{outcome="shipped",le="86400.0"}}': 900 - late,
@@ -99,16 +99,16 @@ def orders(late: float) -> Counters:
 
 
 def over(counters: Callable[[float], Counters], *phases: tuple[float, int]) -> Series:
-    """The counters while the first number of each phase is so, for so many samples."""
+    """The counters over phases; each is a number of bad events per sample and a number of samples."""
     return {name: rising(*((counters(bad)[name], samples) for bad, samples in phases)) for name in counters(0)}
 
 
-def operator(depth: float, looks: float, instance: str = "one") -> Series:
+def operator(depth: float, reconciles: float, instance: str = "one") -> Series:
     here = f'instance="{instance}"'
     return {
         f'orderfleet_build_info{{{here},role="operator"}}': steady(1),
         f"orderfleet_operator_queue_depth{{{here}}}": steady(depth),
-        f'orderfleet_operator_reconciles_total{{{here},result="ok"}}': rising_by(looks),
+        f'orderfleet_operator_reconciles_total{{{here},result="ok"}}': rising_by(reconciles),
         f'orderfleet_operator_reconciles_total{{{here},result="error"}}': rising_by(7),
     }
 
@@ -125,7 +125,7 @@ def request_failures(code: str, a_minute: float) -> Series:
     return {f'temporal_request_failure_total{{operation="X",status_code="{code}"}}': rising_by(a_minute)}
 
 
-def refused_by_the_server(namespace: str, a_minute: float) -> Series:
+def resource_exhausted(namespace: str, a_minute: float) -> Series:
     return {f'service_errors_resource_exhausted{{operation="X",namespace="{namespace}"}}': rising_by(a_minute)}
 
 
@@ -145,8 +145,9 @@ HOUR = 60
 
 
 def burning(alert: str, counters: Callable[[float], Counters]) -> list[Case]:
-    """Each pair of windows of the SRE workbook, alone: just below and just above in the long window, and quiet where
-    the long one is far above and the short one has recovered, or the short one alone is far above.
+    """Cases for each pair of windows of the SRE workbook.
+
+    Just below and just above the threshold in the long window; and quiet if only one of both windows is far above it.
     """
 
     def case(quiet: list[tuple[float, int]], fires: list[tuple[float, int]], pause: int = 1, name: str = alert) -> Case:
@@ -155,14 +156,14 @@ def burning(alert: str, counters: Callable[[float], Counters]) -> list[Case]:
 
     calm, slowly = (0, 6 * HOUR), f"{alert}Slowly"
     return [
-        # 14.4 times the budget, an hour and 5 minutes.
+        # 14.4 times the budget: an hour and 5 minutes.
         case([calm, (143.9, 66)], [calm, (144.1, 66)]),
         case([calm, (300, 55), (0, 8)], [calm, (300, 55), (300, 8)]),
         case([calm, (800, 8)], [calm, (800, 13)]),
-        # 6 times, 6 hours and 30 minutes.
+        # 6 times: 6 hours and 30 minutes.
         case([(59.9, 7 * HOUR)], [(60.1, 7 * HOUR)]),
         case([(100, 6 * HOUR), (0, 35)], [(100, 6 * HOUR), (100, 35)]),
-        # The budget itself, 3 days and 6 hours; a sample each 4 minutes.
+        # The budget itself: 3 days and 6 hours, with a sample each 4 minutes.
         case([(9.9, 19 * HOUR)], [(10.1, 19 * HOUR)], 4, slowly),
         case([(20, 17 * HOUR), (0, 2 * HOUR)], [(20, 17 * HOUR), (20, 2 * HOUR)], 4, slowly),
     ]
@@ -194,7 +195,7 @@ CASES = [
     Case(
         "OrderfleetNonDeterminism",
         {NOT_DETERMINED % "WorkflowError": "_x10 1x80"},
-        # Its first value is all there is to see.
+        # The series begins with its first failure.
         {NOT_DETERMINED % "NonDeterminismError": "_x10 1x80"},
         15,
     ),
@@ -223,10 +224,8 @@ OTHERS = [
         {AT_RECEIVE % "manual_review": steady(9000)},
         {AT_RECEIVE % "receive": steady(9000)},
     ),
-    Case("OrderfleetResourceExhausted", refused_by_the_server("default", 6), refused_by_the_server("default", 7)),
-    Case(
-        "OrderfleetResourceExhausted", refused_by_the_server("temporal_system", 99), refused_by_the_server("mine", 99)
-    ),
+    Case("OrderfleetResourceExhausted", resource_exhausted("default", 6), resource_exhausted("default", 7)),
+    Case("OrderfleetResourceExhausted", resource_exhausted("temporal_system", 99), resource_exhausted("mine", 99)),
     Case(
         "OrderfleetResourceExhausted", request_failures("NOT_FOUND", 600), request_failures("RESOURCE_EXHAUSTED", 600)
     ),
@@ -239,14 +238,14 @@ OTHERS = [
 ]
 
 
-def test_every_alert_has_its_case():
+def test_every_alert_has_a_case():
     groups = yaml.safe_load(RULES.read_text())["groups"]
     alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
     assert {case.alert for case in CASES} == alerts
 
 
 @pytest.mark.parametrize("case", [*CASES, *OTHERS], ids=lambda case: case.alert)
-def test_alert_is_quiet_just_below_and_fires_just_above(case: Case, tmp_path: Path):
+def test_alert_is_quiet_below_its_threshold_and_fires_above(case: Case, tmp_path: Path):
     tests = [_test(case, case.quiet, fires=False), _test(case, case.fires, fires=True)]
     file = tmp_path / "test.yaml"
     file.write_text(
@@ -258,7 +257,7 @@ def test_alert_is_quiet_just_below_and_fires_just_above(case: Case, tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_rules_are_right():
+def test_rules_pass_promtools_check():
     done = subprocess.run(
         [program("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=110
     )
@@ -266,7 +265,7 @@ def test_rules_are_right():
 
 
 def _test(case: Case, series: Series, *, fires: bool) -> dict[str, object]:
-    # An alert for each queue or step is one that fires all the same.
+    # An alert that fires for several queues or steps counts once.
     expression = f'sum(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) > bool 0'
     return {
         "interval": f"{case.interval}m",

@@ -1,4 +1,4 @@
-"""What the runbooks tell to type works: commands against real parts, SQL on the real schema, PromQL by Prometheus."""
+"""Blocks of the runbooks work: commands with real parts, SQL on the real schema, PromQL in Prometheus."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from support.worker_processes import WorkerFleet, order, until
 RUNBOOKS = sorted((paths.checkout() / "deploy" / "docs" / "runbooks").glob("*.md"))
 KINDS = {RUN, "sh", "sql", "promql"}
 NOT_RUN = {
-    "helm rollback orderfleet": "tests/cluster/test_life_on_a_cluster.py does, on a cluster",
+    "helm rollback orderfleet": "tests/cluster/test_life_on_a_cluster.py runs it",
     "kubectl rollout undo deploy/orderfleet-api": "it needs a cluster with pods",
     "kubectl rollout restart deploy/orderfleet-operator": "it needs a cluster with pods",
     "kubectl logs deploy/orderfleet-operator --since=10m": "it needs a cluster with pods",
     "kubectl logs deploy/orderfleet-orders-worker --since=10m": "it needs a cluster with pods",
 }
-"""Commands that no test runs from here, each with its reason."""
+"""Commands that this test does not run, with the reason."""
 
 
 def found(kind: str) -> Iterator[tuple[Path, Block]]:
     for runbook in RUNBOOKS:
-        # Blocks stand under list items.
+        # Blocks are indented below list items.
         text = re.sub(r"^  ", "", runbook.read_text(), flags=re.MULTILINE)
         yield from ((runbook, block) for block in blocks(text) if block.info == kind)
 
@@ -49,16 +49,16 @@ def test_every_command_is_run_or_listed_as_not_run():
     assert infos == KINDS
 
 
-async def test_sql_reads_the_record(postgres_url: str) -> None:
+async def test_sql_runs_read_only(postgres_url: str) -> None:
     connection = await asyncpg.connect(postgres_url, server_settings={"default_transaction_read_only": "on"})
-    asked = [block.text for _, block in found("sql")]
-    for text in asked:
+    statements = [block.text for _, block in found("sql")]
+    for text in statements:
         await connection.fetch(text.rstrip(";"))
     await connection.close()
-    assert len(asked) > 5
+    assert len(statements) > 5
 
 
-async def test_queries_are_understood(scraping: Any) -> None:
+async def test_promql_is_valid(scraping: Any) -> None:
     prometheus = scraping({})
     await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
     for _, block in found("promql"):
@@ -107,9 +107,9 @@ async def test_commands_work(
         "PAYMENT": f"pay-{order_id}",
         "QUEUE": task_queues.orders,
     }
-    # The same command stands in several.
-    wanted = sorted({command for _, block in found(RUN) for command in commands(block)})
-    for command in wanted:
+    # Several runbooks have the same command.
+    distinct = sorted({command for _, block in found(RUN) for command in commands(block)})
+    for command in distinct:
         done = await asyncio.to_thread(_run, command, shell)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         if "$ORDER" in command or "list --step failed" in command:

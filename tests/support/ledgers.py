@@ -61,7 +61,7 @@ def order_errors(
 
 def payment_errors(status: OrderStatus, money: Counter[tuple[str, str]]) -> list[str]:
     """Return the violations of an ended order's payment, in the ledger and in the order store."""
-    charges, refunds = money["charge", status.payment.id], money["give_back", status.payment.id]
+    charges, refunds = money["charge", status.payment.id], money["refund", status.payment.id]
     found = []
     if charges > 1:
         found.append(f"charged {charges} times")

@@ -1,4 +1,4 @@
-"""Builds of the workers that really differ, and what Temporal is told of them by its own command line."""
+"""Builds of the workers with different code, and their deployment by Temporal's command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.worker_processes import until
 
 @dataclass(frozen=True)
 class Edit:
-    """A text of one module, and what stands there in another build."""
+    """A text of one module, and its replacement in another build."""
 
     module: str
     before: str
@@ -27,14 +27,14 @@ class Edit:
 
 
 def changed(folder: Path, *edits: Edit) -> str:
-    """Copy the package into `folder` and edit it; answer the PYTHONPATH that has it."""
+    """Copy the package into `folder` and edit it; its PYTHONPATH."""
     root = folder / "workers"
     package = paths.checkout() / "workers" / "orderfleet"
     shutil.copytree(package, root / "orderfleet", ignore=shutil.ignore_patterns("__pycache__"))
     for edit in edits:
         module = root / "orderfleet" / edit.module
         text = module.read_text()
-        assert text.count(edit.before) == 1, f"{edit.module} has changed: mend the edit"
+        assert text.count(edit.before) == 1, f"{edit.module} has changed: update the edit"
         module.write_text(text.replace(edit.before, edit.after))
     return str(root)
 
@@ -48,31 +48,33 @@ class Deployment:
         self._program = provide(["temporal"])["temporal"]
 
     async def promote(self, build: str) -> None:
-        """Make a build current, as soon as its workers poll."""
-        await self._soon("set-current-version", "--build-id", build, "--yes")
+        """Make a build current when its workers poll."""
+        await self._retry("set-current-version", "--build-id", build, "--yes")
 
     async def ramp(self, build: str, percentage: int) -> None:
-        """Give a build its share, as soon as its workers poll."""
-        await self._soon("set-ramping-version", "--build-id", build, "--percentage", str(percentage), "--yes")
+        """Set the share of a build when its workers poll."""
+        await self._retry("set-ramping-version", "--build-id", build, "--percentage", str(percentage), "--yes")
 
     async def roll_back(self, build: str) -> None:
-        """Take the share away."""
-        await self._soon("set-ramping-version", "--build-id", build, "--delete", "--yes")
+        """Remove the share of a build."""
+        await self._retry("set-ramping-version", "--build-id", build, "--delete", "--yes")
 
     async def pin(self, workflow_id: str, build: str) -> None:
-        """Have a build do the rest of one workflow."""
+        """Pin a workflow to a build."""
         code, text = await self._temporal("workflow", "update-options", "--workflow-id", workflow_id, *self._to(build))
         assert code == 0, text
 
     async def pin_patched(self, workflow_id: str, patch: str, build: str) -> None:
-        """The same as a batch, of workflows that took a patch."""
+        """Pin a workflow that took a patch, by a batch operation."""
         query = f'TemporalChangeVersion = "{patch}" AND ExecutionStatus = "Running" AND WorkflowId = "{workflow_id}"'
-        await until(lambda: self._temporal("workflow", "count", "--query", query), lambda told: "Total: 1" in told[1])
+        await until(
+            lambda: self._temporal("workflow", "count", "--query", query), lambda result: "Total: 1" in result[1]
+        )
         code, text = await self._temporal("workflow", "update-options", "--query", query, "--yes", *self._to(build))
         assert code == 0, text
         await until(
             lambda: self._temporal("workflow", "describe", "--workflow-id", workflow_id),
-            lambda told: "OverridePinnedVersionBuildId" in told[1],
+            lambda result: "OverridePinnedVersionBuildId" in result[1],
         )
 
     def _to(self, build: str) -> tuple[str, ...]:
@@ -80,14 +82,14 @@ class Deployment:
         return ("--versioning-override-behavior", "pinned", *override)
 
     async def drained(self, build: str) -> None:
-        """Wait until no workflow is pinned to a build any more."""
+        """Wait until no workflow is pinned to a build."""
         await until(lambda: self._drainage(build), lambda state: state == "drained", 180)
 
     async def _drainage(self, build: str) -> str:
         _, text = await self._run("describe-version", "--build-id", build, "--output", "json")
         return json.loads(text).get("drainageInfo", {}).get("drainageStatus", "")
 
-    async def _soon(self, *arguments: str) -> None:
+    async def _retry(self, *arguments: str) -> None:
         await until(lambda: self._run(*arguments), lambda answer: answer[0] == 0, 120)
 
     async def _run(self, command: str, *arguments: str) -> tuple[int | None, str]:
@@ -105,7 +107,7 @@ class Deployment:
 
 
 async def builds_of(client: Client, workflow_id: str) -> Counter[str]:
-    """How many workflow tasks each build has done for a workflow."""
+    """Number of workflow tasks of a workflow, by build."""
     counted: Counter[str] = Counter()
     async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
         if event.HasField("workflow_task_completed_event_attributes"):
@@ -114,7 +116,7 @@ async def builds_of(client: Client, workflow_id: str) -> Counter[str]:
 
 
 async def activities_of(client: Client, workflow_id: str) -> list[str]:
-    """The activities of a workflow, in order: regular ones as they were scheduled, local ones as they ended."""
+    """The activities of a workflow: regular ones in the order of scheduling, local ones of completion."""
     found = []
     async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
         if event.HasField("activity_task_scheduled_event_attributes"):
@@ -126,7 +128,7 @@ async def activities_of(client: Client, workflow_id: str) -> list[str]:
 
 
 async def gathered(coroutines: Any) -> list[Any]:
-    """All results, a few at a time: the machine is shared."""
+    """All results, with a few calls at a time because the machine is shared."""
     limit = asyncio.Semaphore(8)
 
     async def one(coroutine: Any) -> Any:

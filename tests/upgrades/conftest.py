@@ -1,4 +1,4 @@
-"""The modules of this folder, and a Temporal server of a test's own that sees soon that a version is drained."""
+"""A Temporal server per test that detects a drained version within seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 sys.path.insert(0, str(Path(__file__).parent))
 
 from builds import Deployment
-from versioned_shop import Shop
+from versioned_orders import VersionedOrders
 
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -30,14 +30,17 @@ from support.ledgers import Ledgers
 from support.worker_processes import WorkerFleet
 
 # Three minutes each by default.
-_SOON = ("matching.wv.VersionDrainageStatusVisibilityGracePeriod", "matching.wv.VersionDrainageStatusRefreshInterval")
+_DRAINAGE_INTERVALS = (
+    "matching.wv.VersionDrainageStatusVisibilityGracePeriod",
+    "matching.wv.VersionDrainageStatusRefreshInterval",
+)
 
 
 @pytest.fixture
 def versioned_temporal(backing: Backing) -> Iterator[str]:
     """The `host:port` of the server."""
     folder = backing.folder / f"temporal-{uuid.uuid4().hex[:8]}"
-    config = tuple(f'{name}="2s"' for name in _SOON)
+    config = tuple(f'{name}="2s"' for name in _DRAINAGE_INTERVALS)
     part = temporal_server.part(folder, provide(["temporal"])["temporal"], port=0, ui_port=None, more_config=config)
     try:
         yield temporal_server.address(launch(part, folder).ports)
@@ -47,8 +50,10 @@ def versioned_temporal(backing: Backing) -> Iterator[str]:
 
 
 @pytest.fixture
-async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> AsyncIterator[Shop]:
-    """Nothing runs yet."""
+async def orders(
+    versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> AsyncIterator[VersionedOrders]:
+    """No worker runs yet."""
     ledger, name = tmp_path / "ledger.db", task_queues.orders
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",
@@ -66,4 +71,4 @@ async def shop(versioned_temporal: str, postgres_url: str, task_queues: Any, tmp
         fleet = WorkerFleet(stack, environment, tmp_path)
         database = await stack.enter_async_context(Database(postgres_url, pool_size=8, timeout=timedelta(seconds=30)))
         deployment, reads = Deployment(name, versioned_temporal), OrderReads(database)
-        yield Shop(client, deployment, fleet, reads, Ledgers(ledger), task_queues)
+        yield VersionedOrders(client, deployment, fleet, reads, Ledgers(ledger), task_queues)

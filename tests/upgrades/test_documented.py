@@ -1,4 +1,4 @@
-"""The page on upgrades shows commands that there are; `test_two_builds.py` and `test_rollback.py` run them."""
+"""The commands on the page on upgrades exist; `test_two_builds.py` and `test_rollback.py` run them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = paths.checkout() / "deploy" / "docs" / "upgrades.md"
 
 
 def commands() -> list[list[str]]:
-    """Every call of Temporal's command line, in words."""
+    """The arguments of every call of Temporal's command line."""
     text = re.sub(r"^ +", "", PAGE.read_text(), flags=re.MULTILINE)
     lines = text.replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.startswith("temporal ")]
@@ -23,14 +23,14 @@ def commands() -> list[list[str]]:
 def test_every_command_and_option_of_the_page_exists() -> None:
     program = provide(["temporal"])["temporal"]
     assert len(commands()) > 5
-    for _, *words in commands():
-        called = [word for word in words[:3] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
+    for _, *arguments in commands():
+        called = [each for each in arguments[:3] if re.fullmatch(r"[a-z]+(-[a-z]+)*", each)]
         help_text = _help(program, called)
-        for option in (word for word in words if word.startswith("--")):
+        for option in (each for each in arguments if each.startswith("--")):
             assert re.search(rf"{option}\b", help_text), f"temporal {' '.join(called)} has no {option}"
 
 
-def _help(program: Path, words: list[str]) -> str:
-    done = subprocess.run([program, *words, "--help"], capture_output=True, text=True, check=True, timeout=60)
-    assert f"temporal {' '.join(words)} [" in done.stdout, f"there is no temporal {' '.join(words)}"
+def _help(program: Path, command: list[str]) -> str:
+    done = subprocess.run([program, *command, "--help"], capture_output=True, text=True, check=True, timeout=60)
+    assert f"temporal {' '.join(command)} [" in done.stdout, f"there is no temporal {' '.join(command)}"
     return done.stdout

@@ -1,4 +1,4 @@
-"""What a rollback means for workflows that the new build has already decided something for."""
+"""Rollbacks with workflows that the new build has already advanced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from builds import Edit, builds_of, changed
-from versioned_shop import TELLS_BEFORE_THE_CHARGE, Shop
+from versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Delivery
@@ -22,38 +22,38 @@ SHIPPING_FAILS = Edit(
 )
 
 
-async def test_orders_that_took_a_patch_wait_for_a_build_that_has_it_or_are_pinned_before(
-    shop: Shop, tmp_path: Path
+async def test_order_with_a_patch_is_blocked_after_a_rollback_unless_it_is_pinned(
+    orders: VersionedOrders, tmp_path: Path
 ) -> None:
-    await shop.work("one")
-    await shop.work("two", PYTHONPATH=changed(tmp_path / "two", TELLS_BEFORE_THE_CHARGE))
-    await shop.deployment.promote("two")
-    pinned, left = await shop.start("patched", 2, delivery=Delivery(confirm=True))
-    await shop.until_at(Step.SHIPPED, [pinned, left])
-    await shop.deployment.pin_patched(names.order_workflow_id(pinned), "told-before-the-charge", "two")
-    await shop.deployment.promote("one")
+    await orders.work("one")
+    await orders.work("two", PYTHONPATH=changed(tmp_path / "two", RECORDS_BEFORE_THE_CHARGE))
+    await orders.deployment.promote("two")
+    pinned, left = await orders.start("patched", 2, delivery=Delivery(confirm=True))
+    await orders.until_at(Step.SHIPPED, [pinned, left])
+    await orders.deployment.pin_patched(names.order_workflow_id(pinned), "recorded-before-the-charge", "two")
+    await orders.deployment.promote("one")
 
-    await shop.delivered([pinned, left])
-    statuses = await shop.end([pinned, *await shop.start("other", 1)])
+    await orders.delivered([pinned, left])
+    statuses = await orders.end([pinned, *await orders.start("other", 1)])
     assert [status.step for status in statuses] == [Step.DELIVERED, Step.SHIPPED]
-    await until(lambda: shop.stuck_or_ended([left]), bool, 120)
-    assert await shop.ended([left]) == []
+    await until(lambda: orders.blocked_or_ended([left]), bool, 120)
+    assert await orders.ended([left]) == []
 
-    await shop.deployment.promote("two")
-    (status,) = await shop.end([left])
+    await orders.deployment.promote("two")
+    (status,) = await orders.end([left])
     assert status.step is Step.DELIVERED
 
 
-async def test_a_shipment_that_its_build_can_not_end_is_pinned_to_another(shop: Shop, tmp_path: Path) -> None:
-    await shop.work("good")
-    await shop.work("bad", PYTHONPATH=changed(tmp_path / "bad", SHIPPING_FAILS))
-    await shop.deployment.promote("bad")
-    ids = await shop.start("shipping", 1)
+async def test_shipment_of_a_failing_build_ends_when_pinned_to_another(orders: VersionedOrders, tmp_path: Path) -> None:
+    await orders.work("good")
+    await orders.work("bad", PYTHONPATH=changed(tmp_path / "bad", SHIPPING_FAILS))
+    await orders.deployment.promote("bad")
+    ids = await orders.start("shipping", 1)
     shipment = names.shipment_id(ids[0], 1)
-    await until(lambda: shop.shipment(ids[0]), lambda attempt: attempt > 1, 120)
-    await shop.deployment.promote("good")
-    await shop.deployment.pin(shipment, "good")
-    statuses = await shop.end(ids)
+    await until(lambda: orders.shipment(ids[0]), lambda attempt: attempt > 1, 120)
+    await orders.deployment.promote("good")
+    await orders.deployment.pin(shipment, "good")
+    statuses = await orders.end(ids)
     assert statuses[0].step is Step.SHIPPED
-    assert set(await builds_of(shop.temporal, shipment)) == {"good"}
-    assert shop.wrong(statuses) == []
+    assert set(await builds_of(orders.temporal, shipment)) == {"good"}
+    assert orders.order_errors(statuses) == []

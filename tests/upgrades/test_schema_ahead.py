@@ -1,4 +1,4 @@
-"""Workers of one release on the schema of the next one: so it is during an upgrade, and after a rollback."""
+"""Workers of one release on the schema of the next one, as during an upgrade and after a rollback."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ drop function insert_events(text, jsonb);
 
 
 def later_migrations() -> list[str]:
-    """Migrations since the first release whose release before works on today's schema, by what later ones say."""
+    """Migrations since the first release whose previous release the current schema supports."""
     found = read(default_directory())
     oldest = max(each.oldest or 1 for each in found)
     return [each.name for each in found if each.number > max(oldest, INITIAL)]
@@ -72,18 +72,18 @@ def git(*arguments: str) -> bytes:
     done = subprocess.run(["git", *arguments], cwd=paths.checkout(), capture_output=True, check=False, timeout=60)
     if done.returncode != 0:
         pytest.skip(
-            f"the code before the migration is in the history alone: git {arguments[0]}: {done.stderr.decode()}"
+            f"the code before the migration is only in the git history: git {arguments[0]}: {done.stderr.decode()}"
         )
     return done.stdout
 
 
 def before_the_migration(name: str, folder: Path) -> str:
-    """Extract the package of the commit before a migration; return the PYTHONPATH that has it."""
+    """Extract the package of the commit before a migration; its PYTHONPATH."""
     if git("rev-parse", "--is-shallow-repository").strip() == b"true":
-        pytest.skip("the code before the migration is in the history alone: git fetch --unshallow")
+        pytest.skip("the code before the migration is only in the git history: git fetch --unshallow")
     file = f"migrations/{name}"
     added = git("log", "--format=%H", "--diff-filter=A", "--", file).decode().split()
-    # A file that is not committed yet was added after every commit.
+    # A file that is not committed is newer than every commit.
     commit = f"{added[-1]}^" if added else "HEAD"
     with tarfile.open(fileobj=io.BytesIO(git("archive", commit, "workers", "migrations"))) as archive:
         archive.extractall(folder, filter="data")
@@ -91,7 +91,7 @@ def before_the_migration(name: str, folder: Path) -> str:
     return str(folder / "workers")
 
 
-class Shop:
+class ReleaseOrders:
     """Orders on the workers of one release, and their ledger."""
 
     def __init__(self, client: Client, reads: OrderReads, queues: Any, ledger: Path) -> None:
@@ -116,19 +116,19 @@ class Shop:
         return {order_id.rpartition("-")[2]: each.status.step for order_id, each in found.items() if each}
 
     async def end(self) -> dict[str, Step]:
-        """Wait until every order has ended as its ledger has it."""
+        """Wait until every order has ended and matches its ledger."""
 
         async def recorded() -> dict[str, Any]:
             found = {order_id: await self._reads.order(order_id) for order_id in self.ids}
             return {order_id: each.status for order_id, each in found.items() if each and each.status.ended}
 
-        def settled(found: dict[str, Any]) -> bool:
+        def matches(found: dict[str, Any]) -> bool:
             money, parcels = Ledgers(self._ledger).money(), Ledgers(self._ledger).parcels()
             return len(found) == len(self.ids) and not any(
                 order_errors(order_id, each, money, parcels) for order_id, each in found.items()
             )
 
-        await until(recorded, settled, 120)
+        await until(recorded, matches, 120)
         return await self.steps()
 
 
@@ -140,8 +140,8 @@ async def stack() -> Any:
 
 async def work(
     stack: AsyncExitStack, client: Client, address: str, url: str, queues: Any, folder: Path, **environment: str
-) -> Shop:
-    """Start a worker process; return orders for it."""
+) -> ReleaseOrders:
+    """Start a worker process; orders for it."""
     ledger = folder / "ledger.db"
     database = await stack.enter_async_context(Database(url, pool_size=2, timeout=timedelta(seconds=10)))
     given = {
@@ -157,13 +157,13 @@ async def work(
     }
     worker = await WorkerFleet(stack, given, folder).worker("all")
     await worker.answers("/readyz", 200)
-    return Shop(client, OrderReads(database), queues, ledger)
+    return ReleaseOrders(client, OrderReads(database), queues, ledger)
 
 
 REFUSED = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
 
 
-async def test_workers_of_this_release_while_the_next_one_migrates_finish_old_and_new_orders(
+async def test_workers_of_this_release_finish_orders_while_the_next_release_migrates(
     stack: AsyncExitStack,
     temporal_address: str,
     temporal_client: Client,
@@ -174,21 +174,21 @@ async def test_workers_of_this_release_while_the_next_one_migrates_finish_old_an
     number = read(default_directory())[-1].number + 1
     files = tmp_path / "migrations"
     shutil.copytree(default_directory(), files)
-    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
-    # Sessions of the worker have prepared their statements, and two orders wait, when the schema changes.
-    await shop.start("before")
-    approved = await shop.start("approved", review=Review())
-    canceled = await shop.start("canceled", review=Review())
+    orders = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
+    # When the schema changes, the worker's sessions have prepared statements and two orders wait.
+    await orders.start("before")
+    approved = await orders.start("approved", review=Review())
+    canceled = await orders.start("canceled", review=Review())
     waiting = {"before": Step.SHIPPED, "approved": Step.MANUAL_REVIEW, "canceled": Step.MANUAL_REVIEW}
-    await until(shop.steps, lambda found: found == waiting, 120)
+    await until(orders.steps, lambda found: found == waiting, 120)
 
     (files / f"{number:04d}_expand.sql").write_text(EXPAND)
     assert await migrate(postgres_url, files) == [f"{number:04d}_expand.sql"]
     await approved.signal(names.APPROVE)
     await canceled.signal(names.CANCEL_ORDER, "changed my mind")
-    await shop.start("after")
-    await shop.start("refunded", items=REFUSED)
-    assert await shop.end() == {
+    await orders.start("after")
+    await orders.start("refunded", items=REFUSED)
+    assert await orders.end() == {
         **dict.fromkeys(("before", "approved", "after"), Step.SHIPPED),
         "canceled": Step.CANCELED,
         "refunded": Step.FAILED,
@@ -203,7 +203,7 @@ async def test_workers_of_this_release_while_the_next_one_migrates_finish_old_an
         "select bool_and(carrier_name is not distinct from carrier) from shipments"
     )
     await connection.close()
-    assert (counted, names_copied) == (len(shop.ids), True)
+    assert (counted, names_copied) == (len(orders.ids), True)
     assert await pending(postgres_url, accept_newer=True) == []
 
 
@@ -221,7 +221,7 @@ async def test_release_that_a_contracting_migration_leaves_behind_is_refused(pos
 
 
 @pytest.mark.parametrize("migration", later_migrations())
-async def test_workers_from_before_a_migration_on_the_present_schema_finish_orders(
+async def test_workers_from_before_a_migration_finish_orders_on_the_current_schema(
     stack: AsyncExitStack,
     temporal_address: str,
     temporal_client: Client,
@@ -231,9 +231,11 @@ async def test_workers_from_before_a_migration_on_the_present_schema_finish_orde
     migration: str,
 ) -> None:
     before = before_the_migration(migration, tmp_path / "before")
-    shop = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before)
-    await shop.start("shipped")
-    await shop.start("refunded", items=REFUSED)
-    canceled = await shop.start("canceled", review=Review())
+    orders = await work(
+        stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before
+    )
+    await orders.start("shipped")
+    await orders.start("refunded", items=REFUSED)
+    canceled = await orders.start("canceled", review=Review())
     await canceled.signal(names.CANCEL_ORDER, "changed my mind")
-    assert await shop.end() == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}
+    assert await orders.end() == {"shipped": Step.SHIPPED, "canceled": Step.CANCELED, "refunded": Step.FAILED}

@@ -1,3 +1,3 @@
-"""Orderfleet: order fulfilment on Kubernetes, made of durable Temporal workflows."""
+"""Orderfleet: order fulfillment on Kubernetes, made of durable Temporal workflows."""
 
 __version__ = "0.1.0"

@@ -166,7 +166,7 @@ async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
         answers = await asyncio.gather(*map(timed, needing_temporal(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 7
         await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "record")] * 3)
-        await temporal_line.mend()
+        await temporal_line.restore()
 
         async def approved() -> int:
             return (await caller.post(f"/orders/{order_id}/signals/approve")).status_code
@@ -190,7 +190,7 @@ async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
         await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "workflow")] * 3)
         created = await timed(new_order(caller, f"{order_id}-2"))
         assert created.status_code == 201
-        await postgres_line.mend()
+        await postgres_line.restore()
         await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
 
 

@@ -34,7 +34,7 @@ async def test_half_open_watch_reconnects_after_inactivity_timeout(
             await shop.apply(manifest(before))
             await shop.until(before, lambda order: step(order) == "manual_review")
             api.half_open()
-            await api.mend()  # existing connections stay half-open
+            await api.restore()  # existing connections stay half-open
             await shop.apply(manifest(after))  # kubectl has its own connection
             await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
 
@@ -49,7 +49,7 @@ async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> 
             await shop.apply(manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             postgres.half_open()
-            await postgres.mend()
+            await postgres.restore()
             await workers.client.change(name, Change.approve())
             await asyncio.wait_for(workers.handle(name).result(), 60)
             done = await shop.until(name, ended, seconds=RECONNECTS_WITHIN)

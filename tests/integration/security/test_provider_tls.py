@@ -12,8 +12,7 @@ from orderfleet.domain.errors import CarrierUnavailable, ProviderUnavailable
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
 from orderfleet.domain.shipment import BookingState
 from orderfleet.providers.http_calls import InvalidProviderFile
-from orderfleet.providers.payments import payment_provider
-from orderfleet.providers.registry import CARRIERS
+from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
@@ -52,7 +51,7 @@ def paying(url: str, **settings: object) -> Settings:
 
 async def test_providers_are_verified_by_the_authorities_of_a_file(url: str, own_ca: Certificates) -> None:
     file = own_ca.file("ca.crt")
-    async with payment_provider(paying(url, payment_ca_file=file)) as payments:
+    async with PAYMENT_PROVIDERS.open(paying(url, payment_ca_file=file)) as payments:
         assert await payments.void(intent("tls-pay-1")) is VoidOutcome.NEVER_CHARGED
     async with CARRIERS.open(Settings(carrier="http", carrier_url=url, carrier_ca_file=file, **BOOK)) as booked:
         assert (await booked.void_booking("tls-ship-1", 1))[0] is BookingState.NONE
@@ -60,7 +59,7 @@ async def test_providers_are_verified_by_the_authorities_of_a_file(url: str, own
 
 async def test_providers_of_other_authorities_get_no_request(url: str, other_ca: Certificates) -> None:
     for trusted in (other_ca.file("ca.crt"), None):
-        async with payment_provider(paying(url, payment_ca_file=trusted)) as payments:
+        async with PAYMENT_PROVIDERS.open(paying(url, payment_ca_file=trusted)) as payments:
             with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
                 await payments.void(intent("tls-pay-2"))
         settings = Settings(carrier="http", carrier_url=url, carrier_ca_file=trusted, **BOOK)
@@ -74,7 +73,7 @@ async def test_authorities_are_renewed_without_a_restart(
 ) -> None:
     file = tmp_path / "ca.crt"
     file.write_bytes(other_ca.file("ca.crt").read_bytes())
-    async with payment_provider(paying(url, payment_ca_file=file)) as payments:
+    async with PAYMENT_PROVIDERS.open(paying(url, payment_ca_file=file)) as payments:
         with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
             await payments.void(intent("tls-pay-3"))
         file.write_bytes(own_ca.file("ca.crt").read_bytes())
@@ -92,7 +91,7 @@ async def test_unusable_authorities_file_is_named_at_the_start(
     if content is not None:
         file.write_text(content)
     with pytest.raises(InvalidProviderFile, match=f"the file of authorities {file}: {message}"):
-        async with payment_provider(paying("https://127.0.0.1:1", payment_ca_file=file)):
+        async with PAYMENT_PROVIDERS.open(paying("https://127.0.0.1:1", payment_ca_file=file)):
             pass
 
 

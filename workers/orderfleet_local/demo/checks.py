@@ -124,10 +124,10 @@ def charged(times: int, *, refunded: int = 0) -> Check:
         amount = next((f" {entry.amount} {entry.currency}" for entry in facts.payments if entry.kind == "charge"), "")
         text = f"the payment provider charged{amount} {_times(count['charge'])}" if amount else "nothing was charged"
         if amount:
-            text += f" and refunded {'it ' + _times(count['give_back']) if count['give_back'] else 'nothing'}"
+            text += f" and refunded {'it ' + _times(count['refund']) if count['refund'] else 'nothing'}"
         status = (facts.status.get("payment") or {}).get("status")
         text += f"; payment status in Kubernetes: {status}" if status else ""
-        return Finding(text, (count["charge"], count["give_back"], status) == (times, refunded, expected))
+        return Finding(text, (count["charge"], count["refund"], status) == (times, refunded, expected))
 
     return check
 

@@ -1,4 +1,4 @@
-"""Orders on versioned workers of real processes, with their books; the tests of this folder play on it."""
+"""Orders on versioned workers in real processes, with the ledgers of their providers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from orderfleet.store.reads import OrderReads
 from support.ledgers import Ledgers, order_errors
 from support.worker_processes import WorkerFleet, WorkerProcess, order, until
 
-TELLS_BEFORE_THE_CHARGE = Edit(
+RECORDS_BEFORE_THE_CHARGE = Edit(
     "orders/workflow.py",
     "            await payment.charge(ctx)\n",
-    "            if workflow.patched('told-before-the-charge'):\n"
+    "            if workflow.patched('recorded-before-the-charge'):\n"
     "                await ctx.record(decided=True)\n"
     "            await payment.charge(ctx)\n",
 )
-"""A patched change: orders take it wherever they are."""
+"""A patched change, which running orders take."""
 
 
-class Shop:
-    """Orders, their workers by build, and the books."""
+class VersionedOrders:
+    """Orders, their workers by build, and the ledgers."""
 
     def __init__(
         self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Ledgers, queues: Any
@@ -53,17 +53,17 @@ class Shop:
         return ids
 
     async def _start(self, given: OrderInput) -> None:
-        # Not by the product's client, which gives up on a busy machine.
+        # Without the product's client, which times out on a busy machine.
         queue, workflow_id = self._queues.orders, names.order_workflow_id(given.order_id)
         await self.temporal.start_workflow(names.ORDER_WORKFLOW, given, id=workflow_id, task_queue=queue)
 
     async def until_ramping(self, build: str) -> list[str]:
-        """Start orders one by one until one begins on the build: a server that was told of a ramp needs a moment."""
+        """Start orders one by one until one starts on the build, because a server applies a ramp with a delay."""
         ids: list[str] = []
         while len(ids) < 100:
             last = await self.start(f"probe-{len(ids)}", 1)
             ids += last
-            await until(partial(self.stuck_or_ended, last), bool, 120)
+            await until(partial(self.blocked_or_ended, last), bool, 120)
             if not await self.ended(last) or build in set().union(*(await self.builds(last)).values()):
                 return ids
         raise AssertionError(f"none of {len(ids)} orders began on {build!r}")
@@ -73,8 +73,8 @@ class Shop:
 
     async def delivered(self, ids: list[str]) -> None:
         for order_id in ids:
-            told = CarrierUpdate(shipment_id=names.shipment_id(order_id, 1), status=ShipmentStatus.DELIVERED)
-            await self._handle(order_id).signal("carrier_update", told)
+            update = CarrierUpdate(shipment_id=names.shipment_id(order_id, 1), status=ShipmentStatus.DELIVERED)
+            await self._handle(order_id).signal("carrier_update", update)
 
     async def end(self, ids: list[str]) -> list[OrderStatus]:
         return await gathered(self._handle(order_id).result() for order_id in ids)
@@ -98,7 +98,7 @@ class Shop:
         return self.temporal.get_workflow_handle(names.order_workflow_id(order_id), result_type=OrderStatus)
 
     async def until_at(self, step: Step, ids: list[str]) -> None:
-        """Wait until the record has all of the orders at a step."""
+        """Wait until all orders are at a step in the order store."""
 
         async def steps() -> list[Step | None]:
             found = await gathered(self.reads.order(order_id) for order_id in ids)
@@ -107,7 +107,7 @@ class Shop:
         await until(steps, lambda found: set(found) == {step}, 120)
 
     async def until_shipping(self, ids: list[str]) -> None:
-        """Wait until each order's shipment is about to be dispatched."""
+        """Wait until the dispatch of each order's shipment is scheduled."""
 
         async def dispatching() -> list[bool]:
             shipments = [names.shipment_id(order_id, 1) for order_id in ids]
@@ -124,7 +124,7 @@ class Shop:
             return []
 
     async def shipment(self, order_id: str) -> int:
-        """Attempts at the shipment's workflow task; 0 while there is none."""
+        """Attempt of the shipment's workflow task; 0 before the shipment exists."""
         try:
             found = await self.temporal.get_workflow_handle(names.shipment_id(order_id, 1)).describe()
         except RPCError as error:
@@ -133,8 +133,8 @@ class Shop:
             return 0
         return found.raw_description.pending_workflow_task.attempt
 
-    async def stuck_or_ended(self, ids: list[str]) -> int:
-        """How many of the orders have ended, or have a workflow task that failed and is tried again."""
+    async def blocked_or_ended(self, ids: list[str]) -> int:
+        """Number of orders that have ended or have a workflow task in a retry."""
         found = await gathered(
             self.temporal.get_workflow_handle(names.order_workflow_id(order_id)).describe() for order_id in ids
         )

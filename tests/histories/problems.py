@@ -1,4 +1,4 @@
-"""What is wrong with a change of workflow code, and what to do about it. `test_replay.py` asks."""
+"""Problems of a change of workflow code, with advice."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from commands import Played
+from commands import Replay
 from shapes import COMMANDS, Recorded
 
 ADVICE: Final = """
-There are orders under way that began with this shape, and the changed code has to go on with them. Either
+Orders in progress started with this shape, and the changed code must continue them. Either
   put the change behind `if workflow.patched("what-changed"):` and keep the old branch in the `else`, then
   record the new branch: python tests/histories/record.py NNNN-what-changed
-or, if running orders may do this otherwise and every history is replayed, write the fingerprint anew:
+or, if running orders may behave differently and every history is replayed, write the fingerprint again:
   python tests/histories/record.py --commands
-deploy/docs/upgrades.md says more."""
+See deploy/docs/upgrades.md."""
 
 RECORD: Final = """
-No recorded history has been through the new branch, so nothing would find the next change that breaks it:
-let a life in tests/histories/lives.py go through it, and record: python tests/histories/record.py NNNN-what-changed"""
+No recorded history has the new branch, so no test would find the next change that breaks it:
+let a life in tests/histories/lives.py take it, and record: python tests/histories/record.py NNNN-what-changed"""
 
 
-def cannot_replay(shape: Path, played: Played) -> str | None:
-    """Why orders of this shape would stand still."""
-    if not played.refused:
+def replay_failures(shape: Path, result: Replay) -> str | None:
+    """Why orders of this shape would be blocked; None if they replay."""
+    if not result.failures:
         return None
-    lines = [f"  {name}: {why}" for name, why in sorted(played.refused.items())]
+    lines = [f"  {name}: {reason}" for name, reason in sorted(result.failures.items())]
     return "\n".join([f"the workflows can't replay histories of {shape.name}:", *lines, ADVICE])
 
 
-def acts_otherwise(shape: Path, played: Played) -> str | None:
-    """How the commands differ from the shape's fingerprint."""
-    then, now = (shape / COMMANDS).read_text(encoding="utf-8"), played.text()
-    if then == now:
+def changed_commands(shape: Path, result: Replay) -> str | None:
+    """The difference between the commands and the shape's fingerprint; None if they are equal."""
+    recorded, current = (shape / COMMANDS).read_text(encoding="utf-8"), result.text()
+    if recorded == current:
         return None
     diff = difflib.unified_diff(
-        then.splitlines(), now.splitlines(), f"{shape.name}/{COMMANDS}", "now", lineterm="", n=2
+        recorded.splitlines(), current.splitlines(), f"{shape.name}/{COMMANDS}", "current", lineterm="", n=2
     )
-    return "\n".join([f"the workflows do other things than orders of {shape.name} did:", *diff, ADVICE])
+    return "\n".join([f"the workflows' commands differ from those of {shape.name} did:", *diff, ADVICE])
 
 
-def unrecorded(sources: Iterable[str], runs: Sequence[Recorded]) -> str | None:
-    """Patches of the code that no recorded history has taken."""
-    missing = sorted({each for source in sources for each in _patches(source)} - _taken(runs))
+def unrecorded_patches(sources: Iterable[str], runs: Sequence[Recorded]) -> str | None:
+    """Patches of the code that no recorded history has; None if there are none."""
+    missing = sorted({each for source in sources for each in _patches(source)} - _recorded_patches(runs))
     return f"patches that no history has: {', '.join(missing)}{RECORD}" if missing else None
 
 
@@ -63,7 +63,7 @@ def _patches(source: str) -> set[str]:
     }
 
 
-def _taken(runs: Sequence[Recorded]) -> set[str]:
+def _recorded_patches(runs: Sequence[Recorded]) -> set[str]:
     markers = [
         event.marker_recorded_event_attributes
         for run in runs

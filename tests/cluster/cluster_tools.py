@@ -1,4 +1,4 @@
-"""A cluster that may be thrown away: kubectl, helm and images for it. It refuses one that holds anything."""
+"""kubectl, helm and images for a cluster that may be deleted. A cluster with other namespaces is refused."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
 
 NAMESPACE, DELETED = "orderfleet-test", "orderfleet-test-deleted"
-"""Of everything; of a second operator, whose namespace is deleted while its Orders run."""
-ITS_OWN = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE, DELETED}
+"""The namespace of the installation, and of a second operator that is deleted while its Orders run."""
+OWN_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage", NAMESPACE, DELETED}
 BASE = "local/orderfleet-base:1"
 
 
 def run(*command: object, text: str | None = None, seconds: float = 600) -> str:
-    """Run a program; return what it printed, fail when it fails."""
-    words = [str(word) for word in command]
-    result = subprocess.run(words, input=text, capture_output=True, text=True, check=False, timeout=seconds)
-    assert result.returncode == 0, f"{' '.join(words)}\n{result.stdout[-4000:]}{result.stderr[-4000:]}"
+    """Run a program and return its output.
+
+    Raises:
+        AssertionError: it failed.
+    """
+    arguments = [str(argument) for argument in command]
+    result = subprocess.run(arguments, input=text, capture_output=True, text=True, check=False, timeout=seconds)
+    assert result.returncode == 0, f"{' '.join(arguments)}\n{result.stdout[-4000:]}{result.stderr[-4000:]}"
     return result.stdout
 
 
 class Images(Protocol):
-    """Makes images and brings them into the cluster."""
+    """Builds images and loads them into the cluster."""
 
     def base(self) -> str: ...
     def build(self, tag: str, context: Path, *arguments: str) -> None: ...
@@ -40,7 +44,7 @@ class KindImages:
     """Docker and kind, as on a developer's machine."""
 
     def base(self) -> str:
-        # A build alone would leave it in the builder's cache, where it can't be weighed.
+        # A build alone leaves the image in the builder's cache, where its size cannot be read.
         (python,) = re.findall(r"(?m)^ARG BASE=(\S+)$", (paths.checkout() / "deploy" / "Dockerfile").read_text())
         run("docker", "pull", "--quiet", python)
         return str(python)
@@ -85,7 +89,9 @@ class Cluster:
 
     def refuse_unless_empty(self) -> None:
         namespaces = {each["metadata"]["name"] for each in self.get("namespaces")}
-        assert namespaces <= ITS_OWN, f"the cluster isn't empty, so it isn't touched: {namespaces - ITS_OWN}"
+        assert namespaces <= OWN_NAMESPACES, (
+            f"the cluster is not empty, so nothing is changed: {namespaces - OWN_NAMESPACES}"
+        )
 
     def kubectl(self, *arguments: str, text: str | None = None, seconds: float = 300) -> str:
         options = ("--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE)
@@ -95,8 +101,8 @@ class Cluster:
         options = ("--kubeconfig", self.kubeconfig, "--namespace", namespace)
         return run(self._helm, *arguments, *options, seconds=seconds)
 
-    def refused_by_helm(self, *arguments: str, seconds: float = 600) -> str:
-        """Run helm, which must fail; return its complaint."""
+    def fail_helm(self, *arguments: str, seconds: float = 600) -> str:
+        """Run helm, which must fail; its error message."""
         command = [self._helm, *arguments, "--kubeconfig", self.kubeconfig, "--namespace", NAMESPACE]
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
         assert result.returncode != 0, f"helm {' '.join(arguments)} was accepted\n{result.stdout}"
@@ -110,7 +116,7 @@ class Cluster:
         self._each("delete", objects)
 
     def _each(self, command: str, objects: Sequence[dict[str, Any]]) -> None:
-        # kubectl refuses an object of another namespace than the one it is told.
+        # kubectl rejects an object of another namespace than its own option.
         for namespace in {each["metadata"].get("namespace", NAMESPACE) for each in objects}:
             items = [each for each in objects if each["metadata"].get("namespace", NAMESPACE) == namespace]
             text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -122,7 +128,7 @@ class Cluster:
         return items
 
     def pods(self, component: str) -> list[str]:
-        """Names of the living pods of a part."""
+        """Names of the pending and running pods of a component."""
         found = self.get("pods", "-l", f"app.kubernetes.io/component={component}")
         return [
             pod["metadata"]["name"]
@@ -130,25 +136,25 @@ class Cluster:
             if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] in ("Pending", "Running")
         ]
 
-    def settled(self, *deployments: str) -> None:
-        """Wait until Deployments have all their pods ready and none of an older kind."""
+    def wait_for_rollout(self, *deployments: str) -> None:
+        """Wait until all pods of the Deployments are ready and of the current template."""
         for name in deployments:
             self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=480s", seconds=600)
 
-    def labelled(self, selector: str) -> list[str]:
+    def labeled(self, selector: str) -> list[str]:
         """Every object of any kind in any namespace that has the labels."""
         served = self.kubectl("api-resources", "--verbs=list", "--output=name").split()
-        # Measurements go a while after what was measured.
+        # Metrics are deleted some time after their pods.
         kinds = [kind for kind in served if not kind.endswith(".metrics.k8s.io")]
-        told = self.kubectl("get", ",".join(kinds), "--all-namespaces", "-l", selector, "-o", "name", seconds=600)
-        return told.split()
+        names = self.kubectl("get", ",".join(kinds), "--all-namespaces", "-l", selector, "-o", "name", seconds=600)
+        return names.split()
 
     def chart(self, name: str) -> str:
         return str(paths.checkout() / "charts" / name)
 
 
 def until(holds: Callable[[], Sequence[object]], seconds: float, what: str) -> None:
-    """Wait until nothing is left of what is asked for."""
+    """Wait until `holds` returns an empty sequence."""
     end = time.monotonic() + seconds
     while left := holds():
         assert time.monotonic() < end, f"{what} after {seconds:.0f} s: {list(left)[:10]}"
