@@ -148,7 +148,7 @@ kind-down: ## delete the kind cluster and its registry
 chaos: ready ## kill, freeze and disconnect every part while orders run, then check every promise; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-# A longer look: make soak SOAK="--minutes 240"; a shorter one tells of larger leaks only.
+# A longer look: make soak SOAK="--minutes 240"; a shorter one shows larger leaks only.
 soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 

@@ -229,7 +229,7 @@ async def refund_delayed(fleet: Fleet, order_id: str) -> None:
 
 @life
 async def store_away(fleet: Fleet, order_id: str) -> None:
-    away: list[Behavior] = [fails(StoreUnavailable("Postgres is away"))]
+    away: list[Behavior] = [fails(StoreUnavailable("Postgres is unavailable"))]
     fleet.provider.charging.before += away
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 

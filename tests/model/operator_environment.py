@@ -75,7 +75,7 @@ class OperatorEnvironment:
         """Whether another owner's workflow has the id in Temporal."""
         self.declared: SpecUpdate | None = None
         self.writes: Counter[Write] = Counter()
-        self.told = 0
+        self.emitted = 0
         self.now = 1000.0
         self._loop = loop
         loop.time = lambda: self.now  # type: ignore[method-assign]
@@ -225,7 +225,7 @@ class OperatorEnvironment:
         return self.record
 
     def emit(self, *_: Any) -> None:
-        self.told += 1
+        self.emitted += 1
 
 
 def _started(outcome: StartOutcome) -> Started:

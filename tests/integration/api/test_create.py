@@ -182,7 +182,7 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ({"currency": "XXY"}, "currency", "'XXY' is unknown"),
         ({"order_id": "-no"}, "order_id", "has to be 1 to 128 letters, digits"),
         ({"review": {"timeout": "3 days"}}, "review.timeout", "'3 days' is not a duration"),
-        ({"colour": "red"}, "colour", "is not known; leave it out"),
+        ({"color": "red"}, "color", "is not known; leave it out"),
         (
             {"items": [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]},
             "items[0].unit_price",

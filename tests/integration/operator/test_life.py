@@ -215,7 +215,7 @@ async def test_applied_twice_changes_nothing(shop, workers):
         await shop.apply(manifest(name))
         first = await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.apply(manifest(name))
-        await shop.kubectl("label", "ofo", name, "colour=blue")
+        await shop.kubectl("label", "ofo", name, "color=blue")
         (key,) = operator.cache
         await eventually(lambda: "labels" in operator.cache[key].body["metadata"] and not len(operator.queue))
         again = await shop.get(name)

@@ -76,7 +76,7 @@ def create(cluster, name="order", **spec):
         ({"approved": "yes"}, "spec.approved", "must be of type boolean"),
         ({"cancelReason": "x"}, "spec.cancelReason", "needs cancel set to true as well"),
         ({"deletionPolicy": "Keep"}, "spec.deletionPolicy", 'supported values: "Cancel", "Orphan"'),
-        ({"colour": "blue"}, "spec.colour", "unknown field"),
+        ({"color": "blue"}, "spec.color", "unknown field"),
         (
             {"items": [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]},
             "spec.items[0].unit_price",
@@ -153,7 +153,7 @@ def test_ended_order_spec_is_immutable(kubernetes):
     for spec in ({"approved": True}, {"address": {"city": "Shelbyville"}}, {"deletionPolicy": "Orphan"}):
         message = patch(kubernetes, "order", spec, refused=True)
         assert "spec: Forbidden: the order has ended and can't be changed any more" in message
-    kubernetes.kubectl("label", "ofo", "order", "colour=blue")
+    kubernetes.kubectl("label", "ofo", "order", "color=blue")
 
 
 def test_status_in_create_is_ignored(kubernetes):

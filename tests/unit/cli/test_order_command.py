@@ -183,7 +183,7 @@ def test_start_reads_manifests_from_standard_input(orderfleet, orders, monkeypat
         ("[]", "expected apiVersion"),
         ("apiVersion: orderfleet.dev/v1alpha1\nkind: Order", "spec: is missing"),
         (f"{HEAD}spec:\n  items: [{{sku: a, qty: x}}]", "spec.items[0].qty: is not a whole number"),
-        (f"{HEAD}spec:\n  colour: red", "spec.colour: is not known; `kubectl explain"),
+        (f"{HEAD}spec:\n  color: red", "spec.color: is not known; `kubectl explain"),
         (f"{HEAD}spec:\n  paymentID: p", "spec.paymentID: is not known; did you mean paymentId?"),
         (
             f"{HEAD}spec:\n  items: [{{sku: a, qty: 1, unit_price: '499.00'}}]",

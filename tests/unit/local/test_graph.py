@@ -31,9 +31,9 @@ def test_failed_step_cancels_the_others_and_its_error_is_raised():
     def fail(_: threading.Event) -> None:
         raise ValueError("on purpose")
 
-    def wait(cancelled: threading.Event) -> None:
-        assert cancelled.wait(5)
-        raise RuntimeError("cancelled")
+    def wait(canceled: threading.Event) -> None:
+        assert canceled.wait(5)
+        raise RuntimeError("canceled")
 
     steps = [
         Step("waiting", (), wait),

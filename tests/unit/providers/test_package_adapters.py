@@ -79,7 +79,7 @@ def test_name_of_two_packages_is_rejected(install: Install) -> None:
 @pytest.mark.parametrize(
     ("entry", "module", "message"),
     [
-        ("mine = shop_f:make", "raise RuntimeError('no licence')", r"'mine' of shop_f can't be imported: .*no licence"),
+        ("mine = shop_f:make", "raise RuntimeError('no license')", r"'mine' of shop_f can't be imported: .*no license"),
         ("mine = shop_f:absent", MODULE, "'mine' of shop_f can't be imported: .*AttributeError"),
         ("mine = shop_f:nothing", MODULE, "'mine' of shop_f is shop_f:nothing, which is no function"),
     ],

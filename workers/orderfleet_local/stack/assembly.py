@@ -96,7 +96,7 @@ class Assembly:
     def _step(
         self, name: str, needs: tuple[str, ...], describe: Callable[[], Part], url: Callable[[Ports], str] | None = None
     ) -> Step:
-        def run(cancelled: threading.Event) -> None:
+        def run(canceled: threading.Event) -> None:
             if name in self.running and not self._moved.intersection(needs):
                 return
             start = time.monotonic()
@@ -107,7 +107,7 @@ class Assembly:
             previous = self.previous_ports.get(name, {})
             others = (ports for other, ports in self.previous_ports.items() if other != name)
             avoid = {port for ports in others for port in ports.values()}
-            running = launch(part, self.folder, cancelled, previous=previous, avoid=avoid)
+            running = launch(part, self.folder, canceled, previous=previous, avoid=avoid)
             self._record(part, running, None if url is None else url(running.ports))
             changes = _port_changes({**part.ports, **previous}, running)
             self.say(f"{name}: ready after {time.monotonic() - start:.1f} s{changes}")
@@ -119,9 +119,9 @@ class Assembly:
             service.name, (), lambda: service.part(self.folder / service.name, program, port=service.port)
         )
 
-        def run(cancelled: threading.Event) -> None:
+        def run(canceled: threading.Event) -> None:
             try:
-                step.run(cancelled)
+                step.run(canceled)
             except PartFailed as failure:
                 self.say(f"the stack continues without {service.name}: {failure}")
 
@@ -165,16 +165,16 @@ class Assembly:
             environment["KUBECONFIG"] = str(self.state.kubeconfig)
         return role.part(self.folder, environment, role.ports)
 
-    def _migrate(self, cancelled: threading.Event) -> None:
+    def _migrate(self, canceled: threading.Event) -> None:
         start = time.monotonic()
         # Temporal may not run yet, so its address is not passed.
         environment = {**EVERYWHERE, "ORDERFLEET_DATABASE_URL": self.state.database_url}
-        run_job(MIGRATE, Command((*PRODUCT, MIGRATE), self.folder, environment), self.folder, cancelled)
+        run_job(MIGRATE, Command((*PRODUCT, MIGRATE), self.folder, environment), self.folder, canceled)
         self.say(f"{MIGRATE}: done after {time.monotonic() - start:.1f} s")
 
-    def _apply_definitions(self, cancelled: threading.Event) -> None:
+    def _apply_definitions(self, canceled: threading.Event) -> None:
         start = time.monotonic()
-        crd.apply(self.tools["kubectl"], self.state.kubeconfig, self.folder, cancelled)
+        crd.apply(self.tools["kubectl"], self.state.kubeconfig, self.folder, canceled)
         self.say(f"{crd.CRD}: applied after {time.monotonic() - start:.1f} s")
 
 

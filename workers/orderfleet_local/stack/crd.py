@@ -24,29 +24,29 @@ def definitions() -> Path:
     return paths.checkout() / "charts" / "orderfleet" / "files" / "crds"
 
 
-def apply(kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Event | None = None) -> None:
+def apply(kubectl: Path, kubeconfig: Path, folder: Path, canceled: threading.Event | None = None) -> None:
     """Apply the definitions and wait until the server serves them.
 
     Args:
         kubectl: the program.
         kubeconfig: of the server.
         folder: of the stack, for the log.
-        cancelled: set when it needn't finish.
+        canceled: set when it needn't finish.
 
     Raises:
         StackError: there are no definitions, or the server rejected one; the message is kubectl's.
-        Cancelled: `cancelled` was set.
+        Canceled: `canceled` was set.
     """
     files = definitions()
     if not files.is_dir():
         raise StackError(f"{files} is missing; the stack runs from a checkout")
     # Forced, so that the checkout's definition replaces one that was edited on the server.
-    _kubectl(("apply", "--server-side", "--force-conflicts", "-f", str(files)), kubectl, kubeconfig, folder, cancelled)
+    _kubectl(("apply", "--server-side", "--force-conflicts", "-f", str(files)), kubectl, kubeconfig, folder, canceled)
     wait = ("wait", "--for=condition=Established", f"--timeout={_ESTABLISHED_SECONDS}s", "-f", str(files))
     deadline = time.monotonic() + _ESTABLISHED_SECONDS
     while True:
         try:
-            return _kubectl(wait, kubectl, kubeconfig, folder, cancelled)
+            return _kubectl(wait, kubectl, kubeconfig, folder, canceled)
         except PartFailed:
             # kubectl fails immediately if the server has not written the definition's first conditions yet.
             if time.monotonic() > deadline:
@@ -54,6 +54,6 @@ def apply(kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Ev
 
 
 def _kubectl(
-    arguments: tuple[str, ...], kubectl: Path, kubeconfig: Path, folder: Path, cancelled: threading.Event | None
+    arguments: tuple[str, ...], kubectl: Path, kubeconfig: Path, folder: Path, canceled: threading.Event | None
 ) -> None:
-    run_job(CRD, Command((str(kubectl), "--kubeconfig", str(kubeconfig), *arguments), folder), folder, cancelled)
+    run_job(CRD, Command((str(kubectl), "--kubeconfig", str(kubeconfig), *arguments), folder), folder, canceled)

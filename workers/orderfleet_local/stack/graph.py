@@ -29,7 +29,7 @@ def run(steps: Sequence[Step]) -> None:
     Raises:
         BaseException: what the first failing step raised.
     """
-    cancelled = threading.Event()
+    canceled = threading.Event()
     done = {step.name: threading.Event() for step in steps}
     failures: list[BaseException] = []
 
@@ -38,13 +38,13 @@ def run(steps: Sequence[Step]) -> None:
             for need in step.needs:
                 if need in done:
                     done[need].wait()
-            if not cancelled.is_set():
-                step.run(cancelled)
+            if not canceled.is_set():
+                step.run(canceled)
         except BaseException as failure:  # noqa: BLE001 - handed to the caller below
             failures.append(failure)
-            cancelled.set()
+            canceled.set()
         finally:
-            # Also after a failure: the waiting steps then see that they are cancelled.
+            # Also after a failure: the waiting steps then see that they are canceled.
             done[step.name].set()
 
     threads = [threading.Thread(target=work, args=(step,), name=step.name) for step in steps]
@@ -53,7 +53,7 @@ def run(steps: Sequence[Step]) -> None:
     try:
         _join(threads)
     except KeyboardInterrupt:
-        cancelled.set()
+        canceled.set()
         _join(threads)
         raise
     if failures:

@@ -66,14 +66,14 @@ class Running:
     log: Path
 
 
-class Cancelled(StackError):
-    """The start was cancelled, because another part failed."""
+class Canceled(StackError):
+    """The start was canceled, because another part failed."""
 
 
 def launch(
     part: Part,
     folder: Path,
-    cancelled: threading.Event | None = None,
+    canceled: threading.Event | None = None,
     *,
     previous: Ports | None = None,
     avoid: Container[int] = (),
@@ -83,15 +83,15 @@ def launch(
     Args:
         part: what to start.
         folder: of the stack.
-        cancelled: set to stop the start.
+        canceled: set to stop the start.
         previous: ports that it had, by purpose; it gets them again unless another process uses them.
         avoid: ports of other parts, which it doesn't get.
 
     Raises:
         PartFailed: it ended, or wasn't ready within its timeout; it was killed.
-        Cancelled: `cancelled` was set; it was killed.
+        Canceled: `canceled` was set; it was killed.
     """
-    stop = cancelled or threading.Event()
+    stop = canceled or threading.Event()
     log = folder / "logs" / f"{part.name}.log"
     _clear(part.name, folder)
     _rotate(log)
@@ -120,27 +120,27 @@ def launch(
     raise AssertionError("the last attempt returns or raises")
 
 
-def run_job(name: str, command: Command, folder: Path, cancelled: threading.Event | None = None) -> None:
+def run_job(name: str, command: Command, folder: Path, canceled: threading.Event | None = None) -> None:
     """Run a command to its end.
 
     Args:
         name: of its log and of its processes.
         command: what to run.
         folder: of the stack.
-        cancelled: set to stop it.
+        canceled: set to stop it.
 
     Raises:
         PartFailed: its exit status isn't 0.
-        Cancelled: `cancelled` was set; it was killed.
+        Canceled: `canceled` was set; it was killed.
     """
-    stop = cancelled or threading.Event()
+    stop = canceled or threading.Event()
     log = folder / "logs" / f"{name}.log"
     _rotate(log)
     process = processes.spawn(command, folder=folder, part=name, log=log)
     try:
         while (status := processes.exit_status(process)) is None:
             if stop.wait(POLL_SECONDS):
-                raise Cancelled(f"{name} was cancelled")
+                raise Canceled(f"{name} was canceled")
     finally:
         _clear(name, folder)
     if status != 0:
@@ -201,7 +201,7 @@ def _await_ready(part: Part, assigned: Ports, process: psutil.Process, log: Path
         if part.ready(assigned) and processes.listening(process) >= set(assigned.values()):
             return
         if stop.is_set():
-            raise Cancelled(f"{part.name} was cancelled")
+            raise Canceled(f"{part.name} was canceled")
         if time.monotonic() > deadline:
             raise PartFailed(part.name, f"it wasn't ready within {part.timeout:.0f} s", log)
         time.sleep(POLL_SECONDS)
