@@ -55,7 +55,7 @@ NOT_READ: Final = re.compile(
     r"|^tests/histories/\d|/(?:check|test)_terms\.py$|\bgo\.(?:mod|sum)$"
 )
 """Files of others, generated files, and the two files that name the patterns."""
-_QUOTED: Final = re.compile(r"`[^`\n]*`|https?://\S+")
+_QUOTED: Final = re.compile(r"`[^`\n]*`|https?://\S+|\"nobody\"|\.tell\(\)")
 _PATTERNS: Final = [(re.compile(pattern, re.IGNORECASE), term) for pattern, term in TERMS.items()]
 
 

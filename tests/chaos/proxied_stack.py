@@ -120,7 +120,7 @@ class ProxiedStack:
             async with self._starting[part]:  # the fault waits for a part that is being started
                 if fault.kind is FaultKind.KILLED:
                     self._explained_exits.add(self._running[part].process.pid)
-                    await asyncio.to_thread(processes.end, self._processes(part), by=signal.SIGKILL, bound=30)
+                    await asyncio.to_thread(processes.end, self._processes(part), by=signal.SIGKILL, timeout=30)
                 else:
                     self._signal(part, signal.SIGSTOP)
             return
@@ -165,7 +165,7 @@ class ProxiedStack:
         async with self._starting[name]:
             if name in self._held_down:
                 return
-            part = replace(self._part(name), bound=_READY_TIMEOUT)
+            part = replace(self._part(name), timeout=_READY_TIMEOUT)
             if tolerant:
                 self._count_unexplained_exit(name)
                 part = replace(part, ready=lambda _: True, finish=lambda _: None)

@@ -83,7 +83,7 @@ class OperatorEnvironment:
 
     def restart(self) -> None:
         """Start an operator with empty caches."""
-        self.memory = OrderCache()
+        self.cache = OrderCache()
         self.due_times: list[float] = []
         made: Any = Reconciler
         self._reconciler: Reconciler = made(
@@ -93,7 +93,7 @@ class OperatorEnvironment:
             kubernetes=self,
             events=self,
             settings=SETTINGS,
-            look=lambda _key, after: self.due_times.append(self.now + after),
+            enqueue=lambda _key, after: self.due_times.append(self.now + after),
         )
         if self.body is not None:
             self.cache.upsert(self.body)
@@ -109,7 +109,7 @@ class OperatorEnvironment:
     def deliver_latest(self) -> None:
         """Deliver the latest state of everything to the operator."""
         if self.body is None or ENDED_LABEL in self.body["metadata"].get("labels", {}):
-            self.memory.forget(KEY, self.watch_events[-1]["metadata"]["uid"])
+            self.cache.remove(KEY, self.watch_events[-1]["metadata"]["uid"])
         else:
             self.cache.upsert(self.body)
         if self.record is not None:
@@ -148,7 +148,7 @@ class OperatorEnvironment:
         self.body = merged(body, {"metadata": {"resourceVersion": str(version)}})
         # The watch delivers the deletion before the new object.
         self.watch_events = [self.body]
-        self.memory.see(self.body)
+        self.cache.upsert(self.body)
 
     def _called(self, part: str) -> None:
         change_object, self.during_next_call = self.during_next_call, None

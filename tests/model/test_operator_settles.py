@@ -56,7 +56,7 @@ class OperatorMachine(RuleBasedStateMachine):
     def begin(self, held, has_other_finalizer, approved, cancel, orphan, before) -> None:
         policy = {"deletionPolicy": "Orphan"} if orphan else {}
         policy |= {"finalizers": [*([FINALIZER] if held else []), OTHERS]} if has_other_finalizer else {}
-        self.env = OperatorEnvironment(body(held=held, approved=approved, cancel=cancel, **policy), self.loop)
+        self.env = OperatorEnvironment(body(has_finalizer=held, approved=approved, cancel=cancel, **policy), self.loop)
         self.env.foreign_workflow = before == "foreign workflow"
         owners = {
             "foreign record": {"owner": "other/o-1", "owner_uid": "theirs"},
@@ -92,7 +92,7 @@ class OperatorMachine(RuleBasedStateMachine):
             else:
                 self.edit(change)
             if watched and self.env.body is not None:
-                self.env.memory.see(self.env.body)
+                self.env.cache.upsert(self.env.body)
 
         self.env.during_next_call = change_object
         self.env.reconcile()
@@ -104,7 +104,7 @@ class OperatorMachine(RuleBasedStateMachine):
         """Create another object under the old name, with the same content or another."""
         self.objects += 1
         more = {} if same else {"items": [{"sku": "b", "qty": 1}]}
-        self.env.apply(body(uid=f"uid-{self.objects}", held=data.draw(st.booleans()), **more))
+        self.env.apply(body(uid=f"uid-{self.objects}", has_finalizer=data.draw(st.booleans()), **more))
 
     @precondition(lambda self: self.env.body is not None)
     @rule()
@@ -157,12 +157,12 @@ class OperatorMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def watch_delivers(self, data) -> None:
         """Old versions too, and repeatedly."""
-        self.env.memory.see(data.draw(st.sampled_from(self.env.watch_events)))
+        self.env.cache.upsert(data.draw(st.sampled_from(self.env.watch_events)))
 
     @precondition(lambda self: self.env.feed_records)
     @rule(data=st.data())
     def feed_delivers(self, data) -> None:
-        self.env.memory.remember(data.draw(st.sampled_from(self.env.feed_records)))
+        self.env.cache.apply_record(data.draw(st.sampled_from(self.env.feed_records)))
 
     @rule(seconds=st.sampled_from([0.0, 0.3, 10.0]))
     def reconcile(self, seconds) -> None:
@@ -194,9 +194,9 @@ class OperatorMachine(RuleBasedStateMachine):
         settled = env.body
         for version in env.watch_events[-3:]:
             if env.body is not None:
-                env.memory.see(version)
+                env.cache.upsert(version)
         for version in env.feed_records:
-            env.memory.remember(version)
+            env.cache.apply_record(version)
         env.now += 100
         env.settle()
         env.restart()

@@ -123,7 +123,7 @@ class Backing:
         """Kill every process that a pytest-xdist worker started, and remove the folder."""
         for found in processes.find(self.folder).values():
             # The data is removed, so a graceful stop has no use.
-            processes.end(found, by=signal.SIGKILL, bound=10)
+            processes.end(found, by=signal.SIGKILL, timeout=10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _once(self, name: str, start: Callable[[], dict[str, str]]) -> dict[str, str]:

@@ -315,7 +315,7 @@ async def test_start_with_four_arguments_starts_an_order(shop: Shop) -> None:
     address = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
     handle = await running.temporal.start_workflow(
         names.ORDER_WORKFLOW,
-        args=[order_id, f"pmt-{order_id}", [{"sku": "widget", "qty": 2}], address],
+        args=[order_id, f"pmt-{order_id}", [{"sku": "widget", "qty": 2, "price": "1.00"}], address],
         id=names.order_workflow_id(order_id),
         task_queue=running.settings.orders_task_queue,
     )

@@ -133,7 +133,7 @@ async def test_long_address_is_rejected_by_signal_and_update(running: Fleet) -> 
     assert status.cancel_reason == "x" * 999 + "…"
     rejected_events = [event.detail for event in await running.events("w-6") if event.kind == "change_rejected"]
     assert [each["change"] for each in rejected_events] == ["address", "apply_spec"]
-    assert all("city: String should have at most 256 characters" in each["reason"] for each in rejected_events)
+    assert all("city: has more than 256 characters" in each["reason"] for each in rejected_events)
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet,
     assert document["more"] is True
     table = await orderfleet("order", "list", "--limit", "2")
     assert [line.split()[0] for line in table.out.splitlines()[:3]] == ["ORDER", made[2], made[1]]
-    assert "there are more; --limit" in table.out
+    assert "there are more; use --limit" in table.out
     canceled = (await orderfleet("order", "list", "--step", "canceled", "-o", "json")).document
     assert ([order["order_id"] for order in canceled["orders"]], canceled["more"]) == ([made[0]], False)
     for options in (("--customer", "unknown@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):

@@ -78,7 +78,7 @@ def test_command_removes_finalizers_and_prints_count(kubernetes, monkeypatch):
     monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
     create_order(kubernetes, "release-command", FINALIZER)
     result = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
-    assert (result.exit_code, result.output) == (0, "Orders let go: 1\n")
+    assert (result.exit_code, result.output) == (0, "finalizer removed from 1 Orders\n")
     assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2
 
 

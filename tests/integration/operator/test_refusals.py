@@ -40,7 +40,7 @@ def cluster(backing):
 
 def create(cluster, name="order", **spec):
     """Validate an Order at the API server; return its message."""
-    return cluster.refused("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, **spec)))
+    return cluster.kubectl_fails("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, **spec)))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_invalid_spec_is_rejected_with_field_and_remedy(cluster, spec, field, ad
 
 def test_apply_rejects_misspelt_field(cluster):
     misspelt = json.dumps(manifest("misspelt", items=[{"sku": "tv", "qty": 1, "unit_price": "499.00"}]))
-    message = cluster.refused("apply", "-f", "-", input=misspelt)
+    message = cluster.kubectl_fails("apply", "-f", "-", input=misspelt)
     assert 'unknown field "spec.items[0].unit_price"' in message
 
 

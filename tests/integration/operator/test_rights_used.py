@@ -174,7 +174,7 @@ async def test_uninstall_hook_uses_exactly_its_rights(server, kubernetes, tmp_pa
         check=False,
         timeout=120,
     )
-    assert (result.returncode, result.stdout) == (0, "Orders let go: 1\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "finalizer removed from 1 Orders\n"), result.stderr
     audited = AuditedRequests(server.folder, f"{namespace}:{account}")
     assert audited.denied() == []
     assert audited.rights() == granted(objects, account)

@@ -48,7 +48,7 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
 
 
 async def test_change_between_kubectl_get_and_watch_is_reported(shop, monkeypatch):
-    monkeypatch.setattr(plugin, "LIFETIME", 600)
+    monkeypatch.setattr(plugin, "WATCH_SECONDS", 600)
     name = shop.name()
     await shop.apply(manifest(name))
     change = ("--subresource=status", "--type=merge", "-p", '{"status":{"step":"receive"}}')

@@ -31,7 +31,7 @@ async def test_change_is_delivered_after_the_notification_within_milliseconds(
         for number in range(2, 22):
             began = time.perf_counter()
             await record.record("ord-1", progress(number, Step.CHARGE))
-            await follower.until_delivered("ord-1", number)
+            await follower.wait_for_version("ord-1", number)
             delays.append(time.perf_counter() - began)
     # Delivery takes about 3 ms; the bound leaves room for a machine that is busy with other tests.
     assert sorted(delays)[len(delays) // 2] < 0.25
@@ -41,7 +41,7 @@ async def test_change_before_the_start_is_not_delivered(database: Database, reco
     await receive(record)
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
-        await follower.until_delivered("ord-2", 2)
+        await follower.wait_for_version("ord-2", 2)
     assert {one.order_id for one in follower.delivered} == {"ord-2"}
     assert follower.delivered[-1].owner == "shop/ord-1"
 
@@ -60,10 +60,10 @@ async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
     async with following(PostgresChangeFeed(database, poll=LONG), wanted.__contains__) as follower:
         await receive(record, order("ord-1", owner="shop/ord-1"))
         await receive(record, order("ord-2", owner="shop/ord-2"))
-        await follower.until_delivered("ord-2", 2)
+        await follower.wait_for_version("ord-2", 2)
         wanted.add("shop/ord-1")
         await record.record("ord-1", progress(2, Step.CHARGE))
-        await follower.until_delivered("ord-1", 3)
+        await follower.wait_for_version("ord-1", 3)
     assert follower.versions("ord-1") == [3]
     assert read == [one.order_id for one in follower.delivered]
 
@@ -79,12 +79,12 @@ async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
         await earlier.start()
         low = await touch(sql, "ord-1")
         high = await touch(other, "ord-2")
-        await follower.until_delivered("ord-2", high)  # no read waits for the open transaction
+        await follower.wait_for_version("ord-2", high)  # no read waits for the open transaction
         assert follower.versions("ord-1") == []
         for _ in range(5):
-            await follower.until_delivered("ord-2", await touch(other, "ord-2"))
+            await follower.wait_for_version("ord-2", await touch(other, "ord-2"))
         await earlier.commit()
-        await follower.until_delivered("ord-1", low)
+        await follower.wait_for_version("ord-1", low)
     assert max(Counter((one.order_id, one.version) for one in follower.delivered).values()) == 1  # each once
     await other.close()
 
@@ -98,7 +98,7 @@ async def test_transaction_open_at_the_start_is_delivered(
     version = await touch(sql, "ord-1")
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await transaction.commit()
-        await follower.until_delivered("ord-1", version)
+        await follower.wait_for_version("ord-1", version)
 
 
 async def test_rolled_back_change_is_not_delivered(
@@ -111,7 +111,7 @@ async def test_rolled_back_change_is_not_delivered(
         await touch(sql, "ord-1")
         await transaction.rollback()
         await record.record("ord-1", progress(2, Step.CHARGE))
-        await follower.until_delivered("ord-1", 3)
+        await follower.wait_for_version("ord-1", 3)
     assert follower.versions() == [3]
 
 
@@ -123,7 +123,7 @@ async def test_more_changes_than_a_batch_are_delivered_in_batches(
     async with following(PostgresChangeFeed(database, poll=LONG, batch=10)) as follower:
         await sql.execute("update orders set approved = true")  # one transaction, one number for all
         for order_id in ids:
-            await follower.until_delivered(order_id, 3)
+            await follower.wait_for_version(order_id, 3)
     assert [len(batch) for batch in follower.batches] == [10, 10, 5]
     assert sorted(one.order_id for one in follower.delivered) == ids
 
@@ -166,7 +166,7 @@ async def test_notification_during_a_read_is_not_lost(database: Database, record
     async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
         await asyncio.gather(*(write(writer) for writer in range(writers)))
         for writer in range(writers):
-            await follower.until_delivered(f"w-{writer}", each + 2)
+            await follower.wait_for_version(f"w-{writer}", each + 2)
 
 
 async def test_poll_delivers_a_change_without_notification(
@@ -177,7 +177,7 @@ async def test_poll_delivers_a_change_without_notification(
         # A restored dump or a replication tool can write without the trigger.
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set version = 99, changed_xid = pg_current_xact_id()")
-        await follower.until_delivered("ord-1", 99)
+        await follower.wait_for_version("ord-1", 99)
 
 
 async def test_transaction_numbers_of_another_server_are_delivered_once(
@@ -190,7 +190,7 @@ async def test_transaction_numbers_of_another_server_are_delivered_once(
         await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
         for number in range(2, 5):
             await record.record("ord-2", progress(number, Step.CHARGE))
-            await follower.until_delivered("ord-2", number + 1)
+            await follower.wait_for_version("ord-2", number + 1)
     assert follower.versions("ord-1") == []
 
 
@@ -203,7 +203,7 @@ async def test_follower_that_stops_and_starts_continues_at_its_position(
         pass
     await record.record("ord-1", progress(2, Step.CHARGE))
     async with following(feed) as follower:
-        await follower.until_delivered("ord-1", 3)
+        await follower.wait_for_version("ord-1", 3)
 
 
 async def test_lag_is_the_time_since_the_follower_had_every_change(database: Database, record: OrderWrites) -> None:
@@ -257,4 +257,4 @@ async def test_last_version_of_every_order_is_delivered_with_concurrent_writers(
 
         await asyncio.gather(*(write(order_id) for order_id in ids))
         for order_id in ids:
-            await follower.until_delivered(order_id, 8)
+            await follower.wait_for_version(order_id, 8)

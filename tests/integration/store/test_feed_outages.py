@@ -40,7 +40,7 @@ async def test_server_killed_while_the_feed_listens_loses_no_change(own_server: 
                     other = await asyncpg.connect(own_url)
                     version = await touch(other, "ord-1")  # before the feed is back, most likely
                     await other.close()
-                    await follower.until_delivered("ord-1", version)
+                    await follower.wait_for_version("ord-1", version)
 
 
 async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
@@ -60,4 +60,4 @@ async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_serv
                 other = await asyncpg.connect(own_url)
                 version = await touch(other, "ord-1")
                 await other.close()
-                await follower.until_delivered("ord-1", version)
+                await follower.wait_for_version("ord-1", version)

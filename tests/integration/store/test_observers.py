@@ -138,7 +138,7 @@ async def test_change_feed_reports_undelivered_orders(database: Database, record
     waiting: list[int] = []
 
     class RecordingMetrics(ChangeFeedMetrics):
-        def behind(self, rows: int) -> None:
+        def lag(self, rows: int) -> None:
             waiting.append(rows)
             super().lag(rows)
 

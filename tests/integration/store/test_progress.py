@@ -21,7 +21,7 @@ async def received(record: OrderWrites) -> None:
 
 
 async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads) -> None:
-    declared = SpecResult(generation=4, outcome=SpecOutcome.REFUSED, reason="too late")
+    declared = SpecResult(generation=4, outcome=SpecOutcome.REJECTED, reason="too late")
     given = progress(
         2,
         Step.CANCELED,

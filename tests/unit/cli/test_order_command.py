@@ -51,7 +51,7 @@ class FakeOrders:
 
     def __init__(self):
         self.calls = []
-        self.answer = ChangeResult.TAKEN
+        self.answer = ChangeResult.ACCEPTED
 
     async def start(self, order):
         self.calls.append(order)

@@ -24,7 +24,7 @@ async def hang(*_args, **_kwargs):
 
 async def test_start_when_postgres_and_temporal_hang_ends_at_the_timeout():
     client = OrderClient(SimpleNamespace(start_workflow=hang), timeout=TIMEOUT)
-    orders = OrderService(client, SimpleNamespace(order=hang), timeout=TIMEOUT)
+    orders = OrderService(client, SimpleNamespace(order=hang, payment_holder=hang), timeout=TIMEOUT)
     started = time.monotonic()
     with pytest.raises(TemporalUnavailable, match=r"in (1|0\.\d+) s"):
         await orders.start(ORDER)

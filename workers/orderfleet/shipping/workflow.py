@@ -141,9 +141,9 @@ class ShippingWorkflow:
                 shipment=self._record(ShipmentStatus.PREPARED),
                 events=(self._event(EventKind.PACKAGE_PREPARED),),
             )
-            # A local activity, as it uses the order store only. Histories without this patch have a regular one.
-            run = self._steps.run_locally if workflow.patched("prepared-locally") else self._steps.run
-            self._count("prepare_package", await run(_PREPARE, arg, shipment.policy.prepare_package))
+            # A local activity, as it uses the order store only.
+            attempt = await self._steps.run_locally(_PREPARE, arg, shipment.policy.prepare_package)
+            self._count("prepare_package", attempt)
 
     async def _dispatch(self, shipment: ShippingInput) -> ShippingResult:
         arg = DispatchInput(

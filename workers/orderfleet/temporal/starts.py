@@ -24,7 +24,8 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
     Args:
         model: of the argument.
         args: of the workflow, from `*args: Any`.
-        workflow_id: returns the workflow id that the argument requires; None accepts any.
+        workflow_id: returns the workflow id that the argument requires; None accepts any. A
+            suffix after `/` is accepted: the id has one if a workflow of another client had it.
 
     Raises:
         ApplicationError: the argument is invalid, or requires another workflow id. Raised in `run`, it fails the
@@ -36,7 +37,7 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
         raise refused_start(str(rejected)) from None
     info = workflow.info()
     expected = workflow_id(start) if workflow_id is not None else info.workflow_id
-    if info.workflow_id != expected:
+    if info.workflow_id != expected and not info.workflow_id.startswith(f"{expected}/"):
         raise refused_start(f"workflow id: is {info.workflow_id!r}; start it as {expected!r}")
     return start
 
