@@ -63,7 +63,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     exit_stack = config.stash.get(_exit_stack, None)
     if exit_stack is not None:
         exit_stack.close()
-    processes.let_go()
+    processes.forget_children()
 
 
 @pytest.fixture(scope="session")

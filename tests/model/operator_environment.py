@@ -213,7 +213,7 @@ class OperatorEnvironment:
             raise OrderNotFound("no workflow")
         return None if self.running else Closed(how="terminated", reason="", at=_LONG_AGO)
 
-    async def declare(self, _order_id: str, declaration: SpecUpdate) -> None:
+    async def apply_spec(self, _order_id: str, declaration: SpecUpdate) -> None:
         self._temporal()
         if not self.running:
             raise OrderNotFound("no workflow")

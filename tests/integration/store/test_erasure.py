@@ -172,7 +172,7 @@ async def test_erase_and_prune_commands_print_their_results(started_fleet: Fleet
     await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     code, output = await command(postgres_url, "erase", EMAIL, "--yes")
     assert (code, f"  {ended}\n" in output) == (Exit.REJECTED, True)
-    assert f"1 still run and were left: {running}" in output
+    assert f"1 still run and were skipped: {running}" in output
     assert await command(postgres_url, "prune") == (
         Exit.INVALID,
         "orderfleet: the age is missing; give --older-than DURATION or set ORDERFLEET_PRUNE_AFTER\n",

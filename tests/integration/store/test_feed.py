@@ -42,8 +42,8 @@ async def test_change_before_the_start_is_not_delivered(database: Database, reco
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         await receive(record, order("ord-2"))
         await follower.wait_for_version("ord-2", 2)
-    assert {one.order_id for one in follower.delivered} == {"ord-2"}
-    assert follower.delivered[-1].owner == "shop/ord-1"
+    assert {one.order_id for one in follower.orders} == {"ord-2"}
+    assert follower.orders[-1].owner == "shop/ord-1"
 
 
 async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
@@ -65,7 +65,7 @@ async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
         await record.record("ord-1", progress(2, Step.CHARGE))
         await follower.wait_for_version("ord-1", 3)
     assert follower.versions("ord-1") == [3]
-    assert read == [one.order_id for one in follower.delivered]
+    assert read == [one.order_id for one in follower.orders]
 
 
 async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
@@ -85,7 +85,7 @@ async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
             await follower.wait_for_version("ord-2", await touch(other, "ord-2"))
         await earlier.commit()
         await follower.wait_for_version("ord-1", low)
-    assert max(Counter((one.order_id, one.version) for one in follower.delivered).values()) == 1  # each once
+    assert max(Counter((one.order_id, one.version) for one in follower.orders).values()) == 1  # each once
     await other.close()
 
 
@@ -125,7 +125,7 @@ async def test_more_changes_than_a_batch_are_delivered_in_batches(
         for order_id in ids:
             await follower.wait_for_version(order_id, 3)
     assert [len(batch) for batch in follower.batches] == [10, 10, 5]
-    assert sorted(one.order_id for one in follower.delivered) == ids
+    assert sorted(one.order_id for one in follower.orders) == ids
 
 
 async def test_change_during_the_delivery_of_batches_is_delivered_after_them(

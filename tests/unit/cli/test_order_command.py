@@ -18,6 +18,7 @@ from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
+from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderEnded, OrderNotFound, Started, StartOutcome
 from orderfleet.services.orders import Source, SourcedStatus
 from orderfleet.settings import Settings
@@ -78,14 +79,7 @@ class FakeOrders:
     async def change(self, order_id, change, *, request_id=""):
         if order_id == "over":
             raise OrderEnded("order 'over' has ended: shipped")
-        return self.answer
-
-    async def cancel(self, order_id, reason):
-        self.calls.append((order_id, reason))
-        return self.answer
-
-    async def update_address(self, order_id, address):
-        self.calls.append((order_id, address))
+        self.calls.append((order_id, change))
         return self.answer
 
 
@@ -266,7 +260,7 @@ def test_change_prints_whether_it_was_accepted_or_queued(orderfleet, orders):
     result = orderfleet("order", "cancel", "ord-1", "--reason", "ordered twice")
     assert result.code == 0
     assert "no worker answered" in result.out
-    assert orders.calls == [("ord-1", "ordered twice")]
+    assert orders.calls[-1] == ("ord-1", Change.cancel("ordered twice"))
     assert json.loads(orderfleet("order", "approve", "ord-1", "-o", "json").out) == {
         "order_id": "ord-1",
         "result": "queued",
@@ -275,4 +269,5 @@ def test_change_prints_whether_it_was_accepted_or_queued(orderfleet, orders):
 
 def test_update_address_keeps_parts_left_out(orderfleet, orders):
     assert orderfleet("order", "update-address", "ord-1", "--street", "1 New Road", "--zip", "1").code == 0
-    assert orders.calls == [("ord-1", ADDRESS.model_copy(update={"street": "1 New Road", "zip": "1"}))]
+    moved = ADDRESS.model_copy(update={"street": "1 New Road", "zip": "1"})
+    assert orders.calls == [("ord-1", Change.update_address(moved))]
