@@ -211,7 +211,7 @@ async def proxied_stack(settings: dict[str, str]) -> AsyncIterator[ProxiedStack]
     """Yield a stack of its own with all parts ready; none of its processes runs afterwards."""
     async with AsyncExitStack() as closing:
         backing = closing.enter_context(session())
-        closing.callback(processes.let_go)
+        closing.callback(processes.forget_children)
         stack = ProxiedStack(backing.folder, settings)
         closing.push_async_callback(stack.close)
         await stack.up()

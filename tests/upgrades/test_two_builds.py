@@ -13,7 +13,6 @@ from orderfleet.domain import names
 from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
-from orderfleet.services.changes import Change
 from support.worker_processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -53,7 +52,7 @@ async def test_ramp_moves_a_share_of_orders_and_the_old_build_drains(orders: Ver
     await orders.until_shipping(last)
     await orders.deployment.promote("two")
     assert set(last) - set(await orders.ended(last))
-    await orders.change(waiting, Change.approve())
+    await orders.approve(waiting)
     started_later = await orders.start("started_later", 8)
     statuses += await orders.end([*last, *waiting, *started_later])
 
@@ -109,7 +108,7 @@ async def test_order_started_without_a_version_continues_on_the_first_version(or
     await orders.deployment.promote("one")
     before.process.send_signal(signal.SIGTERM)
     assert await before.ends() == 0
-    await orders.change(waiting, Change.approve())
+    await orders.approve(waiting)
     statuses = await orders.end(waiting)
     assert {status.step for status in statuses} == {Step.SHIPPED}
     assert {frozenset(each) for each in (await orders.builds(waiting)).values()} == {frozenset({"", "one"})}
