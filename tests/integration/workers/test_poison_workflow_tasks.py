@@ -28,10 +28,10 @@ from orderfleet.orders import activities, intake
 
 original = activities.problems, intake.validate
 
-def problems(order):
+def problems(order, **options):
     if order.order_id.startswith("kills") and Path(os.environ["POISON"]).exists():
         os.kill(os.getpid(), signal.SIGKILL)
-    return original[0](order)
+    return original[0](order, **options)
 
 async def validate(ctx):
     if ctx.order.order_id.startswith("raises") and Path(os.environ["POISON"]).exists():
