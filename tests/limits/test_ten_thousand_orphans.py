@@ -1,4 +1,4 @@
-"""10,000 order workflows are terminated by one batch, and each order is compensated once."""
+"""Order workflows are terminated by one batch, and each order is compensated once. ORDERFLEET_ORPHANS is how many."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 
 from fleet import eventually, fleet
 
-ORPHANS = int(os.environ.get("ORDERFLEET_ORPHANS", "10000"))
+ORPHANS = int(os.environ.get("ORDERFLEET_ORPHANS", "500"))
 CONCURRENCY = 50
 T = TypeVar("T")
 
