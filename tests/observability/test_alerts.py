@@ -151,7 +151,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         async with repeatedly(lambda number: scenario.start(f"wrong-{number}", items=wrong)):
             await scenario.fire(*PENDING_MONEY, *BURNS)
         for path in ("/charges", "/voids", "/refunds"):
-            provider.mended(path)
+            provider.clear_script(path)
         await scenario.clear(*PENDING_MONEY, *BURNS)
 
         # A table is locked: statements wait, the API answers 503, statuses do not change.
