@@ -46,7 +46,7 @@ def presented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
     shutil.copytree(folder, tmp_path / "presented")
     for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
         monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "presented" / file))
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
     return Certificates(tmp_path / "presented")
 
 
