@@ -33,8 +33,8 @@ from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy
 
-RELOADED = "certificates for Temporal read again"
-KEPT = "what Temporal was presented before stays in use"
+RELOADED = "certificates for Temporal reloaded"
+KEPT = "credentials for Temporal can't be reloaded, the earlier ones stay in use"
 ROLES = 3
 """Two workers and a client."""
 
