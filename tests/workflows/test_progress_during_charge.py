@@ -54,13 +54,13 @@ async def test_progress_drafted_during_charge_and_written_after_it_keeps_step(
     queues = (task_queues.orders, task_queues.shipping)
     async with asyncio.timeout(120), fleet(temporal_client, postgres_url, *queues, record=record) as running:
         running.provider.charging.before.append(charging)
-        handle = await running.start(running.order("late-1", review=Review(mode=ReviewMode.AUTO)))
+        handle = await running.start(running.order(f"late-{change}", review=Review(mode=ReviewMode.AUTO)))
         await charging.reached.wait()
         await handle.signal(change, ELSEWHERE if change == "update_address" else "too dear")
         await drafted.reached.wait()
         charging.opened.set()
         ended = await handle.result()
-        recorded = (await running.recorded("late-1")).status
+        recorded = (await running.recorded(f"late-{change}")).status
     assert steps
     assert set(steps) == {Step.SHIPPING}
     assert (recorded.step, recorded.address) == (ended.step, ended.address)
