@@ -94,6 +94,7 @@ def values(*allowed: str) -> str:
     return ", ".join(f"`{value}`" for value in allowed)
 
 
+# Statements, the pool and the change feed.
 DATABASE_DURATION = histogram(
     "orderfleet_database_operation_duration_seconds",
     "Duration of a statement, with the wait for a connection; its count is the number of statements.",
@@ -102,50 +103,40 @@ DATABASE_DURATION = histogram(
     operation="name of the statement",
     outcome=values("ok", "unavailable", "canceled", "error"),
 )
-
 DATABASE_WAIT = histogram("orderfleet_database_pool_wait_seconds", "Wait for a connection from the pool.", ALL, SHORT)
-
 DATABASE_WAITING = gauge("orderfleet_database_pool_waiting", "Statements waiting for a connection.", ALL)
-
 DATABASE_IN_USE = gauge("orderfleet_database_pool_in_use", "Connections of the pool that are running a statement.", ALL)
-
 DATABASE_POOL_SIZE = gauge("orderfleet_database_pool_size", "Maximum number of connections in the pool.", ALL)
-
 CHANGE_FEED_LAG = gauge(
     "orderfleet_change_feed_lag_seconds",
     "Change-feed lag in seconds; NaN before the feed has started.",
     OPERATOR_ONLY,
 )
-
 CHANGE_FEED_LAG_ROWS = gauge(
     "orderfleet_change_feed_lag_rows",
     "Changed orders that the feed has not delivered, as of its last poll; counted up to 100,000.",
     OPERATOR_ONLY,
 )
-
 CHANGE_FEED_CHANGES = counter(
     "orderfleet_change_feed_changes_total", "Changed orders that the feed delivered.", OPERATOR_ONLY
 )
 
-
+# The operator.
 RECONCILES = counter(
     "orderfleet_operator_reconciles_total",
     "Reconciliations.",
     OPERATOR_ONLY,
     result=values("ok", "temporal_away", "postgres_away", "kubernetes_away", "refused", "error"),
 )
-
 RECONCILE_DURATION = histogram(
     "orderfleet_operator_reconcile_duration_seconds", "Duration of a reconciliation.", OPERATOR_ONLY, SHORT
 )
-
 RECONCILE_CALLS = histogram(
     "orderfleet_operator_reconcile_api_calls",
     "Calls to the Kubernetes API server in one reconciliation.",
     OPERATOR_ONLY,
     CALLS,
 )
-
 KUBERNETES_CALLS = counter(
     "orderfleet_operator_api_calls_total",
     "Calls to the Kubernetes API server, without watches.",
@@ -153,11 +144,9 @@ KUBERNETES_CALLS = counter(
     verb=values("get", "patch", "post"),
     status="HTTP status, or `none` without a response",
 )
-
 QUEUE_DEPTH = gauge(
     "orderfleet_operator_queue_depth", "Orders that are queued for reconciliation or being reconciled.", OPERATOR_ONLY
 )
-
 OPERATOR_ORDERS = gauge(
     "orderfleet_operator_orders",
     "Orders in Kubernetes that have not ended, by the step in their status.",
@@ -165,9 +154,8 @@ OPERATOR_ORDERS = gauge(
     step="step, or `none` before the first status",
 )
 
-
+# Orders and payments.
 ORDERS_RECEIVED = counter("orderfleet_orders_received_total", "Orders recorded for the first time.", ORDERS_ONLY)
-
 ORDER_DURATION = histogram(
     "orderfleet_order_duration_seconds",
     "Time from an order's start to its recorded end; its count is the number of ended orders.",
@@ -175,7 +163,6 @@ ORDER_DURATION = histogram(
     LONG,
     outcome=values(Step.SHIPPED, Step.DELIVERED, Step.CANCELED, Step.FAILED),
 )
-
 REVIEW_WAIT = histogram(
     "orderfleet_review_wait_seconds",
     "Time an order waited in manual review.",
@@ -183,46 +170,38 @@ REVIEW_WAIT = histogram(
     LONG,
     outcome=values("approved", "canceled", "timed_out"),
 )
-
 PAYMENTS = counter(
     "orderfleet_payments_total",
     "Payments with a final result.",
     ORDERS_ONLY,
     result=values(PaymentStatus.CHARGED.lower(), PaymentStatus.FAILED.lower(), PaymentStatus.VOIDED.lower()),
 )
-
 REFUNDS = counter(
     "orderfleet_refunds_total",
     "Refunds by result: `owed` counts those that became necessary, `done` those that are complete.",
     ORDERS_ONLY,
     result=values("owed", "done"),
 )
-
-
 _SOURCES = ("visibility", "database")
-
 _WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
 
-
+# Orphaned orders and workflow ids.
 ORPHAN_SWEEP_COMPLETED = gauge(
     "orderfleet_orphan_sweep_last_completed_timestamp_seconds",
     "When this worker last completed an orphan sweep, as Unix time; 0 before. Any worker of the fleet may run it.",
     ORDERS_ONLY,
 )
-
 ORPHANS_FOUND = counter(
     "orderfleet_orphans_found_total",
     "Orders without an end whose workflow was closed: their compensation was started.",
     ORDERS_ONLY,
     source=values(*_SOURCES),
 )
-
 WORKFLOWS_MISSING = counter(
     "orderfleet_order_workflows_missing_total",
     "Checks of an unfinished order that found no workflow of it in Temporal. The order is left as it is.",
     ORDERS_ONLY,
 )
-
 WORKFLOW_ID_CONFLICTS = counter(
     "orderfleet_workflow_id_conflicts_total",
     "Workflow ids that an order needed and a workflow of another origin had.",
@@ -238,7 +217,7 @@ for _source in _SOURCES:
 for _workflow_type in _WORKFLOW_TYPES:
     WORKFLOW_ID_CONFLICTS.labels(workflow_type=_workflow_type)
 
-
+# Processes.
 API_DURATION = histogram(
     "orderfleet_api_request_duration_seconds",
     "Time from a request to the first byte of its response, without probes; its count is the number of requests.",
@@ -248,7 +227,6 @@ API_DURATION = histogram(
     route="path of the route as in the OpenAPI document, or `none`",
     status="HTTP status",
 )
-
 BUILD = gauge(
     "orderfleet_build_info",
     "Always 1; its labels identify the running build.",
@@ -259,10 +237,8 @@ BUILD = gauge(
     temporalio="version of Temporal's SDK",
 )
 
-
+# Steps and calls to providers.
 _STEP = "name of the activity"
-
-
 STEP_ATTEMPTS = counter(
     "orderfleet_step_attempts_total",
     "Attempts started, those included that a kill or a timeout ended.",
@@ -270,11 +246,9 @@ STEP_ATTEMPTS = counter(
     step=_STEP,
     kind=values("local", "regular"),
 )
-
 STEP_RETRIES = counter(
     "orderfleet_step_retries_total", "Attempts started after the first one of an activity.", WORKERS, step=_STEP
 )
-
 STEP_DURATION = histogram(
     "orderfleet_step_duration_seconds",
     "Duration of an attempt in the worker.",
@@ -283,7 +257,6 @@ STEP_DURATION = histogram(
     step=_STEP,
     outcome=values("ok", "failed", "timed_out", "canceled"),
 )
-
 STEP_FAILURES = counter(
     "orderfleet_step_failures_total",
     "Attempts that raised an exception, by its class.",
@@ -291,14 +264,12 @@ STEP_FAILURES = counter(
     step=_STEP,
     error="class name of an error of Orderfleet's, or `other`",
 )
-
 STEP_TIMEOUTS = counter(
     "orderfleet_step_timeouts_total",
     "Attempts that ran longer than their timeout, with any result.",
     WORKERS,
     step=_STEP,
 )
-
 PROVIDER_CALL_DURATION = histogram(
     "orderfleet_provider_call_duration_seconds",
     "Duration of a call to the payment provider or the carrier; its count is the number of calls.",
@@ -309,49 +280,43 @@ PROVIDER_CALL_DURATION = histogram(
     outcome=values("ok", "refused", "unavailable", "canceled", "error"),
 )
 
-
+# Backlogs.
 OPEN_ORDERS = gauge(
     "orderfleet_open_orders",
     "Open orders in the order store that are not shipped, counted every 15 s.",
     OPERATOR_ONLY,
     step=values("receive", "validate", "manual_review", "charge", "shipping"),
 )
-
 OPEN_ORDER_OLDEST = gauge(
     "orderfleet_open_order_oldest_seconds",
     "Age of the oldest of these orders, since its start.",
     OPERATOR_ONLY,
     step="as above",
 )
-
 OVERDUE_ORDERS = gauge(
     "orderfleet_overdue_orders",
     "Those of these orders that are past their own deadline: each should have been canceled and compensated.",
     OPERATOR_ONLY,
     step="as above",
 )
-
 OVERDUE_ORDER_OLDEST = gauge(
     "orderfleet_overdue_order_oldest_seconds",
     "Time since the earliest of these deadlines.",
     OPERATOR_ONLY,
     step="as above",
 )
-
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
     "Unfinished payments in the order store, counted every 15 s; `charged`: a refund is pending and has not started.",
     OPERATOR_ONLY,
     status=values("init", "charged", "refunding"),
 )
-
 OPEN_PAYMENT_OLDEST = gauge(
     "orderfleet_open_payment_oldest_seconds",
     "Longest time that one of these payments has been in its status.",
     OPERATOR_ONLY,
     status="as above",
 )
-
 BACKLOG = gauge(
     "orderfleet_queue_backlog",
     "Approximate number of tasks waiting for a worker, as Temporal reports it, every 15 s.",
@@ -359,7 +324,6 @@ BACKLOG = gauge(
     task_queue="name of the queue",
     kind=values("workflow", "activity"),
 )
-
 BACKLOG_AGE = gauge(
     "orderfleet_queue_backlog_age_seconds",
     "Time that the oldest of these tasks has waited.",
