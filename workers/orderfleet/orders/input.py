@@ -80,12 +80,16 @@ def _cut(value: Any) -> Any:
     if not long:
         return None
     shortened = copy.deepcopy(value)
-    for problem in long:
-        *outer, last = problem["loc"]
-        parent = shortened
-        for part in outer:
-            parent = parent[part]
-        parent[last] = parent[last][: problem["ctx"]["max_length"]]
+    try:
+        for problem in long:
+            *outer, last = problem["loc"]
+            parent = shortened
+            for part in outer:
+                parent = parent[part]
+            parent[last] = parent[last][: problem["ctx"]["max_length"]]
+    except (LookupError, TypeError):
+        # pydantic's location can name a branch of a union. An error here would fail the workflow task.
+        return None
     return shortened
 
 
