@@ -16,26 +16,29 @@ from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
 from support.worker_processes import until
 
+PACKAGE = paths.checkout() / "workers" / "orderfleet"
+
 
 @dataclass(frozen=True)
 class Edit:
-    """A text of one module, and its replacement in another build."""
+    """A text of one module, and its replacement in another build; checked when pytest collects the tests."""
 
     module: str
     before: str
     after: str
 
+    def __post_init__(self) -> None:
+        text = (PACKAGE / self.module).read_text()
+        assert text.count(self.before) == 1, f"{self.module} has changed: update the edit"
+
 
 def changed(folder: Path, *edits: Edit) -> str:
     """Copy the package into `folder` and edit it; its PYTHONPATH."""
     root = folder / "workers"
-    package = paths.checkout() / "workers" / "orderfleet"
-    shutil.copytree(package, root / "orderfleet", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, root / "orderfleet", ignore=shutil.ignore_patterns("__pycache__"))
     for edit in edits:
         module = root / "orderfleet" / edit.module
-        text = module.read_text()
-        assert text.count(edit.before) == 1, f"{edit.module} has changed: update the edit"
-        module.write_text(text.replace(edit.before, edit.after))
+        module.write_text(module.read_text().replace(edit.before, edit.after))
     return str(root)
 
 

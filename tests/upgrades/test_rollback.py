@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SHIPPING_FAILS = Edit(
     "shipping/workflow.py",
-    "        result = await self._ship(given)\n",
-    "        raise RuntimeError('a bad version')\n        result = await self._ship(given)\n",
+    "        result = await self._ship(self._input)\n",
+    "        raise RuntimeError('a bad version')\n        result = await self._ship(self._input)\n",
 )
 
 

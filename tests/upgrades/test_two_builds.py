@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PREPARES_TWICE = Edit(
     "shipping/workflow.py",
-    "            await self._prepare(given)\n            if self._cancel",
-    "            await self._prepare(given)\n            await self._prepare(given)\n            if self._cancel",
+    "            await self._prepare(shipment)\n            if self._cancel",
+    "            await self._prepare(shipment)\n            await self._prepare(shipment)\n            if self._cancel",
 )
 """A change without a patch: shipments are pinned."""
 FAILS = Edit(

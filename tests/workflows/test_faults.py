@@ -48,9 +48,9 @@ async def test_step_without_attempts_left_fails_the_order_refunded(faulty: Fault
         if step in {"prepare_package", "dispatch_carrier"}:
             assert status.payment.status is PaymentStatus.REFUNDED
         failed = [e.detail for e in await running.events(order_id) if e.kind == "attempt_failed"]
-        recorded_attempts = {detail["attempt"] for detail in failed if detail["activity"] == step}
-        # The next attempt records one that timed out; the failure of the step reports the last.
-        assert recorded_attempts == ({1, 2, 3} if kind == "error" else {1, 2})
+        recorded_attempts = sorted(detail["attempt"] for detail in failed if detail["activity"] == step)
+        # The next attempt records one that timed out; the failure of the step reports the last. A local one is in none.
+        assert recorded_attempts == ([1, 2, 3] if kind == "error" else [1, 2])
 
 
 async def test_fewer_faults_than_attempts_are_retried(faulty: Faulty) -> None:

@@ -208,7 +208,8 @@ class _Attempt(ActivityInboundInterceptor):
 
     async def _record_failure(self, call: ExecuteActivityInput, attempt: int, text: str) -> None:
         info, step = activity.info(), call.args[0] if call.args else None
-        if not isinstance(step, StepInput):
+        # A local attempt is none of the policy's attempts, which the regular activity counts from 1.
+        if info.is_local or not isinstance(step, StepInput):
             return
         count = step.earlier_attempts + attempt
         event = AuditEvent(
