@@ -1,7 +1,7 @@
 """The recorded histories as files: `tests/histories/<shape>/<life>.<workflow>.json`, one event per line.
 
-A few lives have encrypted payloads, in `<shape>/sealed`, with a test key. A shape is the behavior of the workflows of
-one release. `record.py` records its files once, and they never change, because orders with such a history exist.
+A few lives have encrypted payloads, in `<shape>/encrypted`, with a test key. A shape is the behavior of the workflows
+of one release. `record.py` records its files once, and they never change, because orders with such a history exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orderfleet.temporal.encryption import data_converter
 FOLDER: Final = Path(__file__).parent
 COMMANDS: Final = "commands.txt"
 """The file of a shape's fingerprint."""
-ENCRYPTED: Final = "sealed"
+ENCRYPTED: Final = "encrypted"
 """The folder of a shape's histories with encrypted payloads."""
 KEYS: Final = FOLDER / "keys"
 KEY_ID: Final = "for-tests-only"

@@ -101,13 +101,12 @@ def shipping_start(shop: Shop) -> tuple[Any, str]:
     shop.fleet.carrier.booking.always = hangs
     given = ShippingInput(
         order_id=order.order_id,
-        order_workflow_id=names.order_workflow_id(order.order_id),
-        shipment_id=shipment,
         attempt=1,
         items=order.items,
         address=order.address,
         customer=order.customer,
-        payment=payment(order.order_id),
+        payment_id=order.payment_id,
+        currency=order.currency,
         orders_task_queue=shop.fleet.settings.orders_task_queue,
         policy=order.policy,
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from fleet import Fleet
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from orderfleet.domain import names
 from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
+from orderfleet.temporal.data_converter import DATA_CONVERTER
 
 
 async def test_order_with_auto_review_ships(running: Fleet) -> None:
@@ -23,6 +28,21 @@ async def test_order_with_auto_review_ships(running: Fleet) -> None:
     assert status.shipments[0].tracking_number == "track-ship-auto-1"
     assert running.provider.charges == {"pay-auto-1": 1}
     assert [p.address for p in running.carrier.parcels["ship-auto-1"]] == [status.address]
+
+
+async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running: Fleet) -> None:
+    client = Client(running.temporal.service_client, data_converter=DATA_CONVERTER)
+    order = running.order(
+        "size-1",
+        review=Review(mode=ReviewMode.AUTO),
+        policy=OrderPolicy(shipping_task_queue=running.settings.shipping_task_queue),
+    )
+    await (await replace(running, temporal=client).start(order)).result()
+    sizes = {}
+    for workflow_id in (names.order_workflow_id("size-1"), names.shipment_id("size-1", 1)):
+        description = await client.get_workflow_handle(workflow_id).describe()
+        sizes[workflow_id] = description.raw_description.workflow_execution_info.history_size_bytes
+    assert sum(sizes.values()) <= 8 * 1024, sizes
 
 
 async def test_query_and_database_give_same_status(running: Fleet) -> None:

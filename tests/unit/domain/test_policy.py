@@ -67,7 +67,7 @@ def test_field_of_a_step_that_differs_is_written_without_the_others():
 
 
 def test_current_defaults_are_those_that_running_orders_were_started_on():
-    full = dict(policy._current_defaults())
+    full = policy._plain(OrderPolicy())
     assert {name: full.pop(name) for name in PINNED} == {name: {**STEP, **own} for name, own in PINNED.items()}
     assert full.pop("outage") == {"first": "1s", "longest": "1m"}
     assert sorted(map(repr, full.values())) == sorted(
@@ -77,7 +77,7 @@ def test_current_defaults_are_those_that_running_orders_were_started_on():
 
 
 def test_policy_on_earlier_defaults_keeps_them(monkeypatch):
-    earlier = {**policy._current_defaults(), "shipping_attempts": 9}
+    earlier = {**policy._plain(OrderPolicy()), "shipping_attempts": 9}
     monkeypatch.setattr(policy, "EARLIER_DEFAULTS", {0: earlier})
     read = OrderPolicy.model_validate({"defaults": 0, "charge": {"attempts": 1}})
     assert (read.shipping_attempts, read.charge.attempts) == (9, 1)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from orderfleet.domain import names
 from orderfleet.domain.base import Contract
-from orderfleet.domain.events import AuditEvent, Progress
-from orderfleet.domain.order import OrderInput
+from orderfleet.domain.events import AuditEvent, EventKind, Progress
+from orderfleet.domain.order import Address, Customer, Item, OrderInput
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
 from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 
 
 class StepInput(Contract):
@@ -60,15 +61,20 @@ class ChargeInput(StepInput):
     payment: PaymentIntent
     begin: Progress
     """Recorded with the payment's INIT row, before the call of the provider."""
-    done: Progress
-    """Recorded with CHARGED."""
+    done_seq: int
+    """Number of the progress that is recorded with CHARGED, which moves the order to shipping."""
 
-
-class PaymentResult(StepResult):
-    """Status of the payment."""
-
-    status: PaymentStatus
-    reference: str | None = None
+    def done(self, now: datetime) -> Progress:
+        """The progress that is recorded with CHARGED."""
+        payment = self.payment
+        charged = AuditEvent(
+            key=EventKind.CHARGED,
+            kind=EventKind.CHARGED,
+            step=Step.SHIPPING,
+            at=now,
+            detail={"payment": payment.payment_id, "amount": str(payment.amount)},
+        )
+        return self.begin.model_copy(update={"seq": self.done_seq, "step": Step.SHIPPING, "events": (charged,)})
 
 
 class VoidInput(StepInput):
@@ -106,9 +112,51 @@ class PrepareInput(StepInput):
 class DispatchInput(StepInput):
     """Book the parcel with the carrier."""
 
-    parcel: Parcel
-    shipment: ShipmentRecord
-    dispatched: AuditEvent
+    shipment_attempt: int
+    """Number of the shipment in its order, from 1."""
+    items: tuple[Item, ...]
+    address: Address
+    customer: Customer = Customer()
+    event_key: str
+    """Key of the event that records the booking."""
+
+    @property
+    def parcel(self) -> Parcel:
+        """The parcel to book."""
+        return Parcel(
+            order_id=self.order_id,
+            shipment_id=names.shipment_id(self.order_id, self.shipment_attempt),
+            attempt=self.shipment_attempt,
+            items=self.items,
+            address=self.address,
+            customer=self.customer,
+        )
+
+    def dispatched(self, booking: Booking, attempt: int, now: datetime) -> tuple[ShipmentRecord, AuditEvent]:
+        """The row and the event that record the booking.
+
+        Args:
+            booking: the carrier's confirmation.
+            attempt: the attempt that succeeded, from 1.
+            now: when it was booked.
+        """
+        parcel, booked = self.parcel, booking.model_dump()
+        shipment = ShipmentRecord(
+            shipment_id=parcel.shipment_id,
+            order_id=self.order_id,
+            attempt=parcel.attempt,
+            status=ShipmentStatus.DISPATCHED,
+            attempts=attempt,
+            **booked,
+        )
+        event = AuditEvent(
+            key=self.event_key,
+            kind=EventKind.DISPATCHED,
+            step=Step.SHIPPING,
+            at=now,
+            detail={"shipment": parcel.shipment_id, **booked},
+        )
+        return shipment, event
 
 
 class DispatchResult(StepResult):

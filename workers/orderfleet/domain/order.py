@@ -104,6 +104,10 @@ class Delivery(Contract):
     """How long the order waits for the confirmation."""
 
 
+def _policy(value: Any) -> Any:
+    return OrderPolicy() if value is None else value
+
+
 class OrderInput(Contract):
     """Input of `OrderWorkflow`, also of one that another Temporal client starts."""
 
@@ -126,7 +130,8 @@ class OrderInput(Contract):
     """`namespace/name` of the Order; empty without one."""
     owner_uid: str = Field(default="", max_length=256)
     content_hash: str = Field(default="", max_length=128)
-    policy: OrderPolicy = OrderPolicy()
+    policy: Annotated[OrderPolicy, BeforeValidator(_policy)] = Field(default=None, validate_default=True)
+    """The current defaults if left out. A payload always has it, with their number."""
 
     @model_validator(mode="before")
     @classmethod

@@ -12,15 +12,13 @@ from typing import Annotated, Any, Final
 
 from pydantic import (
     Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     model_serializer,
     model_validator,
 )
 
 from orderfleet.domain.base import Contract
-from orderfleet.domain.durations import PositiveDuration
+from orderfleet.domain.durations import PositiveDuration, format_duration
 from orderfleet.domain.names import SHIPPING_TASK_QUEUE
 
 
@@ -93,13 +91,10 @@ class OrderPolicy(Contract):
     changes_per_run: int = Field(default=1000, ge=1, le=10_000)
     """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""
 
-    @model_serializer(mode="wrap")
-    def _write_differences(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+    @model_serializer
+    def _write_differences(self) -> dict[str, Any]:
         """The number of the current defaults, and what differs from them."""
-        defaults = _WRITTEN_DEFAULTS.get(info.mode)
-        if defaults is None:
-            defaults = _WRITTEN_DEFAULTS[info.mode] = write(OrderPolicy())
-        return {_DEFAULTS: CURRENT_DEFAULTS, **_differences(write(self), defaults)}
+        return {_DEFAULTS: CURRENT_DEFAULTS, **_plain(self, _CURRENT)}
 
     @model_validator(mode="before")
     @classmethod
@@ -110,7 +105,7 @@ class OrderPolicy(Contract):
         number = data[_DEFAULTS]
         if number != CURRENT_DEFAULTS and number not in EARLIER_DEFAULTS:
             raise ValueError(f"{_DEFAULTS}: this build has no defaults of number {number!r}")
-        return _merged(EARLIER_DEFAULTS.get(number) or _current_defaults(), data)
+        return _merged(EARLIER_DEFAULTS.get(number) or _plain(_CURRENT), data)
 
 
 CURRENT_DEFAULTS: Final = 1
@@ -119,23 +114,21 @@ EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {}
 """Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
 
 _DEFAULTS: Final = "defaults"
-_WRITTEN_DEFAULTS: Final[dict[str, dict[str, Any]]] = {}
+_CURRENT: Final = OrderPolicy()
 
 
-def _current_defaults() -> dict[str, Any]:
-    """The current defaults as JSON in full."""
-    if "json" not in _WRITTEN_DEFAULTS:
-        OrderPolicy().model_dump(mode="json")
-    return _WRITTEN_DEFAULTS["json"]
-
-
-def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are not the default; of a step, its fields."""
-    return {
-        name: _differences(value, default) if isinstance(value, dict) and isinstance(default, dict) else value
-        for name, value in values.items()
-        if value != (default := defaults[name])
-    }
+def _plain(policy: Contract, defaults: Contract | None = None) -> dict[str, Any]:
+    """The fields of a policy as JSON, in full or without those that are the default."""
+    fields: dict[str, Any] = {}
+    for name, value in policy:
+        default = None if defaults is None else getattr(defaults, name)
+        if defaults is not None and value == default:
+            continue
+        if isinstance(value, Contract):
+            fields[name] = _plain(value, default)
+        else:
+            fields[name] = format_duration(value) if isinstance(value, timedelta) else value
+    return fields
 
 
 def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orderfleet.domain.base import WORKFLOW_ID, Contract, ExternalName, Int64, OrderId
-from orderfleet.domain.order import Address, Customer, Item
+from orderfleet.domain import names
+from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
+from orderfleet.domain.order import Address, Currency, Customer, Item, total
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy, TaskQueue
 from orderfleet.domain.status import ShipmentStatus
@@ -17,23 +18,33 @@ class ShippingInput(Contract):
     """Input of `ShippingWorkflow`; its workflow id is the shipment id."""
 
     order_id: OrderId
-    order_workflow_id: str = Field(pattern=WORKFLOW_ID)
-    shipment_id: str
     attempt: int = Field(ge=1, le=1000)
     """Number of the shipment in its order, from 1."""
     items: tuple[Item, ...]
     address: Address
-    customer: Customer
-    payment: PaymentIntent
-    """The charge that the shipment refunds if the order's workflow is closed."""
-    orders_task_queue: TaskQueue
+    customer: Customer = Customer()
+    payment_id: PaymentId
+    """The payment that the shipment refunds if the order's workflow is closed."""
+    currency: Currency
+    orders_task_queue: TaskQueue = names.ORDERS_TASK_QUEUE
     policy: OrderPolicy
+
+    @property
+    def shipment_id(self) -> str:
+        """Id of the shipment and of its workflow."""
+        return names.shipment_id(self.order_id, self.attempt)
+
+    @property
+    def payment(self) -> PaymentIntent:
+        """The charge of the order."""
+        return PaymentIntent(
+            payment_id=self.payment_id, order_id=self.order_id, amount=total(self.items), currency=self.currency
+        )
 
 
 class ShippingResult(Contract):
     """How a shipment ended."""
 
-    shipment_id: str
     status: ShipmentStatus
     carrier: str | None = None
     tracking_number: str | None = None

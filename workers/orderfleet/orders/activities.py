@@ -6,13 +6,10 @@ idempotent: run again after its result was lost, it has no second effect.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from temporalio import activity
 
 from orderfleet.domain.activities import (
     ChargeInput,
-    PaymentResult,
     ReceiveInput,
     RecordInput,
     RefundInput,
@@ -23,7 +20,6 @@ from orderfleet.domain.activities import (
     VoidResult,
 )
 from orderfleet.domain.errors import InvalidOrder, PaymentConflict, PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
-from orderfleet.domain.events import Progress
 from orderfleet.domain.payment import VoidOutcome
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import PaymentStatus
@@ -85,7 +81,7 @@ class OrderActivities:
         return _done(step)
 
     @activity.defn(name="charge")
-    async def charge(self, step: ChargeInput) -> PaymentResult:
+    async def charge(self, step: ChargeInput) -> StepResult:
         """Charge the payment, whose id is the provider's idempotency key; two round trips.
 
         A payment whose row is charged, refused, voided or refunded is not charged again.
@@ -105,8 +101,8 @@ class OrderActivities:
         row = await self._store.begin_payment(payment, step.begin)
         if row.status is PaymentStatus.CHARGED:
             # An earlier attempt recorded the charge, and its result was lost.
-            await self._store.record(step.order_id, step.done)
-            return PaymentResult(attempt=attempt_of(step), status=row.status, reference=row.reference)
+            await self._store.record(step.order_id, step.done(clock.now()))
+            return _done(step)
         if row.status is PaymentStatus.FAILED:
             # The first attempt recorded the refusal; a later one may have called the provider too.
             raise PaymentOutcomeUnknown(f"payment {payment.payment_id} was refused before")
@@ -124,12 +120,12 @@ class OrderActivities:
             raise
         async with clock.store_deadline():
             status = await self._store.finish_payment(
-                payment, PaymentStatus.CHARGED, charge.reference, progress=_at(step.done, clock.now())
+                payment, PaymentStatus.CHARGED, charge.reference, progress=step.done(clock.now())
             )
         if status is not PaymentStatus.CHARGED:
             # An earlier attempt recorded a refusal while this one called the provider.
             raise PaymentOutcomeUnknown(f"payment {payment.payment_id} is charged, and was {status} before")
-        return PaymentResult(attempt=attempt_of(step), status=PaymentStatus.CHARGED, reference=charge.reference)
+        return _done(step)
 
     @activity.defn(name="void_payment")
     async def void_payment(self, step: VoidInput) -> VoidResult:
@@ -150,20 +146,15 @@ class OrderActivities:
         return VoidResult(attempt=attempt_of(step), outcome=outcome, status=status)
 
     @activity.defn(name="refund")
-    async def refund(self, step: RefundInput) -> PaymentResult:
+    async def refund(self, step: RefundInput) -> StepResult:
         """Refund the whole charge; two round trips."""
         clock = AttemptClock()
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.pending])
         await self._provider.refund(step.payment)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
-        return PaymentResult(attempt=attempt_of(step), status=PaymentStatus.REFUNDED)
+        return _done(step)
 
 
 def _done(step: StepInput) -> StepResult:
     return StepResult(attempt=attempt_of(step))
-
-
-def _at(progress: Progress, now: datetime) -> Progress:
-    """The progress with all events at `now`; they were drafted before an outage that may have lasted for hours."""
-    return progress.model_copy(update={"events": tuple(e.model_copy(update={"at": now}) for e in progress.events)})

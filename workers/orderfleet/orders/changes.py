@@ -107,6 +107,7 @@ class Changes:
             if rejection is not None:
                 return self._reject("address", rejection)
             state.address = address
+            state.address_changed = True
             # An address is personal data, which the append-only audit trail must not hold.
             self._ctx.journal.append(EventKind.ADDRESS_CHANGED)
             return None

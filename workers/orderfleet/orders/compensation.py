@@ -16,7 +16,6 @@ from orderfleet.temporal.step_runner import ActivityRef, StepRunner
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
     from orderfleet.domain.activities import (
-        PaymentResult,
         RecordShipmentInput,
         RefundInput,
         StepResult,
@@ -34,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.maintenance import MaintenanceActivities
 
 
-_REFUND = ActivityRef(OrderActivities.refund, PaymentResult)
+_REFUND = ActivityRef(OrderActivities.refund, StepResult)
 _VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
 _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
@@ -47,7 +46,7 @@ class RefundWorkflow:
         self._last_error: str | None = None
 
     @workflow.run
-    async def run(self, *args: Any) -> PaymentResult:
+    async def run(self, *args: Any) -> StepResult:
         """Refund the payment; retried until the provider has done it.
 
         Raises:

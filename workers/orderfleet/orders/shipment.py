@@ -13,7 +13,6 @@ from typing import Any
 from temporalio import workflow
 
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.payment import intent
 from orderfleet.temporal.refunds import check_workflow
 from orderfleet.temporal.step_runner import ActivityRef
 
@@ -217,13 +216,12 @@ class ShipmentPhase:
         ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
         arg = ShippingInput(
             order_id=ctx.order.order_id,
-            order_workflow_id=workflow.info().workflow_id,
-            shipment_id=shipment_id,
             attempt=attempt,
             items=ctx.order.items,
             address=ctx.state.address,
             customer=ctx.order.customer,
-            payment=intent(ctx),
+            payment_id=ctx.order.payment_id,
+            currency=ctx.order.currency,
             orders_task_queue=workflow.info().task_queue,
             policy=ctx.policy,
         )
@@ -264,7 +262,7 @@ class ShipmentPhase:
         """Record the failure of a shipment whose workflow returned no result, and return one."""
         reason = truncate(reason)
         self._ctx.journal.append(EventKind.DISPATCH_FAILED, shipment=shipment_id, reason=reason)
-        return ShippingResult(shipment_id=shipment_id, status=ShipmentStatus.FAILED, reason=reason)
+        return ShippingResult(status=ShipmentStatus.FAILED, reason=reason)
 
     async def _not_started(self, shipment_id: str) -> ShippingResult:
         """Fail a shipment whose id a running workflow has: of another client, or of this order before a reset."""

@@ -18,7 +18,6 @@ from orderfleet.domain.activities import (
     VoidBookingResult,
 )
 from orderfleet.domain.ports import ShipmentStore
-from orderfleet.domain.status import ShipmentStatus
 from orderfleet.providers.interfaces import Carrier
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
@@ -51,18 +50,8 @@ class ShippingActivities:
         clock = AttemptClock()
         booking = await self._carrier.book(names.booking_key(step.order_id), step.parcel)
         attempt = attempt_of(step)
-        detail = {**step.dispatched.detail, "carrier": booking.carrier, "tracking_number": booking.tracking_number}
-        await self._store.record_shipment(
-            step.shipment.model_copy(
-                update={
-                    "status": ShipmentStatus.DISPATCHED,
-                    "carrier": booking.carrier,
-                    "tracking_number": booking.tracking_number,
-                    "attempts": attempt,
-                }
-            ),
-            [step.dispatched.model_copy(update={"at": clock.now(), "detail": detail})],
-        )
+        shipment, event = step.dispatched(booking, attempt, clock.now())
+        await self._store.record_shipment(shipment, [event])
         return DispatchResult(attempt=attempt, booking=booking)
 
     @activity.defn(name="record_shipment")

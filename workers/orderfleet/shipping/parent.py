@@ -13,6 +13,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
+    from orderfleet.domain import names
     from orderfleet.domain.payment import RefundOrder
     from orderfleet.domain.shipment import ShippingInput
 
@@ -40,7 +41,7 @@ class Parent:
         Returns:
             False if the workflow is closed.
         """
-        order = workflow.get_external_workflow_handle(self._shipment.order_workflow_id)
+        order = workflow.get_external_workflow_handle(names.order_workflow_id(self._shipment.order_id))
         try:
             await order.signal(name, arg)
         except ApplicationError:

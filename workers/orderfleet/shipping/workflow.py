@@ -33,7 +33,6 @@ with workflow.unsafe.imports_passed_through():
         AddressChange,
         BookingState,
         DispatchFailed,
-        Parcel,
         ShipmentAnswer,
         ShipmentCancel,
         ShipmentRecord,
@@ -148,16 +147,11 @@ class ShippingWorkflow:
     async def _dispatch(self, shipment: ShippingInput) -> ShippingResult:
         arg = DispatchInput(
             order_id=shipment.order_id,
-            parcel=Parcel(
-                order_id=shipment.order_id,
-                shipment_id=shipment.shipment_id,
-                attempt=shipment.attempt,
-                items=shipment.items,
-                address=self._address,
-                customer=shipment.customer,
-            ),
-            shipment=self._record(ShipmentStatus.PREPARED),
-            dispatched=self._event(EventKind.DISPATCHED),
+            shipment_attempt=shipment.attempt,
+            items=shipment.items,
+            address=self._address,
+            customer=shipment.customer,
+            event_key=self._event_key(),
         )
         self._dispatch_task = asyncio.create_task(self._steps.run(_DISPATCH, arg, shipment.policy.dispatch_carrier))
         done = await self._dispatch_task
@@ -168,7 +162,6 @@ class ShippingWorkflow:
         if self._cancel_reason is not None:
             return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
         return ShippingResult(
-            shipment_id=shipment.shipment_id,
             status=ShipmentStatus.DISPATCHED,
             carrier=done.booking.carrier,
             tracking_number=done.booking.tracking_number,
@@ -254,7 +247,6 @@ class ShippingWorkflow:
         policy = self._input.policy
         await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
         return ShippingResult(
-            shipment_id=self._input.shipment_id,
             status=status,
             attempts=self._attempts,
             retries=self._retries,
@@ -275,14 +267,17 @@ class ShippingWorkflow:
         )
 
     def _event(self, kind: EventKind, **detail: Any) -> AuditEvent:
-        self._event_count += 1
         return AuditEvent(
-            key=f"{self._input.shipment_id}/{self._event_count}",
+            key=self._event_key(),
             kind=kind,
             step=Step.SHIPPING,
             at=workflow.now(),
             detail={"shipment": self._input.shipment_id, **detail},
         )
+
+    def _event_key(self) -> str:
+        self._event_count += 1
+        return f"{self._input.shipment_id}/{self._event_count}"
 
     def _count(self, step: str, result: StepResult) -> None:
         if result.attempt > 1:

@@ -1,4 +1,4 @@
-"""The data converter before encryption: Pydantic models, and failures with messages of bounded length.
+"""The data converter before encryption: compact Pydantic models, and failures with messages of bounded length.
 
 Temporal replaces a failure that is too large, and its type is lost. A worker's converter must never raise: any client
 can send a payload, and a conversion that raises fails the workflow task or drops the signal.
@@ -11,9 +11,11 @@ from itertools import zip_longest
 from typing import Any, Final, Self
 
 from pydantic import ValidationError
+from pydantic_core import SchemaSerializer
+from pydantic_core.core_schema import any_schema
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
-from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, PydanticPayloadConverter
 from temporalio.converter import (
     CompositePayloadConverter,
     DataConverter,
@@ -25,6 +27,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 from orderfleet.domain.base import MAX_TEXT_LENGTH, truncate
 from orderfleet.domain.inputs import Unreadable, explain
+from orderfleet.domain.status import OrderStatus
 
 
 class BoundedFailureConverter(DefaultFailureConverter):
@@ -66,11 +69,27 @@ def _bounded(error: BaseException) -> BaseException:
     return bounded
 
 
-_PARTS: Final = PydanticPayloadConverter().converters
+class CompactJSONConverter(PydanticJSONPlainPayloadConverter):
+    """Reads as `temporalio.contrib.pydantic` does, and writes models without the fields that have their default.
+
+    Most fields of an activity's input do, and payloads are most of an order's history. A default that running workflows
+    rely on must not change (`tests/contracts/test_payload_defaults.py`). The status of an order is for other clients as
+    well, so it is written in full.
+    """
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """Convert the value to JSON."""
+        data = _SERIALIZER.to_json(value, exclude_defaults=not isinstance(value, OrderStatus))
+        return Payload(metadata={"encoding": self.encoding.encode()}, data=data)
+
+
+_SERIALIZER: Final = SchemaSerializer(any_schema())
+
+_PARTS: Final = {**PydanticPayloadConverter().converters, b"json/plain": CompactJSONConverter()}
 
 
 class SharedPydanticConverter(CompositePayloadConverter):
-    """Converts as `temporalio.contrib.pydantic` does."""
+    """Converts as `temporalio.contrib.pydantic` does, with `CompactJSONConverter`."""
 
     def __init__(self) -> None:
         self.converters = _PARTS
@@ -124,4 +143,4 @@ class SameInEveryContext(DataConverter):
 DATA_CONVERTER: Final = SameInEveryContext(
     payload_converter_class=SharedPydanticConverter, failure_converter_class=BoundedFailureConverter
 )
-"""The data converter before encryption; its payloads are those of `pydantic_data_converter`."""
+"""The data converter before encryption; it reads what `pydantic_data_converter` reads."""
