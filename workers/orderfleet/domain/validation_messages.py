@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orderfleet.domain.base import ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID
-from orderfleet.domain.durations import LONGEST, format_duration
+from orderfleet.domain.durations import MAX_DURATION, format_duration
 
 _DURATION: Final = "write 24h, 1h30m, 3s or 250ms"
 _ID: Final = "letters, digits, dots, underscores or dashes, the first of them a letter or a digit"
@@ -49,7 +49,7 @@ def validation_message(problem: Mapping[str, Any]) -> str:
         case "greater_than" if isinstance(bounds.get("gt"), str):
             return f"has to be above zero; {_DURATION}"
         case "less_than_equal" if isinstance(bounds.get("le"), str):
-            return f"is too long; write {format_duration(LONGEST)} or less"
+            return f"is too long; write {format_duration(MAX_DURATION)} or less"
         case "string_too_long":
             return f"has more than {bounds['max_length']} characters; write less"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:

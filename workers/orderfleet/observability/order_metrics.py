@@ -102,7 +102,7 @@ class OrderMetrics:
             case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
                 PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
             case PaymentStatus.REFUNDING:
-                REFUNDS.labels(result="owed").inc(exemplar=exemplar())
+                REFUNDS.labels(result="pending").inc(exemplar=exemplar())
             case PaymentStatus.REFUNDED:
                 REFUNDS.labels(result="done").inc(exemplar=exemplar())
             case PaymentStatus.INIT:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.store.encoding import as_text
@@ -85,7 +85,7 @@ class BacklogSampler:
         """
         rows = await self._database.fetch(statement("backlog"))
         return [
-            BacklogSample(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows
+            BacklogSample(BacklogKind(row["kind"]), row["key"], row["count"], max(row["oldest"], 0.0)) for row in rows
         ]
 
 
