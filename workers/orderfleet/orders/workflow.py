@@ -32,7 +32,7 @@ from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContex
 from orderfleet.orders.input import read_continued, read_order
 from orderfleet.orders.shipment import ShipmentPhase, shipped_detail
 from orderfleet.orders.state import OrderState
-from orderfleet.temporal.starts import refused_start
+from orderfleet.temporal.starts import rejected_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
 CHANGE_REJECTED = "ChangeRejected"
@@ -57,7 +57,7 @@ class OrderWorkflow:
             read = read_order if info.continued_run_id is None else read_continued
             order, too_long, state = read(args, info)
         except InputRejected as rejected:
-            self._rejected_start, order, too_long = str(rejected), OrderInput(order_id="refused"), None
+            self._rejected_start, order, too_long = str(rejected), OrderInput(order_id="rejected"), None
             state = OrderState.new(order, info.start_time)
         self._ctx = OrderContext(order, state, too_long)
         self._shipment = ShipmentPhase(self._ctx)
@@ -74,7 +74,7 @@ class OrderWorkflow:
             ApplicationError: the order failed, or its input is rejected; the message has the reason.
         """
         if self._rejected_start is not None:
-            raise refused_start(self._rejected_start)
+            raise rejected_start(self._rejected_start)
         # Temporal cancels this coroutine only: the shielded flow compensates the order.
         flow = asyncio.create_task(self._flow())
         while True:
@@ -166,7 +166,7 @@ class OrderWorkflow:
     def status(self, *_args: Any) -> OrderStatus:
         """The status of the order."""
         if self._rejected_start is not None:
-            raise refused_start(self._rejected_start)
+            raise rejected_start(self._rejected_start)
         info = workflow.info()
         return self._ctx.state.view(self._ctx.order, info.workflow_id, info.first_execution_run_id)
 
