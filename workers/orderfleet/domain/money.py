@@ -11,6 +11,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
+DEFAULT_CURRENCY: Final = "USD"
+"""Of an order that names none."""
+
 DEFAULT_PRICE: Final = Decimal("1.00")
 """Price of an item without one, where prices are not required."""
 

@@ -24,8 +24,6 @@ _PATTERNS: Final = {
 
 _MESSAGES: Final = {
     "missing": "is missing; give it",
-    # An unknown name is another problem (`domain.strict_models`): this one is an alias of a field that is also set.
-    "extra_forbidden": "says what another field says too; give one of them",
     "bool_type": "is neither true nor false",
     "int_parsing": "is not a whole number; write it as a number, such as 2",
     "time_delta_type": f"is not a duration; {_DURATION}",
