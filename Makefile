@@ -5,6 +5,8 @@ BIN    := .venv/bin
 ALONE  := $(MAKE) --no-print-directory
 # Suites of `make test-all` and `make test-cluster` only.
 SLOWER := chaos cluster observability
+# The suites of `make test-all`, in order; `.ci/run` measures each.
+SUITES := lint coverage test-slow test-observability test-chaos
 # More workers than cores, because many tests wait for a timeout or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 # Failed tests are rerun once, alone, and reported as flaky if they pass then (deploy/docs/testing.md).
@@ -13,7 +15,7 @@ RERUN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,10 +40,18 @@ coverage: ready-all ## the same tests, with coverage of all processes
 	$(BIN)/coverage report
 
 test-all: ready-all ## everything that needs no cluster: the same with coverage, and the slower tests
-	@$(ALONE) lint
-	@$(ALONE) coverage
+	@set -e; for suite in $(SUITES); do $(ALONE) $$suite; done
+
+suites:
+	@echo $(SUITES)
+
+test-slow: ready-all
 	$(RERUN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+
+test-observability: ready-all
 	$(RERUN) tests/observability
+
+test-chaos: ready-all
 	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types, import layers, image digests and terms
