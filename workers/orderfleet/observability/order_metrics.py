@@ -55,7 +55,7 @@ class ProviderCallMetrics:
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
-        """Measure the call inside; `name` is the operation."""
+        """Measure the call inside, in a span of its own; `name` is the operation, such as `charge`."""
         started, outcome = time.perf_counter(), "error"
         attributes = {"peer.service": self._provider, "orderfleet.adapter": self._adapter}
         with TRACER.start_as_current_span(

@@ -199,7 +199,7 @@ class OrderWorkflow:
 
     @workflow.signal(name=names.APPLY_SPEC)
     async def apply_spec(self, *args: Any) -> None:
-        """Apply the spec of the Order."""
+        """Apply the mutable fields of the Order's spec, which the operator sends."""
         spec = self._read(SpecUpdate, args, names.APPLY_SPEC)
         if spec is not None:
             await self._changes.apply_spec(spec)
@@ -214,7 +214,7 @@ class OrderWorkflow:
 
     @workflow.signal(name=names.SHIPMENT_ANSWER)
     def shipment_answer(self, *args: Any) -> None:
-        """Receive a shipment's answer to a request."""
+        """Receive a shipment's answer to a cancellation or a change of the address."""
         answer = self._read(ShipmentAnswer, args, names.SHIPMENT_ANSWER)
         if answer is not None:
             self._shipment.accept_answer(answer)

@@ -213,7 +213,7 @@ async def _run(
     try:
         return await connection.fetch(sql, *args)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        # Raised when the server closed the connection during the statement, and for bugs.
+        # asyncpg raises these when the server closed the connection during the statement, and for bugs.
         if connection.is_closed():
             raise StoreUnavailable(f"Postgres closed the connection: {first_line(error)}") from error
         raise

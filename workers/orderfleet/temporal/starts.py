@@ -24,8 +24,8 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
     Args:
         model: of the argument.
         args: of the workflow, from `*args: Any`.
-        workflow_id: returns the workflow id that the argument requires; None accepts any. A
-            suffix after `/` is accepted: the id has one if a workflow of another client had it.
+        workflow_id: returns the workflow id that the argument requires; None accepts any. An id with a suffix after
+            `/` is accepted too: Orderfleet appends one when a workflow of another client has the plain id.
 
     Raises:
         ApplicationError: the argument is invalid, or requires another workflow id. Raised in `run`, it fails the

@@ -44,7 +44,7 @@ def run(steps: Sequence[Step]) -> None:
             failures.append(failure)
             canceled.set()
         finally:
-            # Also after a failure: the waiting steps then see that they are canceled.
+            # A failed step is done too, so that the steps that wait for it read `canceled` and end.
             done[step.name].set()
 
     threads = [threading.Thread(target=work, args=(step,), name=step.name) for step in steps]

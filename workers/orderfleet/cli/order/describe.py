@@ -213,7 +213,7 @@ async def _compare(connection: Connection, order_id: str, settings: Settings) ->
     )
     live = await _live(connection, order_id, unknown) if workflow else None
     if record is None and workflow is None:
-        # Raises the error: which of them is unavailable, or that there is no such order.
+        # This call raises: the order store or Temporal is unavailable, or there is no such order.
         await connection.orders.recorded(order_id)
     owner = record.owner if record else workflow.owner if workflow else ""
     kubernetes = await _kubernetes(owner, settings, unknown)
