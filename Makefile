@@ -76,7 +76,7 @@ sbom: audit-tools ## the image's packages as a CycloneDX file, from the lock fil
 		--output-reproducible --of JSON -o dist/orderfleet.cdx.json
 	@echo "sbom: dist/orderfleet.cdx.json"
 
-# With a service that has the API of osv.dev: make audit OSV=https://osv.example.com/v1/query
+# To ask a service that has the API of osv.dev: make audit OSV=https://osv.example.com/v1/query
 audit: audit-tools ## known vulnerabilities of the locked packages, from the package index's database; needs the network
 	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock \
 		$(if $(OSV),--vulnerability-service osv --osv-url $(OSV))
@@ -112,11 +112,11 @@ tools: ## provide kubectl, Temporal, etcd and kube-apiserver
 tools-all:
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet_local.provision --all
 
-# In under two minutes: make bench BENCH='--rounds 1 --orders 100'
+# A run of less than two minutes: make bench BENCH='--rounds 1 --orders 100'
 bench: ready ## Orderfleet and an empty fleet side by side on a new stack; needs an idle machine
 	$(BIN)/python tests/bench/bench.py run $(BENCH)
 
-# With many other Orders: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
+# A run with many other Orders: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
 bench-orders: ready-all ## Orders in Kubernetes: time to start, time to a status, the operator's cost
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 
@@ -158,11 +158,11 @@ kind-down: ## delete the kind cluster and its registry
 chaos: ready ## kill, freeze and disconnect every part while orders run, then check every promise; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-# A longer look: make soak SOAK="--minutes 240"; a shorter one shows larger leaks only.
+# A longer run: make soak SOAK="--minutes 240"; a shorter one shows larger leaks only.
 soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
-# CLUSTER says the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
+# CLUSTER has the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## install, upgrade and break the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
 	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
 

@@ -210,7 +210,7 @@ WORKFLOW_ID_CONFLICTS = counter(
 )
 
 
-# From 0 on, so that the first orphan or conflict is a rise.
+# The counters exist with 0 from the start, so that `rate` sees the first orphan or conflict as a rise.
 for _source in _SOURCES:
     ORPHANS_FOUND.labels(source=_source)
 

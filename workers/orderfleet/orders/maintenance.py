@@ -161,8 +161,8 @@ class MaintenanceActivities:
         closed = {order_id: closing for order_id, closing in how.items() if closing is not None}
         if not closed:
             return 0
-        # Read again: an order records its end before its workflow closes, so an order that is unfinished after its
-        # workflow has closed is an orphan.
+        # The orders are read again after their workflows closed: an order records its end before that, so one that is
+        # still unfinished is an orphan.
         orphans = [
             orphan.model_copy(update={"how": closed[orphan.order_id]})
             for orphan in await self._store.orphans(list(closed))

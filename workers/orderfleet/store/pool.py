@@ -164,7 +164,7 @@ class Database:
                 reset=_skip_reset,
                 **self._connect_args,
             )
-            # Without connections to open this does not wait, so no second caller creates another pool.
+            # With a `min_size` of 0 this opens no connection and does not wait, so no second caller creates a pool.
             await self._pool
         return self._pool
 

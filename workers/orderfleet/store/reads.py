@@ -17,11 +17,11 @@ from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_event, recorded_order
 from orderfleet.store.statements import statement
 
-# Outside the range of every order, so that a page without a bound needs no statement of its own.
+# These times are outside the range of every order, so that a page without a bound needs no statement of its own.
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
-# By whether customer and step are given: with one statement for all, Postgres could not choose an index.
+# The statement of a page, by whether customer and step are given. With one for all, Postgres could not choose an index.
 _PAGES: Final = {
     (False, False): "page",
     (False, True): "page_of_step",

@@ -62,6 +62,6 @@ def run(steps: Sequence[Step]) -> None:
 
 def _join(threads: Sequence[threading.Thread]) -> None:
     for thread in threads:
-        # With a timeout, because a join without one blocks Ctrl-C.
+        # A join without a timeout blocks Ctrl-C.
         while thread.is_alive():
             thread.join(_JOIN_STEP)

@@ -26,8 +26,8 @@ _POSTGRES_PROGRAMS = {POSTGRES, "initdb"}
 _POLL_SECONDS = 0.02
 _KILL_TIMEOUT = 5
 
-# Kept until this process ends, so that ended children are reaped, and the interpreter doesn't warn about
-# children that still run.
+# The list keeps children until this process ends, so that ended ones are reaped, and the interpreter doesn't warn about
+# those that still run.
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -87,7 +87,7 @@ def alive(process: psutil.Process) -> bool:
     """Return whether the process runs; a zombie doesn't."""
     exit_status(process)
     try:
-        # Of a zombie with threads only the first thread has ended; the others still hold its ports.
+        # In a zombie with several threads only the first has ended; the others still hold the process's ports.
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
