@@ -5,6 +5,8 @@ BIN    := .venv/bin
 ALONE  := $(MAKE) --no-print-directory
 # Suites of `make test-all` and `make test-cluster` only.
 SLOWER := chaos cluster observability
+# The suites of `make test-all`, in order; `.ci/run` measures each.
+SUITES := lint coverage test-slow test-observability test-chaos
 # More workers than cores, because many tests wait for a timeout or for a process.
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 # Failed tests are rerun once, alone, and reported as flaky if they pass then (deploy/docs/testing.md).
@@ -13,7 +15,7 @@ RERUN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,10 +40,18 @@ coverage: ready-all ## the same tests, with coverage of all processes
 	$(BIN)/coverage report
 
 test-all: ready-all ## everything that needs no cluster: the same with coverage, and the slower tests
-	@$(ALONE) lint
-	@$(ALONE) coverage
+	@set -e; for suite in $(SUITES); do $(ALONE) $$suite; done
+
+suites:
+	@echo $(SUITES)
+
+test-slow: ready-all
 	$(RERUN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+
+test-observability: ready-all
 	$(RERUN) tests/observability
+
+test-chaos: ready-all
 	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types, import layers, image digests and terms
@@ -66,7 +76,7 @@ sbom: audit-tools ## the image's packages as a CycloneDX file, from the lock fil
 		--output-reproducible --of JSON -o dist/orderfleet.cdx.json
 	@echo "sbom: dist/orderfleet.cdx.json"
 
-# With a service that has the API of osv.dev: make audit OSV=https://osv.example.com/v1/query
+# To ask a service that has the API of osv.dev: make audit OSV=https://osv.example.com/v1/query
 audit: audit-tools ## known vulnerabilities of the locked packages, from the package index's database; needs the network
 	@.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock \
 		$(if $(OSV),--vulnerability-service osv --osv-url $(OSV))
@@ -102,11 +112,11 @@ tools: ## provide kubectl, Temporal, etcd and kube-apiserver
 tools-all:
 	@PYTHONPATH=workers $(PYTHON) -m orderfleet_local.provision --all
 
-# In under two minutes: make bench BENCH='--rounds 1 --orders 100'
+# A run of less than two minutes: make bench BENCH='--rounds 1 --orders 100'
 bench: ready ## Orderfleet and an empty fleet side by side on a new stack; needs an idle machine
 	$(BIN)/python tests/bench/bench.py run $(BENCH)
 
-# With many other Orders: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
+# A run with many other Orders: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
 bench-orders: ready-all ## Orders in Kubernetes: time to start, time to a status, the operator's cost
 	$(BIN)/python tests/bench/bench.py orders $(BENCH)
 
@@ -148,11 +158,11 @@ kind-down: ## delete the kind cluster and its registry
 chaos: ready ## kill, freeze and disconnect every part while orders run, then check every promise; 30 min
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-# A longer look: make soak SOAK="--minutes 240"; a shorter one shows larger leaks only.
+# A longer run: make soak SOAK="--minutes 240"; a shorter one shows larger leaks only.
 soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
-# CLUSTER says the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
+# CLUSTER has the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## install, upgrade and break the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
 	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
 

@@ -1,6 +1,6 @@
 """Checks and writes the digests of the third-party images that this checkout names.
 
-A tag can move to another image, a digest cannot. `make image` refuses a base image without a digest.
+A tag can move to another image, a digest cannot. `make image` rejects a base image without a digest.
 `make pin-images` reads the current digest of each tag from its registry, through docker, and writes it into the file
 that names the tag.
 """
@@ -88,7 +88,7 @@ def main() -> int:
     """Check or pin the images; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["check", "pin"])
-    parser.add_argument("--all", action="store_true", help="refuse the development images too")
+    parser.add_argument("--all", action="store_true", help="reject the development images too")
     options = parser.parse_args()
     if options.command == "pin":
         try:

@@ -120,7 +120,7 @@ class Run:
                 dispatch_carrier=step,
                 refund=step,
                 outage=backoff,
-                owed=backoff,
+                retry_forever_backoff=backoff,
                 shipping_task_queue=self.queues.shipping,
             ),
         )

@@ -44,7 +44,7 @@ def test_every_image_except_the_listed_ones_has_a_digest():
     assert {image.reference for image in images.images() if not image.pinned} == WITHOUT_DIGEST
 
 
-def test_base_of_the_product_without_a_digest_is_refused(checkout):
+def test_base_of_the_product_without_a_digest_is_rejected(checkout):
     assert check(checkout).returncode == 0
     file = checkout / images.BASE
     file.write_text(re.sub(r"(?m)^(ARG BASE=[^@]+)@.*$", r"\1", file.read_text()))
@@ -53,7 +53,7 @@ def test_base_of_the_product_without_a_digest_is_refused(checkout):
     assert "deploy/Dockerfile: python:3.13-slim has no digest; run `make pin-images`" in result.stderr
 
 
-def test_base_with_a_truncated_digest_is_refused(checkout):
+def test_base_with_a_truncated_digest_is_rejected(checkout):
     file = checkout / images.BASE
     file.write_text(re.sub(r"(?m)^(ARG BASE=.*)...$", r"\1", file.read_text()))
     assert check(checkout).returncode == 1

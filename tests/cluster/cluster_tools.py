@@ -1,4 +1,4 @@
-"""kubectl, helm and images for a cluster that may be deleted. A cluster with other namespaces is refused."""
+"""kubectl, helm and images for a cluster that may be deleted. A cluster with other namespaces is rejected."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Cluster:
         programs = provide(["kubectl", "helm"])
         self._kubectl, self._helm = programs["kubectl"], programs["helm"]
 
-    def refuse_unless_empty(self) -> None:
+    def reject_unless_empty(self) -> None:
         namespaces = {each["metadata"]["name"] for each in self.get("namespaces")}
         assert namespaces <= OWN_NAMESPACES, (
             f"the cluster is not empty, so nothing is changed: {namespaces - OWN_NAMESPACES}"

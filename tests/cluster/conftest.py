@@ -33,7 +33,7 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     assert pytestconfig.getoption("disposable"), "the test deletes everything in the cluster; confirm with --disposable"
     images = tools(pytestconfig.getoption("cluster_program"))
     cluster = Cluster(Path(given).resolve(), images, tmp_path_factory.mktemp("cluster"))
-    cluster.refuse_unless_empty()
+    cluster.reject_unless_empty()
     return cluster
 
 

@@ -266,13 +266,13 @@ def test_bad_version_affects_its_share_of_orders_until_rollback(cluster, timetab
     timetable.note(f"{len(set(hit))} of {len(names)} Orders were blocked")
 
 
-def test_rollback_to_a_release_that_the_schema_does_not_support_is_refused(cluster):
+def test_rollback_to_a_release_that_the_schema_does_not_support_is_rejected(cluster):
     upgrade_to(cluster, images.LAST)
     # Helm keeps ten revisions, and the first one no longer exists.
     assert "orderfleet-migration" in cluster.fail_helm("rollback", "shop", "--timeout", "8m")
     assert "only works with releases that have number" in cluster.kubectl("logs", "job/orderfleet-migration")
     assert running_images(cluster) == {images.LAST}
-    # Helm treats the refused release as unfinished until a rollback to the running one.
+    # Helm treats the rejected release as unfinished until a rollback to the running one.
     cluster.helm("rollback", "shop", "--timeout", "8m")
     upgrade_to(cluster, images.LAST)
 

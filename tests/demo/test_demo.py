@@ -102,7 +102,7 @@ def test_demo_all_passes_and_restores_the_stack(shell):
     (order,) = re.findall(r"demo-refund-[0-9a-f]{6}$", result.stdout.replace(" ", "\n"), re.MULTILINE)[:1]
     sides = json.loads(_run(shell, "order", "describe", order, "-o", "json").stdout)
     assert sides["unknown"] == {}
-    steps = (sides["record"]["status"]["step"], sides["status"]["step"], sides["kubernetes"]["status"]["step"])
+    steps = (sides["database"]["status"]["step"], sides["status"]["step"], sides["kubernetes"]["status"]["step"])
     assert steps == ("failed", "failed", "failed")
 
 

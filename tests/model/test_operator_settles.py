@@ -67,9 +67,9 @@ class OperatorMachine(RuleBasedStateMachine):
         if self.owner is not None:
             self.recorded(Step.MANUAL_REVIEW, None, "", **self.owner)
 
-    def recorded(self, step, payment, refused, **more) -> None:
+    def recorded(self, step, payment, rejected, **more) -> None:
         self.version += 1
-        self.env.record = record(step, version=self.version, payment=payment, refused=refused, **more)
+        self.env.record = record(step, version=self.version, payment=payment, rejected=rejected, **more)
         self.env.feed_records.append(self.env.record)
 
     @rule(change=changes)
@@ -127,8 +127,8 @@ class OperatorMachine(RuleBasedStateMachine):
         deleted = {"deletionTimestamp": "2026-11-01T00:00:00Z"}
         self.env.change({"metadata": deleted}, edit="deletionTimestamp" not in self.env.body["metadata"])
 
-    @rule(refused=st.sampled_from(["", "address: the package is being dispatched"]), payment=payments, data=st.data())
-    def workflow_advances(self, refused, payment, data) -> None:
+    @rule(rejected=st.sampled_from(["", "address: the package is being dispatched"]), payment=payments, data=st.data())
+    def workflow_advances(self, rejected, payment, data) -> None:
         env, now = self.env, self.env.record
         if now is None and not env.running:
             return
@@ -138,7 +138,7 @@ class OperatorMachine(RuleBasedStateMachine):
         more = dict(self.owner or {})
         if signaled is not None:
             more |= {"declared": signaled.generation, "declared_by": signaled.owner_uid}
-        self.recorded(Step(following), payment, refused, canceled=following == "canceled", **more)
+        self.recorded(Step(following), payment, rejected, canceled=following == "canceled", **more)
         if following in ENDS:
             env.running = False
 

@@ -219,6 +219,7 @@ OTHERS = [
     Case("OrderfleetOperatorStuck", operator(0, 0), {}),
     Case("OrderfleetOperatorStuck", operator(5, 1) | operator(5, 1, "two"), operator(5, 1) | operator(5, 0, "two")),
     Case("OrderfleetStepFailing", failing("PaymentRefused", 90), failing("StoreUnavailable", 90)),
+    Case("OrderfleetStepFailing", failing("PaymentConflict", 90), failing("StoreUnavailable", 90)),
     Case(
         "OrderfleetOrdersNotMoving",
         {AT_RECEIVE % "manual_review": steady(9000)},

@@ -36,7 +36,7 @@ class TcpProxy:
         self._forwarding: set[asyncio.Task[None]] = set()
 
     async def restore(self) -> None:
-        """End every fault and listen on the same port; connections that are half-open stay so."""
+        """End every fault and listen on the same port; connections that are half-open are not mended."""
         self.delay, self.drop_responses, self._half_open = 0.0, False, False
         self._forwarding_allowed.set()
         if self._server is None:

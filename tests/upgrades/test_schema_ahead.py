@@ -207,7 +207,9 @@ async def test_workers_of_this_release_finish_orders_while_the_next_release_migr
     assert await pending(postgres_url, accept_newer=True) == []
 
 
-async def test_release_that_a_contracting_migration_leaves_behind_is_refused(postgres_url: str, tmp_path: Path) -> None:
+async def test_release_that_a_contracting_migration_leaves_behind_is_rejected(
+    postgres_url: str, tmp_path: Path
+) -> None:
     number = read(default_directory())[-1].number + 1
     files = tmp_path / "migrations"
     shutil.copytree(default_directory(), files)

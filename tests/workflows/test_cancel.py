@@ -106,8 +106,8 @@ async def test_cancel_after_dispatch_is_rejected_with_reason(running: Fleet) -> 
     assert status.step is Step.SHIPPED
     assert not status.canceled
     assert running.provider.balance("pay-c-7") == 1
-    refused = [e.detail for e in await running.events("c-7") if e.kind == "change_rejected"]
-    assert refused == [{"change": "cancel", "reason": "the package is already dispatched"}]
+    rejected = [e.detail for e in await running.events("c-7") if e.kind == "change_rejected"]
+    assert rejected == [{"change": "cancel", "reason": "the package is already dispatched"}]
 
 
 async def test_cancel_during_dispatch_voids_the_booking(running: Fleet) -> None:

@@ -100,8 +100,8 @@ async def test_approval_after_cancel_in_one_task_is_rejected_and_recorded(pausab
     await pausable.resume(pausable.fleet.settings.orders_task_queue)
     status = await handle.result()
     assert (status.step, status.approved, status.address) == (Step.CANCELED, False, ADDRESS)
-    refused = [e.detail["change"] for e in await pausable.fleet.events("t-2") if e.kind == "change_rejected"]
-    assert refused == ["approve", "address"]
+    rejected = [e.detail["change"] for e in await pausable.fleet.events("t-2") if e.kind == "change_rejected"]
+    assert rejected == ["approve", "address"]
     assert not pausable.fleet.provider.charges
 
 

@@ -139,7 +139,7 @@ async def test_client_without_key_gets_error_and_recorded_order(
                 60,
             )
         live = await OrderService(keyless, running.reads, timeout=timedelta(seconds=30)).live("enc-keyless")
-        assert (live.source, live.step) == (Source.RECORD, Step.SHIPPED)
+        assert (live.source, live.step) == (Source.DATABASE, Step.SHIPPED)
 
 
 async def unavailable(ask: Callable[[], Awaitable[object]]) -> str:

@@ -2,7 +2,7 @@
 
 {{/* Variables of workers, operator and API: addresses of Postgres and Temporal, keys, settings. Context: the root. */}}
 {{- define "orderfleet.env" -}}
-{{- include "orderfleet.record.env" (dict "context" . "tlsSecret" .Values.database.tls.secret) }}
+{{- include "orderfleet.database.env" (dict "context" . "tlsSecret" .Values.database.tls.secret) }}
 {{ include "orderfleet.temporal.env" . }}
 {{- include "orderfleet.encryption.env" . }}
 {{ include "orderfleet.settings.env" . }}
@@ -13,14 +13,14 @@
 
 {{- define "orderfleet.mounts" -}}
 {{ include "orderfleet.tmp.mount" . }}
-{{ include "orderfleet.record.mounts" (dict "urlSecret" .Values.database.urlSecret "tlsSecret" .Values.database.tls.secret) }}
+{{ include "orderfleet.database.mounts" (dict "urlSecret" .Values.database.urlSecret "tlsSecret" .Values.database.tls.secret) }}
 {{- include "orderfleet.temporal.mounts" . }}
 {{- include "orderfleet.encryption.mounts" . }}
 {{- end -}}
 
 {{- define "orderfleet.volumes" -}}
 {{ include "orderfleet.tmp.volume" . }}
-{{ include "orderfleet.record.volumes" (dict "urlSecret" .Values.database.urlSecret "tlsSecret" .Values.database.tls.secret) }}
+{{ include "orderfleet.database.volumes" (dict "urlSecret" .Values.database.urlSecret "tlsSecret" .Values.database.tls.secret) }}
 {{- include "orderfleet.temporal.volumes" . }}
 {{- include "orderfleet.encryption.volumes" . }}
 {{- end -}}

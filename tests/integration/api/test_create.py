@@ -191,7 +191,12 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ({"items": [{"sku": "a", "qty": True, "price": "1"}]}, "items[0].qty", "is not a whole number"),
         ({"items": [{"sku": "a", "qty": 1, "price": True}]}, "items[0].price", "is not a decimal number"),
         ({"address": {**ADDRESS, "postcode": "1"}}, "address.postcode", "is not known"),
-        ({"address": {**ADDRESS, "line1": "1 Main St"}}, "address.line1", "says what another field says too"),
+        ({"address": {**ADDRESS, "line1": "1 Main St"}}, "address.line1", "is another name of street"),
+        (
+            {"customer": {"name": "Ada"}, "customer_name": "Eve"},
+            "customer_name",
+            "differs from customer.name; give only one of them",
+        ),
         ({"customer": {"nmae": "Ada"}}, "customer.nmae", "did you mean name?"),
         ({"review": {"tiemout": "1h"}}, "review.tiemout", "did you mean timeout?"),
         ({"delivery": {"confirmed": True}}, "delivery.confirmed", "did you mean confirm?"),

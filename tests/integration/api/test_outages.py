@@ -79,7 +79,7 @@ async def test_order_store_answers_while_temporal_is_unavailable(api, running, n
     async with api(temporal=no_temporal) as caller:
         for path in ("", "/status"):
             answer = await caller.get(f"/orders/{order_id}{path}")
-            assert (answer.status_code, answer.json()["source"]) == (200, "record")
+            assert (answer.status_code, answer.json()["source"]) == (200, "database")
         assert (await caller.get(f"/orders/{order_id}/events")).status_code == 200
 
 
@@ -165,7 +165,7 @@ async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
         await interrupt(temporal_line, how)
         answers = await asyncio.gather(*map(timed, needing_temporal(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 7
-        await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "record")] * 3)
+        await eventually(lambda: sources(caller, order_id), lambda found: found == [(200, "database")] * 3)
         await temporal_line.restore()
 
         async def approved() -> int:

@@ -16,7 +16,7 @@ async def test_status_comes_from_the_order_store_while_no_worker_runs(api, worke
             await until(caller, order_id, "manual_review")
         answer = await caller.get(f"/orders/{order_id}/status")
     assert answer.status_code == 200
-    assert answer.json()["source"] == "record"
+    assert answer.json()["source"] == "database"
     assert answer.json()["step"] == "manual_review"
 
 
@@ -26,7 +26,7 @@ async def test_recorded_and_live_status_agree(api, running, order_id, new_order,
         await caller.post(f"/orders/{order_id}/signals/approve")
         live = await until(caller, order_id, "shipped")
         recorded = (await caller.get(f"/orders/{order_id}")).json()
-    assert (live.pop("source"), recorded.pop("source")) == ("workflow", "record")
+    assert (live.pop("source"), recorded.pop("source")) == ("workflow", "database")
     # The workflow and the database have different clocks.
     for timestamp in ("updated_at", "completed_at"):
         assert live.pop(timestamp)

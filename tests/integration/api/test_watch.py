@@ -68,7 +68,7 @@ async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, record):
     async with api(listening=True) as caller:
         async with watching(caller, "ord-1") as stream:
             name, data, version = await stream.next()
-            assert (name, data["step"], data["source"]) == ("status", "canceled", "record")
+            assert (name, data["step"], data["source"]) == ("status", "canceled", "database")
             assert (await stream.next())[0] == "end"
             assert await stream.closed()
         again = await caller.get("/orders/ord-1/watch", headers={"Last-Event-ID": version})

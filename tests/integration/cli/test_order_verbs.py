@@ -129,11 +129,11 @@ async def test_describe_shows_every_source_and_retried_activities(orderfleet, wo
         )
         page = await orderfleet("order", "describe", order_id)
         assert page.code == 0, page.err
-        for expected in ("RECORD", "WORKFLOW", "KUBERNETES", "2 of 3", "InjectedFault: injected fault in charge"):
+        for expected in ("DATABASE", "WORKFLOW", "KUBERNETES", "2 of 3", "InjectedFault: injected fault in charge"):
             assert expected in page.out
         assert "kubernetes: the order was started outside Kubernetes" in page.out
         document = (await orderfleet("order", "describe", order_id, "-o", "json")).document
-    assert document["record"]["status"]["step"] in {"validate", "charge"}
+    assert document["database"]["status"]["step"] in {"validate", "charge"}
     assert document["status"]["retries"] == {"charge": 1}
     (pending,) = document["workflow"]["pending"]
     assert (pending["activity"], pending["attempt"], pending["maximum_attempts"]) == ("charge", 2, 3)
@@ -151,7 +151,7 @@ async def test_describe_names_unavailable_sources(orderfleet, workers, monkeypat
     monkeypatch.setenv("ORDERFLEET_TEMPORAL_ADDRESS", "127.0.0.1:1")
     without_temporal = (await orderfleet("order", "describe", order_id, "-o", "json")).document
     assert "Temporal could not be reached" in without_temporal["unknown"]["workflow"]
-    assert without_temporal["record"]["status"]["step"] == "manual_review"
+    assert without_temporal["database"]["status"]["step"] == "manual_review"
 
     monkeypatch.setenv("ORDERFLEET_DATABASE_URL", "postgresql://orderfleet@127.0.0.1:1/orderfleet")
     for verb in ("describe", "status", "list", "events"):

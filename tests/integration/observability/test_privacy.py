@@ -144,13 +144,13 @@ async def _through_kubernetes(shop: Shop) -> None:
         manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
         manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
     )
-    await shop.refused("apply", "-f", "-", input=json.dumps(manifest("seen-wrong", customer=CUSTOMER, address=BLANK)))
+    await shop.rejected("apply", "-f", "-", input=json.dumps(manifest("seen-wrong", customer=CUSTOMER, address=BLANK)))
     await shop.until("seen-declared", lambda order: order.get("status", {}).get("step") == "manual_review", 60)
     await shop.patch("seen-declared", address=ELSEWHERE, approved=True)
     await shop.until("seen-declared", ended, 60)
     await shop.until("seen-conflict", lambda order: condition(order, "Accepted") == ("False", "Conflict"), 60)
     # Too late to change: an Event reports it.
-    await shop.refused(
+    await shop.rejected(
         "patch", "ofo", "seen-declared", "--type=merge", "-p", json.dumps({"spec": {"address": ADDRESS}})
     )
 

@@ -87,7 +87,7 @@ class Shop:
     async def kubectl(self, *arguments: str, **options: Any) -> str:
         return await asyncio.to_thread(self.cluster.kubectl, *arguments, **options)
 
-    async def refused(self, *arguments: str, **options: Any) -> str:
+    async def rejected(self, *arguments: str, **options: Any) -> str:
         return await asyncio.to_thread(self.cluster.kubectl_fails, *arguments, **options)
 
     async def apply(self, *manifests: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ async def test_rotated_password_is_used_by_the_next_connection(passwords: OwnSer
         await _administer(passwords, ending)
         await asyncio.wait_for(woken.wait(), 10)
         listening.terminate()
-        await _refused(database)
+        await _until_rejected(database)
         with pytest.raises(StoreUnavailable, match="password"):
             await database.listen("of_a_test", woken.set)
 
@@ -74,7 +74,7 @@ async def test_rotated_password_is_used_by_the_next_connection(passwords: OwnSer
         (await database.listen("of_a_test", woken.set)).terminate()
 
 
-async def _refused(database: Database) -> None:
+async def _until_rejected(database: Database) -> None:
     """Query until the pool has lost its connection and a new one is rejected."""
     async with asyncio.timeout(10):
         while True:

@@ -11,8 +11,8 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.domain import names
-from orderfleet.domain.backlog import BacklogSample, WaitKind
-from orderfleet.domain.durations import LONGEST
+from orderfleet.domain.backlog import BacklogKind, BacklogSample
+from orderfleet.domain.durations import MAX_DURATION
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler
@@ -59,28 +59,28 @@ async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_ol
     await record.begin_payment(payment("ord-2"))
     await record.begin_payment(payment("ord-3"))
     await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
-    found = {(one.kind, one.place): one for one in await BacklogSampler(database).take()}
+    found = {(one.kind, one.key): one for one in await BacklogSampler(database).take()}
     assert {key: one.count for key, one in found.items()} == {
-        (WaitKind.ORDER, "manual_review"): 2,
-        (WaitKind.ORDER, "charge"): 1,
-        (WaitKind.PAYMENT, "INIT"): 1,
+        (BacklogKind.ORDER, "manual_review"): 2,
+        (BacklogKind.ORDER, "charge"): 1,
+        (BacklogKind.PAYMENT, "INIT"): 1,
     }
-    assert found[WaitKind.ORDER, "charge"].oldest > AT.year
-    assert 0 <= found[WaitKind.PAYMENT, "INIT"].oldest < 60
+    assert found[BacklogKind.ORDER, "charge"].oldest > AT.year
+    assert 0 <= found[BacklogKind.PAYMENT, "INIT"].oldest < 60
 
 
 async def test_backlog_has_overdue_orders_until_they_end(database: Database, record: OrderWrites, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
-    deadlines = {"late": gone, "in-time": in_time, "no-deadline": None, "never": LONGEST, "late-but-shipped": gone}
+    deadlines = {"late": gone, "in-time": in_time, "no-deadline": None, "never": MAX_DURATION, "late-but-shipped": gone}
     for order_id, deadline in deadlines.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
         await receive(record, order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
-        return [one for one in await BacklogSampler(database).take() if one.kind is WaitKind.OVERDUE_ORDER]
+        return [one for one in await BacklogSampler(database).take() if one.kind is BacklogKind.OVERDUE_ORDER]
 
     (sample,) = await overdue()
-    assert (sample.place, sample.count) == ("charge", 1)
+    assert (sample.key, sample.count) == ("charge", 1)
     overdue_seconds = (AT.now(UTC) - AT - gone).total_seconds()
     assert sample.oldest == pytest.approx(overdue_seconds, abs=60)
     await record.record("late", progress(2, Step.CANCELED, completed_at=AT))
@@ -104,9 +104,9 @@ async def test_backlog_query_does_not_read_finished_orders(database: Database, s
     }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
-    found = {(one.kind, one.place): one.count for one in await BacklogSampler(database).take()}
-    assert found[WaitKind.PAYMENT, "INIT"] == found[WaitKind.OVERDUE_ORDER, "charge"] == FEW
-    assert found[WaitKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
+    found = {(one.kind, one.key): one.count for one in await BacklogSampler(database).take()}
+    assert found[BacklogKind.PAYMENT, "INIT"] == found[BacklogKind.OVERDUE_ORDER, "charge"] == FEW
+    assert found[BacklogKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 
 
 async def test_backlog_of_task_queues_counts_waiting_tasks(temporal_client: Client, task_queues: Any) -> None:
@@ -117,9 +117,9 @@ async def test_backlog_of_task_queues_counts_waiting_tasks(temporal_client: Clie
         )
 
     async def counted() -> bool:
-        found = {(one.place, one.kind): one.count for one in await backlog.take()}
-        assert found[task_queues.shipping, WaitKind.ACTIVITY_TASK] == 0
-        return found[task_queues.orders, WaitKind.WORKFLOW_TASK] == 3
+        found = {(one.key, one.kind): one.count for one in await backlog.take()}
+        assert found[task_queues.shipping, BacklogKind.ACTIVITY_TASK] == 0
+        return found[task_queues.orders, BacklogKind.WORKFLOW_TASK] == 3
 
     await until(counted)
     for number in range(3):

@@ -75,9 +75,9 @@ async def test_changed_applied_migration_is_rejected(
     await migrate(empty_postgres_url, files)
     (files / "0001_first.sql").write_text("create table other (id integer);")
     (files / "0003_third.sql").write_text("create table third (id integer);")
-    for refused in (migrate, pending):
+    for command in (migrate, pending):
         with pytest.raises(MigrationError, match=r"0001_first.sql was changed after it was applied; restore it"):
-            await refused(empty_postgres_url, files)
+            await command(empty_postgres_url, files)
     assert "third" not in await tables(look)
 
 

@@ -182,9 +182,9 @@ async def test_standby_is_store_unavailable(postgres_url: str, sql: asyncpg.Conn
         pids = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
         await sql.fetch(pids, name)
 
-        async def refused() -> bool:
+        async def rejected() -> bool:
             with pytest.raises(StoreUnavailable) as caught:
                 await record.record("ord-1", progress(2, Step.CHARGE))
             return "ReadOnlySQLTransactionError" in str(caught.value)
 
-        await until(refused)
+        await until(rejected)

@@ -7,7 +7,7 @@ import itertools
 import asyncpg
 import pytest
 
-from orderfleet.domain.backlog import WaitKind
+from orderfleet.domain.backlog import BacklogKind
 from orderfleet.domain.status import PaymentStatus, Step, payment_pending
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler, OrderReads
@@ -38,7 +38,7 @@ async def test_sql_and_python_agree_on_pending_payments(
     )
     found = {order_id: await reads.order(order_id) for order_id in pairs}
     assert {order_id for order_id, each in found.items() if each and not each.status.settled} == pending
-    counted = {one.place: one.count for one in await BacklogSampler(database).take() if one.kind is WaitKind.PAYMENT}
+    counted = {one.key: one.count for one in await BacklogSampler(database).take() if one.kind is BacklogKind.PAYMENT}
     assert counted == {"INIT": len(Step), "REFUNDING": len(Step), "CHARGED": 2}
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from orderfleet.api.order_input import SAMPLE_ADDRESS, Unprocessable, order_id_for, to_input
-from orderfleet.api.schemas import NewAddress, NewOrder
+from orderfleet.api.schemas import NewAddress, NewOrder, StartOrder
 from orderfleet.domain.order import Address
 from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.validation_messages import validation_message
 from orderfleet.settings import Settings
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
@@ -120,3 +122,53 @@ def test_new_address_is_read_with_and_without_an_envelope(envelope):
     address_line1 = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
     body = {envelope: address_line1} if envelope else address_line1
     assert NewAddress.model_validate(body).address.model_dump() == Address(**ADDRESS).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        (
+            {"customer": {"name": "Ada"}, "customer_name": "Eve"},
+            "customer_name",
+            "differs from customer.name; give only one of them",
+        ),
+        (
+            {"customer": {"email": "a@example.com"}, "customer_email": "b@example.com"},
+            "customer_email",
+            "differs from customer.email; give only one of them",
+        ),
+        (
+            {"shipping_address": ADDRESS},
+            "shipping_address",
+            "is another name of address, which is given too; give only one of them",
+        ),
+        (
+            {"address": {**ADDRESS, "line1": "2 Main St"}},
+            "address.line1",
+            "is another name of street, which is given too; give only one of them",
+        ),
+        (
+            {"review": {"on_timeout": "cancel", "onTimeout": "approve"}},
+            "review.onTimeout",
+            "is another name of on_timeout, which is given too; give only one of them",
+        ),
+    ],
+)
+@pytest.mark.parametrize("model", [NewOrder, StartOrder])
+def test_field_given_under_two_names_is_rejected_and_names_both(model, given, field, message):
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({**ORDER, **given})
+    (problem,) = caught.value.errors()
+    assert (".".join(problem["loc"]), validation_message(problem)) == (field, message)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"customer": {"name": "Ada"}, "customer_name": "Ada"},
+        {"customer": {"name": "Ada"}, "customer_name": ""},
+        {"customer": {"name": ""}, "customer_name": "Ada"},
+    ],
+)
+def test_customer_that_is_equal_or_empty_under_the_other_name_is_accepted(given):
+    assert to_order(**given).customer.name == "Ada"

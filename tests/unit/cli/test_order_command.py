@@ -185,6 +185,18 @@ def test_start_reads_manifests_from_standard_input(orderfleet, orders, monkeypat
         ),
         (f"{HEAD}spec:\n  address: {{stret: x}}", "spec.address.stret: is not known; did you mean street?"),
         (f"{HEAD}spec:\n  items: [{{sku: a, qty: 1, qty: 2}}]", "the key 'qty' is given twice"),
+        (
+            f"{HEAD}spec:\n  customer: {{email: a@example.com}}\n  customer_email: b@example.com",
+            "spec.customer_email: differs from customer.email; give only one of them",
+        ),
+        (
+            f"{HEAD}spec:\n  payment_id: pay-1\n  paymentId: pay-2",
+            "spec.payment_id: is another name of paymentId, which is given too; give only one of them",
+        ),
+        (
+            f"{HEAD}spec:\n  review: {{onTimeout: cancel, on_timeout: approve}}",
+            "spec.review.onTimeout: is another name of on_timeout, which is given too; give only one of them",
+        ),
         (f"{HEAD}spec: {{}}\nspce: {{}}", "spce: is not known"),
         (f"{HEAD}spec: " + "[" * 2000, "nested too deep"),
         (

@@ -109,7 +109,8 @@ def test_statement_is_measured_always_and_has_a_span_in_a_sampled_trace(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("error", "result"), [(None, "ok"), (StoreUnavailable("unavailable"), "postgres_away"), (RuntimeError(), "error")]
+    ("error", "result"),
+    [(None, "ok"), (StoreUnavailable("unavailable"), "postgres_unavailable"), (RuntimeError(), "error")],
 )
 def test_reconciliation_is_counted_by_result_with_its_api_calls(error, result):
     metrics = OperatorMetrics()

@@ -70,7 +70,7 @@ def record(
     version: int = 1,
     declared: int = 1,
     declared_by: str = "uid-1",
-    refused: str = "",
+    rejected: str = "",
     payment: PaymentStatus | None = None,
     shipments: tuple[ShipmentView, ...] = (),
     **changes: Any,
@@ -78,7 +78,7 @@ def record(
     of = of or order()
     if step in {Step.CANCELED, Step.FAILED, Step.SHIPPED, Step.DELIVERED}:
         changes.setdefault("completed_at", NOW)
-    outcome = SpecOutcome.REJECTED if refused else SpecOutcome.APPLIED
+    outcome = SpecOutcome.REJECTED if rejected else SpecOutcome.APPLIED
     given: dict[str, Any] = {
         "order_id": of.order_id,
         "workflow_id": f"order-{of.order_id}",
@@ -87,7 +87,7 @@ def record(
         "address": Address(**ADDRESS),
         "payment": PaymentView(id=f"pay-{of.order_id}", status=payment, amount="2.50", currency="USD"),
         "shipments": shipments,
-        "declared": SpecResult(generation=declared, owner_uid=declared_by, outcome=outcome, reason=refused),
+        "declared": SpecResult(generation=declared, owner_uid=declared_by, outcome=outcome, reason=rejected),
         "created_at": NOW,
         "updated_at": NOW,
         **changes,

@@ -117,11 +117,11 @@ def test_spec_applied_is_absent_before_first_rejection():
 
 
 def test_spec_applied_is_false_after_rejection_and_true_after_later_change():
-    refused = observed(record(declared=2, refused="address: too late"))
+    rejected = observed(record(declared=2, rejected="address: too late"))
     order_body = body(generation=2)
-    found = conditions(order_body, refused)
+    found = conditions(order_body, rejected)
     assert (found["SpecApplied"]["status"], found["SpecApplied"]["message"]) == ("False", "address: too late")
-    order_body["status"] = wanted_status(OrderResource.model_validate(order_body), refused, NOW)
+    order_body["status"] = wanted_status(OrderResource.model_validate(order_body), rejected, NOW)
     assert status_and_reason({**order_body}, observed(record(declared=3)))["SpecApplied"] == ("True", "Applied")
 
 

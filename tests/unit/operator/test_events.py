@@ -56,8 +56,8 @@ def test_event_of_unavailable_dependency_is_warning():
 
 
 def test_event_of_each_rejected_change_is_emitted():
-    first = wanted_status(order(generation=2), observed(record(declared=2, refused="too late")), NOW)
+    first = wanted_status(order(generation=2), observed(record(declared=2, rejected="too late")), NOW)
     again = body(generation=3, status=first)
-    second = wanted_status(OrderResource.model_validate(again), observed(record(declared=3, refused="too late")), NOW)
+    second = wanted_status(OrderResource.model_validate(again), observed(record(declared=3, rejected="too late")), NOW)
     assert (True, "SpecChangeRejected") in emitted(status(observed(record())), first)
     assert emitted(first, second) == [(True, "SpecChangeRejected")]

@@ -24,7 +24,7 @@ class UnsafeSettings(WrongSetting):
     """The API does not start: its settings are dangerous together, or incomplete."""
 
 
-def refuse_unsafe(settings: Settings) -> None:
+def reject_unsafe(settings: Settings) -> None:
     """Raise if settings are dangerous together.
 
     Raises:

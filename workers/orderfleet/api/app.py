@@ -35,7 +35,7 @@ _TAGS: Final = [
 
 def create_app(services: Services) -> FastAPI:
     """The application; it opens no connection itself."""
-    # Serves the assets of the documentation pages itself: a cluster may have no internet access.
+    # FastAPIOffline serves the assets of the documentation pages: a cluster may have no internet access.
     app = FastAPIOffline(
         title="Orderfleet",
         version=__version__,

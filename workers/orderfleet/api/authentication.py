@@ -104,7 +104,7 @@ def _read(file: Path) -> list[tuple[bytes, Caller]]:
     except yaml.YAMLError:
         raise WrongTokensFile(f"{file}: is not YAML; write a list of name, role and token") from None
     except ValidationError as error:
-        # Without the input: it holds secrets.
+        # The message leaves out the input, which holds secrets.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "file"
         raise WrongTokensFile(

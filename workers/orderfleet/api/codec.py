@@ -108,7 +108,7 @@ async def _payloads(request: Request) -> list[Payload]:
     try:
         return list(json_format.Parse(await request.body(), Payloads()).payloads)
     except (json_format.ParseError, UnicodeDecodeError):
-        # Without the parser's message: it quotes the body.
+        # The parser's message quotes the body, so it is left out.
         raise Unprocessable(['payloads: is not a list of Temporal payloads; send {"payloads": […]}']) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from orderfleet.api.schemas import NewOrder, OrderTerms
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.domain.money import DEFAULT_PRICE
+from orderfleet.domain.money import DEFAULT_CURRENCY, DEFAULT_PRICE
 from orderfleet.domain.order import Address, Item, OrderInput, content_hash
 from orderfleet.domain.validation import problems
 from orderfleet.settings import Settings
@@ -56,10 +56,10 @@ def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInp
         address=SAMPLE_ADDRESS if request.address is None else request.address,
         customer=request.merged_customer(),
         payment_id=request.payment_id or "",
-        currency=request.currency or "USD",
-        review=settings.review().model_copy(update=_specified(request.review)),
+        currency=request.currency or DEFAULT_CURRENCY,
+        review=settings.review(request.review),
         deadline=request.deadline or settings.order_deadline,
-        delivery=settings.delivery().model_copy(update=_specified(request.delivery)),
+        delivery=settings.delivery(request.delivery),
         approved=request.approved or False,
         content_hash=content_hash(_content(request)),
         policy=settings.order_policy(),
@@ -72,11 +72,6 @@ def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInp
 
 def _missing(request: OrderTerms) -> list[str]:
     return [f"{name}: is missing; give it" for name in ("items", "address") if getattr(request, name) is None]
-
-
-def _specified(terms: Any) -> dict[str, Any]:
-    """The terms that the request sets."""
-    return {} if terms is None else {name: value for name, value in terms if value is not None}
 
 
 def _content(request: OrderTerms) -> dict[str, Any]:

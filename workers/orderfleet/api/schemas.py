@@ -19,7 +19,9 @@ from pydantic import (
     JsonValue,
     StrictBool,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from structlog.contextvars import bind_contextvars
@@ -118,8 +120,12 @@ class OrderTerms(Body):
         description="The shipping address; `shipping_address` and, for `street`, `line1` are aliases.",
     )
     customer: CustomerTerms | None = Field(default=None, description="The customer.")
-    customer_name: CustomerName | None = Field(default=None, description="Alias of `customer.name`.")
-    customer_email: CustomerEmail | None = Field(default=None, description="Alias of `customer.email`.")
+    customer_name: CustomerName | None = Field(
+        default=None, description="Alias of `customer.name`; a different value in both is rejected."
+    )
+    customer_email: CustomerEmail | None = Field(
+        default=None, description="Alias of `customer.email`; a different value in both is rejected."
+    )
     payment_id: PaymentId | None = Field(default=None, description="Default: `pay-` and the order id.")
     currency: Currency | None = Field(default=None, description="ISO 4217 code; default: `USD`.", examples=["USD"])
     review: ReviewTerms | None = Field(default=None)
@@ -129,8 +135,17 @@ class OrderTerms(Body):
     delivery: DeliveryTerms | None = Field(default=None)
     approved: StrictBool | None = Field(default=None, description="Whether the order is approved at its start.")
 
+    @field_validator("customer_name", "customer_email")
+    @classmethod
+    def _equals_nested(cls, flat: str | None, info: ValidationInfo) -> str | None:
+        nested, name = info.data.get("customer"), str(info.field_name).removeprefix("customer_")
+        if flat and nested is not None and getattr(nested, name) not in {"", flat}:
+            msg = f"differs from customer.{name}; give only one of them"
+            raise ValueError(msg)
+        return flat
+
     def merged_customer(self) -> Customer:
-        """The customer, from `customer` and the flat fields; a flat field has precedence."""
+        """The customer, from `customer` and the flat fields; where both are set they are equal."""
         nested = self.customer or Customer()
         return Customer(name=self.customer_name or nested.name, email=self.customer_email or nested.email)
 

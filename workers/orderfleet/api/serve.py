@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from orderfleet.api.access import refuse_unsafe
+from orderfleet.api.access import reject_unsafe
 from orderfleet.api.app import create_app
 from orderfleet.api.authentication import access_from
 from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
@@ -199,7 +199,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         WrongTokensFile: a tokens file can't be read or is invalid.
         PortUnavailable: address or port can't be listened on.
     """
-    refuse_unsafe(settings)
+    reject_unsafe(settings)
     access = access_from(settings)
     listener = open_port(settings.api_host, settings.api_port, "API")
     # Lazy: the API starts while Temporal is unavailable, and returns 503 until it is available.

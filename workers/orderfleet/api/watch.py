@@ -119,7 +119,7 @@ async def _events(
 
 
 def _versioned(order: RecordedOrder) -> VersionedStatus:
-    return VersionedStatus(order.version, SourcedStatus(**order.status.model_dump(), source=Source.RECORD))
+    return VersionedStatus(order.version, SourcedStatus(**order.status.model_dump(), source=Source.DATABASE))
 
 
 def _event(current: VersionedStatus) -> bytes:

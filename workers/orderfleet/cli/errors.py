@@ -59,7 +59,7 @@ class Failed(OrderfleetError):
 
 def explain(error: OrderfleetError) -> tuple[Exit, str]:
     """Return the exit status for an error and the text to print."""
-    # Imported here, so that `--help` doesn't load them.
+    # The imports are here, so that `--help` doesn't load the modules.
     from orderfleet.api.order_input import Unprocessable  # noqa: PLC0415
     from orderfleet.services.errors import (  # noqa: PLC0415
         OrderChangeRejected,

@@ -152,7 +152,7 @@ def step_text(step: str) -> Text:
 
 
 def _text(value: object) -> Text:
-    # Not a string, which rich parses as markup: reasons and addresses may contain brackets.
+    # rich parses a plain string as markup, and reasons and addresses may contain brackets.
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
     return Text(str(value))

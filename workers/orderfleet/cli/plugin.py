@@ -28,7 +28,7 @@ WATCH_SECONDS: Final = 10
 
 
 class WatchEvent(NamedTuple):
-    """One event of a watch."""
+    """An Order as the watch sent it, and whether it is deleted."""
 
     order: dict[str, Any]
     deleted: bool

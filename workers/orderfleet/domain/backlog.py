@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class WaitKind(StrEnum):
+class BacklogKind(StrEnum):
     """What a sample counts."""
 
     ORDER = "order"
@@ -21,8 +21,8 @@ class WaitKind(StrEnum):
 class BacklogSample:
     """Size and age of one backlog."""
 
-    kind: WaitKind
-    place: str
+    kind: BacklogKind
+    key: str
     """Step of the orders, status of the payments, or name of the task queue."""
     count: int
     oldest: float

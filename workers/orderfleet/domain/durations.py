@@ -18,11 +18,11 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|s))+")
 
-LONGEST: Final = timedelta(hours=999_999)
+MAX_DURATION: Final = timedelta(hours=999_999)
 """114 years. Longer ones could give a date beyond the year 9999, with which a workflow can't continue."""
-SHORTEST: Final = timedelta(microseconds=1)
+MIN_DURATION: Final = timedelta(microseconds=1)
 """Resolution of `timedelta`. A finer text is rejected, since rounding would change it."""
-_MAX_MICROSECONDS = LONGEST // SHORTEST
+_MAX_MICROSECONDS = MAX_DURATION // MIN_DURATION
 
 
 # An order has some thirty durations, most of them equal, and is read and written at every step.
@@ -40,7 +40,7 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(msg)
     microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
     if microseconds > _MAX_MICROSECONDS:
-        msg = f"{text!r} is too long: write {format_duration(LONGEST)} or less"
+        msg = f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less"
         raise ValueError(msg)
     if microseconds != int(microseconds):
         msg = f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms"
@@ -75,11 +75,11 @@ def _of_text(text: str) -> float | timedelta:
 
 Duration = Annotated[
     timedelta,
-    Field(le=LONGEST),
+    Field(le=MAX_DURATION),
     BeforeValidator(_read),
     PlainSerializer(format_duration, return_type=str),
 ]
 """A `timedelta` that is read and written in Kubernetes' notation."""
 
 PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
-"""A `Duration` from `SHORTEST` to `LONGEST`."""
+"""A `Duration` from `MIN_DURATION` to `MAX_DURATION`."""

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
+DEFAULT_CURRENCY: Final = "USD"
+"""Of an order that names none."""
+
 DEFAULT_PRICE: Final = Decimal("1.00")
 """Price of an item without one, where prices are not required."""
 
@@ -43,7 +46,7 @@ def _read(value: Any) -> Any:
 
 
 def _in_range(value: Decimal) -> Decimal:
-    # In full, 1e999999 has a million digits, and twice it exceeds what a Decimal can hold.
+    # 1e999999 written in full has a million digits, and twice its value exceeds the range of a Decimal.
     if abs(value.adjusted()) > _MAX_EXPONENT:
         msg = "is out of range; use at most 10 digits before and 4 after the point"
         raise ValueError(msg)

@@ -29,17 +29,26 @@ class TooDeep(ValueError):
 
 
 class StrictModel(BaseModel):
-    """A frozen model that reports each unknown field with the most similar known one."""
+    """A frozen model that rejects unknown fields, and a field that is given under two names.
+
+    The problem of an unknown field names the most similar known one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _reject_unknown_fields(cls, data: Any) -> Any:
-        known = _known_names(cls)
-        unknown = [str(name) for name in data if name not in known] if isinstance(data, Mapping) else []
-        if unknown:
-            raise ValidationError.from_exception_data(cls.__name__, [_unknown(name, known) for name in unknown])
+    def _reject_unknown_and_repeated_fields(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        names = _names(cls)
+        known = [name for group in names for name in group]
+        problems = [_unknown(str(name), known) for name in data if name not in known]
+        for group in names:
+            given = [name for name in group if name in data]
+            problems += [_repeated(given[0], alias) for alias in given[1:]]
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
         return data
 
 
@@ -90,13 +99,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _known_names(model: type[BaseModel]) -> list[str]:
-    """The names and aliases of a model's fields."""
-    names = list(model.model_fields)
-    for field in model.model_fields.values():
+def _names(model: type[BaseModel]) -> list[list[str]]:
+    """The names of each field of a model: its own first, then its aliases."""
+    names = []
+    for name, field in model.model_fields.items():
         alias = field.validation_alias
         choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-        names += [choice for choice in choices if isinstance(choice, str)]
+        names.append(list(dict.fromkeys([name, *(choice for choice in choices if isinstance(choice, str))])))
     return names
 
 
@@ -105,4 +114,11 @@ def _unknown(name: str, known: list[str]) -> InitErrorDetails:
     message = "is not known; did you mean {nearest}?" if nearest else "is not known; leave it out"
     return InitErrorDetails(
         type=PydanticCustomError(UNKNOWN_FIELD, message, {"nearest": nearest}), loc=(name,), input=None
+    )
+
+
+def _repeated(name: str, alias: str) -> InitErrorDetails:
+    message = "is another name of {name}, which is given too; give only one of them"
+    return InitErrorDetails(
+        type=PydanticCustomError("repeated_field", message, {"name": name}), loc=(alias,), input=None
     )

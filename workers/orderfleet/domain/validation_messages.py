@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orderfleet.domain.base import ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID
-from orderfleet.domain.durations import LONGEST, format_duration
+from orderfleet.domain.durations import MAX_DURATION, format_duration
 
 _DURATION: Final = "write 24h, 1h30m, 3s or 250ms"
 _ID: Final = "letters, digits, dots, underscores or dashes, the first of them a letter or a digit"
@@ -24,8 +24,6 @@ _PATTERNS: Final = {
 
 _MESSAGES: Final = {
     "missing": "is missing; give it",
-    # An unknown name is another problem (`domain.strict_models`): this one is an alias of a field that is also set.
-    "extra_forbidden": "says what another field says too; give one of them",
     "bool_type": "is neither true nor false",
     "int_parsing": "is not a whole number; write it as a number, such as 2",
     "time_delta_type": f"is not a duration; {_DURATION}",
@@ -49,7 +47,7 @@ def validation_message(problem: Mapping[str, Any]) -> str:
         case "greater_than" if isinstance(bounds.get("gt"), str):
             return f"has to be above zero; {_DURATION}"
         case "less_than_equal" if isinstance(bounds.get("le"), str):
-            return f"is too long; write {format_duration(LONGEST)} or less"
+            return f"is too long; write {format_duration(MAX_DURATION)} or less"
         case "string_too_long":
             return f"has more than {bounds['max_length']} characters; write less"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:

@@ -60,7 +60,7 @@ def configure(settings: Settings, role: str) -> None:
         structlog.stdlib.add_logger_name,
         _add_trace,
         _add_temporal_context,
-        # Of the attributes that libraries attach, only those that help a reader.
+        # `k8s_ref` names the object of an entry of kopf; other attributes that libraries attach are left out.
         structlog.stdlib.ExtraAdder(allow=("k8s_ref",)),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

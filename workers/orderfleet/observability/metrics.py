@@ -126,7 +126,7 @@ RECONCILES = counter(
     "orderfleet_operator_reconciles_total",
     "Reconciliations.",
     OPERATOR_ONLY,
-    result=values("ok", "temporal_away", "postgres_away", "kubernetes_away", "refused", "error"),
+    result=values("ok", "temporal_unavailable", "postgres_unavailable", "kubernetes_unavailable", "rejected", "error"),
 )
 RECONCILE_DURATION = histogram(
     "orderfleet_operator_reconcile_duration_seconds", "Duration of a reconciliation.", OPERATOR_ONLY, SHORT
@@ -178,9 +178,9 @@ PAYMENTS = counter(
 )
 REFUNDS = counter(
     "orderfleet_refunds_total",
-    "Refunds by result: `owed` counts those that became necessary, `done` those that are complete.",
+    "Refunds by result: `pending` counts those that became necessary, `done` those that are complete.",
     ORDERS_ONLY,
-    result=values("owed", "done"),
+    result=values("pending", "done"),
 )
 _SOURCES = ("visibility", "database")
 _WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
@@ -210,7 +210,7 @@ WORKFLOW_ID_CONFLICTS = counter(
 )
 
 
-# From 0 on, so that the first orphan or conflict is a rise.
+# The counters exist with 0 from the start, so that `rate` sees the first orphan or conflict as a rise.
 for _source in _SOURCES:
     ORPHANS_FOUND.labels(source=_source)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.metrics import (
@@ -36,9 +36,9 @@ from orderfleet.observability.tracing import exemplar
 NO_STEP: Final = "none"
 
 _RESULTS: Final = {
-    "TemporalUnavailable": "temporal_away",
-    "StoreUnavailable": "postgres_away",
-    "KubernetesUnavailable": "kubernetes_away",
+    "TemporalUnavailable": "temporal_unavailable",
+    "StoreUnavailable": "postgres_unavailable",
+    "KubernetesUnavailable": "kubernetes_unavailable",
 }
 
 
@@ -58,7 +58,7 @@ class OperatorMetrics:
             yield
         except Exception as error:
             known = isinstance(error, OrderfleetError)
-            result = _RESULTS.get(type(error).__name__, "refused" if known else "error")
+            result = _RESULTS.get(type(error).__name__, "rejected" if known else "error")
             raise
         finally:
             _calls.reset(token)
@@ -117,12 +117,12 @@ class UnfinishedOrderMetrics:
             gauge.clear()
         if found is None:
             return
-        samples = {(sample.kind, sample.place): sample for sample in found}
+        samples = {(sample.kind, sample.key): sample for sample in found}
         for step in _STEPS:
-            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, samples.get((WaitKind.ORDER, step)), step=step)
-            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, samples.get((WaitKind.OVERDUE_ORDER, step)), step=step)
+            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, samples.get((BacklogKind.ORDER, step)), step=step)
+            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, samples.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
         for status in _STATUSES:
-            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, samples.get((WaitKind.PAYMENT, status)), status=status.lower())
+            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
 
 
 class BacklogMetrics:
@@ -133,7 +133,7 @@ class BacklogMetrics:
         BACKLOG.clear()
         BACKLOG_AGE.clear()
         for sample in found or ():
-            _set(BACKLOG, BACKLOG_AGE, sample, task_queue=sample.place, kind=sample.kind)
+            _set(BACKLOG, BACKLOG_AGE, sample, task_queue=sample.key, kind=sample.kind)
 
 
 def _set(count: Gauge, oldest: Gauge, sample: BacklogSample | None, **labels: str) -> None:

@@ -55,7 +55,7 @@ class ProviderCallMetrics:
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
-        """Measure the call inside; `name` is the operation."""
+        """Measure the call inside, in a span of its own; `name` is the operation, such as `charge`."""
         started, outcome = time.perf_counter(), "error"
         attributes = {"peer.service": self._provider, "orderfleet.adapter": self._adapter}
         with TRACER.start_as_current_span(
@@ -102,7 +102,7 @@ class OrderMetrics:
             case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
                 PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
             case PaymentStatus.REFUNDING:
-                REFUNDS.labels(result="owed").inc(exemplar=exemplar())
+                REFUNDS.labels(result="pending").inc(exemplar=exemplar())
             case PaymentStatus.REFUNDED:
                 REFUNDS.labels(result="done").inc(exemplar=exemplar())
             case PaymentStatus.INIT:

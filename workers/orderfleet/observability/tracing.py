@@ -53,7 +53,7 @@ def export_spans(endpoint: str, role: str, *, environment: str, ratio: float) ->
     try:
         yield
     finally:
-        # In a daemon thread, because the SDK waits half a minute for a receiver that is unavailable.
+        # The SDK waits half a minute for a receiver that is unavailable; a daemon thread does not delay the exit.
         flushing = threading.Thread(target=provider.shutdown, daemon=True)
         flushing.start()
         flushing.join(FLUSH_TIMEOUT)

@@ -14,15 +14,14 @@ from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from orderfleet.domain.durations import PositiveDuration
+from orderfleet.domain.money import DEFAULT_CURRENCY
 from orderfleet.domain.names import ENDED_LABEL, FINALIZER
 from orderfleet.domain.order import (
     Address,
     Currency,
     Customer,
-    Delivery,
     Item,
     OrderInput,
-    Review,
     ReviewMode,
     ReviewTimeoutAction,
     SpecUpdate,
@@ -226,19 +225,16 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         settings: the defaults of terms that the spec leaves out.
     """
     spec = order.spec
-    review, delivery = spec.review or ReviewSpec(), spec.delivery or DeliverySpec()
-    given = {
-        "payment_id": spec.payment_id,
-        "currency": spec.currency,
-        "review": Review(**{**dict(settings.review()), **_named(review)}),
-        "delivery": Delivery(**{**dict(settings.delivery()), **_named(delivery)}),
-        "deadline": spec.deadline or settings.order_deadline,
-    }
     return OrderInput(
         order_id=order.order_id,
         items=spec.items,
         address=spec.address,
         customer=spec.customer or Customer(),
+        payment_id=spec.payment_id or "",
+        currency=spec.currency or DEFAULT_CURRENCY,
+        review=settings.review(spec.review),
+        deadline=spec.deadline or settings.order_deadline,
+        delivery=settings.delivery(spec.delivery),
         # The cancel is a signal after the start: an order started as approved could be charged before it.
         approved=spec.approved and not spec.cancel,
         generation=started_generation(order),
@@ -246,13 +242,7 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         owner_uid=order.metadata.uid,
         content_hash=spec_hash(order),
         policy=settings.order_policy(),
-        **{name: value for name, value in given.items() if value is not None},
     )
-
-
-def _named(terms: ReviewSpec | DeliverySpec) -> dict[str, Any]:
-    """The set fields as values; a dump would turn durations into text."""
-    return {name: value for name, value in terms if value is not None}
 
 
 def started_generation(order: OrderResource) -> int:

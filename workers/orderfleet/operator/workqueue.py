@@ -117,7 +117,7 @@ class Queue(Generic[Key]):
 
     def _back_off(self, key: Key, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        # With jitter, so keys that failed together are not retried together.
+        # The jitter spreads the retries of keys that failed together.
         backoff = min(INITIAL_BACKOFF * 2 ** (count - 1), MAX_BACKOFF) * random.uniform(0.75, 1.25)  # noqa: S311
         self._not_before[key] = self._running[key] = asyncio.get_running_loop().time() + backoff
         self._on_failure(key, error, count)

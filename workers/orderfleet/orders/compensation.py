@@ -122,7 +122,7 @@ class CompensationWorkflow:
             The booking of a parcel that is already dispatched; None if there is none.
         """
         queue = self._policy.shipping_task_queue
-        # Voids also the shipments that have started and are not recorded.
+        # The void covers shipments that have started and are not recorded.
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
         void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)

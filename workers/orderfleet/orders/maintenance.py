@@ -50,7 +50,7 @@ MAX_COMPENSATION_IDS: Final = 5
 
 @dataclass
 class _Sweep:
-    """One attempt of an activity of the sweep."""
+    """State of one attempt of a sweep activity: its input, its result so far, and when it must stop."""
 
     policy: OrderPolicy
     source: str
@@ -161,8 +161,8 @@ class MaintenanceActivities:
         closed = {order_id: closing for order_id, closing in how.items() if closing is not None}
         if not closed:
             return 0
-        # Read again: an order records its end before its workflow closes, so an order that is unfinished after its
-        # workflow has closed is an orphan.
+        # The orders are read again after their workflows closed: an order records its end before that, so one that is
+        # still unfinished is an orphan.
         orphans = [
             orphan.model_copy(update={"how": closed[orphan.order_id]})
             for orphan in await self._store.orphans(list(closed))
@@ -180,7 +180,7 @@ class MaintenanceActivities:
         """The order's id, and how its workflow closed; None while it runs, or if Temporal has no such workflow."""
         state = await self._workflows.state(order)
         if not state.found:
-            # Not compensated: a worker connected to the wrong namespace would find no workflow at all.
+            # The order is not compensated: a worker connected to the wrong namespace would find no workflow at all.
             self._observer.workflow_missing()
             _log.error(
                 "unfinished order has no workflow in Temporal", order_id=order.order_id, workflow_id=order.workflow_id

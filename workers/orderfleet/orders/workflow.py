@@ -32,7 +32,7 @@ from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContex
 from orderfleet.orders.input import read_continued, read_order
 from orderfleet.orders.shipment import ShipmentPhase, shipped_detail
 from orderfleet.orders.state import OrderState
-from orderfleet.temporal.starts import refused_start
+from orderfleet.temporal.starts import rejected_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
 CHANGE_REJECTED = "ChangeRejected"
@@ -57,7 +57,7 @@ class OrderWorkflow:
             read = read_order if info.continued_run_id is None else read_continued
             order, too_long, state = read(args, info)
         except InputRejected as rejected:
-            self._rejected_start, order, too_long = str(rejected), OrderInput(order_id="refused"), None
+            self._rejected_start, order, too_long = str(rejected), OrderInput(order_id="rejected"), None
             state = OrderState.new(order, info.start_time)
         self._ctx = OrderContext(order, state, too_long)
         self._shipment = ShipmentPhase(self._ctx)
@@ -74,7 +74,7 @@ class OrderWorkflow:
             ApplicationError: the order failed, or its input is rejected; the message has the reason.
         """
         if self._rejected_start is not None:
-            raise refused_start(self._rejected_start)
+            raise rejected_start(self._rejected_start)
         # Temporal cancels this coroutine only: the shielded flow compensates the order.
         flow = asyncio.create_task(self._flow())
         while True:
@@ -166,7 +166,7 @@ class OrderWorkflow:
     def status(self, *_args: Any) -> OrderStatus:
         """The status of the order."""
         if self._rejected_start is not None:
-            raise refused_start(self._rejected_start)
+            raise rejected_start(self._rejected_start)
         info = workflow.info()
         return self._ctx.state.view(self._ctx.order, info.workflow_id, info.first_execution_run_id)
 
@@ -199,7 +199,7 @@ class OrderWorkflow:
 
     @workflow.signal(name=names.APPLY_SPEC)
     async def apply_spec(self, *args: Any) -> None:
-        """Apply the spec of the Order."""
+        """Apply the mutable fields of the Order's spec, which the operator sends."""
         spec = self._read(SpecUpdate, args, names.APPLY_SPEC)
         if spec is not None:
             await self._changes.apply_spec(spec)
@@ -214,7 +214,7 @@ class OrderWorkflow:
 
     @workflow.signal(name=names.SHIPMENT_ANSWER)
     def shipment_answer(self, *args: Any) -> None:
-        """Receive a shipment's answer to a request."""
+        """Receive a shipment's answer to a cancellation or a change of the address."""
         answer = self._read(ShipmentAnswer, args, names.SHIPMENT_ANSWER)
         if answer is not None:
             self._shipment.accept_answer(answer)

@@ -32,10 +32,10 @@ from orderfleet.providers.http_answers import (
 
 
 class CertificateAuthorities:
-    """The authorities that a service's certificate is verified by.
+    """The certificate authorities that verify a service's certificate.
 
     Args:
-        file: of the authorities, in PEM; None trusts those of the system.
+        file: their certificates, in PEM; None trusts the authorities of the system.
     """
 
     def __init__(self, file: Path | None) -> None:

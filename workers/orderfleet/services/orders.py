@@ -43,7 +43,7 @@ class Source(StrEnum):
     """Where a status comes from."""
 
     WORKFLOW = "workflow"
-    RECORD = "record"
+    DATABASE = "database"
     """The order store."""
 
 
@@ -51,7 +51,7 @@ class SourcedStatus(OrderStatus):
     """The status of an order and where it comes from."""
 
     source: Source = Field(
-        description="Where the status comes from: `workflow`, or `record`, the order store. One replaces the other"
+        description="Where the status comes from: `workflow`, or `database`, the order store. One replaces the other"
         " when it does not answer."
     )
 
@@ -154,7 +154,7 @@ class OrderService:
         if isinstance(live, OrderStatus):
             return _sourced(live, Source.WORKFLOW)
         if isinstance(record, RecordedOrder):
-            return _sourced(record.status, Source.RECORD)
+            return _sourced(record.status, Source.DATABASE)
         if isinstance(record, Exception):
             raise _as_store(record)
         if isinstance(live, OrderNotFound):
@@ -177,7 +177,7 @@ class OrderService:
             seconds=remaining(self._timeout),
         )
         if isinstance(record, RecordedOrder):
-            return VersionedStatus(record.version, _sourced(record.status, Source.RECORD))
+            return VersionedStatus(record.version, _sourced(record.status, Source.DATABASE))
         if isinstance(live, OrderStatus):
             return VersionedStatus(0, _sourced(live, Source.WORKFLOW))
         if isinstance(live, OrderNotFound):

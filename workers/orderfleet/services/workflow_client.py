@@ -263,7 +263,7 @@ class OrderClient:
             )
             try:
                 await self._check_reachable(order_id, update)
-                # Not `await update`: the SDK would turn a cancellation of this task into an error of the update.
+                # With `await update`, the SDK would turn a cancellation of this task into an error of the update.
                 await asyncio.wait({update}, timeout=max(end - time.monotonic(), 0))
                 if update.done():
                     update.result()

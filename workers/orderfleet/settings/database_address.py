@@ -1,6 +1,6 @@
 """The address of Postgres as the settings give it: a value, or a file that may change while the process runs.
 
-An address holds a password, so it must never be logged and must not stand in a message.
+An address holds a password, so it must never be in a log or in the message of an error.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _read(file: Path) -> str:
             raise WrongAddressFile(f"{file}: has to hold one address and nothing else")
         return _ADDRESS.validate_python(text).get_secret_value()
     except ValidationError as error:
-        # Without the text of the file: it is a secret.
+        # The message leaves out the text of the file, which is a secret.
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
         raise WrongAddressFile(f"{file}: {problem.removeprefix('Value error, ')}") from None
     except (OSError, UnicodeDecodeError) as error:

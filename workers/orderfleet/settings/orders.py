@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from orderfleet.domain.durations import Duration, parse_duration
 from orderfleet.domain.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
@@ -48,13 +49,20 @@ class OrderSettings(Group):
         """Whether an item without a price is an error."""
         return not self.sample_orders if self.require_prices is None else self.require_prices
 
-    def review(self) -> Review:
-        """The default `review` of an order."""
-        return Review(mode=self.review_mode, timeout=self.review_timeout, on_timeout=self.review_on_timeout)
+    def review(self, given: BaseModel | None) -> Review:
+        """The `review` of an order: the `given` terms, and the defaults of those that are None."""
+        default = Review(mode=self.review_mode, timeout=self.review_timeout, on_timeout=self.review_on_timeout)
+        return default.model_copy(update=_set_fields(given))
 
-    def delivery(self) -> Delivery:
-        """The default `delivery` of an order."""
-        return Delivery(confirm=self.delivery_confirm, timeout=self.delivery_timeout)
+    def delivery(self, given: BaseModel | None) -> Delivery:
+        """The `delivery` of an order: the `given` terms, and the defaults of those that are None."""
+        default = Delivery(confirm=self.delivery_confirm, timeout=self.delivery_timeout)
+        return default.model_copy(update=_set_fields(given))
+
+
+def _set_fields(given: BaseModel | None) -> dict[str, Any]:
+    """The fields that are not None, as values; a dump would turn durations into text."""
+    return {name: value for name, value in given or () if value is not None}
 
 
 class StepSettings(Group):

@@ -47,8 +47,7 @@ def translate_errors() -> Iterator[None]:
 
     Every other error passes.
 
-    A database that is not migrated counts as unavailable: the operator of the fleet migrates it, and failing the order
-    would not help.
+    A database that is not migrated counts as unavailable, since the order can continue after the migration.
     """
     try:
         with _without_values():

@@ -93,7 +93,7 @@ class PostgresChangeFeed:
             try:
                 async with self._listening() as (connection, woken):
                     while not connection.is_closed():
-                        # Cleared before the read: a change that is committed during the read starts the next one.
+                        # The event is cleared before the read, so a commit during the read starts the next one.
                         woken.clear()
                         read_at = asyncio.get_running_loop().time()
                         async with aclosing(self._read_changes(connection, wanted)) as batches:

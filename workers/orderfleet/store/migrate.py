@@ -112,7 +112,7 @@ def _line(error: asyncpg.PostgresError, sql: str) -> str:
 async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, Applied]:
     if await connection.fetchval("select to_regclass('schema_migrations') is null"):
         return {}
-    # All columns: `pending` changes nothing, so the table can lack the last one.
+    # `pending` must not add the column `oldest`, so the statement names no column that an older table lacks.
     rows = await connection.fetch("select * from schema_migrations")
     return {row["number"]: Applied(row["name"], row["checksum"], row.get("oldest")) for row in rows}
 

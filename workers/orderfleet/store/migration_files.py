@@ -123,7 +123,7 @@ def outstanding(
             other = by_number[number_of[was.name[5:]]].name
             raise MigrationError(f"{was.name} was applied and is now numbered {other}; give it back its number")
         elif accept_newer and number > migrations[-1].number:
-            _refuse_if_left_behind(was, migrations[-1])
+            _reject_if_left_behind(was, migrations[-1])
         elif now is not None:
             raise MigrationError(f"{was.name} was applied and is now called {now.name}; give it back its name")
         else:
@@ -134,7 +134,7 @@ def outstanding(
     return [migration for migration in migrations if migration.number not in applied]
 
 
-def _refuse_if_left_behind(was: Applied, newest: Migration) -> None:
+def _reject_if_left_behind(was: Applied, newest: Migration) -> None:
     if was.oldest is not None and was.oldest > newest.number:
         raise MigrationError(
             f"the database has {was.name}, which only works with releases that have number {was.oldest:04d};"

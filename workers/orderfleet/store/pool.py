@@ -164,7 +164,7 @@ class Database:
                 reset=_skip_reset,
                 **self._connect_args,
             )
-            # Without connections to open this does not wait, so no second caller creates another pool.
+            # With a `min_size` of 0 this opens no connection and does not wait, so no second caller creates a pool.
             await self._pool
         return self._pool
 
@@ -213,7 +213,7 @@ async def _run(
     try:
         return await connection.fetch(sql, *args)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        # Raised when the server closed the connection during the statement, and for bugs.
+        # asyncpg raises these when the server closed the connection during the statement, and for bugs.
         if connection.is_closed():
             raise StoreUnavailable(f"Postgres closed the connection: {first_line(error)}") from error
         raise

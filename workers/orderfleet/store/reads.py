@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.store.encoding import as_text
@@ -17,11 +17,11 @@ from orderfleet.store.pool import Database
 from orderfleet.store.rows import recorded_event, recorded_order
 from orderfleet.store.statements import statement
 
-# Outside the range of every order, so that a page without a bound needs no statement of its own.
+# These times are outside the range of every order, so that a page without a bound needs no statement of its own.
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
-# By whether customer and step are given: with one statement for all, Postgres could not choose an index.
+# The statement of a page, by whether customer and step are given. With one for all, Postgres could not choose an index.
 _PAGES: Final = {
     (False, False): "page",
     (False, True): "page_of_step",
@@ -85,7 +85,7 @@ class BacklogSampler:
         """
         rows = await self._database.fetch(statement("backlog"))
         return [
-            BacklogSample(WaitKind(row["kind"]), row["place"], row["count"], max(row["oldest"], 0.0)) for row in rows
+            BacklogSample(BacklogKind(row["kind"]), row["key"], row["count"], max(row["oldest"], 0.0)) for row in rows
         ]
 
 

@@ -230,7 +230,10 @@ class OrderWrites:
     async def _with_progress(
         self, progress: Progress | Sequence[AuditEvent], write: Callable[[str], Awaitable[list[asyncpg.Record]]]
     ) -> list[asyncpg.Record]:
-        """Write a progress, or events alone, as JSON; again without its texts when Postgres rejects it."""
+        """Write a progress, or events alone, as JSON.
+
+        If Postgres rejects the values, they are written again with the reason in place of the texts.
+        """
         try:
             return await write(_payload(progress))
         except StoreRejected as error:

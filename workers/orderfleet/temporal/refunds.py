@@ -86,7 +86,7 @@ async def start_refund(
                 on_conflict(workflow_id)
                 number += 1
             case IdHolder.ENDED:
-                # Terminated or canceled before the money was back: another run under this id is rejected.
+                # The refund was terminated or canceled before it was done; Temporal rejects another run of this id.
                 number += 1
             case IdHolder.NONE:
-                pass  # removed since, so the id is free
+                pass  # Temporal has deleted the workflow since, so the id is free

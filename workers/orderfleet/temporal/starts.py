@@ -24,8 +24,8 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
     Args:
         model: of the argument.
         args: of the workflow, from `*args: Any`.
-        workflow_id: returns the workflow id that the argument requires; None accepts any. A
-            suffix after `/` is accepted: the id has one if a workflow of another client had it.
+        workflow_id: returns the workflow id that the argument requires; None accepts any. An id with a suffix after
+            `/` is accepted too: Orderfleet appends one when a workflow of another client has the plain id.
 
     Raises:
         ApplicationError: the argument is invalid, or requires another workflow id. Raised in `run`, it fails the
@@ -34,14 +34,14 @@ def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[M
     try:
         start = read_one(model, args)
     except InputRejected as rejected:
-        raise refused_start(str(rejected)) from None
+        raise rejected_start(str(rejected)) from None
     info = workflow.info()
     expected = workflow_id(start) if workflow_id is not None else info.workflow_id
     if info.workflow_id != expected and not info.workflow_id.startswith(f"{expected}/"):
-        raise refused_start(f"workflow id: is {info.workflow_id!r}; start it as {expected!r}")
+        raise rejected_start(f"workflow id: is {info.workflow_id!r}; start it as {expected!r}")
     return start
 
 
-def refused_start(reason: str) -> ApplicationError:
+def rejected_start(reason: str) -> ApplicationError:
     """Return the failure of a workflow with an invalid input."""
     return ApplicationError(truncate(reason), type=INVALID_INPUT, non_retryable=True)

@@ -15,13 +15,13 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from orderfleet.domain.backlog import BacklogSample, WaitKind
+from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.errors import OrderfleetError
 
 _TIMEOUT: Final = timedelta(seconds=5)
 _KINDS: Final = {
-    WaitKind.WORKFLOW_TASK: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    WaitKind.ACTIVITY_TASK: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    BacklogKind.WORKFLOW_TASK: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    BacklogKind.ACTIVITY_TASK: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
 
 
@@ -49,7 +49,7 @@ class TaskQueueSampler:
         """
         return [await self._sample(queue, kind) for queue in self._queues for kind in _KINDS]
 
-    async def _sample(self, queue: str, kind: WaitKind) -> BacklogSample:
+    async def _sample(self, queue: str, kind: BacklogKind) -> BacklogSample:
         request = DescribeTaskQueueRequest(
             namespace=self._temporal.namespace,
             task_queue=TaskQueue(name=queue),

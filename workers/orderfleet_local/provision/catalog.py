@@ -180,7 +180,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             name="temporal-test-server",
             version=TEST_SERVER,
-            # It can't print its version, so one on PATH is never accepted.
+            # The test server can't print its version, so one on PATH is never accepted.
             release=Release(
                 url=f"https://github.com/{_JAVA_SDK}/download/v{{version}}/"
                 "temporal-test-server_{version}_{os}_{arch}.tar.gz",

@@ -34,7 +34,7 @@ def responds(folder: Path, assigned: Ports, path: str) -> bool:
         path: to get.
     """
     pki = folder / "pki"
-    # Created at each call, because the files don't exist yet when the part is described.
+    # Each call creates the context, because the files don't exist yet when the part is described.
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
     return answers(f"https://{ports.HOST}:{assigned['https']}{path}", context)

@@ -103,7 +103,7 @@ class Assembly:
             part = describe()
             with self._lock:
                 self.started.append(name)
-            # It gets its previous ports, because clients may use them.
+            # The part gets its previous ports, because clients may use them.
             previous = self.previous_ports.get(name, {})
             others = (ports for other, ports in self.previous_ports.items() if other != name)
             avoid = {port for ports in others for port in ports.values()}

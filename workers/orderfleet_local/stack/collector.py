@@ -36,7 +36,7 @@ def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
         name=COLLECTOR,
         ports={"otlp": port},
         command=lambda _: Command((str(program), "--config", str(folder / "otelcol.json")), folder),
-        # It listens once it accepts spans, and `launch` waits until it listens.
+        # The collector listens once it accepts spans, and `launch` waits until it listens.
         ready=lambda _: True,
         prepare=lambda assigned: _configure(folder, assigned),
     )
@@ -48,7 +48,7 @@ def _configure(folder: Path, assigned: Ports) -> None:
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": endpoint(assigned)}}}},
         "exporters": {"debug": {"verbosity": "detailed"}},
         "service": {
-            # Its own metrics would need a port, and nothing scrapes them.
+            # Metrics of the collector would need a port, and nothing scrapes them.
             "telemetry": {"metrics": {"level": "none"}},
             "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["debug"]}},
         },

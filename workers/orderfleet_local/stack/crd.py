@@ -40,7 +40,7 @@ def apply(kubectl: Path, kubeconfig: Path, folder: Path, canceled: threading.Eve
     files = definitions()
     if not files.is_dir():
         raise StackError(f"{files} is missing; the stack runs from a checkout")
-    # Forced, so that the checkout's definition replaces one that was edited on the server.
+    # `--force-conflicts` lets the checkout's definition replace one that was edited on the server.
     _kubectl(("apply", "--server-side", "--force-conflicts", "-f", str(files)), kubectl, kubeconfig, folder, canceled)
     wait = ("wait", "--for=condition=Established", f"--timeout={_ESTABLISHED_SECONDS}s", "-f", str(files))
     deadline = time.monotonic() + _ESTABLISHED_SECONDS

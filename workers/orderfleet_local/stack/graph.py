@@ -44,7 +44,7 @@ def run(steps: Sequence[Step]) -> None:
             failures.append(failure)
             canceled.set()
         finally:
-            # Also after a failure: the waiting steps then see that they are canceled.
+            # A failed step is done too, so that the steps that wait for it read `canceled` and end.
             done[step.name].set()
 
     threads = [threading.Thread(target=work, args=(step,), name=step.name) for step in steps]
@@ -62,6 +62,6 @@ def run(steps: Sequence[Step]) -> None:
 
 def _join(threads: Sequence[threading.Thread]) -> None:
     for thread in threads:
-        # With a timeout, because a join without one blocks Ctrl-C.
+        # A join without a timeout blocks Ctrl-C.
         while thread.is_alive():
             thread.join(_JOIN_STEP)

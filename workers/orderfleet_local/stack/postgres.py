@@ -54,7 +54,7 @@ def programs() -> Path:
     Raises:
         StackError: the wheel isn't installed.
     """
-    # Not imported, because importing the package creates folders and warns.
+    # `find_spec` does not import the package, whose import creates folders and warns.
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise StackError(f"the Python package {_PACKAGE} isn't installed; run `make venv`")
@@ -102,7 +102,7 @@ def _prepare(folder: Path, data: Path) -> None:
     (data / "postmaster.pid").unlink(missing_ok=True)
     if data.exists():
         return
-    # Created under another name and renamed, because an interrupted `initdb` looks complete.
+    # `initdb` writes a folder of another name, which is then renamed: an interrupted `initdb` looks complete.
     new = folder / "new"
     shutil.rmtree(new, ignore_errors=True)
     options = ("--no-sync", "--no-instructions", "--auth=trust", "--encoding=UTF8", "--locale=C")

@@ -26,8 +26,8 @@ _POSTGRES_PROGRAMS = {POSTGRES, "initdb"}
 _POLL_SECONDS = 0.02
 _KILL_TIMEOUT = 5
 
-# Kept until this process ends, so that ended children are reaped, and the interpreter doesn't warn about
-# children that still run.
+# The list keeps children until this process ends, so that ended ones are reaped, and the interpreter doesn't warn about
+# those that still run.
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -87,7 +87,7 @@ def alive(process: psutil.Process) -> bool:
     """Return whether the process runs; a zombie doesn't."""
     exit_status(process)
     try:
-        # Of a zombie with threads only the first thread has ended; the others still hold its ports.
+        # In a zombie with several threads only the first has ended; the others still hold the process's ports.
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
@@ -123,8 +123,8 @@ def find(folder: Path, part: str | None = None) -> dict[str, list[psutil.Process
     for pid in psutil.pids():
         if pid in own:
             continue
-        # Not psutil.process_iter, which caches processes by id: a process with a reused id may be left out, or
-        # confused with the ended one.
+        # psutil.process_iter caches processes by id: it may leave out a process with a reused id, or confuse it with
+        # the ended one.
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             name = _part_of(process, mark)
@@ -170,7 +170,7 @@ def end(processes: Iterable[psutil.Process], *, by: signal.Signals, timeout: flo
 
 def _still_running(targets: list[psutil.Process], timeout: float) -> list[psutil.Process]:
     """Wait up to `timeout` seconds; return those that still run."""
-    # Not psutil.wait_procs: where no process reaps orphans, it reports an ended one as running.
+    # Where no process reaps orphans, psutil.wait_procs reports an ended one as running.
     deadline = time.monotonic() + timeout
     while (left := [process for process in targets if alive(process)]) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -79,7 +79,7 @@ def _end(
 
 
 def _kill_remaining(folder: Path) -> None:
-    """Kill processes that started in the meantime, until two searches in a row find none."""
+    """Kill processes that started during the shutdown, until two searches in a row find none."""
     clean = 0
     for _ in range(_SEARCHES):
         left = [process for found in processes.find(folder).values() for process in found]

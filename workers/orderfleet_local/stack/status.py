@@ -101,7 +101,7 @@ def find_problem(folder: Path, name: str, part: PartState) -> str | None:
     if name == TEMPORAL:
         return temporal_server.problem(part.ports)
     if name == APISERVER:
-        # Not `/readyz`, which depends on etcd.
+        # `/readyz` depends on etcd, which is a part of its own.
         ok = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
     elif name in _READY:
         ok = _READY[name](part.ports)

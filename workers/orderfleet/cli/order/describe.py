@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from orderfleet.settings import Settings
 
 
-_SOURCES: Final = ("record", "workflow", "kubernetes")
+_SOURCES: Final = ("database", "workflow", "kubernetes")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class OrderComparison:
     """One order in every source; a source that is None is unavailable, and `unknown` has the reason by its name."""
 
     order_id: str
-    record: RecordedOrder | None
+    database: RecordedOrder | None
     workflow: WorkflowView | None
     live: SourcedStatus | None
     """The status that the workflow returned."""
@@ -48,13 +48,13 @@ class OrderComparison:
     @property
     def status(self) -> OrderStatus | None:
         """The workflow's status if there is one, else the recorded status."""
-        return self.live or (self.record.status if self.record else None)
+        return self.live or (self.database.status if self.database else None)
 
     def document(self) -> dict[str, Any]:
         """Return what `-o json` and `-o yaml` print."""
         return {
             "order_id": self.order_id,
-            "record": self.record,
+            "database": self.database,
             "workflow": self.workflow,
             "status": self.live,
             "kubernetes": self.kubernetes,
@@ -104,7 +104,7 @@ def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
 
 def _comparison_table(comparison: OrderComparison) -> RenderableType:
     columns = (
-        _of_status(comparison.record.status if comparison.record else None),
+        _of_status(comparison.database.status if comparison.database else None),
         _of_status(comparison.live),
         _of_kubernetes(comparison.kubernetes),
     )
@@ -213,7 +213,7 @@ async def _compare(connection: Connection, order_id: str, settings: Settings) ->
     )
     live = await _live(connection, order_id, unknown) if workflow else None
     if record is None and workflow is None:
-        # Raises the error: which of them is unavailable, or that there is no such order.
+        # This call raises: the order store or Temporal is unavailable, or there is no such order.
         await connection.orders.recorded(order_id)
     owner = record.owner if record else workflow.owner if workflow else ""
     kubernetes = await _kubernetes(owner, settings, unknown)
@@ -226,10 +226,10 @@ async def _record(connection: Connection, order_id: str, unknown: dict[str, str]
     try:
         record = await connection.reads.order(order_id)
     except StoreUnavailable as error:
-        unknown["record"] = str(error)
+        unknown["database"] = str(error)
         return None
     if record is None:
-        unknown["record"] = "not recorded yet"
+        unknown["database"] = "not recorded yet"
     return record
 
 

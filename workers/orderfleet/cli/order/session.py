@@ -48,7 +48,7 @@ def complete_order_id(incomplete: str) -> list[tuple[str, str]]:
     # asyncio logs a connection that the timeout cancels, into the line that the user is typing.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        # Imported before the timeout starts.
+        # The import comes before the timeout starts, which is for the query alone.
         from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
 
         settings = connections.local_settings().model_copy(update={"database_timeout": COMPLETION_TIMEOUT})

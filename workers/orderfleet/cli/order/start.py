@@ -77,6 +77,11 @@ def _order(file: Path, document: Any) -> NewOrder:
         raise UsageError(f"{file}: spec: is missing; give items and address")
     if spec.get("cancel"):
         raise UsageError(f"{file}: spec.cancel: start the order first, then `orderfleet order cancel` it")
+    for name, alias in _FIELDS.items():
+        if name in spec and alias in spec:
+            raise UsageError(
+                f"{file}: spec.{alias}: is another name of {name}, which is given too; give only one of them"
+            )
     fields = {_FIELDS.get(name, name): value for name, value in spec.items() if name not in _KUBERNETES_ONLY}
     fields.pop("cancel", None)
     metadata = document.get("metadata") or {}

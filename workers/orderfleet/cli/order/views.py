@@ -86,7 +86,7 @@ async def _lines(connection: Connection, order_id: str) -> None:
             continue
         line = _line(now)
         if line != shown:
-            # Compared without the time, which differs at each change.
+            # `line` has no time: the time differs at each change, also if nothing else does.
             typer.echo(f"{time_text(now.updated_at)}  {line}")
             shown = line
 

@@ -42,12 +42,12 @@ class Booked(Contract):
     tracking_number: Name
 
     def booking(self) -> Booking:
-        """Return it as a `Booking`."""
+        """Return the carrier and the tracking number as a `Booking`."""
         return Booking(carrier=self.carrier, tracking_number=self.tracking_number)
 
 
 class BookingAnswer(Booked):
-    """Answer of a booking."""
+    """The carrier's answer to a booking; `key` repeats that of the request."""
 
     key: str
 

@@ -33,7 +33,7 @@ class BookedParcel:
 
 
 class CarrierLedger(Ledger):
-    """The ledger of the simulated carrier."""
+    """Booked and voided parcels of the simulated carrier."""
 
     provider = "carrier"
     schema = """

@@ -35,7 +35,7 @@ class PaymentRequest(Contract):
 
 
 class ChargeAnswer(Contract):
-    """The payment is charged, by this call or an earlier one with its id."""
+    """The provider's answer to a charge: this call or an earlier one with its id charged the payment."""
 
     payment_id: str
     status: Literal["charged"]
@@ -45,14 +45,14 @@ class ChargeAnswer(Contract):
 
 
 class VoidAnswer(Contract):
-    """The payment id is closed to every later charge."""
+    """The provider's answer to a void: no later charge of the payment id can succeed."""
 
     payment_id: str
     outcome: VoidOutcome
 
 
 class RefundAnswer(Contract):
-    """The charge is refunded, by this call or an earlier one."""
+    """The provider's answer to a refund: this call or an earlier one refunded the charge."""
 
     payment_id: str
     status: Literal["refunded"]

@@ -32,7 +32,7 @@ class PaymentEntry:
 
 
 class PaymentLedger(Ledger):
-    """The ledger of the simulated payment provider."""
+    """Charges, refunds and voids of the simulated payment provider."""
 
     provider = "payments"
     schema = """

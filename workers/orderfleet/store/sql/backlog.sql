@@ -1,6 +1,6 @@
 -- Unfinished orders by step, those past their deadline by step, and pending payments by status, each with the age of
 -- the oldest in seconds. Reads partial indexes only, so the cost grows with what is unfinished.
-select 'order' as kind, step as place, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
+select 'order' as kind, step as key, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
 from orders
 where step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
 group by step

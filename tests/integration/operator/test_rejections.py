@@ -112,8 +112,8 @@ def test_largest_order_is_accepted(kubernetes):
     patch(kubernetes, "largest", {"approved": True}, keep=True)
 
 
-def patch(cluster, name, spec, *, refused=False, keep=False):
-    call = cluster.kubectl_fails if refused else cluster.kubectl
+def patch(cluster, name, spec, *, rejected=False, keep=False):
+    call = cluster.kubectl_fails if rejected else cluster.kubectl
     keep = [] if keep else ["--dry-run=server"]
     return call("patch", "ofo", name, *keep, "--type=merge", "-p", json.dumps({"spec": spec}))
 
@@ -121,13 +121,13 @@ def patch(cluster, name, spec, *, refused=False, keep=False):
 @pytest.mark.parametrize("name", ["given", "left-out"])
 @pytest.mark.parametrize("field", CHANGED)
 def test_immutable_field_change_is_rejected(cluster, field, name):
-    message = patch(cluster, name, {field: CHANGED[field]}, refused=True)
+    message = patch(cluster, name, {field: CHANGED[field]}, rejected=True)
     assert f"spec.{field}: Forbidden: can't change after creation" in message
 
 
 @pytest.mark.parametrize("field", SPEC)
 def test_immutable_field_removal_is_rejected(cluster, field):
-    message = patch(cluster, "given", {field: None}, refused=True)
+    message = patch(cluster, "given", {field: None}, rejected=True)
     assert f"spec.{field}: Forbidden: can't change after creation" in message
 
 
@@ -141,7 +141,7 @@ def test_mutable_field_change_is_accepted(cluster):
 @pytest.mark.parametrize("back", [False, None])
 def test_approval_and_cancel_are_final(cluster, back):
     for field, advice in (("approved", "set cancel to true"), ("cancel", "create another Order")):
-        message = patch(cluster, "decided", {field: back}, refused=True)
+        message = patch(cluster, "decided", {field: back}, rejected=True)
         assert f"spec.{field}: Forbidden: a" in message
         assert advice in message
 
@@ -151,7 +151,7 @@ def test_ended_order_spec_is_immutable(kubernetes):
     ended = '{"status":{"ended":true}}'
     kubernetes.kubectl("patch", "ofo", "order", "--subresource=status", "--type=merge", "-p", ended)
     for spec in ({"approved": True}, {"address": {"city": "Shelbyville"}}, {"deletionPolicy": "Orphan"}):
-        message = patch(kubernetes, "order", spec, refused=True)
+        message = patch(kubernetes, "order", spec, rejected=True)
         assert "spec: Forbidden: the order has ended and can't be changed any more" in message
     kubernetes.kubectl("label", "ofo", "order", "color=blue")
 

@@ -1,7 +1,7 @@
 {{/* Postgres: its address and certificates as files. */}}
 
 {{/* The address has a password, so it is a file: a variable is visible in the pod's environment. Context: {context, tlsSecret}. */}}
-{{- define "orderfleet.record.env" -}}
+{{- define "orderfleet.database.env" -}}
 - name: ORDERFLEET_DATABASE_URL_FILE
   value: /etc/orderfleet/database/url
 {{- if .tlsSecret }}
@@ -45,7 +45,7 @@
 {{- end -}}
 
 {{/* Context of both: {urlSecret: {name, key}, tlsSecret}. */}}
-{{- define "orderfleet.record.mounts" -}}
+{{- define "orderfleet.database.mounts" -}}
 - name: database
   mountPath: /etc/orderfleet/database
   readOnly: true
@@ -56,7 +56,7 @@
 {{- end }}
 {{- end -}}
 
-{{- define "orderfleet.record.volumes" -}}
+{{- define "orderfleet.database.volumes" -}}
 - name: database
   secret:
     secretName: {{ required "database.urlSecret.name names the Secret with the database address" .urlSecret.name }}
@@ -85,7 +85,7 @@ Database login of jobs that use the role that owns the tables. Context of all: t
 {{- end -}}
 
 {{- define "orderfleet.owner.env" -}}
-{{- include "orderfleet.record.env" (dict "context" . "tlsSecret" (include "orderfleet.owner.tls" .)) }}
+{{- include "orderfleet.database.env" (dict "context" . "tlsSecret" (include "orderfleet.owner.tls" .)) }}
 {{ include "orderfleet.settings.env" . }}
 {{- with .Values.migration.extraEnv }}
 {{ toYaml . }}
@@ -94,10 +94,10 @@ Database login of jobs that use the role that owns the tables. Context of all: t
 
 {{- define "orderfleet.owner.mounts" -}}
 {{ include "orderfleet.tmp.mount" . }}
-{{ include "orderfleet.record.mounts" (include "orderfleet.owner.login" . | fromJson) }}
+{{ include "orderfleet.database.mounts" (include "orderfleet.owner.login" . | fromJson) }}
 {{- end -}}
 
 {{- define "orderfleet.owner.volumes" -}}
 {{ include "orderfleet.tmp.volume" . }}
-{{ include "orderfleet.record.volumes" (include "orderfleet.owner.login" . | fromJson) }}
+{{ include "orderfleet.database.volumes" (include "orderfleet.owner.login" . | fromJson) }}
 {{- end -}}
