@@ -109,7 +109,7 @@ class Provider:
         if not self.charges[payment.payment_id]:
             return VoidOutcome.NEVER_CHARGED
         await self._refund_once(payment)
-        return VoidOutcome.GIVEN_BACK
+        return VoidOutcome.REFUNDED
 
     async def refund(self, payment: PaymentIntent) -> None:
         await self.refunding.begin()

@@ -24,7 +24,7 @@ BOOKED = Booking(carrier="test", tracking_number="SIM8A1F03")
 OUTCOMES = [
     Charge(reference="ch_81b7"),
     None,
-    VoidOutcome.GIVEN_BACK,
+    VoidOutcome.REFUNDED,
     PaymentVoided("the payment provider refused with 410: payment pay-ord-1 was voided"),
     PaymentRefused("the payment provider refused with 402: card declined"),
     BOOKED,

@@ -51,7 +51,7 @@ async def test_charge_void_and_refund_move_the_money_once(
     assert await payments.charge(intent) == first
     await payments.refund(intent)
     await payments.refund(intent)
-    assert await payments.void(intent) is VoidOutcome.GIVEN_BACK
+    assert await payments.void(intent) is VoidOutcome.REFUNDED
     assert moved(server, intent) == {"charge": 1, "refund": 1, "void": 1}
 
 
@@ -233,7 +233,7 @@ async def test_repeated_refusal_does_not_refuse_the_next_payment(
         await payments.charge(refused)
     with pytest.raises(ProviderRequestRejected, match="402: card declined"):
         await payments.charge(other)
-    assert await payments.void(other) is VoidOutcome.GIVEN_BACK
+    assert await payments.void(other) is VoidOutcome.REFUNDED
     assert moved(server, other) == {"charge": 1, "void": 1, "refund": 1}
 
 

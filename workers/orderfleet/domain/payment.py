@@ -31,7 +31,7 @@ class VoidOutcome(StrEnum):
     """What a void found. In each case the payment id can never charge again."""
 
     NEVER_CHARGED = "never_charged"
-    GIVEN_BACK = "given_back"
+    REFUNDED = "refunded"
 
 
 class PaymentRecord(Contract):

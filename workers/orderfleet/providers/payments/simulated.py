@@ -85,7 +85,7 @@ create index if not exists payment_entries_by_payment on payment_entries (paymen
             if charge is None:
                 return VoidOutcome.NEVER_CHARGED
             _refund(ledger, charge)
-            return VoidOutcome.GIVEN_BACK
+            return VoidOutcome.REFUNDED
 
         return await self.run(work)
 
