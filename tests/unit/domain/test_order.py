@@ -20,6 +20,12 @@ def test_line1_is_read_as_street() -> None:
     assert Address.model_validate({"line1": "1 Main St"}).street == "1 Main St"
 
 
+def test_street_and_line1_that_differ_are_rejected() -> None:
+    assert Address.model_validate({"street": "1 Main St", "line1": "1 Main St"}).street == "1 Main St"
+    with pytest.raises(ValidationError, match="street and line1 are two names of one field and differ"):
+        Address.model_validate({"street": "1 Main St", "line1": "2 Main St"})
+
+
 def test_price_as_json_number_is_exact() -> None:
     assert Item.model_validate({"sku": "a", "qty": 1, "price": 9.99}).price == Decimal("9.99")
 

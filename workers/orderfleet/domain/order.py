@@ -66,6 +66,20 @@ class Address(Contract):
     zip: str = Field(default="", max_length=32)
     country: AddressField = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_street(cls, data: Any) -> Any:
+        # A model that forbids unknown fields reports the second name itself.
+        forbids = cls.model_config.get("extra") == "forbid"
+        if (
+            not forbids
+            and isinstance(data, Mapping)
+            and "line1" in data
+            and data.get("street") not in (None, data["line1"])
+        ):
+            raise ValueError("street and line1 are two names of one field and differ; write only street")
+        return data
+
 
 class Customer(Contract):
     """The customer; both fields may be empty."""
