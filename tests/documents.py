@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
+from demo.readme import blocks
 from orderfleet_local.stack import paths
-
-sys.path.insert(0, str(Path(__file__).parent / "demo"))
-
-from readme import blocks
 
 PROVIDERS = paths.checkout() / "deploy" / "docs" / "providers.md"
 

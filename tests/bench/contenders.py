@@ -60,7 +60,7 @@ class EmptyFleet:
     metrics: Any = ()
 
     async def order(self, order_id: str) -> None:
-        from empty_fleet import ORDERS  # noqa: PLC0415 - a script in this folder
+        from bench.empty_fleet import ORDERS  # noqa: PLC0415 - a script in this folder
 
         await self.client.execute_workflow("EmptyOrder", order_id, id=f"empty-{order_id}", task_queue=ORDERS)
 

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-from contenders import ADDRESS, ITEMS
 
+from bench.contenders import ADDRESS, ITEMS
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.operator.main import login
 

@@ -15,8 +15,8 @@ from statistics import median
 from typing import Any
 
 import asyncpg
-from contenders import ADDRESS, ITEMS
 
+from bench.contenders import ADDRESS, ITEMS
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.domain.transitions import payment_origins, shipment_origins

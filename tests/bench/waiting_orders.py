@@ -7,12 +7,12 @@ import uuid
 from typing import Any
 
 import asyncpg
-from bench_stack import BenchStack
-from contenders import Orderfleet
-from figures import percentile
-from measure import at_once
-from meters import cpu_seconds, memory_mib
 
+from bench.bench_stack import BenchStack
+from bench.contenders import Orderfleet
+from bench.figures import percentile
+from bench.measure import at_once
+from bench.meters import cpu_seconds, memory_mib
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 

@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from check_context import CheckContext, Finding, requested
-from clients import ADDRESS, ChangeResult, ClientLog
-from evidence import order_workflow
-from schedule import Action, Channel
-
+from chaos.check_context import CheckContext, Finding, requested
+from chaos.clients import ADDRESS, ChangeResult, ClientLog
+from chaos.evidence import order_workflow
+from chaos.schedule import Action, Channel
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step

@@ -17,9 +17,9 @@ from enum import StrEnum
 from typing import Any
 
 import aiohttp
-from proxied_stack import ProxiedStack
-from schedule import Action, Channel, OrderPlan
 
+from chaos.proxied_stack import ProxiedStack
+from chaos.schedule import Action, Channel, OrderPlan
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
 
 NAMESPACE = "default"

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from proxied_parts import ProxiedParts
-from schedule import APISERVER, CONNECTIONS, ETCD, PARTS, POSTGRES, TEMPORAL, Fault, FaultKind
 
+from chaos.proxied_parts import ProxiedParts
+from chaos.schedule import APISERVER, CONNECTIONS, ETCD, PARTS, POSTGRES, TEMPORAL, Fault, FaultKind
 from orderfleet_local.stack import crd, postgres, processes, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import Part, Running, launch, run_job

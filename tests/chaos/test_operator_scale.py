@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from shop import Shop, condition, ended, eventually, manifest, step
 
+from integration.operator.shop import Shop, condition, ended, eventually, manifest, step
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login

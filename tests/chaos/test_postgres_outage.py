@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import Fleet, fleet, quick_policy
 
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
 from support.own_postgres import OwnServer, own_postgres
+from workflows.fleet import Fleet, fleet, quick_policy
 
 OUTAGE_SECONDS = 30.0
 """Seconds."""

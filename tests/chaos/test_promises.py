@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from clients import ADDRESS, ChangeResult
-from evidence import Workflow
-from promises import promises
-from schedule import Action
-from valid_evidence import CANCELED, DECLARED, DELETED, FAILED, NOW, SHIPPED, entry, parcel, valid_evidence
 
+from chaos.clients import ADDRESS, ChangeResult
+from chaos.evidence import Workflow
+from chaos.promises import promises
+from chaos.schedule import Action
+from chaos.valid_evidence import CANCELED, DECLARED, DELETED, FAILED, NOW, SHIPPED, entry, parcel, valid_evidence
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.names import ORDER_WORKFLOW, REFUND_WORKFLOW, order_workflow_id, refund_workflow_id
 from orderfleet.domain.order import Address

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from temporalio.client import Client
 
+from chaos.kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads

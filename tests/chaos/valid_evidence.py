@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from clients import ADDRESS, NEW_ADDRESS, ChangeResult, ClientLog
-from evidence import Evidence, Workflow
-from schedule import Action, Channel, OrderPlan
-
+from chaos.clients import ADDRESS, NEW_ADDRESS, ChangeResult, ClientLog
+from chaos.evidence import Evidence, Workflow
+from chaos.schedule import Action, Channel, OrderPlan
 from orderfleet.domain.events import EventKind, RecordedEvent, RecordedOrder
 from orderfleet.domain.names import (
     ENDED_LABEL,

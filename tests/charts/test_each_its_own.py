@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from value_sets import PRODUCT
 
+from charts.value_sets import PRODUCT
 from orderfleet.settings import Settings
 
 OWNERS = ["Job migration", "CronJob prune"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from value_sets import PRODUCT
+
+from charts.value_sets import PRODUCT
 
 TEST = "shop-orderfleet-test"
 ROLES = ["shop-orderfleet-orders-worker", "shop-orderfleet-shipping-worker", "shop-orderfleet-operator"]

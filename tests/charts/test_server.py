@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from definitions import files
-from value_sets import DEVELOPMENT, ON_KIND, OPTIONAL_KINDS, PRODUCT
+
+from charts.definitions import files
+from charts.value_sets import DEVELOPMENT, ON_KIND, OPTIONAL_KINDS, PRODUCT
 
 DEFINITION = "CustomResourceDefinition"
 

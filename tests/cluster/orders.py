@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from cluster_tools import Cluster, until
+from cluster.cluster_tools import Cluster, until
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ENDED = "orderfleet.dev/ended"

@@ -9,10 +9,10 @@ import base64
 import json
 import time
 
-import cluster_images as images
-import metrics_server
-from cluster_tools import DELETED, NAMESPACE, until
-from installation import (
+from cluster import cluster_images as images
+from cluster import metrics_server
+from cluster.cluster_tools import DELETED, NAMESPACE, until
+from cluster.installation import (
     BACKING,
     PREPARED,
     RESTRICTED,
@@ -26,9 +26,9 @@ from installation import (
     upgrade_to,
     write,
 )
-from orders import AUTO, ENDS, TEN_KINDS, Load, check_ledgers, ends, order, read_ledgers, unfinished
-from pod_programs import API, DATABASE
-from versions import Versions, build, workers_images
+from cluster.orders import AUTO, ENDS, TEN_KINDS, Load, check_ledgers, ends, order, read_ledgers, unfinished
+from cluster.pod_programs import API, DATABASE
+from cluster.versions import Versions, build, workers_images
 
 
 def test_images_are_built_and_loaded(cluster, timetable):

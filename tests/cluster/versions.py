@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Sequence
 
-from cluster_tools import Cluster, until
-from installation import upgrade
-from pod_programs import PROMOTE_NONE
+from cluster.cluster_tools import Cluster, until
+from cluster.installation import upgrade
+from cluster.pod_programs import PROMOTE_NONE
 
 DEPLOYMENT = "shop"
 _OF_A_VERSION = ("orderfleet-orders-worker", "orderfleet-shipping-worker")

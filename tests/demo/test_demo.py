@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stacks import BIN, CHECKOUT, stack_environment
 
+from demo.stacks import BIN, CHECKOUT, stack_environment
 from orderfleet_local.stack import paths, processes
 
 _WARM_SECONDS = 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -15,19 +14,15 @@ import httpx
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "operator"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from operator_fixtures import shop
-from shop import Shop, manifest, step
-
-from identity_provider import AUDIENCE, ISSUER, identity_provider
+from integration.operator.operator_fixtures import shop
+from integration.operator.shop import Shop, manifest, step
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Item, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import Step
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from support.identity_provider import AUDIENCE, ISSUER, identity_provider
 from support.jumping_clock import JumpingClock, jumping_clock
 from support.ledgers import Ledgers
 from support.worker_processes import WorkerFleet, order, until

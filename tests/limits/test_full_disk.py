@@ -6,7 +6,6 @@ Orders wait for space. With space again and Postgres restarted, each ends correc
 from __future__ import annotations
 
 import asyncio
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -18,10 +17,6 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import Fleet, eventually, fleet, quick_policy
-
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
@@ -31,6 +26,7 @@ from orderfleet_local.stack import processes
 from support.own_postgres import OwnServer
 from support.small_disk import SmallDisk, small_disk
 from support.worker_processes import WorkerFleet
+from workflows.fleet import Fleet, eventually, fleet, quick_policy
 
 WAITING, NEW = 5, 20
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

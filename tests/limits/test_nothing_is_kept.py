@@ -8,22 +8,17 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import Fleet, fleet
-
 from orderfleet.domain.order import Review, ReviewMode
+from workflows.fleet import Fleet, fleet
 
 ORDERS, ROUNDS = 20, 6
 MEASURED_ORDERS = 2 * ORDERS

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -21,10 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 
 from orderfleet.domain import names
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import eventually, fleet
+from workflows.fleet import eventually, fleet
 
 ORPHANS = int(os.environ.get("ORDERFLEET_ORPHANS", "500"))
 CONCURRENCY = 50

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import ADDRESS, Fleet, fleet
-
 from orderfleet.domain.status import Step
 from orderfleet.services.errors import TemporalUnavailable
+from workflows.fleet import ADDRESS, Fleet, fleet
 
 SIGNALS = 10_000
 CONCURRENCY = 50

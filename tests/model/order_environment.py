@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from fleet import Fleet, Provider, TestCarrier, fleet
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client, WorkflowHistory
@@ -22,6 +21,7 @@ from orderfleet.orders.compensation import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.store.writes import OrderWrites
+from workflows.fleet import Fleet, Provider, TestCarrier, fleet
 
 
 class Outage:

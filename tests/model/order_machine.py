@@ -11,21 +11,21 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from failure_scripts import script_failures
-from fleet import ADDRESS, Gate, eventually, quick_policy
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from lifecycle_model import Expected, reachable
-from order_environment import OrderEnvironment
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from model.failure_scripts import script_failures
+from model.lifecycle_model import Expected, reachable
+from model.order_environment import OrderEnvironment
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
 from orderfleet.domain.order import Address, Delivery, Review, ReviewMode, ReviewTimeoutAction, SpecUpdate
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed
 from orderfleet.domain.status import OrderStatus, ShipmentStatus
 from orderfleet.services.errors import TemporalUnavailable
+from workflows.fleet import ADDRESS, Gate, eventually, quick_policy
 
 T = TypeVar("T")
 

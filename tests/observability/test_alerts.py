@@ -14,10 +14,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from fast_rules import fast_rules
-from shop import Shop
 from temporalio.client import Client
 
+from integration.operator.shop import Shop
+from observability.fast_rules import fast_rules
 from orderfleet.domain import names
 from orderfleet.domain.order import Item
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fast_rules import fast_rules
 from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
+from observability.fast_rules import fast_rules
 from orderfleet.observability.exposition import prometheus as sdk_prometheus
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import ports, processes, temporal_server

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from shop import Shop, manifest
 
+from integration.operator.shop import Shop, manifest
 from orderfleet.observability.metrics import CATALOG, MetricSpec
 from orderfleet_local.stack import paths, ports
 from support.own_prometheus import Prometheus

@@ -6,12 +6,12 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from fast_rules import fast_rules
 from temporalio import workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+from observability.fast_rules import fast_rules
 from orderfleet.observability.exposition import prometheus as sdk_prometheus
 from orderfleet_local.stack import ports
 from support.own_prometheus import Prometheus

@@ -14,9 +14,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from readme import RUN, Block, blocks, commands
 from temporalio.client import Client
 
+from demo.readme import RUN, Block, blocks, commands
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.provision.resolver import provide

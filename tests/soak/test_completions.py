@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from completions import Completions, track_completions
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
+from soak.completions import Completions, track_completions
 from support.sample_rows import AT, order, payment, progress, receive
 
 

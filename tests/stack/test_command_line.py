@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_stack import eventually
 
 from orderfleet_local.stack import processes
 from orderfleet_local.stack.launch import answers
+from stack.fake_stack import eventually
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_stack import eventually, role, stack_folder
 
 from orderfleet_local.cli.stack import links
 from orderfleet_local.stack import collector, lifecycle, processes, prometheus
@@ -18,6 +17,7 @@ from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.launch import Part
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
 from orderfleet_local.stack.state import StackState
+from stack.fake_stack import eventually, role, stack_folder
 from support.own_prometheus import Prometheus
 from support.prometheus_programs import program
 

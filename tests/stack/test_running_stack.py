@@ -8,13 +8,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fake_stack import eventually, role, stack_folder
 
 from orderfleet_local.stack import lifecycle, postgres, processes, state
 from orderfleet_local.stack.errors import AlreadyRunning, Busy, StackError
 from orderfleet_local.stack.launch import answers
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
+from stack.fake_stack import eventually, role, stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("running-stack")

@@ -9,11 +9,11 @@ import subprocess
 import sys
 
 import pytest
-from fake_stack import eventually, role
 
 from orderfleet_local.stack import apiserver, etcd, lifecycle, postgres, processes, shutdown, state, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
+from stack.fake_stack import eventually, role
 
 
 @pytest.mark.parametrize("part", ["postgres", "kube-apiserver", "well"])

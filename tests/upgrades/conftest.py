@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -15,11 +14,6 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from builds import Deployment
-from versioned_orders import VersionedOrders
-
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.provision.resolver import provide
@@ -28,6 +22,8 @@ from orderfleet_local.stack.launch import launch
 from support.backing import Backing
 from support.ledgers import Ledgers
 from support.worker_processes import WorkerFleet
+from upgrades.builds import Deployment
+from upgrades.versioned_orders import VersionedOrders
 
 # Three minutes each by default.
 _DRAINAGE_INTERVALS = (

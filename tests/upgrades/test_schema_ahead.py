@@ -15,7 +15,6 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from initial_migrations import INITIAL
 from orderfleet.domain import names
 from orderfleet.domain.order import Item, Review
 from orderfleet.domain.status import Step
@@ -24,6 +23,7 @@ from orderfleet.store.migration_files import MigrationError, default_directory, 
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.stack import paths
+from support.initial_migrations import INITIAL
 from support.ledgers import Ledgers, order_errors
 from support.worker_processes import WorkerFleet, order, until
 

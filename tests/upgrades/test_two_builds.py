@@ -6,14 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from builds import Edit, activities_of, builds_of, changed
-from versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
 from support.worker_processes import until
+from upgrades.builds import Edit, activities_of, builds_of, changed
+from upgrades.versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

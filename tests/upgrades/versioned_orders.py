@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from builds import Deployment, Edit, activities_of, builds_of, gathered
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -17,6 +16,7 @@ from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
 from orderfleet.store.reads import OrderReads
 from support.ledgers import Ledgers, order_errors
 from support.worker_processes import WorkerFleet, WorkerProcess, order, until
+from upgrades.builds import Deployment, Edit, activities_of, builds_of, gathered
 
 RECORDS_BEFORE_THE_CHARGE = Edit(
     "orders/workflow.py",

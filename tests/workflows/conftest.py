@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fleet import Fleet, fleet
+from workflows.fleet import Fleet, fleet
 
 
 @pytest.fixture(autouse=True)

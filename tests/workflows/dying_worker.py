@@ -8,7 +8,6 @@ import signal
 import sys
 from typing import Any
 
-from fleet import Provider
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -19,6 +18,7 @@ from orderfleet.store.pool import connect
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
+from workflows.fleet import Provider
 
 
 class KillingStore(OrderWrites):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fleet import Fleet
 from temporalio.api.enums.v1 import EventType
 
 from orderfleet.domain.order import Review, ReviewMode
+from workflows.fleet import Fleet
 
 
 async def test_calls_of_providers_are_never_local_activities(running: Fleet) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 from temporalio.client import WorkflowUpdateFailedError
 
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, OrderNotFound
+from workflows.fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, Gate, eventually, fleet, hangs
-from raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -40,6 +38,8 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.temporal.connection import connect
+from workflows.fleet import Fleet, Gate, eventually, fleet, hangs
+from workflows.raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 
 AUTO = Review(mode=ReviewMode.AUTO)
 MAX_CONCURRENT = 5

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
-
 from orderfleet.domain.order import Review, ReviewMode, SpecUpdate
 from orderfleet.domain.status import SpecOutcome, Step
 from orderfleet.services.changes import Change
+from workflows.fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 
 
 async def test_spec_with_approval_and_address_applies_both(running: Fleet) -> None:

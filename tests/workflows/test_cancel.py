@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails, quick_policy
 from temporalio.service import RPCError
 
 from orderfleet.domain.errors import CarrierUnavailable
@@ -15,6 +14,7 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected
+from workflows.fleet import Fleet, Gate, eventually, fails, quick_policy
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

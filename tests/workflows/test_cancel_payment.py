@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fleet import Fleet
 
 from orderfleet.domain.status import Step
+from workflows.fleet import Fleet
 
 
 @pytest.mark.parametrize("way", ["signal", "update"])

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, quick_policy
-from pausable_fleet import PausableFleet, has, pausable_fleet, task_with
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
@@ -20,6 +18,8 @@ from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult
 from orderfleet.store.writes import OrderWrites
+from workflows.fleet import ADDRESS, ELSEWHERE, Fleet, Gate, quick_policy
+from workflows.pausable_workers import PausableFleet, has, pausable_fleet, task_with
 
 AUTO = Review(mode=ReviewMode.AUTO)
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED

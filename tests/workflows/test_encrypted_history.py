@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import ELSEWHERE, eventually, fails, fleet
-from pausable_fleet import has, pausable_fleet
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 
@@ -26,6 +24,8 @@ from orderfleet.services.orders import OrderService, Source
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect
+from workflows.fleet import ELSEWHERE, eventually, fails, fleet
+from workflows.pausable_workers import has, pausable_fleet
 
 MARK = "Zaphod"
 CUSTOMER = Customer(name=f"{MARK} One", email=f"{MARK}@two.example")

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
@@ -18,6 +17,7 @@ from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
 from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
+from workflows.fleet import Fleet, Gate, eventually, fails
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-from fleet import Fleet, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
+from workflows.fleet import Fleet, fleet, quick_policy
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")

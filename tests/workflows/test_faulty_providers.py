@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, eventually, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.errors import StoreUnavailable
@@ -31,6 +30,7 @@ from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
 from support.ledgers import Ledgers, order_errors
+from workflows.fleet import Fleet, eventually, fleet, quick_policy
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))

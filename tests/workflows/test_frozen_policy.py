@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import Fleet, fails, quick_policy
 from temporalio.client import WorkflowFailureError
 
 from orderfleet.domain.errors import ProviderUnavailable
@@ -13,6 +12,7 @@ from orderfleet.domain.events import EventKind
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
+from workflows.fleet import Fleet, fails, quick_policy
 
 SIGNALS = 2_000
 

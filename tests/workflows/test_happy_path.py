@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from fleet import Fleet
 from temporalio.testing import WorkflowEnvironment
 
 from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
+from workflows.fleet import Fleet
 
 
 async def test_order_with_auto_review_ships(running: Fleet) -> None:

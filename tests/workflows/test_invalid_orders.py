@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from fleet import ADDRESS, Fleet
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
 
@@ -14,6 +13,7 @@ from orderfleet.domain.order import Item, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderIdConflict, StartOutcome
+from workflows.fleet import ADDRESS, Fleet
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, fleet
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain import names
@@ -17,6 +16,7 @@ from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
 from orderfleet.temporal.data_converter import DATA_CONVERTER
+from workflows.fleet import ELSEWHERE, Fleet, Gate, eventually, fails, fleet
 
 AUTO = Review(mode=ReviewMode.AUTO)
 LONG_TEXT = "the service says: " + "x" * 3_000_000

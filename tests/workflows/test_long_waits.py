@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from fleet import Fleet, Gate, eventually, quick_policy
-
 from orderfleet.domain.order import Delivery, Review, ReviewMode
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.services.changes import Change
+from workflows.fleet import Fleet, Gate, eventually, quick_policy
 
 AUTO = Review(mode=ReviewMode.AUTO)
 DELIVERED = CarrierUpdate(shipment_id="", status=ShipmentStatus.DELIVERED)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-from fleet import fleet
 from temporalio.client import Client
 
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
+from support.programs import module_environment
+from workflows.fleet import fleet
 
 
 async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
@@ -24,11 +23,9 @@ async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
     environment = {
         "ORDERFLEET_DATABASE_URL": postgres_url,
         "ORDERS_TASK_QUEUE": task_queues.orders,
-        "PYTHONPATH": str(Path(__file__).parent),
     }
-    script = str(Path(__file__).parent / "dying_worker.py")
     dying = await asyncio.create_subprocess_exec(
-        sys.executable, script, temporal_address, env={**os.environ, **environment}
+        *(sys.executable, "-m", "workflows.dying_worker", temporal_address), env=module_environment(**environment)
     )
     async with asyncio.timeout(60):
         handle = await temporal_client.start_workflow(

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.errors import (
@@ -23,6 +22,7 @@ from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.writes import OrderWrites
+from workflows.fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from fleet import Fleet, eventually, fleet
 from temporalio.client import (
     Client,
     Schedule,
@@ -21,7 +20,6 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from metered import metric_changes
 from orderfleet.domain import names
 from orderfleet.domain.orphans import ClosedPage, OrphanSweep, SweepProgress
 from orderfleet.domain.status import OrderStatus, Step
@@ -29,6 +27,8 @@ from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.settings import Settings
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
+from support.metric_samples import metric_changes
+from workflows.fleet import Fleet, eventually, fleet
 
 NEVER = timedelta(days=1)
 UNSERVED = "a-queue-without-workers"

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from fleet import ELSEWHERE, Gate, fleet
 
 from orderfleet.domain.events import Progress
 from orderfleet.domain.order import Review, ReviewMode
@@ -14,6 +13,7 @@ from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
+from workflows.fleet import ELSEWHERE, Gate, fleet
 
 
 class DelayedStore(OrderWrites):

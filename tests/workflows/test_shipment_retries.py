@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, quick_policy
 from temporalio.client import WorkflowUpdateFailedError
 
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable
@@ -13,6 +12,7 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import DispatchFailed
 from orderfleet.domain.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
+from workflows.fleet import ELSEWHERE, Fleet, Gate, eventually, fails, quick_policy
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fleet import Fleet, fails, fleet
 from temporalio.client import Client
 
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.store.writes import OrderWrites
+from workflows.fleet import Fleet, fails, fleet
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

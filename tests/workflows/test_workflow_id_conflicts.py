@@ -6,15 +6,15 @@ import uuid
 from typing import Any
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails
 from temporalio.client import WorkflowHandle
 
-from metered import metric_changes
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.payment import PaymentIntent, RefundOrder
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from support.metric_samples import metric_changes
+from workflows.fleet import Fleet, Gate, eventually, fails
 
 AUTO = Review(mode=ReviewMode.AUTO)
 UNSERVED = "a-queue-without-workers"

@@ -13,12 +13,13 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from conformance import CHECKS, call, name_order
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
+
+from integration.api.conformance import CHECKS, call, name_order
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ELSEWHERE = {**ADDRESS, "street": "2 Side St"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from streams import watching
+
+from integration.api.streams import watching
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}

@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from fleet import eventually
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 from orderfleet.api.access import Access
 from orderfleet.api.dependencies import REQUEST_TIMEOUT
 from orderfleet.api.jwt import KEY_LIFETIME_SECONDS, ClaimedRoles, JwksCache, JwtAuthenticator
 from orderfleet.domain.orphans import UnfinishedOrder
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 from orderfleet_local.stack import ports
+from support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 from support.tcp_proxy import TcpProxy, tcp_proxy
+from workflows.fleet import eventually
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

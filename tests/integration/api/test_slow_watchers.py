@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from streams import watching
 
+from integration.api.streams import watching
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites

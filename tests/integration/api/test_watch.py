@@ -12,10 +12,8 @@ from datetime import timedelta
 import asyncpg
 import httpx
 import pytest
-from fleet import eventually
-from streams import Stream, watching
 
-from identity_provider import AUDIENCE, ISSUER, identity_provider
+from integration.api.streams import Stream, watching
 from orderfleet.api import jwt as jwt_module
 from orderfleet.api.access import Access
 from orderfleet.api.authentication import FileAuthenticator
@@ -25,8 +23,10 @@ from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
+from support.identity_provider import AUDIENCE, ISSUER, identity_provider
 from support.own_postgres import own_postgres
 from support.sample_rows import AT, progress, receive
+from workflows.fleet import eventually
 
 
 @pytest.fixture

@@ -8,17 +8,13 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import Fleet, fleet
-
 from orderfleet.cli import main as entry
 from orderfleet_local.stack import paths
+from workflows.fleet import Fleet, fleet
 
 
 @dataclass(frozen=True)

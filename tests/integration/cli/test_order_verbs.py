@@ -6,10 +6,10 @@ import asyncio
 import json
 
 import yaml
-from fleet import eventually, quick_policy
 
 from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
+from workflows.fleet import eventually, quick_policy
 
 
 async def until_review(running, order_id):

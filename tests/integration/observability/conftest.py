@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,13 +9,9 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from operator_fixtures import shop
-
+from integration.operator.operator_fixtures import shop
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver, run_receiver
+from support.otlp_receiver import Receiver, run_receiver
 from support.worker_processes import WorkerFleet
 
 __all__ = ["shop"]

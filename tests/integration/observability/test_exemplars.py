@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from otlp_receiver import Receiver
+from support.otlp_receiver import Receiver
 from support.worker_processes import WorkerFleet, until
 
 ACCEPT = "application/openmetrics-text; version=1.0.0; charset=utf-8"

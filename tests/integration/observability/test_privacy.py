@@ -20,11 +20,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from shop import Shop, condition, ended, manifest
 
+from integration.operator.shop import Shop, condition, ended, manifest
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver
 from provider_server.process import ProviderServer, provider_server
+from support.otlp_receiver import Receiver
 from support.worker_processes import WorkerFleet, until
 
 MARK = "Zaphod"

@@ -14,12 +14,12 @@ from uuid import UUID
 
 import httpx
 import pytest
-from shop import Shop, ended, manifest, step
 from temporalio.client import Client
 
+from integration.operator.shop import Shop, ended, manifest, step
 from orderfleet.observability.order_trace import root_of, trace_id_of
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver, Span
+from support.otlp_receiver import Receiver, Span
 from support.worker_processes import WorkerFleet, until
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from fleet import Fleet, fleet
-from shop import Shop
+
+from integration.operator.shop import Shop
+from workflows.fleet import Fleet, fleet
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from shop import Shop, condition, ended, eventually, manifest, step
+
+from integration.operator.shop import Shop, condition, ended, eventually, manifest, step
 
 RIGHTS = [
     {"apiGroups": ["orderfleet.dev"], "resources": ["orders"], "verbs": ["get", "list", "watch", "patch"]},

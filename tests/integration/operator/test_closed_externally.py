@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from fleet import Fleet
-from shop import condition, ended, manifest, step
 
+from integration.operator.shop import condition, ended, manifest, step
 from orderfleet.domain import names
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from workflows.fleet import Fleet
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from shop import ADDRESS, condition, ended, eventually, manifest, step
+from integration.operator.shop import ADDRESS, condition, ended, eventually, manifest, step
 
 
 async def test_second_order_with_the_same_id_conflicts_and_leaves_the_first_alone(shop, workers):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from fleet import Gate
-from shop import ended, manifest, step
-
+from integration.operator.shop import ended, manifest, step
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.crd import DELETED
 from orderfleet.services.changes import Change
+from workflows.fleet import Gate
 
 
 async def recorded(workers, name, holds, seconds=60):

@@ -6,9 +6,9 @@ import json
 import subprocess
 
 import pytest
-from shop import manifest
 from typer.testing import CliRunner
 
+from integration.operator.shop import manifest
 from orderfleet.cli.remove_finalizers import app
 from orderfleet.domain.names import FINALIZER
 from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators

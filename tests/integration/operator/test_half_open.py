@@ -8,8 +8,8 @@ from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
-from shop import condition, ended, eventually, manifest, step
 
+from integration.operator.shop import condition, ended, eventually, manifest, step
 from orderfleet.services.changes import Change
 from support.tcp_proxy import tcp_proxy
 

@@ -7,9 +7,9 @@ import json
 
 import httpx
 import pytest
-from shop import condition, manifest, step
 from test_deletion import recorded
 
+from integration.operator.shop import condition, manifest, step
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED
 from orderfleet.services.changes import Change

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import Gate, fails
-from shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, step
 
+from integration.operator.shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, step
 from orderfleet.domain.errors import CarrierRefused, PaymentRefused
+from workflows.fleet import Gate, fails
 
 WRITES = {"approved at creation": 6, "reviewed": 9}
 """Maximal number of writes to an Order until its end, without Events; two less on an idle machine."""

@@ -10,9 +10,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from shop import manifest, step
 from structlog.testing import capture_logs
 
+from integration.operator.shop import manifest, step
 from orderfleet.domain.names import FINALIZER
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED

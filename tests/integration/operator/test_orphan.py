@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from fleet import Gate
-from shop import ended, manifest, step
-
+from integration.operator.shop import ended, manifest, step
 from orderfleet.domain.status import Step
+from workflows.fleet import Gate
 
 
 async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):

@@ -6,12 +6,12 @@ import asyncio
 import json
 from urllib.parse import urlsplit, urlunsplit
 
-from fleet import Gate
 from pydantic import SecretStr
-from shop import condition, ended, manifest, step
 
+from integration.operator.shop import condition, ended, manifest, step
 from orderfleet.services.changes import Change
 from support.tcp_proxy import tcp_proxy
+from workflows.fleet import Gate
 
 
 def _through(url: str, port: int) -> str:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fleet import Gate
-from shop import ended, manifest, step
+from integration.operator.shop import ended, manifest, step
+from workflows.fleet import Gate
 
 
 async def order(shop, *arguments: str) -> tuple[int, str, str]:

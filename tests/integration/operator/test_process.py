@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-from shop import ended, manifest, step
 
-from metered import scrape
+from integration.operator.shop import ended, manifest, step
 from orderfleet.observability.metrics import CATALOG, Exposer
+from support.metric_samples import scrape
 
 
 def _free_port() -> int:

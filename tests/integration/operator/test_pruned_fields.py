@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from shop import ended, manifest, step
+from integration.operator.shop import ended, manifest, step
 
 
 async def test_order_with_pruned_misspelt_price_fails_uncharged(shop, workers):

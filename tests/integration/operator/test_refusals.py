@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from shop import ADDRESS, manifest
+
+from integration.operator.shop import ADDRESS, manifest
 
 CHANGED = {
     "items": [{"sku": "other", "qty": 1}],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from shop import ADDRESS, condition, ended, eventually, manifest, step
-
+from integration.operator.shop import ADDRESS, condition, ended, eventually, manifest, step
 from orderfleet.operator.crd import OrderResource, order_input
 from orderfleet.services.changes import Change
 

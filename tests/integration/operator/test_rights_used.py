@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from audit import AuditedRequests, Right, flags, rights_in
-from shop import ADDRESS, Shop, condition, ended, manifest, step
 
+from integration.operator.audit import AuditedRequests, Right, flags, rights_in
+from integration.operator.shop import ADDRESS, Shop, condition, ended, manifest, step
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Write
 from orderfleet_local.provision.resolver import provide

@@ -9,8 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from shop import ADDRESS, manifest
-
+from integration.operator.shop import ADDRESS, manifest
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.validation import problems
 from orderfleet.operator.crd import OrderResource, order_input, spec_update

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from shop import manifest
 
+from integration.operator.shop import manifest
 from orderfleet_local.stack import paths
 
 LABEL = "orderfleet.dev/shard"

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from shop import condition, ended, eventually, manifest, step
 from test_process import process, until_ready
+
+from integration.operator.shop import condition, ended, eventually, manifest, step
 
 NAME_AND_STEP = "custom-columns=NAME:.metadata.name,STEP:.status.step"
 A, REST = "shard in (a)", "shard notin (a)"

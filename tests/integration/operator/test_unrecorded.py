@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
-from fleet import fleet
-from shop import condition, ended, manifest, step
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from integration.operator.shop import condition, ended, manifest, step
 from orderfleet.domain import names
+from workflows.fleet import fleet
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)

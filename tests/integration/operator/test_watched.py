@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
-from shop import manifest
 
+from integration.operator.shop import manifest
 from orderfleet.cli import plugin
 from orderfleet.cli.plugin import watch_arguments
 from orderfleet.operator.main import login

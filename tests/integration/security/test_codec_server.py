@@ -15,10 +15,6 @@ import httpx
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import eventually, fleet
-
 from orderfleet.api.access import Access, UnsafeSettings
 from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.codec import CodecServices, create_codec_app, run
@@ -29,6 +25,7 @@ from orderfleet.temporal.connection import connect
 from orderfleet.temporal.encryption import EncryptionCodec, Keys
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import ports
+from workflows.fleet import eventually, fleet
 
 READ, OPERATE, CARRIER = (f"{role}-token-of-a-test-1" for role in ("read", "operate", "carrier"))
 UI = "https://temporal.example.com"

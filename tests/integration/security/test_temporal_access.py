@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +13,6 @@ import pytest
 import structlog
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import eventually, fleet
-
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
@@ -26,6 +21,7 @@ from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy
+from workflows.fleet import eventually, fleet
 
 CA, CERT, KEY, NAME = (
     f"TEMPORAL_TLS_{name}" for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,10 +12,6 @@ from typing import Any
 import pytest
 import structlog
 from temporalio.client import Client
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import eventually
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
@@ -32,6 +27,7 @@ from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy
+from workflows.fleet import eventually
 
 RELOADED = "certificates for Temporal reloaded"
 KEPT = "credentials for Temporal can't be reloaded, the earlier ones stay in use"

@@ -9,16 +9,11 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from temporalio.client import Client, WorkflowFailureError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import Fleet, fails, fleet
 
 from orderfleet.cli.errors import Exit
 from orderfleet.domain.errors import CarrierRefused
@@ -27,6 +22,7 @@ from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
 from support.own_postgres import as_role
+from workflows.fleet import Fleet, fails, fleet
 
 MARK = "Zaphod"
 EMAIL = f"{MARK}@two.example"

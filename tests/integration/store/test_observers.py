@@ -9,7 +9,6 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from metered import metric_changes
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.database_metrics import ChangeFeedMetrics, DatabaseMetrics
@@ -18,6 +17,7 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
+from support.metric_samples import metric_changes
 from support.sample_rows import AT, event, order, payment, progress, receive
 
 END = AT + timedelta(seconds=90)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from temporalio.client import Client
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import ELSEWHERE, eventually, fleet
 
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Review, ReviewMode
@@ -23,6 +17,7 @@ from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
 from support.own_postgres import as_role
+from workflows.fleet import ELSEWHERE, eventually, fleet
 
 AUTO = Review(mode=ReviewMode.AUTO)
 

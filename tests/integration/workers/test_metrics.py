@@ -7,7 +7,6 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 
-from metered import Samples, scrape
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
@@ -16,6 +15,7 @@ from orderfleet.observability.metrics import CATALOG, Exposer
 from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
+from support.metric_samples import Samples, scrape
 from support.worker_processes import WorkerFleet, order, until
 
 FAULTS = "charge:error=0.5;dispatch_carrier:hang=0.4,length=2s;seed=2"

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import httpx
 
-from identity_provider import AUDIENCE, ISSUER
 from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.services.errors import OrderNotFound
 from orderfleet.settings import Settings
+from support.identity_provider import AUDIENCE, ISSUER
 
 LONG_TIMEOUT = timedelta(seconds=60)
 ROUTES = {

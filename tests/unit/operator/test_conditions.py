@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from declared import ADDRESS, ELSEWHERE, NOW, body, observed, order, record, started
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.operator.cache import Dependency
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.status import wanted_status
+from support.observed_orders import ADDRESS, ELSEWHERE, NOW, body, observed, order, record, started
 
 SUMMARY = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from declared import ELSEWHERE, SETTINGS, order
-
 from orderfleet.domain.order import ReviewMode, ReviewTimeoutAction
 from orderfleet.operator.crd import cancellation, order_input, spec_hash, spec_update, unmet_fields
 from orderfleet.settings import Settings
+from support.observed_orders import ELSEWHERE, SETTINGS, order
 
 
 def test_order_input_omitted_terms_default_to_settings():

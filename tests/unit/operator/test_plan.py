@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from declared import ELSEWHERE, ENDED, NOW, body, kinds, observed, order, planned, record, started
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.cache import Dependency, ObservedState
@@ -25,6 +24,7 @@ from orderfleet.operator.plan import (
 )
 from orderfleet.services.errors import Closed
 from orderfleet.services.workflow_client import Claim
+from support.observed_orders import ELSEWHERE, ENDED, NOW, body, kinds, observed, order, planned, record, started
 
 DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from fleet import Fleet, Provider, TestCarrier, eventually
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
@@ -23,6 +22,7 @@ from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import WorkerSpec
+from workflows.fleet import Fleet, Provider, TestCarrier, eventually
 
 
 class PausableFleet:
