@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from integration.operator.operator_fixtures import shop, workers
+from support.operator_env import shop, workers
 
 __all__ = ["shop", "workers"]
 

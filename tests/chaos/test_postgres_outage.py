@@ -14,8 +14,9 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
+from support.factories import quick_policy
 from support.own_postgres import OwnServer, own_postgres
-from workflows.fleet import Fleet, fleet, quick_policy
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 OUTAGE_SECONDS = 30.0
 """Seconds."""
@@ -29,14 +30,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
     await migrate(server.url)
-    async with fleet(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
+    async with workflow_test_env(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.mark.timeout(300)
-async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(workers: Fleet, server: OwnServer) -> None:
+async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(
+    workers: WorkflowTestEnv, server: OwnServer
+) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.2)
 
@@ -77,7 +80,7 @@ async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(workers: F
 
 
 @pytest.mark.timeout(300)
-async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refund(workers: Fleet) -> None:
+async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refund(workers: WorkflowTestEnv) -> None:
     """The outage uses all attempts: the order fails, and its payment is voided."""
     back = asyncio.Event()
 

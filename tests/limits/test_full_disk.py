@@ -23,10 +23,12 @@ from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
+from support.factories import quick_policy
 from support.own_postgres import OwnServer
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 from support.small_disk import SmallDisk, small_disk
-from support.worker_processes import WorkerFleet
-from workflows.fleet import Fleet, eventually, fleet, quick_policy
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 WAITING, NEW = 5, 20
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -56,15 +58,15 @@ def server(folder: Path, disk: SmallDisk) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
     await migrate(server.url)
-    async with fleet(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
+    async with workflow_test_env(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.fixture
 async def api(
-    server: OwnServer, workers: Fleet, temporal_address: str, task_queues: Any, tmp_path: Path
+    server: OwnServer, workers: WorkflowTestEnv, temporal_address: str, task_queues: Any, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",
@@ -76,7 +78,7 @@ async def api(
         "ORDERFLEET_REVIEW_MODE": "auto",
     }
     async with AsyncExitStack() as stack:
-        process = await WorkerFleet(stack, environment, tmp_path).api()
+        process = await RoleProcesses(stack, environment, tmp_path).api()
         await process.answers("/readyz", 200)
         url = f"http://127.0.0.1:{process.port}"
         yield await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
@@ -85,7 +87,7 @@ async def api(
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_orders_on_a_full_disk_wait_and_end_shipped(
-    workers: Fleet, server: OwnServer, disk: SmallDisk, api: httpx.AsyncClient, folder: Path
+    workers: WorkflowTestEnv, server: OwnServer, disk: SmallDisk, api: httpx.AsyncClient, folder: Path
 ) -> None:
     # On a busy machine an attempt may take longer than the product's own timeout.
     step = StepPolicy(attempt_timeout="60s", initial_interval="10ms")

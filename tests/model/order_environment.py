@@ -21,7 +21,8 @@ from orderfleet.orders.compensation import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.shipping.workflow import ShippingWorkflow
 from orderfleet.store.writes import OrderWrites
-from workflows.fleet import Fleet, Provider, TestCarrier, fleet
+from support.scripted_providers import ScriptedCarrier, ScriptedPayments
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 class Outage:
@@ -71,15 +72,15 @@ class OrderEnvironment:
 
     def __init__(self, client: Client, database_url: str, orders_queue: str, shipping_queue: str) -> None:
         self.client = client
-        self.provider, self.carrier, self.outage = Provider(), TestCarrier(), Outage()
+        self.provider, self.carrier, self.outage = ScriptedPayments(), ScriptedCarrier(), Outage()
         self.orders = 0
         self._database_url = database_url
         self._queues = orders_queue, shipping_queue
         self._working = AsyncExitStack()
-        self._fleet: Fleet | None = None
+        self._fleet: WorkflowTestEnv | None = None
 
     @property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> WorkflowTestEnv:
         assert self._fleet is not None
         return self._fleet
 
@@ -90,7 +91,7 @@ class OrderEnvironment:
 
     async def open(self) -> None:
         """Start both workers, with empty caches."""
-        made = fleet(
+        made = workflow_test_env(
             self.client,
             self._database_url,
             *self._queues,

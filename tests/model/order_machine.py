@@ -25,7 +25,9 @@ from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed
 from orderfleet.domain.status import OrderStatus, ShipmentStatus
 from orderfleet.services.errors import TemporalUnavailable
-from workflows.fleet import ADDRESS, Gate, eventually, quick_policy
+from support.factories import ADDRESS, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Gate
 
 T = TypeVar("T")
 

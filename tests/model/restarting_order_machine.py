@@ -9,7 +9,7 @@ from hypothesis.stateful import rule
 
 from model.order_machine import ATTEMPTS, STREETS, OrderMachine, address_at, unless_closed
 from orderfleet.domain.order import SpecUpdate
-from workflows.fleet import ADDRESS
+from support.factories import ADDRESS
 
 CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "apply_spec", "cancel in Temporal"]
 

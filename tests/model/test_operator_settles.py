@@ -14,7 +14,8 @@ from model.lifecycle_model import TRANSITIONS
 from model.operator_environment import OperatorEnvironment
 from model.seeds import name_seed_on_failure, seeds
 from orderfleet.domain.status import PaymentStatus, Step
-from support.observed_orders import ELSEWHERE, ENDED, FINALIZER, body, order, record
+from support.factories import ELSEWHERE_JSON
+from support.observed_orders import ENDED, FINALIZER, body, order, record
 
 ENDS = {"shipped", "delivered", "canceled", "failed"}
 BOUND = 12
@@ -28,7 +29,7 @@ changes = st.sampled_from(
     [
         {"approved": True},
         {"cancel": True},
-        {"address": ELSEWHERE},
+        {"address": ELSEWHERE_JSON},
         {"deletionPolicy": "Orphan"},
         # A newer API server may accept it, or an older one have stored it.
         {"deletionPolicy": "Someday"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from integration.operator.operator_fixtures import shop
+from support.operator_env import shop
 from support.own_prometheus import running
 
 __all__ = ["shop"]

@@ -16,7 +16,6 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from integration.operator.shop import Shop
 from observability.fast_rules import fast_rules
 from orderfleet.domain import names
 from orderfleet.domain.order import Item
@@ -24,8 +23,11 @@ from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
 from provider_server.process import ProviderServer, provider_server
+from support.factories import automatic_order
+from support.operator_env import OperatorTestEnv
 from support.own_prometheus import Prometheus
-from support.worker_processes import WorkerFleet, order, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 TIMEOUT = 90
 """Seconds for an alert, including the 15 s between two backlog samples of the operator."""
@@ -48,17 +50,19 @@ class FaultScenario:
     async def fire(self, *alerts: str) -> None:
         """Wait until all of them fire."""
         began = time.monotonic()
-        await until(self._firing, lambda firing: set(alerts) <= firing, TIMEOUT)
+        await eventually(self._firing, lambda firing: set(alerts) <= firing, TIMEOUT)
         print(f"{', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
 
     async def clear(self, *alerts: str) -> None:
         """Wait until none of them fires."""
         began = time.monotonic()
-        await until(self._firing, lambda firing: not set(alerts) & firing, TIMEOUT)
+        await eventually(self._firing, lambda firing: not set(alerts) & firing, TIMEOUT)
         print(f"no {', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
 
     async def start(self, name: str, **changes: Any) -> None:
-        await self.client.start(order(f"{name}-{self.queues.orders[-8:]}", self.queues, policy=self.policy, **changes))
+        await self.client.start(
+            automatic_order(f"{name}-{self.queues.orders[-8:]}", self.queues, policy=self.policy, **changes)
+        )
 
     async def _firing(self) -> set[str]:
         return await asyncio.to_thread(self.prometheus.firing)
@@ -98,7 +102,7 @@ def provider(tmp_path: Path) -> Iterator[ProviderServer]:
 
 @pytest.mark.timeout(600)
 async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
-    shop: Shop,
+    shop: OperatorTestEnv,
     provider: ProviderServer,
     temporal_address: str,
     postgres_url: str,
@@ -123,14 +127,14 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         retry_forever_backoff=often,
     )
     async with AsyncExitStack() as stack:
-        fleet = WorkerFleet(stack, environment, tmp_path)
+        fleet = RoleProcesses(stack, environment, tmp_path)
         operator, api = await fleet.operator(), await fleet.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
         for process in (operator, api):
             await process.answers("/readyz", 200)
         prometheus = scraping(
             {"sdk": [sdk], "orderfleet": [health, operator.port, api.health_port]}, fast_rules(task_queues)
         )
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
+        await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
         scenario = FaultScenario(prometheus, client, task_queues, policy)
 
@@ -180,7 +184,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         await scenario.clear("OrderfleetOrphanSweepStopped")
 
         # No alert remains, and a killed worker fires one.
-        await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, TIMEOUT)
+        await eventually(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, TIMEOUT)
         worker.process.kill()
         await worker.ends()
         await scenario.fire("OrderfleetNoPollers")
@@ -188,7 +192,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 
 @pytest.mark.timeout(400)
 async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot(
-    shop: Shop,
+    shop: OperatorTestEnv,
     temporal_address: str,
     postgres_url: str,
     temporal_client: Client,
@@ -201,13 +205,13 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=many_attempts, charge=many_attempts)
     async with AsyncExitStack() as stack:
         environment = _environment(temporal_address, postgres_url, task_queues, shop, sdk)
-        fleet = WorkerFleet(stack, environment, tmp_path)
+        fleet = RoleProcesses(stack, environment, tmp_path)
         operator = await fleet.operator()
         blocked = await fleet.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
         for process in (operator, blocked):
             await process.answers("/readyz", 200)
         prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, fast_rules(task_queues))
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
+        await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
         scenario = FaultScenario(prometheus, client, task_queues, policy)
 
@@ -224,7 +228,9 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
         await scenario.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
 
 
-def _environment(temporal_address: str, postgres_url: str, queues: Any, shop: Shop, sdk: int) -> dict[str, str]:
+def _environment(
+    temporal_address: str, postgres_url: str, queues: Any, shop: OperatorTestEnv, sdk: int
+) -> dict[str, str]:
     return {
         "ORDERFLEET_ENVIRONMENT": "local",
         "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,

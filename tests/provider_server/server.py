@@ -1,6 +1,6 @@
 """A payment provider and a carrier in one process, with injected faults. It records every call.
 
-Run as `python -m provider_server.server FOLDER [--rate R --seed N …]`; it prints its port. The ledger is FOLDER/ledger.db.
+Run as `python -m provider_server.server FOLDER [--rate R …]`; it prints its port. The ledger is FOLDER/ledger.db.
 """
 
 from __future__ import annotations

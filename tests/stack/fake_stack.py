@@ -6,8 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,11 +39,3 @@ def stack_folder() -> Iterator[Path]:
         for found in processes.find(folder).values():
             processes.end(found, by=signal.SIGKILL, timeout=5)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.01)

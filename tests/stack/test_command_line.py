@@ -14,7 +14,7 @@ import yaml
 
 from orderfleet_local.stack import processes
 from orderfleet_local.stack.launch import answers
-from stack.fake_stack import eventually
+from support.polling import eventually_sync
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_stack_commands_from_up_to_down(orderfleet, folder: Path):
         assert answers(page), page
 
     os.kill(parts["orders-worker"]["pid"], signal.SIGKILL)
-    eventually(lambda: "orders-worker" not in processes.find(folder))
+    eventually_sync(lambda: "orders-worker" not in processes.find(folder))
     assert "stopped" in orderfleet("status", status=5)
     orderfleet("up")
 

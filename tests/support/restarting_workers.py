@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
 
 
 @asynccontextmanager
-async def restarting_workers(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
+async def restarting_workers(fleet: RoleProcesses, count: int, **environment: str) -> AsyncIterator[list[int]]:
     """Run worker processes, and restart each that exits.
 
     Args:

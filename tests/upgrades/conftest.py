@@ -21,7 +21,7 @@ from orderfleet_local.stack import processes, temporal_server
 from orderfleet_local.stack.launch import launch
 from support.backing import Backing
 from support.ledgers import Ledgers
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
 from upgrades.builds import Deployment
 from upgrades.versioned_orders import VersionedOrders
 
@@ -64,7 +64,7 @@ async def orders(
     }
     client = await Client.connect(versioned_temporal, data_converter=pydantic_data_converter)
     async with AsyncExitStack() as stack:
-        fleet = WorkerFleet(stack, environment, tmp_path)
+        fleet = RoleProcesses(stack, environment, tmp_path)
         database = await stack.enter_async_context(Database(postgres_url, pool_size=8, timeout=timedelta(seconds=30)))
         deployment, reads = Deployment(name, versioned_temporal), OrderReads(database)
         yield VersionedOrders(client, deployment, fleet, reads, Ledgers(ledger), task_queues)

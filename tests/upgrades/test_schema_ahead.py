@@ -23,9 +23,11 @@ from orderfleet.store.migration_files import MigrationError, default_directory, 
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.stack import paths
+from support.factories import automatic_order
 from support.initial_migrations import INITIAL
 from support.ledgers import Ledgers, order_errors
-from support.worker_processes import WorkerFleet, order, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +108,7 @@ class ReleaseOrders:
         self.ids.append(order_id)
         return await self._client.start_workflow(
             names.ORDER_WORKFLOW,
-            order(order_id, self._queues, **changes),
+            automatic_order(order_id, self._queues, **changes),
             id=names.order_workflow_id(order_id),
             task_queue=self._queues.orders,
         )
@@ -128,7 +130,7 @@ class ReleaseOrders:
                 order_errors(order_id, each, money, parcels) for order_id, each in found.items()
             )
 
-        await until(recorded, matches, 120)
+        await eventually(recorded, matches, 120)
         return await self.steps()
 
 
@@ -155,7 +157,7 @@ async def work(
         "ORDERFLEET_DRAIN_TIMEOUT": "5s",
         **environment,
     }
-    worker = await WorkerFleet(stack, given, folder).worker("all")
+    worker = await RoleProcesses(stack, given, folder).worker("all")
     await worker.answers("/readyz", 200)
     return ReleaseOrders(client, OrderReads(database), queues, ledger)
 
@@ -180,7 +182,7 @@ async def test_workers_of_this_release_finish_orders_while_the_next_release_migr
     approved = await orders.start("approved", review=Review())
     canceled = await orders.start("canceled", review=Review())
     waiting = {"before": Step.SHIPPED, "approved": Step.MANUAL_REVIEW, "canceled": Step.MANUAL_REVIEW}
-    await until(orders.steps, lambda found: found == waiting, 120)
+    await eventually(orders.steps, lambda found: found == waiting, 120)
 
     (files / f"{number:04d}_expand.sql").write_text(EXPAND)
     assert await migrate(postgres_url, files) == [f"{number:04d}_expand.sql"]

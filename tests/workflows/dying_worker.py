@@ -18,7 +18,7 @@ from orderfleet.store.pool import connect
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
-from workflows.fleet import Provider
+from support.scripted_providers import ScriptedPayments
 
 
 class KillingStore(OrderWrites):
@@ -34,7 +34,7 @@ async def main(address: str) -> None:
         spec = worker.worker_spec(
             settings,
             KillingStore(database),
-            Provider(),
+            ScriptedPayments(),
             PostgresOrphanStore(database),
             TemporalOrderWorkflows(temporal),
         )

@@ -1,35 +1,27 @@
-"""A fleet whose workflows can be paused while its activities run, so that several events reach a workflow in one
+"""Workers whose workflows can be paused while their activities run, so that several events reach a workflow in one
 workflow task."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from orderfleet.orders import worker as orders_worker
-from orderfleet.services.workflow_client import OrderClient
-from orderfleet.settings import Settings
-from orderfleet.shipping import worker as shipping_worker
-from orderfleet.store.orphans import PostgresOrphanStore
-from orderfleet.store.pool import Database
-from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderWrites
-from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import WorkerSpec
-from workflows.fleet import Fleet, Provider, TestCarrier, eventually
+from support.polling import eventually
+from support.workflow_env import WorkflowTestEnv, idle_workflow_test_env
 
 
-class PausableFleet:
+class PausableWorkers:
     """Activities of both queues, and workflows of the queues that are not paused."""
 
-    def __init__(self, fleet: Fleet, specs: list[WorkerSpec]) -> None:
-        self.fleet = fleet
+    def __init__(self, env: WorkflowTestEnv, specs: list[WorkerSpec]) -> None:
+        self.env = env
         self._specs = {spec.task_queue: spec for spec in specs}
         self._running: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
 
@@ -37,7 +29,7 @@ class PausableFleet:
         """Run the workflows of a queue."""
         spec = self._specs[queue]
         worker = Worker(
-            self.fleet.temporal,
+            self.env.temporal,
             task_queue=queue,
             workflows=spec.workflows,
             activities=spec.activities,
@@ -59,62 +51,31 @@ class PausableFleet:
 
 
 @asynccontextmanager
-async def pausable_fleet(
-    temporal: Client,
-    database_url: str,
-    orders_queue: str,
-    shipping_queue: str,
-    *,
-    record: Callable[[Database], OrderWrites] = OrderWrites,
-    activities: Client | None = None,
-) -> AsyncIterator[PausableFleet]:
-    """Run everything until the context closes.
+async def pausable_workers(
+    temporal: Client, *arguments: Any, activities: Client | None = None, **options: Any
+) -> AsyncIterator[PausableWorkers]:
+    """Run all workers until the context closes.
 
     Args:
         temporal: client of the workflows' workers.
-        database_url: a migrated database.
-        orders_queue: task queue of the order worker.
-        shipping_queue: task queue of the shipping worker.
-        record: makes the order store.
+        arguments: of `idle_workflow_test_env`, as well as `options`.
         activities: client of the activities' workers; None is the same.
     """
-    settings = Settings(orders_task_queue=orders_queue, shipping_task_queue=shipping_queue)
-    async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
-        provider, carrier, store = Provider(), TestCarrier(), record(database)
-        specs = [
-            orders_worker.worker_spec(
-                settings, store, provider, PostgresOrphanStore(database), TemporalOrderWorkflows(temporal)
-            ),
-            shipping_worker.worker_spec(settings, store, carrier),
-        ]
-        made = PausableFleet(
-            Fleet(
-                temporal=temporal,
-                client=OrderClient(temporal, task_queue=orders_queue),
-                settings=settings,
-                reads=OrderReads(database),
-                provider=provider,
-                carrier=carrier,
-                database=database,
-            ),
-            specs,
-        )
-        orders, shipping = (
-            Worker(
+    async with AsyncExitStack() as stack:
+        env, specs = await stack.enter_async_context(idle_workflow_test_env(temporal, *arguments, **options))
+        for spec in specs:
+            worker = Worker(
                 activities or temporal,
                 task_queue=spec.task_queue,
                 activities=spec.activities,
                 interceptors=spec.interceptors,
             )
-            for spec in specs
-        )
-        async with orders, shipping:
-            try:
-                for spec in specs:
-                    await made.resume(spec.task_queue)
-                yield made
-            finally:
-                await made.close()
+            await stack.enter_async_context(worker)
+        made = PausableWorkers(env, specs)
+        stack.push_async_callback(made.close)
+        for spec in specs:
+            await made.resume(spec.task_queue)
+        yield made
 
 
 async def has(handle: WorkflowHandle, *kinds: EventType.ValueType, count: int = 1) -> None:

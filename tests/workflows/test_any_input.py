@@ -38,7 +38,9 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.temporal.connection import connect
-from workflows.fleet import Fleet, Gate, eventually, fleet, hangs
+from support.polling import eventually
+from support.scripted_providers import Gate, hangs
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 from workflows.raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 
 AUTO = Review(mode=ReviewMode.AUTO)
@@ -52,7 +54,7 @@ METADATA = "__temporal_workflow_metadata"
 class Shop:
     """A fleet that encrypts and traces, and a client that does neither."""
 
-    fleet: Fleet
+    fleet: WorkflowTestEnv
     raw: Client
     sent: list[tuple[str, Payload]]
     numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -86,7 +88,7 @@ async def shop(temporal_address: str, postgres_url: str, task_queues: Any, tmp_p
         )
     )
     raw = await raw_client(temporal_address)
-    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
         yield Shop(running, raw, list(payloads(key)))
 
 
@@ -448,7 +450,7 @@ async def test_encrypted_signal_without_keys_is_recorded_as_rejected(
         Settings(temporal_address=temporal_address, encryption_keys_dir=tmp_path, encryption_key_id=KEY)
     )
     keyless = await connect(Settings(temporal_address=temporal_address))
-    async with fleet(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
         order_id = f"keyless-{task_queues.orders}"
         await running.start(running.order(order_id))
         await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)

@@ -29,8 +29,10 @@ from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, Tempo
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
+from support.factories import quick_policy
 from support.ledgers import Ledgers, order_errors
-from workflows.fleet import Fleet, eventually, fleet, quick_policy
+from support.polling import eventually
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
@@ -50,7 +52,7 @@ def server(tmp_path: Path) -> Iterator[ProviderServer]:
 @pytest.fixture
 async def served(
     temporal_client: Client, postgres_url: str, task_queues: Any, server: ProviderServer
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[WorkflowTestEnv]:
     settings = Settings(
         payment_provider="http",
         payment_url=server.url,
@@ -62,7 +64,7 @@ async def served(
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(PAYMENT_PROVIDERS.open(settings))
         parcels = await stack.enter_async_context(CARRIERS.open(settings))
-        made = fleet(
+        made = workflow_test_env(
             *(temporal_client, postgres_url, task_queues.orders, task_queues.shipping),
             provider=provider,
             carrier=parcels,
@@ -70,7 +72,7 @@ async def served(
         yield await stack.enter_async_context(made)
 
 
-def an_order(fleet: Fleet, number: int) -> OrderInput:
+def an_order(fleet: WorkflowTestEnv, number: int) -> OrderInput:
     order_id = f"faulty-{SEED}-{number}"
     sku = "refuse-dispatch" if number % 5 == 0 else "widget"
     return fleet.order(
@@ -82,7 +84,7 @@ def an_order(fleet: Fleet, number: int) -> OrderInput:
     )
 
 
-async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
+async def one(fleet: WorkflowTestEnv, number: int, dice: random.Random) -> OrderStatus:
     """Start an order, cancel some of them at a random time, and return the status once no refund is pending."""
     order = an_order(fleet, number)
     await fleet.start(order)
@@ -101,7 +103,7 @@ async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
     return found.status
 
 
-async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
+async def recorded(fleet: WorkflowTestEnv, order_id: str) -> RecordedOrder | None:
     """The order, unless a busy machine's Postgres takes too long."""
     with suppress(StoreUnavailable):
         return await fleet.reads.order(order_id)
@@ -110,7 +112,7 @@ async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, server: ProviderServer) -> None:
+async def test_one_charge_a_payment_and_one_parcel_an_order(served: WorkflowTestEnv, server: ProviderServer) -> None:
     dice = random.Random(SEED)
     places = asyncio.Semaphore(CONCURRENT_ORDERS)
 
@@ -162,7 +164,7 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
     queues = (task_queues.orders, task_queues.shipping)
     async with (
         PAYMENT_PROVIDERS.open(settings) as provider,
-        fleet(temporal_client, postgres_url, *queues, provider=provider) as running,
+        workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as running,
     ):
         order = running.order("late-1", review=Review(mode=ReviewMode.AUTO))
         handle = await running.start(order)

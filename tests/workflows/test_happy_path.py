@@ -9,10 +9,10 @@ from temporalio.testing import WorkflowEnvironment
 from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
-from workflows.fleet import Fleet
+from support.workflow_env import WorkflowTestEnv
 
 
-async def test_order_with_auto_review_ships(running: Fleet) -> None:
+async def test_order_with_auto_review_ships(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("auto-1", review=Review(mode=ReviewMode.AUTO)))
     status = await handle.result()
 
@@ -25,7 +25,7 @@ async def test_order_with_auto_review_ships(running: Fleet) -> None:
     assert [p.address for p in running.carrier.parcels["ship-auto-1"]] == [status.address]
 
 
-async def test_query_and_database_give_same_status(running: Fleet) -> None:
+async def test_query_and_database_give_same_status(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("same-1", review=Review(mode=ReviewMode.AUTO)))
     from_workflow = await handle.result()
     from_record = (await running.recorded("same-1")).status
@@ -35,7 +35,7 @@ async def test_query_and_database_give_same_status(running: Fleet) -> None:
     assert from_record.completed_at is not None
 
 
-async def test_order_with_manual_review_waits_for_approval(running: Fleet) -> None:
+async def test_order_with_manual_review_waits_for_approval(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("manual-1"))
     await running.until("manual-1", lambda status: status.step is Step.MANUAL_REVIEW)
     assert (await running.recorded("manual-1")).status.step is Step.MANUAL_REVIEW
@@ -59,13 +59,13 @@ async def test_order_with_manual_review_waits_for_approval(running: Fleet) -> No
     ]
 
 
-async def test_order_approved_at_creation_is_not_reviewed(running: Fleet) -> None:
+async def test_order_approved_at_creation_is_not_reviewed(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("approved-1", approved=True))
     assert (await handle.result()).step is Step.SHIPPED
     assert "review_started" not in await running.kinds("approved-1")
 
 
-async def test_approval_before_review_is_kept(running: Fleet) -> None:
+async def test_approval_before_review_is_kept(running: WorkflowTestEnv) -> None:
     order = running.order("early-1")
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
@@ -78,7 +78,7 @@ async def test_approval_before_review_is_kept(running: Fleet) -> None:
     assert (await running.recorded("early-1")).status.step is Step.SHIPPED
 
 
-async def test_review_timeout_cancels(skipping: Fleet) -> None:
+async def test_review_timeout_cancels(skipping: WorkflowTestEnv) -> None:
     handle = await skipping.start(skipping.order("late-1", review=Review(timeout=timedelta(hours=24))))
     status = await handle.result()
 
@@ -90,20 +90,22 @@ async def test_review_timeout_cancels(skipping: Fleet) -> None:
     assert (await skipping.recorded("late-1")).status.cancel_reason == "review timed out"
 
 
-async def test_review_timeout_with_approve_action_ships(skipping: Fleet) -> None:
+async def test_review_timeout_with_approve_action_ships(skipping: WorkflowTestEnv) -> None:
     review = Review(timeout=timedelta(seconds=3), on_timeout=ReviewTimeoutAction.APPROVE)
     handle = await skipping.start(skipping.order("delay-1", review=review))
     assert (await handle.result()).step is Step.SHIPPED
 
 
-async def test_order_in_review_waits_for_months(skipping: Fleet, time_skipping_env: WorkflowEnvironment) -> None:
+async def test_order_in_review_waits_for_months(
+    skipping: WorkflowTestEnv, time_skipping_env: WorkflowEnvironment
+) -> None:
     handle = await skipping.start(skipping.order("months-1", review=Review(timeout=timedelta(days=120))))
     await time_skipping_env.sleep(timedelta(days=100))
     await handle.signal("approve_order")
     assert (await handle.result()).step is Step.SHIPPED
 
 
-async def test_start_with_plain_object_ships(running: Fleet) -> None:
+async def test_start_with_plain_object_ships(running: WorkflowTestEnv) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
         {

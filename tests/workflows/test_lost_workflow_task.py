@@ -13,7 +13,7 @@ from temporalio.client import Client
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from support.programs import module_environment
-from workflows.fleet import fleet
+from support.workflow_env import workflow_test_env
 
 
 async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
@@ -43,7 +43,7 @@ async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
         assert await dying.wait() == -signal.SIGKILL
         await handle.signal("cancel_order", "in the meantime")
 
-        async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as second:
+        async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as second:
             before = (await second.recorded("lost-1")).status
             assert before.step is Step.CHARGE  # as the lost task wrote it
             await handle.result()

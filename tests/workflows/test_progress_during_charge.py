@@ -13,7 +13,9 @@ from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from workflows.fleet import ELSEWHERE, Gate, fleet
+from support.factories import ELSEWHERE
+from support.scripted_providers import Gate
+from support.workflow_env import workflow_test_env
 
 
 class DelayedStore(OrderWrites):
@@ -52,7 +54,10 @@ async def test_progress_drafted_during_charge_and_written_after_it_keeps_step(
         return store
 
     queues = (task_queues.orders, task_queues.shipping)
-    async with asyncio.timeout(120), fleet(temporal_client, postgres_url, *queues, record=record) as running:
+    async with (
+        asyncio.timeout(120),
+        workflow_test_env(temporal_client, postgres_url, *queues, record=record) as running,
+    ):
         running.provider.charging.before.append(charging)
         handle = await running.start(running.order(f"late-{change}", review=Review(mode=ReviewMode.AUTO)))
         await charging.reached.wait()

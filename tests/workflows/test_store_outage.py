@@ -12,7 +12,8 @@ from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, Provide
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.store.writes import OrderWrites
-from workflows.fleet import Fleet, fails, fleet
+from support.scripted_providers import fails
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 AUTO = Review(mode=ReviewMode.AUTO)
 
@@ -45,7 +46,9 @@ CALLS = ["receive", "record", "begin_payment", "finish_payment", "record_shipmen
 
 
 @pytest.fixture
-async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[tuple[Fleet, FlakyStore]]:
+async def flaky(
+    temporal_client: Client, postgres_url: str, task_queues
+) -> AsyncIterator[tuple[WorkflowTestEnv, FlakyStore]]:
     records: list[FlakyStore] = []
 
     def make(database: Any) -> FlakyStore:
@@ -54,13 +57,17 @@ async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> Asyn
         records.append(record)
         return record
 
-    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, record=make) as made:
+    async with workflow_test_env(
+        temporal_client, postgres_url, task_queues.orders, task_queues.shipping, record=make
+    ) as made:
         yield made, records[0]
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("when", ["unavailable", "lost"])
-async def test_store_outage_in_any_call_uses_no_attempt(flaky: tuple[Fleet, FlakyStore], call: str, when: str) -> None:
+async def test_store_outage_in_any_call_uses_no_attempt(
+    flaky: tuple[WorkflowTestEnv, FlakyStore], call: str, when: str
+) -> None:
     running, record = flaky
     order_id = f"o-{when}-{call}"
     getattr(record, when)[call] = 6  # more than the attempts of any step
@@ -76,7 +83,7 @@ async def test_store_outage_in_any_call_uses_no_attempt(flaky: tuple[Fleet, Flak
     assert len(kinds) == len(set(kinds)) == 8
 
 
-async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[Fleet, FlakyStore]) -> None:
+async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[WorkflowTestEnv, FlakyStore]) -> None:
     """Readers may have the end already, since only the result of the write was lost."""
     running, record = flaky
     handle = await running.start(running.order("o-last-word"))
@@ -89,7 +96,7 @@ async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[Fleet
     assert (await running.recorded("o-last-word")).status.last_error is None
 
 
-async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[Fleet, FlakyStore]) -> None:
+async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[WorkflowTestEnv, FlakyStore]) -> None:
     running, record = flaky
 
     async def unavailable_provider_then_outage() -> None:
@@ -106,7 +113,7 @@ async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[Fleet,
 @pytest.mark.parametrize("when", ["unavailable", "lost"])
 @pytest.mark.parametrize("then", ["booked", "refused"])
 async def test_attempts_before_outage_count_in_status_and_database(
-    flaky: tuple[Fleet, FlakyStore], when: str, then: str
+    flaky: tuple[WorkflowTestEnv, FlakyStore], when: str, then: str
 ) -> None:
     """The second attempt books, and the write of the booking fails; the next attempt counts as the second again."""
     running, record = flaky
@@ -132,7 +139,7 @@ async def test_attempts_before_outage_count_in_status_and_database(
         assert status.retries == recorded.retries == {"dispatch_carrier": 1}
 
 
-async def test_attempts_after_outage_continue_the_count(flaky: tuple[Fleet, FlakyStore]) -> None:
+async def test_attempts_after_outage_continue_the_count(flaky: tuple[WorkflowTestEnv, FlakyStore]) -> None:
     running, record = flaky
 
     async def carrier_error_then_outage() -> None:

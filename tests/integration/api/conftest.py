@@ -25,8 +25,9 @@ from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from support.worker_processes import WorkerFleet
-from workflows.fleet import Fleet, eventually, fleet
+from support.polling import eventually
+from support.role_processes import RoleProcesses
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -47,11 +48,11 @@ def order_id() -> str:
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
     """Returns a context manager that runs both workers."""
-    return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
+    return lambda: workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[Fleet]:
+async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
     async with workers() as running_fleet:
         yield running_fleet
 
@@ -142,7 +143,7 @@ async def process(temporal_address, postgres_url, task_queues, tmp_path):
         "ORDERFLEET_DRAIN_TIMEOUT": "5s",
     }
     async with AsyncExitStack() as stack:
-        api = await WorkerFleet(stack, environment, tmp_path).api()
+        api = await RoleProcesses(stack, environment, tmp_path).api()
         await api.answers("/readyz", 200)
         yield f"http://127.0.0.1:{api.port}"
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from orderfleet.domain.errors import CarrierRefused
-from workflows.fleet import Gate, fails
+from support.scripted_providers import Gate, fails
 
 CONFIRMED = {"review": {"mode": "auto"}, "delivery": {"confirm": True}}
 

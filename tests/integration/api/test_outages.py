@@ -20,8 +20,8 @@ from orderfleet.domain.orphans import UnfinishedOrder
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 from orderfleet_local.stack import ports
 from support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
+from support.polling import eventually
 from support.tcp_proxy import TcpProxy, tcp_proxy
-from workflows.fleet import eventually
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]

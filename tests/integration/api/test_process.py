@@ -17,8 +17,8 @@ import httpx
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from orderfleet_local.stack import ports
+from support.polling import eventually
 from support.sample_rows import receive
-from workflows.fleet import eventually
 
 PROGRAM = (sys.executable, "-m", "orderfleet", "api")
 

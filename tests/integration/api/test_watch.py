@@ -25,8 +25,8 @@ from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from support.identity_provider import AUDIENCE, ISSUER, identity_provider
 from support.own_postgres import own_postgres
+from support.polling import eventually
 from support.sample_rows import AT, progress, receive
-from workflows.fleet import eventually
 
 
 @pytest.fixture

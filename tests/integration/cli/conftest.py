@@ -14,7 +14,7 @@ import pytest
 
 from orderfleet.cli import main as entry
 from orderfleet_local.stack import paths
-from workflows.fleet import Fleet, fleet
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,12 @@ def orderfleet(monkeypatch, capsys, environment) -> Callable[..., Awaitable[Resu
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[..., Any]:
     """Return a context that runs both workers."""
-    return lambda **options: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, **options)
+    return lambda **options: workflow_test_env(
+        temporal_client, postgres_url, task_queues.orders, task_queues.shipping, **options
+    )
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[Fleet]:
+async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
     async with workers() as running:
         yield running

@@ -9,7 +9,8 @@ import yaml
 
 from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
-from workflows.fleet import eventually, quick_policy
+from support.factories import quick_policy
+from support.polling import eventually
 
 
 async def until_review(running, order_id):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from integration.operator.operator_fixtures import shop
 from orderfleet_local.stack import ports
+from support.operator_env import shop
 from support.otlp_receiver import Receiver, run_receiver
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
 
 __all__ = ["shop"]
 
@@ -43,6 +43,6 @@ def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_
 
 
 @pytest.fixture
-async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[WorkerFleet]:
+async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[RoleProcesses]:
     async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)
+        yield RoleProcesses(stack, environment, tmp_path)

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from support.otlp_receiver import Receiver
-from support.worker_processes import WorkerFleet, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 ACCEPT = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ORDER = {
@@ -42,7 +43,7 @@ def exemplars(port: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.slow
-async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, receiver: Receiver) -> None:
+async def test_exemplars_of_a_scrape_are_exported_traces(fleet: RoleProcesses, receiver: Receiver) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
     for process in (worker, api):
@@ -55,7 +56,7 @@ async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, rec
         return await asyncio.to_thread(exemplars, worker.port)
 
     # The order's end is counted last.
-    of_worker = await until(worker_exemplars, lambda found: set(found) >= WORKER_METRICS, 60)
+    of_worker = await eventually(worker_exemplars, lambda found: set(found) >= WORKER_METRICS, 60)
     of_api = await asyncio.to_thread(exemplars, api.health_port)
     assert set(of_api) >= API_METRICS
     (trace,) = of_worker["orderfleet_order_duration_seconds_bucket"]
@@ -66,4 +67,4 @@ async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, rec
     async def exported() -> set[str]:
         return {span.trace for span in await asyncio.to_thread(receiver.spans)}
 
-    await until(exported, lambda traces: all_traces <= traces, 60)
+    await eventually(exported, lambda traces: all_traces <= traces, 60)

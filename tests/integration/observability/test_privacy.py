@@ -21,11 +21,13 @@ import httpx
 import pytest
 import yaml
 
-from integration.operator.shop import Shop, condition, ended, manifest
 from orderfleet_local.stack import ports
 from provider_server.process import ProviderServer, provider_server
+from support.factories import order_manifest
+from support.operator_env import OperatorTestEnv, condition, ended
 from support.otlp_receiver import Receiver
-from support.worker_processes import WorkerFleet, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 MARK = "Zaphod"
 PASSWORD = "Betelgeuse"
@@ -70,12 +72,12 @@ def full_telemetry(environment: dict[str, str], receiver: Receiver, provider: Pr
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
-    fleet: WorkerFleet,
+    fleet: RoleProcesses,
     receiver: Receiver,
     provider: ProviderServer,
     full_telemetry: None,
     environment: dict[str, str],
-    shop: Shop,
+    shop: OperatorTestEnv,
 ) -> None:
     sdk = ports.choose(0)
     worker = await fleet.worker(
@@ -92,7 +94,9 @@ async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
     errors = await _through_the_command_line(environment)
     await _through_kubernetes(shop)
     await _through_the_api(f"http://127.0.0.1:{api.port}")
-    await until(lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans))
+    await eventually(
+        lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans)
+    )
 
     pages = {
         str(port): await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
@@ -131,20 +135,22 @@ async def _through_the_api(url: str) -> None:
             responses = [await caller.get(f"/orders/{order_id}") for order_id in ("seen-1", "seen-2")]
             return [response.json().get("step") for response in responses]
 
-        await until(steps, lambda found: all(step in ENDS for step in found), 60)
+        await eventually(steps, lambda found: all(step in ENDS for step in found), 60)
         assert MARK in (await caller.get("/orders/seen-1")).text, (
             "the API has to return the mark, or this test shows nothing"
         )
 
 
-async def _through_kubernetes(shop: Shop) -> None:
+async def _through_kubernetes(shop: OperatorTestEnv) -> None:
     """An Order that is changed during its review, one with a conflicting id, and one that is rejected at admission."""
     review = {"mode": "manual", "timeout": "1h"}
     await shop.apply(
-        manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
-        manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
+        order_manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
+        order_manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
     )
-    await shop.refused("apply", "-f", "-", input=json.dumps(manifest("seen-wrong", customer=CUSTOMER, address=BLANK)))
+    await shop.refused(
+        "apply", "-f", "-", input=json.dumps(order_manifest("seen-wrong", customer=CUSTOMER, address=BLANK))
+    )
     await shop.until("seen-declared", lambda order: order.get("status", {}).get("step") == "manual_review", 60)
     await shop.patch("seen-declared", address=ELSEWHERE, approved=True)
     await shop.until("seen-declared", ended, 60)
@@ -157,7 +163,7 @@ async def _through_kubernetes(shop: Shop) -> None:
 
 async def _through_the_command_line(environment: dict[str, str]) -> str:
     """Standard error of commands that start and change an order, accepted and rejected ones."""
-    order = manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
+    order = order_manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
     address = [
         part for name in ("street", "city", "state", "zip", "country") for part in (f"--{name}", ELSEWHERE[name])
     ]

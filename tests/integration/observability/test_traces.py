@@ -16,11 +16,13 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from integration.operator.shop import Shop, ended, manifest, step
 from orderfleet.observability.order_trace import root_of, trace_id_of
 from orderfleet_local.stack import ports
+from support.factories import order_manifest
+from support.operator_env import OperatorTestEnv, ended, step
 from support.otlp_receiver import Receiver, Span
-from support.worker_processes import WorkerFleet, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
@@ -54,7 +56,7 @@ async def tree(receiver: Receiver, trace_id: str, complete: Callable[[Tree], Any
     async def ask() -> Tree:
         return Tree(receiver.trace(trace_id))
 
-    found: Tree = await until(ask, lambda found: bool(complete(found)))
+    found: Tree = await eventually(ask, lambda found: bool(complete(found)))
     return found
 
 
@@ -64,7 +66,7 @@ async def received(receiver: Receiver, matches: Callable[[Span], bool]) -> Span:
     async def ask() -> list[Span]:
         return [span for span in receiver.spans() if matches(span)]
 
-    (span,) = await until(ask, bool)
+    (span,) = await eventually(ask, bool)
     return span
 
 
@@ -75,7 +77,7 @@ async def ready(*processes: Any) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
-    fleet: WorkerFleet, shop: Shop, receiver: Receiver
+    fleet: RoleProcesses, shop: OperatorTestEnv, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     faults = {"ORDERFLEET_FAULTS": "charge:error=0.5;seed=1255", "ORDERFLEET_STEP_ATTEMPTS": "30"}
@@ -87,7 +89,7 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
 
     # Faults depend on the order id: with this one, every run has the same.
     name = "order-traced"
-    await shop.apply(manifest(name))
+    await shop.apply(order_manifest(name))
     order = await shop.until(name, lambda order: step(order) == "manual_review")
     trace_id = UUID(order["metadata"]["uid"]).hex
     # The trace is exported while the order waits for its review.
@@ -151,7 +153,7 @@ def _conventions(whole: Tree) -> None:
             assert span.attributes["db.operation.name"] == span.name.removeprefix("SQL ")
 
 
-def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
+def _logged(fleet: RoleProcesses, order_id: str, trace_id: str) -> None:
     """Each line in the order worker's log about the order's attempts has the ids of the order, workflow and trace."""
     (text,) = (text for name, text in fleet.logs().items() if name.startswith("worker-orders"))
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
@@ -165,7 +167,7 @@ def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_traceparent(
-    fleet: WorkerFleet, receiver: Receiver
+    fleet: RoleProcesses, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
@@ -205,7 +207,7 @@ async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_tracepare
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_per_order(
-    fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
+    fleet: RoleProcesses, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     await ready(await fleet.worker("all", **tracing))
@@ -229,7 +231,7 @@ async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_pe
 
 
 @pytest.mark.slow
-async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(fleet: WorkerFleet) -> None:
+async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(fleet: RoleProcesses) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
     worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
     await ready(worker, api)
@@ -242,9 +244,9 @@ async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a
         async def steps() -> set[str]:
             return {(await caller.get(f"/orders/{order_id}")).json()["step"] for order_id in ids}
 
-        await until(steps, lambda found: found == {"shipped"})
+        await eventually(steps, lambda found: found == {"shipped"})
         # Wait until the first exports have failed.
-        await until(
+        await eventually(
             lambda: asyncio.to_thread(fleet.logs), lambda logs: all("Failed to export" in t for t in logs.values())
         )
     for process in (worker, api):

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
-from integration.operator.shop import condition, ended, eventually, manifest, step
 from orderfleet.services.changes import Change
+from support.factories import order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
 from support.tcp_proxy import tcp_proxy
 
 INACTIVITY_TIMEOUT = 4
@@ -31,11 +33,11 @@ async def test_half_open_watch_reconnects_after_inactivity_timeout(
         monkeypatch.setenv("KUBECONFIG", str(through))
         async with shop.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
             before, after = shop.name(), shop.name()
-            await shop.apply(manifest(before))
+            await shop.apply(order_manifest(before))
             await shop.until(before, lambda order: step(order) == "manual_review")
             api.half_open()
             await api.restore()  # existing connections stay half-open
-            await shop.apply(manifest(after))  # kubectl has its own connection
+            await shop.apply(order_manifest(after))  # kubectl has its own connection
             await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
 
 
@@ -46,7 +48,7 @@ async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> 
         url = SecretStr(urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{postgres.port}")))
         async with shop.operator(database_url=url):
             name = shop.name()
-            await shop.apply(manifest(name))
+            await shop.apply(order_manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             postgres.half_open()
             await postgres.restore()

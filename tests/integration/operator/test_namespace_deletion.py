@@ -12,15 +12,16 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from integration.operator.shop import manifest, step
 from orderfleet.domain.names import FINALIZER
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED
 from orderfleet.settings import Settings
+from support.factories import order_manifest
+from support.operator_env import step
 
 
 async def in_review(shop, *names: str, **spec) -> None:
-    await shop.apply(*(manifest(name, **spec) for name in names))
+    await shop.apply(*(order_manifest(name, **spec) for name in names))
     for name in names:
         await shop.until(name, lambda order: step(order) == "manual_review")
 

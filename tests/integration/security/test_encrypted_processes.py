@@ -15,7 +15,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from support.worker_processes import WorkerFleet, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 MARK = "Zaphod"
 BODY = {
@@ -44,14 +45,14 @@ def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_
 
 
 @pytest.fixture
-async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[WorkerFleet]:
+async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[RoleProcesses]:
     async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)
+        yield RoleProcesses(stack, environment, tmp_path)
 
 
 @pytest.mark.slow
 async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_plain_text(
-    fleet: WorkerFleet, environment: dict[str, str], temporal_client: Client, task_queues: Any
+    fleet: RoleProcesses, environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:
     order_id = f"encrypted-{task_queues.orders[-8:]}"
     worker, api = await fleet.worker("all"), await fleet.api()
@@ -64,10 +65,10 @@ async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_pla
         async def live() -> Any:
             return (await caller.get(f"/orders/{order_id}/status")).json()
 
-        waiting = await until(live, lambda status: status.get("step") == "manual_review", 60)
+        waiting = await eventually(live, lambda status: status.get("step") == "manual_review", 60)
         assert waiting["address"] == BODY["address"]
         await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": f"{MARK} changed his mind"})
-        ended = await until(live, lambda status: status.get("step") == "canceled", 60)
+        ended = await eventually(live, lambda status: status.get("step") == "canceled", 60)
         assert MARK in ended["cancel_reason"]
     shown = await _command(environment, "order", "history", order_id, "-o", "json")
     assert "WorkflowExecutionCompleted" in shown

@@ -20,8 +20,9 @@ from orderfleet.temporal.connection import WrongCredentials, connect, connect_wi
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
+from support.polling import eventually
 from support.tls_proxy import tls_proxy
-from workflows.fleet import eventually, fleet
+from support.workflow_env import workflow_test_env
 
 CA, CERT, KEY, NAME = (
     f"TEMPORAL_TLS_{name}" for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")
@@ -55,7 +56,7 @@ async def test_order_ships_over_mutual_tls(
     use_certificates(monkeypatch, own_ca, own_ca)
     async with tls_proxy(temporal_address, own_ca, client_certificates=own_ca) as address:
         temporal = await connect(Settings(temporal_address=address))
-        async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
             handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
             assert (await handle.result()).step is Step.SHIPPED
 

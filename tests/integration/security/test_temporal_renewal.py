@@ -26,8 +26,8 @@ from orderfleet.temporal.connection import connect
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
+from support.polling import eventually
 from support.tls_proxy import tls_proxy
-from workflows.fleet import eventually
 
 RELOADED = "certificates for Temporal reloaded"
 KEPT = "credentials for Temporal can't be reloaded, the earlier ones stay in use"

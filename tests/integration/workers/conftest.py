@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def ledger(tmp_path: Path) -> Path:
 @pytest.fixture
 async def fleet(
     temporal_address: str, postgres_url: str, task_queues: Any, ledger: Path, tmp_path: Path
-) -> AsyncIterator[WorkerFleet]:
+) -> AsyncIterator[RoleProcesses]:
     environment = {
         "ORDERFLEET_ENVIRONMENT": "local",
         "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
@@ -32,4 +32,4 @@ async def fleet(
         "ORDERFLEET_DRAIN_TIMEOUT": "5s",
     }
     async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)
+        yield RoleProcesses(stack, environment, tmp_path)
