@@ -22,13 +22,14 @@ from typing import Any
 
 from temporalio.client import Client
 
-from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
+from support.factories import STEPS, automatic_order
 from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -106,23 +107,17 @@ class Run:
         step = StepPolicy(attempt_timeout="2s", attempts=4, initial_interval="50ms", maximum_interval="200ms")
         backoff = OutagePolicy(first="100ms", longest="500ms")
         sku = "refuse-dispatch" if number % 5 == 0 else "widget"
-        return OrderInput(
-            order_id=f"{self.name}-{SEED}-{number}",
+        policy = {
+            **dict.fromkeys(STEPS, step),
+            "charge": step.model_copy(update={"attempts": self.charge_attempts}),
+            "outage": backoff,
+            "retry_forever_backoff": backoff,
+        }
+        return automatic_order(
+            f"{self.name}-{SEED}-{number}",
+            self.queues,
             items=(Item(sku=sku, qty=1, price="5.00"),),
-            address=Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US"),
-            review=Review(mode=ReviewMode.AUTO),
-            policy=OrderPolicy(
-                receive=step,
-                validation=step,
-                record=step,
-                charge=step.model_copy(update={"attempts": self.charge_attempts}),
-                prepare_package=step,
-                dispatch_carrier=step,
-                refund=step,
-                outage=backoff,
-                owed=backoff,
-                shipping_task_queue=self.queues.shipping,
-            ),
+            policy=OrderPolicy(shipping_task_queue=self.queues.shipping, **policy),
         )
 
     async def run_order(self, number: int) -> None:

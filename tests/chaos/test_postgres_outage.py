@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.own_postgres import OwnServer, own_postgres
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
@@ -51,7 +50,7 @@ async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(
     policy = quick_policy(workers.settings, **dict.fromkeys(names, step))
     handles = []
     for number in range(ORDERS):
-        order = workers.order(f"outage-{number}", review=Review(mode=ReviewMode.AUTO), policy=policy)
+        order = workers.order(f"outage-{number}", review=AUTO, policy=policy)
         handles.append(await workers.start(order))
         await asyncio.sleep(0.03)  # so that they are at different steps
         if number == ORDERS * 2 // 3:
@@ -89,9 +88,7 @@ async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refun
             raise ConnectionError("the provider is unavailable")
 
     workers.provider.charging.always = workers.provider.voiding.always = unavailable
-    handles = [
-        await workers.start(workers.order(f"minute-{n}", review=Review(mode=ReviewMode.AUTO))) for n in range(10)
-    ]
+    handles = [await workers.start(workers.order(f"minute-{n}", review=AUTO)) for n in range(10)]
     await asyncio.sleep(60)
     back.set()
     for number, handle in enumerate(handles):

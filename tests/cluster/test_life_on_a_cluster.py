@@ -26,9 +26,10 @@ from cluster.installation import (
     upgrade_to,
     write,
 )
-from cluster.orders import AUTO, ENDS, TEN_KINDS, Load, check_ledgers, ends, order, read_ledgers, unfinished
+from cluster.orders import AUTO, ENDS, TEN_KINDS, Load, check_ledgers, ends, read_ledgers, unfinished
 from cluster.pod_programs import API, DATABASE
 from cluster.versions import Versions, build, workers_images
+from support.factories import order_manifest
 
 
 def test_images_are_built_and_loaded(cluster, timetable):
@@ -121,7 +122,7 @@ def test_events_of_an_order_show_its_start_and_end(cluster):
 
 
 def test_second_order_with_an_order_id_is_rejected(cluster):
-    cluster.apply(order("own-id-again", orderId="SHOP_2026.1", **AUTO))
+    cluster.apply(order_manifest("own-id-again", orderId="SHOP_2026.1", **AUTO))
     rejected = "--for=jsonpath={.status.conditions[?(@.type=='Accepted')].reason}=Conflict"
     cluster.kubectl("wait", rejected, "orders.orderfleet.dev/own-id-again", "--timeout=240s")
     cluster.kubectl("delete", "ofo", "own-id-again", "--timeout=240s")
@@ -214,7 +215,7 @@ def test_two_versions_of_the_workers_share_the_orders_under_load(cluster, timeta
     versions = Versions(cluster)
     versions.deploy(images.PRODUCT)
     versions.promote(images.PRODUCT)
-    cluster.apply(order("upgraded"))
+    cluster.apply(order_manifest("upgraded"))
     cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/upgraded", "--timeout=240s")
     versions.deploy(images.NEXT, images.PRODUCT)
     with Load(cluster, "versions") as load:
@@ -245,7 +246,7 @@ def test_bad_version_affects_its_share_of_orders_until_rollback(cluster, timetab
     versions.deploy(images.BAD, images.NEXT)
     versions.ramp(images.BAD, 50)
     names = [f"share-{number}" for number in range(12)]
-    cluster.apply(*(order(name, **AUTO) for name in names))
+    cluster.apply(*(order_manifest(name, **AUTO) for name in names))
     cluster.kubectl("wait", "--for=jsonpath={.status.workflowId}", *(f"ofo/{name}" for name in names), "--timeout=240s")
     hit: list[str] = []
     until(
@@ -305,7 +306,7 @@ def test_deletion_of_a_namespace_with_its_operator_cancels_its_orders(cluster, t
     until(lambda: cluster.pods("operator"), 120, "the first operator runs")
     install_another_operator(cluster)
     names = [f"deleted-{number}" for number in range(20)]
-    cluster.apply(*(in_namespace(order(name), DELETED) for name in names))
+    cluster.apply(*(in_namespace(order_manifest(name), DELETED) for name in names))
     waiting = "--for=jsonpath={.status.step}=manual_review"
     cluster.kubectl("--namespace", DELETED, "wait", waiting, *(f"ofo/{name}" for name in names), "--timeout=240s")
     began = time.monotonic()
@@ -326,7 +327,7 @@ def test_deletion_of_a_namespace_with_its_operator_cancels_its_orders(cluster, t
 
 
 def test_uninstall_leaves_only_the_orders(cluster, timetable):
-    cluster.apply(order("unfinished"))
+    cluster.apply(order_manifest("unfinished"))
     cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/unfinished", "--timeout=240s")
     counted = read_ledgers(cluster)
     cluster.helm("uninstall", "shop", "--timeout", "8m")

@@ -17,13 +17,12 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
-from support.factories import quick_policy
+from support.factories import ADDRESS_JSON, AUTO, quick_policy
 from support.own_postgres import OwnServer
 from support.polling import eventually
 from support.role_processes import RoleProcesses
@@ -32,7 +31,6 @@ from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 WAITING, NEW = 5, 20
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 
 
 @pytest.fixture
@@ -108,14 +106,14 @@ async def test_orders_on_a_full_disk_wait_and_end_shipped(
 
     disk.fill()
     for order_id in new:
-        await workers.start(workers.order(order_id, policy=policy, review=Review(mode=ReviewMode.AUTO)))
+        await workers.start(workers.order(order_id, policy=policy, review=AUTO))
     for order_id in waiting:
         await workers.client.change(order_id, Change.approve())
     log = folder / "logs" / "postgres.log"
     await eventually(lambda: _read_log(log), lambda text: "could not extend file" in text)
     # Requests that only read, or only call Temporal, still work.
     assert (await api.get(f"/orders/{waiting[0]}/events")).status_code == 200
-    accepted = await api.post("/orders", json={"order_id": over_http, "items": ITEMS, "address": ADDRESS})
+    accepted = await api.post("/orders", json={"order_id": over_http, "items": ITEMS, "address": ADDRESS_JSON})
     assert accepted.status_code == 201
     assert disk.free == 0
 

@@ -17,7 +17,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from orderfleet.domain.order import Review, ReviewMode
+from support.factories import AUTO
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 ORDERS, ROUNDS = 20, 6
@@ -65,7 +65,7 @@ async def test_workers_after_orders_ended_keep_no_memory(workers: WorkflowTestEn
 
 async def _ship_orders(workers: WorkflowTestEnv, count: int = ORDERS) -> None:
     for _ten in range(0, count, 10):
-        orders = [workers.order(f"kept-{uuid.uuid4().hex}", review=Review(mode=ReviewMode.AUTO)) for _ in range(10)]
+        orders = [workers.order(f"kept-{uuid.uuid4().hex}", review=AUTO) for _ in range(10)]
         handles = [await workers.start(order) for order in orders]
         await asyncio.gather(*(handle.result() for handle in handles))
     # The test's own ledgers of provider and carrier.

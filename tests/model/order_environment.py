@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.testservice.v1 import SleepRequest
@@ -15,45 +14,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import OrderStatus
 from orderfleet.orders.compensation import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.shipping.workflow import ShippingWorkflow
-from orderfleet.store.writes import OrderWrites
 from support.scripted_providers import ScriptedCarrier, ScriptedPayments
+from support.unreliable_store import StoreOutage
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
-
-
-class Outage:
-    """The number of next writes to the order store that fail, before or after the write."""
-
-    def __init__(self) -> None:
-        self.unavailable = 0
-        self.lost_responses = 0
-
-    def record(self, database: Any) -> OrderWrites:
-        outage = self
-
-        class Record(OrderWrites):
-            def __getattribute__(self, name: str) -> Any:
-                found = super().__getattribute__(name)
-                if name.startswith("_"):
-                    return found
-
-                async def call(*args: Any, **options: Any) -> Any:
-                    if outage.unavailable:
-                        outage.unavailable -= 1
-                        raise StoreUnavailable("Postgres is unavailable")
-                    answer = await found(*args, **options)
-                    if outage.lost_responses:
-                        outage.lost_responses -= 1
-                        raise StoreUnavailable("Postgres became unavailable before it answered")
-                    return answer
-
-                return call
-
-        return Record(database)
 
 
 class OrderEnvironment:
@@ -72,7 +39,7 @@ class OrderEnvironment:
 
     def __init__(self, client: Client, database_url: str, orders_queue: str, shipping_queue: str) -> None:
         self.client = client
-        self.provider, self.carrier, self.outage = ScriptedPayments(), ScriptedCarrier(), Outage()
+        self.provider, self.carrier, self.outage = ScriptedPayments(), ScriptedCarrier(), StoreOutage()
         self.orders = 0
         self._database_url = database_url
         self._queues = orders_queue, shipping_queue
@@ -95,7 +62,7 @@ class OrderEnvironment:
             self.client,
             self._database_url,
             *self._queues,
-            record=self.outage.record,
+            record=self.outage.order_store,
             provider=self.provider,
             carrier=self.carrier,
         )

@@ -28,6 +28,7 @@ from orderfleet.services.errors import TemporalUnavailable
 from support.factories import ADDRESS, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate
+from support.unreliable_store import ANY
 
 T = TypeVar("T")
 
@@ -86,7 +87,8 @@ class OrderMachine(RuleBasedStateMachine):
         changes_per_run,
     ) -> None:
         order_env = self.order_env
-        order_env.outage.unavailable = order_env.outage.lost_responses = 0
+        order_env.outage.unavailable.clear()
+        order_env.outage.lost.clear()
         self.order_id = order_env.name_order()
         if gated == "book" and order_env.skips_time:
             gated = None
@@ -202,8 +204,8 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(before=st.integers(0, 4), after=st.integers(0, 3))
     def store_fails(self, before, after) -> None:
-        self.order_env.outage.unavailable += before
-        self.order_env.outage.lost_responses += after
+        self.order_env.outage.unavailable[ANY] += before
+        self.order_env.outage.lost[ANY] += after
 
     @precondition(lambda self: self.gated)
     @rule()

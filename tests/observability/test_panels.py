@@ -13,7 +13,7 @@ import httpx
 
 from orderfleet.observability.metrics import CATALOG, MetricSpec
 from orderfleet_local.stack import paths, ports
-from support.factories import order_manifest
+from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import OperatorTestEnv
 from support.own_prometheus import Prometheus
 from support.polling import eventually
@@ -21,7 +21,6 @@ from support.role_processes import RoleProcesses
 
 DASHBOARDS = sorted((paths.checkout() / "deploy" / "dashboards").glob("*.json"))
 VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$version": ".*"}
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 FAULTS = "charge:error=0.4,hang=0.1,length=1s;dispatch_carrier:error=0.75;seed=5"
 
@@ -119,12 +118,12 @@ async def test_every_panel_and_every_metric_has_data(
 
 async def _wave(number: int, shop: OperatorTestEnv, caller: httpx.AsyncClient) -> None:
     """Start orders that ship, fail, are rejected, canceled and reviewed."""
-    given = {"items": ITEMS, "address": ADDRESS}
+    given = {"items": ITEMS, "address": ADDRESS_JSON}
     auto = {**given, "review": {"mode": "auto"}}
     for kind, body in {
         **{f"auto-{each}": auto for each in range(4)},
         "refused": {**auto, "payment_id": f"refuse-panel-{number}"},
-        "wrong": {**auto, "address": {**ADDRESS, "city": "  "}},
+        "wrong": {**auto, "address": {**ADDRESS_JSON, "city": "  "}},
         "approved": given,
         "canceled": given,
         "waits": given,

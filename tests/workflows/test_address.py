@@ -7,16 +7,13 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, OrderNotFound
-from support.factories import ADDRESS, ELSEWHERE
+from support.factories import ADDRESS, AUTO, ELSEWHERE
 from support.polling import eventually
 from support.scripted_providers import Gate
 from support.workflow_env import WorkflowTestEnv
-
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 def shipped_to(fleet: WorkflowTestEnv, order_id: str) -> list:

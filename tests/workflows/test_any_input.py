@@ -29,7 +29,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import INVALID_INPUT
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.orphans import Compensation, Orphan, OrphanSweep
 from orderfleet.domain.payment import PaymentIntent, RefundOrder
 from orderfleet.domain.shipment import ShippingInput
@@ -38,12 +37,12 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.temporal.connection import connect
+from support.factories import ADDRESS_JSON, AUTO
 from support.polling import eventually
 from support.scripted_providers import Gate, hangs
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 from workflows.raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 
-AUTO = Review(mode=ReviewMode.AUTO)
 MAX_CONCURRENT = 5
 """Concurrent calls; the server accepts ten updates of one workflow."""
 UNHANDLED_COMMAND = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
@@ -316,7 +315,7 @@ async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(shop: Shop
 
 async def test_start_with_four_arguments_starts_an_order(shop: Shop) -> None:
     running, order_id = shop.fleet, shop.new_id()
-    address = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+    address = ADDRESS_JSON
     handle = await running.temporal.start_workflow(
         names.ORDER_WORKFLOW,
         args=[order_id, f"pmt-{order_id}", [{"sku": "widget", "qty": 2, "price": "1.00"}], address],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orderfleet.domain.order import Review, ReviewMode, SpecUpdate
+from orderfleet.domain.order import SpecUpdate
 from orderfleet.domain.status import SpecOutcome, Step
 from orderfleet.services.changes import Change
-from support.factories import ADDRESS, ELSEWHERE
+from support.factories import ADDRESS, AUTO, ELSEWHERE
 from support.polling import eventually
 from support.scripted_providers import Gate
 from support.workflow_env import WorkflowTestEnv
@@ -37,7 +37,7 @@ async def test_spec_with_cancel_cancels(running: WorkflowTestEnv) -> None:
 async def test_rejected_spec_has_reason(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
-    handle = await running.start(running.order("d-4", review=Review(mode=ReviewMode.AUTO), generation=1))
+    handle = await running.start(running.order("d-4", review=AUTO, generation=1))
     await gate.reached.wait()
     await running.client.apply_spec("d-4", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await running.until_recorded("d-4", lambda status: status.declared.generation == 2)

@@ -9,17 +9,15 @@ import pytest
 from temporalio.service import RPCError
 
 from orderfleet.domain.errors import CarrierUnavailable
-from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate, fails
 from support.workflow_env import WorkflowTestEnv
-
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 async def test_cancel_during_review_charges_nothing(running: WorkflowTestEnv) -> None:

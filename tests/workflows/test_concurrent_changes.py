@@ -11,19 +11,18 @@ from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.order import Review, ReviewTimeoutAction
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import ShipmentAnswer
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult
 from orderfleet.store.writes import OrderWrites
-from support.factories import ADDRESS, ELSEWHERE, quick_policy
+from support.factories import ADDRESS, AUTO, ELSEWHERE, quick_policy
 from support.scripted_providers import Gate
 from support.workflow_env import WorkflowTestEnv
 from workflows.pausable_workers import PausableWorkers, has, pausable_workers, task_with
 
-AUTO = Review(mode=ReviewMode.AUTO)
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 TIMER = EventType.EVENT_TYPE_TIMER_FIRED
 ACTIVITY = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED

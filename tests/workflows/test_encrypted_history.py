@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Address, Customer, Review, ReviewMode
+from orderfleet.domain.order import Address, Customer
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
@@ -24,7 +24,7 @@ from orderfleet.services.orders import OrderService, Source
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect
-from support.factories import ELSEWHERE
+from support.factories import AUTO, ELSEWHERE
 from support.polling import eventually
 from support.scripted_providers import fails
 from support.workflow_env import workflow_test_env
@@ -33,7 +33,6 @@ from workflows.pausable_workers import has, pausable_workers
 MARK = "Zaphod"
 CUSTOMER = Customer(name=f"{MARK} One", email=f"{MARK}@two.example")
 ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4", zip="Z5", country=f"{MARK}6")
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 def write(folder: Path, key_id: str) -> bytes:

@@ -8,13 +8,11 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
 STEPS = ["receive", "validate", "charge", "prepare_package", "dispatch_carrier"]
 POLICIES = dict(zip(STEPS, ["receive", "validation", "charge", "prepare_package", "dispatch_carrier"], strict=True))

@@ -20,7 +20,7 @@ from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.order import Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
@@ -29,7 +29,7 @@ from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, Tempo
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.ledgers import Ledgers, order_errors
 from support.polling import eventually
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
@@ -79,7 +79,7 @@ def an_order(fleet: WorkflowTestEnv, number: int) -> OrderInput:
         order_id,
         items=(Item(sku=sku, qty=number, price="1.10"),),
         payment_id=f"refuse-{order_id}" if number % 7 == 0 else f"pay-{order_id}",
-        review=Review(mode=ReviewMode.AUTO),
+        review=AUTO,
         policy=quick_policy(fleet.settings, charge=STEP, dispatch_carrier=STEP, refund=STEP),
     )
 
@@ -166,7 +166,7 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
         PAYMENT_PROVIDERS.open(settings) as provider,
         workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as running,
     ):
-        order = running.order("late-1", review=Review(mode=ReviewMode.AUTO))
+        order = running.order("late-1", review=AUTO)
         handle = await running.start(order)
         with pytest.raises(WorkflowFailureError, match="Workflow execution failed") as failure:
             await handle.result()

@@ -9,10 +9,9 @@ from temporalio.client import WorkflowFailureError
 
 from orderfleet.domain.errors import ProviderUnavailable
 from orderfleet.domain.events import EventKind
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.scripted_providers import fails
 from support.workflow_env import WorkflowTestEnv
 
@@ -25,7 +24,7 @@ async def test_running_order_keeps_its_settings(running: WorkflowTestEnv) -> Non
     assert running.settings.order_policy().charge.attempts != mine.attempts
     running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 5
     policy = quick_policy(running.settings, charge=mine)
-    handle = await running.start(running.order("p-1", review=Review(mode=ReviewMode.AUTO), policy=policy))
+    handle = await running.start(running.order("p-1", review=AUTO, policy=policy))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
     assert len(running.provider.charging.before) == 5 - 1

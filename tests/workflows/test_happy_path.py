@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from temporalio.testing import WorkflowEnvironment
 
-from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.order import Review, ReviewTimeoutAction
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
+from support.factories import AUTO
 from support.workflow_env import WorkflowTestEnv
 
 
 async def test_order_with_auto_review_ships(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("auto-1", review=Review(mode=ReviewMode.AUTO)))
+    handle = await running.start(running.order("auto-1", review=AUTO))
     status = await handle.result()
 
     assert status.step is Step.SHIPPED
@@ -26,7 +27,7 @@ async def test_order_with_auto_review_ships(running: WorkflowTestEnv) -> None:
 
 
 async def test_query_and_database_give_same_status(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("same-1", review=Review(mode=ReviewMode.AUTO)))
+    handle = await running.start(running.order("same-1", review=AUTO))
     from_workflow = await handle.result()
     from_record = (await running.recorded("same-1")).status
 

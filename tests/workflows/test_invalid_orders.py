@@ -9,14 +9,12 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
 
-from orderfleet.domain.order import Item, Review, ReviewMode
+from orderfleet.domain.order import Item
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderIdConflict, StartOutcome
-from support.factories import ADDRESS
+from support.factories import ADDRESS, AUTO
 from support.workflow_env import WorkflowTestEnv
-
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 async def test_invalid_order_fails_with_name_of_field(running: WorkflowTestEnv) -> None:

@@ -10,18 +10,16 @@ from temporalio.client import Client, WorkflowFailureError
 from orderfleet.domain import names
 from orderfleet.domain.base import MAX_TEXT_LENGTH
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.shipment import DispatchFailed, ShipmentAnswer, ShipmentCancel
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
 from orderfleet.temporal.data_converter import DATA_CONVERTER
-from support.factories import ELSEWHERE
+from support.factories import AUTO, ELSEWHERE
 from support.polling import eventually
 from support.scripted_providers import Gate, fails
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-AUTO = Review(mode=ReviewMode.AUTO)
 LONG_TEXT = "the service says: " + "x" * 3_000_000
 """More than Temporal accepts per payload."""
 

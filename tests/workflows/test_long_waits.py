@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from orderfleet.domain.order import Delivery, Review, ReviewMode
+from orderfleet.domain.order import Delivery, Review
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.services.changes import Change
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate
 from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 DELIVERED = CarrierUpdate(shipment_id="", status=ShipmentStatus.DELIVERED)
 
 

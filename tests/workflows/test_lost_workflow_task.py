@@ -10,8 +10,8 @@ from typing import Any
 
 from temporalio.client import Client
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
+from support.factories import AUTO
 from support.programs import module_environment
 from support.workflow_env import workflow_test_env
 
@@ -34,7 +34,7 @@ async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
                 "order_id": "lost-1",
                 "items": [{"sku": "widget", "qty": 1, "price": "1.00"}],
                 "address": {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
-                "review": Review(mode=ReviewMode.AUTO),
+                "review": AUTO,
             },
             id="order-lost-1",
             task_queue=task_queues.orders,

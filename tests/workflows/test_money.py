@@ -15,19 +15,17 @@ from orderfleet.domain.errors import (
     ProviderUnavailable,
     StoreUnavailable,
 )
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.payment import Charge, PaymentIntent
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.writes import OrderWrites
-from support.factories import quick_policy
+from support.factories import AUTO, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate, fails, hangs
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
 
 

@@ -8,16 +8,13 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import DispatchFailed
 from orderfleet.domain.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
-from support.factories import ELSEWHERE, quick_policy
+from support.factories import AUTO, ELSEWHERE, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate, fails
 from support.workflow_env import WorkflowTestEnv
-
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 async def test_failed_dispatch_is_retried_with_next_shipment(running: WorkflowTestEnv) -> None:

@@ -10,15 +10,14 @@ from temporalio.client import WorkflowHandle
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.payment import PaymentIntent, RefundOrder
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from support.factories import AUTO
 from support.metric_samples import metric_changes
 from support.polling import eventually
 from support.scripted_providers import Gate, fails
 from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 UNSERVED = "a-queue-without-workers"
 
 

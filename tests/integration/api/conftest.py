@@ -25,11 +25,11 @@ from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from support.factories import ADDRESS_JSON
 from support.polling import eventually
 from support.role_processes import RoleProcesses
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 NO_AUTHENTICATION = Access()
@@ -155,7 +155,7 @@ def new_order() -> Callable[..., Any]:
     async def start_order(
         caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any
     ) -> httpx.Response:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **changes}
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, **changes}
         answer = await caller.post("/orders", json=body)
         assert answer.status_code == expected, answer.text
         return answer

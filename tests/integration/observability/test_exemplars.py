@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from support.factories import ADDRESS_JSON
 from support.otlp_receiver import Receiver
 from support.polling import eventually
 from support.role_processes import RoleProcesses
@@ -16,7 +17,7 @@ from support.role_processes import RoleProcesses
 ACCEPT = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ORDER = {
     "items": [{"sku": "widget", "qty": 2, "price": "9.99"}],
-    "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+    "address": ADDRESS_JSON,
     "review": {"mode": "auto"},
 }
 WORKER_METRICS = {

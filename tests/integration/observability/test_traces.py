@@ -18,13 +18,12 @@ from temporalio.client import Client
 
 from orderfleet.observability.order_trace import root_of, trace_id_of
 from orderfleet_local.stack import ports
-from support.factories import order_manifest
+from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import OperatorTestEnv, ended, step
 from support.otlp_receiver import Receiver, Span
 from support.polling import eventually
 from support.role_processes import RoleProcesses
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 
@@ -175,7 +174,7 @@ async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_tracepare
     request_trace, parent = uuid.uuid4().hex, "00f067aa0ba902b7"
     with_parent, without_parent = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as caller:
-        body = {"items": ITEMS, "address": ADDRESS}
+        body = {"items": ITEMS, "address": ADDRESS_JSON}
         headers = {"traceparent": f"00-{request_trace}-{parent}-01"}
         first = await caller.post("/orders", json={"order_id": with_parent, **body}, headers=headers)
         second = await caller.post("/orders", json={"order_id": without_parent, **body})
@@ -219,7 +218,7 @@ async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_pe
     assert await process.wait() == 0
     await temporal_client.start_workflow(
         "OrderWorkflow",
-        {"order_id": raw, "items": ITEMS, "address": ADDRESS},
+        {"order_id": raw, "items": ITEMS, "address": ADDRESS_JSON},
         id=f"order-{raw}",
         task_queue=task_queues.orders,
     )
@@ -237,7 +236,7 @@ async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a
     await ready(worker, api)
     ids = [f"t-{uuid.uuid4().hex[:8]}" for _ in range(10)]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
-        body = {"items": ITEMS, "address": ADDRESS, "review": {"mode": "auto"}}
+        body = {"items": ITEMS, "address": ADDRESS_JSON, "review": {"mode": "auto"}}
         for response in await asyncio.gather(*(caller.post("/orders", json={"order_id": i, **body}) for i in ids)):
             assert response.status_code == 201, response.text
 

@@ -18,13 +18,13 @@ import yaml
 from orderfleet.api.access import Access, UnsafeSettings
 from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.codec import CodecServices, create_codec_app, run
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect
 from orderfleet.temporal.encryption import EncryptionCodec, Keys
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import ports
+from support.factories import AUTO
 from support.polling import eventually
 from support.workflow_env import workflow_test_env
 
@@ -73,7 +73,7 @@ async def test_temporal_cli_reads_an_encrypted_history_with_a_token_only(
     async with workflow_test_env(
         await connect(encrypted_settings), postgres_url, task_queues.orders, task_queues.shipping
     ) as running:
-        handle = await running.start(running.order("codec-1", review=Review(mode=ReviewMode.AUTO)))
+        handle = await running.start(running.order("codec-1", review=AUTO))
         await handle.result()
     port = ports.choose(0)
     environment = {

@@ -13,13 +13,13 @@ import pytest
 import structlog
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
+from support.factories import AUTO
 from support.polling import eventually
 from support.tls_proxy import tls_proxy
 from support.workflow_env import workflow_test_env
@@ -57,7 +57,7 @@ async def test_order_ships_over_mutual_tls(
     async with tls_proxy(temporal_address, own_ca, client_certificates=own_ca) as address:
         temporal = await connect(Settings(temporal_address=address))
         async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-            handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
+            handle = await running.start(running.order("tls-1", review=AUTO))
             assert (await handle.result()).step is Step.SHIPPED
 
 

@@ -14,7 +14,7 @@ import structlog
 from temporalio.client import Client
 
 from orderfleet.domain import names
-from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.status import Step
 from orderfleet.orders import worker as orders_worker
 from orderfleet.process import Stop
@@ -26,6 +26,7 @@ from orderfleet.temporal.connection import connect
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
+from support.factories import ADDRESS, AUTO
 from support.polling import eventually
 from support.tls_proxy import tls_proxy
 
@@ -75,8 +76,8 @@ async def roles(address: str, postgres_url: str, queues: Any, folder: Path) -> A
 
 async def ships(client: Client, settings: Settings, order_id: str) -> None:
     item = Item(sku="pen", qty=1, price="1.00")
-    address = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
-    terms = {"items": (item,), "address": address, "review": Review(mode=ReviewMode.AUTO)}
+    address = ADDRESS
+    terms = {"items": (item,), "address": address, "review": AUTO}
     order = OrderInput(order_id=order_id, policy=settings.order_policy(), **terms)
     await OrderClient.of(client, settings).start(order)
     ended = await client.get_workflow_handle(names.order_workflow_id(order_id)).result()

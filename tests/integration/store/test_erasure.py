@@ -21,13 +21,13 @@ from orderfleet.domain.order import Address, Customer, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
+from support.factories import AUTO
 from support.own_postgres import as_role
 from support.scripted_providers import fails
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 MARK = "Zaphod"
 EMAIL = f"{MARK}@two.example"
-AUTO = Review(mode=ReviewMode.AUTO)
 ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4", zip="Z5", country=f"{MARK}6")
 
 

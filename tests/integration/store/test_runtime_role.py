@@ -10,18 +10,15 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
-from support.factories import ELSEWHERE
+from support.factories import AUTO, ELSEWHERE
 from support.own_postgres import as_role
 from support.polling import eventually
 from support.workflow_env import workflow_test_env
-
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_role(
