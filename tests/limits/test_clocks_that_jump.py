@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,28 +42,14 @@ def clock(tmp_path: Path) -> JumpingClock:
 
 
 @pytest.fixture
-async def fleet(
-    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
-) -> AsyncIterator[RoleProcesses]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_LOG_FORMAT": "json",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-    }
-    async with AsyncExitStack() as stack:
-        yield RoleProcesses(stack, environment, tmp_path)
+def role_environment(role_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    ledger = str(tmp_path / "ledger.db")
+    return {**role_environment, "ORDERFLEET_LOG_FORMAT": "json", "ORDERFLEET_SIMULATED_LEDGER": ledger}
 
 
 @pytest.mark.parametrize("offset", [AHEAD, BACK])
 async def test_workers_whose_clock_jumps_follow_temporal_time(
-    fleet: RoleProcesses,
+    processes: RoleProcesses,
     clock: JumpingClock,
     temporal_client: Client,
     postgres_url: str,
@@ -73,7 +57,7 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     tmp_path: Path,
     offset: timedelta,
 ) -> None:
-    worker = await fleet.worker("all", **clock.environment)
+    worker = await processes.worker("all", **clock.environment)
     await worker.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     began = datetime.now(UTC)
@@ -116,10 +100,10 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
 
 
 async def test_operator_whose_clock_jumps_applies_changes(
-    fleet: RoleProcesses, clock: JumpingClock, shop: OperatorTestEnv
+    processes: RoleProcesses, clock: JumpingClock, shop: OperatorTestEnv
 ) -> None:
-    await (await fleet.worker("all")).answers("/readyz", 200)
-    operator = await fleet.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace, **clock.environment)
+    await (await processes.worker("all")).answers("/readyz", 200)
+    operator = await processes.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace, **clock.environment)
     await operator.answers("/readyz", 200)
     for number, offset in enumerate((AHEAD, BACK, CORRECT)):
         name = f"declared-{number}"
@@ -132,10 +116,10 @@ async def test_operator_whose_clock_jumps_applies_changes(
 
 
 async def test_api_whose_clock_is_wrong_rejects_valid_tokens_until_it_is_correct(
-    fleet: RoleProcesses, clock: JumpingClock
+    processes: RoleProcesses, clock: JumpingClock
 ) -> None:
     async with identity_provider() as identity:
-        api = await fleet.api(
+        api = await processes.api(
             ORDERFLEET_API_AUTH="jwt",
             ORDERFLEET_API_JWKS_URL=identity.url,
             ORDERFLEET_API_JWT_ISSUER=ISSUER,

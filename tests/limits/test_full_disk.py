@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +63,12 @@ async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) 
 
 @pytest.fixture
 async def api(
-    server: OwnServer, workers: WorkflowTestEnv, temporal_address: str, task_queues: Any, tmp_path: Path
+    server: OwnServer, workers: WorkflowTestEnv, processes: RoleProcesses
 ) -> AsyncIterator[httpx.AsyncClient]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": server.url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_REVIEW_MODE": "auto",
-    }
-    async with AsyncExitStack() as stack:
-        process = await RoleProcesses(stack, environment, tmp_path).api()
-        await process.answers("/readyz", 200)
-        url = f"http://127.0.0.1:{process.port}"
-        yield await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
+    process = await processes.api(ORDERFLEET_DATABASE_URL=server.url, ORDERFLEET_REVIEW_MODE="auto")
+    await process.answers("/readyz", 200)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}", timeout=60) as caller:
+        yield caller
 
 
 @pytest.mark.slow

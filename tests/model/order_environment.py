@@ -44,12 +44,12 @@ class OrderEnvironment:
         self._database_url = database_url
         self._queues = orders_queue, shipping_queue
         self._working = AsyncExitStack()
-        self._fleet: WorkflowTestEnv | None = None
+        self._env: WorkflowTestEnv | None = None
 
     @property
-    def fleet(self) -> WorkflowTestEnv:
-        assert self._fleet is not None
-        return self._fleet
+    def env(self) -> WorkflowTestEnv:
+        assert self._env is not None
+        return self._env
 
     def name_order(self) -> str:
         """Return an order id that is new on this server."""
@@ -66,7 +66,7 @@ class OrderEnvironment:
             provider=self.provider,
             carrier=self.carrier,
         )
-        self._fleet = await self._working.enter_async_context(made)
+        self._env = await self._working.enter_async_context(made)
 
     async def close(self) -> None:
         """Stop both workers."""
@@ -78,7 +78,7 @@ class OrderEnvironment:
 
     async def histories(self, status: OrderStatus) -> list[WorkflowHistory]:
         """Return the histories of all runs of the order's workflows."""
-        found, run = [], self.fleet.handle(status.order_id)
+        found, run = [], self.env.handle(status.order_id)
         run_id: str | None = status.run_id
         while run_id:
             handle = self.client.get_workflow_handle(run.id, run_id=run_id)

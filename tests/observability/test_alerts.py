@@ -104,7 +104,7 @@ def provider(tmp_path: Path) -> Iterator[ProviderServer]:
 async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
     shop: OperatorTestEnv,
     provider: ProviderServer,
-    temporal_address: str,
+    role_environment: dict[str, str],
     postgres_url: str,
     temporal_client: Client,
     task_queues: Any,
@@ -113,7 +113,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 ) -> None:
     health, sdk = ports.choose(0), ports.choose(0)
     environment = {
-        **_environment(temporal_address, postgres_url, task_queues, shop, sdk),
+        **_environment(role_environment, shop, sdk),
         "ORDERFLEET_PAYMENT_PROVIDER": "http",
         "ORDERFLEET_PAYMENT_URL": provider.url,
     }
@@ -127,8 +127,8 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         retry_forever_backoff=often,
     )
     async with AsyncExitStack() as stack:
-        fleet = RoleProcesses(stack, environment, tmp_path)
-        operator, api = await fleet.operator(), await fleet.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
+        processes = RoleProcesses(stack, environment, tmp_path)
+        operator, api = await processes.operator(), await processes.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
         for process in (operator, api):
             await process.answers("/readyz", 200)
         prometheus = scraping(
@@ -143,7 +143,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         for number in range(2):
             await scenario.start(f"refunded-{number}")
         await scenario.fire("OrderfleetNoPollers", "OrderfleetBacklogOld")
-        worker = await fleet.worker("all", health, ORDERFLEET_FAULTS="dispatch_carrier:error=1")
+        worker = await processes.worker("all", health, ORDERFLEET_FAULTS="dispatch_carrier:error=1")
         await scenario.clear("OrderfleetNoPollers", "OrderfleetBacklogOld")
 
         # Refunds fail, then charges and voids get no answer; and orders fail all the time.
@@ -193,8 +193,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 @pytest.mark.timeout(400)
 async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot(
     shop: OperatorTestEnv,
-    temporal_address: str,
-    postgres_url: str,
+    role_environment: dict[str, str],
     temporal_client: Client,
     task_queues: Any,
     tmp_path: Path,
@@ -204,10 +203,10 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
     many_attempts = StepPolicy(attempt_timeout="10s", initial_interval="500ms", backoff=1, attempts=1000)
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=many_attempts, charge=many_attempts)
     async with AsyncExitStack() as stack:
-        environment = _environment(temporal_address, postgres_url, task_queues, shop, sdk)
-        fleet = RoleProcesses(stack, environment, tmp_path)
-        operator = await fleet.operator()
-        blocked = await fleet.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
+        environment = _environment(role_environment, shop, sdk)
+        processes = RoleProcesses(stack, environment, tmp_path)
+        operator = await processes.operator()
+        blocked = await processes.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
         for process in (operator, blocked):
             await process.answers("/readyz", 200)
         prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, fast_rules(task_queues))
@@ -223,22 +222,14 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
 
         # One slot: each charge waits for those before it.
         slow = {"ORDERFLEET_FAULTS": "charge:hang=1,length=3s", "ORDERFLEET_WORKER_ACTIVITY_SLOTS": "1"}
-        await fleet.worker("all", health, **slow)
+        await processes.worker("all", health, **slow)
         await scenario.fire("OrderfleetScheduleToStartSlow")
         await scenario.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
 
 
-def _environment(
-    temporal_address: str, postgres_url: str, queues: Any, shop: OperatorTestEnv, sdk: int
-) -> dict[str, str]:
+def _environment(role_environment: dict[str, str], shop: OperatorTestEnv, sdk: int) -> dict[str, str]:
     return {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": queues.orders,
-        "SHIPPING_TASK_QUEUE": queues.shipping,
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
+        **role_environment,
         "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
         "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
         "ORDERFLEET_ORPHAN_SWEEP_INTERVAL": "1s",

@@ -68,17 +68,11 @@ def missing_metrics(prometheus: Prometheus) -> list[str]:
 
 
 async def test_every_panel_and_every_metric_has_data(
-    shop: OperatorTestEnv, temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path, scraping: Any
+    shop: OperatorTestEnv, role_environment: dict[str, str], tmp_path: Path, scraping: Any
 ) -> None:
     environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        **role_environment,
         "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
         "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
         "ORDERFLEET_STEP_INITIAL_INTERVAL": "50ms",
         "ORDERFLEET_STEP_BACKOFF": "1",
@@ -88,9 +82,9 @@ async def test_every_panel_and_every_metric_has_data(
     }
     sdk = {kind: str(ports.choose(0)) for kind in ("orders", "shipping")}
     async with AsyncExitStack() as stack:
-        fleet = RoleProcesses(stack, environment, tmp_path)
-        workers = [await fleet.worker(kind, ORDERFLEET_TEMPORAL_METRICS_PORT=sdk[kind]) for kind in sdk]
-        operator, api = await fleet.operator(), await fleet.api()
+        processes = RoleProcesses(stack, environment, tmp_path)
+        workers = [await processes.worker(kind, ORDERFLEET_TEMPORAL_METRICS_PORT=sdk[kind]) for kind in sdk]
+        operator, api = await processes.operator(), await processes.api()
         for process in (*workers, operator, api):
             await process.answers("/readyz", 200)
         prometheus: Prometheus = scraping(

@@ -69,21 +69,15 @@ async def test_promql_is_valid(scraping: Any) -> None:
 
 @pytest.mark.timeout(240)
 async def test_commands_work(
-    temporal_address: str,
-    postgres_url: str,
+    role_environment: dict[str, str],
     temporal_client: Client,
     task_queues: Any,
     kubernetes: Kubernetes,
     tmp_path: Path,
 ) -> None:
     environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        **role_environment,
         "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
         "ORDERFLEET_STACK_DIR": str(tmp_path / "no-stack"),
     }
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
@@ -104,7 +98,7 @@ async def test_commands_work(
         **environment,
         "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
         "KUBECONFIG": str(kubernetes.kubeconfig),
-        "TEMPORAL_ADDRESS": temporal_address,
+        "TEMPORAL_ADDRESS": role_environment["ORDERFLEET_TEMPORAL_ADDRESS"],
         "ORDER": order_id,
         "PAYMENT": f"pay-{order_id}",
         "QUEUE": task_queues.orders,

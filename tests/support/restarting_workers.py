@@ -10,11 +10,11 @@ from support.role_processes import RoleProcesses
 
 
 @asynccontextmanager
-async def restarting_workers(fleet: RoleProcesses, count: int, **environment: str) -> AsyncIterator[list[int]]:
+async def restarting_workers(processes: RoleProcesses, count: int, **environment: str) -> AsyncIterator[list[int]]:
     """Run worker processes, and restart each that exits.
 
     Args:
-        fleet: that starts them.
+        processes: starts them.
         count: of processes.
         environment: additional variables.
 
@@ -25,7 +25,7 @@ async def restarting_workers(fleet: RoleProcesses, count: int, **environment: st
 
     async def restart() -> None:
         while True:
-            worker = await fleet.worker("all", **environment)
+            worker = await processes.worker("all", **environment)
             exit_codes.append(await worker.process.wait())
 
     tasks = [asyncio.create_task(restart()) for _ in range(count)]

@@ -51,7 +51,7 @@ class RoleProcesses:
     def __init__(self, stack: AsyncExitStack, environment: dict[str, str], folder: Path) -> None:
         self._stack = stack
         self._environment = environment
-        self._folder = folder
+        self.folder = folder
         self._count = 0
 
     async def worker(self, kind: str, port: int = 0, **environment: str) -> RoleProcess:
@@ -65,7 +65,7 @@ class RoleProcesses:
 
     def logs(self) -> dict[str, str]:
         """Return the output of each process so far, by file name."""
-        return {log.name: log.read_text() for log in self._folder.glob("*.log")}
+        return {log.name: log.read_text() for log in self.folder.glob("*.log")}
 
     @asynccontextmanager
     async def _run(
@@ -78,7 +78,7 @@ class RoleProcesses:
         self._count += 1
         port = port or ports.choose(0)
         health_port = port if listens == "ORDERFLEET_HEALTH_PORT" else ports.choose(0)
-        log = self._folder / f"{'-'.join(command)}-{self._count}.log"
+        log = self.folder / f"{'-'.join(command)}-{self._count}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -141,23 +141,12 @@ async def stack() -> Any:
 
 
 async def work(
-    stack: AsyncExitStack, client: Client, address: str, url: str, queues: Any, folder: Path, **environment: str
+    stack: AsyncExitStack, processes: RoleProcesses, client: Client, queues: Any, url: str, **environment: str
 ) -> ReleaseOrders:
     """Start a worker process; orders for it."""
-    ledger = folder / "ledger.db"
     database = await stack.enter_async_context(Database(url, pool_size=2, timeout=timedelta(seconds=10)))
-    given = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": address,
-        "ORDERFLEET_DATABASE_URL": url,
-        "ORDERS_TASK_QUEUE": queues.orders,
-        "SHIPPING_TASK_QUEUE": queues.shipping,
-        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-        **environment,
-    }
-    worker = await RoleProcesses(stack, given, folder).worker("all")
+    ledger = processes.folder / "ledger.db"
+    worker = await processes.worker("all", ORDERFLEET_SIMULATED_LEDGER=str(ledger), **environment)
     await worker.answers("/readyz", 200)
     return ReleaseOrders(client, OrderReads(database), queues, ledger)
 
@@ -167,7 +156,7 @@ REFUSED = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
 
 async def test_workers_of_this_release_finish_orders_while_the_next_release_migrates(
     stack: AsyncExitStack,
-    temporal_address: str,
+    processes: RoleProcesses,
     temporal_client: Client,
     postgres_url: str,
     task_queues: Any,
@@ -176,7 +165,7 @@ async def test_workers_of_this_release_finish_orders_while_the_next_release_migr
     number = read(default_directory())[-1].number + 1
     files = tmp_path / "migrations"
     shutil.copytree(default_directory(), files)
-    orders = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
+    orders = await work(stack, processes, temporal_client, task_queues, postgres_url)
     # When the schema changes, the worker's sessions have prepared statements and two orders wait.
     await orders.start("before")
     approved = await orders.start("approved", review=Review())
@@ -225,7 +214,7 @@ async def test_release_that_a_contracting_migration_leaves_behind_is_refused(pos
 @pytest.mark.parametrize("migration", later_migrations())
 async def test_workers_from_before_a_migration_finish_orders_on_the_current_schema(
     stack: AsyncExitStack,
-    temporal_address: str,
+    processes: RoleProcesses,
     temporal_client: Client,
     postgres_url: str,
     task_queues: Any,
@@ -233,9 +222,7 @@ async def test_workers_from_before_a_migration_finish_orders_on_the_current_sche
     migration: str,
 ) -> None:
     before = before_the_migration(migration, tmp_path / "before")
-    orders = await work(
-        stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before
-    )
+    orders = await work(stack, processes, temporal_client, task_queues, postgres_url, PYTHONPATH=before)
     await orders.start("shipped")
     await orders.start("refunded", items=REFUSED)
     canceled = await orders.start("canceled", review=Review())

@@ -37,7 +37,7 @@ class VersionedOrders:
         self,
         client: Client,
         deployment: Deployment,
-        fleet: RoleProcesses,
+        processes: RoleProcesses,
         reads: OrderReads,
         books: Ledgers,
         queues: Any,
@@ -45,7 +45,7 @@ class VersionedOrders:
         self.temporal = client
         self.reads = reads
         self.deployment = deployment
-        self._fleet = fleet
+        self._fleet = processes
         self._books = books
         self._queues = queues
 

@@ -16,8 +16,8 @@ from support.scripted_providers import Gate
 from support.workflow_env import WorkflowTestEnv
 
 
-def shipped_to(fleet: WorkflowTestEnv, order_id: str) -> list:
-    return [parcel.address for parcel in fleet.carrier.parcels[f"ship-{order_id}"]]
+def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
+    return [parcel.address for parcel in env.carrier.parcels[f"ship-{order_id}"]]
 
 
 async def test_address_during_review_is_used(running: WorkflowTestEnv) -> None:

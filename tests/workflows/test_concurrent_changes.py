@@ -62,14 +62,14 @@ async def pausable(
         yield made
 
 
-def long_attempts(fleet: WorkflowTestEnv) -> Any:
+def long_attempts(env: WorkflowTestEnv) -> Any:
     """A policy whose attempts are longer than a test holds them."""
     long = StepPolicy(attempt_timeout="60s", initial_interval="10ms")
-    return quick_policy(fleet.settings, prepare_package=long, dispatch_carrier=long)
+    return quick_policy(env.settings, prepare_package=long, dispatch_carrier=long)
 
 
-def shipped_to(fleet: WorkflowTestEnv, order_id: str) -> list:
-    return [parcel.address for parcel in fleet.carrier.parcels.get(f"ship-{order_id}", [])]
+def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
+    return [parcel.address for parcel in env.carrier.parcels.get(f"ship-{order_id}", [])]
 
 
 async def paused_in_review(pausable: PausableWorkers, order_id: str, **changes: Any) -> Any:
@@ -81,16 +81,16 @@ async def paused_in_review(pausable: PausableWorkers, order_id: str, **changes: 
 
 
 async def test_approval_addresses_and_carrier_update_in_one_task_are_all_accepted(pausable: PausableWorkers) -> None:
-    fleet = pausable.env
+    env = pausable.env
     handle = await paused_in_review(pausable, "t-1")
     await handle.signal("update_address", ADDRESS.model_copy(update={"street": "3 Mid St"}))
     await handle.signal("approve")
     await handle.signal("update_address", ELSEWHERE)
     await handle.signal("carrier_update", {"shipment_id": "shipping-t-1-1", "status": "dispatched"})
-    await pausable.resume(fleet.settings.orders_task_queue)
+    await pausable.resume(env.settings.orders_task_queue)
     status = await handle.result()
     assert (status.step, status.approved, status.address) == (Step.SHIPPED, True, ELSEWHERE)
-    assert shipped_to(fleet, "t-1") == [ELSEWHERE]
+    assert shipped_to(env, "t-1") == [ELSEWHERE]
 
 
 async def test_approval_after_cancel_in_one_task_is_rejected_and_recorded(pausable: PausableWorkers) -> None:
@@ -109,17 +109,17 @@ async def test_approval_after_cancel_in_one_task_is_rejected_and_recorded(pausab
 @pytest.mark.parametrize("change", ["approve", "cancel_payment", "cancel_order"])
 async def test_changes_before_first_step_are_all_applied(pausable: PausableWorkers, change: str) -> None:
     """No worker runs yet, so one workflow task has the start and all changes."""
-    fleet, order_id = pausable.env, f"t-3-{change}"
-    await pausable.pause(fleet.settings.orders_task_queue)
-    handle = await fleet.start(fleet.order(order_id))
+    env, order_id = pausable.env, f"t-3-{change}"
+    await pausable.pause(env.settings.orders_task_queue)
+    handle = await env.start(env.order(order_id))
     await handle.signal("update_address", ELSEWHERE)
     await handle.signal(change)
-    await pausable.resume(fleet.settings.orders_task_queue)
+    await pausable.resume(env.settings.orders_task_queue)
     status = await handle.result()
     accepted = change == "approve"
     assert status.step is (Step.SHIPPED if accepted else Step.CANCELED)
-    assert fleet.provider.balance(f"pay-{order_id}") == (1 if accepted else 0)
-    assert (await fleet.recorded(order_id)).status.address == ELSEWHERE
+    assert env.provider.balance(f"pay-{order_id}") == (1 if accepted else 0)
+    assert (await env.recorded(order_id)).status.address == ELSEWHERE
 
 
 @pytest.mark.parametrize("way", ["signal", "update"])
@@ -155,76 +155,76 @@ async def test_change_in_one_task_with_review_timer_takes_precedence(
 
 async def test_address_during_prepare_package_is_used(pausable: PausableWorkers, preparing: Gate) -> None:
     preparing.opened.clear()
-    fleet = pausable.env
-    handle = await fleet.start(fleet.order("t-5", review=AUTO, policy=long_attempts(fleet)))
+    env = pausable.env
+    handle = await env.start(env.order("t-5", review=AUTO, policy=long_attempts(env)))
     await preparing.reached.wait()
-    assert await fleet.client.change("t-5", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
+    assert await env.client.change("t-5", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
     preparing.opened.set()
     assert (await handle.result()).address == ELSEWHERE
-    assert shipped_to(fleet, "t-5") == [ELSEWHERE]
+    assert shipped_to(env, "t-5") == [ELSEWHERE]
 
 
 async def test_address_between_prepare_and_dispatch_is_used(pausable: PausableWorkers, preparing: Gate) -> None:
     """The shipment receives it in one workflow task with the completion of `prepare_package`."""
     preparing.opened.clear()
-    fleet = pausable.env
-    handle = await fleet.start(fleet.order("t-6", review=AUTO, policy=long_attempts(fleet)))
+    env = pausable.env
+    handle = await env.start(env.order("t-6", review=AUTO, policy=long_attempts(env)))
     await preparing.reached.wait()
-    await pausable.pause(fleet.settings.shipping_task_queue)
+    await pausable.pause(env.settings.shipping_task_queue)
     await handle.signal("update_address", ELSEWHERE)
-    shipment = fleet.temporal.get_workflow_handle("shipping-t-6-1")
+    shipment = env.temporal.get_workflow_handle("shipping-t-6-1")
     await has(shipment, SIGNALED)
     preparing.opened.set()
     await has(shipment, ACTIVITY)
-    await pausable.resume(fleet.settings.shipping_task_queue)
+    await pausable.resume(env.settings.shipping_task_queue)
     assert (await handle.result()).address == ELSEWHERE
-    assert shipped_to(fleet, "t-6") == [ELSEWHERE]
+    assert shipped_to(env, "t-6") == [ELSEWHERE]
     assert await task_with(shipment, SIGNALED, ACTIVITY)
-    assert (await fleet.recorded("t-6")).status.address == ELSEWHERE
+    assert (await env.recorded("t-6")).status.address == ELSEWHERE
 
 
 async def test_cancel_between_prepare_and_dispatch_cancels(pausable: PausableWorkers, preparing: Gate) -> None:
     preparing.opened.clear()
-    fleet = pausable.env
-    handle = await fleet.start(fleet.order("t-7", review=AUTO, policy=long_attempts(fleet)))
+    env = pausable.env
+    handle = await env.start(env.order("t-7", review=AUTO, policy=long_attempts(env)))
     await preparing.reached.wait()
-    await pausable.pause(fleet.settings.shipping_task_queue)
+    await pausable.pause(env.settings.shipping_task_queue)
     await handle.signal("cancel_order", "no")
-    shipment = fleet.temporal.get_workflow_handle("shipping-t-7-1")
+    shipment = env.temporal.get_workflow_handle("shipping-t-7-1")
     await has(shipment, SIGNALED)
     preparing.opened.set()
     await has(shipment, ACTIVITY)
-    await pausable.resume(fleet.settings.shipping_task_queue)
+    await pausable.resume(env.settings.shipping_task_queue)
     status = await handle.result()
     assert (status.step, status.shipments[0].status) == (Step.CANCELED, ShipmentStatus.CANCELED)
-    assert not fleet.carrier.parcels
-    assert fleet.provider.balance("pay-t-7") == 0
+    assert not env.carrier.parcels
+    assert env.provider.balance("pay-t-7") == 0
 
 
 async def test_address_rejected_while_order_is_paused_is_recorded_as_rejected(pausable: PausableWorkers) -> None:
     """The order receives the rejection and the shipment's result in one task, and shows the address that was used."""
     booking = Gate()
-    fleet = pausable.env
-    fleet.carrier.booking.before.append(booking)
-    handle = await fleet.start(fleet.order("t-8", review=AUTO, policy=long_attempts(fleet)))
+    env = pausable.env
+    env.carrier.booking.before.append(booking)
+    handle = await env.start(env.order("t-8", review=AUTO, policy=long_attempts(env)))
     await booking.reached.wait()
-    shipment = fleet.temporal.get_workflow_handle("shipping-t-8-1")
+    shipment = env.temporal.get_workflow_handle("shipping-t-8-1")
     await handle.signal("update_address", ELSEWHERE)
     await has(shipment, SIGNALED)
-    await pausable.pause(fleet.settings.orders_task_queue)
+    await pausable.pause(env.settings.orders_task_queue)
     booking.opened.set()
     await shipment.result()
-    await pausable.resume(fleet.settings.orders_task_queue)
+    await pausable.resume(env.settings.orders_task_queue)
     assert (await handle.result()).address == ADDRESS
-    assert shipped_to(fleet, "t-8") == [ADDRESS]
-    assert "change_rejected" in await fleet.kinds("t-8")
+    assert shipped_to(env, "t-8") == [ADDRESS]
+    assert "change_rejected" in await env.kinds("t-8")
 
 
 async def test_unrequested_answer_changes_nothing(pausable: PausableWorkers) -> None:
     booking = Gate()
-    fleet = pausable.env
-    fleet.carrier.booking.before.append(booking)
-    handle = await fleet.start(fleet.order("t-9", review=AUTO, policy=long_attempts(fleet)))
+    env = pausable.env
+    env.carrier.booking.before.append(booking)
+    handle = await env.start(env.order("t-9", review=AUTO, policy=long_attempts(env)))
     await booking.reached.wait()
     await handle.signal("shipment_answer", ShipmentAnswer(shipment_id="shipping-t-9-1", request=99, accepted=True))
     booking.opened.set()

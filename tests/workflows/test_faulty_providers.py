@@ -72,28 +72,28 @@ async def served(
         yield await stack.enter_async_context(made)
 
 
-def an_order(fleet: WorkflowTestEnv, number: int) -> OrderInput:
+def an_order(env: WorkflowTestEnv, number: int) -> OrderInput:
     order_id = f"faulty-{SEED}-{number}"
     sku = "refuse-dispatch" if number % 5 == 0 else "widget"
-    return fleet.order(
+    return env.order(
         order_id,
         items=(Item(sku=sku, qty=number, price="1.10"),),
         payment_id=f"refuse-{order_id}" if number % 7 == 0 else f"pay-{order_id}",
         review=AUTO,
-        policy=quick_policy(fleet.settings, charge=STEP, dispatch_carrier=STEP, refund=STEP),
+        policy=quick_policy(env.settings, charge=STEP, dispatch_carrier=STEP, refund=STEP),
     )
 
 
-async def one(fleet: WorkflowTestEnv, number: int, dice: random.Random) -> OrderStatus:
+async def one(env: WorkflowTestEnv, number: int, dice: random.Random) -> OrderStatus:
     """Start an order, cancel some of them at a random time, and return the status once no refund is pending."""
-    order = an_order(fleet, number)
-    await fleet.start(order)
+    order = an_order(env, number)
+    await env.start(order)
     if number % 3 == 0:
         await asyncio.sleep(dice.random() * 1.5)
         with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
-            await fleet.client.change(order.order_id, Change.cancel("changed my mind"))
+            await env.client.change(order.order_id, Change.cancel("changed my mind"))
     found = await eventually(
-        lambda: recorded(fleet, order.order_id),
+        lambda: recorded(env, order.order_id),
         lambda order: (
             order is not None and order.status.ended and order.status.payment.status is not PaymentStatus.REFUNDING
         ),
@@ -103,10 +103,10 @@ async def one(fleet: WorkflowTestEnv, number: int, dice: random.Random) -> Order
     return found.status
 
 
-async def recorded(fleet: WorkflowTestEnv, order_id: str) -> RecordedOrder | None:
+async def recorded(env: WorkflowTestEnv, order_id: str) -> RecordedOrder | None:
     """The order, unless a busy machine's Postgres takes too long."""
     with suppress(StoreUnavailable):
-        return await fleet.reads.order(order_id)
+        return await env.reads.order(order_id)
     return None
 
 

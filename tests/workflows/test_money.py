@@ -29,9 +29,9 @@ from support.workflow_env import WorkflowTestEnv, workflow_test_env
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
 
 
-async def ends_failed(fleet: WorkflowTestEnv, order_id: str) -> str:
+async def ends_failed(env: WorkflowTestEnv, order_id: str) -> str:
     with pytest.raises(WorkflowFailureError) as failure:
-        await fleet.handle(order_id).result()
+        await env.handle(order_id).result()
     return str(failure.value.cause)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -25,12 +25,10 @@ from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from support.factories import ADDRESS_JSON
+from support.factories import order_json
 from support.polling import eventually
 from support.role_processes import RoleProcesses
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
-
-ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 NO_AUTHENTICATION = Access()
 LONG_TIMEOUT = timedelta(seconds=30)
@@ -131,21 +129,11 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
 
 
 @pytest.fixture
-async def process(temporal_address, postgres_url, task_queues, tmp_path):
+async def process(processes: RoleProcesses) -> str:
     """URL of a ready `orderfleet api` process, configured as in a pod."""
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERFLEET_ORDERS_TASK_QUEUE": task_queues.orders,
-        "ORDERFLEET_SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-    }
-    async with AsyncExitStack() as stack:
-        api = await RoleProcesses(stack, environment, tmp_path).api()
-        await api.answers("/readyz", 200)
-        yield f"http://127.0.0.1:{api.port}"
+    api = await processes.api()
+    await api.answers("/readyz", 200)
+    return f"http://127.0.0.1:{api.port}"
 
 
 @pytest.fixture
@@ -155,8 +143,7 @@ def new_order() -> Callable[..., Any]:
     async def start_order(
         caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any
     ) -> httpx.Response:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, **changes}
-        answer = await caller.post("/orders", json=body)
+        answer = await caller.post("/orders", json=order_json(order_id, **changes))
         assert answer.status_code == expected, answer.text
         return answer
 

@@ -36,18 +36,10 @@ SECONDS = 60
 
 
 @pytest.fixture
-async def process(temporal_address: str, postgres_url: str, tmp_path) -> AsyncIterator[RoleProcess]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERFLEET_DRAIN_TIMEOUT": "2s",
-    }
-    async with AsyncExitStack() as stack:
-        api = await RoleProcesses(stack, environment, tmp_path).api()
-        await api.answers("/readyz", 200)
-        yield api
+async def process(processes: RoleProcesses) -> RoleProcess:
+    api = await processes.api(ORDERFLEET_DRAIN_TIMEOUT="2s")
+    await api.answers("/readyz", 200)
+    return api
 
 
 @pytest.fixture

@@ -44,9 +44,9 @@ def exemplars(port: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.slow
-async def test_exemplars_of_a_scrape_are_exported_traces(fleet: RoleProcesses, receiver: Receiver) -> None:
+async def test_exemplars_of_a_scrape_are_exported_traces(processes: RoleProcesses, receiver: Receiver) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
-    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    worker, api = await processes.worker("all", **tracing), await processes.api(**tracing)
     for process in (worker, api):
         await process.answers("/readyz", 200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:

@@ -76,14 +76,14 @@ async def ready(*processes: Any) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
-    fleet: RoleProcesses, shop: OperatorTestEnv, receiver: Receiver
+    processes: RoleProcesses, shop: OperatorTestEnv, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     faults = {"ORDERFLEET_FAULTS": "charge:error=0.5;seed=1255", "ORDERFLEET_STEP_ATTEMPTS": "30"}
-    orders = await fleet.worker("orders", **tracing, **faults)
-    shipping = await fleet.worker("shipping", **tracing)
+    orders = await processes.worker("orders", **tracing, **faults)
+    shipping = await processes.worker("shipping", **tracing)
     kubernetes = {"ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace, "ORDERFLEET_STEP_ATTEMPTS": "30"}
-    operator = await fleet.operator(**tracing, **kubernetes)
+    operator = await processes.operator(**tracing, **kubernetes)
     await ready(orders, shipping, operator)
 
     # Faults depend on the order id: with this one, every run has the same.
@@ -97,7 +97,7 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     # A restarted operator adopts the order and exports no second root span.
     operator.process.send_signal(signal.SIGTERM)
     assert await operator.ends() == 0
-    await ready(await fleet.operator(**tracing, **kubernetes))
+    await ready(await processes.operator(**tracing, **kubernetes))
     await shop.patch(name, approved=True)
     await shop.until(name, ended)
 
@@ -125,7 +125,7 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     }
     _attempts(whole.named("RunActivity:charge"), name)
     _conventions(whole)
-    _logged(fleet, name, trace_id)
+    _logged(processes, name, trace_id)
 
 
 def _attempts(charges: list[Span], order_id: str) -> None:
@@ -152,9 +152,9 @@ def _conventions(whole: Tree) -> None:
             assert span.attributes["db.operation.name"] == span.name.removeprefix("SQL ")
 
 
-def _logged(fleet: RoleProcesses, order_id: str, trace_id: str) -> None:
+def _logged(processes: RoleProcesses, order_id: str, trace_id: str) -> None:
     """Each line in the order worker's log about the order's attempts has the ids of the order, workflow and trace."""
-    (text,) = (text for name, text in fleet.logs().items() if name.startswith("worker-orders"))
+    (text,) = (text for name, text in processes.logs().items() if name.startswith("worker-orders"))
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     of_order = [line for line in lines if line.get("order_id") == order_id]
     assert any(line["activity"] == "charge" for line in of_order)
@@ -166,10 +166,10 @@ def _logged(fleet: RoleProcesses, order_id: str, trace_id: str) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_traceparent(
-    fleet: RoleProcesses, receiver: Receiver
+    processes: RoleProcesses, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
-    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    worker, api = await processes.worker("all", **tracing), await processes.api(**tracing)
     await ready(worker, api)
     request_trace, parent = uuid.uuid4().hex, "00f067aa0ba902b7"
     with_parent, without_parent = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
@@ -206,14 +206,18 @@ async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_tracepare
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_per_order(
-    fleet: RoleProcesses, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
+    processes: RoleProcesses,
+    receiver: Receiver,
+    role_environment: dict[str, str],
+    temporal_client: Client,
+    task_queues: Any,
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
-    await ready(await fleet.worker("all", **tracing))
+    await ready(await processes.worker("all", **tracing))
     from_cli, raw = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orderfleet", "order", "start", from_cli, f"pay-{from_cli}"),
-        env={**os.environ, **environment, **tracing, "ORDERFLEET_SAMPLE_ORDERS": "true"},
+        env={**os.environ, **role_environment, **tracing, "ORDERFLEET_SAMPLE_ORDERS": "true"},
     )
     assert await process.wait() == 0
     await temporal_client.start_workflow(
@@ -230,9 +234,11 @@ async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_pe
 
 
 @pytest.mark.slow
-async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(fleet: RoleProcesses) -> None:
+async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(
+    processes: RoleProcesses,
+) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
-    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    worker, api = await processes.worker("all", **tracing), await processes.api(**tracing)
     await ready(worker, api)
     ids = [f"t-{uuid.uuid4().hex[:8]}" for _ in range(10)]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
@@ -246,11 +252,11 @@ async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a
         await eventually(steps, lambda found: found == {"shipped"})
         # Wait until the first exports have failed.
         await eventually(
-            lambda: asyncio.to_thread(fleet.logs), lambda logs: all("Failed to export" in t for t in logs.values())
+            lambda: asyncio.to_thread(processes.logs), lambda logs: all("Failed to export" in t for t in logs.values())
         )
     for process in (worker, api):
         process.process.send_signal(signal.SIGTERM)
         assert await process.ends() == 0
-    for text in fleet.logs().values():
+    for text in processes.logs().values():
         lines = [line for line in text.splitlines() if "xport" in line]
         assert 1 <= len(lines) <= 4, "\n".join(lines)

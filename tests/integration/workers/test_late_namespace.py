@@ -15,11 +15,11 @@ from support.role_processes import RoleProcesses
 
 
 async def test_order_worker_waits_until_temporal_knows_its_namespace(
-    fleet: RoleProcesses, temporal_client: Client
+    processes: RoleProcesses, temporal_client: Client
 ) -> None:
     namespace, retention = f"late-{uuid.uuid4().hex[:8]}", Duration()
     retention.FromTimedelta(timedelta(days=1))
-    worker = await fleet.worker("orders", ORDERFLEET_TEMPORAL_NAMESPACE=namespace)
+    worker = await processes.worker("orders", ORDERFLEET_TEMPORAL_NAMESPACE=namespace)
 
     async def log_text() -> str:
         assert worker.process.returncode is None, worker.log.read_text()

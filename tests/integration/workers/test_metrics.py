@@ -25,11 +25,11 @@ DAY = 86400
 
 
 async def test_workers_expose_metrics_of_their_orders(
-    fleet: RoleProcesses, temporal_client: Client, task_queues: Any
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any
 ) -> None:
     sdk_port = ports.choose(0)
-    orders = await fleet.worker("orders", ORDERFLEET_FAULTS=FAULTS, ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk_port))
-    shipping = await fleet.worker("shipping", ORDERFLEET_FAULTS=FAULTS)
+    orders = await processes.worker("orders", ORDERFLEET_FAULTS=FAULTS, ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk_port))
+    shipping = await processes.worker("shipping", ORDERFLEET_FAULTS=FAULTS)
     await orders.answers("/readyz", 200)
     await shipping.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)

@@ -32,9 +32,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_adapters_of_a_package_charge_and_ship(
-    fleet: RoleProcesses, temporal_client: Client, task_queues: Any, installed: Path
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any, installed: Path
 ) -> None:
-    worker = await fleet.worker(
+    worker = await processes.worker(
         "all", PYTHONPATH=str(installed), ORDERFLEET_PAYMENT_PROVIDER="acme", ORDERFLEET_CARRIER="acme"
     )
     await worker.answers("/readyz", 200)

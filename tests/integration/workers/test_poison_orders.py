@@ -53,7 +53,7 @@ def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_ship(
-    fleet: RoleProcesses, temporal_client: Client, task_queues: Any, ledger: Path, deadly: dict[str, str]
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any, ledger: Path, deadly: dict[str, str]
 ) -> None:
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
 
@@ -68,7 +68,7 @@ async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_s
     async def result(order_id: str) -> OrderStatus:
         return await temporal_client.get_workflow_handle(f"order-{order_id}", result_type=OrderStatus).result()
 
-    async with asyncio.timeout(200), restarting_workers(fleet, 2, **deadly) as ends:
+    async with asyncio.timeout(200), restarting_workers(processes, 2, **deadly) as ends:
         await client.start(automatic_order("poison-1", task_queues, policy=policy(ATTEMPTS)))
         for number in range(10):
             await client.start(automatic_order(f"valid-{number}", task_queues, policy=retried))

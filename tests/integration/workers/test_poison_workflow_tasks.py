@@ -59,7 +59,12 @@ def faulty(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("poison", ["kills", "raises", "hangs"])
 async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
-    fleet: RoleProcesses, temporal_client: Client, task_queues: Any, faulty: dict[str, str], poison: str, tmp_path: Path
+    processes: RoleProcesses,
+    temporal_client: Client,
+    task_queues: Any,
+    faulty: dict[str, str],
+    poison: str,
+    tmp_path: Path,
 ) -> None:
     # An attempt of another order that is in progress is lost with the worker.
     steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
@@ -76,7 +81,7 @@ async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the
         )
 
     inspector, poisoned = OrderInspector(temporal_client), f"{poison}-{task_queues.orders}"
-    async with asyncio.timeout(380), restarting_workers(fleet, 2, **faulty) as ends:
+    async with asyncio.timeout(380), restarting_workers(processes, 2, **faulty) as ends:
         handle_of_poisoned = await start(poisoned)
         seen = await eventually(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"

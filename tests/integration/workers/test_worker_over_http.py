@@ -33,9 +33,9 @@ def server(tmp_path: Path, token_file: Path) -> Iterator[ProviderServer]:
 
 
 async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
-    fleet: RoleProcesses, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
 ) -> None:
-    worker = await fleet.worker(
+    worker = await processes.worker(
         "all",
         ORDERFLEET_PAYMENT_PROVIDER="http",
         ORDERFLEET_PAYMENT_URL=server.url,
