@@ -61,7 +61,6 @@ def order(**changes: Any) -> OrderResource:
 def record(
     step: Step = Step.MANUAL_REVIEW,
     *,
-    of: OrderResource | None = None,
     owner: str = "shop/o-1",
     owner_uid: str = "uid-1",
     content_hash: str | None = None,
@@ -73,7 +72,7 @@ def record(
     shipments: tuple[ShipmentView, ...] = (),
     **changes: Any,
 ) -> RecordedOrder:
-    of = of or order()
+    of = order()
     if step in {Step.CANCELED, Step.FAILED, Step.SHIPPED, Step.DELIVERED}:
         changes.setdefault("completed_at", NOW)
     outcome = SpecOutcome.REJECTED if refused else SpecOutcome.APPLIED

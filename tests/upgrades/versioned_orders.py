@@ -45,12 +45,12 @@ class VersionedOrders:
         self.temporal = client
         self.reads = reads
         self.deployment = deployment
-        self._fleet = processes
+        self._processes = processes
         self._books = books
         self._queues = queues
 
     async def work(self, build: str, **environment: str) -> RoleProcess:
-        worker = await self._fleet.worker("all", ORDERFLEET_WORKER_BUILD_ID=build, **environment)
+        worker = await self._processes.worker("all", ORDERFLEET_WORKER_BUILD_ID=build, **environment)
         await worker.answers("/readyz", 200)
         assert f'version="{build}"' in await worker.answers("/metrics", 200) or not build
         return worker

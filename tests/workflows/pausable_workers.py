@@ -78,13 +78,13 @@ async def pausable_workers(
         yield made
 
 
-async def has(handle: WorkflowHandle, *kinds: EventType.ValueType, count: int = 1) -> None:
-    """Wait until the workflow's history has `count` events of each kind."""
+async def has(handle: WorkflowHandle, *kinds: EventType.ValueType) -> None:
+    """Wait until the workflow's history has an event of each kind."""
 
     async def found() -> list[EventType.ValueType]:
         return [event.event_type async for event in handle.fetch_history_events()]
 
-    await eventually(found, lambda events: all(events.count(kind) >= count for kind in kinds))
+    await eventually(found, lambda events: set(kinds) <= set(events))
 
 
 async def task_with(handle: WorkflowHandle, *kinds: EventType.ValueType) -> bool:

@@ -136,7 +136,7 @@ def compensation_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
 
 
 def sweep_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
-    return OrphanSweep(policy=raw_env.env.order(raw_env.new_id()).policy), f"sweep-{shop.new_id()}"
+    return OrphanSweep(policy=raw_env.env.order(raw_env.new_id()).policy), f"sweep-{raw_env.new_id()}"
 
 
 STARTS: dict[str, Callable[[RawPayloadEnv], tuple[Any, str]]] = {

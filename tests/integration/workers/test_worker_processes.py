@@ -26,14 +26,6 @@ def charges(ledger: Path) -> int:
     return 0
 
 
-def charges_yet(ledger: Path) -> int:
-    """As `charges`; 0 while the ledger is being created."""
-    try:
-        return charges(ledger) if ledger.exists() else 0
-    except sqlite3.OperationalError:
-        return 0
-
-
 async def test_separate_workers_ship_and_drain_to_zero(
     processes: RoleProcesses, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
