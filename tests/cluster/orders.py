@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from cluster.cluster_tools import Cluster, until
+from cluster.cluster_tools import Cluster, until_empty
 from support.factories import order_manifest
 
 ENDED = "orderfleet.dev/ended"
@@ -84,7 +84,7 @@ class Load:
 
     def at_least(self, count: int) -> None:
         """Wait until `count` Orders were applied."""
-        until(lambda: [] if self.count >= count or self._failure else [self.count], 240, "too few Orders applied")
+        until_empty(lambda: [] if self.count >= count or self._failure else [self.count], 240, "too few Orders applied")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -93,7 +93,7 @@ class Load:
         self._thread.join(timeout=300)
         if kind is None:
             assert not self._failure, self._failure
-            until(lambda: unfinished(self.cluster), 600, "Orders have not ended")
+            until_empty(lambda: unfinished(self.cluster), 600, "Orders have not ended")
             unshipped = self._unshipped()
             assert not unshipped, f"{len(unshipped)} of {self.count}\n" + "\n".join(unshipped)
 

@@ -11,7 +11,7 @@ import time
 
 from cluster import cluster_images as images
 from cluster import metrics_server
-from cluster.cluster_tools import DELETED, NAMESPACE, until
+from cluster.cluster_tools import DELETED, NAMESPACE, until_empty
 from cluster.installation import (
     BACKING,
     PREPARED,
@@ -76,7 +76,7 @@ def test_orders_of_ten_kinds_end_as_expected(cluster, timetable):
     }
     for name, spec in edits.items():
         cluster.kubectl("patch", "ofo", name, "--type=merge", "-p", json.dumps({"spec": spec}))
-    until(lambda: unfinished(cluster), 400, "Orders have not ended")
+    until_empty(lambda: unfinished(cluster), 400, "Orders have not ended")
     assert ends(cluster.get("orders.orderfleet.dev")) == ENDS
     timetable.note(f"{check_ledgers(cluster)} Orders")
 
@@ -249,13 +249,13 @@ def test_bad_version_affects_its_share_of_orders_until_rollback(cluster, timetab
     cluster.apply(*(order_manifest(name, **AUTO) for name in names))
     cluster.kubectl("wait", "--for=jsonpath={.status.workflowId}", *(f"ofo/{name}" for name in names), "--timeout=240s")
     hit: list[str] = []
-    until(
+    until_empty(
         lambda: [] if hit.extend(versions.failing([f"order-{name}" for name in names])) or hit else names,
         240,
         "no order failed on",
     )
     versions.roll_back(images.BAD)
-    until(lambda: unfinished(cluster), 400, "Orders have not ended")
+    until_empty(lambda: unfinished(cluster), 400, "Orders have not ended")
     assert {end for name, end in ends(cluster.get("orders.orderfleet.dev")).items() if name in names} == {
         ("shipped", "Ready")
     }
@@ -290,12 +290,12 @@ def test_autoscaler_adds_workers_under_load_and_removes_them(cluster, timetable)
         (deployment,) = cluster.get("deployments", "-l", "app.kubernetes.io/component=orders-worker")
         return int(deployment["spec"]["replicas"])
 
-    until(lambda: [] if workers() == 1 else [workers()], 240, "an idle fleet has more than one order worker")
+    until_empty(lambda: [] if workers() == 1 else [workers()], 240, "an idle fleet has more than one order worker")
     with Load(cluster, "busy") as load:
-        until(lambda: [] if workers() > 1 else [load.count], 400, "no worker was added")
+        until_empty(lambda: [] if workers() > 1 else [load.count], 400, "no worker was added")
         most = workers()
     with Load(cluster, "calm", gap=10) as calm:
-        until(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
+        until_empty(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
     check_ledgers(cluster)
     timetable.note(f"{most} order workers, then 1; {load.count + calm.count} Orders")
 
@@ -303,7 +303,7 @@ def test_autoscaler_adds_workers_under_load_and_removes_them(cluster, timetable)
 def test_deletion_of_a_namespace_with_its_operator_cancels_its_orders(cluster, timetable):
     # The operator of all namespaces would also reconcile these Orders.
     cluster.kubectl("scale", "deployment/orderfleet-operator", "--replicas=0")
-    until(lambda: cluster.pods("operator"), 120, "the first operator runs")
+    until_empty(lambda: cluster.pods("operator"), 120, "the first operator runs")
     install_another_operator(cluster)
     names = [f"deleted-{number}" for number in range(20)]
     cluster.apply(*(in_namespace(order_manifest(name), DELETED) for name in names))
@@ -320,7 +320,7 @@ def test_deletion_of_a_namespace_with_its_operator_cancels_its_orders(cluster, t
         canceled = cluster.kubectl("exec", pod, "--", *psql).strip()
         return [] if canceled == str(len(names)) else [f"{canceled} of {len(names)} are canceled"]
 
-    until(running, 120, "orders are running")
+    until_empty(running, 120, "orders are running")
     cluster.kubectl("scale", "deployment/orderfleet-operator", "--replicas=1")
     cluster.wait_for_rollout("orderfleet-operator")
     timetable.note(f"{len(names)} Orders, the namespace was deleted after {seconds:.0f} s")
@@ -333,11 +333,11 @@ def test_uninstall_leaves_only_the_orders(cluster, timetable):
     cluster.helm("uninstall", "shop", "--timeout", "8m")
     remaining = cluster.get("orders.orderfleet.dev")
     assert not [each["metadata"]["name"] for each in remaining if each["metadata"].get("finalizers")]
-    until(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet"), 240, "objects remain")
+    until_empty(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet"), 240, "objects remain")
     # As in the chart's notes: this deletes the Orders, and no finalizer blocks it.
     cluster.kubectl("delete", "crd", "orders.orderfleet.dev", "--timeout=270s")
     cluster.helm("uninstall", "backing")
-    until(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet-dev"), 240, "objects remain")
+    until_empty(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet-dev"), 240, "objects remain")
     cluster.delete(*metrics_server.objects(images.METRICS_SERVER))
     cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=270s")
     twice = [order_id for order_id, charges in counted["charged"].items() if charges > 1]

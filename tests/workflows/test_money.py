@@ -64,10 +64,7 @@ async def test_charge_refused_while_an_earlier_attempt_is_in_progress_is_voided(
     assert answers == ["pay-m-30"]
     first.opened.set()
 
-    async def both_answered() -> bool:
-        return len(answers) == 2
-
-    await eventually(both_answered, bool)
+    await eventually(lambda: len(answers) == 2)
     assert not running.provider.charges
     status = (await running.recorded("m-30")).status
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
@@ -160,10 +157,7 @@ async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided
     assert "address unknown" in await ends_failed(running, "m-34")
     first.opened.set()
 
-    async def all_answered() -> bool:
-        return len(answers) == 3
-
-    await eventually(all_answered, bool)
+    await eventually(lambda: len(answers) == 3)
     assert not running.carrier.parcels
     assert running.provider.balance("pay-m-34") == 0
 

@@ -82,9 +82,7 @@ async def test_inactive_stream_gets_comments(api, record):
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         await stream.next()
         waiting = asyncio.create_task(stream.next())
-        async with asyncio.timeout(60):
-            while stream.comments < 2:  # noqa: ASYNC110 - the server sends comments
-                await asyncio.sleep(0.01)
+        await eventually(lambda: stream.comments, lambda count: count >= 2)
         await record.record("ord-1", progress(2, Step.CHARGE))
         assert (await waiting)[1]["step"] == "charge"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,6 +10,7 @@ from pydantic import SecretStr
 from orderfleet.services.changes import Change
 from support.factories import order_manifest
 from support.operator_env import condition, ended, step
+from support.polling import eventually
 from support.scripted_providers import Gate
 from support.tcp_proxy import tcp_proxy
 
@@ -70,8 +70,7 @@ async def test_deleted_while_temporal_is_unavailable_exists_until_cancel_is_dura
         await temporal.cut()
         await shop.delete(name)
         (key,) = operator.cache
-        while not operator.queue.failures(key):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await eventually(lambda: operator.queue.failures(key))
         assert await shop.get(name) is not None
         await temporal.restore()
         await shop.until_gone(name, seconds=60)
