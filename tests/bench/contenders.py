@@ -26,7 +26,7 @@ from orderfleet.settings import Settings
 from orderfleet_local.stack.launch import Part, Ports, Running, launch
 from orderfleet_local.stack.processes import Command
 from orderfleet_local.stack.roles import HEALTH_PORT, ROLES
-from support.factories import ADDRESS, AUTO
+from support.factories import AUTO, order_input
 
 ITEMS = (Item(sku="widget", qty=2, price="9.99"), Item(sku="gadget", qty=1, price="5.00"))
 
@@ -83,10 +83,9 @@ class Orderfleet:
 
     def input(self, order_id: str) -> OrderInput:
         """An order as the operator starts it, approved by its review mode."""
-        return OrderInput(
-            order_id=order_id,
+        return order_input(
+            order_id,
             items=ITEMS,
-            address=ADDRESS,
             review=AUTO,
             owner=f"shop/{order_id}",
             owner_uid=str(uuid.uuid5(uuid.NAMESPACE_OID, order_id)),

@@ -161,8 +161,7 @@ class Run:
 @contextmanager
 def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
     """Yield two workers of each kind, with additional environment variables."""
-    quiet = {"ORDERFLEET_ENVIRONMENT": "local", "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_HEALTH_HOST": "127.0.0.1"}
-    made = ForkServer({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
+    made = ForkServer({**environment, "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_DRAIN_TIMEOUT": "2s"}, folder)
     try:
         for kind in ("orders", "shipping"):
             for _ in range(2):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +15,7 @@ from orderfleet.services.changes import Change
 from support.factories import order_manifest
 from support.operator_env import OperatorTestEnv, condition, ended, step
 from support.polling import eventually
-from support.tcp_proxy import tcp_proxy
+from support.tcp_proxy import TcpProxy
 
 FINISHED = 2000
 OUTAGE_SECONDS = 60.0
@@ -82,33 +80,26 @@ async def _create_finished(shop: OperatorTestEnv, example: dict[str, Any], count
 
 @pytest.mark.timeout(300)
 async def test_operator_without_api_server_for_a_minute_loses_no_change(
-    shop: OperatorTestEnv, workers: Any, kubernetes: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    shop: OperatorTestEnv, workers: Any, api_server_proxy: TcpProxy
 ) -> None:
-    config = json.loads(kubernetes.kubeconfig.read_text())
-    cluster = config["clusters"][0]["cluster"]
-    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
-        cluster["server"] = f"https://127.0.0.1:{api.port}"
-        through = tmp_path / "kubeconfig"
-        through.write_text(json.dumps(config))
-        monkeypatch.setenv("KUBECONFIG", str(through))
-        before = [shop.name() for _ in range(10)]
-        during_outage = [shop.name() for _ in range(10)]
-        deleted = shop.name()
-        async with shop.operator():
-            await shop.apply(*(order_manifest(name) for name in (*before, deleted)))
-            for name in (*before, deleted):
-                await shop.until(name, lambda order: step(order) == "manual_review")
-            await api.cut()
-            # kubectl has its own connection: clients and orders continue while the operator is disconnected.
-            for number, name in enumerate(before):
-                await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
-            await shop.apply(*(order_manifest(name, approved=True) for name in during_outage))
-            await shop.delete(deleted)
-            await asyncio.sleep(OUTAGE_SECONDS)
-            await api.restore()
-            for name in (*before, *during_outage):
-                done = await shop.until(name, ended, seconds=60)
-                assert condition(done, "Ready") == ("True", "Shipped")
-            await shop.until_gone(deleted, seconds=60)
+    before = [shop.name() for _ in range(10)]
+    during_outage = [shop.name() for _ in range(10)]
+    deleted = shop.name()
+    async with shop.operator():
+        await shop.apply(*(order_manifest(name) for name in (*before, deleted)))
+        for name in (*before, deleted):
+            await shop.until(name, lambda order: step(order) == "manual_review")
+        await api_server_proxy.cut()
+        # kubectl has its own connection: clients and orders continue while the operator is disconnected.
+        for number, name in enumerate(before):
+            await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
+        await shop.apply(*(order_manifest(name, approved=True) for name in during_outage))
+        await shop.delete(deleted)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        await api_server_proxy.restore()
+        for name in (*before, *during_outage):
+            done = await shop.until(name, ended, seconds=60)
+            assert condition(done, "Ready") == ("True", "Shipped")
+        await shop.until_gone(deleted, seconds=60)
     assert (await workers.handle(deleted).result()).canceled
     assert workers.provider.charges.total() == len(before) + len(during_outage)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.readme import NOT_RUN, RUN, Block, blocks, commands
-from demo.stacks import CHECKOUT, stack_environment
+from support.documents import NOT_RUN, RUN, Block, blocks, commands
+from support.stack_folders import CHECKOUT, stack_environment
 
 README = CHECKOUT / "README.md"
 RUNBOOKS = "runbooks"

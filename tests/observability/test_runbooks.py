@@ -16,12 +16,12 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from demo.readme import RUN, Block, blocks, commands
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
 from support.backing import Kubernetes
+from support.documents import RUN, Block, blocks, commands
 from support.factories import automatic_order
 from support.polling import eventually
 from support.role_processes import RoleProcesses

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.fake_stack import stack_folder
 from support.programs import module_environment
+from support.stack_folders import stack_folder
 
 _START = """
 import sys

@@ -17,10 +17,11 @@ from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.launch import Part
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
 from orderfleet_local.stack.state import StackState
-from stack.fake_stack import role, stack_folder
+from stack.fake_stack import role
 from support.own_prometheus import Prometheus
 from support.polling import eventually_sync
 from support.prometheus_programs import program
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("optional-services")

@@ -13,7 +13,8 @@ from orderfleet_local.stack import lifecycle, ports, processes, state
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import get
 from orderfleet_local.stack.state import StackState
-from stack.fake_stack import role, stack_folder
+from stack.fake_stack import role
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("ports")

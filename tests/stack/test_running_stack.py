@@ -14,8 +14,9 @@ from orderfleet_local.stack.errors import AlreadyRunning, Busy, StackError
 from orderfleet_local.stack.launch import answers
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
-from stack.fake_stack import role, stack_folder
+from stack.fake_stack import role
 from support.polling import eventually_sync
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("running-stack")

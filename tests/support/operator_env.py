@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,6 +29,7 @@ from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
 from support.backing import Kubernetes as Cluster
 from support.polling import eventually
+from support.tcp_proxy import TcpProxy, tcp_proxy
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
@@ -175,3 +178,18 @@ async def shop(kubernetes, temporal_address, postgres_url, task_queues, monkeypa
     made = OperatorTestEnv(kubernetes, temporal_address, postgres_url, task_queues)
     async with made:
         yield made
+
+
+@pytest.fixture
+async def api_server_proxy(
+    shop: OperatorTestEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TcpProxy]:
+    """A proxy between operators and the API server; kubectl has its own connection."""
+    config = json.loads(shop.cluster.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as proxy:
+        cluster["server"] = f"https://127.0.0.1:{proxy.port}"
+        kubeconfig = tmp_path / "kubeconfig-through-the-proxy"
+        kubeconfig.write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        yield proxy

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from support.operator_env import OperatorTestEnv, shop, workers
+from support.operator_env import OperatorTestEnv, api_server_proxy, shop, workers
 
-__all__ = ["shop", "workers"]
+__all__ = ["api_server_proxy", "shop", "workers"]
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry
 from orderfleet.temporal.credential_reload import reload_credentials
-from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
 from support.factories import AUTO
 from support.polling import eventually
@@ -27,16 +26,6 @@ from support.workflow_env import workflow_test_env
 CA, CERT, KEY, NAME = (
     f"TEMPORAL_TLS_{name}" for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")
 )
-
-
-@pytest.fixture
-def own_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "own_ca")
-
-
-@pytest.fixture
-def other_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "other_ca")
 
 
 def use_certificates(

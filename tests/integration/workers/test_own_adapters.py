@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from documents import PROVIDERS, files
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.services.workflow_client import OrderClient
+from support.documents import PROVIDERS, files
 from support.factories import automatic_order
 from support.role_processes import RoleProcesses
 
