@@ -15,7 +15,7 @@ ITEMS_JSON: Final = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 ADDRESS: Final = Address(**ADDRESS_JSON)
 ELSEWHERE: Final = Address(**ELSEWHERE_JSON)
 AUTO: Final = Review(mode=ReviewMode.AUTO)
-"""The review of an order that nobody reviews."""
+"""No manual review: the order continues by itself."""
 STEPS: Final = tuple(name for name, field in OrderPolicy.model_fields.items() if field.annotation is StepPolicy)
 """Fields of an order's policy that are the policy of one step."""
 
