@@ -11,6 +11,8 @@ SUITES := lint coverage test-slow test-observability test-chaos
 QUICK  := -n 4 --dist loadgroup -m "not slow" $(addprefix --ignore=tests/,$(SLOWER))
 # Failed tests are rerun once, alone, and reported as flaky if they pass then (deploy/docs/testing.md).
 RERUN  := $(BIN)/python tests/support/rerun_failed.py $(BIN)/pytest
+# Programs of the tests, whose folder is on the path, as it is for pytest.
+MODULE := PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m
 
 AUDIT  := deploy/tools/audit
 
@@ -114,26 +116,26 @@ tools-all:
 
 # A run of less than two minutes: make bench BENCH='--rounds 1 --orders 100'
 bench: ready ## Orderfleet and an empty fleet side by side on a new stack; needs an idle machine
-	$(BIN)/python tests/bench/bench.py run $(BENCH)
+	$(MODULE) bench run $(BENCH)
 
 # A run with many other Orders: make bench-orders BENCH='--together 1000 --finished 10000', and the same with --waiting 20000.
 bench-orders: ready-all ## Orders in Kubernetes: time to start, time to a status, the operator's cost
-	$(BIN)/python tests/bench/bench.py orders $(BENCH)
+	$(MODULE) bench orders $(BENCH)
 
 bench-store: ready ## the order store with 1,000,000 orders beside an empty one
-	$(BIN)/python tests/bench/bench.py store $(BENCH)
+	$(MODULE) bench store $(BENCH)
 
 bench-workers: ready ## one and two order workers with a slow provider, and a worker's start time
-	$(BIN)/python tests/bench/bench.py workers $(BENCH)
+	$(MODULE) bench workers $(BENCH)
 
 bench-fleet: ready ## 1, 2, 4 and 8 order workers against a stub of Temporal, and the maximum of one worker
-	$(BIN)/python tests/bench/bench.py fleet $(BENCH)
+	$(MODULE) bench fleet $(BENCH)
 
 bench-waiting: ready ## orders while 1,000 and 5,000 others wait for a review
-	$(BIN)/python tests/bench/bench.py waiting $(BENCH)
+	$(MODULE) bench waiting $(BENCH)
 
 bench-compare: venv ## compare two runs: make bench-compare A=one.json B=other.json
-	@$(BIN)/python tests/bench/bench.py compare $(A) $(B)
+	@$(MODULE) bench compare $(A) $(B)
 
 MEASURED := .orderfleet/bench
 capacity: venv ## write the benchmarks' results into deploy/docs/performance.md
@@ -156,11 +158,11 @@ kind-down: ## delete the kind cluster and its registry
 
 # Another chaos run: make chaos CHAOS="--orders 4000 --faults 400 --seed 7"
 chaos: ready ## kill, freeze and disconnect every part while orders run, then check every promise; 30 min
-	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
+	$(MODULE) chaos $(CHAOS)
 
 # A longer run: make soak SOAK="--minutes 240"; a shorter one shows larger leaks only.
 soak: ready ## memory, threads, files and connections of each role under a steady load; 60 min
-	$(BIN)/python tests/soak/soak.py $(SOAK)
+	$(MODULE) soak $(SOAK)
 
 # CLUSTER has the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## install, upgrade and break the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from orderfleet_local.stack import processes
 from support.backing import Backing, Kubernetes, session
+from support.role_processes import RoleProcesses
 
 _FOLDER = "orderfleet_backing"
 _exit_stack = pytest.StashKey[ExitStack]()
@@ -121,3 +122,25 @@ async def time_skipping_env(backing: Backing) -> AsyncIterator[WorkflowEnvironme
 def kubernetes(backing: Backing) -> Kubernetes:
     """A real API server with the Order resource, and a namespace for one test."""
     return backing.kubernetes()
+
+
+@pytest.fixture
+def role_environment(temporal_address: str, postgres_url: str, task_queues: TaskQueues) -> dict[str, str]:
+    """Environment variables of processes of the product's roles; a suite may add to them."""
+    return {
+        "ORDERFLEET_ENVIRONMENT": "local",
+        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
+        "ORDERFLEET_DATABASE_URL": postgres_url,
+        "ORDERS_TASK_QUEUE": task_queues.orders,
+        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        "ORDERFLEET_API_HOST": "127.0.0.1",
+        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
+    }
+
+
+@pytest.fixture(name="processes")
+async def role_processes(role_environment: dict[str, str], tmp_path: Path) -> AsyncIterator[RoleProcesses]:
+    """Starts processes of the product's roles, and stops them at the end of the test."""
+    async with AsyncExitStack() as stack:
+        yield RoleProcesses(stack, role_environment, tmp_path)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from contenders import settings_of, start_sink
 from temporalio.client import Client
 
+from bench.contenders import settings_of, start_sink
 from orderfleet.observability.tracing import export_spans
 from orderfleet.store.migrate import migrate
 from orderfleet.temporal.connection import connect

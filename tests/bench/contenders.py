@@ -18,7 +18,7 @@ import psutil
 from temporalio.client import Client, WorkflowHandle
 
 from orderfleet.domain import names
-from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
@@ -26,8 +26,8 @@ from orderfleet.settings import Settings
 from orderfleet_local.stack.launch import Part, Ports, Running, launch
 from orderfleet_local.stack.processes import Command
 from orderfleet_local.stack.roles import HEALTH_PORT, ROLES
+from support.factories import AUTO, order_input
 
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 ITEMS = (Item(sku="widget", qty=2, price="9.99"), Item(sku="gadget", qty=1, price="5.00"))
 
 
@@ -60,7 +60,7 @@ class EmptyFleet:
     metrics: Any = ()
 
     async def order(self, order_id: str) -> None:
-        from empty_fleet import ORDERS  # noqa: PLC0415 - a script in this folder
+        from bench.empty_fleet import ORDERS  # noqa: PLC0415 - a script in this folder
 
         await self.client.execute_workflow("EmptyOrder", order_id, id=f"empty-{order_id}", task_queue=ORDERS)
 
@@ -83,11 +83,10 @@ class Orderfleet:
 
     def input(self, order_id: str) -> OrderInput:
         """An order as the operator starts it, approved by its review mode."""
-        return OrderInput(
-            order_id=order_id,
+        return order_input(
+            order_id,
             items=ITEMS,
-            address=ADDRESS,
-            review=Review(mode=ReviewMode.AUTO),
+            review=AUTO,
             owner=f"shop/{order_id}",
             owner_uid=str(uuid.uuid5(uuid.NAMESPACE_OID, order_id)),
             content_hash="0" * 64,

@@ -13,14 +13,14 @@ import uuid
 from typing import Any
 
 import asyncpg
-from bench_stack import BenchStack
-from contenders import Orderfleet, start_role
-from figures import percentile
-from measure import at_once
-from meters import cpu_seconds, memory_mib
-from operator_start import measure_start_among_finished, measure_start_among_waiting
-from order_resources import OrderResources, order_resources
 
+from bench.bench_stack import BenchStack
+from bench.contenders import Orderfleet, start_role
+from bench.figures import percentile
+from bench.measure import at_once
+from bench.meters import cpu_seconds, memory_mib
+from bench.operator_start import measure_start_among_finished, measure_start_among_waiting
+from bench.order_resources import OrderResources, order_resources
 from orderfleet.domain import names
 from orderfleet_local.stack import processes
 

@@ -14,14 +14,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from bench_stack import BenchStack
-from contenders import start_orderfleet, start_role
-from measure import at_once, warm_up
-from meters import cpu_seconds
-from recorded_order import Recording
-from scaling import measure_scaling
-from server_stub import ServerStub, listening
-
+from bench.bench_stack import BenchStack
+from bench.contenders import start_orderfleet, start_role
+from bench.measure import at_once, warm_up
+from bench.meters import cpu_seconds
+from bench.recorded_order import Recording
+from bench.scaling import measure_scaling
+from bench.server_stub import ServerStub, listening
 from orderfleet.domain import names
 from orderfleet_local.stack import processes
 

@@ -9,10 +9,10 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench_stack import BenchStack
-from contenders import Contender
-from figures import Values
-from meters import cpu_seconds, history, memory_mib, statements
+from bench.bench_stack import BenchStack
+from bench.contenders import Contender
+from bench.figures import Values
+from bench.meters import cpu_seconds, history, memory_mib, statements
 
 _HISTORIES = 3
 

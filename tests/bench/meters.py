@@ -13,7 +13,7 @@ import psutil
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from metered import scrape
+from support.metric_samples import scrape
 
 _STATEMENTS = "orderfleet_database_operation_duration_seconds_count"
 _MEBIBYTE = 2**20

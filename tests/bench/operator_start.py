@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 import psutil
-from bench_stack import BenchStack
-from contenders import start_role
-from meters import cpu_seconds, memory_mib
-from order_resources import OrderResources
 
+from bench.bench_stack import BenchStack
+from bench.contenders import start_role
+from bench.meters import cpu_seconds, memory_mib
+from bench.order_resources import OrderResources
 from orderfleet.domain.names import ENDED_LABEL, order_workflow_id
 from orderfleet_local.stack import processes
 

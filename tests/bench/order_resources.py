@@ -15,10 +15,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-from contenders import ADDRESS, ITEMS
 
+from bench.contenders import ITEMS
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.operator.main import login
+from support.factories import ADDRESS
 
 _PREPARED = "bench-prepared"
 """Label of Orders created with a status. The benchmark does not wait for them, so the watch excludes them."""

@@ -15,14 +15,15 @@ from statistics import median
 from typing import Any
 
 import asyncpg
-from contenders import ADDRESS, ITEMS
 
+from bench.contenders import ITEMS
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.domain.transitions import payment_origins, shipment_origins
 from orderfleet.store.encoding import as_json
 from orderfleet.store.migrate import migrate
 from orderfleet.store.statements import statement
+from support.factories import ADDRESS
 
 _FILL = (
     """insert into orders (

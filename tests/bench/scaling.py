@@ -12,11 +12,11 @@ import uuid
 from statistics import median
 from typing import Any
 
-from bench_stack import BenchStack
-from contenders import Orderfleet, settings_of, start_orderfleet, start_role
-from measure import at_once, warm_up
 from temporalio.api.enums.v1 import EventType
 
+from bench.bench_stack import BenchStack
+from bench.contenders import Orderfleet, settings_of, start_orderfleet, start_role
+from bench.measure import at_once, warm_up
 from orderfleet.domain import names
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import processes

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-from recorded_order import Recording
 from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
 from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import CommandType, NamespaceState
@@ -35,6 +34,8 @@ from temporalio.api.workflowservice.v1 import (
     WorkflowServiceServicer,
     add_WorkflowServiceServicer_to_server,
 )
+
+from bench.recorded_order import Recording
 
 _POLL_SECONDS = 30
 Task = TypeVar("Task")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from figures import BASELINE, FIGURES, PRODUCT, Figure, Spread, ratio, spread
 from rich.console import Console
 from rich.table import Table
+
+from bench.figures import BASELINE, FIGURES, PRODUCT, Figure, Spread, ratio, spread
 
 console = Console(width=140)
 

@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import figures
+from bench import figures
+from support.programs import module_environment
 
 # Each test runs a whole stack, as the demos do, so they run one after the other.
 pytestmark = pytest.mark.xdist_group("demo")
 
-BENCH = Path(__file__).with_name("bench.py")
-
 
 def bench(*arguments: str) -> str:
-    done = subprocess.run((sys.executable, str(BENCH), *arguments), capture_output=True, text=True, check=False)
+    command = (sys.executable, "-m", "bench", *arguments)
+    done = subprocess.run(command, env=module_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -7,14 +7,15 @@ import uuid
 from typing import Any
 
 import asyncpg
-from bench_stack import BenchStack
-from contenders import Orderfleet
-from figures import percentile
-from measure import at_once
-from meters import cpu_seconds, memory_mib
 
+from bench.bench_stack import BenchStack
+from bench.contenders import Orderfleet
+from bench.figures import percentile
+from bench.measure import at_once
+from bench.meters import cpu_seconds, memory_mib
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
+from support.polling import eventually
 
 _STARTING = 40
 _TIMEOUT = 900
@@ -67,10 +68,10 @@ async def _fill(stack: BenchStack, fleet: Orderfleet, present: int, level: int) 
     began = asyncio.get_running_loop().time()
     connection = await asyncpg.connect(stack.database_url)
     try:
-        async with asyncio.timeout(_TIMEOUT):
-            question = "select count(*) from orders where step = $1"
-            while await connection.fetchval(question, Step.MANUAL_REVIEW) < level:  # noqa: ASYNC110 - others do it
-                await asyncio.sleep(0.2)
+        question = "select count(*) from orders where step = $1"
+        await eventually(
+            lambda: connection.fetchval(question, Step.MANUAL_REVIEW), lambda count: count >= level, _TIMEOUT, 0.2
+        )
     finally:
         await connection.close()
     return seconds + asyncio.get_running_loop().time() - began

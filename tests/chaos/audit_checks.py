@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from check_context import CheckContext, Finding, requested
-from clients import ADDRESS, ChangeResult, ClientLog
-from evidence import order_workflow
-from schedule import Action, Channel
-
+from chaos.check_context import CheckContext, Finding, requested
+from chaos.clients import ChangeResult, ClientLog
+from chaos.evidence import order_workflow
+from chaos.schedule import Action, Channel
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.domain.transitions import ORDER_TRANSITIONS
+from support.factories import ADDRESS_JSON
 
 _FLOW_EVENTS: Final = {
     EventKind.RECEIVED,
@@ -165,7 +165,7 @@ def _unexplained(status: OrderStatus, events: Sequence[RecordedEvent]) -> Iterat
         yield "canceled, and no event explains why"
     if status.approved and EventKind.APPROVED not in kinds:
         yield _APPROVED
-    if status.address != Address(**ADDRESS) and EventKind.ADDRESS_CHANGED not in kinds:
+    if status.address != Address(**ADDRESS_JSON) and EventKind.ADDRESS_CHANGED not in kinds:
         yield _NEW_ADDRESS
     explaining = _PAYMENT_EVENTS.get(status.payment.status)
     if explaining and not kinds & explaining:
@@ -179,6 +179,6 @@ def _not_applied(action: Action, status: OrderStatus) -> str:
         return "its approval was accepted, and it isn't approved"
     if action in {Action.CANCEL, Action.CANCEL_PAYMENT} and status.step is not Step.CANCELED:
         return f"its cancel was accepted, and it is {status.step}"
-    if action is Action.REDIRECT and status.address == Address(**ADDRESS):
+    if action is Action.REDIRECT and status.address == Address(**ADDRESS_JSON):
         return "its new address was accepted, and it has the old one"
     return ""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from clients import ChangeResult, ClientLog
-from evidence import Evidence
-from schedule import Action
-
+from chaos.clients import ChangeResult, ClientLog
+from chaos.evidence import Evidence
+from chaos.schedule import Action
 from orderfleet.domain.status import OrderStatus
 from orderfleet.providers.carriers.simulated import BookedParcel
 

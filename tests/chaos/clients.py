@@ -17,14 +17,13 @@ from enum import StrEnum
 from typing import Any
 
 import aiohttp
-from proxied_stack import ProxiedStack
-from schedule import Action, Channel, OrderPlan
 
+from chaos.proxied_stack import ProxiedStack
+from chaos.schedule import Action, Channel, OrderPlan
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
+from support.factories import ADDRESS_JSON, ELSEWHERE_JSON
 
 NAMESPACE = "default"
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-NEW_ADDRESS = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
 _RETRIED_STATUSES = {408, 429, 500, 502, 503, 504}
 
@@ -82,7 +81,7 @@ class Clients:
             "order_id": plan.order_id,
             "payment_id": plan.payment_id,
             "items": [{"sku": plan.sku, "qty": 2, "price": "9.99"}],
-            "address": ADDRESS,
+            "address": ADDRESS_JSON,
             "review": _review(plan),
             "customer": {"name": "Ada", "email": f"{plan.order_id}@example.com"},
         }
@@ -106,7 +105,7 @@ class Clients:
         path = {Action.APPROVE: "approve", Action.REDIRECT: "update-address", Action.CANCEL: "cancel"}.get(
             action, "cancel-payment"
         )
-        body = {"address": NEW_ADDRESS} if action is Action.REDIRECT else None
+        body = {"address": ELSEWHERE_JSON} if action is Action.REDIRECT else None
         url = f"{self._api}/orders/{client_log.order_id}/signals/{path}"
         key = {"Idempotency-Key": f"{client_log.order_id}-{path}"}
         status, response, again = await self._request(plan, "POST", url, body, key)
@@ -125,7 +124,7 @@ class Clients:
         spec: dict[str, Any] = {
             "paymentId": plan.payment_id,
             "items": [{"sku": plan.sku, "qty": 2, "price": "9.99"}],
-            "address": ADDRESS,
+            "address": ADDRESS_JSON,
             "review": {"mode": _review(plan)["mode"], "timeout": _review(plan)["timeout"]},
         }
         if plan.deadline:
@@ -143,7 +142,7 @@ class Clients:
         if action is Action.DELETE:
             status, response, again = await self._request(plan, "DELETE", url)
         else:
-            spec = {Action.APPROVE: {"approved": True}, Action.REDIRECT: {"address": NEW_ADDRESS}}.get(
+            spec = {Action.APPROVE: {"approved": True}, Action.REDIRECT: {"address": ELSEWHERE_JSON}}.get(
                 action, {"cancel": True}
             )
             headers = {"Content-Type": "application/merge-patch+json"}

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "operator"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-sys.path.insert(0, str(Path(__file__).parent))
-
 import pytest
 import structlog
-from operator_fixtures import shop, workers
 
-__all__ = ["shop", "workers"]
+from support.operator_env import api_server_proxy, shop, workers
+
+__all__ = ["api_server_proxy", "shop", "workers"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from clients import NAMESPACE, ClientLog
-from proxied_stack import ProxiedStack
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from chaos.clients import NAMESPACE, ClientLog
+from chaos.proxied_stack import ProxiedStack
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
 from orderfleet.domain.status import OrderStatus

@@ -22,13 +22,14 @@ from typing import Any
 
 from temporalio.client import Client
 
-from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
+from support.factories import STEPS, automatic_order
 from support.ledgers import Ledgers, order_errors
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -106,23 +107,17 @@ class Run:
         step = StepPolicy(attempt_timeout="2s", attempts=4, initial_interval="50ms", maximum_interval="200ms")
         backoff = OutagePolicy(first="100ms", longest="500ms")
         sku = "refuse-dispatch" if number % 5 == 0 else "widget"
-        return OrderInput(
-            order_id=f"{self.name}-{SEED}-{number}",
+        policy = {
+            **dict.fromkeys(STEPS, step),
+            "charge": step.model_copy(update={"attempts": self.charge_attempts}),
+            "outage": backoff,
+            "retry_forever_backoff": backoff,
+        }
+        return automatic_order(
+            f"{self.name}-{SEED}-{number}",
+            self.queues,
             items=(Item(sku=sku, qty=1, price="5.00"),),
-            address=Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US"),
-            review=Review(mode=ReviewMode.AUTO),
-            policy=OrderPolicy(
-                receive=step,
-                validation=step,
-                record=step,
-                charge=step.model_copy(update={"attempts": self.charge_attempts}),
-                prepare_package=step,
-                dispatch_carrier=step,
-                refund=step,
-                outage=backoff,
-                retry_forever_backoff=backoff,
-                shipping_task_queue=self.queues.shipping,
-            ),
+            policy=OrderPolicy(shipping_task_queue=self.queues.shipping, **policy),
         )
 
     async def run_order(self, number: int) -> None:
@@ -166,8 +161,7 @@ class Run:
 @contextmanager
 def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
     """Yield two workers of each kind, with additional environment variables."""
-    quiet = {"ORDERFLEET_ENVIRONMENT": "local", "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_HEALTH_HOST": "127.0.0.1"}
-    made = ForkServer({**quiet, "ORDERFLEET_DRAIN_TIMEOUT": "2s", **environment}, folder)
+    made = ForkServer({**environment, "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_DRAIN_TIMEOUT": "2s"}, folder)
     try:
         for kind in ("orders", "shipping"):
             for _ in range(2):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from check_context import CheckContext, Finding
-
+from chaos.check_context import CheckContext, Finding
 from orderfleet.domain.order import Address
 from support.ledgers import SHIPPED, parcel_errors, payment_errors
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import audit_checks
-import ledger_checks
-import status_checks
-from check_context import CheckContext, Finding
-from evidence import Evidence
+from chaos import audit_checks, ledger_checks, status_checks
+from chaos.check_context import CheckContext, Finding
+from chaos.evidence import Evidence
 
 PROMISES: tuple[tuple[str, Callable[[CheckContext], Iterator[Finding]]], ...] = (
     ("a client that repeats its request is answered, and never wrongly", audit_checks.answers),

@@ -9,8 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from schedule import API, APISERVER, CLIENTS, CONNECTIONS, ETCD, OPERATOR, POSTGRES, TEMPORAL
-
+from chaos.schedule import API, APISERVER, CLIENTS, CONNECTIONS, ETCD, OPERATOR, POSTGRES, TEMPORAL
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import apiserver, etcd, postgres, temporal_server
 from orderfleet_local.stack.assembly import EVERYWHERE

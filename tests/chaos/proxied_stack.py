@@ -15,14 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from proxied_parts import ProxiedParts
-from schedule import APISERVER, CONNECTIONS, ETCD, PARTS, POSTGRES, TEMPORAL, Fault, FaultKind
 
+from chaos.proxied_parts import ProxiedParts
+from chaos.schedule import APISERVER, CONNECTIONS, ETCD, PARTS, POSTGRES, TEMPORAL, Fault, FaultKind
 from orderfleet_local.stack import crd, postgres, processes, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import Part, Running, launch, run_job
 from orderfleet_local.stack.roles import MIGRATE, ROLES
 from support.backing import session
+from support.polling import eventually
 
 _SERVERS = {server for _client, server in CONNECTIONS}
 _POLL_SECONDS = 0.5
@@ -105,12 +106,12 @@ class ProxiedStack:
         """
         for proxy in self.parts.proxies.values():
             await proxy.restore()
-        end = asyncio.get_running_loop().time() + _READY_TIMEOUT
-        for name in PARTS:
-            while not await self._ready(name):
-                late = asyncio.get_running_loop().time() > end
-                assert not late, f"{name} isn't ready; see {self.folder / 'logs'}"
-                await asyncio.sleep(_POLL_SECONDS)
+
+        async def missing() -> list[str]:
+            logs = self.folder / "logs"
+            return [f"{name} isn't ready; see {logs}" for name in PARTS if not await self._ready(name)]
+
+        await eventually(missing, lambda found: not found, _READY_TIMEOUT, _POLL_SECONDS)
 
     async def _begin(self, fault: Fault) -> None:
         if len(fault.target) == 1:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evidence import Evidence
-from promises import Promise
-from storm import Run
+from chaos.evidence import Evidence
+from chaos.promises import Promise
+from chaos.storm import Run
 
 _SHOWN = 10
 """Violations of one promise in the text; the JSON has all."""

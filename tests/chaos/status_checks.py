@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from check_context import CheckContext, Finding, requested
-from evidence import order_workflow
-from schedule import Action, Channel
-
+from chaos.check_context import CheckContext, Finding, requested
+from chaos.evidence import order_workflow
+from chaos.schedule import Action, Channel
 from orderfleet.domain.names import ENDED_LABEL, ORDER_WORKFLOW, order_id_of, order_workflow_id, refund_workflow_id
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, Step

@@ -14,11 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from clients import ClientLog, Clients, start_clients
-from evidence import Evidence, gather, recorded_ids, resources, workflows
-from proxied_stack import ProxiedStack, proxied_stack
-from schedule import Action, Fault, FaultGroup, OrderPlan, fault_groups, order_plans
-
+from chaos.clients import ClientLog, Clients, start_clients
+from chaos.evidence import Evidence, gather, recorded_ids, resources, workflows
+from chaos.proxied_stack import ProxiedStack, proxied_stack
+from chaos.schedule import Action, Fault, FaultGroup, OrderPlan, fault_groups, order_plans
 from orderfleet.domain.names import ENDED_LABEL
 from orderfleet.settings import Settings
 

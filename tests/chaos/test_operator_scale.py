@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from shop import Shop, condition, ended, eventually, manifest, step
 
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
 from orderfleet.services.changes import Change
-from support.tcp_proxy import tcp_proxy
+from support.factories import order_manifest
+from support.operator_env import OperatorTestEnv, condition, ended, step
+from support.polling import eventually
+from support.tcp_proxy import TcpProxy
 
 FINISHED = 2000
 OUTAGE_SECONDS = 60.0
@@ -23,10 +23,12 @@ OUTAGE_SECONDS = 60.0
 
 
 @pytest.mark.timeout(300)
-async def test_operator_start_with_two_thousand_finished_orders_is_not_slower(shop: Shop, workers: Any) -> None:
+async def test_operator_start_with_two_thousand_finished_orders_is_not_slower(
+    shop: OperatorTestEnv, workers: Any
+) -> None:
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         done = await shop.until(name, ended)
     alone = await _seconds_until_new_order_in_review(shop)
     await _create_finished(shop, done, FINISHED - 1)
@@ -39,14 +41,14 @@ async def test_operator_start_with_two_thousand_finished_orders_is_not_slower(sh
     assert with_finished < 3 * alone + 1
 
 
-async def _seconds_until_new_order_in_review(shop: Shop) -> float:
+async def _seconds_until_new_order_in_review(shop: OperatorTestEnv) -> float:
     # The fastest of three: the machine may be busy.
     return min([await _one_start(shop) for _ in range(3)])
 
 
-async def _one_start(shop: Shop) -> float:
+async def _one_start(shop: OperatorTestEnv) -> float:
     name = shop.name()
-    await shop.apply(manifest(name))
+    await shop.apply(order_manifest(name))
     began = time.monotonic()
     async with shop.operator() as operator:
         await eventually(lambda: [key.name for key in operator.cache] == [name])
@@ -58,7 +60,7 @@ async def _one_start(shop: Shop) -> float:
     return took
 
 
-async def _create_finished(shop: Shop, example: dict[str, Any], count: int) -> None:
+async def _create_finished(shop: OperatorTestEnv, example: dict[str, Any], count: int) -> None:
     """Create Orders that have ended as the example did, its status and label included."""
     namespace = shop.cluster.namespace
     path = f"/apis/orderfleet.dev/v1alpha1/namespaces/{namespace}/orders"
@@ -66,7 +68,7 @@ async def _create_finished(shop: Shop, example: dict[str, Any], count: int) -> N
 
     async def one(number: int) -> None:
         name = f"finished-{number}"
-        body = {**manifest(name, approved=True), "metadata": {**metadata, "name": name}}
+        body = {**order_manifest(name, approved=True), "metadata": {**metadata, "name": name}}
         made = await kubernetes._call("POST", path, body)
         status = {"status": example["status"]}
         await kubernetes.patch(Key(namespace, name), Write.STATUS, status, made["metadata"]["resourceVersion"])
@@ -78,33 +80,26 @@ async def _create_finished(shop: Shop, example: dict[str, Any], count: int) -> N
 
 @pytest.mark.timeout(300)
 async def test_operator_without_api_server_for_a_minute_loses_no_change(
-    shop: Shop, workers: Any, kubernetes: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    shop: OperatorTestEnv, workers: Any, api_server_proxy: TcpProxy
 ) -> None:
-    config = json.loads(kubernetes.kubeconfig.read_text())
-    cluster = config["clusters"][0]["cluster"]
-    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
-        cluster["server"] = f"https://127.0.0.1:{api.port}"
-        through = tmp_path / "kubeconfig"
-        through.write_text(json.dumps(config))
-        monkeypatch.setenv("KUBECONFIG", str(through))
-        before = [shop.name() for _ in range(10)]
-        during_outage = [shop.name() for _ in range(10)]
-        deleted = shop.name()
-        async with shop.operator():
-            await shop.apply(*(manifest(name) for name in (*before, deleted)))
-            for name in (*before, deleted):
-                await shop.until(name, lambda order: step(order) == "manual_review")
-            await api.cut()
-            # kubectl has its own connection: clients and orders continue while the operator is disconnected.
-            for number, name in enumerate(before):
-                await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
-            await shop.apply(*(manifest(name, approved=True) for name in during_outage))
-            await shop.delete(deleted)
-            await asyncio.sleep(OUTAGE_SECONDS)
-            await api.restore()
-            for name in (*before, *during_outage):
-                done = await shop.until(name, ended, seconds=60)
-                assert condition(done, "Ready") == ("True", "Shipped")
-            await shop.until_gone(deleted, seconds=60)
+    before = [shop.name() for _ in range(10)]
+    during_outage = [shop.name() for _ in range(10)]
+    deleted = shop.name()
+    async with shop.operator():
+        await shop.apply(*(order_manifest(name) for name in (*before, deleted)))
+        for name in (*before, deleted):
+            await shop.until(name, lambda order: step(order) == "manual_review")
+        await api_server_proxy.cut()
+        # kubectl has its own connection: clients and orders continue while the operator is disconnected.
+        for number, name in enumerate(before):
+            await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
+        await shop.apply(*(order_manifest(name, approved=True) for name in during_outage))
+        await shop.delete(deleted)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        await api_server_proxy.restore()
+        for name in (*before, *during_outage):
+            done = await shop.until(name, ended, seconds=60)
+            assert condition(done, "Ready") == ("True", "Shipped")
+        await shop.until_gone(deleted, seconds=60)
     assert (await workers.handle(deleted).result()).canceled
     assert workers.provider.charges.total() == len(before) + len(during_outage)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import Fleet, fleet, quick_policy
-
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.store.migrate import migrate
+from support.factories import AUTO, quick_policy
 from support.own_postgres import OwnServer, own_postgres
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 OUTAGE_SECONDS = 30.0
 """Seconds."""
@@ -34,14 +29,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
     await migrate(server.url)
-    async with fleet(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
+    async with workflow_test_env(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.mark.timeout(300)
-async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(workers: Fleet, server: OwnServer) -> None:
+async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(
+    workers: WorkflowTestEnv, server: OwnServer
+) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.2)
 
@@ -53,7 +50,7 @@ async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(workers: F
     policy = quick_policy(workers.settings, **dict.fromkeys(names, step))
     handles = []
     for number in range(ORDERS):
-        order = workers.order(f"outage-{number}", review=Review(mode=ReviewMode.AUTO), policy=policy)
+        order = workers.order(f"outage-{number}", review=AUTO, policy=policy)
         handles.append(await workers.start(order))
         await asyncio.sleep(0.03)  # so that they are at different steps
         if number == ORDERS * 2 // 3:
@@ -82,7 +79,7 @@ async def test_orders_at_every_step_wait_for_postgres_and_end_shipped(workers: F
 
 
 @pytest.mark.timeout(300)
-async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refund(workers: Fleet) -> None:
+async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refund(workers: WorkflowTestEnv) -> None:
     """The outage uses all attempts: the order fails, and its payment is voided."""
     back = asyncio.Event()
 
@@ -91,9 +88,7 @@ async def test_payment_provider_unavailable_for_a_minute_leaves_no_pending_refun
             raise ConnectionError("the provider is unavailable")
 
     workers.provider.charging.always = workers.provider.voiding.always = unavailable
-    handles = [
-        await workers.start(workers.order(f"minute-{n}", review=Review(mode=ReviewMode.AUTO))) for n in range(10)
-    ]
+    handles = [await workers.start(workers.order(f"minute-{n}", review=AUTO)) for n in range(10)]
     await asyncio.sleep(60)
     back.set()
     for number, handle in enumerate(handles):

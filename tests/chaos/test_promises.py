@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from clients import ADDRESS, ChangeResult
-from evidence import Workflow
-from promises import promises
-from schedule import Action
-from valid_evidence import CANCELED, DECLARED, DELETED, FAILED, NOW, SHIPPED, entry, parcel, valid_evidence
 
+from chaos.clients import ChangeResult
+from chaos.evidence import Workflow
+from chaos.promises import promises
+from chaos.schedule import Action
+from chaos.valid_evidence import CANCELED, DECLARED, DELETED, FAILED, NOW, SHIPPED, entry, parcel, valid_evidence
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.names import ORDER_WORKFLOW, REFUND_WORKFLOW, order_workflow_id, refund_workflow_id
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from support.factories import ADDRESS_JSON
 
 
 def test_promises_with_valid_evidence_are_kept() -> None:
@@ -131,7 +132,7 @@ VIOLATIONS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("a parcel for a failed order", PARCELS, lambda found: found.parcels.append(parcel(FAILED))),
     ("a parcel of an unknown order", PARCELS, lambda found: found.parcels.append(parcel("unknown"))),
     ("shipped, and its shipment failed", PARCELS, _shipment(SHIPPED, status=ShipmentStatus.FAILED)),
-    ("to the old address", DESTINATION, _change_status(SHIPPED, address=Address(**ADDRESS))),
+    ("to the old address", DESTINATION, _change_status(SHIPPED, address=Address(**ADDRESS_JSON))),
     ("another tracking number", DESTINATION, _shipment(SHIPPED, tracking_number="SIM-other")),
     ("no event of the end", EVENTS, _without_events(SHIPPED, EventKind.SHIPPED)),
     ("events of two ends", EVENTS, _event(CANCELED, EventKind.FAILED, Step.FAILED)),

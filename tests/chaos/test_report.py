@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from promises import promises
-from report import document, no_violation, text, write
-from schedule import fault_groups
-from storm import Run, Size, environment
-from valid_evidence import CANCELED, parcel, valid_evidence
-
+from chaos.promises import promises
+from chaos.report import document, no_violation, text, write
+from chaos.schedule import fault_groups
+from chaos.storm import Run, Size, environment
+from chaos.valid_evidence import CANCELED, parcel, valid_evidence
 from orderfleet.temporal.faults import parse_faults
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schedule import CONNECTIONS, PARTS, Action, Channel, FaultKind, fault_groups, order_plans
+from chaos.schedule import CONNECTIONS, PARTS, Action, Channel, FaultKind, fault_groups, order_plans
 
 
 def test_schedule_of_the_same_seed_is_the_same() -> None:

@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 
 import pytest
-from promises import promises
-from report import document, no_violation, text, write
-from schedule import PARTS
-from storm import Size, storm
+
+from chaos.promises import promises
+from chaos.report import document, no_violation, text, write
+from chaos.schedule import PARTS
+from chaos.storm import Size, storm
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 

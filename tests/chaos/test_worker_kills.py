@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from temporalio.client import Client
 
+from chaos.kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -23,13 +23,10 @@ KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
 
 
 @pytest.fixture
-def workers(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> Iterator[ForkServer]:
+def workers(role_environment: dict[str, str], tmp_path: Path) -> Iterator[ForkServer]:
     with fork_server(
         tmp_path,
-        ORDERFLEET_TEMPORAL_ADDRESS=temporal_address,
-        ORDERFLEET_DATABASE_URL=postgres_url,
-        ORDERS_TASK_QUEUE=task_queues.orders,
-        SHIPPING_TASK_QUEUE=task_queues.shipping,
+        **role_environment,
         ORDERFLEET_SIMULATED_LEDGER=str(tmp_path / "ledger.db"),
         ORDERFLEET_SIMULATED_LATENCY="120ms",
         ORDERFLEET_FAULTS=f"charge:error=0.3;seed={SEED}",

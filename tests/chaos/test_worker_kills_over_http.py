@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from temporalio.client import Client
 
+from chaos.kills import SEED, ForkServer, Run, fork_server, kill_while_ordering
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -35,15 +35,10 @@ def server(tmp_path: Path) -> Iterator[ProviderServer]:
 
 
 @pytest.fixture
-def workers(
-    temporal_address: str, postgres_url: str, task_queues: Any, server: ProviderServer, tmp_path: Path
-) -> Iterator[ForkServer]:
+def workers(role_environment: dict[str, str], server: ProviderServer, tmp_path: Path) -> Iterator[ForkServer]:
     with fork_server(
         tmp_path,
-        ORDERFLEET_TEMPORAL_ADDRESS=temporal_address,
-        ORDERFLEET_DATABASE_URL=postgres_url,
-        ORDERS_TASK_QUEUE=task_queues.orders,
-        SHIPPING_TASK_QUEUE=task_queues.shipping,
+        **role_environment,
         ORDERFLEET_PAYMENT_PROVIDER="http",
         ORDERFLEET_PAYMENT_URL=server.url,
         ORDERFLEET_PAYMENT_TIMEOUT="600ms",

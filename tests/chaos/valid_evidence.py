@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from clients import ADDRESS, NEW_ADDRESS, ChangeResult, ClientLog
-from evidence import Evidence, Workflow
-from schedule import Action, Channel, OrderPlan
-
+from chaos.clients import ChangeResult, ClientLog
+from chaos.evidence import Evidence, Workflow
+from chaos.schedule import Action, Channel, OrderPlan
 from orderfleet.domain.events import EventKind, RecordedEvent, RecordedOrder
 from orderfleet.domain.names import (
     ENDED_LABEL,
@@ -23,6 +22,7 @@ from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
 from orderfleet.providers.carriers.simulated import BookedParcel
 from orderfleet.providers.payments.simulated import PaymentEntry
+from support.factories import ADDRESS_JSON, ELSEWHERE_JSON
 
 SHIPPED = "shipped-over-http"
 CANCELED = "canceled-in-kubernetes"
@@ -72,7 +72,7 @@ def _add(
     events: list[tuple[EventKind, Step]],
 ) -> None:
     redirected = Action.REDIRECT in dict(changes)
-    address = NEW_ADDRESS if redirected else ADDRESS
+    address = ELSEWHERE_JSON if redirected else ADDRESS_JSON
     if redirected:
         events = [*events, (EventKind.ADDRESS_CHANGED, Step.SHIPPING)]
     plan = OrderPlan(name, channel, False, None, None, tuple((0.0, action) for action, _ in changes))
@@ -104,7 +104,7 @@ def entry(kind: str, name: str) -> PaymentEntry:
     return PaymentEntry(kind, f"pay-{name}", name, AMOUNT, "USD", "ch")
 
 
-def parcel(name: str, address: dict[str, str] = ADDRESS) -> BookedParcel:
+def parcel(name: str, address: dict[str, str] = ADDRESS_JSON) -> BookedParcel:
     """A parcel that left."""
     where = Address(**address).model_dump_json()
     return BookedParcel(f"ship-{name}", name, shipment_id(name, 1), where, f"SIM-{name}", False)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
+from charts.helm import Helm
 from orderfleet_local.provision.resolver import provide
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from helm import Helm
 
 
 @pytest.fixture(scope="session")

@@ -56,3 +56,18 @@ class Helm:
         result = self.run("template", "shop", f"charts/{chart}", *_chosen(chart), values=values)
         assert result.returncode != 0, "the values were accepted"
         return result.stderr
+
+
+TEST = "shop-orderfleet-test"
+"""Name of the chart's test pod."""
+
+
+def pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    kinds = {"Deployment", "Job", "Pod"}
+    (found,) = [each for each in objects if each["kind"] in kinds and each["metadata"]["name"] == name]
+    spec: dict[str, Any] = found["spec"] if found["kind"] == "Pod" else found["spec"]["template"]["spec"]
+    return spec
+
+
+def environment(pod: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}

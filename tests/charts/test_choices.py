@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from value_sets import PRODUCT
 
+from charts.value_sets import PRODUCT
 from orderfleet_local.stack import paths
 
 CHOSEN: dict[str, Any] = yaml.safe_load((paths.checkout() / "tests/charts/chosen.yaml").read_text())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chart_docs import documented, files, values
 
+from charts.chart_docs import documented, files, values
 from orderfleet_local.stack import paths
 
 CHARTS = ["orderfleet", "orderfleet-dev"]

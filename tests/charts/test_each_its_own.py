@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from value_sets import PRODUCT
 
+from charts.helm import environment
+from charts.value_sets import PRODUCT
 from orderfleet.settings import Settings
 
 OWNERS = ["Job migration", "CronJob prune"]
@@ -29,10 +30,6 @@ def secrets(pod: dict[str, Any]) -> set[str]:
     assert not [each["name"] for each in container["env"] if "valueFrom" in each], "a Secret is a variable"
     assert {each["name"] for each in pod["volumes"]} == {each["name"] for each in container["volumeMounts"]}
     return {each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
-
-
-def environment(pod: dict[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helm import Helm
 
+from charts.helm import Helm
 from orderfleet_local.stack import paths
 
 PROGRAM = paths.checkout() / "deploy" / "tools" / "images.py"

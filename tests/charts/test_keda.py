@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from definitions import trigger_parameters
-from value_sets import PRODUCT
+
+from charts.definitions import trigger_parameters
+from charts.value_sets import PRODUCT
 
 TLS = {"temporal": {"tls": {"enabled": True}}}
 API_KEY = {"temporal": {"apiKeySecret": {"name": "temporal-key"}}}

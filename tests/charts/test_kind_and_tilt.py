@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from helm import documents
-from tilt import Tilt
-from value_sets import ON_KIND
 
+from charts.helm import documents
+from charts.tilt import Tilt
+from charts.value_sets import ON_KIND
 from orderfleet_local.stack import paths
 
 CHECKOUT = paths.checkout()

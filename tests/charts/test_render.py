@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_docs import FIXED, SET_BY_VALUES
-from helm import documents
-from value_sets import DEVELOPMENT, PRODUCT
 
+from charts.chart_docs import FIXED, SET_BY_VALUES
+from charts.helm import documents
+from charts.value_sets import DEVELOPMENT, PRODUCT
 from orderfleet.domain.names import ORDERS_TASK_QUEUE, SHIPPING_TASK_QUEUE
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX

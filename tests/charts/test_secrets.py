@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from value_sets import PRODUCT
 
-TEST = "shop-orderfleet-test"
+from charts.helm import TEST, environment, pod
+from charts.value_sets import PRODUCT
+
 ROLES = ["shop-orderfleet-orders-worker", "shop-orderfleet-shipping-worker", "shop-orderfleet-operator"]
 EVERYWHERE = [*ROLES, "shop-orderfleet-api", TEST]
 
@@ -27,17 +26,6 @@ FILES = {
     "orderfleet-encryption": {"ORDERFLEET_ENCRYPTION_KEYS_DIR": "/etc/orderfleet/encryption"},
 }
 """By Secret: variables with paths of its files."""
-
-
-def pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    kinds = {"Deployment", "Job", "Pod"}
-    (found,) = [each for each in objects if each["kind"] in kinds and each["metadata"]["name"] == name]
-    spec: dict[str, Any] = found["spec"] if found["kind"] == "Pod" else found["spec"]["template"]["spec"]
-    return spec
-
-
-def environment(pod: dict[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
 
 
 @pytest.mark.parametrize("name", EVERYWHERE)

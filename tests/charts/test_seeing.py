@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from helm import documents
-from value_sets import ON_KIND
 
+from charts.helm import documents
+from charts.value_sets import ON_KIND
 from orderfleet_local.stack import paths
 from support.prometheus_programs import program
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
-from definitions import files
-from value_sets import DEVELOPMENT, ON_KIND, OPTIONAL_KINDS, PRODUCT
+
+from charts.definitions import files
+from charts.value_sets import DEVELOPMENT, ON_KIND, OPTIONAL_KINDS, PRODUCT
+from support.polling import eventually_sync
 
 DEFINITION = "CustomResourceDefinition"
 
@@ -41,13 +42,11 @@ def test_every_object_is_valid(helm, kubernetes):
 
 def established(kubernetes, name):
     """Wait until a definition is served. `kubectl wait` fails while it has no conditions."""
-    end = time.monotonic() + 60
-    while True:
-        status = json.loads(kubernetes.kubectl("get", name, "-o", "json"))["status"]
-        if any(each["type"] == "Established" and each["status"] == "True" for each in status.get("conditions") or ()):
-            return
-        assert time.monotonic() < end, status
-        time.sleep(0.1)
+
+    def conditions() -> list[dict[str, str]]:
+        return json.loads(kubernetes.kubectl("get", name, "-o", "json"))["status"].get("conditions") or []
+
+    eventually_sync(conditions, lambda found: ("Established", "True") in {(c["type"], c["status"]) for c in found})
 
 
 @pytest.mark.slow

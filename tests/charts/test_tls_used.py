@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from test_secrets import TEST, environment, pod
 
+from charts.helm import TEST, environment, pod
 from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy

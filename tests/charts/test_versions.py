@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from value_sets import PRODUCT
+from charts.value_sets import PRODUCT
 
 TWO = PRODUCT["two versions"]
 

@@ -6,8 +6,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from cluster_tools import Images, run
-
+from cluster.cluster_tools import Images, run
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
+from support.polling import eventually_sync
 
 NAMESPACE, DELETED = "orderfleet-test", "orderfleet-test-deleted"
 """The namespace of the installation, and of a second operator that is deleted while its Orders run."""
@@ -153,9 +153,6 @@ class Cluster:
         return str(paths.checkout() / "charts" / name)
 
 
-def until(holds: Callable[[], Sequence[object]], seconds: float, what: str) -> None:
-    """Wait until `holds` returns an empty sequence."""
-    end = time.monotonic() + seconds
-    while left := holds():
-        assert time.monotonic() < end, f"{what} after {seconds:.0f} s: {list(left)[:10]}"
-        time.sleep(0.5)
+def until_empty(read: Callable[[], Sequence[object]], seconds: float, what: str) -> None:
+    """Wait until `read` returns an empty sequence; `what` names the failure."""
+    eventually_sync(lambda: (what, list(read())[:10]), lambda found: not found[1], seconds, 0.5)

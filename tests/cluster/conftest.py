@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from cluster_tools import Cluster, tools
-from timetable import Timetable
+from cluster.cluster_tools import Cluster, tools
+from cluster.timetable import Timetable
 
 _timetable = pytest.StashKey[Timetable]()
 

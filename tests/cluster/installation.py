@@ -7,8 +7,8 @@ import json
 import secrets
 from typing import Any
 
-import cluster_images as images
-from cluster_tools import DELETED, NAMESPACE, Cluster
+from cluster import cluster_images as images
+from cluster.cluster_tools import DELETED, NAMESPACE, Cluster
 
 ROLES = tuple(f"orderfleet-{role}" for role in ("orders-worker", "shipping-worker", "operator", "api", "codec"))
 TOKEN = secrets.token_urlsafe(32)

@@ -8,33 +8,24 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from cluster_tools import Cluster, until
+from cluster.cluster_tools import Cluster, until_empty
+from support.factories import order_manifest
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ENDED = "orderfleet.dev/ended"
-
-
-def order(name: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "orderfleet.dev/v1alpha1",
-        "kind": "Order",
-        "metadata": {"name": name},
-        "spec": {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS, **spec},
-    }
 
 
 AUTO = {"review": {"mode": "auto"}}
 TEN_KINDS = [
-    order("reviewed"),
-    order("automatic", **AUTO),
-    order("approved-at-once", approved=True),
-    order("delayed", review={"timeout": "5s", "onTimeout": "approve"}),
-    order("own-id", orderId="SHOP_2026.1", paymentId="shop:2026:1", **AUTO),
-    order("moved"),
-    order("canceled-at-once", cancel=True, cancelReason="ordered twice"),
-    order("canceled-later"),
-    order("review-times-out", review={"timeout": "4s", "onTimeout": "cancel"}),
-    order("refused", paymentId="refuse-1", **AUTO),
+    order_manifest("reviewed"),
+    order_manifest("automatic", **AUTO),
+    order_manifest("approved-at-once", approved=True),
+    order_manifest("delayed", review={"timeout": "5s", "onTimeout": "approve"}),
+    order_manifest("own-id", orderId="SHOP_2026.1", paymentId="shop:2026:1", **AUTO),
+    order_manifest("moved"),
+    order_manifest("canceled-at-once", cancel=True, cancelReason="ordered twice"),
+    order_manifest("canceled-later"),
+    order_manifest("review-times-out", review={"timeout": "4s", "onTimeout": "cancel"}),
+    order_manifest("refused", paymentId="refuse-1", **AUTO),
 ]
 ENDS = {
     "reviewed": ("shipped", "Ready"),
@@ -85,7 +76,7 @@ class Load:
         try:
             while not self._stop.is_set():
                 names = [f"{self.name}-{self.count + i}" for i in range(5)]
-                self.cluster.apply(*(order(name, **AUTO) for name in names))
+                self.cluster.apply(*(order_manifest(name, **AUTO) for name in names))
                 self.count += len(names)
                 self._stop.wait(self.gap)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
@@ -93,7 +84,7 @@ class Load:
 
     def at_least(self, count: int) -> None:
         """Wait until `count` Orders were applied."""
-        until(lambda: [] if self.count >= count or self._failure else [self.count], 240, "too few Orders applied")
+        until_empty(lambda: [] if self.count >= count or self._failure else [self.count], 240, "too few Orders applied")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,7 +93,7 @@ class Load:
         self._thread.join(timeout=300)
         if kind is None:
             assert not self._failure, self._failure
-            until(lambda: unfinished(self.cluster), 600, "Orders have not ended")
+            until_empty(lambda: unfinished(self.cluster), 600, "Orders have not ended")
             unshipped = self._unshipped()
             assert not unshipped, f"{len(unshipped)} of {self.count}\n" + "\n".join(unshipped)
 

@@ -9,10 +9,10 @@ import base64
 import json
 import time
 
-import cluster_images as images
-import metrics_server
-from cluster_tools import DELETED, NAMESPACE, until
-from installation import (
+from cluster import cluster_images as images
+from cluster import metrics_server
+from cluster.cluster_tools import DELETED, NAMESPACE, until_empty
+from cluster.installation import (
     BACKING,
     PREPARED,
     RESTRICTED,
@@ -26,9 +26,10 @@ from installation import (
     upgrade_to,
     write,
 )
-from orders import AUTO, ENDS, TEN_KINDS, Load, check_ledgers, ends, order, read_ledgers, unfinished
-from pod_programs import API, DATABASE
-from versions import Versions, build, workers_images
+from cluster.orders import AUTO, ENDS, TEN_KINDS, Load, check_ledgers, ends, read_ledgers, unfinished
+from cluster.pod_programs import API, DATABASE
+from cluster.versions import Versions, build, workers_images
+from support.factories import order_manifest
 
 
 def test_images_are_built_and_loaded(cluster, timetable):
@@ -75,7 +76,7 @@ def test_orders_of_ten_kinds_end_as_expected(cluster, timetable):
     }
     for name, spec in edits.items():
         cluster.kubectl("patch", "ofo", name, "--type=merge", "-p", json.dumps({"spec": spec}))
-    until(lambda: unfinished(cluster), 400, "Orders have not ended")
+    until_empty(lambda: unfinished(cluster), 400, "Orders have not ended")
     assert ends(cluster.get("orders.orderfleet.dev")) == ENDS
     timetable.note(f"{check_ledgers(cluster)} Orders")
 
@@ -121,7 +122,7 @@ def test_events_of_an_order_show_its_start_and_end(cluster):
 
 
 def test_second_order_with_an_order_id_is_rejected(cluster):
-    cluster.apply(order("own-id-again", orderId="SHOP_2026.1", **AUTO))
+    cluster.apply(order_manifest("own-id-again", orderId="SHOP_2026.1", **AUTO))
     rejected = "--for=jsonpath={.status.conditions[?(@.type=='Accepted')].reason}=Conflict"
     cluster.kubectl("wait", rejected, "orders.orderfleet.dev/own-id-again", "--timeout=240s")
     cluster.kubectl("delete", "ofo", "own-id-again", "--timeout=240s")
@@ -214,7 +215,7 @@ def test_two_versions_of_the_workers_share_the_orders_under_load(cluster, timeta
     versions = Versions(cluster)
     versions.deploy(images.PRODUCT)
     versions.promote(images.PRODUCT)
-    cluster.apply(order("upgraded"))
+    cluster.apply(order_manifest("upgraded"))
     cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/upgraded", "--timeout=240s")
     versions.deploy(images.NEXT, images.PRODUCT)
     with Load(cluster, "versions") as load:
@@ -245,16 +246,16 @@ def test_bad_version_affects_its_share_of_orders_until_rollback(cluster, timetab
     versions.deploy(images.BAD, images.NEXT)
     versions.ramp(images.BAD, 50)
     names = [f"share-{number}" for number in range(12)]
-    cluster.apply(*(order(name, **AUTO) for name in names))
+    cluster.apply(*(order_manifest(name, **AUTO) for name in names))
     cluster.kubectl("wait", "--for=jsonpath={.status.workflowId}", *(f"ofo/{name}" for name in names), "--timeout=240s")
     hit: list[str] = []
-    until(
+    until_empty(
         lambda: [] if hit.extend(versions.failing([f"order-{name}" for name in names])) or hit else names,
         240,
         "no order failed on",
     )
     versions.roll_back(images.BAD)
-    until(lambda: unfinished(cluster), 400, "Orders have not ended")
+    until_empty(lambda: unfinished(cluster), 400, "Orders have not ended")
     assert {end for name, end in ends(cluster.get("orders.orderfleet.dev")).items() if name in names} == {
         ("shipped", "Ready")
     }
@@ -289,12 +290,12 @@ def test_autoscaler_adds_workers_under_load_and_removes_them(cluster, timetable)
         (deployment,) = cluster.get("deployments", "-l", "app.kubernetes.io/component=orders-worker")
         return int(deployment["spec"]["replicas"])
 
-    until(lambda: [] if workers() == 1 else [workers()], 240, "an idle fleet has more than one order worker")
+    until_empty(lambda: [] if workers() == 1 else [workers()], 240, "an idle fleet has more than one order worker")
     with Load(cluster, "busy") as load:
-        until(lambda: [] if workers() > 1 else [load.count], 400, "no worker was added")
+        until_empty(lambda: [] if workers() > 1 else [load.count], 400, "no worker was added")
         most = workers()
     with Load(cluster, "calm", gap=10) as calm:
-        until(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
+        until_empty(lambda: [] if workers() == 1 else [workers()], 500, "workers stay")
     check_ledgers(cluster)
     timetable.note(f"{most} order workers, then 1; {load.count + calm.count} Orders")
 
@@ -302,10 +303,10 @@ def test_autoscaler_adds_workers_under_load_and_removes_them(cluster, timetable)
 def test_deletion_of_a_namespace_with_its_operator_cancels_its_orders(cluster, timetable):
     # The operator of all namespaces would also reconcile these Orders.
     cluster.kubectl("scale", "deployment/orderfleet-operator", "--replicas=0")
-    until(lambda: cluster.pods("operator"), 120, "the first operator runs")
+    until_empty(lambda: cluster.pods("operator"), 120, "the first operator runs")
     install_another_operator(cluster)
     names = [f"deleted-{number}" for number in range(20)]
-    cluster.apply(*(in_namespace(order(name), DELETED) for name in names))
+    cluster.apply(*(in_namespace(order_manifest(name), DELETED) for name in names))
     waiting = "--for=jsonpath={.status.step}=manual_review"
     cluster.kubectl("--namespace", DELETED, "wait", waiting, *(f"ofo/{name}" for name in names), "--timeout=240s")
     began = time.monotonic()
@@ -319,24 +320,24 @@ def test_deletion_of_a_namespace_with_its_operator_cancels_its_orders(cluster, t
         canceled = cluster.kubectl("exec", pod, "--", *psql).strip()
         return [] if canceled == str(len(names)) else [f"{canceled} of {len(names)} are canceled"]
 
-    until(running, 120, "orders are running")
+    until_empty(running, 120, "orders are running")
     cluster.kubectl("scale", "deployment/orderfleet-operator", "--replicas=1")
     cluster.wait_for_rollout("orderfleet-operator")
     timetable.note(f"{len(names)} Orders, the namespace was deleted after {seconds:.0f} s")
 
 
 def test_uninstall_leaves_only_the_orders(cluster, timetable):
-    cluster.apply(order("unfinished"))
+    cluster.apply(order_manifest("unfinished"))
     cluster.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", "ofo/unfinished", "--timeout=240s")
     counted = read_ledgers(cluster)
     cluster.helm("uninstall", "shop", "--timeout", "8m")
     remaining = cluster.get("orders.orderfleet.dev")
     assert not [each["metadata"]["name"] for each in remaining if each["metadata"].get("finalizers")]
-    until(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet"), 240, "objects remain")
+    until_empty(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet"), 240, "objects remain")
     # As in the chart's notes: this deletes the Orders, and no finalizer blocks it.
     cluster.kubectl("delete", "crd", "orders.orderfleet.dev", "--timeout=270s")
     cluster.helm("uninstall", "backing")
-    until(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet-dev"), 240, "objects remain")
+    until_empty(lambda: cluster.labeled("app.kubernetes.io/name=orderfleet-dev"), 240, "objects remain")
     cluster.delete(*metrics_server.objects(images.METRICS_SERVER))
     cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=270s")
     twice = [order_id for order_id, charges in counted["charged"].items() if charges > 1]

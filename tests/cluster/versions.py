@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Sequence
 
-from cluster_tools import Cluster, until
-from installation import upgrade
-from pod_programs import PROMOTE_NONE
+from cluster.cluster_tools import Cluster, until_empty
+from cluster.installation import upgrade
+from cluster.pod_programs import PROMOTE_NONE
 
 DEPLOYMENT = "shop"
 _OF_A_VERSION = ("orderfleet-orders-worker", "orderfleet-shipping-worker")
@@ -62,7 +62,7 @@ class Versions:
             status = described.get("drainageInfo", {}).get("drainageStatus", "")
             return [] if status == "drained" else [status]
 
-        until(left, 240, "the version isn't drained")
+        until_empty(left, 240, "the version isn't drained")
 
     def builds_of(self, workflow_ids: Sequence[str]) -> dict[str, list[str]]:
         """Which builds have done workflow tasks of each, in order."""

@@ -10,11 +10,11 @@ from enum import StrEnum
 import asyncpg
 import pytest
 
-from initial_migrations import INITIAL
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.feed import CHANNEL
 from orderfleet.store.migration_files import SNAPSHOT, default_directory, read
 from orderfleet_local.stack import postgres
+from support.initial_migrations import INITIAL
 
 SCHEMA = default_directory() / SNAPSHOT
 REFRESH = "ORDERFLEET_REFRESH_SNAPSHOT=1 .venv/bin/python -m pytest tests/contracts/test_migrations.py"

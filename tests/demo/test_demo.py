@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stacks import BIN, CHECKOUT, stack_environment
 
 from orderfleet_local.stack import paths, processes
+from support.stack_folders import BIN, CHECKOUT, stack_environment
 
 _WARM_SECONDS = 20
 _SCENARIOS = ("happy", "cancel", "address", "review-timeout", "refund", "flaky", "worker-crash")

@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from readme import NOT_RUN, RUN, Block, blocks, commands
-from stacks import CHECKOUT, stack_environment
+
+from support.documents import NOT_RUN, RUN, Block, blocks, commands
+from support.stack_folders import CHECKOUT, stack_environment
 
 README = CHECKOUT / "README.md"
 RUNBOOKS = "runbooks"

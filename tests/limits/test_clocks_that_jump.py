@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,22 +12,19 @@ import httpx
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "operator"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from operator_fixtures import shop
-from shop import Shop, manifest, step
-
-from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Item, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.status import Step
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from support.factories import automatic_order, order_manifest
+from support.identity_provider import AUDIENCE, ISSUER, identity_provider
 from support.jumping_clock import JumpingClock, jumping_clock
 from support.ledgers import Ledgers
-from support.worker_processes import WorkerFleet, order, until
+from support.operator_env import OperatorTestEnv, shop, step
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 __all__ = ["shop"]
 
@@ -48,28 +42,14 @@ def clock(tmp_path: Path) -> JumpingClock:
 
 
 @pytest.fixture
-async def fleet(
-    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
-) -> AsyncIterator[WorkerFleet]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_LOG_FORMAT": "json",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-    }
-    async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)
+def role_environment(role_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    ledger = str(tmp_path / "ledger.db")
+    return {**role_environment, "ORDERFLEET_LOG_FORMAT": "json", "ORDERFLEET_SIMULATED_LEDGER": ledger}
 
 
 @pytest.mark.parametrize("offset", [AHEAD, BACK])
 async def test_workers_whose_clock_jumps_follow_temporal_time(
-    fleet: WorkerFleet,
+    processes: RoleProcesses,
     clock: JumpingClock,
     temporal_client: Client,
     postgres_url: str,
@@ -77,7 +57,7 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     tmp_path: Path,
     offset: timedelta,
 ) -> None:
-    worker = await fleet.worker("all", **clock.environment)
+    worker = await processes.worker("all", **clock.environment)
     await worker.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
     began = datetime.now(UTC)
@@ -87,18 +67,18 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     reviewed, before, after, refunded = names = [
         f"{name}-{run}" for name in ("reviewed", "before", "after", "refunded")
     ]
-    await client.start(order(reviewed, task_queues, review=review))
-    await client.start(order(before, task_queues))
+    await client.start(automatic_order(reviewed, task_queues, review=review))
+    await client.start(automatic_order(before, task_queues))
     clock.jump(offset)
-    await client.start(order(after, task_queues))
-    await client.start(order(refunded, task_queues, items=(undeliverable,)))
+    await client.start(automatic_order(after, task_queues))
+    await client.start(automatic_order(refunded, task_queues, items=(undeliverable,)))
     for order_id in (reviewed, before, after):
         await temporal_client.get_workflow_handle(f"order-{order_id}").result()
     with pytest.raises(WorkflowFailureError):
         await temporal_client.get_workflow_handle(f"order-{refunded}").result()
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=30)) as database:
         reads = OrderReads(database)
-        await until(lambda: _events(reads, refunded), lambda events: EventKind.REFUNDED in _kinds(events))
+        await eventually(lambda: _events(reads, refunded), lambda events: EventKind.REFUNDED in _kinds(events))
         found = {name: recorded.status for name, recorded in (await reads.orders(names)).items()}
         events = [event for name in names for event in await reads.events(name)]
     worker.process.terminate()
@@ -119,13 +99,15 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
     assert money["refund", f"pay-{refunded}"] == 1
 
 
-async def test_operator_whose_clock_jumps_applies_changes(fleet: WorkerFleet, clock: JumpingClock, shop: Shop) -> None:
-    await (await fleet.worker("all")).answers("/readyz", 200)
-    operator = await fleet.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace, **clock.environment)
+async def test_operator_whose_clock_jumps_applies_changes(
+    processes: RoleProcesses, clock: JumpingClock, shop: OperatorTestEnv
+) -> None:
+    await (await processes.worker("all")).answers("/readyz", 200)
+    operator = await processes.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace, **clock.environment)
     await operator.answers("/readyz", 200)
     for number, offset in enumerate((AHEAD, BACK, CORRECT)):
         name = f"declared-{number}"
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda found: step(found) == "manual_review")
         clock.jump(offset)
         await shop.patch(name, approved=True)
@@ -134,10 +116,10 @@ async def test_operator_whose_clock_jumps_applies_changes(fleet: WorkerFleet, cl
 
 
 async def test_api_whose_clock_is_wrong_rejects_valid_tokens_until_it_is_correct(
-    fleet: WorkerFleet, clock: JumpingClock
+    processes: RoleProcesses, clock: JumpingClock
 ) -> None:
     async with identity_provider() as identity:
-        api = await fleet.api(
+        api = await processes.api(
             ORDERFLEET_API_AUTH="jwt",
             ORDERFLEET_API_JWKS_URL=identity.url,
             ORDERFLEET_API_JWT_ISSUER=ISSUER,

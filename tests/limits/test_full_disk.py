@@ -6,10 +6,8 @@ Orders wait for space. With space again and Postgres restarted, each ends correc
 from __future__ import annotations
 
 import asyncio
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +16,20 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import Fleet, eventually, fleet, quick_policy
-
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
+from support.factories import ADDRESS_JSON, AUTO, quick_policy
 from support.own_postgres import OwnServer
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 from support.small_disk import SmallDisk, small_disk
-from support.worker_processes import WorkerFleet
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 WAITING, NEW = 5, 20
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 
 
 @pytest.fixture
@@ -60,36 +55,26 @@ def server(folder: Path, disk: SmallDisk) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(server: OwnServer, temporal_client: Client, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
     await migrate(server.url)
-    async with fleet(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
+    async with workflow_test_env(temporal_client, server.url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.fixture
 async def api(
-    server: OwnServer, workers: Fleet, temporal_address: str, task_queues: Any, tmp_path: Path
+    server: OwnServer, workers: WorkflowTestEnv, processes: RoleProcesses
 ) -> AsyncIterator[httpx.AsyncClient]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": server.url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_REVIEW_MODE": "auto",
-    }
-    async with AsyncExitStack() as stack:
-        process = await WorkerFleet(stack, environment, tmp_path).api()
-        await process.answers("/readyz", 200)
-        url = f"http://127.0.0.1:{process.port}"
-        yield await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
+    process = await processes.api(ORDERFLEET_DATABASE_URL=server.url, ORDERFLEET_REVIEW_MODE="auto")
+    await process.answers("/readyz", 200)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}", timeout=60) as caller:
+        yield caller
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_orders_on_a_full_disk_wait_and_end_shipped(
-    workers: Fleet, server: OwnServer, disk: SmallDisk, api: httpx.AsyncClient, folder: Path
+    workers: WorkflowTestEnv, server: OwnServer, disk: SmallDisk, api: httpx.AsyncClient, folder: Path
 ) -> None:
     # On a busy machine an attempt may take longer than the product's own timeout.
     step = StepPolicy(attempt_timeout="60s", initial_interval="10ms")
@@ -110,14 +95,14 @@ async def test_orders_on_a_full_disk_wait_and_end_shipped(
 
     disk.fill()
     for order_id in new:
-        await workers.start(workers.order(order_id, policy=policy, review=Review(mode=ReviewMode.AUTO)))
+        await workers.start(workers.order(order_id, policy=policy, review=AUTO))
     for order_id in waiting:
         await workers.client.change(order_id, Change.approve())
     log = folder / "logs" / "postgres.log"
     await eventually(lambda: _read_log(log), lambda text: "could not extend file" in text)
     # Requests that only read, or only call Temporal, still work.
     assert (await api.get(f"/orders/{waiting[0]}/events")).status_code == 200
-    accepted = await api.post("/orders", json={"order_id": over_http, "items": ITEMS, "address": ADDRESS})
+    accepted = await api.post("/orders", json={"order_id": over_http, "items": ITEMS, "address": ADDRESS_JSON})
     assert accepted.status_code == 201
     assert disk.free == 0
 

@@ -8,22 +8,17 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import Fleet, fleet
-
-from orderfleet.domain.order import Review, ReviewMode
+from support.factories import AUTO
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 ORDERS, ROUNDS = 20, 6
 MEASURED_ORDERS = 2 * ORDERS
@@ -34,15 +29,15 @@ LIBC = ctypes.CDLL(None)
 
 
 @pytest.fixture
-async def workers(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
+async def workers(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
     # As in worker processes: the sandbox would load every type again for each run.
     queues = task_queues.orders, task_queues.shipping
-    async with fleet(temporal_client, postgres_url, *queues, runner=UnsandboxedWorkflowRunner) as made:
+    async with workflow_test_env(temporal_client, postgres_url, *queues, runner=UnsandboxedWorkflowRunner) as made:
         yield made
 
 
 @pytest.mark.slow
-async def test_workers_after_orders_ended_keep_no_object(workers: Fleet) -> None:
+async def test_workers_after_orders_ended_keep_no_object(workers: WorkflowTestEnv) -> None:
     # Imports, pools, statements and metrics grow in the first rounds only; a leak grows in each.
     growth = {"no round was measured": 0}
     for _round in range(ROUNDS):
@@ -56,7 +51,7 @@ async def test_workers_after_orders_ended_keep_no_object(workers: Fleet) -> None
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(LIBC, "mallinfo2"), reason="this C library doesn't report allocated bytes")
-async def test_workers_after_orders_ended_keep_no_memory(workers: Fleet) -> None:
+async def test_workers_after_orders_ended_keep_no_memory(workers: WorkflowTestEnv) -> None:
     # The SDK's core is not Python: what it kept would not be a Python object.
     bytes_per_order = []
     for _round in range(ROUNDS):
@@ -68,9 +63,9 @@ async def test_workers_after_orders_ended_keep_no_memory(workers: Fleet) -> None
     pytest.fail(f"bytes per order: {bytes_per_order}")
 
 
-async def _ship_orders(workers: Fleet, count: int = ORDERS) -> None:
+async def _ship_orders(workers: WorkflowTestEnv, count: int = ORDERS) -> None:
     for _ten in range(0, count, 10):
-        orders = [workers.order(f"kept-{uuid.uuid4().hex}", review=Review(mode=ReviewMode.AUTO)) for _ in range(10)]
+        orders = [workers.order(f"kept-{uuid.uuid4().hex}", review=AUTO) for _ in range(10)]
         handles = [await workers.start(order) for order in orders]
         await asyncio.gather(*(handle.result() for handle in handles))
     # The test's own ledgers of provider and carrier.

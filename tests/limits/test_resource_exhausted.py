@@ -14,19 +14,15 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoResponse
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from orderfleet.domain.order import Address, Item, OrderInput, SpecUpdate
+from orderfleet.domain.order import SpecUpdate
 from orderfleet.operator.workqueue import Queue
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.workflow_client import OrderClient
+from support.factories import order_input
 
 ORDERS = 20
 TIMEOUT = timedelta(seconds=0.6)
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
-
-
-def order(order_id: str) -> OrderInput:
-    return OrderInput(order_id=order_id, items=(Item(sku="tea", qty=1),), address=ADDRESS)
 
 
 class ExhaustedFrontend(grpc.GenericRpcHandler):
@@ -62,8 +58,8 @@ async def test_client_calls_at_the_rate_limit_raise_temporal_unavailable(exhaust
     handler, temporal = exhausted_temporal
     client = OrderClient(temporal, timeout=TIMEOUT)
     calls = [
-        client.start(order("full-1")),
-        client.find(order("full-1")),
+        client.start(order_input("full-1")),
+        client.find(order_input("full-1")),
         client.signal("full-1", "approve", []),
         client.status("full-1"),
         client.change("full-1", Change.approve()),
@@ -81,7 +77,7 @@ async def test_operator_queue_at_the_rate_limit_backs_off(exhausted_temporal) ->
     failures: Counter[str] = Counter()
 
     async def handle(key: str) -> None:
-        await client.start(order(key))
+        await client.start(order_input(key))
 
     def failed(key: str, error: Exception, count: int) -> None:
         assert isinstance(error, TemporalUnavailable)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -21,10 +19,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 
 from orderfleet.domain import names
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import eventually, fleet
+from support.polling import eventually
+from support.workflow_env import workflow_test_env
 
 ORPHANS = int(os.environ.get("ORDERFLEET_ORPHANS", "500"))
 CONCURRENCY = 50
@@ -66,7 +62,7 @@ async def test_ten_thousand_orphans_are_each_compensated_once(
     )
     _print_progress("terminated", before)
     before = time.monotonic()
-    async with fleet(
+    async with workflow_test_env(
         temporal_client, postgres_url, task_queues.orders, task_queues.shipping, runner=UnsandboxedWorkflowRunner
     ) as made:
         settings = made.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=30)})

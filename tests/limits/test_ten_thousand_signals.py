@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from fleet import ADDRESS, Fleet, fleet
-
 from orderfleet.domain.status import Step
 from orderfleet.services.errors import TemporalUnavailable
+from support.factories import ADDRESS
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 SIGNALS = 10_000
 CONCURRENCY = 50
@@ -28,14 +24,14 @@ MAX_CARRIED_BYTES = 512 * 1024
 
 
 @pytest.fixture
-async def running(temporal_client, postgres_url, task_queues) -> AsyncIterator[Fleet]:
-    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
+async def running(temporal_client, postgres_url, task_queues) -> AsyncIterator[WorkflowTestEnv]:
+    async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-async def test_order_with_ten_thousand_signals_has_bounded_histories(running: Fleet) -> None:
+async def test_order_with_ten_thousand_signals_has_bounded_histories(running: WorkflowTestEnv) -> None:
     order = running.order("many-1")
     assert order.policy.changes_per_run == PER_RUN
     handle = await running.start(order)

@@ -18,17 +18,17 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunne
 from orderfleet.domain import names
 from orderfleet.domain.activities import RecordInput
 from orderfleet.domain.events import EventKind
-from orderfleet.domain.order import Address, Item, OrderInput
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.status import Step
 from orderfleet.domain.validation import MAX_ORDER_BYTES
 from orderfleet.orders.state import OrderState
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.temporal.data_converter import DATA_CONVERTER
+from support.factories import ADDRESS, order_input
 
 MAX_PAYLOAD: Final = 2 * 1024 * 1024
 """Temporal's limit for one payload, in bytes; it terminates a workflow that sends more."""
 NOW: Final = datetime(2026, 11, 21, 9, tzinfo=UTC)
-ADDRESS: Final = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 
 
 class CommandRecorder(WorkflowRunner):
@@ -107,7 +107,7 @@ async def first_record(of: OrderInput, signals: Sequence[tuple[str, Any]]) -> Re
 
 
 def order(**changes: Any) -> OrderInput:
-    return OrderInput(**{"order_id": "many-1", "items": (Item(sku="tea", qty=1),), "address": ADDRESS, **changes})
+    return order_input("many-1", **changes)
 
 
 def spec_updates(count: int) -> list[tuple[str, Any]]:

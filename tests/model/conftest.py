@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "workflows"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "unit" / "operator"))
-
-from order_environment import OrderEnvironment, TimeSkippingOrderEnvironment
+from model.order_environment import OrderEnvironment, TimeSkippingOrderEnvironment
 
 
 @pytest.fixture

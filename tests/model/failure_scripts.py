@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleet import Behavior, Gate, Script, fails
+from support.scripted_providers import Behavior, Gate, Script, fails
 
 
 async def _succeeds() -> None:

@@ -17,7 +17,6 @@ TRANSITIONS = {
     "failed": "",
 }
 DISPATCHED = {"shipped", "delivered"}
-COMPENSATED = {"canceled", "failed"}
 
 
 def reachable(before: str, after: str) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from declared import SETTINGS
-
 from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.names import ENDED_LABEL
@@ -27,6 +25,7 @@ from orderfleet.services.errors import (
     TemporalUnavailable,
 )
 from orderfleet.services.workflow_client import Claim, conflict
+from support.observed_orders import SETTINGS
 
 KEY = Key("shop", "o-1")
 LONG = MISSING_RECHECK - 1

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
 
-from fleet import Fleet, Provider, TestCarrier, fleet
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client, WorkflowHistory
@@ -16,43 +14,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import OrderStatus
 from orderfleet.orders.compensation import RefundWorkflow
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.shipping.workflow import ShippingWorkflow
-from orderfleet.store.writes import OrderWrites
-
-
-class Outage:
-    """The number of next writes to the order store that fail, before or after the write."""
-
-    def __init__(self) -> None:
-        self.unavailable = 0
-        self.lost_responses = 0
-
-    def record(self, database: Any) -> OrderWrites:
-        outage = self
-
-        class Record(OrderWrites):
-            def __getattribute__(self, name: str) -> Any:
-                found = super().__getattribute__(name)
-                if name.startswith("_"):
-                    return found
-
-                async def call(*args: Any, **options: Any) -> Any:
-                    if outage.unavailable:
-                        outage.unavailable -= 1
-                        raise StoreUnavailable("Postgres is unavailable")
-                    answer = await found(*args, **options)
-                    if outage.lost_responses:
-                        outage.lost_responses -= 1
-                        raise StoreUnavailable("Postgres became unavailable before it answered")
-                    return answer
-
-                return call
-
-        return Record(database)
+from support.scripted_providers import ScriptedCarrier, ScriptedPayments
+from support.unreliable_store import StoreOutage
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 class OrderEnvironment:
@@ -71,17 +39,17 @@ class OrderEnvironment:
 
     def __init__(self, client: Client, database_url: str, orders_queue: str, shipping_queue: str) -> None:
         self.client = client
-        self.provider, self.carrier, self.outage = Provider(), TestCarrier(), Outage()
+        self.provider, self.carrier, self.outage = ScriptedPayments(), ScriptedCarrier(), StoreOutage()
         self.orders = 0
         self._database_url = database_url
         self._queues = orders_queue, shipping_queue
         self._working = AsyncExitStack()
-        self._fleet: Fleet | None = None
+        self._env: WorkflowTestEnv | None = None
 
     @property
-    def fleet(self) -> Fleet:
-        assert self._fleet is not None
-        return self._fleet
+    def env(self) -> WorkflowTestEnv:
+        assert self._env is not None
+        return self._env
 
     def name_order(self) -> str:
         """Return an order id that is new on this server."""
@@ -90,15 +58,15 @@ class OrderEnvironment:
 
     async def open(self) -> None:
         """Start both workers, with empty caches."""
-        made = fleet(
+        made = workflow_test_env(
             self.client,
             self._database_url,
             *self._queues,
-            record=self.outage.record,
+            record=self.outage.order_store,
             provider=self.provider,
             carrier=self.carrier,
         )
-        self._fleet = await self._working.enter_async_context(made)
+        self._env = await self._working.enter_async_context(made)
 
     async def close(self) -> None:
         """Stop both workers."""
@@ -110,7 +78,7 @@ class OrderEnvironment:
 
     async def histories(self, status: OrderStatus) -> list[WorkflowHistory]:
         """Return the histories of all runs of the order's workflows."""
-        found, run = [], self.fleet.handle(status.order_id)
+        found, run = [], self.env.handle(status.order_id)
         run_id: str | None = status.run_id
         while run_id:
             handle = self.client.get_workflow_handle(run.id, run_id=run_id)

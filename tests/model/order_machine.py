@@ -11,21 +11,24 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from failure_scripts import script_failures
-from fleet import ADDRESS, Gate, eventually, quick_policy
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from lifecycle_model import Expected, reachable
-from order_environment import OrderEnvironment
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from model.failure_scripts import script_failures
+from model.lifecycle_model import Expected, reachable
+from model.order_environment import OrderEnvironment
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
 from orderfleet.domain.order import Address, Delivery, Review, ReviewMode, ReviewTimeoutAction, SpecUpdate
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed
 from orderfleet.domain.status import OrderStatus, ShipmentStatus
 from orderfleet.services.errors import TemporalUnavailable
+from support.factories import ADDRESS, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Gate
+from support.unreliable_store import ANY
 
 T = TypeVar("T")
 
@@ -84,7 +87,8 @@ class OrderMachine(RuleBasedStateMachine):
         changes_per_run,
     ) -> None:
         order_env = self.order_env
-        order_env.outage.unavailable = order_env.outage.lost_responses = 0
+        order_env.outage.unavailable.clear()
+        order_env.outage.lost.clear()
         self.order_id = order_env.name_order()
         if gated == "book" and order_env.skips_time:
             gated = None
@@ -116,14 +120,14 @@ class OrderMachine(RuleBasedStateMachine):
             may_fail="rejected" in charging + booking or self.failures >= ATTEMPTS,
         )
         policy = quick_policy(
-            order_env.fleet.settings,
+            order_env.env.settings,
             charge=SLOW_STEP,
             prepare_package=SLOW_STEP,
             dispatch_carrier=SLOW_STEP,
             refund=SLOW_STEP,
             **({"changes_per_run": changes_per_run} if order_env.continues_as_new else {}),
         )
-        order = order_env.fleet.order(
+        order = order_env.env.order(
             self.order_id,
             policy=policy,
             approved=approved,
@@ -135,7 +139,7 @@ class OrderMachine(RuleBasedStateMachine):
             deadline=order_env.order_hour * deadline if deadline else None,
             delivery=Delivery(confirm=confirm, timeout=order_env.order_hour * 40),
         )
-        self.handle: WorkflowHandle[Any, OrderStatus] = self.do(order_env.fleet.start(order))
+        self.handle: WorkflowHandle[Any, OrderStatus] = self.do(order_env.env.start(order))
 
     @rule(by_update=st.booleans())
     def approve(self, by_update) -> None:
@@ -200,8 +204,8 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(before=st.integers(0, 4), after=st.integers(0, 3))
     def store_fails(self, before, after) -> None:
-        self.order_env.outage.unavailable += before
-        self.order_env.outage.lost_responses += after
+        self.order_env.outage.unavailable[ANY] += before
+        self.order_env.outage.lost[ANY] += after
 
     @precondition(lambda self: self.gated)
     @rule()
@@ -253,8 +257,8 @@ class OrderMachine(RuleBasedStateMachine):
         async with asyncio.timeout(90):
             while True:
                 with contextlib.suppress(TemporalUnavailable):
-                    return await self.order_env.fleet.client.status(self.order_id)
-                order = await self.order_env.fleet.reads.order(self.order_id)
+                    return await self.order_env.env.client.status(self.order_id)
+                order = await self.order_env.env.reads.order(self.order_id)
                 if (
                     order
                     and order.status.ended
@@ -281,7 +285,7 @@ class OrderMachine(RuleBasedStateMachine):
             await self.handle.result()
         await asyncio.gather(*self.updates, return_exceptions=True)
         order_env, order_id, model = self.order_env, self.order_id, self.model
-        status = (await order_env.fleet.recorded(order_id)).status
+        status = (await order_env.env.recorded(order_id)).status
         end, payment = str(status.step), status.payment.id
         histories = await order_env.histories(status)
         if order_env.is_unreliable(histories):
@@ -300,7 +304,7 @@ class OrderMachine(RuleBasedStateMachine):
             assert parcel.address == status.address
 
         # Event ids follow the order of writes; an event noted during the charge may be written after it.
-        steps = {str(event.step) for event in await order_env.fleet.events(order_id)}
+        steps = {str(event.step) for event in await order_env.env.events(order_id)}
         assert all(reachable("receive", step) and reachable(step, end) for step in steps), f"{steps}, and ended {end}"
         assert reachable(self.last_step, end)
         live = await self.live()

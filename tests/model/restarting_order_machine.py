@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleet import ADDRESS
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
-from order_machine import ATTEMPTS, STREETS, OrderMachine, address_at, unless_closed
 
+from model.order_machine import ATTEMPTS, STREETS, OrderMachine, address_at, unless_closed
 from orderfleet.domain.order import SpecUpdate
+from support.factories import ADDRESS
 
 CHANGES = ["approve", "cancel_order", "cancel_payment", "update_address", "apply_spec", "cancel in Temporal"]
 

@@ -6,15 +6,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from declared import ELSEWHERE, ENDED, FINALIZER, body, order, record
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from lifecycle_model import TRANSITIONS
-from operator_environment import OperatorEnvironment
-from seeds import name_seed_on_failure, seeds
 
+from model.lifecycle_model import TRANSITIONS
+from model.operator_environment import OperatorEnvironment
+from model.seeds import name_seed_on_failure, seeds
 from orderfleet.domain.status import PaymentStatus, Step
+from support.factories import ELSEWHERE_JSON
+from support.observed_orders import ENDED, FINALIZER, body, order, record
 
 ENDS = {"shipped", "delivered", "canceled", "failed"}
 BOUND = 12
@@ -28,7 +29,7 @@ changes = st.sampled_from(
     [
         {"approved": True},
         {"cancel": True},
-        {"address": ELSEWHERE},
+        {"address": ELSEWHERE_JSON},
         {"deletionPolicy": "Orphan"},
         # A newer API server may accept it, or an older one have stored it.
         {"deletionPolicy": "Someday"},

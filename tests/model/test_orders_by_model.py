@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from order_environment import OrderEnvironment
-from order_machine import OrderMachine
-from restarting_order_machine import RestartingOrderMachine
-from seeds import name_seed_on_failure, seeds
+
+from model.order_environment import OrderEnvironment
+from model.order_machine import OrderMachine
+from model.restarting_order_machine import RestartingOrderMachine
+from model.seeds import name_seed_on_failure, seeds
 
 QUICK = settings(
     max_examples=6,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +9,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "operator"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-
-from operator_fixtures import shop
-
+from support.operator_env import shop
 from support.own_prometheus import running
 
 __all__ = ["shop"]

@@ -14,18 +14,20 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from fast_rules import fast_rules
-from shop import Shop
 from temporalio.client import Client
 
+from observability.fast_rules import fast_rules
 from orderfleet.domain import names
 from orderfleet.domain.order import Item
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
 from provider_server.process import ProviderServer, provider_server
+from support.factories import automatic_order
+from support.operator_env import OperatorTestEnv
 from support.own_prometheus import Prometheus
-from support.worker_processes import WorkerFleet, order, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 TIMEOUT = 90
 """Seconds for an alert, including the 15 s between two backlog samples of the operator."""
@@ -48,17 +50,19 @@ class FaultScenario:
     async def fire(self, *alerts: str) -> None:
         """Wait until all of them fire."""
         began = time.monotonic()
-        await until(self._firing, lambda firing: set(alerts) <= firing, TIMEOUT)
+        await eventually(self._firing, lambda firing: set(alerts) <= firing, TIMEOUT)
         print(f"{', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
 
     async def clear(self, *alerts: str) -> None:
         """Wait until none of them fires."""
         began = time.monotonic()
-        await until(self._firing, lambda firing: not set(alerts) & firing, TIMEOUT)
+        await eventually(self._firing, lambda firing: not set(alerts) & firing, TIMEOUT)
         print(f"no {', '.join(sorted(alerts))} after {time.monotonic() - began:.0f} s")
 
     async def start(self, name: str, **changes: Any) -> None:
-        await self.client.start(order(f"{name}-{self.queues.orders[-8:]}", self.queues, policy=self.policy, **changes))
+        await self.client.start(
+            automatic_order(f"{name}-{self.queues.orders[-8:]}", self.queues, policy=self.policy, **changes)
+        )
 
     async def _firing(self) -> set[str]:
         return await asyncio.to_thread(self.prometheus.firing)
@@ -98,9 +102,9 @@ def provider(tmp_path: Path) -> Iterator[ProviderServer]:
 
 @pytest.mark.timeout(600)
 async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
-    shop: Shop,
+    shop: OperatorTestEnv,
     provider: ProviderServer,
-    temporal_address: str,
+    role_environment: dict[str, str],
     postgres_url: str,
     temporal_client: Client,
     task_queues: Any,
@@ -109,7 +113,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 ) -> None:
     health, sdk = ports.choose(0), ports.choose(0)
     environment = {
-        **_environment(temporal_address, postgres_url, task_queues, shop, sdk),
+        **_environment(role_environment, shop, sdk),
         "ORDERFLEET_PAYMENT_PROVIDER": "http",
         "ORDERFLEET_PAYMENT_URL": provider.url,
     }
@@ -123,14 +127,14 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         retry_forever_backoff=often,
     )
     async with AsyncExitStack() as stack:
-        fleet = WorkerFleet(stack, environment, tmp_path)
-        operator, api = await fleet.operator(), await fleet.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
+        processes = RoleProcesses(stack, environment, tmp_path)
+        operator, api = await processes.operator(), await processes.api(ORDERFLEET_DATABASE_POOL_SIZE="2")
         for process in (operator, api):
             await process.answers("/readyz", 200)
         prometheus = scraping(
             {"sdk": [sdk], "orderfleet": [health, operator.port, api.health_port]}, fast_rules(task_queues)
         )
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
+        await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
         scenario = FaultScenario(prometheus, client, task_queues, policy)
 
@@ -139,7 +143,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         for number in range(2):
             await scenario.start(f"refunded-{number}")
         await scenario.fire("OrderfleetNoPollers", "OrderfleetBacklogOld")
-        worker = await fleet.worker("all", health, ORDERFLEET_FAULTS="dispatch_carrier:error=1")
+        worker = await processes.worker("all", health, ORDERFLEET_FAULTS="dispatch_carrier:error=1")
         await scenario.clear("OrderfleetNoPollers", "OrderfleetBacklogOld")
 
         # Refunds fail, then charges and voids get no answer; and orders fail all the time.
@@ -180,7 +184,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
         await scenario.clear("OrderfleetOrphanSweepStopped")
 
         # No alert remains, and a killed worker fires one.
-        await until(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, TIMEOUT)
+        await eventually(lambda: asyncio.to_thread(prometheus.firing), lambda firing: not firing, TIMEOUT)
         worker.process.kill()
         await worker.ends()
         await scenario.fire("OrderfleetNoPollers")
@@ -188,9 +192,8 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 
 @pytest.mark.timeout(400)
 async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot(
-    shop: Shop,
-    temporal_address: str,
-    postgres_url: str,
+    shop: OperatorTestEnv,
+    role_environment: dict[str, str],
     temporal_client: Client,
     task_queues: Any,
     tmp_path: Path,
@@ -200,14 +203,14 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
     many_attempts = StepPolicy(attempt_timeout="10s", initial_interval="500ms", backoff=1, attempts=1000)
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=many_attempts, charge=many_attempts)
     async with AsyncExitStack() as stack:
-        environment = _environment(temporal_address, postgres_url, task_queues, shop, sdk)
-        fleet = WorkerFleet(stack, environment, tmp_path)
-        operator = await fleet.operator()
-        blocked = await fleet.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
+        environment = _environment(role_environment, shop, sdk)
+        processes = RoleProcesses(stack, environment, tmp_path)
+        operator = await processes.operator()
+        blocked = await processes.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
         for process in (operator, blocked):
             await process.answers("/readyz", 200)
         prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, fast_rules(task_queues))
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
+        await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
         client = OrderClient(temporal_client, task_queue=task_queues.orders)
         scenario = FaultScenario(prometheus, client, task_queues, policy)
 
@@ -219,20 +222,14 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
 
         # One slot: each charge waits for those before it.
         slow = {"ORDERFLEET_FAULTS": "charge:hang=1,length=3s", "ORDERFLEET_WORKER_ACTIVITY_SLOTS": "1"}
-        await fleet.worker("all", health, **slow)
+        await processes.worker("all", health, **slow)
         await scenario.fire("OrderfleetScheduleToStartSlow")
         await scenario.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
 
 
-def _environment(temporal_address: str, postgres_url: str, queues: Any, shop: Shop, sdk: int) -> dict[str, str]:
+def _environment(role_environment: dict[str, str], shop: OperatorTestEnv, sdk: int) -> dict[str, str]:
     return {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": queues.orders,
-        "SHIPPING_TASK_QUEUE": queues.shipping,
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
+        **role_environment,
         "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
         "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
         "ORDERFLEET_ORPHAN_SWEEP_INTERVAL": "1s",

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fast_rules import fast_rules
 from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
+from observability.fast_rules import fast_rules
 from orderfleet.observability.exposition import prometheus as sdk_prometheus
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import ports, processes, temporal_server
 from orderfleet_local.stack.launch import Ports, launch
 from orderfleet_local.stack.processes import Command
 from support.own_prometheus import Prometheus
-from support.worker_processes import until
+from support.polling import eventually
 
 ALERT = "OrderfleetResourceExhausted"
 LOW_LIMITS = ("frontend.namespaceRPS=4", "frontend.namespaceBurstRatio=1")
@@ -52,7 +52,7 @@ async def test_alert_fires_at_the_rate_limit_and_clears_after_the_load(
     runtime = Runtime(telemetry=TelemetryConfig(metrics=sdk_prometheus(f"127.0.0.1:{port}")))
     client = await Client.connect(temporal_server.address(rate_limited), runtime=runtime)
     prometheus: Prometheus = scraping({"sdk": [port], "temporal": [rate_limited["metrics"]]}, fast_rules(task_queues))
-    await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
+    await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
 
     async def ask() -> None:
         while True:
@@ -64,9 +64,9 @@ async def test_alert_fires_at_the_rate_limit_and_clears_after_the_load(
 
     load = [asyncio.create_task(ask()) for _ in range(20)]
     try:
-        await until(fires, bool, 60)
+        await eventually(fires, bool, 60)
     finally:
         for task in load:
             task.cancel()
         await asyncio.gather(*load, return_exceptions=True)
-    await until(fires, lambda firing: not firing, 60)
+    await eventually(fires, lambda firing: not firing, 60)

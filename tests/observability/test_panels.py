@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from shop import Shop, manifest
 
 from orderfleet.observability.metrics import CATALOG, MetricSpec
 from orderfleet_local.stack import paths, ports
+from support.factories import ADDRESS_JSON, order_manifest
+from support.operator_env import OperatorTestEnv
 from support.own_prometheus import Prometheus
-from support.worker_processes import WorkerFleet, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 DASHBOARDS = sorted((paths.checkout() / "deploy" / "dashboards").glob("*.json"))
 VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$version": ".*"}
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 FAULTS = "charge:error=0.4,hang=0.1,length=1s;dispatch_carrier:error=0.75;seed=5"
 
@@ -67,17 +68,11 @@ def missing_metrics(prometheus: Prometheus) -> list[str]:
 
 
 async def test_every_panel_and_every_metric_has_data(
-    shop: Shop, temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path, scraping: Any
+    shop: OperatorTestEnv, role_environment: dict[str, str], tmp_path: Path, scraping: Any
 ) -> None:
     environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        **role_environment,
         "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
         "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
         "ORDERFLEET_STEP_INITIAL_INTERVAL": "50ms",
         "ORDERFLEET_STEP_BACKOFF": "1",
@@ -87,9 +82,9 @@ async def test_every_panel_and_every_metric_has_data(
     }
     sdk = {kind: str(ports.choose(0)) for kind in ("orders", "shipping")}
     async with AsyncExitStack() as stack:
-        fleet = WorkerFleet(stack, environment, tmp_path)
-        workers = [await fleet.worker(kind, ORDERFLEET_TEMPORAL_METRICS_PORT=sdk[kind]) for kind in sdk]
-        operator, api = await fleet.operator(), await fleet.api()
+        processes = RoleProcesses(stack, environment, tmp_path)
+        workers = [await processes.worker(kind, ORDERFLEET_TEMPORAL_METRICS_PORT=sdk[kind]) for kind in sdk]
+        operator, api = await processes.operator(), await processes.api()
         for process in (*workers, operator, api):
             await process.answers("/readyz", 200)
         prometheus: Prometheus = scraping(
@@ -98,10 +93,10 @@ async def test_every_panel_and_every_metric_has_data(
                 "temporal-sdk": [int(port) for port in sdk.values()],
             }
         )
-        await until(lambda: asyncio.to_thread(prometheus.ready), bool)
+        await eventually(lambda: asyncio.to_thread(prometheus.ready), bool)
         # Each process start is a deployment.
         for text in annotations():
-            shown = await until(lambda text=text: asyncio.to_thread(prometheus.query, text), bool)
+            shown = await eventually(lambda text=text: asyncio.to_thread(prometheus.query, text), bool)
             assert {"role", "version"} <= set(shown[0]["metric"])
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
             # The first value of a counter is no increase, so rates need a later wave.
@@ -115,26 +110,26 @@ async def test_every_panel_and_every_metric_has_data(
             assert prometheus.query(text), title
 
 
-async def _wave(number: int, shop: Shop, caller: httpx.AsyncClient) -> None:
+async def _wave(number: int, shop: OperatorTestEnv, caller: httpx.AsyncClient) -> None:
     """Start orders that ship, fail, are rejected, canceled and reviewed."""
-    given = {"items": ITEMS, "address": ADDRESS}
+    given = {"items": ITEMS, "address": ADDRESS_JSON}
     auto = {**given, "review": {"mode": "auto"}}
     for kind, body in {
         **{f"auto-{each}": auto for each in range(4)},
         "refused": {**auto, "payment_id": f"refuse-panel-{number}"},
-        "wrong": {**auto, "address": {**ADDRESS, "city": "  "}},
+        "wrong": {**auto, "address": {**ADDRESS_JSON, "city": "  "}},
         "approved": given,
         "canceled": given,
         "waits": given,
     }.items():
         await caller.post("/orders", json={"order_id": f"panel-{number}-{kind}", **body})
-    await shop.apply(manifest(f"panel-{number}-declared", approved=number % 2 == 0))
+    await shop.apply(order_manifest(f"panel-{number}-declared", approved=number % 2 == 0))
     await caller.get(f"/orders/panel-{number}-unknown")
 
     async def reviewed() -> bool:
         answers = [await caller.get(f"/orders/panel-{number}-{kind}") for kind in ("approved", "canceled")]
         return all(answer.json().get("step") == "manual_review" for answer in answers)
 
-    await until(reviewed, bool)
+    await eventually(reviewed, bool)
     await caller.post(f"/orders/panel-{number}-approved/signals/approve")
     await caller.post(f"/orders/panel-{number}-canceled/signals/cancel", json={"reason": "no more wanted"})

@@ -6,16 +6,16 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from fast_rules import fast_rules
 from temporalio import workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+from observability.fast_rules import fast_rules
 from orderfleet.observability.exposition import prometheus as sdk_prometheus
 from orderfleet_local.stack import ports
 from support.own_prometheus import Prometheus
-from support.worker_processes import until
+from support.polling import eventually
 
 NON_DETERMINISM, RAISES = "OrderfleetNonDeterminism", "OrderfleetWorkflowTaskFailing"
 
@@ -55,7 +55,7 @@ async def test_nondeterminism_and_exceptions_fire_different_alerts(
     client = await Client.connect(temporal_address, runtime=runtime)
     queue = task_queues.orders
     prometheus: Prometheus = scraping({"sdk": [port]}, fast_rules(task_queues))
-    await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
+    await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
 
     async def firing() -> set[str]:
         return await asyncio.to_thread(prometheus.firing) & {NON_DETERMINISM, RAISES}
@@ -63,18 +63,18 @@ async def test_nondeterminism_and_exceptions_fire_different_alerts(
     # Without a cache, every workflow task replays the history.
     async with Worker(client, task_queue=queue, workflows=[Before], max_cached_workflows=0):
         changing = await client.start_workflow("Changing", id=f"{queue}-changing", task_queue=queue)
-        await until(lambda: _kinds(changing), lambda kinds: "timer_started" in kinds, 60)
+        await eventually(lambda: _kinds(changing), lambda kinds: "timer_started" in kinds, 60)
     async with Worker(client, task_queue=queue, workflows=[After, Raising], max_cached_workflows=0):
         await changing.signal("wake")
-        await until(firing, lambda alerts: alerts == {NON_DETERMINISM}, 60)
+        await eventually(firing, lambda alerts: alerts == {NON_DETERMINISM}, 60)
         raising = [
             await client.start_workflow("Raising", id=f"{queue}-raising-{number}", task_queue=queue)
             for number in range(3)
         ]
-        await until(firing, lambda alerts: RAISES in alerts, 60)
+        await eventually(firing, lambda alerts: RAISES in alerts, 60)
         for started in (changing, *raising):
             await started.terminate()
-        await until(firing, lambda alerts: not alerts, 60)
+        await eventually(firing, lambda alerts: not alerts, 60)
 
 
 async def _kinds(handle: WorkflowHandle[Any, Any]) -> set[str]:

@@ -14,7 +14,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from readme import RUN, Block, blocks, commands
 from temporalio.client import Client
 
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
@@ -22,7 +21,10 @@ from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
 from support.backing import Kubernetes
-from support.worker_processes import WorkerFleet, order, until
+from support.documents import RUN, Block, blocks, commands
+from support.factories import automatic_order
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 RUNBOOKS = sorted((paths.checkout() / "deploy" / "docs" / "runbooks").glob("*.md"))
 KINDS = {RUN, "sh", "sql", "promql"}
@@ -60,28 +62,22 @@ async def test_sql_runs_read_only(postgres_url: str) -> None:
 
 async def test_promql_is_valid(scraping: Any) -> None:
     prometheus = scraping({})
-    await until(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
+    await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, 60)
     for _, block in found("promql"):
         await asyncio.to_thread(prometheus.query, block.text)
 
 
 @pytest.mark.timeout(240)
 async def test_commands_work(
-    temporal_address: str,
-    postgres_url: str,
+    role_environment: dict[str, str],
     temporal_client: Client,
     task_queues: Any,
     kubernetes: Kubernetes,
     tmp_path: Path,
 ) -> None:
     environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
+        **role_environment,
         "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
         "ORDERFLEET_STACK_DIR": str(tmp_path / "no-stack"),
     }
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
@@ -89,12 +85,12 @@ async def test_commands_work(
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, dispatch_carrier=once, shipping_attempts=1)
     order_id = f"called-{task_queues.orders[-8:]}"
     async with AsyncExitStack() as stack:
-        worker = await WorkerFleet(stack, environment, tmp_path).worker(
+        worker = await RoleProcesses(stack, environment, tmp_path).worker(
             "all", ORDERFLEET_FAULTS="dispatch_carrier:error=1"
         )
         await worker.answers("/readyz", 200)
-        await client.start(order(order_id, task_queues, policy=policy))
-        await until(lambda: client.status(order_id), lambda status: status.completed_at is not None, 60)
+        await client.start(automatic_order(order_id, task_queues, policy=policy))
+        await eventually(lambda: client.status(order_id), lambda status: status.completed_at is not None, 60)
     tools = provide(["temporal", "kubectl"])
     programs = [Path(sys.executable).parent, *(tool.parent for tool in tools.values())]
     shell = {
@@ -102,7 +98,7 @@ async def test_commands_work(
         **environment,
         "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
         "KUBECONFIG": str(kubernetes.kubeconfig),
-        "TEMPORAL_ADDRESS": temporal_address,
+        "TEMPORAL_ADDRESS": role_environment["ORDERFLEET_TEMPORAL_ADDRESS"],
         "ORDER": order_id,
         "PAYMENT": f"pay-{order_id}",
         "QUEUE": task_queues.orders,

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.programs import module_environment
+
 
 class ProviderServer:
     """A running server."""
@@ -47,7 +49,8 @@ class ProviderServer:
 def provider_server(folder: Path, *options: str) -> Iterator[ProviderServer]:
     """Start a server whose ledger is in `folder`, and kill it at the end."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "server.py"), str(folder), *options],
+        [sys.executable, "-m", "provider_server.server", str(folder), *options],
+        env=module_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,6 +1,6 @@
 """A payment provider and a carrier in one process, with injected faults. It records every call.
 
-Run as `python server.py FOLDER [--rate R --seed N …]`; it prints its port. The ledger is FOLDER/ledger.db.
+Run as `python -m provider_server.server FOLDER [--rate R …]`; it prints its port. The ledger is FOLDER/ledger.db.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from aiohttp import web
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gauges import GAUGES
-from trends import Sample, Slope, Trend, TrendKind, trend
+from soak.gauges import GAUGES
+from soak.trends import Sample, Slope, Trend, TrendKind, trend
 
 _MINUTE, _HOUR = 60, 3600
 _THOUSAND = 1000

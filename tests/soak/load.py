@@ -14,10 +14,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import aiohttp
-from clients import Clients, start_clients
-from completions import Completions, track_completions
-from proxied_stack import ProxiedStack
-from schedule import Action, Channel, OrderPlan, order_plans
+
+from chaos.clients import Clients, start_clients
+from chaos.proxied_stack import ProxiedStack
+from chaos.schedule import Action, Channel, OrderPlan, order_plans
+from soak.completions import Completions, track_completions
 
 _START_INTERVAL = 0.1
 """Seconds between two starts, so that orders are not all at the same step."""

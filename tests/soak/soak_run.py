@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import gauges
-from load import LoadGenerator, generate_load
-from proxied_stack import ProxiedStack, proxied_stack
-from storm import environment
-
+from chaos.proxied_stack import ProxiedStack, proxied_stack
+from chaos.storm import environment
 from orderfleet_local.stack import ports
 from orderfleet_local.stack.roles import HEALTH_PORT, ROLES, SDK_METRICS_PORT
+from soak import gauges
+from soak.load import LoadGenerator, generate_load
 
 Log = Callable[[str], None]
 _PROGRESS_SECONDS = 60.0

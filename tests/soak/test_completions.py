@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from completions import Completions, track_completions
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import AT, order, payment, progress, receive
+from soak.completions import Completions, track_completions
+from support.sample_rows import AT, payment, progress, receive, sample_order
 
 
 @pytest.fixture
@@ -37,7 +32,7 @@ async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
 ) -> None:
     shipped, canceled = (asyncio.create_task(completions.wait_for(order_id)) for order_id in ("shipped", "canceled"))
     for order_id in ("shipped", "canceled"):
-        await receive(record, order(order_id))
+        await receive(record, sample_order(order_id))
         await record.begin_payment(payment(order_id))
         await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, "ch_1")
     await record.record("canceled", progress(2, Step.CANCELED, completed_at=AT))

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from findings import findings, load_per_minute, no_growth, text
-from gauges import FILES, GAUGES, MEMORY
-from trends import TrendKind
+from soak.findings import findings, load_per_minute, no_growth, text
+from soak.gauges import FILES, GAUGES, MEMORY
+from soak.trends import TrendKind
 
 _SECONDS = range(0, 1200, 5)
 _ORDERS = [(float(at), 3 * at) for at in _SECONDS]

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from trends import BUCKETS, Sample, TrendKind, fit_slope, trend
+from soak.trends import BUCKETS, Sample, TrendKind, fit_slope, trend
 
 _SECONDS = 1200
 _EVERY = 5

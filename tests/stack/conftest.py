@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,18 +9,15 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share are not a package
+from support.programs import module_environment
+from support.stack_folders import stack_folder
 
-from fake_stack import stack_folder
-
-_HERE = Path(__file__).parent
 _START = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from fake_stack import role
+from stack.fake_stack import role
 from orderfleet_local.stack import lifecycle
-lifecycle.up(lambda text: print(text, flush=True), folder=Path(sys.argv[2]), roles=[role(m) for m in sys.argv[3:]])
+lifecycle.up(lambda text: print(text, flush=True), folder=Path(sys.argv[1]), roles=[role(m) for m in sys.argv[2:]])
 """
 
 
@@ -37,8 +33,10 @@ def starter(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*modes: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _START, str(_HERE), str(folder), *modes]
-        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+        command = [sys.executable, "-c", _START, str(folder), *modes]
+        run = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=module_environment()
+        )
         started.append(run)
         return run
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_stack import eventually
 
 from orderfleet_local.stack import processes
 from orderfleet_local.stack.launch import answers
+from support.polling import eventually_sync
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_stack_commands_from_up_to_down(orderfleet, folder: Path):
         assert answers(page), page
 
     os.kill(parts["orders-worker"]["pid"], signal.SIGKILL)
-    eventually(lambda: "orders-worker" not in processes.find(folder))
+    eventually_sync(lambda: "orders-worker" not in processes.find(folder))
     assert "stopped" in orderfleet("status", status=5)
     orderfleet("up")
 

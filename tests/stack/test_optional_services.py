@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_stack import eventually, role, stack_folder
 
 from orderfleet_local.cli.stack import links
 from orderfleet_local.stack import collector, lifecycle, processes, prometheus
@@ -18,8 +17,11 @@ from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.launch import Part
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
 from orderfleet_local.stack.state import StackState
+from stack.fake_stack import role
 from support.own_prometheus import Prometheus
+from support.polling import eventually_sync
 from support.prometheus_programs import program
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("optional-services")
@@ -59,7 +61,7 @@ def running() -> Iterator[tuple[StackState, list[str]]]:
 def test_prometheus_scrapes_the_parts_and_loads_the_rules(running):
     state, _ = running
     server = Prometheus(state.parts["prometheus"].ports["web"])
-    eventually(
+    eventually_sync(
         lambda: {found["metric"]["part"] for found in server.query("up == 1")} >= {"well", "temporal"}, seconds=60
     )
     groups = yaml.safe_load(prometheus.rules().read_text())["groups"]
@@ -95,7 +97,7 @@ def test_killed_service_is_started_again_alone(running):
     state, _ = running
     for found in processes.find(state.folder)["prometheus"]:
         found.kill()
-        eventually(lambda found=found: not processes.alive(found))
+        eventually_sync(lambda found=found: not processes.alive(found))
     again = lifecycle.up(folder=state.folder, roles=ROLES, optional=OPTIONAL_SERVICES[:1])
     assert again.parts["prometheus"].pid != state.parts["prometheus"].pid
     assert again.parts["well"] == state.parts["well"]

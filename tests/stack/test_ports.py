@@ -8,12 +8,13 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from fake_stack import role, stack_folder
 
 from orderfleet_local.stack import lifecycle, ports, processes, state
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import get
 from orderfleet_local.stack.state import StackState
+from stack.fake_stack import role
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("ports")

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fake_stack import eventually, role, stack_folder
 
 from orderfleet_local.stack import lifecycle, postgres, processes, state
 from orderfleet_local.stack.errors import AlreadyRunning, Busy, StackError
 from orderfleet_local.stack.launch import answers
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
+from stack.fake_stack import role
+from support.polling import eventually_sync
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("running-stack")
@@ -31,7 +33,7 @@ def running() -> Iterator[StackState]:
 def _kill(running: StackState, part: str) -> None:
     (process,) = (p for p in processes.find(running.folder)[part] if p.pid == running.parts[part].pid)
     process.kill()
-    eventually(lambda: not processes.alive(process))
+    eventually_sync(lambda: not processes.alive(process))
 
 
 def _conditions(folder: Path) -> dict[str, Condition]:
@@ -127,7 +129,7 @@ def test_down_after_a_kill_of_postgres_ends_its_busy_backends(running):
         folder,
     )
     processes.spawn(psql, folder=folder, part="query", log=folder / "logs" / "query.log")
-    eventually(lambda: any("SELECT" in " ".join(p.cmdline()) for p in processes.find(folder)["postgres"]))
+    eventually_sync(lambda: any("SELECT" in " ".join(p.cmdline()) for p in processes.find(folder)["postgres"]))
     _kill(current, "postgres")
     assert processes.find(folder)["postgres"]
     lifecycle.down(folder=folder)

@@ -9,17 +9,18 @@ import subprocess
 import sys
 
 import pytest
-from fake_stack import eventually, role
 
 from orderfleet_local.stack import apiserver, etcd, lifecycle, postgres, processes, shutdown, state, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
+from stack.fake_stack import role
+from support.polling import eventually_sync
 
 
 @pytest.mark.parametrize("part", ["postgres", "kube-apiserver", "well"])
 def test_down_after_a_killed_starter_ends_every_process(folder, starter, part):
     run = starter("well")
-    eventually(lambda: part in processes.find(folder))
+    eventually_sync(lambda: part in processes.find(folder))
     run.send_signal(signal.SIGKILL)
     run.wait()
     assert lifecycle.down(folder=folder)
@@ -29,7 +30,7 @@ def test_down_after_a_killed_starter_ends_every_process(folder, starter, part):
 
 def test_up_after_a_killed_starter_works(folder, starter):
     run = starter("well")
-    eventually(lambda: "kube-apiserver" in processes.find(folder))
+    eventually_sync(lambda: "kube-apiserver" in processes.find(folder))
     left = processes.find(folder)
     run.send_signal(signal.SIGKILL)
     run.wait()
@@ -42,7 +43,7 @@ def test_up_after_a_killed_starter_works(folder, starter):
 
 def test_interrupted_starter_stops_its_parts(folder, starter):
     run = starter("well")
-    eventually(lambda: "kube-apiserver" in processes.find(folder))
+    eventually_sync(lambda: "kube-apiserver" in processes.find(folder))
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=30)
     assert "stopping the parts that were started" in output

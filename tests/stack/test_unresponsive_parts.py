@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from fake_stack import role, stack_folder
 from temporalio.client import Client
 
 from orderfleet_local.provision import cache
@@ -17,6 +16,8 @@ from orderfleet_local.stack import lifecycle, processes, state, temporal_server
 from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.state import StackState
 from orderfleet_local.stack.status import Condition, inspect
+from stack.fake_stack import role
+from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
 pytestmark = pytest.mark.xdist_group("unresponsive-parts")

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
 
 
 @asynccontextmanager
-async def restarting_workers(fleet: WorkerFleet, count: int, **environment: str) -> AsyncIterator[list[int]]:
+async def restarting_workers(processes: RoleProcesses, count: int, **environment: str) -> AsyncIterator[list[int]]:
     """Run worker processes, and restart each that exits.
 
     Args:
-        fleet: that starts them.
+        processes: starts them.
         count: of processes.
         environment: additional variables.
 
@@ -25,7 +25,7 @@ async def restarting_workers(fleet: WorkerFleet, count: int, **environment: str)
 
     async def restart() -> None:
         while True:
-            worker = await fleet.worker("all", **environment)
+            worker = await processes.worker("all", **environment)
             exit_codes.append(await worker.process.wait())
 
     tasks = [asyncio.create_task(restart()) for _ in range(count)]

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from orderfleet.domain import names
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
-from orderfleet.domain.order import Address, Customer, Item, OrderInput
+from orderfleet.domain.order import Customer, Item, OrderInput
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.store.writes import OrderWrites
+from support.factories import order_input
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
-HOME = Address(street="2 Side St", city="Shelbyville", state="IL", zip="62565", country="US")
 
 
-def order(order_id: str = "ord-1", **fields: Any) -> OrderInput:
+def sample_order(order_id: str = "ord-1", **fields: Any) -> OrderInput:
+    """An order of 31.30 with a customer and an owner."""
     given = {
         "items": (Item(sku="pen", qty=3, price=Decimal("10.10")), Item(sku="ink", qty=1)),
-        "address": ADDRESS,
         "customer": Customer(name="Ann", email="ann@example.com"),
         "owner": "shop/ord-1",
         "owner_uid": "uid-1",
         "content_hash": "c0ffee",
     }
-    return OrderInput(order_id=order_id, **{**given, **fields})
+    return order_input(order_id, **{**given, **fields})
 
 
 def event(key: str, kind: EventKind = EventKind.RECEIVED, step: Step = Step.RECEIVE, **detail: Any) -> AuditEvent:
@@ -59,7 +56,7 @@ def shipment(status: ShipmentStatus, order_id: str = "ord-1", attempt: int = 1, 
 async def receive(
     record: OrderWrites, given: OrderInput | None = None, first: Progress | None = None, *, run_id: str = "run-1"
 ) -> OrderInput:
-    given = given or order()
+    given = given or sample_order()
     await record.receive(
         given,
         workflow_id=names.order_workflow_id(given.order_id),
@@ -69,10 +66,3 @@ async def receive(
         progress=first or progress(1, Step.RECEIVE, "received"),
     )
     return given
-
-
-async def until(holds: Callable[[], Awaitable[bool]], bound: float = 60) -> None:
-    """Return once the condition holds; fail if it doesn't within `bound` seconds."""
-    async with asyncio.timeout(bound):
-        while not await holds():  # noqa: ASYNC110 - the server sets no event
-            await asyncio.sleep(0.01)

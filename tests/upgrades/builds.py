@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
-from support.worker_processes import until
+from support.polling import eventually
 
 PACKAGE = paths.checkout() / "workers" / "orderfleet"
 
@@ -70,12 +70,12 @@ class Deployment:
     async def pin_patched(self, workflow_id: str, patch: str, build: str) -> None:
         """Pin a workflow that took a patch, by a batch operation."""
         query = f'TemporalChangeVersion = "{patch}" AND ExecutionStatus = "Running" AND WorkflowId = "{workflow_id}"'
-        await until(
+        await eventually(
             lambda: self._temporal("workflow", "count", "--query", query), lambda result: "Total: 1" in result[1]
         )
         code, text = await self._temporal("workflow", "update-options", "--query", query, "--yes", *self._to(build))
         assert code == 0, text
-        await until(
+        await eventually(
             lambda: self._temporal("workflow", "describe", "--workflow-id", workflow_id),
             lambda result: "OverridePinnedVersionBuildId" in result[1],
         )
@@ -86,14 +86,14 @@ class Deployment:
 
     async def drained(self, build: str) -> None:
         """Wait until no workflow is pinned to a build."""
-        await until(lambda: self._drainage(build), lambda state: state == "drained", 180)
+        await eventually(lambda: self._drainage(build), lambda state: state == "drained", 180)
 
     async def _drainage(self, build: str) -> str:
         _, text = await self._run("describe-version", "--build-id", build, "--output", "json")
         return json.loads(text).get("drainageInfo", {}).get("drainageStatus", "")
 
     async def _retry(self, *arguments: str) -> None:
-        await until(lambda: self._run(*arguments), lambda answer: answer[0] == 0, 120)
+        await eventually(lambda: self._run(*arguments), lambda answer: answer[0] == 0, 120)
 
     async def _run(self, command: str, *arguments: str) -> tuple[int | None, str]:
         return await self._temporal("worker", "deployment", command, "--deployment-name", self.name, *arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -15,11 +14,6 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from builds import Deployment
-from versioned_orders import VersionedOrders
-
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.provision.resolver import provide
@@ -27,7 +21,9 @@ from orderfleet_local.stack import processes, temporal_server
 from orderfleet_local.stack.launch import launch
 from support.backing import Backing
 from support.ledgers import Ledgers
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
+from upgrades.builds import Deployment
+from upgrades.versioned_orders import VersionedOrders
 
 # Three minutes each by default.
 _DRAINAGE_INTERVALS = (
@@ -51,24 +47,20 @@ def versioned_temporal(backing: Backing) -> Iterator[str]:
 
 @pytest.fixture
 async def orders(
-    versioned_temporal: str, postgres_url: str, task_queues: Any, tmp_path: Path
+    versioned_temporal: str, role_environment: dict[str, str], postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> AsyncIterator[VersionedOrders]:
     """No worker runs yet."""
     ledger, name = tmp_path / "ledger.db", task_queues.orders
     environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
+        **role_environment,
         "ORDERFLEET_TEMPORAL_ADDRESS": versioned_temporal,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
         "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
         "ORDERFLEET_DRAIN_TIMEOUT": "10s",
         "ORDERFLEET_WORKER_DEPLOYMENT": name,
     }
     client = await Client.connect(versioned_temporal, data_converter=pydantic_data_converter)
     async with AsyncExitStack() as stack:
-        fleet = WorkerFleet(stack, environment, tmp_path)
+        role_processes = RoleProcesses(stack, environment, tmp_path)
         database = await stack.enter_async_context(Database(postgres_url, pool_size=8, timeout=timedelta(seconds=30)))
         deployment, reads = Deployment(name, versioned_temporal), OrderReads(database)
-        yield VersionedOrders(client, deployment, fleet, reads, Ledgers(ledger), task_queues)
+        yield VersionedOrders(client, deployment, role_processes, reads, Ledgers(ledger), task_queues)

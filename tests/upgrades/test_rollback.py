@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from builds import Edit, builds_of, changed
-from versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Delivery
 from orderfleet.domain.status import Step
-from support.worker_processes import until
+from support.polling import eventually
+from upgrades.builds import Edit, builds_of, changed
+from upgrades.versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -36,7 +36,7 @@ async def test_order_with_a_patch_is_blocked_after_a_rollback_unless_it_is_pinne
     await orders.delivered([pinned, left])
     statuses = await orders.end([pinned, *await orders.start("other", 1)])
     assert [status.step for status in statuses] == [Step.DELIVERED, Step.SHIPPED]
-    await until(lambda: orders.blocked_or_ended([left]), bool, 120)
+    await eventually(lambda: orders.blocked_or_ended([left]), bool, 120)
     assert await orders.ended([left]) == []
 
     await orders.deployment.promote("two")
@@ -50,7 +50,7 @@ async def test_shipment_of_a_failing_build_ends_when_pinned_to_another(orders: V
     await orders.deployment.promote("bad")
     ids = await orders.start("shipping", 1)
     shipment = names.shipment_id(ids[0], 1)
-    await until(lambda: orders.shipment(ids[0]), lambda attempt: attempt > 1, 120)
+    await eventually(lambda: orders.shipment(ids[0]), lambda attempt: attempt > 1, 120)
     await orders.deployment.promote("good")
     await orders.deployment.pin(shipment, "good")
     statuses = await orders.end(ids)

@@ -15,7 +15,6 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from initial_migrations import INITIAL
 from orderfleet.domain import names
 from orderfleet.domain.order import Item, Review
 from orderfleet.domain.status import Step
@@ -24,8 +23,11 @@ from orderfleet.store.migration_files import MigrationError, default_directory, 
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.stack import paths
+from support.factories import automatic_order
+from support.initial_migrations import INITIAL
 from support.ledgers import Ledgers, order_errors
-from support.worker_processes import WorkerFleet, order, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +108,7 @@ class ReleaseOrders:
         self.ids.append(order_id)
         return await self._client.start_workflow(
             names.ORDER_WORKFLOW,
-            order(order_id, self._queues, **changes),
+            automatic_order(order_id, self._queues, **changes),
             id=names.order_workflow_id(order_id),
             task_queue=self._queues.orders,
         )
@@ -128,7 +130,7 @@ class ReleaseOrders:
                 order_errors(order_id, each, money, parcels) for order_id, each in found.items()
             )
 
-        await until(recorded, matches, 120)
+        await eventually(recorded, matches, 120)
         return await self.steps()
 
 
@@ -139,23 +141,12 @@ async def stack() -> Any:
 
 
 async def work(
-    stack: AsyncExitStack, client: Client, address: str, url: str, queues: Any, folder: Path, **environment: str
+    stack: AsyncExitStack, processes: RoleProcesses, client: Client, queues: Any, url: str, **environment: str
 ) -> ReleaseOrders:
     """Start a worker process; orders for it."""
-    ledger = folder / "ledger.db"
     database = await stack.enter_async_context(Database(url, pool_size=2, timeout=timedelta(seconds=10)))
-    given = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": address,
-        "ORDERFLEET_DATABASE_URL": url,
-        "ORDERS_TASK_QUEUE": queues.orders,
-        "SHIPPING_TASK_QUEUE": queues.shipping,
-        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-        **environment,
-    }
-    worker = await WorkerFleet(stack, given, folder).worker("all")
+    ledger = processes.folder / "ledger.db"
+    worker = await processes.worker("all", ORDERFLEET_SIMULATED_LEDGER=str(ledger), **environment)
     await worker.answers("/readyz", 200)
     return ReleaseOrders(client, OrderReads(database), queues, ledger)
 
@@ -165,7 +156,7 @@ REFUSED = (Item(sku="refuse-dispatch", qty=1, price="5.00"),)
 
 async def test_workers_of_this_release_finish_orders_while_the_next_release_migrates(
     stack: AsyncExitStack,
-    temporal_address: str,
+    processes: RoleProcesses,
     temporal_client: Client,
     postgres_url: str,
     task_queues: Any,
@@ -174,13 +165,13 @@ async def test_workers_of_this_release_finish_orders_while_the_next_release_migr
     number = read(default_directory())[-1].number + 1
     files = tmp_path / "migrations"
     shutil.copytree(default_directory(), files)
-    orders = await work(stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path)
+    orders = await work(stack, processes, temporal_client, task_queues, postgres_url)
     # When the schema changes, the worker's sessions have prepared statements and two orders wait.
     await orders.start("before")
     approved = await orders.start("approved", review=Review())
     canceled = await orders.start("canceled", review=Review())
     waiting = {"before": Step.SHIPPED, "approved": Step.MANUAL_REVIEW, "canceled": Step.MANUAL_REVIEW}
-    await until(orders.steps, lambda found: found == waiting, 120)
+    await eventually(orders.steps, lambda found: found == waiting, 120)
 
     (files / f"{number:04d}_expand.sql").write_text(EXPAND)
     assert await migrate(postgres_url, files) == [f"{number:04d}_expand.sql"]
@@ -225,7 +216,7 @@ async def test_release_that_a_contracting_migration_leaves_behind_is_rejected(
 @pytest.mark.parametrize("migration", later_migrations())
 async def test_workers_from_before_a_migration_finish_orders_on_the_current_schema(
     stack: AsyncExitStack,
-    temporal_address: str,
+    processes: RoleProcesses,
     temporal_client: Client,
     postgres_url: str,
     task_queues: Any,
@@ -233,9 +224,7 @@ async def test_workers_from_before_a_migration_finish_orders_on_the_current_sche
     migration: str,
 ) -> None:
     before = before_the_migration(migration, tmp_path / "before")
-    orders = await work(
-        stack, temporal_client, temporal_address, postgres_url, task_queues, tmp_path, PYTHONPATH=before
-    )
+    orders = await work(stack, processes, temporal_client, task_queues, postgres_url, PYTHONPATH=before)
     await orders.start("shipped")
     await orders.start("refunded", items=REFUSED)
     canceled = await orders.start("canceled", review=Review())

@@ -6,14 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from builds import Edit, activities_of, builds_of, changed
-from versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
-from support.worker_processes import until
+from support.polling import eventually
+from upgrades.builds import Edit, activities_of, builds_of, changed
+from upgrades.versioned_orders import RECORDS_BEFORE_THE_CHARGE, VersionedOrders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -88,7 +88,7 @@ async def test_rollback_of_a_bad_build_loses_no_order(orders: VersionedOrders, t
     probes = await orders.until_ramping("bad")
 
     ids = await orders.start("ramped", ORDERS)
-    await until(lambda: orders.blocked_or_ended(ids), lambda found: found == ORDERS, 180)
+    await eventually(lambda: orders.blocked_or_ended(ids), lambda found: found == ORDERS, 180)
     assert ORDERS / 2 < len(await orders.ended(ids)) < ORDERS
     await orders.deployment.roll_back("bad")
     bad.process.send_signal(signal.SIGTERM)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from builds import Deployment, Edit, activities_of, builds_of, gathered
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -15,8 +14,11 @@ from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
 from orderfleet.store.reads import OrderReads
+from support.factories import automatic_order
 from support.ledgers import Ledgers, order_errors
-from support.worker_processes import WorkerFleet, WorkerProcess, order, until
+from support.polling import eventually
+from support.role_processes import RoleProcess, RoleProcesses
+from upgrades.builds import Deployment, Edit, activities_of, builds_of, gathered
 
 RECORDS_BEFORE_THE_CHARGE = Edit(
     "orders/workflow.py",
@@ -32,24 +34,30 @@ class VersionedOrders:
     """Orders, their workers by build, and the ledgers."""
 
     def __init__(
-        self, client: Client, deployment: Deployment, fleet: WorkerFleet, reads: OrderReads, books: Ledgers, queues: Any
+        self,
+        client: Client,
+        deployment: Deployment,
+        processes: RoleProcesses,
+        reads: OrderReads,
+        books: Ledgers,
+        queues: Any,
     ) -> None:
         self.temporal = client
         self.reads = reads
         self.deployment = deployment
-        self._fleet = fleet
+        self._processes = processes
         self._books = books
         self._queues = queues
 
-    async def work(self, build: str, **environment: str) -> WorkerProcess:
-        worker = await self._fleet.worker("all", ORDERFLEET_WORKER_BUILD_ID=build, **environment)
+    async def work(self, build: str, **environment: str) -> RoleProcess:
+        worker = await self._processes.worker("all", ORDERFLEET_WORKER_BUILD_ID=build, **environment)
         await worker.answers("/readyz", 200)
         assert f'version="{build}"' in await worker.answers("/metrics", 200) or not build
         return worker
 
     async def start(self, prefix: str, count: int, **changes: Any) -> list[str]:
         ids = [f"{self.deployment.name}-{prefix}-{number}" for number in range(count)]
-        await gathered(self._start(order(order_id, self._queues, **changes)) for order_id in ids)
+        await gathered(self._start(automatic_order(order_id, self._queues, **changes)) for order_id in ids)
         return ids
 
     async def _start(self, given: OrderInput) -> None:
@@ -63,7 +71,7 @@ class VersionedOrders:
         while len(ids) < 100:
             last = await self.start(f"probe-{len(ids)}", 1)
             ids += last
-            await until(partial(self.blocked_or_ended, last), bool, 120)
+            await eventually(partial(self.blocked_or_ended, last), bool, 120)
             if not await self.ended(last) or build in set().union(*(await self.builds(last)).values()):
                 return ids
         raise AssertionError(f"none of {len(ids)} orders began on {build!r}")
@@ -104,7 +112,7 @@ class VersionedOrders:
             found = await gathered(self.reads.order(order_id) for order_id in ids)
             return [each.status.step if each else None for each in found]
 
-        await until(steps, lambda found: set(found) == {step}, 120)
+        await eventually(steps, lambda found: set(found) == {step}, 120)
 
     async def until_shipping(self, ids: list[str]) -> None:
         """Wait until the dispatch of each order's shipment is scheduled."""
@@ -113,7 +121,7 @@ class VersionedOrders:
             shipments = [names.shipment_id(order_id, 1) for order_id in ids]
             return ["dispatch_carrier" in each for each in await gathered(map(self._steps, shipments))]
 
-        await until(dispatching, all, 120)
+        await eventually(dispatching, all, 120)
 
     async def _steps(self, workflow_id: str) -> list[str]:
         try:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fleet import Fleet, fleet
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +19,14 @@ def _long_answer_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def skipping(time_skipping_env: WorkflowEnvironment, postgres_url: str) -> AsyncIterator[Fleet]:
+async def skipping(time_skipping_env: WorkflowEnvironment, postgres_url: str) -> AsyncIterator[WorkflowTestEnv]:
     """A fleet whose timers pass at once while a result is awaited."""
-    async with fleet(time_skipping_env.client, postgres_url, "orders-tq", "shipping-tq") as made:
+    async with workflow_test_env(time_skipping_env.client, postgres_url, "orders-tq", "shipping-tq") as made:
         yield made
 
 
 @pytest.fixture
-async def running(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[Fleet]:
+async def running(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[WorkflowTestEnv]:
     """A fleet on the real server."""
-    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
+    async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
         yield made

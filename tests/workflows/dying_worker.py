@@ -8,7 +8,6 @@ import signal
 import sys
 from typing import Any
 
-from fleet import Provider
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -19,6 +18,7 @@ from orderfleet.store.pool import connect
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
+from support.scripted_providers import ScriptedPayments
 
 
 class KillingStore(OrderWrites):
@@ -34,7 +34,7 @@ async def main(address: str) -> None:
         spec = worker.worker_spec(
             settings,
             KillingStore(database),
-            Provider(),
+            ScriptedPayments(),
             PostgresOrphanStore(database),
             TemporalOrderWorkflows(temporal),
         )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fleet import Fleet
 from temporalio.api.enums.v1 import EventType
 
-from orderfleet.domain.order import Review, ReviewMode
+from support.factories import AUTO
+from support.workflow_env import WorkflowTestEnv
 
 
-async def test_calls_of_providers_are_never_local_activities(running: Fleet) -> None:
+async def test_calls_of_providers_are_never_local_activities(running: WorkflowTestEnv) -> None:
     """A call that can block for long is a regular activity, which Temporal shows and which delays no signal."""
-    handle = await running.start(running.order("k-1", review=Review(mode=ReviewMode.AUTO)))
+    handle = await running.start(running.order("k-1", review=AUTO))
     await handle.result()
     shipment = running.temporal.get_workflow_handle("shipping-k-1-1")
     regular = [

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
 from temporalio.client import WorkflowUpdateFailedError
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, OrderNotFound
-
-AUTO = Review(mode=ReviewMode.AUTO)
-
-
-def shipped_to(fleet: Fleet, order_id: str) -> list:
-    return [parcel.address for parcel in fleet.carrier.parcels[f"ship-{order_id}"]]
+from support.factories import ADDRESS, AUTO, ELSEWHERE
+from support.polling import eventually
+from support.scripted_providers import Gate
+from support.workflow_env import WorkflowTestEnv
 
 
-async def test_address_during_review_is_used(running: Fleet) -> None:
+def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
+    return [parcel.address for parcel in env.carrier.parcels[f"ship-{order_id}"]]
+
+
+async def test_address_during_review_is_used(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("a-1"))
     await running.until("a-1", lambda status: status.step is Step.MANUAL_REVIEW)
     assert await running.client.change("a-1", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
@@ -30,7 +30,7 @@ async def test_address_during_review_is_used(running: Fleet) -> None:
     assert shipped_to(running, "a-1") == [ELSEWHERE]
 
 
-async def test_address_during_charge_is_used(running: Fleet) -> None:
+async def test_address_during_charge_is_used(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.provider.charging.before.append(gate)
     handle = await running.start(running.order("a-2", review=AUTO))
@@ -43,7 +43,7 @@ async def test_address_during_charge_is_used(running: Fleet) -> None:
     assert (recorded.step, recorded.address) == (Step.SHIPPED, ELSEWHERE)
 
 
-async def test_address_after_dispatch_is_scheduled_is_rejected(running: Fleet) -> None:
+async def test_address_after_dispatch_is_scheduled_is_rejected(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
     handle = await running.start(running.order("a-3", review=AUTO))
@@ -55,7 +55,7 @@ async def test_address_after_dispatch_is_scheduled_is_rejected(running: Fleet) -
     assert shipped_to(running, "a-3") == [ADDRESS]
 
 
-async def test_last_of_several_addresses_is_used(running: Fleet) -> None:
+async def test_last_of_several_addresses_is_used(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("a-5"))
     last = ELSEWHERE.model_copy(update={"street": "9 Last St"})
     for street in ("3 A St", "4 B St", "9 Last St"):
@@ -65,7 +65,7 @@ async def test_last_of_several_addresses_is_used(running: Fleet) -> None:
     assert shipped_to(running, "a-5") == [last]
 
 
-async def test_invalid_address_is_rejected_and_recorded(running: Fleet) -> None:
+async def test_invalid_address_is_rejected_and_recorded(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("a-6"))
     await running.until("a-6", lambda status: status.step is Step.MANUAL_REVIEW)
     with pytest.raises(OrderChangeRejected, match=r"address\.city: is empty"):
@@ -78,7 +78,7 @@ async def test_invalid_address_is_rejected_and_recorded(running: Fleet) -> None:
     assert (await handle.result()).address == ADDRESS
 
 
-async def test_address_at_any_time_is_accepted_or_rejected(running: Fleet) -> None:
+async def test_address_at_any_time_is_accepted_or_rejected(running: WorkflowTestEnv) -> None:
     async def one(number: int) -> None:
         order_id = f"a-7-{number}"
         handle = await running.start(running.order(order_id, review=AUTO))

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, Gate, eventually, fleet, hangs
-from raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -31,7 +29,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import INVALID_INPUT
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.orphans import Compensation, Orphan, OrphanSweep
 from orderfleet.domain.payment import PaymentIntent, RefundOrder
 from orderfleet.domain.shipment import ShippingInput
@@ -40,8 +37,12 @@ from orderfleet.orders import worker as orders_worker
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.temporal.connection import connect
+from support.factories import ADDRESS_JSON, AUTO
+from support.polling import eventually
+from support.scripted_providers import Gate, hangs
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
+from workflows.raw_payloads import KEY, TRACE_HEADER, payloads, raw_client, write_key
 
-AUTO = Review(mode=ReviewMode.AUTO)
 MAX_CONCURRENT = 5
 """Concurrent calls; the server accepts ten updates of one workflow."""
 UNHANDLED_COMMAND = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
@@ -49,17 +50,17 @@ METADATA = "__temporal_workflow_metadata"
 
 
 @dataclass
-class Shop:
-    """A fleet that encrypts and traces, and a client that does neither."""
+class RawPayloadEnv:
+    """Workers that encrypt and trace, and a client that does neither."""
 
-    fleet: Fleet
+    env: WorkflowTestEnv
     raw: Client
     sent: list[tuple[str, Payload]]
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     started: list[WorkflowHandle[Any, Any]] = field(default_factory=list)
 
     def new_id(self) -> str:
-        return f"any-{self.fleet.settings.orders_task_queue}-{next(self.numbers)}"
+        return f"any-{self.env.settings.orders_task_queue}-{next(self.numbers)}"
 
     async def no_task_failed(self) -> None:
         """Check the history of every workflow that was started."""
@@ -75,7 +76,9 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> AsyncIterator[Shop]:
+async def raw_env(
+    temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
+) -> AsyncIterator[RawPayloadEnv]:
     key = write_key(tmp_path)
     temporal = await connect(
         Settings(
@@ -86,19 +89,19 @@ async def shop(temporal_address: str, postgres_url: str, task_queues: Any, tmp_p
         )
     )
     raw = await raw_client(temporal_address)
-    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-        yield Shop(running, raw, list(payloads(key)))
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+        yield RawPayloadEnv(running, raw, list(payloads(key)))
 
 
-def order_start(shop: Shop) -> tuple[Any, str]:
-    order = shop.fleet.order(shop.new_id())
+def order_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
+    order = raw_env.env.order(raw_env.new_id())
     return order, names.order_workflow_id(order.order_id)
 
 
-def shipping_start(shop: Shop) -> tuple[Any, str]:
-    order = shop.fleet.order(shop.new_id())
+def shipping_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
+    order = raw_env.env.order(raw_env.new_id())
     shipment = names.shipment_id(order.order_id, 1)
-    shop.fleet.carrier.booking.always = hangs
+    raw_env.env.carrier.booking.always = hangs
     given = ShippingInput(
         order_id=order.order_id,
         attempt=1,
@@ -107,7 +110,7 @@ def shipping_start(shop: Shop) -> tuple[Any, str]:
         customer=order.customer,
         payment_id=order.payment_id,
         currency=order.currency,
-        orders_task_queue=shop.fleet.settings.orders_task_queue,
+        orders_task_queue=raw_env.env.settings.orders_task_queue,
         policy=order.policy,
     )
     return given, shipment
@@ -117,25 +120,25 @@ def payment(order_id: str) -> PaymentIntent:
     return PaymentIntent(payment_id=f"pay-{order_id}", order_id=order_id, amount="1.00", currency="USD")
 
 
-def refund_start(shop: Shop) -> tuple[Any, str]:
-    order = shop.fleet.order(shop.new_id())
-    shop.fleet.provider.refunding.always = hangs
+def refund_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
+    order = raw_env.env.order(raw_env.new_id())
+    raw_env.env.provider.refunding.always = hangs
     given = RefundOrder(order_id=order.order_id, payment=payment(order.order_id), reason="test", policy=order.policy)
     return given, names.refund_workflow_id(given.payment.payment_id)
 
 
-def compensation_start(shop: Shop) -> tuple[Any, str]:
-    order = shop.fleet.order(shop.new_id())
-    shop.fleet.carrier.voiding.always = hangs
+def compensation_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
+    order = raw_env.env.order(raw_env.new_id())
+    raw_env.env.carrier.voiding.always = hangs
     orphan = Orphan(order_id=order.order_id, payment=payment(order.order_id), shipments=0, how="terminated")
     return Compensation(orphan=orphan, policy=order.policy), names.compensation_workflow_id(order.order_id)
 
 
-def sweep_start(shop: Shop) -> tuple[Any, str]:
-    return OrphanSweep(policy=shop.fleet.order(shop.new_id()).policy), f"sweep-{shop.new_id()}"
+def sweep_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
+    return OrphanSweep(policy=raw_env.env.order(raw_env.new_id()).policy), f"sweep-{raw_env.new_id()}"
 
 
-STARTS: dict[str, Callable[[Shop], tuple[Any, str]]] = {
+STARTS: dict[str, Callable[[RawPayloadEnv], tuple[Any, str]]] = {
     names.ORDER_WORKFLOW: order_start,
     names.SHIPPING_WORKFLOW: shipping_start,
     names.REFUND_WORKFLOW: refund_start,
@@ -148,17 +151,17 @@ ON_SHIPPING = {each.__name__ for each in shipping_worker.WORKFLOWS}
 WORKFLOWS = [each.__name__ for each in (*orders_worker.WORKFLOWS, *shipping_worker.WORKFLOWS)]
 
 
-def queue(shop: Shop, workflow: str) -> str:
-    settings = shop.fleet.settings
+def queue(raw_env: RawPayloadEnv, workflow: str) -> str:
+    settings = raw_env.env.settings
     return settings.shipping_task_queue if workflow in ON_SHIPPING else settings.orders_task_queue
 
 
-async def start(shop: Shop, workflow: str) -> WorkflowHandle[Any, Any]:
+async def start(raw_env: RawPayloadEnv, workflow: str) -> WorkflowHandle[Any, Any]:
     """Start a workflow; the returned handle sends payloads unconverted."""
-    given, workflow_id = STARTS[workflow](shop)
-    await shop.fleet.temporal.start_workflow(workflow, given, id=workflow_id, task_queue=queue(shop, workflow))
-    handle = shop.raw.get_workflow_handle(workflow_id)
-    shop.started.append(handle)
+    given, workflow_id = STARTS[workflow](raw_env)
+    await raw_env.env.temporal.start_workflow(workflow, given, id=workflow_id, task_queue=queue(raw_env, workflow))
+    handle = raw_env.raw.get_workflow_handle(workflow_id)
+    raw_env.started.append(handle)
     return handle
 
 
@@ -173,21 +176,21 @@ async def each_of(calls: Sequence[Callable[[], Awaitable[None]]], concurrent: in
     await asyncio.gather(*(one(call) for call in calls))
 
 
-def arguments(shop: Shop) -> list[list[Payload]]:
+def arguments(raw_env: RawPayloadEnv) -> list[list[Payload]]:
     """Argument lists: each payload alone, and numbers of arguments that no handler accepts."""
     plain = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
     nonsense = Payload(metadata={"encoding": b"binary/unknown"})
-    return [*([each] for _, each in shop.sent), [], [plain, nonsense], [nonsense, plain], [plain] * 3, [plain] * 5]
+    return [*([each] for _, each in raw_env.sent), [], [plain, nonsense], [nonsense, plain], [plain] * 3, [plain] * 5]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-async def test_start_with_invalid_input_fails_with_expected_arguments(shop: Shop, workflow: str) -> None:
+async def test_start_with_invalid_input_fails_with_expected_arguments(raw_env: RawPayloadEnv, workflow: str) -> None:
     async def one(args: list[Payload]) -> None:
-        _, workflow_id = STARTS[workflow](shop)
-        handle = await shop.raw.start_workflow(
-            workflow, args=args, id=workflow_id, task_queue=queue(shop, workflow), result_type=None
+        _, workflow_id = STARTS[workflow](raw_env)
+        handle = await raw_env.raw.start_workflow(
+            workflow, args=args, id=workflow_id, task_queue=queue(raw_env, workflow), result_type=None
         )
-        shop.started.append(handle)
+        raw_env.started.append(handle)
         try:
             async with asyncio.timeout(60):
                 await handle.result()
@@ -196,17 +199,17 @@ async def test_start_with_invalid_input_fails_with_expected_arguments(shop: Shop
             assert isinstance(cause, ApplicationError)
             assert cause.type == INVALID_INPUT, cause
         except TimeoutError:
-            await shop.no_task_failed()
+            await raw_env.no_task_failed()
             raise
 
     # An empty object is a start of the sweep, and of nothing else.
     sent = [
         args
-        for args in arguments(shop)
+        for args in arguments(raw_env)
         if workflow != names.ORPHAN_SWEEP_WORKFLOW or len(args) != 1 or not sweeps(args[0])
     ]
     await each_of([lambda args=args: one(args) for args in sent])
-    await shop.no_task_failed()
+    await raw_env.no_task_failed()
 
 
 def sweeps(payload: Payload) -> bool:
@@ -215,30 +218,32 @@ def sweeps(payload: Payload) -> bool:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 @pytest.mark.timeout(600)
-async def test_handler_with_any_input_fails_no_workflow_task(shop: Shop, workflow: str) -> None:
-    given, workflow_id = STARTS[workflow](shop)
-    running = await shop.fleet.temporal.start_workflow(
-        workflow, given, id=workflow_id, task_queue=queue(shop, workflow)
+async def test_handler_with_any_input_fails_no_workflow_task(raw_env: RawPayloadEnv, workflow: str) -> None:
+    given, workflow_id = STARTS[workflow](raw_env)
+    running = await raw_env.env.temporal.start_workflow(
+        workflow, given, id=workflow_id, task_queue=queue(raw_env, workflow)
     )
     metadata = await running.query(METADATA, result_type=WorkflowMetadata)
     definition = metadata.definition
     for signal in definition.signal_definitions:
-        await try_handler(shop, workflow, lambda handle, args, name=signal.name: handle.signal(name, args=args))
+        await try_handler(raw_env, workflow, lambda handle, args, name=signal.name: handle.signal(name, args=args))
     for update in definition.update_definitions:
-        await try_handler(shop, workflow, lambda handle, args, name=update.name: handle.execute_update(name, args=args))
+        await try_handler(
+            raw_env, workflow, lambda handle, args, name=update.name: handle.execute_update(name, args=args)
+        )
     for query in definition.query_definitions:
         if not query.name.startswith("__"):
-            await try_handler(shop, workflow, lambda handle, args, name=query.name: handle.query(name, args=args))
+            await try_handler(raw_env, workflow, lambda handle, args, name=query.name: handle.query(name, args=args))
     # The orphan sweep may have completed.
     with suppress(RPCError):
         await running.terminate()
 
 
 async def try_handler(
-    shop: Shop, workflow: str, call: Callable[[WorkflowHandle[Any, Any], list[Payload]], Awaitable[Any]]
+    raw_env: RawPayloadEnv, workflow: str, call: Callable[[WorkflowHandle[Any, Any], list[Payload]], Awaitable[Any]]
 ) -> None:
     """Send every argument list to one handler; a workflow that it ends is replaced."""
-    handle = await start(shop, workflow)
+    handle = await start(raw_env, workflow)
     replaced = asyncio.Lock()
 
     async def one(args: list[Payload]) -> None:
@@ -253,25 +258,25 @@ async def try_handler(
                 raise
             async with replaced:
                 if handle is used:
-                    handle = await start(shop, workflow)
+                    handle = await start(raw_env, workflow)
 
     # A sweep completes at once; of concurrent queries to a closed workflow the SDK's worker can lose one.
     concurrent = 1 if workflow == names.ORPHAN_SWEEP_WORKFLOW else MAX_CONCURRENT
-    await each_of([lambda args=args: one(args) for args in arguments(shop)], concurrent)
+    await each_of([lambda args=args: one(args) for args in arguments(raw_env)], concurrent)
     # A query returns after the worker has handled the signals before it.
     async with asyncio.timeout(60):
         await handle.query(METADATA)
-    await shop.no_task_failed()
+    await raw_env.no_task_failed()
     with suppress(RPCError):
         await handle.terminate()
-    shop.started.clear()
+    raw_env.started.clear()
 
 
-async def test_unreadable_signal_is_recorded_and_changes_nothing(shop: Shop) -> None:
-    running, order_id = shop.fleet, shop.new_id()
+async def test_unreadable_signal_is_recorded_and_changes_nothing(raw_env: RawPayloadEnv) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
     await running.start(running.order(order_id))
     await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
-    raw = shop.raw.get_workflow_handle(names.order_workflow_id(order_id))
+    raw = raw_env.raw.get_workflow_handle(names.order_workflow_id(order_id))
     surrogate = Payload(metadata={"encoding": b"json/plain"}, data=b'{"reason": "\\ud800"}')
     changes = {
         names.APPROVE: "approve",
@@ -296,12 +301,12 @@ async def test_unreadable_signal_is_recorded_and_changes_nothing(shop: Shop) -> 
     assert (status.step, status.approved) == (Step.MANUAL_REVIEW, False)
 
 
-async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(shop: Shop) -> None:
-    running, order_id, gate = shop.fleet, shop.new_id(), Gate()
+async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(raw_env: RawPayloadEnv) -> None:
+    running, order_id, gate = raw_env.env, raw_env.new_id(), Gate()
     running.carrier.booking.before.append(gate)
     handle = await running.start(running.order(order_id, review=AUTO))
     await gate.reached.wait()
-    raw = shop.raw.get_workflow_handle(names.shipment_id(order_id, 1))
+    raw = raw_env.raw.get_workflow_handle(names.shipment_id(order_id, 1))
     await raw.signal(names.CHANGE_ADDRESS, args=[Payload(metadata={"encoding": b"binary/null"})])
     await raw.signal(names.CANCEL_SHIPMENT, args=[])
     await raw.query(METADATA)
@@ -311,9 +316,9 @@ async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(shop: Shop
     assert [each["change"] for each in rejected_events] == [names.CHANGE_ADDRESS, names.CANCEL_SHIPMENT]
 
 
-async def test_start_with_four_arguments_starts_an_order(shop: Shop) -> None:
-    running, order_id = shop.fleet, shop.new_id()
-    address = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+async def test_start_with_four_arguments_starts_an_order(raw_env: RawPayloadEnv) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
+    address = ADDRESS_JSON
     handle = await running.temporal.start_workflow(
         names.ORDER_WORKFLOW,
         args=[order_id, f"pmt-{order_id}", [{"sku": "widget", "qty": 2, "price": "1.00"}], address],
@@ -329,8 +334,8 @@ async def test_start_with_four_arguments_starts_an_order(shop: Shop) -> None:
     await handle.terminate()
 
 
-async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(shop: Shop) -> None:
-    running, order_id = shop.fleet, shop.new_id()
+async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(raw_env: RawPayloadEnv) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
     handle = await running.temporal.start_workflow(
         names.ORDER_WORKFLOW,
         running.order(order_id, review=AUTO),
@@ -358,8 +363,10 @@ async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(shop: S
         ({"shipping_attempts": 10**9}, "policy.shipping_attempts"),
     ],
 )
-async def test_start_with_invalid_policy_is_rejected(shop: Shop, change: dict[str, Any], field: str) -> None:
-    running, order_id = shop.fleet, shop.new_id()
+async def test_start_with_invalid_policy_is_rejected(
+    raw_env: RawPayloadEnv, change: dict[str, Any], field: str
+) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
     order = running.order(order_id, review=AUTO).model_dump(mode="json")
     order["policy"] |= change
     handle = await running.temporal.start_workflow(
@@ -368,11 +375,11 @@ async def test_start_with_invalid_policy_is_rejected(shop: Shop, change: dict[st
         id=names.order_workflow_id(order_id),
         task_queue=running.settings.orders_task_queue,
     )
-    shop.started.append(handle)
+    raw_env.started.append(handle)
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert field in str(failure.value.cause)
-    await shop.no_task_failed()
+    await raw_env.no_task_failed()
 
 
 HEADERS = {
@@ -387,8 +394,8 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS.keys())
-async def test_invalid_trace_header_is_ignored(shop: Shop, temporal_address: str, data: bytes) -> None:
-    running, order_id = shop.fleet, shop.new_id()
+async def test_invalid_trace_header_is_ignored(raw_env: RawPayloadEnv, temporal_address: str, data: bytes) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
     client = await raw_client(
         temporal_address, {TRACE_HEADER: Payload(metadata={"encoding": b"json/plain"}, data=data)}
     )
@@ -396,24 +403,24 @@ async def test_invalid_trace_header_is_ignored(shop: Shop, temporal_address: str
     handle = await client.start_workflow(
         names.ORDER_WORKFLOW, order, id=names.order_workflow_id(order_id), task_queue=running.settings.orders_task_queue
     )
-    shop.started.append(handle)
+    raw_env.started.append(handle)
     await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.query(names.STATUS_QUERY)
     await handle.signal(names.CARRIER_UPDATE, args=[])
     await handle.execute_update(names.APPROVE)
     async with asyncio.timeout(60):
         await handle.result()
-    await shop.no_task_failed()
+    await raw_env.no_task_failed()
 
 
-async def test_charge_completed_by_client_with_invalid_result_is_voided(shop: Shop) -> None:
-    running, order_id = shop.fleet, shop.new_id()
+async def test_charge_completed_by_client_with_invalid_result_is_voided(raw_env: RawPayloadEnv) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
     running.provider.charging.before.append(hangs)
     handle = await running.start(running.order(order_id, review=AUTO))
-    shop.started.append(handle)
+    raw_env.started.append(handle)
     described = await eventually(handle.describe, lambda found: found.raw_description.pending_activities)
     (pending,) = described.raw_description.pending_activities
-    outside = shop.raw.get_async_activity_handle(
+    outside = raw_env.raw.get_async_activity_handle(
         workflow_id=handle.id, run_id=described.run_id, activity_id=pending.activity_id
     )
     await outside.complete(Payload(metadata={"encoding": b"binary/unknown"}))
@@ -422,21 +429,21 @@ async def test_charge_completed_by_client_with_invalid_result_is_voided(shop: Sh
     assert "charge was completed with a result that can't be read" in str(failure.value.cause)
     status = (await running.recorded(order_id)).status
     assert (status.step, status.payment.status) == (Step.FAILED, "VOIDED")
-    await shop.no_task_failed()
+    await raw_env.no_task_failed()
 
 
-async def test_charged_order_with_shipment_id_in_use_is_refunded(shop: Shop) -> None:
-    running, order_id = shop.fleet, shop.new_id()
-    await shop.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="no-worker-polls")
+async def test_charged_order_with_shipment_id_in_use_is_refunded(raw_env: RawPayloadEnv) -> None:
+    running, order_id = raw_env.env, raw_env.new_id()
+    await raw_env.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="no-worker-polls")
     policy = running.order(order_id).policy.model_copy(update={"shipping_attempts": 1})
     handle = await running.start(running.order(order_id, review=AUTO, policy=policy))
-    shop.started.append(handle)
+    raw_env.started.append(handle)
     with pytest.raises(WorkflowFailureError):
         await handle.result()
     status = (await running.recorded(order_id)).status
     assert status.step is Step.FAILED
     assert running.provider.balance(f"pay-{order_id}") == 0
-    await shop.no_task_failed()
+    await raw_env.no_task_failed()
 
 
 async def test_encrypted_signal_without_keys_is_recorded_as_rejected(
@@ -447,7 +454,7 @@ async def test_encrypted_signal_without_keys_is_recorded_as_rejected(
         Settings(temporal_address=temporal_address, encryption_keys_dir=tmp_path, encryption_key_id=KEY)
     )
     keyless = await connect(Settings(temporal_address=temporal_address))
-    async with fleet(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
         order_id = f"keyless-{task_queues.orders}"
         await running.start(running.order(order_id))
         await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
@@ -459,6 +466,6 @@ async def test_encrypted_signal_without_keys_is_recorded_as_rejected(
         )
         (rejected_events,) = [event for event in events if event.kind == "change_rejected"]
         assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in rejected_events.detail["reason"]
-        shop = Shop(running, keyless, [], started=[running.handle(order_id)])
-        await shop.no_task_failed()
+        raw_env = RawPayloadEnv(running, keyless, [], started=[running.handle(order_id)])
+        await raw_env.no_task_failed()
         assert (await running.client.status(order_id)).step is Step.MANUAL_REVIEW

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from fleet import ADDRESS, ELSEWHERE, Fleet, Gate, eventually
-
-from orderfleet.domain.order import Review, ReviewMode, SpecUpdate
+from orderfleet.domain.order import SpecUpdate
 from orderfleet.domain.status import SpecOutcome, Step
 from orderfleet.services.changes import Change
+from support.factories import ADDRESS, AUTO, ELSEWHERE
+from support.polling import eventually
+from support.scripted_providers import Gate
+from support.workflow_env import WorkflowTestEnv
 
 
-async def test_spec_with_approval_and_address_applies_both(running: Fleet) -> None:
+async def test_spec_with_approval_and_address_applies_both(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("d-1", generation=1))
     await running.client.apply_spec("d-1", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await handle.result()
@@ -17,7 +19,7 @@ async def test_spec_with_approval_and_address_applies_both(running: Fleet) -> No
     assert (await running.recorded("d-1")).status.declared.generation == 2
 
 
-async def test_spec_of_older_generation_changes_nothing(running: Fleet) -> None:
+async def test_spec_of_older_generation_changes_nothing(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("d-2", generation=1))
     await running.client.apply_spec("d-2", SpecUpdate(generation=3, address=ELSEWHERE))
     await running.client.apply_spec("d-2", SpecUpdate(generation=2, address=ADDRESS))
@@ -26,16 +28,16 @@ async def test_spec_of_older_generation_changes_nothing(running: Fleet) -> None:
     assert (await handle.result()).address == ELSEWHERE
 
 
-async def test_spec_with_cancel_cancels(running: Fleet) -> None:
+async def test_spec_with_cancel_cancels(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("d-3", generation=1))
     await running.client.apply_spec("d-3", SpecUpdate(generation=2, cancel=True))
     assert (await handle.result()).cancel_reason == "canceled in the Order"
 
 
-async def test_rejected_spec_has_reason(running: Fleet) -> None:
+async def test_rejected_spec_has_reason(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
-    handle = await running.start(running.order("d-4", review=Review(mode=ReviewMode.AUTO), generation=1))
+    handle = await running.start(running.order("d-4", review=AUTO, generation=1))
     await gate.reached.wait()
     await running.client.apply_spec("d-4", SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     status = await running.until_recorded("d-4", lambda status: status.declared.generation == 2)
@@ -45,7 +47,7 @@ async def test_rejected_spec_has_reason(running: Fleet) -> None:
     assert (await handle.result()).address == ADDRESS
 
 
-async def test_invalid_spec_is_recorded_and_changes_nothing(running: Fleet) -> None:
+async def test_invalid_spec_is_recorded_and_changes_nothing(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("d-5", generation=1))
     await handle.signal("apply_spec", {"generation": "soon"})
     await eventually(lambda: running.kinds("d-5"), lambda kinds: "change_rejected" in kinds)

@@ -6,20 +6,21 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails, quick_policy
 from temporalio.service import RPCError
 
 from orderfleet.domain.errors import CarrierUnavailable
-from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected
+from support.factories import AUTO, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Gate, fails
+from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 
-
-async def test_cancel_during_review_charges_nothing(running: Fleet) -> None:
+async def test_cancel_during_review_charges_nothing(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("c-1"))
     await running.until("c-1", lambda status: status.step is Step.MANUAL_REVIEW)
     assert await running.client.change("c-1", Change.cancel("changed my mind")) is ChangeResult.ACCEPTED
@@ -30,7 +31,7 @@ async def test_cancel_during_review_charges_nothing(running: Fleet) -> None:
     assert not running.provider.charges
 
 
-async def test_cancel_before_the_first_step_cancels(running: Fleet) -> None:
+async def test_cancel_before_the_first_step_cancels(running: WorkflowTestEnv) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
         running.order("c-2", review=AUTO),
@@ -44,7 +45,7 @@ async def test_cancel_before_the_first_step_cancels(running: Fleet) -> None:
     assert not running.provider.charges
 
 
-async def test_approve_and_cancel_in_one_workflow_task_cancels(running: Fleet) -> None:
+async def test_approve_and_cancel_in_one_workflow_task_cancels(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("c-3"))
     await running.until("c-3", lambda status: status.step is Step.MANUAL_REVIEW)
     await asyncio.gather(handle.signal("approve"), handle.signal("cancel_order", "no"))
@@ -53,7 +54,7 @@ async def test_approve_and_cancel_in_one_workflow_task_cancels(running: Fleet) -
     assert running.provider.balance("pay-c-3") == 0
 
 
-async def test_cancel_during_the_charge_refunds(running: Fleet) -> None:
+async def test_cancel_during_the_charge_refunds(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.provider.charging.after.append(gate)
     handle = await running.start(running.order("c-4", review=AUTO))
@@ -69,7 +70,7 @@ async def test_cancel_during_the_charge_refunds(running: Fleet) -> None:
     assert not running.carrier.parcels
 
 
-async def test_cancel_payment_after_the_charge_refunds(running: Fleet) -> None:
+async def test_cancel_payment_after_the_charge_refunds(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.provider.charging.after.append(gate)
     handle = await running.start(running.order("c-5", review=AUTO))
@@ -81,7 +82,7 @@ async def test_cancel_payment_after_the_charge_refunds(running: Fleet) -> None:
     assert running.provider.balance("pay-c-5") == 0
 
 
-async def test_cancel_in_temporal_cancels_the_order(running: Fleet) -> None:
+async def test_cancel_in_temporal_cancels_the_order(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.provider.charging.after.append(gate)
     handle = await running.start(running.order("c-6", review=AUTO))
@@ -93,7 +94,7 @@ async def test_cancel_in_temporal_cancels_the_order(running: Fleet) -> None:
     assert running.provider.balance("pay-c-6") == 0
 
 
-async def test_cancel_after_dispatch_is_rejected_with_reason(running: Fleet) -> None:
+async def test_cancel_after_dispatch_is_rejected_with_reason(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.after.append(gate)
     handle = await running.start(running.order("c-7", review=AUTO))
@@ -110,7 +111,7 @@ async def test_cancel_after_dispatch_is_rejected_with_reason(running: Fleet) -> 
     assert rejected == [{"change": "cancel", "reason": "the package is already dispatched"}]
 
 
-async def test_cancel_during_dispatch_voids_the_booking(running: Fleet) -> None:
+async def test_cancel_during_dispatch_voids_the_booking(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)  # the booking is in progress, and the carrier has not received it
     handle = await running.start(running.order("c-8", review=AUTO))
@@ -125,7 +126,7 @@ async def test_cancel_during_dispatch_voids_the_booking(running: Fleet) -> None:
     assert running.provider.balance("pay-c-8") == 0
 
 
-async def test_cancel_of_booked_parcel_before_it_leaves_cancels(running: Fleet) -> None:
+async def test_cancel_of_booked_parcel_before_it_leaves_cancels(running: WorkflowTestEnv) -> None:
     """The booking succeeds while it is being voided: the result of the void decides."""
     voiding = Gate()
     running.carrier.held_back.add("ship-c-20")
@@ -149,7 +150,7 @@ async def test_cancel_of_booked_parcel_before_it_leaves_cancels(running: Fleet) 
     assert [shipment.status for shipment in (*status.shipments, *recorded.shipments)] == [ShipmentStatus.CANCELED] * 2
 
 
-async def test_cancel_between_dispatch_attempts_does_not_wait_for_the_next(running: Fleet) -> None:
+async def test_cancel_between_dispatch_attempts_does_not_wait_for_the_next(running: WorkflowTestEnv) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
     slow = StepPolicy(attempt_timeout="2s", initial_interval="3m", maximum_interval="3m")
     policy = quick_policy(running.settings, dispatch_carrier=slow)
@@ -162,13 +163,13 @@ async def test_cancel_between_dispatch_attempts_does_not_wait_for_the_next(runni
     assert running.provider.balance("pay-c-9") == 0
 
 
-async def test_deadline_cancels_and_refunds(skipping: Fleet) -> None:
+async def test_deadline_cancels_and_refunds(skipping: WorkflowTestEnv) -> None:
     order = skipping.order("c-10", deadline="1h", review=Review(timeout="48h"))
     status = await (await skipping.start(order)).result()
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "deadline passed")
 
 
-async def test_cancel_twice_keeps_the_first_reason(running: Fleet) -> None:
+async def test_cancel_twice_keeps_the_first_reason(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("c-11"))
     await running.until("c-11", lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.signal("cancel_order", "first")
@@ -178,7 +179,7 @@ async def test_cancel_twice_keeps_the_first_reason(running: Fleet) -> None:
 
 
 @pytest.mark.parametrize("reason", [{"reason": "an object"}, "a string"])
-async def test_cancel_reason_as_text_or_object_is_recorded(running: Fleet, reason: object) -> None:
+async def test_cancel_reason_as_text_or_object_is_recorded(running: WorkflowTestEnv, reason: object) -> None:
     order_id = f"c-13-{type(reason).__name__}"
     handle = await running.start(running.order(order_id))
     await handle.signal("cancel_order", reason)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from fleet import Fleet
 
 from orderfleet.domain.status import Step
+from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.mark.parametrize("way", ["signal", "update"])
-async def test_cancel_payment_before_charge_cancels_and_charges_nothing(running: Fleet, way: str) -> None:
+async def test_cancel_payment_before_charge_cancels_and_charges_nothing(running: WorkflowTestEnv, way: str) -> None:
     order_id = f"cp-1-{way}"
     handle = await running.start(running.order(order_id))
     await running.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)

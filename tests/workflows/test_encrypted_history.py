@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import ELSEWHERE, eventually, fails, fleet
-from pausable_fleet import has, pausable_fleet
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Address, Customer, Review, ReviewMode
+from orderfleet.domain.order import Address, Customer
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
@@ -26,11 +24,15 @@ from orderfleet.services.orders import OrderService, Source
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect
+from support.factories import AUTO, ELSEWHERE
+from support.polling import eventually
+from support.scripted_providers import fails
+from support.workflow_env import workflow_test_env
+from workflows.pausable_workers import has, pausable_workers
 
 MARK = "Zaphod"
 CUSTOMER = Customer(name=f"{MARK} One", email=f"{MARK}@two.example")
 ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4", zip="Z5", country=f"{MARK}6")
-AUTO = Review(mode=ReviewMode.AUTO)
 
 
 def write(folder: Path, key_id: str) -> bytes:
@@ -63,7 +65,7 @@ async def test_history_of_any_order_has_no_personal_data(
     write(tmp_path, "k1")
     temporal = await client(temporal_address, tmp_path, "k1")
     given = {"customer": CUSTOMER, "address": ADDRESS}
-    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
         # One order is shipped with another address, one is refused by the carrier with a message, one is invalid.
         await running.start(running.order("enc-shipped", **given))
         await running.until_recorded("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
@@ -102,13 +104,13 @@ async def test_key_rotation_during_an_order_loses_nothing(
     write(tmp_path, "k1")
     queues = task_queues.orders, task_queues.shipping
     before = await client(temporal_address, tmp_path, "k1")
-    async with fleet(before, postgres_url, *queues) as old:
+    async with workflow_test_env(before, postgres_url, *queues) as old:
         await old.start(old.order("enc-rotated", address=ADDRESS))
         await old.until_recorded("enc-rotated", lambda status: status.step is Step.MANUAL_REVIEW)
         # The key is distributed to every process first, and then used by one process after the other.
         write(tmp_path, "k2")
         after = await client(temporal_address, tmp_path, "k2")
-        async with fleet(after, postgres_url, *queues) as new:
+        async with workflow_test_env(after, postgres_url, *queues) as new:
             await new.client.change("enc-rotated", Change.update_address(ELSEWHERE))
             await new.until_recorded("enc-rotated", lambda status: status.address == ELSEWHERE)
             status = await old.handle("enc-rotated").query(names.STATUS_QUERY, result_type=OrderStatus)
@@ -126,7 +128,7 @@ async def test_client_without_key_gets_error_and_recorded_order(
 ) -> None:
     write(tmp_path, "k1")
     temporal = await client(temporal_address, tmp_path, "k1")
-    async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
         order = running.order("enc-keyless", review=AUTO)
         await running.client.start(order)
         await running.handle("enc-keyless").result()
@@ -158,7 +160,7 @@ async def test_worker_without_key_reports_it_and_loses_nothing(
     key = write(elsewhere, "k1")
     caller = await client(temporal_address, elsewhere, "k1")
     keyless = await client(temporal_address, mounted, None)
-    async with fleet(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
         handle = await caller.start_workflow(
             names.ORDER_WORKFLOW,
             running.order("enc-later", address=ADDRESS),
@@ -193,10 +195,10 @@ async def test_activities_without_key_fail_no_order(
     temporal = await client(temporal_address, elsewhere, "k1")
     keyless = await client(temporal_address, mounted, None)
     queues = task_queues.orders, task_queues.shipping
-    async with pausable_fleet(temporal, postgres_url, *queues, activities=keyless) as made:
-        handle = await made.fleet.start(made.fleet.order("enc-activity", review=AUTO))
+    async with pausable_workers(temporal, postgres_url, *queues, activities=keyless) as made:
+        handle = await made.env.start(made.env.order("enc-activity", review=AUTO))
         # The attempts are used up, and the workflow waits nevertheless.
         await has(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED, EventType.EVENT_TYPE_TIMER_STARTED)
         (mounted / "k1").write_bytes(key)
         assert (await handle.result()).step is Step.SHIPPED
-    assert made.fleet.provider.charges["pay-enc-activity"] == 1
+    assert made.env.provider.charges["pay-enc-activity"] == 1

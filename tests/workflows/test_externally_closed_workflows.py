@@ -6,24 +6,24 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
 from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
-
-AUTO = Review(mode=ReviewMode.AUTO)
+from support.factories import AUTO
+from support.polling import eventually
+from support.scripted_providers import Gate, fails
+from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.fixture
-async def swept(running: Fleet) -> AsyncIterator[Fleet]:
+async def swept(running: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     """A fleet with an orphan sweep every second."""
     settings = running.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
     await ensure_orphan_sweep(running.temporal, settings)
@@ -35,7 +35,7 @@ def ended(status: OrderStatus) -> bool:
     return status.completed_at is not None
 
 
-async def test_order_terminated_in_review_is_failed_and_uncharged(swept: Fleet) -> None:
+async def test_order_terminated_in_review_is_failed_and_uncharged(swept: WorkflowTestEnv) -> None:
     handle = await swept.start(swept.order("e-1"))
     await swept.until_recorded("e-1", lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.terminate()
@@ -46,7 +46,7 @@ async def test_order_terminated_in_review_is_failed_and_uncharged(swept: Fleet) 
     assert (await swept.kinds("e-1"))[-1] == "workflow_closed_externally"
 
 
-async def test_order_terminated_during_charge_is_refunded(swept: Fleet) -> None:
+async def test_order_terminated_during_charge_is_refunded(swept: WorkflowTestEnv) -> None:
     gate = Gate()
     swept.provider.charging.after.append(gate)
     handle = await swept.start(swept.order("e-2", review=AUTO))
@@ -62,7 +62,7 @@ async def test_order_terminated_during_charge_is_refunded(swept: Fleet) -> None:
     assert status.payment.status in {PaymentStatus.VOIDED, PaymentStatus.REFUNDED}
 
 
-async def test_order_terminated_during_dispatch_is_shipped(swept: Fleet) -> None:
+async def test_order_terminated_during_dispatch_is_shipped(swept: WorkflowTestEnv) -> None:
     gate = Gate()
     swept.carrier.booking.after.append(gate)
     handle = await swept.start(swept.order("e-3", review=AUTO))
@@ -75,7 +75,7 @@ async def test_order_terminated_during_dispatch_is_shipped(swept: Fleet) -> None
     assert swept.provider.balance("pay-e-3") == 1
 
 
-async def test_shipment_of_terminated_order_refunds(running: Fleet) -> None:
+async def test_shipment_of_terminated_order_refunds(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.before += [gate]
     running.carrier.booking.always = None
@@ -93,7 +93,7 @@ async def test_shipment_of_terminated_order_refunds(running: Fleet) -> None:
     assert not running.carrier.parcels
 
 
-async def test_reset_order_is_not_compensated(swept: Fleet, temporal_client: Client) -> None:
+async def test_reset_order_is_not_compensated(swept: WorkflowTestEnv, temporal_client: Client) -> None:
     """A reset terminates one run and starts the next, so the order continues."""
     handle = await swept.start(swept.order("e-5"))
     await swept.until_recorded("e-5", lambda status: status.step is Step.MANUAL_REVIEW)
@@ -104,7 +104,7 @@ async def test_reset_order_is_not_compensated(swept: Fleet, temporal_client: Cli
     assert swept.provider.balance("pay-e-5") == 1
 
 
-async def test_payment_of_another_order_is_not_refunded(swept: Fleet) -> None:
+async def test_payment_of_another_order_is_not_refunded(swept: WorkflowTestEnv) -> None:
     await (await swept.start(swept.order("e-6", review=AUTO, payment_id="shared-6"))).result()
     await swept.start(swept.order("e-7", payment_id="shared-6"))
     status = await swept.until_recorded("e-7", ended)
@@ -112,7 +112,7 @@ async def test_payment_of_another_order_is_not_refunded(swept: Fleet) -> None:
     assert swept.provider.balance("shared-6") == 1
 
 
-async def test_order_after_execution_timeout_is_compensated_by_the_sweep(swept: Fleet) -> None:
+async def test_order_after_execution_timeout_is_compensated_by_the_sweep(swept: WorkflowTestEnv) -> None:
     """Temporal ends the workflow without compensation; the setting is for tests and demos."""
     settings = swept.settings.model_copy(update={"order_execution_timeout": timedelta(seconds=1)})
     await OrderClient.of(swept.temporal, settings).start(swept.order("e-8"))

@@ -6,24 +6,25 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-from fleet import Fleet, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
+from support.factories import AUTO, quick_policy
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
 STEPS = ["receive", "validate", "charge", "prepare_package", "dispatch_carrier"]
 POLICIES = dict(zip(STEPS, ["receive", "validation", "charge", "prepare_package", "dispatch_carrier"], strict=True))
 
-Faulty = Callable[[str], AbstractAsyncContextManager[Fleet]]
+Faulty = Callable[[str], AbstractAsyncContextManager[WorkflowTestEnv]]
 
 
 @pytest.fixture
 def faulty(temporal_client: Client, postgres_url: str, task_queues) -> Faulty:
-    return lambda faults: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, faults=faults)
+    return lambda faults: workflow_test_env(
+        temporal_client, postgres_url, task_queues.orders, task_queues.shipping, faults=faults
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, eventually, fleet, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.order import Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
@@ -30,7 +29,10 @@ from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, Tempo
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server
+from support.factories import AUTO, quick_policy
 from support.ledgers import Ledgers, order_errors
+from support.polling import eventually
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 SEED = int(os.environ.get("PROVIDER_SEED", "3"))
 ORDERS = int(os.environ.get("PROVIDER_ORDERS", "30"))
@@ -50,7 +52,7 @@ def server(tmp_path: Path) -> Iterator[ProviderServer]:
 @pytest.fixture
 async def served(
     temporal_client: Client, postgres_url: str, task_queues: Any, server: ProviderServer
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[WorkflowTestEnv]:
     settings = Settings(
         payment_provider="http",
         payment_url=server.url,
@@ -62,7 +64,7 @@ async def served(
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(PAYMENT_PROVIDERS.open(settings))
         parcels = await stack.enter_async_context(CARRIERS.open(settings))
-        made = fleet(
+        made = workflow_test_env(
             *(temporal_client, postgres_url, task_queues.orders, task_queues.shipping),
             provider=provider,
             carrier=parcels,
@@ -70,28 +72,28 @@ async def served(
         yield await stack.enter_async_context(made)
 
 
-def an_order(fleet: Fleet, number: int) -> OrderInput:
+def an_order(env: WorkflowTestEnv, number: int) -> OrderInput:
     order_id = f"faulty-{SEED}-{number}"
     sku = "refuse-dispatch" if number % 5 == 0 else "widget"
-    return fleet.order(
+    return env.order(
         order_id,
         items=(Item(sku=sku, qty=number, price="1.10"),),
         payment_id=f"refuse-{order_id}" if number % 7 == 0 else f"pay-{order_id}",
-        review=Review(mode=ReviewMode.AUTO),
-        policy=quick_policy(fleet.settings, charge=STEP, dispatch_carrier=STEP, refund=STEP),
+        review=AUTO,
+        policy=quick_policy(env.settings, charge=STEP, dispatch_carrier=STEP, refund=STEP),
     )
 
 
-async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
+async def one(env: WorkflowTestEnv, number: int, dice: random.Random) -> OrderStatus:
     """Start an order, cancel some of them at a random time, and return the status once no refund is pending."""
-    order = an_order(fleet, number)
-    await fleet.start(order)
+    order = an_order(env, number)
+    await env.start(order)
     if number % 3 == 0:
         await asyncio.sleep(dice.random() * 1.5)
         with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
-            await fleet.client.change(order.order_id, Change.cancel("changed my mind"))
+            await env.client.change(order.order_id, Change.cancel("changed my mind"))
     found = await eventually(
-        lambda: recorded(fleet, order.order_id),
+        lambda: recorded(env, order.order_id),
         lambda order: (
             order is not None and order.status.ended and order.status.payment.status is not PaymentStatus.REFUNDING
         ),
@@ -101,16 +103,16 @@ async def one(fleet: Fleet, number: int, dice: random.Random) -> OrderStatus:
     return found.status
 
 
-async def recorded(fleet: Fleet, order_id: str) -> RecordedOrder | None:
+async def recorded(env: WorkflowTestEnv, order_id: str) -> RecordedOrder | None:
     """The order, unless a busy machine's Postgres takes too long."""
     with suppress(StoreUnavailable):
-        return await fleet.reads.order(order_id)
+        return await env.reads.order(order_id)
     return None
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_one_charge_a_payment_and_one_parcel_an_order(served: Fleet, server: ProviderServer) -> None:
+async def test_one_charge_a_payment_and_one_parcel_an_order(served: WorkflowTestEnv, server: ProviderServer) -> None:
     dice = random.Random(SEED)
     places = asyncio.Semaphore(CONCURRENT_ORDERS)
 
@@ -162,9 +164,9 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
     queues = (task_queues.orders, task_queues.shipping)
     async with (
         PAYMENT_PROVIDERS.open(settings) as provider,
-        fleet(temporal_client, postgres_url, *queues, provider=provider) as running,
+        workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as running,
     ):
-        order = running.order("late-1", review=Review(mode=ReviewMode.AUTO))
+        order = running.order("late-1", review=AUTO)
         handle = await running.start(order)
         with pytest.raises(WorkflowFailureError, match="Workflow execution failed") as failure:
             await handle.result()

@@ -5,31 +5,32 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import Fleet, fails, quick_policy
 from temporalio.client import WorkflowFailureError
 
 from orderfleet.domain.errors import ProviderUnavailable
 from orderfleet.domain.events import EventKind
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import Step
+from support.factories import AUTO, quick_policy
+from support.scripted_providers import fails
+from support.workflow_env import WorkflowTestEnv
 
 SIGNALS = 2_000
 
 
-async def test_running_order_keeps_its_settings(running: Fleet) -> None:
+async def test_running_order_keeps_its_settings(running: WorkflowTestEnv) -> None:
     """The workers have other settings by then."""
     mine = StepPolicy(attempt_timeout="2s", initial_interval="10ms", attempts=1)
     assert running.settings.order_policy().charge.attempts != mine.attempts
     running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 5
     policy = quick_policy(running.settings, charge=mine)
-    handle = await running.start(running.order("p-1", review=Review(mode=ReviewMode.AUTO), policy=policy))
+    handle = await running.start(running.order("p-1", review=AUTO, policy=policy))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
     assert len(running.provider.charging.before) == 5 - 1
 
 
-async def test_order_with_thousands_of_signals_ships(running: Fleet) -> None:
+async def test_order_with_thousands_of_signals_ships(running: WorkflowTestEnv) -> None:
     order = running.order("p-2", policy=quick_policy(running.settings, changes_per_run=400))
     handle = await running.start(order)
     for begin in range(0, SIGNALS, 50):

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from fleet import Fleet
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from orderfleet.domain import names
-from orderfleet.domain.order import Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.order import Review, ReviewTimeoutAction
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.temporal.data_converter import DATA_CONVERTER
+from support.factories import AUTO
+from support.workflow_env import WorkflowTestEnv
 
 
-async def test_order_with_auto_review_ships(running: Fleet) -> None:
-    handle = await running.start(running.order("auto-1", review=Review(mode=ReviewMode.AUTO)))
+async def test_order_with_auto_review_ships(running: WorkflowTestEnv) -> None:
+    handle = await running.start(running.order("auto-1", review=AUTO))
     status = await handle.result()
 
     assert status.step is Step.SHIPPED
@@ -30,11 +31,11 @@ async def test_order_with_auto_review_ships(running: Fleet) -> None:
     assert [p.address for p in running.carrier.parcels["ship-auto-1"]] == [status.address]
 
 
-async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running: Fleet) -> None:
+async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running: WorkflowTestEnv) -> None:
     client = Client(running.temporal.service_client, data_converter=DATA_CONVERTER)
     order = running.order(
         "size-1",
-        review=Review(mode=ReviewMode.AUTO),
+        review=AUTO,
         policy=OrderPolicy(shipping_task_queue=running.settings.shipping_task_queue),
     )
     await (await replace(running, temporal=client).start(order)).result()
@@ -45,8 +46,8 @@ async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running:
     assert sum(sizes.values()) <= 8 * 1024, sizes
 
 
-async def test_query_and_database_give_same_status(running: Fleet) -> None:
-    handle = await running.start(running.order("same-1", review=Review(mode=ReviewMode.AUTO)))
+async def test_query_and_database_give_same_status(running: WorkflowTestEnv) -> None:
+    handle = await running.start(running.order("same-1", review=AUTO))
     from_workflow = await handle.result()
     from_record = (await running.recorded("same-1")).status
 
@@ -55,7 +56,7 @@ async def test_query_and_database_give_same_status(running: Fleet) -> None:
     assert from_record.completed_at is not None
 
 
-async def test_order_with_manual_review_waits_for_approval(running: Fleet) -> None:
+async def test_order_with_manual_review_waits_for_approval(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("manual-1"))
     await running.until("manual-1", lambda status: status.step is Step.MANUAL_REVIEW)
     assert (await running.recorded("manual-1")).status.step is Step.MANUAL_REVIEW
@@ -79,13 +80,13 @@ async def test_order_with_manual_review_waits_for_approval(running: Fleet) -> No
     ]
 
 
-async def test_order_approved_at_creation_is_not_reviewed(running: Fleet) -> None:
+async def test_order_approved_at_creation_is_not_reviewed(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("approved-1", approved=True))
     assert (await handle.result()).step is Step.SHIPPED
     assert "review_started" not in await running.kinds("approved-1")
 
 
-async def test_approval_before_review_is_kept(running: Fleet) -> None:
+async def test_approval_before_review_is_kept(running: WorkflowTestEnv) -> None:
     order = running.order("early-1")
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
@@ -98,7 +99,7 @@ async def test_approval_before_review_is_kept(running: Fleet) -> None:
     assert (await running.recorded("early-1")).status.step is Step.SHIPPED
 
 
-async def test_review_timeout_cancels(skipping: Fleet) -> None:
+async def test_review_timeout_cancels(skipping: WorkflowTestEnv) -> None:
     handle = await skipping.start(skipping.order("late-1", review=Review(timeout=timedelta(hours=24))))
     status = await handle.result()
 
@@ -110,20 +111,22 @@ async def test_review_timeout_cancels(skipping: Fleet) -> None:
     assert (await skipping.recorded("late-1")).status.cancel_reason == "review timed out"
 
 
-async def test_review_timeout_with_approve_action_ships(skipping: Fleet) -> None:
+async def test_review_timeout_with_approve_action_ships(skipping: WorkflowTestEnv) -> None:
     review = Review(timeout=timedelta(seconds=3), on_timeout=ReviewTimeoutAction.APPROVE)
     handle = await skipping.start(skipping.order("delay-1", review=review))
     assert (await handle.result()).step is Step.SHIPPED
 
 
-async def test_order_in_review_waits_for_months(skipping: Fleet, time_skipping_env: WorkflowEnvironment) -> None:
+async def test_order_in_review_waits_for_months(
+    skipping: WorkflowTestEnv, time_skipping_env: WorkflowEnvironment
+) -> None:
     handle = await skipping.start(skipping.order("months-1", review=Review(timeout=timedelta(days=120))))
     await time_skipping_env.sleep(timedelta(days=100))
     await handle.signal("approve_order")
     assert (await handle.result()).step is Step.SHIPPED
 
 
-async def test_start_with_plain_object_ships(running: Fleet) -> None:
+async def test_start_with_plain_object_ships(running: WorkflowTestEnv) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow",
         {

@@ -6,19 +6,18 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from fleet import ADDRESS, Fleet
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
 
-from orderfleet.domain.order import Item, Review, ReviewMode
+from orderfleet.domain.order import Item
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderIdConflict, StartOutcome
+from support.factories import ADDRESS, AUTO
+from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 
-
-async def test_invalid_order_fails_with_name_of_field(running: Fleet) -> None:
+async def test_invalid_order_fails_with_name_of_field(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("w-1", review=AUTO, items=(Item(sku="a", qty=0, price="1.00"),)))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
@@ -43,7 +42,7 @@ async def test_invalid_order_fails_with_name_of_field(running: Fleet) -> None:
         ("w-2", "OrderInput"),
     ],
 )
-async def test_unreadable_input_fails_with_name_of_field(running: Fleet, given: object, field: str) -> None:
+async def test_unreadable_input_fails_with_name_of_field(running: WorkflowTestEnv, given: object, field: str) -> None:
     handle = await running.temporal.start_workflow(
         "OrderWorkflow", given, id=f"order-w-2-{field}", task_queue=running.settings.orders_task_queue
     )
@@ -52,7 +51,7 @@ async def test_unreadable_input_fails_with_name_of_field(running: Fleet, given: 
     assert field in str(failure.value.cause)
 
 
-async def test_raw_start_with_misspelled_price_fails_uncharged(running: Fleet) -> None:
+async def test_raw_start_with_misspelled_price_fails_uncharged(running: WorkflowTestEnv) -> None:
     given = running.order("w-5", review=AUTO).model_dump(mode="json")
     given["items"] = [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]
     del given["policy"]
@@ -65,7 +64,7 @@ async def test_raw_start_with_misspelled_price_fails_uncharged(running: Fleet) -
     assert not running.provider.charges
 
 
-async def test_order_id_used_before_is_rejected(running: Fleet) -> None:
+async def test_order_id_used_before_is_rejected(running: WorkflowTestEnv) -> None:
     order = running.order("w-3", review=AUTO)
     await (await running.start(order)).result()
     again = await running.temporal.start_workflow(
@@ -82,7 +81,7 @@ async def test_order_id_used_before_is_rejected(running: Fleet) -> None:
     assert (await running.recorded("w-3")).status.step is Step.SHIPPED
 
 
-async def test_start_with_same_content_only_is_idempotent(running: Fleet) -> None:
+async def test_start_with_same_content_only_is_idempotent(running: WorkflowTestEnv) -> None:
     order = running.order("w-4", owner="shop/w-4", owner_uid="u1", content_hash="h1")
     first = await running.client.start(order)
     again = await running.client.start(order)
@@ -99,7 +98,7 @@ async def test_start_with_same_content_only_is_idempotent(running: Fleet) -> Non
     await running.handle("w-4").result()
 
 
-async def test_raw_order_with_long_text_fails_recorded_and_uncharged(running: Fleet) -> None:
+async def test_raw_order_with_long_text_fails_recorded_and_uncharged(running: WorkflowTestEnv) -> None:
     order = running.order("w-5", review=AUTO).model_dump(mode="json")
     email = "".join(f"{number:04x}" for number in range(700))
     handle = await running.temporal.start_workflow(
@@ -118,7 +117,7 @@ async def test_raw_order_with_long_text_fails_recorded_and_uncharged(running: Fl
     assert not running.provider.charges
 
 
-async def test_long_address_is_rejected_by_signal_and_update(running: Fleet) -> None:
+async def test_long_address_is_rejected_by_signal_and_update(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("w-6"))
     await running.until_recorded("w-6", lambda status: status.step is Step.MANUAL_REVIEW)
     long = {**ADDRESS.model_dump(), "city": "x" * 257}
@@ -152,7 +151,7 @@ async def rejecting_postgres(postgres_url: str) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("rejecting_postgres")
-async def test_order_rejected_by_postgres_fails_recorded(running: Fleet) -> None:
+async def test_order_rejected_by_postgres_fails_recorded(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("w-7", review=AUTO, customer={"name": "poison"}))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
@@ -166,7 +165,7 @@ async def test_order_rejected_by_postgres_fails_recorded(running: Fleet) -> None
 
 
 @pytest.mark.usefixtures("rejecting_postgres")
-async def test_order_with_cancel_reason_rejected_by_postgres_is_canceled(running: Fleet) -> None:
+async def test_order_with_cancel_reason_rejected_by_postgres_is_canceled(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("w-8"))
     await running.until_recorded("w-8", lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.signal("cancel_order", "poison")
@@ -178,7 +177,7 @@ async def test_order_with_cancel_reason_rejected_by_postgres_is_canceled(running
 
 
 @pytest.mark.usefixtures("rejecting_postgres")
-async def test_order_with_charge_rejected_by_postgres_fails_refunded(running: Fleet) -> None:
+async def test_order_with_charge_rejected_by_postgres_fails_refunded(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("w-9", review=AUTO, payment_id="pay:poison"))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()

@@ -5,37 +5,38 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, fleet
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain import names
 from orderfleet.domain.base import MAX_TEXT_LENGTH
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.shipment import DispatchFailed, ShipmentAnswer, ShipmentCancel
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
 from orderfleet.temporal.data_converter import DATA_CONVERTER
+from support.factories import AUTO, ELSEWHERE
+from support.polling import eventually
+from support.scripted_providers import Gate, fails
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-AUTO = Review(mode=ReviewMode.AUTO)
 LONG_TEXT = "the service says: " + "x" * 3_000_000
 """More than Temporal accepts per payload."""
 
 
 @pytest.fixture
-async def own(temporal_address: str, postgres_url: str, task_queues) -> AsyncIterator[Fleet]:
+async def own(temporal_address: str, postgres_url: str, task_queues) -> AsyncIterator[WorkflowTestEnv]:
     """Workers with the product's own converter."""
     client = await Client.connect(temporal_address, data_converter=DATA_CONVERTER)
-    async with fleet(client, postgres_url, task_queues.orders, task_queues.shipping) as made:
+    async with workflow_test_env(client, postgres_url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
-async def length_of_history(running: Fleet, workflow_id: str) -> int:
+async def length_of_history(running: WorkflowTestEnv, workflow_id: str) -> int:
     return len((await running.temporal.get_workflow_handle(workflow_id).fetch_history()).to_json())
 
 
-async def test_refused_charge_with_long_message_fails_truncated(own: Fleet) -> None:
+async def test_refused_charge_with_long_message_fails_truncated(own: WorkflowTestEnv) -> None:
     own.provider.charging.before.append(fails(PaymentRefused(LONG_TEXT)))
     handle = await own.start(own.order("o-endless", review=AUTO))
     with pytest.raises(WorkflowFailureError):
@@ -51,7 +52,7 @@ async def test_refused_charge_with_long_message_fails_truncated(own: Fleet) -> N
     assert await length_of_history(own, "order-o-endless") < 200_000
 
 
-async def test_refused_charge_after_error_with_long_message_is_voided(own: Fleet) -> None:
+async def test_refused_charge_after_error_with_long_message_is_voided(own: WorkflowTestEnv) -> None:
     own.provider.charging.before += [fails(ProviderUnavailable(LONG_TEXT)), fails(PaymentRefused(LONG_TEXT))]
     handle = await own.start(own.order("o-endless-2", review=AUTO))
     with pytest.raises(WorkflowFailureError):
@@ -63,7 +64,7 @@ async def test_refused_charge_after_error_with_long_message_is_voided(own: Fleet
     assert await length_of_history(own, "order-o-endless-2") < 200_000
 
 
-async def test_carrier_error_with_long_message_fails_the_shipment_truncated(own: Fleet) -> None:
+async def test_carrier_error_with_long_message_fails_the_shipment_truncated(own: WorkflowTestEnv) -> None:
     own.carrier.booking.before += [fails(CarrierUnavailable(LONG_TEXT)), *[fails(CarrierRefused(LONG_TEXT))] * 2]
     handle = await own.start(own.order("o-long-carrier", review=AUTO))
     with pytest.raises(WorkflowFailureError):
@@ -75,7 +76,7 @@ async def test_carrier_error_with_long_message_fails_the_shipment_truncated(own:
         assert await length_of_history(own, workflow_id) < 200_000
 
 
-async def test_forged_signals_of_a_shipment_are_truncated(running: Fleet) -> None:
+async def test_forged_signals_of_a_shipment_are_truncated(running: WorkflowTestEnv) -> None:
     """Any client of Temporal can send the signals of a shipment."""
     reason = "x" * 1_000_000
     gate = Gate()
@@ -99,7 +100,7 @@ async def test_forged_signals_of_a_shipment_are_truncated(running: Fleet) -> Non
     assert max(len(str(event.detail)) for event in await running.events("o-forged")) < MAX_TEXT_LENGTH + 200
 
 
-async def test_forged_cancel_of_a_shipment_is_truncated(running: Fleet) -> None:
+async def test_forged_cancel_of_a_shipment_is_truncated(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
     running.carrier.held_back.add("ship-o-forged-cancel")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from fleet import Fleet, Gate, eventually, quick_policy
-
-from orderfleet.domain.order import Delivery, Review, ReviewMode
+from orderfleet.domain.order import Delivery, Review
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.services.changes import Change
+from support.factories import AUTO, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Gate
+from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 DELIVERED = CarrierUpdate(shipment_id="", status=ShipmentStatus.DELIVERED)
 
 
@@ -19,7 +20,7 @@ def delivered(order_id: str) -> CarrierUpdate:
     return DELIVERED.model_copy(update={"shipment_id": f"shipping-{order_id}-1"})
 
 
-async def test_review_deadline_after_continue_as_new_is_kept(skipping: Fleet) -> None:
+async def test_review_deadline_after_continue_as_new_is_kept(skipping: WorkflowTestEnv) -> None:
     policy = quick_policy(skipping.settings, changes_per_run=5)
     order = skipping.order("l-1", policy=policy, review=Review(timeout=timedelta(hours=10)))
     handle = await skipping.start(order)
@@ -40,7 +41,7 @@ async def test_review_deadline_after_continue_as_new_is_kept(skipping: Fleet) ->
     assert (await skipping.kinds("l-1")).count("address_changed") == 12
 
 
-async def test_approval_after_continue_as_new_ships(running: Fleet) -> None:
+async def test_approval_after_continue_as_new_ships(running: WorkflowTestEnv) -> None:
     policy = quick_policy(running.settings, changes_per_run=3)
     handle = await running.start(running.order("l-2", policy=policy))
     for _ in range(4):
@@ -52,7 +53,7 @@ async def test_approval_after_continue_as_new_ships(running: Fleet) -> None:
     assert running.provider.charges["pay-l-2"] == 1
 
 
-async def test_delivery_confirmed_by_carrier_ends_delivered(running: Fleet) -> None:
+async def test_delivery_confirmed_by_carrier_ends_delivered(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("l-3", review=AUTO, delivery=Delivery(confirm=True)))
     await running.until_recorded("l-3", lambda status: status.step is Step.SHIPPED)
     for _ in range(2):
@@ -63,7 +64,7 @@ async def test_delivery_confirmed_by_carrier_ends_delivered(running: Fleet) -> N
     assert (await running.recorded("l-3")).status.step is Step.DELIVERED
 
 
-async def test_confirmation_before_booking_result_is_kept(running: Fleet) -> None:
+async def test_confirmation_before_booking_result_is_kept(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.carrier.booking.after.append(gate)
     handle = await running.start(running.order("l-4", review=AUTO, delivery=Delivery(confirm=True)))
@@ -73,7 +74,7 @@ async def test_confirmation_before_booking_result_is_kept(running: Fleet) -> Non
     assert (await handle.result()).step is Step.DELIVERED
 
 
-async def test_carrier_updates_are_recorded_once_and_in_sequence(running: Fleet) -> None:
+async def test_carrier_updates_are_recorded_once_and_in_sequence(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("l-6", review=AUTO, delivery=Delivery(confirm=True)))
     await running.until_recorded("l-6", lambda status: status.step is Step.SHIPPED)
     away = CarrierUpdate(shipment_id="shipping-l-6-1", status=ShipmentStatus.DISPATCHED)
@@ -100,7 +101,7 @@ async def test_carrier_updates_are_recorded_once_and_in_sequence(running: Fleet)
     ]
 
 
-async def test_unconfirmed_delivery_ends_shipped_with_error(skipping: Fleet) -> None:
+async def test_unconfirmed_delivery_ends_shipped_with_error(skipping: WorkflowTestEnv) -> None:
     handle = await skipping.start(skipping.order("l-5", review=AUTO, delivery=Delivery(confirm=True)))
     status = await handle.result()
     assert status.step is Step.SHIPPED

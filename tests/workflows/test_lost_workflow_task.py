@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-from fleet import fleet
 from temporalio.client import Client
 
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
+from support.factories import AUTO
+from support.programs import module_environment
+from support.workflow_env import workflow_test_env
 
 
 async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
@@ -24,11 +23,9 @@ async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
     environment = {
         "ORDERFLEET_DATABASE_URL": postgres_url,
         "ORDERS_TASK_QUEUE": task_queues.orders,
-        "PYTHONPATH": str(Path(__file__).parent),
     }
-    script = str(Path(__file__).parent / "dying_worker.py")
     dying = await asyncio.create_subprocess_exec(
-        sys.executable, script, temporal_address, env={**os.environ, **environment}
+        *(sys.executable, "-m", "workflows.dying_worker", temporal_address), env=module_environment(**environment)
     )
     async with asyncio.timeout(60):
         handle = await temporal_client.start_workflow(
@@ -37,7 +34,7 @@ async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
                 "order_id": "lost-1",
                 "items": [{"sku": "widget", "qty": 1, "price": "1.00"}],
                 "address": {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
-                "review": Review(mode=ReviewMode.AUTO),
+                "review": AUTO,
             },
             id="order-lost-1",
             task_queue=task_queues.orders,
@@ -46,7 +43,7 @@ async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
         assert await dying.wait() == -signal.SIGKILL
         await handle.signal("cancel_order", "in the meantime")
 
-        async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as second:
+        async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as second:
             before = (await second.recorded("lost-1")).status
             assert before.step is Step.CHARGE  # as the lost task wrote it
             await handle.result()

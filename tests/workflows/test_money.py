@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails, fleet, hangs, quick_policy
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.errors import (
@@ -16,25 +15,27 @@ from orderfleet.domain.errors import (
     ProviderUnavailable,
     StoreUnavailable,
 )
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.payment import Charge, PaymentIntent
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.writes import OrderWrites
+from support.factories import AUTO, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Gate, fails, hangs
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
-AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", initial_interval="10ms")
 
 
-async def ends_failed(fleet: Fleet, order_id: str) -> str:
+async def ends_failed(env: WorkflowTestEnv, order_id: str) -> str:
     with pytest.raises(WorkflowFailureError) as failure:
-        await fleet.handle(order_id).result()
+        await env.handle(order_id).result()
     return str(failure.value.cause)
 
 
-async def test_refused_charge_fails_the_order(running: Fleet) -> None:
+async def test_refused_charge_fails_the_order(running: WorkflowTestEnv) -> None:
     running.provider.charging.before.append(fails(PaymentRefused("card expired")))
     await running.start(running.order("m-1", review=AUTO))
     assert "card expired" in await ends_failed(running, "m-1")
@@ -45,7 +46,7 @@ async def test_refused_charge_fails_the_order(running: Fleet) -> None:
     assert not running.provider.charges
 
 
-async def test_charge_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: Fleet) -> None:
+async def test_charge_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: WorkflowTestEnv) -> None:
     first, answers = Gate(), []
     running.provider.charging.before += [first, fails(PaymentRefused("card expired"))]
     charge = running.provider.charge
@@ -63,10 +64,7 @@ async def test_charge_refused_while_an_earlier_attempt_is_in_progress_is_voided(
     assert answers == ["pay-m-30"]
     first.opened.set()
 
-    async def both_answered() -> bool:
-        return len(answers) == 2
-
-    await eventually(both_answered, bool)
+    await eventually(lambda: len(answers) == 2)
     assert not running.provider.charges
     status = (await running.recorded("m-30")).status
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
@@ -76,7 +74,7 @@ async def test_charge_refused_while_an_earlier_attempt_is_in_progress_is_voided(
     assert "charge_refused" not in kinds
 
 
-async def test_charge_made_after_the_refusal_of_an_earlier_attempt_is_refunded(running: Fleet) -> None:
+async def test_charge_made_after_the_refusal_of_an_earlier_attempt_is_refunded(running: WorkflowTestEnv) -> None:
     first, second = Gate(), Gate()
 
     async def refused_late() -> None:
@@ -95,7 +93,7 @@ async def test_charge_made_after_the_refusal_of_an_earlier_attempt_is_refunded(r
     assert (await running.recorded("m-31")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_refusal_that_an_earlier_attempt_recorded_is_voided(running: Fleet) -> None:
+async def test_refusal_that_an_earlier_attempt_recorded_is_voided(running: WorkflowTestEnv) -> None:
     """The first attempt is refused and its worker doesn't say so; the second asks the provider and never answers."""
     first, second = Gate(), Gate()
 
@@ -133,7 +131,7 @@ async def test_charge_refused_after_an_outage_of_the_store_is_voided(
         return
 
     queues = (task_queues.orders, task_queues.shipping)
-    async with fleet(temporal_client, postgres_url, *queues, record=Unavailable) as running:
+    async with workflow_test_env(temporal_client, postgres_url, *queues, record=Unavailable) as running:
         running.provider.charging.before += [works, fails(PaymentRefused("too often"))]
         await running.start(running.order("m-33", review=AUTO))
         assert "too often" in await ends_failed(running, "m-33")
@@ -141,7 +139,7 @@ async def test_charge_refused_after_an_outage_of_the_store_is_voided(
         assert (await running.recorded("m-33")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: Fleet) -> None:
+async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: WorkflowTestEnv) -> None:
     first, refused = Gate(), fails(CarrierRefused("address unknown"))
     running.carrier.booking.before += [first, refused, refused]
     answers: list[int] = []
@@ -159,22 +157,19 @@ async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided
     assert "address unknown" in await ends_failed(running, "m-34")
     first.opened.set()
 
-    async def all_answered() -> bool:
-        return len(answers) == 3
-
-    await eventually(all_answered, bool)
+    await eventually(lambda: len(answers) == 3)
     assert not running.carrier.parcels
     assert running.provider.balance("pay-m-34") == 0
 
 
-async def test_charge_of_voided_payment_is_recorded_as_voided(running: Fleet) -> None:
+async def test_charge_of_voided_payment_is_recorded_as_voided(running: WorkflowTestEnv) -> None:
     running.provider.voided.add("pay-m-13")
     await running.start(running.order("m-13", review=AUTO))
     await ends_failed(running, "m-13")
     assert (await running.recorded("m-13")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_charge_with_rejected_request_is_voided(running: Fleet) -> None:
+async def test_charge_with_rejected_request_is_voided(running: WorkflowTestEnv) -> None:
     running.provider.charging.after += [
         fails(ProviderUnavailable("answer lost")),
         fails(ProviderRequestRejected("no route")),
@@ -188,7 +183,7 @@ async def test_charge_with_rejected_request_is_voided(running: Fleet) -> None:
     assert status.retries == {"charge": 1}
 
 
-async def test_provider_that_recovers_charges_once(running: Fleet) -> None:
+async def test_provider_that_recovers_charges_once(running: WorkflowTestEnv) -> None:
     running.provider.charging.before += [fails(ProviderUnavailable("503"))] * 2
     status = await (await running.start(running.order("m-2", review=AUTO))).result()
 
@@ -200,7 +195,7 @@ async def test_provider_that_recovers_charges_once(running: Fleet) -> None:
     assert (await running.recorded("m-2")).status.retries == {"charge": 2}
 
 
-async def test_charge_without_answer_is_voided_and_refunded(running: Fleet) -> None:
+async def test_charge_without_answer_is_voided_and_refunded(running: WorkflowTestEnv) -> None:
     running.provider.charging.after += [hangs] * 3
     policy = quick_policy(running.settings, charge=HASTY)
     await running.start(running.order("m-3", review=AUTO, policy=policy))
@@ -210,7 +205,7 @@ async def test_charge_without_answer_is_voided_and_refunded(running: Fleet) -> N
     assert (await running.recorded("m-3")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_charge_with_late_answer_is_made_once(running: Fleet) -> None:
+async def test_charge_with_late_answer_is_made_once(running: WorkflowTestEnv) -> None:
     running.provider.charging.after.append(hangs)
     policy = quick_policy(running.settings, charge=HASTY)
     status = await (await running.start(running.order("m-4", review=AUTO, policy=policy))).result()
@@ -218,7 +213,7 @@ async def test_charge_with_late_answer_is_made_once(running: Fleet) -> None:
     assert running.provider.charges["pay-m-4"] == 1
 
 
-async def test_void_is_retried_until_it_succeeds(running: Fleet) -> None:
+async def test_void_is_retried_until_it_succeeds(running: WorkflowTestEnv) -> None:
     running.provider.charging.always = fails(ProviderUnavailable("down"))
     running.provider.voiding.before += [fails(ProviderUnavailable("still down"))] * 7
     await running.start(running.order("m-5", review=AUTO))
@@ -227,7 +222,7 @@ async def test_void_is_retried_until_it_succeeds(running: Fleet) -> None:
     assert (await running.recorded("m-5")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_failed_dispatch_refunds_with_reason(running: Fleet) -> None:
+async def test_failed_dispatch_refunds_with_reason(running: WorkflowTestEnv) -> None:
     running.carrier.booking.always = fails(CarrierRefused("address unknown"))
     await running.start(running.order("m-6", review=AUTO))
     assert "address unknown" in await ends_failed(running, "m-6")
@@ -241,7 +236,7 @@ async def test_failed_dispatch_refunds_with_reason(running: Fleet) -> None:
     assert (await running.kinds("m-6")).count("dispatch_failed") == 2, "once a shipment"
 
 
-async def test_refund_is_pending_until_it_succeeds(skipping: Fleet) -> None:
+async def test_refund_is_pending_until_it_succeeds(skipping: WorkflowTestEnv) -> None:
     skipping.provider.refunding.before += [fails(ProviderUnavailable("closed for days"))] * 30
     skipping.carrier.booking.always = fails(CarrierRefused("no"))
     handle = await skipping.start(skipping.order("m-7", review=AUTO))
@@ -257,7 +252,7 @@ async def test_refund_is_pending_until_it_succeeds(skipping: Fleet) -> None:
     assert (await skipping.recorded("m-7")).status.payment.status is PaymentStatus.REFUNDED
 
 
-async def test_refused_refund_is_recorded_and_retried(running: Fleet) -> None:
+async def test_refused_refund_is_recorded_and_retried(running: WorkflowTestEnv) -> None:
     running.provider.refunding.before += [fails(PaymentRefused("account closed"))] * 2
     running.carrier.booking.always = fails(CarrierRefused("no"))
     await running.start(running.order("m-12", review=AUTO))
@@ -268,7 +263,7 @@ async def test_refused_refund_is_recorded_and_retried(running: Fleet) -> None:
     assert running.provider.balance("pay-m-12") == 0
 
 
-async def test_payment_id_of_another_order_fails_the_order(running: Fleet) -> None:
+async def test_payment_id_of_another_order_fails_the_order(running: WorkflowTestEnv) -> None:
     await running.start(running.order("m-8", payment_id="shared"))
     await running.until_recorded("m-8", lambda status: status.step is Step.MANUAL_REVIEW)
     await running.start(running.order("m-9", payment_id="shared"))
@@ -283,7 +278,7 @@ async def test_payment_id_of_another_order_fails_the_order(running: Fleet) -> No
     assert running.provider.charges["shared"] == running.provider.balance("shared") == 1
 
 
-async def test_lost_booking_answer_books_no_second_parcel(running: Fleet) -> None:
+async def test_lost_booking_answer_books_no_second_parcel(running: WorkflowTestEnv) -> None:
     running.carrier.booking.after += [hangs] * 3
     policy = quick_policy(running.settings, dispatch_carrier=HASTY)
     status = await (await running.start(running.order("m-10", review=AUTO, policy=policy))).result()
@@ -296,7 +291,7 @@ async def test_lost_booking_answer_books_no_second_parcel(running: Fleet) -> Non
     assert running.provider.balance("pay-m-10") == 1
 
 
-async def test_cancel_during_void_of_unknown_charge_ends_canceled(running: Fleet) -> None:
+async def test_cancel_during_void_of_unknown_charge_ends_canceled(running: WorkflowTestEnv) -> None:
     voiding = Gate()
     running.provider.charging.always = fails(ProviderUnavailable("503"))
     running.provider.voiding.before.append(voiding)
@@ -327,7 +322,7 @@ async def test_blocked_store_after_slow_provider_uses_no_attempt(
         await asyncio.sleep(0.4)
 
     queues = (task_queues.orders, task_queues.shipping)
-    async with fleet(temporal_client, postgres_url, *queues, record=Hanging) as running:
+    async with workflow_test_env(temporal_client, postgres_url, *queues, record=Hanging) as running:
         running.provider.charging.before += [slowly] * 3
         policy = quick_policy(running.settings, charge=StepPolicy(attempt_timeout="1s", attempts=1))
         status = await (await running.start(running.order("m-21", review=AUTO, policy=policy))).result()
@@ -337,7 +332,7 @@ async def test_blocked_store_after_slow_provider_uses_no_attempt(
         assert Hanging.finishes == 4
 
 
-async def test_blocked_attempt_is_shown_in_live_status(running: Fleet) -> None:
+async def test_blocked_attempt_is_shown_in_live_status(running: WorkflowTestEnv) -> None:
     """A blocked attempt can't record itself; Temporal's description of pending activities shows it."""
     running.provider.charging.before += [hangs] * 2
     late = Gate()
@@ -352,7 +347,7 @@ async def test_blocked_attempt_is_shown_in_live_status(running: Fleet) -> None:
     await handle.result()
 
 
-async def test_blocked_shipment_is_shown_in_live_status(running: Fleet) -> None:
+async def test_blocked_shipment_is_shown_in_live_status(running: WorkflowTestEnv) -> None:
     late = Gate()
     running.carrier.booking.before += [hangs, late]
     policy = quick_policy(running.settings, dispatch_carrier=HASTY)

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from fleet import Fleet, eventually, fleet
 from temporalio.client import (
     Client,
     Schedule,
@@ -21,7 +20,6 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from metered import metric_changes
 from orderfleet.domain import names
 from orderfleet.domain.orphans import ClosedPage, OrphanSweep, SweepProgress
 from orderfleet.domain.status import OrderStatus, Step
@@ -29,6 +27,9 @@ from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.settings import Settings
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
+from support.metric_samples import metric_changes
+from support.polling import eventually
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 NEVER = timedelta(days=1)
 UNSERVED = "a-queue-without-workers"
@@ -65,9 +66,9 @@ async def order_workflows(temporal_client: Client) -> Observed:
 @pytest.fixture
 async def swept(
     temporal_client: Client, postgres_url: str, task_queues: Any, order_workflows: Observed
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[WorkflowTestEnv]:
     """A fleet whose sweep reads small pages."""
-    async with fleet(
+    async with workflow_test_env(
         temporal_client, postgres_url, task_queues.orders, task_queues.shipping, order_workflows=order_workflows
     ) as made:
         yield made
@@ -78,13 +79,13 @@ def order_id() -> str:
     return f"s-{uuid.uuid4().hex[:8]}"
 
 
-async def _in_review(made: Fleet, order_id: str) -> WorkflowHandle[Any, OrderStatus]:
+async def _in_review(made: WorkflowTestEnv, order_id: str) -> WorkflowHandle[Any, OrderStatus]:
     handle = await made.start(made.order(order_id))
     await made.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     return handle
 
 
-async def _sweep(made: Fleet, **changes: Any) -> SweepProgress:
+async def _sweep(made: WorkflowTestEnv, **changes: Any) -> SweepProgress:
     given = {"policy": made.order("any").policy, "idle": timedelta(0), **changes}
     return await made.temporal.execute_workflow(
         names.ORPHAN_SWEEP_WORKFLOW,
@@ -95,14 +96,14 @@ async def _sweep(made: Fleet, **changes: Any) -> SweepProgress:
     )
 
 
-async def _until_terminated(made: Fleet, order_id: str) -> None:
+async def _until_terminated(made: WorkflowTestEnv, order_id: str) -> None:
     """Wait until visibility has the workflow as terminated."""
     query = f'WorkflowId = "{names.order_workflow_id(order_id)}" AND ExecutionStatus = "Terminated"'
     await eventually(lambda: made.temporal.count_workflows(query), lambda counted: counted.count == 1)
 
 
 async def test_orphans_on_more_than_one_page_are_all_compensated_once(
-    swept: Fleet, order_workflows: Observed, order_id: str
+    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     orders = [f"{order_id}-{number}" for number in range(8)]
     handles = await asyncio.gather(*(_in_review(swept, order) for order in orders))
@@ -118,7 +119,7 @@ async def test_orphans_on_more_than_one_page_are_all_compensated_once(
 
 
 async def test_an_orphan_that_visibility_does_not_show_is_found_in_the_database(
-    swept: Fleet, order_workflows: Observed, order_id: str
+    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     order_workflows.lags = True
     lost, waiting = f"{order_id}-lost", f"{order_id}-waiting"
@@ -132,7 +133,7 @@ async def test_an_orphan_that_visibility_does_not_show_is_found_in_the_database(
 
 
 async def test_the_check_of_unfinished_orders_continues_where_the_run_before_ended(
-    swept: Fleet, order_workflows: Observed, order_id: str
+    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     order_workflows.lags = True
     orders = [f"{order_id}-{number}" for number in range(3)]
@@ -148,7 +149,7 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
 
 
 async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_runs(
-    swept: Fleet, order_id: str
+    swept: WorkflowTestEnv, order_id: str
 ) -> None:
     """A closed workflow has the order's usual id, and is not that of the order."""
     usual = names.order_workflow_id(order_id)
@@ -169,7 +170,7 @@ async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_r
     await swept.until_recorded(order_id, lambda status: status.ended)
 
 
-async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: Fleet, order_id: str) -> None:
+async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: WorkflowTestEnv, order_id: str) -> None:
     workflow_id = names.order_workflow_id(order_id)
 
     async def start() -> WorkflowHandle[Any, Any]:
@@ -191,7 +192,9 @@ async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: Flee
     await third.terminate()
 
 
-async def test_an_order_without_any_workflow_is_counted_and_left_as_it_is(swept: Fleet, order_id: str) -> None:
+async def test_an_order_without_any_workflow_is_counted_and_left_as_it_is(
+    swept: WorkflowTestEnv, order_id: str
+) -> None:
     await _insert(swept, order_id, names.order_workflow_id(order_id), str(uuid.uuid4()))
     with metric_changes() as samples:
         assert (await _sweep(swept)).found == 0
@@ -200,7 +203,7 @@ async def test_an_order_without_any_workflow_is_counted_and_left_as_it_is(swept:
 
 
 async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page(
-    swept: Fleet, order_workflows: Observed, order_id: str
+    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     orders = [f"{order_id}-{number}" for number in range(7)]
     handles = await asyncio.gather(*(_in_review(swept, order) for order in orders))
@@ -214,7 +217,7 @@ async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page
 
 
 async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
-    swept: Fleet, order_workflows: Observed, order_id: str
+    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     await ensure_orphan_sweep(swept.temporal, _often(swept), idle=timedelta(0))
     try:
@@ -241,7 +244,9 @@ async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
         await _schedule(swept).delete()
 
 
-async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one(swept: Fleet, order_id: str) -> None:
+async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one(
+    swept: WorkflowTestEnv, order_id: str
+) -> None:
     handle = await _in_review(swept, order_id)
     foreign = await swept.temporal.start_workflow(
         names.COMPENSATION_WORKFLOW,
@@ -260,7 +265,7 @@ async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one
     await foreign.terminate()
 
 
-async def test_two_order_workers_that_start_at_once_create_one_schedule(swept: Fleet) -> None:
+async def test_two_order_workers_that_start_at_once_create_one_schedule(swept: WorkflowTestEnv) -> None:
     await asyncio.gather(*(ensure_orphan_sweep(swept.temporal, _often(swept)) for _ in range(5)))
     try:
         found = [
@@ -275,7 +280,7 @@ async def test_two_order_workers_that_start_at_once_create_one_schedule(swept: F
         await _schedule(swept).delete()
 
 
-async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(swept: Fleet) -> None:
+async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(swept: WorkflowTestEnv) -> None:
     await ensure_orphan_sweep(swept.temporal, _often(swept))
     try:
         await _schedule(swept).pause(note="maintenance")
@@ -299,7 +304,7 @@ async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(sw
         await _schedule(swept).delete()
 
 
-async def test_a_schedule_that_is_deleted_is_created_again(swept: Fleet) -> None:
+async def test_a_schedule_that_is_deleted_is_created_again(swept: WorkflowTestEnv) -> None:
     await ensure_orphan_sweep(swept.temporal, _often(swept))
     keeping = asyncio.create_task(keep_orphan_sweep(swept.temporal, _often(swept), every=0.1))
     try:
@@ -310,7 +315,7 @@ async def test_a_schedule_that_is_deleted_is_created_again(swept: Fleet) -> None
         await _schedule(swept).delete()
 
 
-async def test_a_schedule_of_another_origin_is_replaced(swept: Fleet, order_id: str) -> None:
+async def test_a_schedule_of_another_origin_is_replaced(swept: WorkflowTestEnv, order_id: str) -> None:
     await swept.temporal.create_schedule(
         _schedule(swept).id,
         Schedule(
@@ -326,7 +331,7 @@ async def test_a_schedule_of_another_origin_is_replaced(swept: Fleet, order_id: 
         await _schedule(swept).delete()
 
 
-async def test_a_sweep_that_completes_says_when(swept: Fleet) -> None:
+async def test_a_sweep_that_completes_says_when(swept: WorkflowTestEnv) -> None:
     ORPHAN_SWEEP_COMPLETED.set(0)
     before = time.time()
     await _sweep(swept)
@@ -334,15 +339,15 @@ async def test_a_sweep_that_completes_says_when(swept: Fleet) -> None:
     assert value >= before
 
 
-def _often(made: Fleet, **changes: Any) -> Settings:
+def _often(made: WorkflowTestEnv, **changes: Any) -> Settings:
     return made.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1), **changes})
 
 
-def _schedule(made: Fleet) -> Any:
+def _schedule(made: WorkflowTestEnv) -> Any:
     return made.temporal.get_schedule_handle(names.orphan_sweep_id(made.settings.orders_task_queue))
 
 
-async def _exists(made: Fleet) -> bool:
+async def _exists(made: WorkflowTestEnv) -> bool:
     try:
         await _schedule(made).describe()
     except RPCError:
@@ -350,7 +355,7 @@ async def _exists(made: Fleet) -> bool:
     return True
 
 
-async def _insert(made: Fleet, order_id: str, workflow_id: str, first_run_id: str | None) -> None:
+async def _insert(made: WorkflowTestEnv, order_id: str, workflow_id: str, first_run_id: str | None) -> None:
     """An order in review in the database, of the workflow that is named."""
     await made.database.fetch(
         """

@@ -6,14 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from fleet import ELSEWHERE, Gate, fleet
 
 from orderfleet.domain.events import Progress
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
+from support.factories import AUTO, ELSEWHERE
+from support.scripted_providers import Gate
+from support.workflow_env import workflow_test_env
 
 
 class DelayedStore(OrderWrites):
@@ -52,9 +53,12 @@ async def test_progress_drafted_during_charge_and_written_after_it_keeps_step(
         return store
 
     queues = (task_queues.orders, task_queues.shipping)
-    async with asyncio.timeout(120), fleet(temporal_client, postgres_url, *queues, record=record) as running:
+    async with (
+        asyncio.timeout(120),
+        workflow_test_env(temporal_client, postgres_url, *queues, record=record) as running,
+    ):
         running.provider.charging.before.append(charging)
-        handle = await running.start(running.order(f"late-{change}", review=Review(mode=ReviewMode.AUTO)))
+        handle = await running.start(running.order(f"late-{change}", review=AUTO))
         await charging.reached.wait()
         await handle.signal(change, ELSEWHERE if change == "update_address" else "too dear")
         await drafted.reached.wait()

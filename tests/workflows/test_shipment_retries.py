@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import ELSEWHERE, Fleet, Gate, eventually, fails, quick_policy
 from temporalio.client import WorkflowUpdateFailedError
 
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import DispatchFailed
 from orderfleet.domain.status import OrderStatus, PaymentStatus, ShipmentStatus, Step
+from support.factories import AUTO, ELSEWHERE, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Gate, fails
+from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 
-
-async def test_failed_dispatch_is_retried_with_next_shipment(running: Fleet) -> None:
+async def test_failed_dispatch_is_retried_with_next_shipment(running: WorkflowTestEnv) -> None:
     running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     status = await (await running.start(running.order("r-1", review=AUTO))).result()
     assert status.step is Step.SHIPPED
@@ -30,14 +30,14 @@ async def test_failed_dispatch_is_retried_with_next_shipment(running: Fleet) -> 
     assert running.provider.balance("pay-r-1") == 1
 
 
-async def test_refused_shipment_counts_all_its_attempts(running: Fleet) -> None:
+async def test_refused_shipment_counts_all_its_attempts(running: WorkflowTestEnv) -> None:
     running.carrier.booking.before += [fails(CarrierUnavailable("come back later")), fails(CarrierRefused("no van"))]
     status = await (await running.start(running.order("r-7", review=AUTO))).result()
     assert [shipment.attempts for shipment in status.shipments] == [2, 1]
     assert (await running.recorded("r-7")).status.shipments == status.shipments
 
 
-async def test_address_between_shipments_is_used_by_next_shipment(running: Fleet) -> None:
+async def test_address_between_shipments_is_used_by_next_shipment(running: WorkflowTestEnv) -> None:
     between = Gate()
     running.carrier.booking.before.append(fails(CarrierRefused("no such street")))
     running.carrier.voiding.before.append(between)
@@ -52,7 +52,7 @@ async def test_address_between_shipments_is_used_by_next_shipment(running: Fleet
     assert (status.address == ELSEWHERE) is accepted
 
 
-async def test_cancel_between_shipments_refunds(running: Fleet) -> None:
+async def test_cancel_between_shipments_refunds(running: WorkflowTestEnv) -> None:
     between = Gate()
     running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     running.carrier.voiding.before.append(between)
@@ -66,7 +66,7 @@ async def test_cancel_between_shipments_refunds(running: Fleet) -> None:
     assert running.provider.balance("pay-r-3") == int(shipped)
 
 
-async def test_deadline_after_charge_refunds(running: Fleet) -> None:
+async def test_deadline_after_charge_refunds(running: WorkflowTestEnv) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
     policy = quick_policy(running.settings, dispatch_carrier=StepPolicy(attempt_timeout="2s", initial_interval="30s"))
     handle = await running.start(running.order("r-4", review=AUTO, policy=policy, deadline="2s"))
@@ -76,7 +76,7 @@ async def test_deadline_after_charge_refunds(running: Fleet) -> None:
     assert running.provider.charges["pay-r-4"] == running.provider.refunds["pay-r-4"] == 1
 
 
-async def test_repeated_dispatch_failed_signal_changes_nothing(running: Fleet) -> None:
+async def test_repeated_dispatch_failed_signal_changes_nothing(running: WorkflowTestEnv) -> None:
     """A repeated signal, one of another shipment, or one after the end of the shipment changes nothing."""
     running.carrier.booking.always = fails(CarrierRefused("no such street"))
     between = Gate()
@@ -95,7 +95,7 @@ async def test_repeated_dispatch_failed_signal_changes_nothing(running: Fleet) -
     assert running.provider.balance("pay-r-5") == 0
 
 
-async def test_cancel_during_compensation_of_failed_order_ends_canceled(running: Fleet) -> None:
+async def test_cancel_during_compensation_of_failed_order_ends_canceled(running: WorkflowTestEnv) -> None:
     """An order whose cancel was accepted must not end failed."""
     compensating = Gate()
     running.carrier.booking.always = fails(CarrierRefused("van is full"))

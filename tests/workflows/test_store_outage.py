@@ -6,69 +6,40 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fleet import Fleet, fails, fleet
 from temporalio.client import Client
 
-from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable, StoreUnavailable
-from orderfleet.domain.order import Review, ReviewMode
+from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, ProviderUnavailable
 from orderfleet.domain.status import Step
-from orderfleet.store.writes import OrderWrites
-
-AUTO = Review(mode=ReviewMode.AUTO)
-
-
-class FlakyStore(OrderWrites):
-    """An order store that fails the next calls of a method: before their work (`unavailable`) or after it (`lost`)."""
-
-    unavailable: dict[str, int]
-    lost: dict[str, int]
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or name in {"unavailable", "lost"}:
-            return found
-
-        async def call(*args: Any, **options: Any) -> Any:
-            if self.unavailable.get(name, 0):
-                self.unavailable[name] -= 1
-                raise StoreUnavailable("Postgres is unavailable")
-            answer = await found(*args, **options)
-            if self.lost.get(name, 0):
-                self.lost[name] -= 1
-                raise StoreUnavailable("Postgres closed the connection before it answered")
-            return answer
-
-        return call
-
+from support.factories import AUTO
+from support.scripted_providers import fails
+from support.unreliable_store import StoreOutage
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 CALLS = ["receive", "record", "begin_payment", "finish_payment", "record_shipment"]
 
 
 @pytest.fixture
-async def flaky(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[tuple[Fleet, FlakyStore]]:
-    records: list[FlakyStore] = []
-
-    def make(database: Any) -> FlakyStore:
-        record = FlakyStore(database)
-        record.unavailable, record.lost = {}, {}
-        records.append(record)
-        return record
-
-    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, record=make) as made:
-        yield made, records[0]
+async def flaky(
+    temporal_client: Client, postgres_url: str, task_queues: Any
+) -> AsyncIterator[tuple[WorkflowTestEnv, StoreOutage]]:
+    outage, queues = StoreOutage(), (task_queues.orders, task_queues.shipping)
+    async with workflow_test_env(temporal_client, postgres_url, *queues, record=outage.order_store) as made:
+        yield made, outage
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("when", ["unavailable", "lost"])
-async def test_store_outage_in_any_call_uses_no_attempt(flaky: tuple[Fleet, FlakyStore], call: str, when: str) -> None:
-    running, record = flaky
+async def test_store_outage_in_any_call_uses_no_attempt(
+    flaky: tuple[WorkflowTestEnv, StoreOutage], call: str, when: str
+) -> None:
+    running, outage = flaky
     order_id = f"o-{when}-{call}"
-    getattr(record, when)[call] = 6  # more than the attempts of any step
+    getattr(outage, when)[call] = 6  # more than the attempts of any step
     status = await (await running.start(running.order(order_id, review=AUTO))).result()
 
     assert status.step is Step.SHIPPED
     assert status.retries == {}
-    assert getattr(record, when)[call] < 6
+    assert getattr(outage, when)[call] < 6
     recorded = (await running.recorded(order_id)).status
     assert recorded.step is Step.SHIPPED
     assert running.provider.balance(f"pay-{order_id}") == 1
@@ -76,24 +47,24 @@ async def test_store_outage_in_any_call_uses_no_attempt(flaky: tuple[Fleet, Flak
     assert len(kinds) == len(set(kinds)) == 8
 
 
-async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[Fleet, FlakyStore]) -> None:
+async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[WorkflowTestEnv, StoreOutage]) -> None:
     """Readers may have the end already, since only the result of the write was lost."""
-    running, record = flaky
+    running, outage = flaky
     handle = await running.start(running.order("o-last-word"))
     await running.until_recorded("o-last-word", lambda status: status.step is Step.MANUAL_REVIEW)
-    record.lost["record"] = 2
+    outage.lost["record"] = 2
     await handle.signal("cancel_order", "changed my mind")
     status = await handle.result()
-    assert record.lost["record"] < 2
+    assert outage.lost["record"] < 2
     assert (status.step, status.last_error) == (Step.CANCELED, None)
     assert (await running.recorded("o-last-word")).status.last_error is None
 
 
-async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[Fleet, FlakyStore]) -> None:
-    running, record = flaky
+async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[WorkflowTestEnv, StoreOutage]) -> None:
+    running, outage = flaky
 
     async def unavailable_provider_then_outage() -> None:
-        record.unavailable["begin_payment"] = 2
+        outage.unavailable["begin_payment"] = 2
         raise ProviderUnavailable("503")
 
     running.provider.charging.before += [unavailable_provider_then_outage, *[fails(ProviderUnavailable("503"))] * 9]
@@ -106,14 +77,14 @@ async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[Fleet,
 @pytest.mark.parametrize("when", ["unavailable", "lost"])
 @pytest.mark.parametrize("then", ["booked", "refused"])
 async def test_attempts_before_outage_count_in_status_and_database(
-    flaky: tuple[Fleet, FlakyStore], when: str, then: str
+    flaky: tuple[WorkflowTestEnv, StoreOutage], when: str, then: str
 ) -> None:
     """The second attempt books, and the write of the booking fails; the next attempt counts as the second again."""
-    running, record = flaky
+    running, outage = flaky
     order_id = f"o-counted-{when}-{then}"
 
     async def carrier_error_then_outage() -> None:
-        getattr(record, when)["record_shipment"] = 1
+        getattr(outage, when)["record_shipment"] = 1
         raise CarrierUnavailable("no van")
 
     running.carrier.booking.before += [carrier_error_then_outage]
@@ -132,11 +103,11 @@ async def test_attempts_before_outage_count_in_status_and_database(
         assert status.retries == recorded.retries == {"dispatch_carrier": 1}
 
 
-async def test_attempts_after_outage_continue_the_count(flaky: tuple[Fleet, FlakyStore]) -> None:
-    running, record = flaky
+async def test_attempts_after_outage_continue_the_count(flaky: tuple[WorkflowTestEnv, StoreOutage]) -> None:
+    running, outage = flaky
 
     async def carrier_error_then_outage() -> None:
-        record.unavailable["record_shipment"] = 1
+        outage.unavailable["record_shipment"] = 1
         raise CarrierUnavailable("no van")
 
     busy = fails(CarrierUnavailable("still no van"))

@@ -6,17 +6,18 @@ import uuid
 from typing import Any
 
 import pytest
-from fleet import Fleet, Gate, eventually, fails
 from temporalio.client import WorkflowHandle
 
-from metered import metric_changes
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.payment import PaymentIntent, RefundOrder
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from support.factories import AUTO
+from support.metric_samples import metric_changes
+from support.polling import eventually
+from support.scripted_providers import Gate, fails
+from support.workflow_env import WorkflowTestEnv
 
-AUTO = Review(mode=ReviewMode.AUTO)
 UNSERVED = "a-queue-without-workers"
 
 
@@ -25,32 +26,34 @@ def order_id() -> str:
     return f"c-{uuid.uuid4().hex[:8]}"
 
 
-async def _foreign(made: Fleet, workflow_type: str, workflow_id: str, **options: Any) -> WorkflowHandle[Any, Any]:
+async def _foreign(
+    made: WorkflowTestEnv, workflow_type: str, workflow_id: str, **options: Any
+) -> WorkflowHandle[Any, Any]:
     """A workflow of another client."""
     return await made.temporal.start_workflow(workflow_type, id=workflow_id, task_queue=UNSERVED, **options)
 
 
-async def _undone(made: Fleet, order_id: str) -> OrderStatus:
+async def _undone(made: WorkflowTestEnv, order_id: str) -> OrderStatus:
     """An order that is charged and then fails, since it can't be shipped."""
     made.carrier.booking.always = fails(CarrierRefused("no"))
     await made.start(made.order(order_id, review=AUTO))
     return await made.until_recorded(order_id, lambda status: status.settled)
 
 
-async def _conflicts(made: Fleet, order_id: str) -> list[str]:
+async def _conflicts(made: WorkflowTestEnv, order_id: str) -> list[str]:
     return [
         event.detail["workflow_id"] for event in await made.events(order_id) if event.kind == "workflow_id_conflict"
     ]
 
 
-def _refund(made: Fleet, order_id: str, payment_id: str) -> RefundOrder:
+def _refund(made: WorkflowTestEnv, order_id: str, payment_id: str) -> RefundOrder:
     payment = PaymentIntent(payment_id=payment_id, order_id=order_id, amount="19.98", currency="USD")
     return RefundOrder(order_id=order_id, payment=payment, reason="test", policy=made.order(order_id).policy)
 
 
 @pytest.mark.parametrize("workflow_type", ["Another", names.REFUND_WORKFLOW])
 async def test_refund_is_made_when_another_client_has_its_workflow_id(
-    running: Fleet, order_id: str, workflow_type: str
+    running: WorkflowTestEnv, order_id: str, workflow_type: str
 ) -> None:
     refund_id = names.refund_workflow_id(f"pay-{order_id}")
     foreign = await _foreign(running, workflow_type, refund_id)
@@ -64,7 +67,7 @@ async def test_refund_is_made_when_another_client_has_its_workflow_id(
 
 
 async def test_refund_is_made_when_the_memo_of_its_workflow_id_names_another_order(
-    running: Fleet, order_id: str
+    running: WorkflowTestEnv, order_id: str
 ) -> None:
     other = _refund(running, "another-order", f"pay-{order_id}")
     refund_id = names.refund_workflow_id(f"pay-{order_id}")
@@ -75,7 +78,7 @@ async def test_refund_is_made_when_the_memo_of_its_workflow_id_names_another_ord
     await foreign.terminate()
 
 
-async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: Fleet, order_id: str) -> None:
+async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: WorkflowTestEnv, order_id: str) -> None:
     taken = [names.refund_workflow_id(f"pay-{order_id}", number) for number in range(1, 8)]
     foreign = [await _foreign(running, "Another", workflow_id) for workflow_id in taken]
     await _undone(running, order_id)
@@ -85,7 +88,9 @@ async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: 
         await handle.terminate()
 
 
-async def test_refund_is_started_again_when_the_one_before_was_terminated(running: Fleet, order_id: str) -> None:
+async def test_refund_is_started_again_when_the_one_before_was_terminated(
+    running: WorkflowTestEnv, order_id: str
+) -> None:
     own = _refund(running, order_id, f"pay-{order_id}")
     before = await _foreign(
         running, names.REFUND_WORKFLOW, names.refund_workflow_id(f"pay-{order_id}"), memo=own.memo()
@@ -96,7 +101,9 @@ async def test_refund_is_started_again_when_the_one_before_was_terminated(runnin
     assert await _conflicts(running, order_id) == []
 
 
-async def test_refund_that_this_order_started_before_is_not_started_twice(running: Fleet, order_id: str) -> None:
+async def test_refund_that_this_order_started_before_is_not_started_twice(
+    running: WorkflowTestEnv, order_id: str
+) -> None:
     payment_id = f"pay-{order_id}"
     own = _refund(running, order_id, payment_id)
     gate = Gate()
@@ -123,7 +130,7 @@ async def test_refund_that_this_order_started_before_is_not_started_twice(runnin
 
 
 async def test_shipment_whose_order_is_gone_refunds_when_another_client_has_the_workflow_id(
-    running: Fleet, order_id: str
+    running: WorkflowTestEnv, order_id: str
 ) -> None:
     gate = Gate()
     running.carrier.booking.before.append(gate)
@@ -145,7 +152,7 @@ async def test_shipment_whose_order_is_gone_refunds_when_another_client_has_the_
 
 
 async def test_order_is_shipped_by_its_next_shipment_when_another_client_has_the_workflow_id(
-    running: Fleet, order_id: str
+    running: WorkflowTestEnv, order_id: str
 ) -> None:
     first = names.shipment_id(order_id, 1)
     foreign = await _foreign(running, names.SHIPPING_WORKFLOW, first)
@@ -160,7 +167,7 @@ async def test_order_is_shipped_by_its_next_shipment_when_another_client_has_the
 
 
 async def test_order_is_refunded_when_another_client_has_all_its_shipping_workflow_ids(
-    running: Fleet, order_id: str
+    running: WorkflowTestEnv, order_id: str
 ) -> None:
     foreign = [await _foreign(running, "Another", names.shipment_id(order_id, attempt)) for attempt in (1, 2)]
     await running.start(running.order(order_id, review=AUTO))

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import Fleet, eventually, fleet
 
 from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
@@ -32,10 +25,10 @@ from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from support.worker_processes import WorkerFleet
-
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+from support.factories import order_json
+from support.polling import eventually
+from support.role_processes import RoleProcesses
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 NO_AUTHENTICATION = Access()
 LONG_TIMEOUT = timedelta(seconds=30)
@@ -53,11 +46,11 @@ def order_id() -> str:
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
     """Returns a context manager that runs both workers."""
-    return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
+    return lambda: workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[Fleet]:
+async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
     async with workers() as running_fleet:
         yield running_fleet
 
@@ -136,21 +129,11 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
 
 
 @pytest.fixture
-async def process(temporal_address, postgres_url, task_queues, tmp_path):
+async def process(processes: RoleProcesses) -> str:
     """URL of a ready `orderfleet api` process, configured as in a pod."""
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERFLEET_ORDERS_TASK_QUEUE": task_queues.orders,
-        "ORDERFLEET_SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-    }
-    async with AsyncExitStack() as stack:
-        api = await WorkerFleet(stack, environment, tmp_path).api()
-        await api.answers("/readyz", 200)
-        yield f"http://127.0.0.1:{api.port}"
+    api = await processes.api()
+    await api.answers("/readyz", 200)
+    return f"http://127.0.0.1:{api.port}"
 
 
 @pytest.fixture
@@ -160,8 +143,7 @@ def new_order() -> Callable[..., Any]:
     async def start_order(
         caller: httpx.AsyncClient, order_id: str, *, expected: int = 201, **changes: Any
     ) -> httpx.Response:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **changes}
-        answer = await caller.post("/orders", json=body)
+        answer = await caller.post("/orders", json=order_json(order_id, **changes))
         assert answer.status_code == expected, answer.text
         return answer
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import Gate, fails
 
 from orderfleet.domain.errors import CarrierRefused
+from support.scripted_providers import Gate, fails
 
 CONFIRMED = {"review": {"mode": "auto"}, "delivery": {"confirm": True}}
 

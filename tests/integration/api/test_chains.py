@@ -13,16 +13,17 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from conformance import CHECKS, call, name_order
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-ELSEWHERE = {**ADDRESS, "street": "2 Side St"}
-ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS}
+from integration.api.conformance import CHECKS, call, name_order
+from support.factories import ADDRESS_JSON
+
+ELSEWHERE = {**ADDRESS_JSON, "street": "2 Side St"}
+ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS_JSON}
 START_ROUTES = {"POST /orders", "POST /orders/{order_id}/start"}
 VALID_BODIES = {"POST /orders/{order_id}/start": ORDER, "POST /orders/{order_id}/signals/update-address": ELSEWHERE}
 """Valid bodies, which a chain needs to continue; `test_conformance` sends invalid ones."""

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from support.polling import eventually
+
 ELSEWHERE = {"line1": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
 PLAIN = {"street": "2 Side St", **{name: value for name, value in ELSEWHERE.items() if name != "line1"}}
 
@@ -54,8 +56,11 @@ async def test_cancel_takes_no_body_an_empty_one_or_a_reason(api, running, order
 
 async def until_recorded_as_ended(caller, order_id):
     ended = "urn:orderfleet:problem:ended"
-    while (await caller.post(f"/orders/{order_id}/signals/cancel")).json().get("type") != ended:  # noqa: ASYNC110 - polls the API
-        await asyncio.sleep(0.05)
+
+    async def problem() -> str | None:
+        return (await caller.post(f"/orders/{order_id}/signals/cancel")).json().get("type")
+
+    await eventually(problem, lambda found: found == ended)
 
 
 async def test_change_of_an_ended_order_is_409_with_its_end(api, running, order_id, new_order, until):

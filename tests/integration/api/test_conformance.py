@@ -11,9 +11,10 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from conformance import CHECKS, call, name_order
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from integration.api.conformance import CHECKS, call, name_order
 
 EXAMPLES = 6
 """Per route and generation mode."""

@@ -12,14 +12,14 @@ from orderfleet.domain.order import OrderInput
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
+from support.factories import ADDRESS_JSON
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 
 async def test_order_is_started_approved_and_shipped(api, running, order_id, until):
     async with api() as caller:
-        created = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        created = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON})
         assert created.status_code == 201, created.text
         assert created.headers["location"] == f"/orders/{order_id}"
         assert created.json()["workflow_id"] == f"order-{order_id}"
@@ -41,7 +41,7 @@ async def test_order_is_started_approved_and_shipped(api, running, order_id, unt
 @pytest.mark.parametrize("terms", [{"review": {"mode": "auto"}}, {"approved": True}])
 async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until, terms):
     async with api() as caller:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **terms}
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, **terms}
         created = await caller.post("/orders", json=body)
         assert "needs no approval" in created.json()["message"]
         await until(caller, order_id, "shipped")
@@ -52,7 +52,7 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
         "customer_name": "Ada",
         "customer_email": "ada@example.com",
         "items": [{"sku": "widget", "qty": 1, "price": 4.5}],
-        "shipping_address": {**ADDRESS, "street": None, "line1": "1 Main St"},
+        "shipping_address": {**ADDRESS_JSON, "street": None, "line1": "1 Main St"},
     }
     body["shipping_address"].pop("street")
     async with api() as caller:
@@ -68,11 +68,11 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
 
 async def test_same_order_id_with_the_same_content_is_the_same_order(api, running, order_id, until):
     async with api() as caller:
-        first = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        first = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON})
         spelled_differently = {
             "order_id": order_id,
             "items": [{"sku": "widget", "qty": 2, "price": "9.990"}],
-            "shipping_address": {"line1": "1 Main St", **{k: v for k, v in ADDRESS.items() if k != "street"}},
+            "shipping_address": {"line1": "1 Main St", **{k: v for k, v in ADDRESS_JSON.items() if k != "street"}},
         }
         again = await caller.post("/orders", json=spelled_differently)
         assert again.status_code == first.status_code == 201
@@ -88,7 +88,7 @@ async def test_same_order_id_with_the_same_content_is_the_same_order(api, runnin
 
 async def test_same_order_id_with_another_content_is_a_conflict(api, running, order_id):
     async with api() as caller:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS}
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON}
         await caller.post("/orders", json=body)
         other = await caller.post("/orders", json={**body, "currency": "EUR"})
     assert other.status_code == 409
@@ -99,7 +99,7 @@ async def test_same_order_id_with_another_content_is_a_conflict(api, running, or
 
 async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id, until):
     async with api() as caller:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, "payment_id": f"shared-{order_id}"}
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, "payment_id": f"shared-{order_id}"}
         first = await caller.post("/orders", json=body)
         await until(caller, order_id, "manual_review")
         other = await caller.post("/orders", json={**body, "order_id": f"{order_id}-2"})
@@ -117,7 +117,7 @@ LONG = {"sku": 128, "street": 256, "city": 256, "state": 256, "zip": 32, "countr
 @pytest.mark.parametrize(("field", "length"), [*LONG.items(), ("currency", 3), ("customer_email", 320)])
 async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, order_id, field, length):
     def body(text):
-        item, address = {"sku": "tea", "qty": 1, "price": "4.50"}, dict(ADDRESS)
+        item, address = {"sku": "tea", "qty": 1, "price": "4.50"}, dict(ADDRESS_JSON)
         more = {}
         match field:
             case "sku":
@@ -153,14 +153,14 @@ async def test_order_id_that_only_the_order_store_has_is_a_conflict(api, postgre
             progress=Progress(seq=1, step=Step.SHIPPED, completed_at=datetime.now(UTC)),
         )
     async with api() as caller:
-        answer = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS})
+        answer = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON})
     assert answer.status_code == 409
 
 
 async def test_idempotency_key_makes_one_order(api, running, order_id):
     async with api() as caller:
         key = {"Idempotency-Key": order_id}
-        body = {"items": ITEMS, "address": ADDRESS}
+        body = {"items": ITEMS, "address": ADDRESS_JSON}
         answers = await asyncio.gather(*(caller.post("/orders", json=body, headers=key) for _ in range(5)))
         assert {answer.status_code for answer in answers} == {201}
         assert len({answer.json()["order_id"] for answer in answers}) == 1
@@ -178,7 +178,7 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ({"items": [{"sku": "a", "qty": 1}]}, "items[0].price", "is missing; give it"),
         ({"items": [{"sku": "a", "qty": 1, "price": "-1"}]}, "items[0].price", "-1 is not a price; use 0 or more"),
         ({"items": [{"sku": "a", "qty": "many"}]}, "items[0].qty", "is not a whole number"),
-        ({"address": {**ADDRESS, "city": " "}}, "address.city", "is empty; fill it in"),
+        ({"address": {**ADDRESS_JSON, "city": " "}}, "address.city", "is empty; fill it in"),
         ({"currency": "XXY"}, "currency", "'XXY' is unknown"),
         ({"order_id": "-no"}, "order_id", "has to be 1 to 128 letters, digits"),
         ({"review": {"timeout": "3 days"}}, "review.timeout", "'3 days' is not a duration"),
@@ -190,8 +190,8 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ),
         ({"items": [{"sku": "a", "qty": True, "price": "1"}]}, "items[0].qty", "is not a whole number"),
         ({"items": [{"sku": "a", "qty": 1, "price": True}]}, "items[0].price", "is not a decimal number"),
-        ({"address": {**ADDRESS, "postcode": "1"}}, "address.postcode", "is not known"),
-        ({"address": {**ADDRESS, "line1": "1 Main St"}}, "address.line1", "is another name of street"),
+        ({"address": {**ADDRESS_JSON, "postcode": "1"}}, "address.postcode", "is not known"),
+        ({"address": {**ADDRESS_JSON, "line1": "1 Main St"}}, "address.line1", "is another name of street"),
         (
             {"customer": {"name": "Ada"}, "customer_name": "Eve"},
             "customer_name",
@@ -208,7 +208,7 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
 )
 async def test_invalid_order_is_422_and_names_the_field(api, change, field, message, order_id):
     async with api() as caller:
-        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS, **change}
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, **change}
         answer = await caller.post("/orders", json={name: value for name, value in body.items() if value is not None})
         assert answer.status_code == 422, answer.text
         problem = answer.json()

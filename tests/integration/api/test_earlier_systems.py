@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from streams import watching
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
-ELSEWHERE_LINE1 = {"line1": "2 Side St", **{name: value for name, value in ELSEWHERE.items() if name != "street"}}
+from integration.api.streams import watching
+from support.factories import ADDRESS_JSON, ELSEWHERE_JSON
+
+ELSEWHERE_LINE1 = {"line1": "2 Side St", **{name: value for name, value in ELSEWHERE_JSON.items() if name != "street"}}
 ITEMS = [{"sku": "widget", "qty": 2}]
 SAMPLES = {"environment": "local", "sample_orders": True}
 
 
-@pytest.mark.parametrize("terms", [{}, {"address": ADDRESS}, {"items": ITEMS, "address": ADDRESS}])
+@pytest.mark.parametrize("terms", [{}, {"address": ADDRESS_JSON}, {"items": ITEMS, "address": ADDRESS_JSON}])
 async def test_start_with_a_payment_id_uses_samples_for_the_rest(api, running, order_id, until, terms):
     async with api(**SAMPLES) as caller:
         body = {"payment_id": f"paid-{order_id}", **terms}
@@ -36,7 +36,7 @@ async def test_start_with_a_payment_id_uses_samples_for_the_rest(api, running, o
     [
         (None, ["items", "address"]),
         ({"payment_id": "pay-1"}, ["items", "address"]),
-        ({"payment_id": "pay-1", "address": ADDRESS}, ["items"]),
+        ({"payment_id": "pay-1", "address": ADDRESS_JSON}, ["items"]),
         ({"payment_id": "pay-1", "items": ITEMS}, ["address", "items[0].price"]),
     ],
 )
@@ -75,7 +75,7 @@ async def test_order_is_changed_and_read_by_its_workflow_id(api, running, order_
         assert status == (await caller.get(f"/orders/{order_id}/status")).json()
     fields = {"order_id", "step", "approved", "canceled", "address", "dispatch_failed_reason", "last_error"}
     assert fields <= status.keys()
-    assert status["address"] == ELSEWHERE
+    assert status["address"] == ELSEWHERE_JSON
 
 
 async def test_every_route_of_an_order_accepts_its_workflow_id(api, running, order_id, new_order, until):
@@ -93,7 +93,7 @@ async def test_every_route_of_an_order_accepts_its_workflow_id(api, running, ord
         )
         assert shipment.json()["type"].endswith("shipment-not-found"), shipment.text
         for path in ("signals/update-address", "signals/address", "signals/approve"):
-            body = {} if path.endswith("approve") else {"json": ELSEWHERE}
+            body = {} if path.endswith("approve") else {"json": ELSEWHERE_JSON}
             answer = await caller.post(f"/orders/{name}/{path}", **body)
             assert (answer.status_code, answer.json()["order_id"]) == (200, order_id), answer.text
         await until(caller, order_id, "shipped")
@@ -134,7 +134,7 @@ async def test_invalid_workflow_id_is_422(api, workflow_id):
             await caller.get(f"/status/{workflow_id}"),
             await caller.post("/signals/approve", json={"workflow_id": workflow_id}),
             await caller.post("/signals/cancel", json={"workflow_id": workflow_id}),
-            await caller.post("/signals/update-address", json={"workflow_id": workflow_id, "address": ADDRESS}),
+            await caller.post("/signals/update-address", json={"workflow_id": workflow_id, "address": ADDRESS_JSON}),
         ]
     for answer in answers:
         assert answer.status_code == 422
@@ -152,14 +152,14 @@ async def test_cancel_is_the_same_on_both_paths(api, running, order_id, new_orde
 
 
 @pytest.mark.parametrize("path", ["update-address", "address"])
-@pytest.mark.parametrize("body", [{"address": ELSEWHERE}, ELSEWHERE_LINE1])
+@pytest.mark.parametrize("body", [{"address": ELSEWHERE_JSON}, ELSEWHERE_LINE1])
 async def test_address_is_changed_on_both_paths(api, running, order_id, new_order, until, path, body):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
         answer = await caller.post(f"/orders/{order_id}/signals/{path}", json=body)
         assert answer.status_code == 200, answer.text
-        assert (await until(caller, order_id, "manual_review"))["address"] == ELSEWHERE
+        assert (await until(caller, order_id, "manual_review"))["address"] == ELSEWHERE_JSON
 
 
 @pytest.mark.parametrize(

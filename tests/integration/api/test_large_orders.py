@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+from support.factories import ADDRESS_JSON
 
 
 def body(order_id: str, count: int) -> dict:
     items = [{"sku": "w", "qty": 1, "price": 1}] * count
-    return {"order_id": order_id, "items": items, "address": ADDRESS, "review": {"mode": "auto"}}
+    return {"order_id": order_id, "items": items, "address": ADDRESS_JSON, "review": {"mode": "auto"}}
 
 
 async def test_order_of_thousands_of_items_ships(api, running, order_id, until):

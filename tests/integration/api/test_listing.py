@@ -10,7 +10,7 @@ from orderfleet.domain.order import Customer
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import AT, order, progress, receive
+from support.sample_rows import AT, progress, receive, sample_order
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ async def three_orders(postgres_url) -> None:
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
         record = OrderWrites(database)
         for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
-            await receive(record, order(name, customer=Customer(name=name, email=email)))
+            await receive(record, sample_order(name, customer=Customer(name=name, email=email)))
         await record.record("b", progress(2, Step.CHARGE))
 
 

@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from fleet import eventually
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 from orderfleet.api.access import Access
 from orderfleet.api.dependencies import REQUEST_TIMEOUT
 from orderfleet.api.jwt import KEY_LIFETIME_SECONDS, ClaimedRoles, JwksCache, JwtAuthenticator
 from orderfleet.domain.orphans import UnfinishedOrder
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
 from orderfleet_local.stack import ports
+from support.factories import ADDRESS_JSON
+from support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
+from support.polling import eventually
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 MAX_SECONDS = 8.0
 """The 2 s of a request and the delays of a busy machine. Without the API's deadline these calls hang."""
@@ -128,12 +128,12 @@ async def timed(call: Awaitable[httpx.Response]) -> httpx.Response:
 
 def needing_temporal(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[httpx.Response]]:
     return [
-        caller.post("/orders", json={"order_id": f"{order_id}-2", "items": ITEMS, "address": ADDRESS}),
-        caller.post(f"/orders/{order_id}-3/start", json={"items": ITEMS, "address": ADDRESS}),
+        caller.post("/orders", json={"order_id": f"{order_id}-2", "items": ITEMS, "address": ADDRESS_JSON}),
+        caller.post(f"/orders/{order_id}-3/start", json={"items": ITEMS, "address": ADDRESS_JSON}),
         caller.post(f"/orders/{order_id}/cancel"),
         caller.post(f"/orders/{order_id}/signals/approve"),
         caller.post(f"/orders/{order_id}/signals/cancel-payment"),
-        caller.post(f"/orders/{order_id}/signals/address", json=ADDRESS),
+        caller.post(f"/orders/{order_id}/signals/address", json=ADDRESS_JSON),
         caller.post("/signals/approve", json={"workflow_id": f"order-{order_id}"}),
     ]
 

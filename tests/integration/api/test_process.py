@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
-from fleet import eventually
 
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from orderfleet_local.stack import ports
+from support.polling import eventually
 from support.sample_rows import receive
 
 PROGRAM = (sys.executable, "-m", "orderfleet", "api")

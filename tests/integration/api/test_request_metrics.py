@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metered import metric_changes
+from support.metric_samples import metric_changes
 
 COUNT = "orderfleet_api_request_duration_seconds_count"
 

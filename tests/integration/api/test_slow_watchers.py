@@ -18,13 +18,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from streams import watching
 
+from integration.api.streams import watching
 from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
+from support.role_processes import RoleProcess, RoleProcesses
 from support.sample_rows import AT, progress, receive
-from support.worker_processes import WorkerFleet, WorkerProcess
 
 WATCHERS = 5
 CHANGES = 120
@@ -36,18 +36,10 @@ SECONDS = 60
 
 
 @pytest.fixture
-async def process(temporal_address: str, postgres_url: str, tmp_path) -> AsyncIterator[WorkerProcess]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERFLEET_DRAIN_TIMEOUT": "2s",
-    }
-    async with AsyncExitStack() as stack:
-        api = await WorkerFleet(stack, environment, tmp_path).api()
-        await api.answers("/readyz", 200)
-        yield api
+async def process(processes: RoleProcesses) -> RoleProcess:
+    api = await processes.api(ORDERFLEET_DRAIN_TIMEOUT="2s")
+    await api.answers("/readyz", 200)
+    return api
 
 
 @pytest.fixture
@@ -110,7 +102,7 @@ async def change(record: OrderWrites, number: int, **more: Any) -> None:
     await record.record("ord-1", progress(number, step, last_error=f"{number} {LONG_TEXT}", **more))
 
 
-def memory(process: WorkerProcess) -> int:
+def memory(process: RoleProcess) -> int:
     return int(psutil.Process(process.process.pid).memory_info().rss)
 
 

@@ -12,10 +12,8 @@ from datetime import timedelta
 import asyncpg
 import httpx
 import pytest
-from fleet import eventually
-from streams import Stream, watching
 
-from identity_provider import AUDIENCE, ISSUER, identity_provider
+from integration.api.streams import Stream, watching
 from orderfleet.api import jwt as jwt_module
 from orderfleet.api.access import Access
 from orderfleet.api.authentication import FileAuthenticator
@@ -25,7 +23,9 @@ from orderfleet.domain.status import Step
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
+from support.identity_provider import AUDIENCE, ISSUER, identity_provider
 from support.own_postgres import own_postgres
+from support.polling import eventually
 from support.sample_rows import AT, progress, receive
 
 
@@ -82,9 +82,7 @@ async def test_inactive_stream_gets_comments(api, record):
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         await stream.next()
         waiting = asyncio.create_task(stream.next())
-        async with asyncio.timeout(60):
-            while stream.comments < 2:  # noqa: ASYNC110 - the server sends comments
-                await asyncio.sleep(0.01)
+        await eventually(lambda: stream.comments, lambda count: count >= 2)
         await record.record("ord-1", progress(2, Step.CHARGE))
         assert (await waiting)[1]["step"] == "charge"
 

@@ -8,17 +8,13 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import Fleet, fleet
-
 from orderfleet.cli import main as entry
 from orderfleet_local.stack import paths
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 @dataclass(frozen=True)
@@ -79,10 +75,12 @@ def orderfleet(monkeypatch, capsys, environment) -> Callable[..., Awaitable[Resu
 @pytest.fixture
 def workers(temporal_client, postgres_url, task_queues) -> Callable[..., Any]:
     """Return a context that runs both workers."""
-    return lambda **options: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping, **options)
+    return lambda **options: workflow_test_env(
+        temporal_client, postgres_url, task_queues.orders, task_queues.shipping, **options
+    )
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[Fleet]:
+async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
     async with workers() as running:
         yield running

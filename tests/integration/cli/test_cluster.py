@@ -8,6 +8,7 @@ import pytest
 
 from orderfleet.cli.kubernetes import KubernetesUnavailable, find_order
 from orderfleet.settings import Settings
+from support.factories import ADDRESS_JSON
 
 ORDER = {
     "apiVersion": "orderfleet.dev/v1alpha1",
@@ -15,7 +16,7 @@ ORDER = {
     "metadata": {"name": "o-1"},
     "spec": {
         "items": [{"sku": "widget", "qty": 2}],
-        "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+        "address": ADDRESS_JSON,
     },
 }
 

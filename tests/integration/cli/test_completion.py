@@ -14,7 +14,7 @@ import pytest
 from orderfleet.cli.order import session
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import order, receive
+from support.sample_rows import receive, sample_order
 
 PROGRAM = str(Path(sys.executable).with_name("orderfleet"))
 
@@ -28,7 +28,7 @@ def completion_environment(typed: str) -> dict[str, str]:
 async def orders(postgres_url):
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=30)) as database:
         for name in ("shop-1", "shop-2", "other-1"):
-            await receive(OrderWrites(database), order(name))
+            await receive(OrderWrites(database), sample_order(name))
 
 
 @pytest.mark.parametrize("verb", ["status", "signal"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
+from support.factories import ADDRESS_JSON
 
 
 async def test_start_of_a_too_large_order_is_rejected_with_the_field(orderfleet, order_id, tmp_path):
@@ -12,7 +12,7 @@ async def test_start_of_a_too_large_order_is_rejected_with_the_field(orderfleet,
         "apiVersion": "orderfleet.dev/v1alpha1",
         "kind": "Order",
         "metadata": {"name": order_id},
-        "spec": {"items": [{"sku": "w", "qty": 1}] * 40_000, "address": ADDRESS},
+        "spec": {"items": [{"sku": "w", "qty": 1}] * 40_000, "address": ADDRESS_JSON},
     }
     # JSON is YAML, and read faster.
     (tmp_path / "order.yaml").write_text(json.dumps(order))

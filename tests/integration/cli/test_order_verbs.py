@@ -6,10 +6,11 @@ import asyncio
 import json
 
 import yaml
-from fleet import eventually, quick_policy
 
 from orderfleet.domain.status import Step
 from orderfleet.services.changes import Change
+from support.factories import quick_policy
+from support.polling import eventually
 
 
 async def until_review(running, order_id):

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from operator_fixtures import shop
-
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver, run_receiver
-from support.worker_processes import WorkerFleet
+from support.operator_env import shop
+from support.otlp_receiver import Receiver, run_receiver
 
 __all__ = ["shop"]
 
@@ -29,25 +21,11 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> dict[str, str]:
-    """Environment variables of all processes of a test."""
+def role_environment(role_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return {
-        "ORDERFLEET_ENVIRONMENT": "local",
+        **role_environment,
         "ORDERFLEET_LOG_FORMAT": "json",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
         "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
         "ORDERFLEET_STEP_INITIAL_INTERVAL": "50ms",
         "ORDERFLEET_STEP_BACKOFF": "1",
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
     }
-
-
-@pytest.fixture
-async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[WorkerFleet]:
-    async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)

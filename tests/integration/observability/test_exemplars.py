@@ -9,13 +9,15 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from otlp_receiver import Receiver
-from support.worker_processes import WorkerFleet, until
+from support.factories import ADDRESS_JSON
+from support.otlp_receiver import Receiver
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 ACCEPT = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ORDER = {
     "items": [{"sku": "widget", "qty": 2, "price": "9.99"}],
-    "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+    "address": ADDRESS_JSON,
     "review": {"mode": "auto"},
 }
 WORKER_METRICS = {
@@ -42,9 +44,9 @@ def exemplars(port: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.slow
-async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, receiver: Receiver) -> None:
+async def test_exemplars_of_a_scrape_are_exported_traces(processes: RoleProcesses, receiver: Receiver) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
-    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    worker, api = await processes.worker("all", **tracing), await processes.api(**tracing)
     for process in (worker, api):
         await process.answers("/readyz", 200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
@@ -55,7 +57,7 @@ async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, rec
         return await asyncio.to_thread(exemplars, worker.port)
 
     # The order's end is counted last.
-    of_worker = await until(worker_exemplars, lambda found: set(found) >= WORKER_METRICS, 60)
+    of_worker = await eventually(worker_exemplars, lambda found: set(found) >= WORKER_METRICS, 60)
     of_api = await asyncio.to_thread(exemplars, api.health_port)
     assert set(of_api) >= API_METRICS
     (trace,) = of_worker["orderfleet_order_duration_seconds_bucket"]
@@ -66,4 +68,4 @@ async def test_exemplars_of_a_scrape_are_exported_traces(fleet: WorkerFleet, rec
     async def exported() -> set[str]:
         return {span.trace for span in await asyncio.to_thread(receiver.spans)}
 
-    await until(exported, lambda traces: all_traces <= traces, 60)
+    await eventually(exported, lambda traces: all_traces <= traces, 60)

@@ -20,12 +20,14 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from shop import Shop, condition, ended, manifest
 
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver
 from provider_server.process import ProviderServer, provider_server
-from support.worker_processes import WorkerFleet, until
+from support.factories import order_manifest
+from support.operator_env import OperatorTestEnv, condition, ended
+from support.otlp_receiver import Receiver
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 MARK = "Zaphod"
 PASSWORD = "Betelgeuse"
@@ -49,13 +51,15 @@ def provider(tmp_path: Path) -> Iterator[ProviderServer]:
 
 
 @pytest.fixture
-def full_telemetry(environment: dict[str, str], receiver: Receiver, provider: ProviderServer, tmp_path: Path) -> None:
+def full_telemetry(
+    role_environment: dict[str, str], receiver: Receiver, provider: ProviderServer, tmp_path: Path
+) -> None:
     """Every process logs and exports as much as it can, and has a secret of each kind."""
     tokens = tmp_path / "tokens.yaml"
     tokens.write_text(yaml.safe_dump([{"name": "shop", "role": "operate", "token": API_TOKEN}]))
-    environment.update(
+    role_environment.update(
         # Trust authentication accepts any password.
-        ORDERFLEET_DATABASE_URL=_with_password(environment["ORDERFLEET_DATABASE_URL"]),
+        ORDERFLEET_DATABASE_URL=_with_password(role_environment["ORDERFLEET_DATABASE_URL"]),
         ORDERFLEET_OTLP_ENDPOINT=receiver.endpoint,
         ORDERFLEET_LOG_LEVEL="DEBUG",
         ORDERFLEET_REVIEW_MODE="auto",
@@ -70,29 +74,31 @@ def full_telemetry(environment: dict[str, str], receiver: Receiver, provider: Pr
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
-    fleet: WorkerFleet,
+    processes: RoleProcesses,
     receiver: Receiver,
     provider: ProviderServer,
     full_telemetry: None,
-    environment: dict[str, str],
-    shop: Shop,
+    role_environment: dict[str, str],
+    shop: OperatorTestEnv,
 ) -> None:
     sdk = ports.choose(0)
-    worker = await fleet.worker(
+    worker = await processes.worker(
         "all",
         ORDERFLEET_FAULTS="dispatch_carrier:error=0.6;charge:error=0.5;seed=3",
         ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk),
     )
-    api = await fleet.api()
-    operator = await fleet.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace)
+    api = await processes.api()
+    operator = await processes.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace)
     for process in (worker, api, operator):
         await process.answers("/readyz", 200)
     # A provider's error message may name a customer.
     provider.answers("/charges", 500, {"detail": f"card of {MARK} not read"})
-    errors = await _through_the_command_line(environment)
+    errors = await _through_the_command_line(role_environment)
     await _through_kubernetes(shop)
     await _through_the_api(f"http://127.0.0.1:{api.port}")
-    await until(lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans))
+    await eventually(
+        lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans)
+    )
 
     pages = {
         str(port): await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
@@ -103,7 +109,7 @@ async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
         process.process.send_signal(signal.SIGTERM)
         assert await process.ends() == 0
     assert len(provider.calls(payment_id="refuse-seen-2")) > 0
-    for where, text in {**fleet.logs(), **pages, **events, "spans": receiver.file.read_text()}.items():
+    for where, text in {**processes.logs(), **pages, **events, "spans": receiver.file.read_text()}.items():
         assert text, where
         _has_none(where, text)
     _has_none("standard error of the command line", errors)
@@ -131,20 +137,22 @@ async def _through_the_api(url: str) -> None:
             responses = [await caller.get(f"/orders/{order_id}") for order_id in ("seen-1", "seen-2")]
             return [response.json().get("step") for response in responses]
 
-        await until(steps, lambda found: all(step in ENDS for step in found), 60)
+        await eventually(steps, lambda found: all(step in ENDS for step in found), 60)
         assert MARK in (await caller.get("/orders/seen-1")).text, (
             "the API has to return the mark, or this test shows nothing"
         )
 
 
-async def _through_kubernetes(shop: Shop) -> None:
+async def _through_kubernetes(shop: OperatorTestEnv) -> None:
     """An Order that is changed during its review, one with a conflicting id, and one that is rejected at admission."""
     review = {"mode": "manual", "timeout": "1h"}
     await shop.apply(
-        manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
-        manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
+        order_manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
+        order_manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
     )
-    await shop.rejected("apply", "-f", "-", input=json.dumps(manifest("seen-wrong", customer=CUSTOMER, address=BLANK)))
+    await shop.rejected(
+        "apply", "-f", "-", input=json.dumps(order_manifest("seen-wrong", customer=CUSTOMER, address=BLANK))
+    )
     await shop.until("seen-declared", lambda order: order.get("status", {}).get("step") == "manual_review", 60)
     await shop.patch("seen-declared", address=ELSEWHERE, approved=True)
     await shop.until("seen-declared", ended, 60)
@@ -155,9 +163,9 @@ async def _through_kubernetes(shop: Shop) -> None:
     )
 
 
-async def _through_the_command_line(environment: dict[str, str]) -> str:
+async def _through_the_command_line(role_environment: dict[str, str]) -> str:
     """Standard error of commands that start and change an order, accepted and rejected ones."""
-    order = manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
+    order = order_manifest("seen-typed", customer=CUSTOMER, address=ADDRESS, review={"mode": "manual"})
     address = [
         part for name in ("street", "city", "state", "zip", "country") for part in (f"--{name}", ELSEWHERE[name])
     ]
@@ -170,18 +178,18 @@ async def _through_the_command_line(environment: dict[str, str]) -> str:
     ]
     errors = ""
     for arguments, text, statuses in commands:
-        done = await asyncio.to_thread(_order, arguments, text, environment)
+        done = await asyncio.to_thread(_order, arguments, text, role_environment)
         assert done.returncode in statuses, (arguments[0], done.stdout, done.stderr)
         errors += done.stderr
     return errors
 
 
-def _order(arguments: list[str], text: str, environment: dict[str, str]) -> subprocess.CompletedProcess[Any]:
+def _order(arguments: list[str], text: str, role_environment: dict[str, str]) -> subprocess.CompletedProcess[Any]:
     command = [sys.executable, "-m", "orderfleet", "order", *arguments]
     return subprocess.run(
         command,
         input=text,
-        env={**os.environ, **environment},
+        env={**os.environ, **role_environment},
         capture_output=True,
         text=True,
         check=False,

@@ -14,15 +14,16 @@ from uuid import UUID
 
 import httpx
 import pytest
-from shop import Shop, ended, manifest, step
 from temporalio.client import Client
 
 from orderfleet.observability.order_trace import root_of, trace_id_of
 from orderfleet_local.stack import ports
-from otlp_receiver import Receiver, Span
-from support.worker_processes import WorkerFleet, until
+from support.factories import ADDRESS_JSON, order_manifest
+from support.operator_env import OperatorTestEnv, ended, step
+from support.otlp_receiver import Receiver, Span
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 
@@ -54,7 +55,7 @@ async def tree(receiver: Receiver, trace_id: str, complete: Callable[[Tree], Any
     async def ask() -> Tree:
         return Tree(receiver.trace(trace_id))
 
-    found: Tree = await until(ask, lambda found: bool(complete(found)))
+    found: Tree = await eventually(ask, lambda found: bool(complete(found)))
     return found
 
 
@@ -64,7 +65,7 @@ async def received(receiver: Receiver, matches: Callable[[Span], bool]) -> Span:
     async def ask() -> list[Span]:
         return [span for span in receiver.spans() if matches(span)]
 
-    (span,) = await until(ask, bool)
+    (span,) = await eventually(ask, bool)
     return span
 
 
@@ -75,19 +76,19 @@ async def ready(*processes: Any) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
-    fleet: WorkerFleet, shop: Shop, receiver: Receiver
+    processes: RoleProcesses, shop: OperatorTestEnv, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     faults = {"ORDERFLEET_FAULTS": "charge:error=0.5;seed=1255", "ORDERFLEET_STEP_ATTEMPTS": "30"}
-    orders = await fleet.worker("orders", **tracing, **faults)
-    shipping = await fleet.worker("shipping", **tracing)
+    orders = await processes.worker("orders", **tracing, **faults)
+    shipping = await processes.worker("shipping", **tracing)
     kubernetes = {"ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace, "ORDERFLEET_STEP_ATTEMPTS": "30"}
-    operator = await fleet.operator(**tracing, **kubernetes)
+    operator = await processes.operator(**tracing, **kubernetes)
     await ready(orders, shipping, operator)
 
     # Faults depend on the order id: with this one, every run has the same.
     name = "order-traced"
-    await shop.apply(manifest(name))
+    await shop.apply(order_manifest(name))
     order = await shop.until(name, lambda order: step(order) == "manual_review")
     trace_id = UUID(order["metadata"]["uid"]).hex
     # The trace is exported while the order waits for its review.
@@ -96,7 +97,7 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     # A restarted operator adopts the order and exports no second root span.
     operator.process.send_signal(signal.SIGTERM)
     assert await operator.ends() == 0
-    await ready(await fleet.operator(**tracing, **kubernetes))
+    await ready(await processes.operator(**tracing, **kubernetes))
     await shop.patch(name, approved=True)
     await shop.until(name, ended)
 
@@ -124,7 +125,7 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     }
     _attempts(whole.named("RunActivity:charge"), name)
     _conventions(whole)
-    _logged(fleet, name, trace_id)
+    _logged(processes, name, trace_id)
 
 
 def _attempts(charges: list[Span], order_id: str) -> None:
@@ -151,9 +152,9 @@ def _conventions(whole: Tree) -> None:
             assert span.attributes["db.operation.name"] == span.name.removeprefix("SQL ")
 
 
-def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
+def _logged(processes: RoleProcesses, order_id: str, trace_id: str) -> None:
     """Each line in the order worker's log about the order's attempts has the ids of the order, workflow and trace."""
-    (text,) = (text for name, text in fleet.logs().items() if name.startswith("worker-orders"))
+    (text,) = (text for name, text in processes.logs().items() if name.startswith("worker-orders"))
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     of_order = [line for line in lines if line.get("order_id") == order_id]
     assert any(line["activity"] == "charge" for line in of_order)
@@ -165,15 +166,15 @@ def _logged(fleet: WorkerFleet, order_id: str, trace_id: str) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_traceparent(
-    fleet: WorkerFleet, receiver: Receiver
+    processes: RoleProcesses, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
-    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    worker, api = await processes.worker("all", **tracing), await processes.api(**tracing)
     await ready(worker, api)
     request_trace, parent = uuid.uuid4().hex, "00f067aa0ba902b7"
     with_parent, without_parent = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as caller:
-        body = {"items": ITEMS, "address": ADDRESS}
+        body = {"items": ITEMS, "address": ADDRESS_JSON}
         headers = {"traceparent": f"00-{request_trace}-{parent}-01"}
         first = await caller.post("/orders", json={"order_id": with_parent, **body}, headers=headers)
         second = await caller.post("/orders", json={"order_id": without_parent, **body})
@@ -205,19 +206,23 @@ async def test_trace_of_an_order_over_http_is_the_requests_if_it_has_a_tracepare
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_per_order(
-    fleet: WorkerFleet, receiver: Receiver, environment: dict[str, str], temporal_client: Client, task_queues: Any
+    processes: RoleProcesses,
+    receiver: Receiver,
+    role_environment: dict[str, str],
+    temporal_client: Client,
+    task_queues: Any,
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
-    await ready(await fleet.worker("all", **tracing))
+    await ready(await processes.worker("all", **tracing))
     from_cli, raw = f"t-{uuid.uuid4().hex[:8]}", f"t-{uuid.uuid4().hex[:8]}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orderfleet", "order", "start", from_cli, f"pay-{from_cli}"),
-        env={**os.environ, **environment, **tracing, "ORDERFLEET_SAMPLE_ORDERS": "true"},
+        env={**os.environ, **role_environment, **tracing, "ORDERFLEET_SAMPLE_ORDERS": "true"},
     )
     assert await process.wait() == 0
     await temporal_client.start_workflow(
         "OrderWorkflow",
-        {"order_id": raw, "items": ITEMS, "address": ADDRESS},
+        {"order_id": raw, "items": ITEMS, "address": ADDRESS_JSON},
         id=f"order-{raw}",
         task_queue=task_queues.orders,
     )
@@ -229,27 +234,29 @@ async def test_trace_of_an_order_from_the_command_line_or_a_raw_client_is_one_pe
 
 
 @pytest.mark.slow
-async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(fleet: WorkerFleet) -> None:
+async def test_export_without_a_receiver_delays_no_order_and_logs_at_most_once_a_minute(
+    processes: RoleProcesses,
+) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": f"127.0.0.1:{ports.choose(0)}"}
-    worker, api = await fleet.worker("all", **tracing), await fleet.api(**tracing)
+    worker, api = await processes.worker("all", **tracing), await processes.api(**tracing)
     await ready(worker, api)
     ids = [f"t-{uuid.uuid4().hex[:8]}" for _ in range(10)]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
-        body = {"items": ITEMS, "address": ADDRESS, "review": {"mode": "auto"}}
+        body = {"items": ITEMS, "address": ADDRESS_JSON, "review": {"mode": "auto"}}
         for response in await asyncio.gather(*(caller.post("/orders", json={"order_id": i, **body}) for i in ids)):
             assert response.status_code == 201, response.text
 
         async def steps() -> set[str]:
             return {(await caller.get(f"/orders/{order_id}")).json()["step"] for order_id in ids}
 
-        await until(steps, lambda found: found == {"shipped"})
+        await eventually(steps, lambda found: found == {"shipped"})
         # Wait until the first exports have failed.
-        await until(
-            lambda: asyncio.to_thread(fleet.logs), lambda logs: all("Failed to export" in t for t in logs.values())
+        await eventually(
+            lambda: asyncio.to_thread(processes.logs), lambda logs: all("Failed to export" in t for t in logs.values())
         )
     for process in (worker, api):
         process.process.send_signal(signal.SIGTERM)
         assert await process.ends() == 0
-    for text in fleet.logs().values():
+    for text in processes.logs().values():
         lines = [line for line in text.splitlines() if "xport" in line]
         assert 1 <= len(lines) <= 4, "\n".join(lines)

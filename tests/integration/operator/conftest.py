@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
+from support.operator_env import OperatorTestEnv, api_server_proxy, shop, workers
 
-from operator_fixtures import shop, workers
+__all__ = ["api_server_proxy", "shop", "workers"]
 
-__all__ = ["shop", "workers"]
+
+@pytest.fixture
+def role_environment(shop: OperatorTestEnv) -> dict[str, str]:
+    return shop.environment()

@@ -7,7 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from shop import Shop, condition, ended, eventually, manifest, step
+
+from support.factories import order_manifest
+from support.operator_env import OperatorTestEnv, condition, ended, step
+from support.polling import eventually
 
 RIGHTS = [
     {"apiGroups": ["orderfleet.dev"], "resources": ["orders"], "verbs": ["get", "list", "watch", "patch"]},
@@ -60,7 +63,7 @@ class Account:
 
 
 @pytest.fixture
-async def account(shop: Shop, tmp_path, monkeypatch) -> Account:
+async def account(shop: OperatorTestEnv, tmp_path, monkeypatch) -> Account:
     await shop.apply(*_rbac(shop.cluster.namespace))
     made = Account(shop.cluster, tmp_path / "kubeconfig")
     made.log_in("first")
@@ -71,7 +74,7 @@ async def account(shop: Shop, tmp_path, monkeypatch) -> Account:
 async def test_operator_with_three_rbac_rules_ships_order(shop, workers, account):
     name = shop.name()
     async with shop.operator() as operator:
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.patch(name, approved=True)
         done = await shop.until(name, ended)
@@ -83,7 +86,7 @@ async def test_operator_with_three_rbac_rules_ships_order(shop, workers, account
 async def test_rotated_credentials_are_read_again(shop, workers, account):
     before, after = shop.name(), shop.name()
     async with shop.operator():
-        await shop.apply(manifest(before))
+        await shop.apply(order_manifest(before))
         await shop.until(before, lambda order: step(order) == "manual_review")
         old = account.path.read_text()
         account.log_in("second")
@@ -91,6 +94,6 @@ async def test_rotated_credentials_are_read_again(shop, workers, account):
         # The API server caches a token's validity for ten seconds.
         await eventually(lambda: account.revoked(old), seconds=60)
         await shop.patch(before, approved=True)
-        await shop.apply(manifest(after, approved=True))
+        await shop.apply(order_manifest(after, approved=True))
         for name in (before, after):
             assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from fleet import Fleet
-from shop import condition, ended, manifest, step
 
 from orderfleet.domain import names
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from support.factories import order_manifest
+from support.operator_env import condition, ended, step
+from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.fixture
-async def swept(workers: Fleet) -> AsyncIterator[Fleet]:
+async def swept(workers: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     """Workers with an orphan sweep every second."""
     settings = workers.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
     await ensure_orphan_sweep(workers.temporal, settings)
@@ -25,7 +26,7 @@ async def swept(workers: Fleet) -> AsyncIterator[Fleet]:
 async def test_terminated_workflow_is_shown_as_failed(shop, swept):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await swept.handle(name).terminate()
         done = await shop.until(name, ended)

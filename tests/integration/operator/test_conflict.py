@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 
-from shop import ADDRESS, condition, ended, eventually, manifest, step
+from support.factories import ADDRESS_JSON, order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
 
 
 async def test_second_order_with_the_same_id_conflicts_and_leaves_the_first_alone(shop, workers):
     first, second = shop.name("first"), shop.name("second")
     async with shop.operator():
-        await shop.apply(manifest(first, orderId=f"id-{first}"))
+        await shop.apply(order_manifest(first, orderId=f"id-{first}"))
         await shop.until(first, lambda order: step(order) == "manual_review")
-        await shop.apply(manifest(second, orderId=f"id-{first}", approved=True))
+        await shop.apply(order_manifest(second, orderId=f"id-{first}", approved=True))
         conflicting = await shop.until(second, lambda order: condition(order, "Accepted") is not None)
         assert condition(conflicting, "Accepted") == ("False", "Conflict")
         assert condition(conflicting, "Stalled") == ("True", "Conflict")
@@ -31,9 +33,9 @@ async def test_second_order_with_the_same_id_conflicts_and_leaves_the_first_alon
 async def test_conflict_before_anything_is_recorded_is_found_in_temporal(shop):
     first, second = shop.name("first"), shop.name("second")
     async with shop.operator():  # without a worker, so nothing is recorded
-        await shop.apply(manifest(first, orderId=f"id-{first}"))
+        await shop.apply(order_manifest(first, orderId=f"id-{first}"))
         await shop.until(first, lambda order: condition(order, "Accepted") == ("True", "Started"))
-        await shop.apply(manifest(second, orderId=f"id-{first}"))
+        await shop.apply(order_manifest(second, orderId=f"id-{first}"))
         conflicting = await shop.until(second, lambda order: condition(order, "Accepted") is not None)
         assert condition(conflicting, "Accepted") == ("False", "Conflict")
         await shop.until(second, lambda order: order["metadata"].get("finalizers") is None)
@@ -47,9 +49,9 @@ async def test_same_id_in_two_namespaces_conflicts(shop, workers):
     await shop.kubectl("create", "namespace", other)
     name = shop.name()
     async with shop.operator(operator_namespaces=f"{shop.cluster.namespace}, {other}") as operator:
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
-        await shop.kubectl("create", "-n", other, "-f", "-", input=json.dumps(manifest(name)))
+        await shop.kubectl("create", "-n", other, "-f", "-", input=json.dumps(order_manifest(name)))
         await eventually(lambda: len(operator.cache) == 2 and not len(operator.queue))
         theirs = json.loads(await shop.kubectl("get", "-n", other, "ofo", name, "-o", "json"))
         assert condition(theirs, "Accepted") == ("False", "Conflict")
@@ -61,7 +63,7 @@ async def test_id_of_an_order_made_outside_kubernetes_conflicts(shop, workers):
     name = shop.name()
     await workers.start(workers.order(name))
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         conflicting = await shop.until(name, lambda order: condition(order, "Accepted") is not None)
     assert condition(conflicting, "Accepted") == ("False", "Conflict")
 
@@ -69,11 +71,11 @@ async def test_id_of_an_order_made_outside_kubernetes_conflicts(shop, workers):
 async def test_applied_again_after_its_end_with_the_same_content_is_the_same_order(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
         await shop.delete(name)
         await shop.until_gone(name)
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         again = await shop.until(name, ended)
     assert condition(again, "Accepted") == ("True", "Adopted")
     assert condition(again, "Ready") == ("True", "Shipped")
@@ -84,11 +86,11 @@ async def test_applied_again_after_its_end_with_the_same_content_is_the_same_ord
 async def test_applied_again_with_another_content_conflicts(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
         await shop.delete(name)
         await shop.until_gone(name)
-        await shop.apply(manifest(name, approved=True, items=[{"sku": "other", "qty": 1}]))
+        await shop.apply(order_manifest(name, approved=True, items=[{"sku": "other", "qty": 1}]))
         again = await shop.until(name, lambda order: condition(order, "Accepted") is not None)
     assert condition(again, "Accepted") == ("False", "Conflict")
     assert len(workers.carrier.parcels[f"ship-{name}"]) == 1
@@ -97,15 +99,15 @@ async def test_applied_again_with_another_content_conflicts(shop, workers):
 async def test_orphaned_order_applied_again_follows_new_object(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, deletionPolicy="Orphan"))
+        await shop.apply(order_manifest(name, deletionPolicy="Orphan"))
         await shop.until(name, lambda order: step(order) == "manual_review")
         # Generations increase before the deletion; the new Order starts at 1.
         for street in ("3 Side St", "4 Side St"):
-            await shop.patch(name, address={**ADDRESS, "street": street})
+            await shop.patch(name, address={**ADDRESS_JSON, "street": street})
         await shop.until(name, lambda order: order["status"]["observedGeneration"] == 3)
         await shop.delete(name)
         await shop.until_gone(name)
-        await shop.apply(manifest(name, approved=True, address={**ADDRESS, "street": "5 Side St"}))
+        await shop.apply(order_manifest(name, approved=True, address={**ADDRESS_JSON, "street": "5 Side St"}))
         done = await shop.until(name, ended)
     assert condition(done, "Accepted") == ("True", "Adopted")
     assert condition(done, "Ready") == ("True", "Shipped")

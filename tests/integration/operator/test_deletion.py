@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from fleet import Gate
-from shop import ended, manifest, step
-
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.crd import DELETED
 from orderfleet.services.changes import Change
-
-
-async def recorded(workers, name, holds, seconds=60):
-    """The order's status in the order store, once it is as expected."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while True:
-        order = await workers.reads.order(name)
-        if order is not None and holds(order.status):
-            return order.status
-        assert loop.time() < end, f"still {order}"
-        await asyncio.sleep(0.02)
+from support.factories import order_manifest
+from support.operator_env import ended, step
+from support.scripted_providers import Gate
 
 
 async def test_deleted_in_review_is_canceled(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.delete(name)
         await shop.until_gone(name)
-        status = await recorded(workers, name, lambda status: status.ended)
+        status = await workers.until_recorded(name, lambda status: status.ended)
     assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
     assert workers.provider.charges.total() == 0
 
@@ -42,13 +30,13 @@ async def test_deleted_during_shipping_is_removed_before_refund_is_done(shop, wo
     workers.provider.refunding.always = refunding
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.delete(name)
         await shop.until_gone(name)
         booking.opened.set()
         refunding.opened.set()
-        status = await recorded(workers, name, lambda status: status.ended)
+        status = await workers.until_recorded(name, lambda status: status.ended)
     # Booking and cancel race at the carrier: the order is shipped and paid, or neither.
     assert (status.step, status.payment.status) in {
         (Step.SHIPPED, PaymentStatus.CHARGED),
@@ -59,28 +47,28 @@ async def test_deleted_during_shipping_is_removed_before_refund_is_done(shop, wo
 async def test_deleted_after_its_end_is_removed(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
         await shop.delete(name)
         await shop.until_gone(name)
-        assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
+        assert (await workers.until_recorded(name, lambda status: status.ended)).step is Step.SHIPPED
 
 
 async def test_deleted_orphan_is_removed_and_its_order_continues(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, deletionPolicy="Orphan"))
+        await shop.apply(order_manifest(name, deletionPolicy="Orphan"))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.delete(name)
         await shop.until_gone(name)
         await workers.client.change(name, Change.approve())
-        assert (await recorded(workers, name, lambda status: status.ended)).step is Step.SHIPPED
+        assert (await workers.until_recorded(name, lambda status: status.ended)).step is Step.SHIPPED
 
 
 async def test_deleted_without_running_worker_is_removed_after_durable_cancel(shop, temporal_client, postgres_url):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "receive")
         await shop.delete(name)
         await shop.until_gone(name)
@@ -93,18 +81,18 @@ async def test_deleted_without_running_worker_is_removed_after_durable_cancel(sh
 async def test_deleted_while_operator_is_down_is_canceled_after_restart(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
     await shop.delete(name)
     assert (await shop.get(name))["metadata"]["deletionTimestamp"]
     async with shop.operator():
         await shop.until_gone(name)
-        assert (await recorded(workers, name, lambda status: status.ended)).step is Step.CANCELED
+        assert (await workers.until_recorded(name, lambda status: status.ended)).step is Step.CANCELED
 
 
 async def test_deleted_order_with_finalizer_never_started_is_removed_and_not_started(shop, temporal_client):
     name = shop.name()
-    order = manifest(name)
+    order = order_manifest(name)
     order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     await shop.apply(order)
     await shop.delete(name)
@@ -117,7 +105,7 @@ async def test_deleted_order_with_finalizer_never_started_is_removed_and_not_sta
 async def test_orders_of_deleted_namespace_are_removed(shop, workers):
     names = [shop.name() for _ in range(3)]
     async with shop.operator():
-        await shop.apply(*(manifest(name) for name in names))
+        await shop.apply(*(order_manifest(name) for name in names))
         for name in names:
             await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
@@ -125,4 +113,4 @@ async def test_orders_of_deleted_namespace_are_removed(shop, workers):
         await shop.kubectl("delete", "ofo", "--all", "--wait=false")
         for name in names:
             await shop.until_gone(name)
-            assert (await recorded(workers, name, lambda status: status.ended)).step is Step.CANCELED
+            assert (await workers.until_recorded(name, lambda status: status.ended)).step is Step.CANCELED

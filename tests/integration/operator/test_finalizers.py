@@ -6,7 +6,6 @@ import json
 import subprocess
 
 import pytest
-from shop import manifest
 from typer.testing import CliRunner
 
 from orderfleet.cli.remove_finalizers import app
@@ -14,6 +13,7 @@ from orderfleet.domain.names import FINALIZER
 from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.main import login
+from support.factories import order_manifest
 
 THEIRS = "example.com/theirs"
 
@@ -26,7 +26,7 @@ async def api(kubernetes, monkeypatch):
 
 
 def create_order(cluster, name: str, *finalizers: str) -> str:
-    order = manifest(name)
+    order = order_manifest(name)
     order["metadata"]["finalizers"] = list(finalizers)
     cluster.kubectl("create", "-f", "-", input=json.dumps(order))
     return name

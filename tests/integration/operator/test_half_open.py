@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
-from shop import condition, ended, eventually, manifest, step
 
 from orderfleet.services.changes import Change
+from support.factories import order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
 from support.tcp_proxy import tcp_proxy
 
 INACTIVITY_TIMEOUT = 4
@@ -19,24 +20,15 @@ RECONNECTS_WITHIN = 40
 """Seconds: more than the timeout for a busy machine, less than the 70 of kopf's own timeout."""
 
 
-async def test_half_open_watch_reconnects_after_inactivity_timeout(
-    shop, workers, kubernetes, tmp_path, monkeypatch
-) -> None:
-    config = json.loads(kubernetes.kubeconfig.read_text())
-    cluster = config["clusters"][0]["cluster"]
-    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as api:
-        cluster["server"] = f"https://127.0.0.1:{api.port}"
-        through = tmp_path / "kubeconfig"
-        through.write_text(json.dumps(config))
-        monkeypatch.setenv("KUBECONFIG", str(through))
-        async with shop.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
-            before, after = shop.name(), shop.name()
-            await shop.apply(manifest(before))
-            await shop.until(before, lambda order: step(order) == "manual_review")
-            api.half_open()
-            await api.restore()  # existing connections stay half-open
-            await shop.apply(manifest(after))  # kubectl has its own connection
-            await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
+async def test_half_open_watch_reconnects_after_inactivity_timeout(shop, workers, api_server_proxy) -> None:
+    async with shop.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
+        before, after = shop.name(), shop.name()
+        await shop.apply(order_manifest(before))
+        await shop.until(before, lambda order: step(order) == "manual_review")
+        api_server_proxy.half_open()
+        await api_server_proxy.restore()  # existing connections stay half-open
+        await shop.apply(order_manifest(after))  # kubectl has its own connection
+        await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
 
 
 async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> None:
@@ -46,7 +38,7 @@ async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> 
         url = SecretStr(urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{postgres.port}")))
         async with shop.operator(database_url=url):
             name = shop.name()
-            await shop.apply(manifest(name))
+            await shop.apply(order_manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             postgres.half_open()
             await postgres.restore()

@@ -7,12 +7,12 @@ import json
 
 import httpx
 import pytest
-from shop import condition, manifest, step
-from test_deletion import recorded
 
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED
 from orderfleet.services.changes import Change
+from support.factories import order_manifest
+from support.operator_env import condition, step
 
 
 @pytest.fixture
@@ -35,20 +35,20 @@ def store_invalid_items(shop):
 async def test_started_order_with_invalid_spec_is_canceled_and_removed(shop, workers, store_invalid_items):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
     await store_invalid_items(name)
     async with shop.operator():
         await shop.until(name, lambda order: condition(order, "Stalled") == ("True", "InvalidSpec"))
         await shop.delete(name)
         await shop.until_gone(name)
-        status = await recorded(workers, name, lambda status: status.ended)
+        status = await workers.until_recorded(name, lambda status: status.ended)
     assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
 
 
 async def test_order_with_invalid_spec_never_started_is_removed(shop, temporal_client, store_invalid_items):
     name = shop.name()
-    order = manifest(name)
+    order = order_manifest(name)
     order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     await shop.apply(order)
     await store_invalid_items(name)
@@ -62,9 +62,9 @@ async def test_order_with_invalid_spec_never_started_is_removed(shop, temporal_c
 async def test_order_with_invalid_spec_never_cancels_another_of_its_id(shop, workers, store_invalid_items):
     first, second = shop.name("first"), shop.name("second")
     async with shop.operator():
-        await shop.apply(manifest(first))
+        await shop.apply(order_manifest(first))
         await shop.until(first, lambda order: step(order) == "manual_review")
-    other = manifest(second, orderId=first)
+    other = order_manifest(second, orderId=first)
     other["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     await shop.apply(other)
     await store_invalid_items(second)
@@ -72,4 +72,4 @@ async def test_order_with_invalid_spec_never_cancels_another_of_its_id(shop, wor
         await shop.delete(second)
         await shop.until_gone(second)
         await workers.client.change(first, Change.approve())
-        assert (await recorded(workers, first, lambda status: status.ended)).step is Step.SHIPPED
+        assert (await workers.until_recorded(first, lambda status: status.ended)).step is Step.SHIPPED

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fleet import Gate, fails
-from shop import ADDRESS, ELSEWHERE, condition, ended, eventually, manifest, step
 
 from orderfleet.domain.errors import CarrierRefused, PaymentRefused
+from support.factories import ADDRESS_JSON, ELSEWHERE_JSON, order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
+from support.scripted_providers import Gate, fails
 
 WRITES = {"approved at creation": 6, "reviewed": 9}
 """Maximal number of writes to an Order until its end, without Events; two less on an idle machine."""
@@ -17,7 +19,7 @@ WRITES = {"approved at creation": 6, "reviewed": 9}
 async def test_reviewed_order_is_started_approved_and_shipped(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         waiting = await shop.until(name, lambda order: step(order) == "manual_review")
         assert condition(waiting, "Reconciling") == ("True", "AwaitingReview")
         assert condition(waiting, "Approved") == ("False", "AwaitingReview")
@@ -44,7 +46,7 @@ async def test_reviewed_order_is_started_approved_and_shipped(shop, workers):
 async def test_order_that_needs_no_review_is_shipped_with_few_writes(shop, workers, spec):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, **spec))
+        await shop.apply(order_manifest(name, **spec))
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
     # On a busy machine attempts may time out, and each is a write.
@@ -61,7 +63,7 @@ async def test_slow_order_is_shipped_with_few_writes(shop, workers):
     workers.carrier.booking.always = slowly
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
     assert sum(shop.patches(name).values()) <= WRITES["approved at creation"]
 
@@ -73,7 +75,7 @@ async def test_status_is_written_within_a_second_of_the_record(shop, workers):
             charging = Gate()
             workers.provider.charging.before = [charging]
             name = shop.name()
-            await shop.apply(manifest(name, approved=True))
+            await shop.apply(order_manifest(name, approved=True))
             await asyncio.wait_for(charging.reached.wait(), 60)
             begun = loop.time()
             (key,) = operator.cache
@@ -88,7 +90,7 @@ async def test_status_is_written_within_a_second_of_the_record(shop, workers):
 async def test_canceled_order_is_ready_because_it_was_declared(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.patch(name, cancel=True, cancelReason="ordered twice")
         done = await shop.until(name, ended)
@@ -100,7 +102,7 @@ async def test_canceled_order_is_ready_because_it_was_declared(shop, workers):
 async def test_order_canceled_at_creation_is_started_and_never_charged(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True, cancel=True, cancelReason="a mistake"))
+        await shop.apply(order_manifest(name, approved=True, cancel=True, cancelReason="a mistake"))
         done = await shop.until(name, ended)
     assert condition(done, "Accepted") == ("True", "Started")
     assert condition(done, "Ready") == ("True", "Canceled")
@@ -111,7 +113,7 @@ async def test_failed_order_is_stalled(shop, workers):
     workers.provider.charging.before = [fails(PaymentRefused("card expired"))]
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         done = await shop.until(name, ended)
     assert condition(done, "Stalled") == ("True", "Failed")
     assert condition(done, "Charged") == ("False", "ChargeDeclined")
@@ -121,9 +123,9 @@ async def test_failed_order_is_stalled(shop, workers):
 async def test_order_with_the_payment_id_of_another_is_stalled_before_its_review(shop, workers):
     first, second = shop.name(), shop.name()
     async with shop.operator():
-        await shop.apply(manifest(first, paymentId=f"shared-{first}"))
+        await shop.apply(order_manifest(first, paymentId=f"shared-{first}"))
         await shop.until(first, lambda order: step(order) == "manual_review")
-        await shop.apply(manifest(second, paymentId=f"shared-{first}"))
+        await shop.apply(order_manifest(second, paymentId=f"shared-{first}"))
         done = await shop.until(second, ended)
     assert condition(done, "Stalled") == ("True", "Failed")
     assert condition(done, "Charged") == ("False", "NotCharged")
@@ -135,7 +137,7 @@ async def test_order_with_the_payment_id_of_another_is_stalled_before_its_review
 async def test_review_that_times_out_ends_stalled(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, review={"timeout": "300ms"}))
+        await shop.apply(order_manifest(name, review={"timeout": "300ms"}))
         done = await shop.until(name, ended)
     assert condition(done, "Stalled") == ("True", "Canceled")
     assert done["status"]["cancelReason"] == "review timed out"
@@ -144,12 +146,12 @@ async def test_review_that_times_out_ends_stalled(shop, workers):
 async def test_address_changed_before_dispatch_is_used(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
-        await shop.patch(name, address=ELSEWHERE, approved=True)
+        await shop.patch(name, address=ELSEWHERE_JSON, approved=True)
         await shop.until(name, ended)
     (parcel,) = workers.carrier.parcels[f"ship-{name}"]
-    assert parcel.address.street == ELSEWHERE["street"]
+    assert parcel.address.street == ELSEWHERE_JSON["street"]
 
 
 async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
@@ -157,9 +159,9 @@ async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
     workers.carrier.booking.before = [booking]
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await asyncio.wait_for(booking.reached.wait(), 60)
-        await shop.patch(name, address=ELSEWHERE)
+        await shop.patch(name, address=ELSEWHERE_JSON)
         rejected = await shop.until(name, lambda order: condition(order, "SpecApplied") is not None)
         assert condition(rejected, "SpecApplied") == ("False", "SpecChangeRejected")
         assert rejected["status"]["observedGeneration"] == 2
@@ -170,7 +172,7 @@ async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
     assert condition(done, "SpecApplied") == ("False", "SpecChangeRejected")
     assert "SpecChangeRejected" in await shop.reasons(name)
     (parcel,) = workers.carrier.parcels[f"ship-{name}"]
-    assert parcel.address.street == ADDRESS["street"]
+    assert parcel.address.street == ADDRESS_JSON["street"]
 
 
 async def test_pending_refund_is_shown_until_refunded(shop, workers):
@@ -179,7 +181,7 @@ async def test_pending_refund_is_shown_until_refunded(shop, workers):
     workers.carrier.booking.always = fails(CarrierRefused("no such street"))
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         pending = await shop.until(name, lambda order: step(order) == "failed")
         assert condition(pending, "Stalled") == ("True", "Failed")
         assert condition(pending, "Charged") == ("False", "Refunding")
@@ -194,11 +196,11 @@ async def test_pending_refund_is_shown_until_refunded(shop, workers):
 async def test_ten_changes_in_a_second_are_applied_with_few_writes(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         before = sum(shop.patches(name).values())
         for number in range(10):
-            await shop.patch(name, address={**ELSEWHERE, "street": f"{number} Side St"})
+            await shop.patch(name, address={**ELSEWHERE_JSON, "street": f"{number} Side St"})
         settled = await shop.until(name, lambda order: order["status"]["observedGeneration"] == 11)
         assert condition(settled, "Reconciling") == ("True", "AwaitingReview")
         # At most one write for each processed change, and some that conflict with a later change.
@@ -212,9 +214,9 @@ async def test_ten_changes_in_a_second_are_applied_with_few_writes(shop, workers
 async def test_applied_twice_changes_nothing(shop, workers):
     name = shop.name()
     async with shop.operator() as operator:
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         first = await shop.until(name, lambda order: step(order) == "manual_review")
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.kubectl("label", "ofo", name, "color=blue")
         (key,) = operator.cache
         await eventually(lambda: "labels" in operator.cache[key].body["metadata"] and not len(operator.queue))
@@ -226,7 +228,7 @@ async def test_applied_twice_changes_nothing(shop, workers):
 async def test_kubectl_wait_get_and_describe_show_order(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", f"ofo/{name}", "--timeout=50s")
         await shop.kubectl("wait", "--for=condition=Accepted", f"ofo/{name}", "--timeout=50s")
         await shop.patch(name, approved=True)

@@ -10,33 +10,24 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from shop import manifest, step
 from structlog.testing import capture_logs
 
 from orderfleet.domain.names import FINALIZER
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED
 from orderfleet.settings import Settings
+from support.factories import order_manifest
+from support.operator_env import step
 
 
 async def in_review(shop, *names: str, **spec) -> None:
-    await shop.apply(*(manifest(name, **spec) for name in names))
+    await shop.apply(*(order_manifest(name, **spec) for name in names))
     for name in names:
         await shop.until(name, lambda order: step(order) == "manual_review")
 
 
 async def delete_namespace(shop) -> None:
     await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
-
-
-async def ended(workers, name: str):
-    """The status of the order in the database, once it has ended."""
-    async with asyncio.timeout(60):
-        while True:
-            order = await workers.reads.order(name)
-            if order is not None and order.status.ended:
-                return order.status
-            await asyncio.sleep(0.05)
 
 
 async def test_operator_stopped_by_deletion_of_its_namespace_cancels_and_removes_its_orders(shop, workers):
@@ -48,7 +39,7 @@ async def test_operator_stopped_by_deletion_of_its_namespace_cancels_and_removes
         await delete_namespace(shop)
     assert [await shop.get(name) for name in (*names, orphan)] == [None] * 6
     for name in names:
-        status = await ended(workers, name)
+        status = await workers.until_recorded(name, lambda status: status.ended)
         assert (status.step, status.cancel_reason) == (Step.CANCELED, DELETED)
     assert (await workers.reads.order(orphan)).status.step is Step.MANUAL_REVIEW
 
@@ -76,7 +67,7 @@ async def test_orders_of_other_namespaces_lose_finalizer_and_continue(shop, work
     assert "deletionTimestamp" not in order["metadata"]
     assert (await workers.reads.order(kept)).status.step is Step.MANUAL_REVIEW
     assert await shop.get(deleted) is None
-    assert (await ended(workers, deleted)).step is Step.CANCELED
+    assert (await workers.until_recorded(deleted, lambda status: status.ended)).step is Step.CANCELED
 
 
 async def test_orders_of_another_operator_are_not_changed(shop, workers):
@@ -112,7 +103,7 @@ async def test_orders_without_durable_cancel_keep_finalizer_until_another_operat
     # The remedy: an operator that runs outside the namespace.
     async with shop.operator():
         await shop.until_gone(name)
-    assert (await ended(workers, name)).step is Step.CANCELED
+    assert (await workers.until_recorded(name, lambda status: status.ended)).step is Step.CANCELED
 
 
 @pytest.mark.parametrize("domain", ["", ".{own}", ".{own}.svc.cluster.local"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from fleet import Gate
-from shop import ended, manifest, step
-
 from orderfleet.domain.status import Step
+from support.factories import order_manifest
+from support.operator_env import ended, step
+from support.scripted_providers import Gate
 
 
 async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
@@ -15,7 +15,7 @@ async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
     workers.carrier.booking.before = [booking]
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True, deletionPolicy="Orphan"))
+        await shop.apply(order_manifest(name, approved=True, deletionPolicy="Orphan"))
         await asyncio.wait_for(booking.reached.wait(), 60)
         await shop.delete(name)
         await shop.until_gone(name)
@@ -28,7 +28,7 @@ async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
 async def test_orphan_deleted_after_its_end_is_removed(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True, deletionPolicy="Orphan"))
+        await shop.apply(order_manifest(name, approved=True, deletionPolicy="Orphan"))
         done = await shop.until(name, ended)
         await shop.delete(name)
         await shop.until_gone(name)

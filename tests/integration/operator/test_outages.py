@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from urllib.parse import urlsplit, urlunsplit
 
-from fleet import Gate
 from pydantic import SecretStr
-from shop import condition, ended, manifest, step
 
 from orderfleet.services.changes import Change
+from support.factories import order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
+from support.scripted_providers import Gate
 from support.tcp_proxy import tcp_proxy
 
 
@@ -26,7 +27,7 @@ async def test_created_while_temporal_is_unavailable_is_shipped_later(shop, work
     async with tcp_proxy(host, int(port)) as temporal:
         await temporal.cut()
         async with shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"):
-            await shop.apply(manifest(name, approved=True))
+            await shop.apply(order_manifest(name, approved=True))
             waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
             assert condition(waiting, "Reconciling") == ("True", "TemporalUnavailable")
             assert condition(waiting, "Accepted") is None
@@ -43,7 +44,7 @@ async def test_edited_while_temporal_is_unavailable_is_applied_later(shop, worke
         tcp_proxy(host, int(port)) as temporal,
         shop.operator(temporal_address=f"127.0.0.1:{temporal.port}"),
     ):
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await temporal.cut()
         await shop.patch(name, approved=True)
@@ -64,13 +65,12 @@ async def test_deleted_while_temporal_is_unavailable_exists_until_cancel_is_dura
         tcp_proxy(host, int(port)) as temporal,
         shop.operator(temporal_address=f"127.0.0.1:{temporal.port}") as operator,
     ):
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await temporal.cut()
         await shop.delete(name)
         (key,) = operator.cache
-        while not operator.queue.failures(key):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await eventually(lambda: operator.queue.failures(key))
         assert await shop.get(name) is not None
         await temporal.restore()
         await shop.until_gone(name, seconds=60)
@@ -84,7 +84,7 @@ async def test_created_while_postgres_is_unavailable_is_shipped_later(shop, work
         await postgres.cut()
         async with shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))) as operator:
             assert operator.not_ready() is not None
-            await shop.apply(manifest(name, approved=True))
+            await shop.apply(order_manifest(name, approved=True))
             waiting = await shop.until(name, lambda order: condition(order, "Reconciling") is not None)
             assert condition(waiting, "Reconciling") == ("True", "StoreUnavailable")
             await postgres.restore()
@@ -101,7 +101,7 @@ async def test_feed_after_postgres_outage_delivers_missed_changes(shop, workers,
         tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres,
         shop.operator(database_url=SecretStr(_through(postgres_url, postgres.port))),
     ):
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, lambda order: step(order) == "charge")
         await postgres.cut()
         charging.opened.set()
@@ -122,12 +122,12 @@ async def test_api_server_after_outage_is_watched_again(shop, workers, kubernete
         monkeypatch.setenv("KUBECONFIG", str(through))
         name, other = shop.name(), shop.name()
         async with shop.operator():
-            await shop.apply(manifest(name))
+            await shop.apply(order_manifest(name))
             await shop.until(name, lambda order: step(order) == "manual_review")
             await api.cut()
             # kubectl has its own connection, and works while the operator is disconnected.
             await shop.patch(name, approved=True)
-            await shop.apply(manifest(other, approved=True))
+            await shop.apply(order_manifest(other, approved=True))
             await workers.client.change(name, Change.approve())
             await workers.handle(name).result()
             await api.restore()
@@ -140,7 +140,7 @@ async def test_api_server_after_outage_is_watched_again(shop, workers, kubernete
 async def test_status_written_by_another_client_is_overwritten(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         await shop.kubectl(
             "patch", "ofo", name, "--subresource=status", "--type=merge", "-p", '{"status":{"step":"failed"}}'

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fleet import Gate
-from shop import ended, manifest, step
+from support.factories import order_manifest
+from support.operator_env import ended, step
+from support.scripted_providers import Gate
 
 
 async def order(shop, *arguments: str) -> tuple[int, str, str]:
@@ -30,7 +31,7 @@ async def order(shop, *arguments: str) -> tuple[int, str, str]:
 async def test_address_and_approval_then_watch_and_events(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
         code, out, err = await order(shop, "address", name, "--street", "9 Plugin St")
         assert (code, err) == (0, "")
@@ -52,9 +53,9 @@ async def test_address_and_approval_then_watch_and_events(shop, workers):
 async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(shop, workers):
     plain, other = shop.name(), shop.name()
     async with shop.operator():
-        await shop.apply(manifest(plain))
-        await shop.apply(manifest(other, orderId=f"own-{other}"))
-        await shop.apply(manifest(f"order-{other}"))
+        await shop.apply(order_manifest(plain))
+        await shop.apply(order_manifest(other, orderId=f"own-{other}"))
+        await shop.apply(order_manifest(f"order-{other}"))
         for name in (plain, other, f"order-{other}"):
             await shop.until(name, lambda order: step(order) == "manual_review")
         for named, name in ((f"order-{plain}", plain), (f"order-own-{other}", other), (f"order-{other}",) * 2):
@@ -72,7 +73,7 @@ async def test_rejected_cancel_exits_with_cause(shop, workers):
     # This name can't be a workflow id, so the plugin responds before the booking attempt times out.
     name = shop.name("parcel")
     async with shop.operator():
-        await shop.apply(manifest(name, review={"mode": "auto"}))
+        await shop.apply(order_manifest(name, review={"mode": "auto"}))
         await gate.reached.wait()
         code, out, err = await order(shop, "cancel", name, "--reason", "too late")
         gate.opened.set()
@@ -88,7 +89,7 @@ async def test_errors_come_from_kubectl_and_wait_times_out(shop):
     assert code == 2
     assert "--street" in err
     name = shop.name()
-    await shop.apply(manifest(name))  # no operator runs
+    await shop.apply(order_manifest(name))  # no operator runs
     code, out, _ = await order(shop, "approve", name, "--wait", "0.5")
     assert code == 5
     assert out == f"order {name}: spec changed; the order has not responded yet\n"
@@ -97,7 +98,7 @@ async def test_errors_come_from_kubectl_and_wait_times_out(shop):
 async def test_watch_of_a_deleted_order_ends(shop):
     """kubectl itself fails if the Order is removed between two watches."""
     name = shop.name()
-    await shop.apply(manifest(name))
+    await shop.apply(order_manifest(name))
     watching = asyncio.create_task(order(shop, "watch", name))
     await shop.delete(name)
     code, out, err = await watching

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-from shop import ended, manifest, step
+from support.factories import order_manifest
+from support.operator_env import ended, step
 
 
 async def test_order_with_pruned_misspelt_price_fails_uncharged(shop, workers):
     name = shop.name()
     items = [{"sku": "tv", "qty": 1, "unit_price": "499.00"}]
-    text = json.dumps(manifest(name, items=items, review={"mode": "auto"}))
+    text = json.dumps(order_manifest(name, items=items, review={"mode": "auto"}))
     await shop.kubectl("create", "--validate=ignore", "-f", "-", input=text)
     assert "unit_price" not in (await shop.get(name))["spec"]["items"][0]
     async with shop.operator():

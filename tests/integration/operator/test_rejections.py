@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from shop import ADDRESS, manifest
+
+from support.factories import ADDRESS_JSON, order_manifest
 
 CHANGED = {
     "items": [{"sku": "other", "qty": 1}],
@@ -32,7 +33,11 @@ SPEC = {
 def cluster(backing):
     """A namespace for Orders that are only validated."""
     made = backing.kubernetes()
-    orders = [manifest("given", **SPEC), manifest("left-out"), manifest("decided", approved=True, cancel=True)]
+    orders = [
+        order_manifest("given", **SPEC),
+        order_manifest("left-out"),
+        order_manifest("decided", approved=True, cancel=True),
+    ]
     for order in orders:
         made.kubectl("create", "-f", "-", input=json.dumps(order))
     return made
@@ -40,7 +45,9 @@ def cluster(backing):
 
 def create(cluster, name="order", **spec):
     """Validate an Order at the API server; return its message."""
-    return cluster.kubectl_fails("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, **spec)))
+    return cluster.kubectl_fails(
+        "create", "--dry-run=server", "-f", "-", input=json.dumps(order_manifest(name, **spec))
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +64,7 @@ def create(cluster, name="order", **spec):
         ({"items": [{"sku": "a", "qty": 1, "price": "-1"}]}, "spec.items[0].price", "write a decimal"),
         ({"items": [{"sku": "a", "qty": 1, "price": "1.23456"}]}, "spec.items[0].price", "at most 10 digits before"),
         ({"items": [{"sku": "a", "qty": 1, "price": 9.99}]}, "spec.items[0].price", "must be of type string"),
-        ({"address": {**ADDRESS, "city": ""}}, "spec.address.city", "is empty; fill it in"),
+        ({"address": {**ADDRESS_JSON, "city": ""}}, "spec.address.city", "is empty; fill it in"),
         ({"address": {"street": "x"}}, "spec.address.zip", "Required value"),
         ({"address": "here"}, "spec.address", "must be of type object"),
         ({"orderId": ""}, "spec.orderId", "begin with a letter or a digit"),
@@ -82,7 +89,7 @@ def create(cluster, name="order", **spec):
             "spec.items[0].unit_price",
             "unknown field",
         ),
-        ({"address": {**ADDRESS, "postcode": "1"}}, "spec.address.postcode", "unknown field"),
+        ({"address": {**ADDRESS_JSON, "postcode": "1"}}, "spec.address.postcode", "unknown field"),
         ({"review": {"tiemout": "1h"}}, "spec.review.tiemout", "unknown field"),
     ],
 )
@@ -93,7 +100,7 @@ def test_invalid_spec_is_rejected_with_field_and_remedy(cluster, spec, field, ad
 
 
 def test_apply_rejects_misspelt_field(cluster):
-    misspelt = json.dumps(manifest("misspelt", items=[{"sku": "tv", "qty": 1, "unit_price": "499.00"}]))
+    misspelt = json.dumps(order_manifest("misspelt", items=[{"sku": "tv", "qty": 1, "unit_price": "499.00"}]))
     message = cluster.kubectl_fails("apply", "-f", "-", input=misspelt)
     assert 'unknown field "spec.items[0].unit_price"' in message
 
@@ -101,13 +108,13 @@ def test_apply_rejects_misspelt_field(cluster):
 def test_name_too_long_for_order_id_requires_order_id(cluster):
     name = "a" * 129
     assert "spec.orderId: Invalid value: set it" in create(cluster, name)
-    cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest(name, orderId="short")))
+    cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(order_manifest(name, orderId="short")))
 
 
 def test_largest_order_is_accepted(kubernetes):
-    long = {field: "x" * (32 if field == "zip" else 256) for field in ADDRESS}
+    long = {field: "x" * (32 if field == "zip" else 256) for field in ADDRESS_JSON}
     items = [{"sku": "s" * 128, "qty": 1000000, "price": "9999999999.9999"}] * 200
-    largest = manifest("largest", items=items, address=long, **SPEC)
+    largest = order_manifest("largest", items=items, address=long, **SPEC)
     kubernetes.kubectl("create", "-f", "-", input=json.dumps(largest))
     patch(kubernetes, "largest", {"approved": True}, keep=True)
 
@@ -132,7 +139,7 @@ def test_immutable_field_removal_is_rejected(cluster, field):
 
 
 def test_mutable_field_change_is_accepted(cluster):
-    patch(cluster, "given", {"address": {**ADDRESS, "city": "Shelbyville"}})
+    patch(cluster, "given", {"address": {**ADDRESS_JSON, "city": "Shelbyville"}})
     patch(cluster, "given", {"deletionPolicy": "Orphan"})
     patch(cluster, "given", {"approved": True})
     patch(cluster, "given", {"cancel": True, "cancelReason": "ordered twice"})
@@ -147,7 +154,7 @@ def test_approval_and_cancel_are_final(cluster, back):
 
 
 def test_ended_order_spec_is_immutable(kubernetes):
-    kubernetes.kubectl("create", "-f", "-", input=json.dumps(manifest("order")))
+    kubernetes.kubectl("create", "-f", "-", input=json.dumps(order_manifest("order")))
     ended = '{"status":{"ended":true}}'
     kubernetes.kubectl("patch", "ofo", "order", "--subresource=status", "--type=merge", "-p", ended)
     for spec in ({"approved": True}, {"address": {"city": "Shelbyville"}}, {"deletionPolicy": "Orphan"}):
@@ -157,5 +164,7 @@ def test_ended_order_spec_is_immutable(kubernetes):
 
 
 def test_status_in_create_is_ignored(kubernetes):
-    kubernetes.kubectl("create", "-f", "-", input=json.dumps({**manifest("order"), "status": {"step": "shipped"}}))
+    kubernetes.kubectl(
+        "create", "-f", "-", input=json.dumps({**order_manifest("order"), "status": {"step": "shipped"}})
+    )
     assert kubernetes.kubectl("get", "ofo", "order", "-o", "jsonpath={.status}") == ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from shop import ADDRESS, condition, ended, eventually, manifest, step
-
 from orderfleet.operator.crd import OrderResource, order_input
 from orderfleet.services.changes import Change
+from support.factories import ADDRESS_JSON, order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
 
 
 async def test_created_while_operator_is_down_is_shipped(shop, workers):
     name = shop.name()
-    await shop.apply(manifest(name, approved=True))
+    await shop.apply(order_manifest(name, approved=True))
     async with shop.operator():
         done = await shop.until(name, ended)
     assert condition(done, "Ready") == ("True", "Shipped")
@@ -19,9 +20,9 @@ async def test_created_while_operator_is_down_is_shipped(shop, workers):
 async def test_edited_while_operator_is_down_is_applied(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
-    await shop.patch(name, address={**ADDRESS, "street": "9 Side St"})
+    await shop.patch(name, address={**ADDRESS_JSON, "street": "9 Side St"})
     await shop.patch(name, approved=True)
     async with shop.operator():
         done = await shop.until(name, ended)
@@ -33,7 +34,7 @@ async def test_edited_while_operator_is_down_is_applied(shop, workers):
 async def test_order_that_continued_while_operator_was_down_is_shown(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "manual_review")
     handle = workers.handle(name)
     await workers.client.change(name, Change.approve())
@@ -46,7 +47,7 @@ async def test_order_that_continued_while_operator_was_down_is_shown(shop, worke
 
 async def test_operator_stopped_between_start_and_status_adopts(shop, workers):
     name = shop.name()
-    order_body = manifest(name)
+    order_body = order_manifest(name)
     order_body["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     await shop.apply(order_body)
     order = OrderResource.model_validate(await shop.get(name))
@@ -62,7 +63,7 @@ async def test_operator_stopped_between_start_and_status_adopts(shop, workers):
 async def test_operator_stopped_after_last_status_adds_ended_label(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
     # As if the operator had stopped before its last write.
     before_last_write = '{"metadata":{"finalizers":["orderfleet.dev/order"],"labels":{"orderfleet.dev/ended":null}}}'
@@ -76,7 +77,7 @@ async def test_operator_stopped_after_last_status_adds_ended_label(shop, workers
 async def test_restart_with_current_statuses_writes_nothing(shop, workers):
     names = [shop.name() for _ in range(5)]
     async with shop.operator():
-        await shop.apply(*(manifest(name) for name in names))
+        await shop.apply(*(order_manifest(name) for name in names))
         for name in names:
             await shop.until(name, lambda order: step(order) == "manual_review")
     last, *others = names
@@ -91,11 +92,11 @@ async def test_restart_with_current_statuses_writes_nothing(shop, workers):
 async def test_ended_orders_are_not_listed(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
     other = shop.name()
     async with shop.operator() as operator:
-        await shop.apply(manifest(other))
+        await shop.apply(order_manifest(other))
         await shop.until(other, lambda order: step(order) == "manual_review")
         assert [key.name for key in operator.cache] == [other]
 
@@ -103,7 +104,7 @@ async def test_ended_orders_are_not_listed(shop, workers):
 async def test_ended_label_removed_by_hand_is_added_again(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, approved=True))
+        await shop.apply(order_manifest(name, approved=True))
         await shop.until(name, ended)
         await shop.kubectl("label", "ofo", name, "orderfleet.dev/ended-")
         await shop.until(name, ended)

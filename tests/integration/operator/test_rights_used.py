@@ -17,14 +17,15 @@ from typing import Any
 
 import pytest
 import yaml
-from audit import AuditedRequests, Right, flags, rights_in
-from shop import ADDRESS, Shop, condition, ended, manifest, step
 
+from integration.operator.audit import AuditedRequests, Right, flags, rights_in
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Write
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import paths
 from support.backing import Backing, Kubernetes
+from support.factories import ADDRESS_JSON, order_manifest
+from support.operator_env import OperatorTestEnv, condition, ended, step
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -80,7 +81,7 @@ def log_in(cluster: Kubernetes, account: str, path: Path) -> None:
     path.write_text(json.dumps(config))
 
 
-class RacingShop(Shop):
+class RacingShop(OperatorTestEnv):
     """Changes an Order right before the operator's first status write."""
 
     raced_order = ""
@@ -100,19 +101,19 @@ async def run_full_lifecycles(shop: RacingShop) -> None:
     shop.raced_order = raced
     async with shop.operator():
         await shop.apply(
-            *(manifest(name) for name in (reviewed, canceled, deleted)),
-            manifest(orphan, deletionPolicy="Orphan"),
-            manifest(raced, approved=True),
+            *(order_manifest(name) for name in (reviewed, canceled, deleted)),
+            order_manifest(orphan, deletionPolicy="Orphan"),
+            order_manifest(raced, approved=True),
         )
         for name in (reviewed, canceled, deleted, orphan):
             await shop.until(name, lambda order: step(order) == "manual_review", seconds=60)
-        await shop.apply(manifest(second, orderId=reviewed))
+        await shop.apply(order_manifest(second, orderId=reviewed))
         await shop.until(second, lambda order: condition(order, "Accepted") == ("False", "Conflict"), seconds=60)
         for name in (deleted, orphan, second):
             await shop.delete(name)
             await shop.until_gone(name, seconds=60)
         await shop.until(raced, ended, seconds=60)
-    await shop.patch(reviewed, address={**ADDRESS, "street": "9 Side St"}, approved=True)
+    await shop.patch(reviewed, address={**ADDRESS_JSON, "street": "9 Side St"}, approved=True)
     await shop.patch(canceled, cancel=True)
     async with shop.operator():
         done = [await shop.until(name, ended, seconds=60) for name in (reviewed, canceled)]
@@ -120,7 +121,7 @@ async def run_full_lifecycles(shop: RacingShop) -> None:
     assert shop.raced_order == ""
     last = shop.name("last")
     async with shop.operator(operator_own_namespace=shop.cluster.namespace):
-        await shop.apply(manifest(last))
+        await shop.apply(order_manifest(last))
         await shop.until(last, lambda order: step(order) == "manual_review", seconds=60)
         await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
     assert await shop.get(last) is None
@@ -151,7 +152,7 @@ async def test_uninstall_hook_uses_exactly_its_rights(server, kubernetes, tmp_pa
     watched = [namespace] if namespaces == "its own" else []
     objects = rendered(namespace, "release", watched)
     account = f"{RELEASE}-orderfleet-release"
-    order = manifest("held")
+    order = order_manifest("held")
     order["metadata"]["finalizers"] = ["orderfleet.dev/order"]
     kubernetes.kubectl(
         "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects, order]})

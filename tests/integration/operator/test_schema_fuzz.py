@@ -9,12 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from shop import ADDRESS, manifest
-
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.validation import problems
 from orderfleet.operator.crd import OrderResource, order_input, spec_update
 from orderfleet.settings import Settings
+from support.factories import ADDRESS_JSON, order_manifest
 
 ORDERS = 150
 SEED = 28
@@ -78,14 +77,14 @@ OTHER_TYPES = [None, True, False, [], {}, "x", 7]
 
 def mutated(rng: random.Random) -> dict[str, Any]:
     """A valid spec with one to three changes."""
-    spec: dict[str, Any] = {"items": [{"sku": "tea", "qty": 1, "price": "2.50"}], "address": dict(ADDRESS)}
+    spec: dict[str, Any] = {"items": [{"sku": "tea", "qty": 1, "price": "2.50"}], "address": dict(ADDRESS_JSON)}
     text, time = (lambda: rng.choice(TEXTS)), (lambda: rng.choice(TIMES))
     changes = [
         lambda: spec["items"][0].update(sku=text()),
         lambda: spec["items"][0].update(qty=rng.choice([*NUMBERS, *OTHER_TYPES])),
         lambda: spec["items"][0].update(price=rng.choice([*PRICES, *OTHER_TYPES])),
         lambda: spec["items"].append(rng.choice([{"sku": "b", "qty": 2}, {"sku": "b"}, {}, "x", None])),
-        lambda: spec["address"].update({rng.choice(list(ADDRESS)): rng.choice([text(), *OTHER_TYPES])}),
+        lambda: spec["address"].update({rng.choice(list(ADDRESS_JSON)): rng.choice([text(), *OTHER_TYPES])}),
         lambda: spec.update(orderId=text()),
         lambda: spec.update(paymentId=text()),
         lambda: spec.update(currency=rng.choice(["USD", "XXX", "JPY", "usd", "\uff35\uff33\uff24", text()])),
@@ -115,7 +114,7 @@ def documents(text: str) -> Iterator[dict[str, Any]]:
 
 def test_schema_and_operator_agree(kubernetes):
     rng = random.Random(SEED)
-    made = {f"fuzz-{number}": manifest(f"fuzz-{number}", **mutated(rng)) for number in range(ORDERS)}
+    made = {f"fuzz-{number}": order_manifest(f"fuzz-{number}", **mutated(rng)) for number in range(ORDERS)}
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(made.values())})
     result: subprocess.CompletedProcess[str] = kubernetes._run(
         ("create", "--validate=false", "--dry-run=server", "-o", "json", "-f", "-"), listed

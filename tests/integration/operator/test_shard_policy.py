@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 import yaml
-from shop import manifest
 
 from orderfleet_local.stack import paths
+from support.factories import order_manifest
+from support.polling import eventually
 
 LABEL = "orderfleet.dev/shard"
 
@@ -36,11 +36,9 @@ async def test_new_order_without_shard_gets_last_character_of_its_name(policy, s
         answer = shop.cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(order))
         return dict(json.loads(answer)["metadata"].get("labels", {}))
 
-    async with asyncio.timeout(60):
-        # The API server applies a policy some time after its creation.
-        while labels(manifest("ord-17")) != {LABEL: "7"}:  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.1)
-    with_others, with_one, unnamed = manifest("ord-x"), manifest("ord-8"), manifest("")
+    # The API server applies a policy some time after its creation.
+    await eventually(lambda: labels(order_manifest("ord-17")), lambda found: found == {LABEL: "7"}, interval=0.1)
+    with_others, with_one, unnamed = order_manifest("ord-x"), order_manifest("ord-8"), order_manifest("")
     with_others["metadata"]["labels"] = {"region": "eu"}
     with_one["metadata"]["labels"] = {LABEL: "mine"}
     unnamed["metadata"] = {"generateName": "ord-"}

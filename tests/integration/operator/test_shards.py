@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from shop import condition, ended, eventually, manifest, step
-from test_process import process, until_ready
+
+from support.factories import order_manifest
+from support.operator_env import condition, ended, step
+from support.polling import eventually
 
 NAME_AND_STEP = "custom-columns=NAME:.metadata.name,STEP:.status.step"
 A, REST = "shard in (a)", "shard notin (a)"
 
 
 def of_shard(shard: str, name: str, **spec: Any) -> dict[str, Any]:
-    made = manifest(name, **spec)
+    made = order_manifest(name, **spec)
     made["metadata"]["labels"] = {"shard": shard}
     return made
 
@@ -38,7 +39,7 @@ async def test_operators_handle_orders_by_shard_and_default_handles_the_rest(sho
         received: set[str] = set()
         order_changed = a.order_changed
         a.order_changed = lambda body: (received.add(body["metadata"]["name"]), order_changed(body))
-        await shop.apply(of_shard("a", own), of_shard("c", other), manifest(unlabelled))
+        await shop.apply(of_shard("a", own), of_shard("c", other), order_manifest(unlabelled))
         for name in (own, other, unlabelled):
             await shop.until(name, in_review)
         assert (names(a), names(rest)) == ({own}, {other, unlabelled})
@@ -103,35 +104,33 @@ async def test_operator_that_missed_shard_change_drops_order_at_next_write(shop,
 
 
 @pytest.mark.slow
-async def test_shard_without_operator_does_not_delay_others(shop, workers, tmp_path):
+async def test_shard_without_operator_does_not_delay_others(shop, workers, processes):
     first, others, second = shop.name("first"), [shop.name("other") for _ in range(2)], shop.name("second")
-    async with AsyncExitStack() as running:
-        a, url_a = await running.enter_async_context(process(shop, tmp_path / "a.log", A))
-        _, url_rest = await running.enter_async_context(process(shop, tmp_path / "rest.log", REST))
-        await asyncio.gather(until_ready(url_a), until_ready(url_rest))
-        await shop.apply(of_shard("a", first), manifest(others[0], approved=True))
-        await shop.until(first, in_review)
-        await shop.until(others[0], ended)
-        a.kill()
-        await a.wait()
-        await shop.patch(first, approved=True)
-        await shop.apply(of_shard("a", second, approved=True), of_shard("b", others[1], approved=True))
-        assert condition(await shop.until(others[1], ended), "Ready") == ("True", "Shipped")
-        waits = [await shop.get(name) for name in (first, second)]
-        assert [step(order) for order in waits] == ["manual_review", None]
-        # As documented: an Order without an operator has no step.
-        listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", NAME_AND_STEP)
-        assert [line.split()[0] for line in listed.splitlines() if line.endswith("<none>")] == [second]
-        await running.enter_async_context(process(shop, tmp_path / "a.log", A))
-        for name in (first, second):
-            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+    a = await processes.operator(ORDERFLEET_OPERATOR_SELECTOR=A)
+    rest = await processes.operator(ORDERFLEET_OPERATOR_SELECTOR=REST)
+    await asyncio.gather(a.answers("/readyz", 200), rest.answers("/readyz", 200))
+    await shop.apply(of_shard("a", first), order_manifest(others[0], approved=True))
+    await shop.until(first, in_review)
+    await shop.until(others[0], ended)
+    a.process.kill()
+    await a.ends()
+    await shop.patch(first, approved=True)
+    await shop.apply(of_shard("a", second, approved=True), of_shard("b", others[1], approved=True))
+    assert condition(await shop.until(others[1], ended), "Ready") == ("True", "Shipped")
+    waits = [await shop.get(name) for name in (first, second)]
+    assert [step(order) for order in waits] == ["manual_review", None]
+    # As documented: an Order without an operator has no step.
+    listed = await shop.kubectl("get", "ofo", "-l", "!orderfleet.dev/ended", "-o", NAME_AND_STEP)
+    assert [line.split()[0] for line in listed.splitlines() if line.endswith("<none>")] == [second]
+    await processes.operator(ORDERFLEET_OPERATOR_SELECTOR=A)
+    for name in (first, second):
+        assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
     assert workers.provider.charges == {f"pay-{name}": 1 for name in (first, second, *others)}
 
 
-async def test_invalid_selector_ends_process_and_names_setting(shop, tmp_path):
-    log = tmp_path / "operator.log"
-    async with process(shop, log, "shard in a") as (operator, _):
-        assert await asyncio.wait_for(operator.wait(), 60) == 2
-    (said,) = log.read_text().splitlines()
+async def test_invalid_selector_ends_process_and_names_setting(processes):
+    operator = await processes.operator(ORDERFLEET_OPERATOR_SELECTOR="shard in a")
+    assert await operator.ends() == 2
+    (said,) = operator.log.read_text().splitlines()
     assert "ORDERFLEET_OPERATOR_SELECTOR" in said
     assert "'shard in a' is not a label selector: write KEY" in said

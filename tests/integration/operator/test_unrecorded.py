@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
-from fleet import fleet
-from shop import condition, ended, manifest, step
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from orderfleet.domain import names
+from support.factories import order_manifest
+from support.operator_env import condition, ended, step
+from support.workflow_env import workflow_test_env
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)
@@ -39,7 +40,7 @@ async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_clien
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with worker, shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         done = await shop.until(name, ended)
     assert (step(done), done["status"]["ended"]) == ("failed", True)
     assert condition(done, "Stalled") == ("True", "Failed")
@@ -53,7 +54,7 @@ async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_clien
 async def test_order_with_workflow_terminated_before_record_ends_as_failed(shop, temporal_client):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name))
+        await shop.apply(order_manifest(name))
         await shop.until(name, lambda order: step(order) == "receive")
         await temporal_client.get_workflow_handle(names.order_workflow_id(name)).terminate()
         done = await shop.until(name, ended)
@@ -64,7 +65,7 @@ async def test_order_with_workflow_terminated_before_record_ends_as_failed(shop,
 async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(manifest(name, review={"mode": "auto"}))
+        await shop.apply(order_manifest(name, review={"mode": "auto"}))
         await shop.until(name, lambda order: step(order) == "receive")
         # The operator checks the workflow several times before a worker runs.
         await shop.patch(name, approved=True)
@@ -76,4 +77,4 @@ async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
 @pytest.fixture
 def workers_later(temporal_client, postgres_url, task_queues):
     """Starts both workers on call."""
-    return lambda: fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)
+    return lambda: workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping)

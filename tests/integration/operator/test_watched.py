@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
-from shop import manifest
 
 from orderfleet.cli import plugin
 from orderfleet.cli.plugin import watch_arguments
 from orderfleet.operator.main import login
 from orderfleet_local.demo.view import watching
+from support.factories import order_manifest
 
 
 @asynccontextmanager
@@ -50,7 +50,7 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
 async def test_change_between_kubectl_get_and_watch_is_reported(shop, monkeypatch):
     monkeypatch.setattr(plugin, "WATCH_SECONDS", 600)
     name = shop.name()
-    await shop.apply(manifest(name))
+    await shop.apply(order_manifest(name))
     change = ("--subresource=status", "--type=merge", "-p", '{"status":{"step":"receive"}}')
     async with before_each_watch(lambda: shop.kubectl("patch", "ofo", name, *change)) as server:
         config = ("--kubeconfig", str(shop.cluster.kubeconfig), "--server", server)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from documents import PROVIDERS, Exchange, exchanges
 from orderfleet.domain.errors import OrderfleetError, PaymentRefused, PaymentVoided
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from provider_server.process import ProviderServer, provider_server
+from support.documents import PROVIDERS, Exchange, exchanges
 
 SHOWN = exchanges(PROVIDERS)
 OWN_IDS = {"reference", "tracking_number"}

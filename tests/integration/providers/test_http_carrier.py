@@ -16,7 +16,7 @@ from orderfleet.providers.carriers.simulated import CarrierLedger
 from orderfleet.providers.interfaces import Carrier
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
-from support.sample_rows import ADDRESS
+from support.factories import ADDRESS
 
 
 @pytest.fixture

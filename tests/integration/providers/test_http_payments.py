@@ -20,7 +20,8 @@ from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.payments.simulated import PaymentLedger
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer
-from support.sample_rows import payment, until
+from support.polling import eventually
+from support.sample_rows import payment
 
 
 @pytest.fixture
@@ -243,7 +244,7 @@ async def test_call_in_progress_ends_on_an_untrusted_connection(
     slow, wrong = payment(uuid.uuid4().hex), payment(uuid.uuid4().hex)
     server.script("/charges", {"fault": "late", "seconds": 0.3}, "wrong")
     in_progress = asyncio.create_task(payments.charge(slow))
-    await until(lambda: asyncio.to_thread(lambda: bool(server.calls(payment_id=slow.payment_id))))
+    await eventually(lambda: asyncio.to_thread(lambda: bool(server.calls(payment_id=slow.payment_id))))
     with pytest.raises(ProviderUnavailable):
         await payments.charge(wrong)
     assert await in_progress

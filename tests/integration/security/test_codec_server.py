@@ -15,20 +15,18 @@ import httpx
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import eventually, fleet
-
 from orderfleet.api.access import Access, UnsafeSettings
 from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.codec import CodecServices, create_codec_app, run
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect
 from orderfleet.temporal.encryption import EncryptionCodec, Keys
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import ports
+from support.factories import AUTO
+from support.polling import eventually
+from support.workflow_env import workflow_test_env
 
 READ, OPERATE, CARRIER = (f"{role}-token-of-a-test-1" for role in ("read", "operate", "carrier"))
 UI = "https://temporal.example.com"
@@ -72,10 +70,10 @@ async def test_temporal_cli_reads_an_encrypted_history_with_a_token_only(
     temporal_address: str, postgres_url: str, task_queues: Any, keys: Path, tokens: Path, tmp_path: Path
 ) -> None:
     encrypted_settings = Settings(temporal_address=temporal_address, encryption_keys_dir=keys, encryption_key_id="k1")
-    async with fleet(
+    async with workflow_test_env(
         await connect(encrypted_settings), postgres_url, task_queues.orders, task_queues.shipping
     ) as running:
-        handle = await running.start(running.order("codec-1", review=Review(mode=ReviewMode.AUTO)))
+        handle = await running.start(running.order("codec-1", review=AUTO))
         await handle.result()
     port = ports.choose(0)
     environment = {

@@ -6,8 +6,6 @@ import asyncio
 import base64
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from support.worker_processes import WorkerFleet, until
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 MARK = "Zaphod"
 BODY = {
@@ -26,35 +25,19 @@ BODY = {
 
 
 @pytest.fixture
-def environment(temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path) -> dict[str, str]:
+def role_environment(role_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "k1").write_bytes(base64.b64encode(os.urandom(32)))
-    return {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_ENCRYPTION_KEYS_DIR": str(keys),
-        "ORDERFLEET_ENCRYPTION_KEY_ID": "k1",
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_API_HOST": "127.0.0.1",
-    }
-
-
-@pytest.fixture
-async def fleet(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[WorkerFleet]:
-    async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)
+    return {**role_environment, "ORDERFLEET_ENCRYPTION_KEYS_DIR": str(keys), "ORDERFLEET_ENCRYPTION_KEY_ID": "k1"}
 
 
 @pytest.mark.slow
 async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_plain_text(
-    fleet: WorkerFleet, environment: dict[str, str], temporal_client: Client, task_queues: Any
+    processes: RoleProcesses, role_environment: dict[str, str], temporal_client: Client, task_queues: Any
 ) -> None:
     order_id = f"encrypted-{task_queues.orders[-8:]}"
-    worker, api = await fleet.worker("all"), await fleet.api()
+    worker, api = await processes.worker("all"), await processes.api()
     await worker.answers("/readyz", 200)
     await api.answers("/readyz", 200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
@@ -64,12 +47,12 @@ async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_pla
         async def live() -> Any:
             return (await caller.get(f"/orders/{order_id}/status")).json()
 
-        waiting = await until(live, lambda status: status.get("step") == "manual_review", 60)
+        waiting = await eventually(live, lambda status: status.get("step") == "manual_review", 60)
         assert waiting["address"] == BODY["address"]
         await caller.post(f"/orders/{order_id}/signals/cancel", json={"reason": f"{MARK} changed his mind"})
-        ended = await until(live, lambda status: status.get("step") == "canceled", 60)
+        ended = await eventually(live, lambda status: status.get("step") == "canceled", 60)
         assert MARK in ended["cancel_reason"]
-    shown = await _command(environment, "order", "history", order_id, "-o", "json")
+    shown = await _command(role_environment, "order", "history", order_id, "-o", "json")
     assert "WorkflowExecutionCompleted" in shown
 
     handle = temporal_client.get_workflow_handle(f"order-{order_id}")
@@ -79,10 +62,10 @@ async def test_processes_with_the_same_keys_interoperate_and_temporal_has_no_pla
     assert any(b"encryption-key-id" in part for part in parts)
 
 
-async def _command(environment: dict[str, str], *arguments: str) -> str:
+async def _command(role_environment: dict[str, str], *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orderfleet", *arguments),
-        env={**os.environ, **environment},
+        env={**os.environ, **role_environment},
         stdout=asyncio.subprocess.PIPE,
     )
     stdout, _ = await asyncio.wait_for(process.communicate(), 60)

@@ -12,19 +12,8 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.settings import Settings
 from orderfleet.store.migrate import pending
 from orderfleet.store.pool import Database, connect
-from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
 from support.tls_proxy import tls_proxy
-
-
-@pytest.fixture
-def own_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "own_ca")
-
-
-@pytest.fixture
-def other_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "other_ca")
 
 
 @pytest.fixture

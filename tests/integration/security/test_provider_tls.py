@@ -14,7 +14,6 @@ from orderfleet.domain.shipment import BookingState
 from orderfleet.providers.http_calls import InvalidProviderFile
 from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
-from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
 from provider_server.process import ProviderServer, provider_server
 from support.tls_proxy import tls_proxy
@@ -27,16 +26,6 @@ BOOK = {"carrier_timeout": "20s", "dispatch_carrier_timeout": "60s"}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
     with provider_server(tmp_path_factory.mktemp("provider")) as running:
         yield running
-
-
-@pytest.fixture
-def own_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "own_ca")
-
-
-@pytest.fixture
-def other_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "other_ca")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,32 +13,19 @@ import pytest
 import structlog
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import eventually, fleet
-
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry
 from orderfleet.temporal.credential_reload import reload_credentials
-from orderfleet_local.stack import certificates
 from orderfleet_local.stack.certificates import Certificates
+from support.factories import AUTO
+from support.polling import eventually
 from support.tls_proxy import tls_proxy
+from support.workflow_env import workflow_test_env
 
 CA, CERT, KEY, NAME = (
     f"TEMPORAL_TLS_{name}" for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")
 )
-
-
-@pytest.fixture
-def own_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "own_ca")
-
-
-@pytest.fixture
-def other_ca(tmp_path: Path) -> Certificates:
-    return certificates.ensure(tmp_path / "other_ca")
 
 
 def use_certificates(
@@ -59,8 +45,8 @@ async def test_order_ships_over_mutual_tls(
     use_certificates(monkeypatch, own_ca, own_ca)
     async with tls_proxy(temporal_address, own_ca, client_certificates=own_ca) as address:
         temporal = await connect(Settings(temporal_address=address))
-        async with fleet(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-            handle = await running.start(running.order("tls-1", review=Review(mode=ReviewMode.AUTO)))
+        async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+            handle = await running.start(running.order("tls-1", review=AUTO))
             assert (await handle.result()).step is Step.SHIPPED
 
 

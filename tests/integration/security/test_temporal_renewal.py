@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,12 +13,8 @@ import pytest
 import structlog
 from temporalio.client import Client
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import eventually
-
 from orderfleet.domain import names
-from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
+from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.status import Step
 from orderfleet.orders import worker as orders_worker
 from orderfleet.process import Stop
@@ -31,6 +26,8 @@ from orderfleet.temporal.connection import connect
 from orderfleet.temporal.credential_reload import reload_credentials
 from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
+from support.factories import ADDRESS, AUTO
+from support.polling import eventually
 from support.tls_proxy import tls_proxy
 
 RELOADED = "certificates for Temporal reloaded"
@@ -79,8 +76,8 @@ async def roles(address: str, postgres_url: str, queues: Any, folder: Path) -> A
 
 async def ships(client: Client, settings: Settings, order_id: str) -> None:
     item = Item(sku="pen", qty=1, price="1.00")
-    address = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
-    terms = {"items": (item,), "address": address, "review": Review(mode=ReviewMode.AUTO)}
+    address = ADDRESS
+    terms = {"items": (item,), "address": address, "review": AUTO}
     order = OrderInput(order_id=order_id, policy=settings.order_policy(), **terms)
     await OrderClient.of(client, settings).start(order)
     ended = await client.get_workflow_handle(names.order_workflow_id(order_id)).result()

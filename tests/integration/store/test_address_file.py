@@ -12,6 +12,7 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
 from support.own_postgres import OwnServer, as_role
+from support.polling import eventually
 
 
 async def _administer(server: OwnServer, *statements: str) -> None:
@@ -36,14 +37,17 @@ async def passwords(own_server: OwnServer) -> OwnServer:
     await connection.execute("create role rotated login password 'first'")
     await connection.execute("select pg_reload_conf()")
     await connection.close()
-    async with asyncio.timeout(10):
-        # The server reloads pg_hba.conf asynchronously.
-        while True:
-            try:
-                await (await asyncpg.connect(as_role(own_server.url, "rotated:wrong"))).close()
-            except asyncpg.InvalidPasswordError:
-                return own_server
-            await asyncio.sleep(0.05)
+
+    async def rejected() -> bool:
+        try:
+            await (await asyncpg.connect(as_role(own_server.url, "rotated:wrong"))).close()
+        except asyncpg.InvalidPasswordError:
+            return True
+        return False
+
+    # The server reloads pg_hba.conf asynchronously.
+    await eventually(rejected)
+    return own_server
 
 
 async def test_rotated_password_is_used_by_the_next_connection(passwords: OwnServer, tmp_path: Path) -> None:

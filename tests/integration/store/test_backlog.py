@@ -19,7 +19,8 @@ from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.task_queues import TaskQueueSampler
-from support.sample_rows import AT, order, payment, progress, receive, until
+from support.polling import eventually
+from support.sample_rows import AT, payment, progress, receive, sample_order
 
 FEW, MANY = 40, 60_000
 """Enough that a plan that reads finished orders reads far more; the right one costs the same at a million."""
@@ -55,7 +56,7 @@ async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_ol
     database: Database, record: OrderWrites
 ) -> None:
     for number, step in enumerate((Step.MANUAL_REVIEW, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPED)):
-        await receive(record, order(f"ord-{number}"), progress(1, step))
+        await receive(record, sample_order(f"ord-{number}"), progress(1, step))
     await record.begin_payment(payment("ord-2"))
     await record.begin_payment(payment("ord-3"))
     await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
@@ -74,7 +75,7 @@ async def test_backlog_has_overdue_orders_until_they_end(database: Database, rec
     deadlines = {"late": gone, "in-time": in_time, "no-deadline": None, "never": MAX_DURATION, "late-but-shipped": gone}
     for order_id, deadline in deadlines.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
-        await receive(record, order(order_id, deadline=deadline), progress(1, step))
+        await receive(record, sample_order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
         return [one for one in await BacklogSampler(database).take() if one.kind is BacklogKind.OVERDUE_ORDER]
@@ -121,6 +122,6 @@ async def test_backlog_of_task_queues_counts_waiting_tasks(temporal_client: Clie
         assert found[task_queues.shipping, BacklogKind.ACTIVITY_TASK] == 0
         return found[task_queues.orders, BacklogKind.WORKFLOW_TASK] == 3
 
-    await until(counted)
+    await eventually(counted)
     for number in range(3):
         await temporal_client.get_workflow_handle(f"{task_queues.orders}-{number}").terminate()

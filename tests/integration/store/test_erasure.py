@@ -9,16 +9,11 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from temporalio.client import Client, WorkflowFailureError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import Fleet, fails, fleet
 
 from orderfleet.cli.errors import Exit
 from orderfleet.domain.errors import CarrierRefused
@@ -26,21 +21,23 @@ from orderfleet.domain.order import Address, Customer, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
 from orderfleet.store.runtime_role import grant
+from support.factories import AUTO
 from support.own_postgres import as_role
+from support.scripted_providers import fails
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 MARK = "Zaphod"
 EMAIL = f"{MARK}@two.example"
-AUTO = Review(mode=ReviewMode.AUTO)
 ADDRESS = Address(street=f"{MARK} Lane 3", city=f"{MARK}ville", state=f"{MARK}4", zip="Z5", country=f"{MARK}6")
 
 
 @pytest.fixture
-async def started_fleet(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[Fleet]:
-    async with fleet(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as running:
+async def started_fleet(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
+    async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as running:
         yield running
 
 
-async def start_order(started_fleet: Fleet, **changes: Any) -> str:
+async def start_order(started_fleet: WorkflowTestEnv, **changes: Any) -> str:
     order_id = f"gone-{uuid.uuid4().hex[:8]}"
     customer = Customer(name=f"{MARK} One", email=EMAIL)
     values = {"customer": customer, "address": ADDRESS, "review": AUTO, **changes}
@@ -48,7 +45,7 @@ async def start_order(started_fleet: Fleet, **changes: Any) -> str:
     return order_id
 
 
-async def ship_order(started_fleet: Fleet, **changes: Any) -> str:
+async def ship_order(started_fleet: WorkflowTestEnv, **changes: Any) -> str:
     order_id = await start_order(started_fleet, **changes)
     await started_fleet.handle(order_id).result()
     return order_id
@@ -64,7 +61,7 @@ async def all_rows(url: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
-async def test_erase_removes_personal_data_and_keeps_events(started_fleet: Fleet, postgres_url: str) -> None:
+async def test_erase_removes_personal_data_and_keeps_events(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
     first = await ship_order(started_fleet)
     # The carrier's text is in every field that can have it.
     started_fleet.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
@@ -91,7 +88,7 @@ async def test_erase_removes_personal_data_and_keeps_events(started_fleet: Fleet
     assert await erase(postgres_url, EMAIL) == Erased((), ()), "no order has the customer any more"
 
 
-async def test_erase_keeps_a_running_order_and_returns_it(started_fleet: Fleet, postgres_url: str) -> None:
+async def test_erase_keeps_a_running_order_and_returns_it(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
     running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
     await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     assert await erase(postgres_url, EMAIL) == Erased((), (running,))
@@ -99,7 +96,7 @@ async def test_erase_keeps_a_running_order_and_returns_it(started_fleet: Fleet, 
 
 
 async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(
-    started_fleet: Fleet, postgres_url: str
+    started_fleet: WorkflowTestEnv, postgres_url: str
 ) -> None:
     ended = [await ship_order(started_fleet) for _ in range(3)]
     running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
@@ -127,7 +124,7 @@ async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(
     ("payment", "step"), [("REFUNDING", "shipped"), ("CHARGED", "canceled"), ("CHARGED", "failed")]
 )
 async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
-    started_fleet: Fleet, postgres_url: str, payment: str, step: str
+    started_fleet: WorkflowTestEnv, postgres_url: str, payment: str, step: str
 ) -> None:
     """A refund is pending from the end of the order, also before it has begun."""
     order_id = await ship_order(started_fleet)
@@ -154,7 +151,7 @@ async def test_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role:
 
 
 async def test_owner_cannot_change_an_event_without_the_erasing_setting(
-    started_fleet: Fleet, postgres_url: str
+    started_fleet: WorkflowTestEnv, postgres_url: str
 ) -> None:
     await ship_order(started_fleet)
     owner = await asyncpg.connect(postgres_url)
@@ -166,7 +163,7 @@ async def test_owner_cannot_change_an_event_without_the_erasing_setting(
         await owner.close()
 
 
-async def test_erase_and_prune_commands_print_their_results(started_fleet: Fleet, postgres_url: str) -> None:
+async def test_erase_and_prune_commands_print_their_results(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
     ended = await ship_order(started_fleet)
     running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
     await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)

@@ -17,7 +17,8 @@ from orderfleet.store.reads import OrderReads
 from orderfleet.store.runtime_role import grant
 from orderfleet.store.writes import OrderWrites
 from support.own_postgres import as_role
-from support.sample_rows import AT, event, payment, progress, receive, shipment, until
+from support.polling import eventually
+from support.sample_rows import AT, event, payment, progress, receive, shipment
 
 REAL = event("charged", EventKind.CHARGED, Step.CHARGE, payment="pay-1", amount="31.30")
 FORGED = "insert into events (order_id, key, kind, step, at, detail, received_month)"
@@ -63,7 +64,7 @@ async def test_event_whose_key_a_forged_event_has_is_recorded_too(
         async def logged() -> bool:
             return bool(caplog.messages)
 
-        await until(logged)
+        await eventually(logged)
     assert len(await reads.events("ord-1")) == 3
     assert of_kind(await reads.events("ord-1"), EventKind.CHARGED)[-1] == {**REAL.detail, "conflicts_with": forged.id}
     (message,) = caplog.messages

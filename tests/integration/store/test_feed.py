@@ -19,7 +19,8 @@ from orderfleet.store.rows import recorded_order
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
 from support.change_feed_follower import LONG, following, touch
-from support.sample_rows import order, progress, receive, until
+from support.polling import eventually
+from support.sample_rows import progress, receive, sample_order
 
 
 async def test_change_is_delivered_after_the_notification_within_milliseconds(
@@ -40,7 +41,7 @@ async def test_change_is_delivered_after_the_notification_within_milliseconds(
 async def test_change_before_the_start_is_not_delivered(database: Database, record: OrderWrites) -> None:
     await receive(record)
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
-        await receive(record, order("ord-2"))
+        await receive(record, sample_order("ord-2"))
         await follower.wait_for_version("ord-2", 2)
     assert {one.order_id for one in follower.orders} == {"ord-2"}
     assert follower.orders[-1].owner == "shop/ord-1"
@@ -58,8 +59,8 @@ async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
     monkeypatch.setattr(feed_module, "recorded_order", parse)
     wanted = {"shop/ord-2"}
     async with following(PostgresChangeFeed(database, poll=LONG), wanted.__contains__) as follower:
-        await receive(record, order("ord-1", owner="shop/ord-1"))
-        await receive(record, order("ord-2", owner="shop/ord-2"))
+        await receive(record, sample_order("ord-1", owner="shop/ord-1"))
+        await receive(record, sample_order("ord-2", owner="shop/ord-2"))
         await follower.wait_for_version("ord-2", 2)
         wanted.add("shop/ord-1")
         await record.record("ord-1", progress(2, Step.CHARGE))
@@ -72,7 +73,7 @@ async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
     database: Database, record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     await receive(record)
-    await receive(record, order("ord-2"))
+    await receive(record, sample_order("ord-2"))
     other = await asyncpg.connect(postgres_url)
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         earlier = sql.transaction()
@@ -119,7 +120,7 @@ async def test_more_changes_than_a_batch_are_delivered_in_batches(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(25)]
-    await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
+    await asyncio.gather(*(receive(record, sample_order(order_id)) for order_id in ids))
     async with following(PostgresChangeFeed(database, poll=LONG, batch=10)) as follower:
         await sql.execute("update orders set approved = true")  # one transaction, one number for all
         for order_id in ids:
@@ -132,7 +133,7 @@ async def test_change_during_the_delivery_of_batches_is_delivered_after_them(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(9)]
-    await asyncio.gather(*(receive(record, order(order_id)) for order_id in ids))
+    await asyncio.gather(*(receive(record, sample_order(order_id)) for order_id in ids))
     feed = PostgresChangeFeed(database, poll=LONG, batch=3, least_gap=timedelta(0))
     delivered: Counter[tuple[str, int]] = Counter()
     async with aclosing(feed.follow()) as batches:
@@ -157,7 +158,7 @@ async def test_notification_during_a_read_is_not_lost(database: Database, record
     await receive(record)
     writers, each = 4, 25
     for writer in range(writers):
-        await receive(record, order(f"w-{writer}"))
+        await receive(record, sample_order(f"w-{writer}"))
 
     async def write(writer: int) -> None:
         for number in range(2, each + 2):
@@ -184,7 +185,7 @@ async def test_transaction_numbers_of_another_server_are_delivered_once(
     database: Database, record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     await receive(record)
-    await receive(record, order("ord-2"))
+    await receive(record, sample_order("ord-2"))
     async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=10))) as follower:
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
@@ -215,7 +216,7 @@ async def test_lag_is_the_time_since_the_follower_had_every_change(database: Dat
         async def current() -> bool:
             return feed.behind is not None and feed.behind < timedelta(seconds=5)
 
-        await until(current)
+        await eventually(current)
 
 
 async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.Connection, database: Database) -> None:
@@ -234,7 +235,7 @@ async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.
             "select max(xmin::text::int8) < pg_snapshot_xmin(pg_current_snapshot())::text::int8 from orders"
         )
 
-    await until(settled)  # running transactions of other tests on this server widen the read
+    await eventually(settled)  # running transactions of other tests on this server widen the read
     (position,) = await database.fetch(statement("snapshot"))
     await record.record(received.order_id, progress(2, Step.CHARGE))
     explain = "explain (analyze, buffers, format json) " + statement("changes")
@@ -251,7 +252,7 @@ async def test_last_version_of_every_order_is_delivered_with_concurrent_writers(
     async with following(PostgresChangeFeed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
 
         async def write(order_id: str) -> None:
-            await receive(record, order(order_id))
+            await receive(record, sample_order(order_id))
             for number in range(2, 8):
                 await record.record(order_id, progress(number, Step.CHARGE, f"{number}"))
 

@@ -14,7 +14,8 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from support.change_feed_follower import following, touch
-from support.sample_rows import progress, receive, until
+from support.polling import eventually
+from support.sample_rows import progress, receive
 
 
 @contextmanager
@@ -55,7 +56,7 @@ async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_serv
                 async def noticed() -> bool:
                     return feed.behind is not None and feed.behind > timedelta(seconds=2)
 
-                await until(noticed)
+                await eventually(noticed)
                 own_server.resume()
                 other = await asyncpg.connect(own_url)
                 version = await touch(other, "ord-1")

@@ -13,7 +13,8 @@ from orderfleet.domain.status import ShipmentStatus, Step
 from orderfleet.store.encoding import as_json
 from orderfleet.store.erasure import erase, prune
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import AT, event, order, progress, receive, shipment, until
+from support.polling import eventually
+from support.sample_rows import AT, event, progress, receive, sample_order, shipment
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -46,7 +47,7 @@ async def ended(record: OrderWrites) -> None:
     """Two orders that have ended and whose shipments failed."""
     for number in range(2):
         order_id = f"ord-{number}"
-        await receive(record, order(order_id))
+        await receive(record, sample_order(order_id))
         failed = shipment(ShipmentStatus.FAILED, order_id, dispatch_failed_reason="no carrier")
         await record.record_shipment(failed, [event("s/1")])
         end = AT + timedelta(minutes=number)
@@ -74,10 +75,10 @@ async def test_record_shipment_during_an_erasure_does_not_deadlock(
     async def waiting(count: int) -> bool:
         return await waiting_sessions(other) == count
 
-    await until(lambda: waiting(1))
+    await eventually(lambda: waiting(1))
     late = shipment(ShipmentStatus.DISPATCHED, written, carrier="simulated", tracking_number="SIM1", attempts=2)
     recording = asyncio.create_task(record.record_shipment(late, [event("s/2")]))
-    await until(lambda: waiting(2))
+    await eventually(lambda: waiting(2))
     await holding.rollback()
     results = await asyncio.gather(removing, recording, return_exceptions=True)
     assert results == [None, None]
@@ -91,7 +92,7 @@ async def test_prune_that_detaches_a_partition_during_a_write_does_not_deadlock(
     await receive(record)
     await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
     await record.receive(
-        order("ord-2"),
+        sample_order("ord-2"),
         workflow_id="order-ord-2",
         run_id="run-1",
         first_run_id="run-1",
@@ -107,7 +108,7 @@ async def test_prune_that_detaches_a_partition_during_a_write_does_not_deadlock(
     async def prune_waits() -> bool:
         return await waiting_sessions(other) > 0
 
-    await until(prune_waits)
+    await eventually(prune_waits)
     await sql.execute("select insert_events('ord-2', $1)", as_json([event("late")]))
     await writing.commit()
     assert await pruning == 1

@@ -9,7 +9,6 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from metered import metric_changes
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.database_metrics import ChangeFeedMetrics, DatabaseMetrics
@@ -18,7 +17,8 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import AT, event, order, payment, progress, receive
+from support.metric_samples import metric_changes
+from support.sample_rows import AT, event, payment, progress, receive, sample_order
 
 END = AT + timedelta(seconds=90)
 
@@ -93,7 +93,7 @@ async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) ->
     bound = timedelta(seconds=3)
     async with Database(postgres_url, pool_size=1, timeout=bound, observer=DatabaseMetrics(1)) as database:
         with metric_changes() as samples:
-            await receive(OrderWrites(database), order("ord-9"))
+            await receive(OrderWrites(database), sample_order("ord-9"))
             with pytest.raises(StoreUnavailable):
                 await database.fetch("select pg_sleep(60)")
             with pytest.raises(asyncpg.PostgresSyntaxError):
@@ -149,7 +149,7 @@ async def test_change_feed_reports_undelivered_orders(database: Database, record
     with suppress(asyncio.CancelledError):
         await following
     for number in range(5):
-        await receive(record, order(f"ord-{number}"))
+        await receive(record, sample_order(f"ord-{number}"))
     waiting.clear()
     with metric_changes() as samples:
         async with aclosing(feed.follow()) as batches:

@@ -9,14 +9,14 @@ import pytest
 from orderfleet.domain.listing import OrderFilter
 from orderfleet.domain.order import Customer
 from orderfleet.domain.status import Step
-from support.sample_rows import AT, order, progress, receive
+from support.sample_rows import AT, progress, receive, sample_order
 
 
 @pytest.fixture
 async def three(record) -> None:
     """Orders of two customers; two of them have the same start time."""
     for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
-        await receive(record, order(name, customer=Customer(name=name, email=email)))
+        await receive(record, sample_order(name, customer=Customer(name=name, email=email)))
     await record.record("b", progress(2, Step.CHARGE))
 
 

@@ -12,7 +12,7 @@ from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import AT, event, order, progress, receive
+from support.sample_rows import AT, event, progress, receive, sample_order
 
 NOW = timedelta(0)
 
@@ -21,7 +21,7 @@ NOW = timedelta(0)
 async def orphans(database: Database) -> PostgresOrphanStore:
     record = OrderWrites(database)
     for number in range(5):
-        await receive(record, order(order_id=f"ord-{number}", payment_id=f"pay-{number}"))
+        await receive(record, sample_order(order_id=f"ord-{number}", payment_id=f"pay-{number}"))
     await record.record("ord-2", progress(9, Step.CANCELED, "canceled", completed_at=AT))
     return PostgresOrphanStore(database)
 

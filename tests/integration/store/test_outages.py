@@ -13,7 +13,8 @@ from orderfleet.domain.status import Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import progress, receive, until
+from support.polling import eventually
+from support.sample_rows import progress, receive
 
 NOWHERE = "postgresql://orderfleet@127.0.0.1:1/orderfleet"
 
@@ -75,7 +76,7 @@ async def test_killed_server_is_store_unavailable_until_it_is_back(own_server: A
             except StoreUnavailable:
                 return False
 
-        await until(answers)
+        await eventually(answers)
         await record.record("ord-1", progress(2, Step.CHARGE))
 
 
@@ -92,7 +93,7 @@ async def test_connection_killed_during_a_statement_is_store_unavailable(
             )
             return bool(await sql.fetchval(query))
 
-        await until(killed)
+        await eventually(killed)
         with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
             await waiting
         assert (await database.fetch("select 1 as one"))[0]["one"] == 1
@@ -110,7 +111,7 @@ async def test_idle_connection_killed_by_the_server_is_replaced(postgres_url: st
                 return False
             return bool(now["pid"] != row["pid"])
 
-        await until(heals)
+        await eventually(heals)
 
 
 async def test_exhausted_pool_is_store_unavailable(postgres_url: str) -> None:
@@ -131,7 +132,7 @@ async def test_server_cancels_a_statement_after_the_timeout(postgres_url: str, s
             query = "select count(*) from pg_stat_activity where query like '%abandoned' and pid <> pg_backend_pid()"
             return await sql.fetchval(query) == 0
 
-        await until(gone)
+        await eventually(gone)
 
 
 async def test_pool_works_after_a_canceled_call(postgres_url: str) -> None:
@@ -187,4 +188,4 @@ async def test_standby_is_store_unavailable(postgres_url: str, sql: asyncpg.Conn
                 await record.record("ord-1", progress(2, Step.CHARGE))
             return "ReadOnlySQLTransactionError" in str(caught.value)
 
-        await until(rejected)
+        await eventually(rejected)

@@ -15,7 +15,7 @@ from orderfleet.store.erasure import prune
 from orderfleet.store.partitions import MONTHS_AHEAD
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import event, order, progress
+from support.sample_rows import event, progress, sample_order
 
 JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 async def receive_order(record: OrderWrites, order_id: str, at: datetime, *, ended: bool = True) -> None:
     await record.receive(
-        order(order_id, owner=f"shop/{order_id}"),
+        sample_order(order_id, owner=f"shop/{order_id}"),
         workflow_id=names.order_workflow_id(order_id),
         run_id="run-1",
         first_run_id="run-1",

@@ -12,7 +12,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView
 from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import event, order, payment, progress, receive, shipment
+from support.sample_rows import event, payment, progress, receive, sample_order, shipment
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ async def test_payment_id_of_another_order_is_a_conflict_and_nothing_is_applied(
     record: OrderWrites, reads: OrderReads
 ) -> None:
     await record.begin_payment(payment(payment_id="shared"), progress(2, Step.CHARGE))
-    other = await receive(record, order("ord-2", payment_id="shared"))
+    other = await receive(record, sample_order("ord-2", payment_id="shared"))
     before = await reads.order(other.order_id), await reads.order("ord-1")
     taken = payment("ord-2", "shared")
     with pytest.raises(PaymentConflict, match="'shared' belongs to another order"):
@@ -60,7 +60,7 @@ async def test_payment_id_of_another_order_is_a_conflict_and_nothing_is_applied(
 
 async def test_concurrent_orders_with_one_payment_id_begin_it_once(record: OrderWrites) -> None:
     for number in range(2, 8):
-        await receive(record, order(f"ord-{number}"))
+        await receive(record, sample_order(f"ord-{number}"))
     answers = await asyncio.gather(
         *(record.begin_payment(payment(f"ord-{number}", "one"), progress(2, Step.CHARGE)) for number in range(2, 8)),
         return_exceptions=True,
@@ -199,7 +199,7 @@ async def test_dispatched_shipment_has_no_failure_reason(record: OrderWrites, re
 async def test_shipment_id_of_another_order_is_an_error_and_changes_nothing(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
-    await receive(record, order("ord-2"))
+    await receive(record, sample_order("ord-2"))
     await sql.execute(
         "insert into shipments (shipment_id, order_id, attempt, status)"
         " values ('shipping-ord-2-1', 'ord-1', 1, 'preparing')"
@@ -213,7 +213,7 @@ async def test_shipment_id_of_another_order_is_an_error_and_changes_nothing(
 
 async def test_many_orders_are_read_at_once(record: OrderWrites, reads: OrderReads) -> None:
     for number in range(2, 5):
-        await receive(record, order(f"ord-{number}"))
+        await receive(record, sample_order(f"ord-{number}"))
     found = await reads.orders(["ord-1", "ord-3", "ord-9"])
     assert sorted(found) == ["ord-1", "ord-3"]
     assert found["ord-3"] == await reads.order("ord-3")

@@ -12,7 +12,7 @@ from orderfleet.domain.status import PaymentStatus, Step, payment_pending
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import AT, order, payment, progress, receive
+from support.sample_rows import AT, payment, progress, receive, sample_order
 
 PAIRS = tuple(itertools.product(Step, PaymentStatus))
 
@@ -22,7 +22,7 @@ async def test_sql_and_python_agree_on_pending_payments(
 ) -> None:
     pairs = {f"{step}-{paid}": (step, paid) for step, paid in PAIRS}
     for order_id, (_, paid) in pairs.items():
-        await receive(record, order(order_id))
+        await receive(record, sample_order(order_id))
         await record.begin_payment(payment(order_id))
         await sql.execute("update payments set status = $2 where order_id = $1", order_id, paid)
     for order_id, (step, _) in pairs.items():

@@ -22,7 +22,8 @@ from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from orderfleet_local.stack import ports
 from support.backing import Backing
-from support.sample_rows import AT, order, payment, progress, receive, until
+from support.polling import eventually
+from support.sample_rows import AT, payment, progress, receive, sample_order
 
 _CONFIGURATION = """
 [databases]
@@ -66,7 +67,7 @@ async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: s
             return False
         return True
 
-    await until(answers)
+    await eventually(answers)
     # More callers than pooled connections, so that each call gets a different one.
     async with Database(pooled_url, pool_size=8, timeout=ten, listen_url=postgres_url, prepared=False) as database:
         record, reads = OrderWrites(database), OrderReads(database)
@@ -83,7 +84,7 @@ async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: s
         ids = {f"ord-{number}" for number in range(40)}
 
         async def write(order_id: str) -> None:
-            await receive(record, order(order_id))
+            await receive(record, sample_order(order_id))
             await record.begin_payment(payment(order_id))
             await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, "ch_1")
             await record.record(order_id, progress(2, Step.SHIPPED, completed_at=AT))
@@ -93,7 +94,7 @@ async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: s
         async def all_delivered() -> bool:
             return delivered == ids
 
-        await until(all_delivered)
+        await eventually(all_delivered)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         found = await reads.order("ord-7")

@@ -12,7 +12,9 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, SpecOutcome,
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import ADDRESS, AT, HOME, event, payment, progress, receive, shipment, until
+from support.factories import ADDRESS, ELSEWHERE
+from support.polling import eventually
+from support.sample_rows import AT, event, payment, progress, receive, shipment
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,7 @@ async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads)
         cancel_reason="changed my mind",
         dispatch_failed_reason="no carrier",
         last_error="boom",
-        address=HOME,
+        address=ELSEWHERE,
         retries={"charge": 2},
         declared=declared,
         completed_at=AT,
@@ -229,7 +231,7 @@ async def test_writer_that_waited_for_a_lock_writes_the_newest_version(
     async def waits() -> bool:
         return bool(await sql.fetchval("select count(*) from pg_locks where not granted"))
 
-    await until(waits)
+    await eventually(waits)
     await other.commit()
     await waiting
     found = await reads.order("ord-1")

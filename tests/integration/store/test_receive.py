@@ -11,7 +11,8 @@ from orderfleet.domain.order import Item
 from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, SpecResult, Step
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import ADDRESS, AT, order, payment, progress, receive
+from support.factories import ADDRESS
+from support.sample_rows import AT, payment, progress, receive, sample_order
 
 
 async def test_received_order_is_read_back_unchanged(record: OrderWrites, reads: OrderReads) -> None:
@@ -60,7 +61,7 @@ async def test_receipt_by_another_execution_is_a_conflict_that_names_the_owner(
     before = await reads.order("ord-1")
     with pytest.raises(OrderConflict, match=r"'ord-1' belongs to an earlier order \(owner shop/ord-1, run run-1\)"):
         await record.receive(
-            order(content_hash="other"),
+            sample_order(content_hash="other"),
             workflow_id="order-ord-1",
             run_id="run-9",
             first_run_id="run-9",
@@ -82,7 +83,12 @@ async def test_concurrent_receipts_of_one_order_insert_it_once(
 async def test_concurrent_receipts_by_two_executions_accept_one(record: OrderWrites, sql: asyncpg.Connection) -> None:
     async def one(run_id: str) -> str:
         await record.receive(
-            order(), workflow_id="order-ord-1", run_id=run_id, first_run_id=run_id, started_at=AT, progress=progress(1)
+            sample_order(),
+            workflow_id="order-ord-1",
+            run_id=run_id,
+            first_run_id=run_id,
+            started_at=AT,
+            progress=progress(1),
         )
         return run_id
 
@@ -94,7 +100,7 @@ async def test_concurrent_receipts_by_two_executions_accept_one(record: OrderWri
 
 
 async def test_invalid_order_is_recorded(record: OrderWrites, reads: OrderReads) -> None:
-    wrong = order(items=(Item(sku="", qty=-1, price=Decimal("-0.5")),), currency="???")
+    wrong = sample_order(items=(Item(sku="", qty=-1, price=Decimal("-0.5")),), currency="???")
     await receive(record, wrong)
     found = await reads.order("ord-1")
     assert found is not None
@@ -103,7 +109,7 @@ async def test_invalid_order_is_recorded(record: OrderWrites, reads: OrderReads)
 
 @pytest.mark.parametrize("price", ["10.00", "0.0001", "9999999999.9999", "1E+2", "0.30"])
 async def test_amounts_are_exact(record: OrderWrites, reads: OrderReads, price: str) -> None:
-    given = await receive(record, order(items=(Item(sku="x", qty=3, price=Decimal(price)),)))
+    given = await receive(record, sample_order(items=(Item(sku="x", qty=3, price=Decimal(price)),)))
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.payment.amount == given.amount
@@ -112,7 +118,7 @@ async def test_amounts_are_exact(record: OrderWrites, reads: OrderReads, price: 
 
 
 async def test_text_that_postgres_rejects_does_not_fail_the_order(record: OrderWrites, reads: OrderReads) -> None:
-    await receive(record, order(items=(Item(sku="a\0b", qty=1),), currency="U\0D"))
+    await receive(record, sample_order(items=(Item(sku="a\0b", qty=1),), currency="U\0D"))
     await record.record("ord-1", progress(2, Step.FAILED, last_error="bad byte \udcff and \0"))
     found = await reads.order("ord-1")
     assert found is not None
@@ -122,11 +128,11 @@ async def test_text_that_postgres_rejects_does_not_fail_the_order(record: OrderW
 async def test_order_with_the_payment_id_of_another_is_a_conflict_and_recorded(
     record: OrderWrites, reads: OrderReads
 ) -> None:
-    await receive(record, order("ord-1", payment_id="shared"))
+    await receive(record, sample_order("ord-1", payment_id="shared"))
     for _ in range(2):  # a retry gets the same answer
         with pytest.raises(PaymentConflict, match="'shared' belongs to another order than 'ord-2'; choose another one"):
-            await receive(record, order("ord-2", payment_id="shared"))
-    await receive(record, order("ord-1", payment_id="shared"))
+            await receive(record, sample_order("ord-2", payment_id="shared"))
+    await receive(record, sample_order("ord-1", payment_id="shared"))
     found = await reads.order("ord-2")
     assert found is not None
     assert (found.status.payment.id, found.status.payment.status) == ("shared", None)
@@ -138,7 +144,7 @@ async def test_concurrent_receipts_with_one_payment_id_accept_one(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     async def one(order_id: str) -> str:
-        await receive(record, order(order_id, payment_id="shared"))
+        await receive(record, sample_order(order_id, payment_id="shared"))
         return order_id
 
     answers = await asyncio.gather(*(one(f"ord-{number}") for number in range(8)), return_exceptions=True)
@@ -151,9 +157,9 @@ async def test_concurrent_receipts_with_one_payment_id_accept_one(
 async def test_payment_id_of_an_order_in_review_is_neither_begun_nor_voided_by_another_order(
     record: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    await receive(record, order("ord-1", payment_id="shared"))
+    await receive(record, sample_order("ord-1", payment_id="shared"))
     with pytest.raises(PaymentConflict):
-        await receive(record, order("ord-2", payment_id="shared"))
+        await receive(record, sample_order("ord-2", payment_id="shared"))
     with pytest.raises(PaymentConflict):
         await record.begin_payment(payment("ord-2", "shared"))
     with pytest.raises(PaymentConflict):
@@ -165,7 +171,7 @@ async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderW
     await receive(record)
     with pytest.raises(OrderConflict):
         await record.receive(
-            order(payment_id="other"),
+            sample_order(payment_id="other"),
             workflow_id="order-ord-1",
             run_id="run-9",
             first_run_id="run-9",

@@ -13,7 +13,7 @@ from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import event, order, payment, progress, receive, shipment
+from support.sample_rows import event, payment, progress, receive, sample_order, shipment
 
 POISON = "poison"
 """A text that the test's constraints reject."""
@@ -38,7 +38,7 @@ async def test_email_address_longer_than_an_index_row_is_rejected(record: OrderW
     # Text that repeats would be compressed until it fits.
     long = "".join([await sql.fetchval("select md5($1)", str(number)) for number in range(100)])
     with pytest.raises(StoreRejected, match=r"index row size \d+ exceeds btree version 4 maximum 2704"):
-        await receive(record, order(customer=Customer.model_construct(name="Ann", email=long)))
+        await receive(record, sample_order(customer=Customer.model_construct(name="Ann", email=long)))
     assert await sql.fetchval("select count(*) from orders") == 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,20 +9,16 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflows"))
-
-from fleet import ELSEWHERE, eventually, fleet
-
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.store.migrate import migrate
 from orderfleet.store.reads import BacklogSampler
 from orderfleet.store.runtime_role import WrongRole, grant
+from support.factories import AUTO, ELSEWHERE
 from support.own_postgres import as_role
-
-AUTO = Review(mode=ReviewMode.AUTO)
+from support.polling import eventually
+from support.workflow_env import workflow_test_env
 
 
 async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_role(
@@ -33,7 +27,7 @@ async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_ro
     await grant(postgres_url, role)
     await grant(postgres_url, role)
     url = as_role(postgres_url, role)
-    async with fleet(temporal_client, url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(temporal_client, url, task_queues.orders, task_queues.shipping) as running:
         await running.client.start(running.order("role-1"))
         await running.until_recorded("role-1", lambda status: status.step is Step.MANUAL_REVIEW)
         await running.client.change("role-1", Change.update_address(ELSEWHERE))

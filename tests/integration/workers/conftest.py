@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from support.worker_processes import WorkerFleet
 
 
 @pytest.fixture
@@ -18,18 +13,5 @@ def ledger(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def fleet(
-    temporal_address: str, postgres_url: str, task_queues: Any, ledger: Path, tmp_path: Path
-) -> AsyncIterator[WorkerFleet]:
-    environment = {
-        "ORDERFLEET_ENVIRONMENT": "local",
-        "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
-        "ORDERFLEET_DATABASE_URL": postgres_url,
-        "ORDERS_TASK_QUEUE": task_queues.orders,
-        "SHIPPING_TASK_QUEUE": task_queues.shipping,
-        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
-        "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
-        "ORDERFLEET_DRAIN_TIMEOUT": "5s",
-    }
-    async with AsyncExitStack() as stack:
-        yield WorkerFleet(stack, environment, tmp_path)
+def role_environment(role_environment: dict[str, str], ledger: Path) -> dict[str, str]:
+    return {**role_environment, "ORDERFLEET_SIMULATED_LEDGER": str(ledger)}

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from support.worker_processes import WorkerFleet
+from support.role_processes import RoleProcesses
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_worker_without_adapter_setting_exits(kind: str, chosen: dict[str, str],
     assert "Traceback" not in result.stderr
 
 
-async def test_simulated_adapters_outside_a_local_stack_run_and_are_logged(fleet: WorkerFleet) -> None:
+async def test_simulated_adapters_outside_a_local_stack_run_and_are_logged(processes: RoleProcesses) -> None:
     chosen = {"ORDERFLEET_PAYMENT_PROVIDER": "simulated", "ORDERFLEET_CARRIER": "simulated"}
-    worker = await fleet.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)
+    worker = await processes.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)
     await worker.answers("/readyz", 200)
     log = worker.log.read_text()
     assert "ORDERFLEET_PAYMENT_PROVIDER is simulated: no money moves" in log

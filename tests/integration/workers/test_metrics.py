@@ -7,7 +7,6 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 
-from metered import Samples, scrape
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
@@ -16,18 +15,21 @@ from orderfleet.observability.metrics import CATALOG, Exposer
 from orderfleet.services.changes import Change
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
-from support.worker_processes import WorkerFleet, order, until
+from support.factories import automatic_order
+from support.metric_samples import Samples, scrape
+from support.polling import eventually
+from support.role_processes import RoleProcesses
 
 FAULTS = "charge:error=0.5;dispatch_carrier:hang=0.4,length=2s;seed=2"
 DAY = 86400
 
 
 async def test_workers_expose_metrics_of_their_orders(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any
 ) -> None:
     sdk_port = ports.choose(0)
-    orders = await fleet.worker("orders", ORDERFLEET_FAULTS=FAULTS, ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk_port))
-    shipping = await fleet.worker("shipping", ORDERFLEET_FAULTS=FAULTS)
+    orders = await processes.worker("orders", ORDERFLEET_FAULTS=FAULTS, ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk_port))
+    shipping = await processes.worker("shipping", ORDERFLEET_FAULTS=FAULTS)
     await orders.answers("/readyz", 200)
     await shipping.answers("/readyz", 200)
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
@@ -36,12 +38,12 @@ async def test_workers_expose_metrics_of_their_orders(
     # Faults are drawn from seed and id: every run has the same ones.
     unique = "metrics"
     for number in range(6):
-        await client.start(order(f"{unique}-{number}", task_queues, policy=policy))
-    reviewed = order(f"{unique}-reviewed", task_queues, policy=policy, review=Review(mode=ReviewMode.MANUAL))
+        await client.start(automatic_order(f"{unique}-{number}", task_queues, policy=policy))
+    reviewed = automatic_order(f"{unique}-reviewed", task_queues, policy=policy, review=Review(mode=ReviewMode.MANUAL))
     await client.start(reviewed)
-    refused = order(f"{unique}-refused", task_queues, policy=policy, payment_id=f"refuse-{unique}")
+    refused = automatic_order(f"{unique}-refused", task_queues, policy=policy, payment_id=f"refuse-{unique}")
     await client.start(refused)
-    await until(lambda: client.status(reviewed.order_id), lambda status: status.step is Step.MANUAL_REVIEW)
+    await eventually(lambda: client.status(reviewed.order_id), lambda status: status.step is Step.MANUAL_REVIEW)
     await client.change(reviewed.order_id, Change.cancel("no more wanted"))
     ends = await asyncio.gather(
         *(
@@ -58,7 +60,7 @@ async def test_workers_expose_metrics_of_their_orders(
         return scrape(f"http://127.0.0.1:{orders.port}/metrics")
 
     ended = "orderfleet_order_duration_seconds_count"
-    samples = await until(lambda: asyncio.to_thread(of_orders), lambda found: found(ended) == 8)
+    samples = await eventually(lambda: asyncio.to_thread(of_orders), lambda found: found(ended) == 8)
     assert samples("orderfleet_orders_received_total") == 8
     assert samples(ended, outcome="shipped") == shipped
     assert samples(ended, outcome="canceled") == samples(ended, outcome="failed") == 1
@@ -79,7 +81,7 @@ async def test_workers_expose_metrics_of_their_orders(
         return scrape(f"http://127.0.0.1:{shipping.port}/metrics")
 
     timeouts = "orderfleet_step_timeouts_total"
-    found = await until(lambda: asyncio.to_thread(of_shipping), lambda samples: samples(timeouts) > 0)
+    found = await eventually(lambda: asyncio.to_thread(of_shipping), lambda samples: samples(timeouts) > 0)
     # An attempt that times out may have booked; the carrier recognizes its key.
     assert found(calls, provider="carrier", call="book", outcome="ok") >= 6
     assert found("orderfleet_step_duration_seconds_count", step="dispatch_carrier") >= 6

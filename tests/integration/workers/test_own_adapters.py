@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from documents import PROVIDERS, files
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.services.workflow_client import OrderClient
-from support.worker_processes import WorkerFleet, order
+from support.documents import PROVIDERS, files
+from support.factories import automatic_order
+from support.role_processes import RoleProcesses
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +32,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_adapters_of_a_package_charge_and_ship(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, installed: Path
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any, installed: Path
 ) -> None:
-    worker = await fleet.worker(
+    worker = await processes.worker(
         "all", PYTHONPATH=str(installed), ORDERFLEET_PAYMENT_PROVIDER="acme", ORDERFLEET_CARRIER="acme"
     )
     await worker.answers("/readyz", 200)
-    await OrderClient(temporal_client, task_queue=task_queues.orders).start(order("own-1", task_queues))
+    await OrderClient(temporal_client, task_queue=task_queues.orders).start(automatic_order("own-1", task_queues))
     handle = temporal_client.get_workflow_handle("order-own-1", result_type=OrderStatus)
     status = await handle.result()
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)

@@ -16,8 +16,9 @@ from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.services.workflow_client import OrderClient
+from support.factories import automatic_order
 from support.restarting_workers import restarting_workers
-from support.worker_processes import WorkerFleet, order
+from support.role_processes import RoleProcesses
 
 ATTEMPTS = 3
 DEADLY = """
@@ -52,7 +53,7 @@ def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_ship(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, ledger: Path, deadly: dict[str, str]
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any, ledger: Path, deadly: dict[str, str]
 ) -> None:
     client = OrderClient(temporal_client, task_queue=task_queues.orders)
 
@@ -67,16 +68,16 @@ async def test_order_that_kills_its_worker_fails_after_its_attempts_and_others_s
     async def result(order_id: str) -> OrderStatus:
         return await temporal_client.get_workflow_handle(f"order-{order_id}", result_type=OrderStatus).result()
 
-    async with asyncio.timeout(200), restarting_workers(fleet, 2, **deadly) as ends:
-        await client.start(order("poison-1", task_queues, policy=policy(ATTEMPTS)))
+    async with asyncio.timeout(200), restarting_workers(processes, 2, **deadly) as ends:
+        await client.start(automatic_order("poison-1", task_queues, policy=policy(ATTEMPTS)))
         for number in range(10):
-            await client.start(order(f"valid-{number}", task_queues, policy=retried))
+            await client.start(automatic_order(f"valid-{number}", task_queues, policy=retried))
         for number in range(10):
             assert (await result(f"valid-{number}")).step is Step.SHIPPED
         with pytest.raises(WorkflowFailureError) as failure:
             await result("poison-1")
         assert "charge timed out" in str(failure.value.cause)
-        await client.start(order("valid-last", task_queues, policy=retried))
+        await client.start(automatic_order("valid-last", task_queues, policy=retried))
         assert (await result("valid-last")).step is Step.SHIPPED
         assert ends == [-signal.SIGKILL] * ATTEMPTS
 

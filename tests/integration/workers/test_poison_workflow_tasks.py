@@ -18,8 +18,10 @@ from orderfleet.domain import names
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.inspection import OrderInspector
+from support.factories import automatic_order
+from support.polling import eventually
 from support.restarting_workers import restarting_workers
-from support.worker_processes import WorkerFleet, order, until
+from support.role_processes import RoleProcesses
 
 FAULTY_CODE = """
 import os, signal, time
@@ -57,7 +59,12 @@ def faulty(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("poison", ["kills", "raises", "hangs"])
 async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the_worker_is_fixed(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, faulty: dict[str, str], poison: str, tmp_path: Path
+    processes: RoleProcesses,
+    temporal_client: Client,
+    task_queues: Any,
+    faulty: dict[str, str],
+    poison: str,
+    tmp_path: Path,
 ) -> None:
     # An attempt of another order that is in progress is lost with the worker.
     steps = dict.fromkeys(("charge", "prepare_package", "dispatch_carrier"), StepPolicy(attempts=20))
@@ -66,7 +73,7 @@ async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the
     async def start(order_id: str) -> Any:
         return await temporal_client.start_workflow(
             names.ORDER_WORKFLOW,
-            order(order_id, task_queues, policy=policy),
+            automatic_order(order_id, task_queues, policy=policy),
             id=names.order_workflow_id(order_id),
             task_queue=task_queues.orders,
             result_type=OrderStatus,
@@ -74,9 +81,9 @@ async def test_order_whose_workflow_task_fails_is_visible_and_continues_once_the
         )
 
     inspector, poisoned = OrderInspector(temporal_client), f"{poison}-{task_queues.orders}"
-    async with asyncio.timeout(380), restarting_workers(fleet, 2, **faulty) as ends:
+    async with asyncio.timeout(380), restarting_workers(processes, 2, **faulty) as ends:
         handle_of_poisoned = await start(poisoned)
-        seen = await until(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
+        seen = await eventually(lambda: inspector.workflow(poisoned), lambda view: view.task_attempt > 1, seconds=120)
         assert seen.state == "running"
         for handle in [await start(f"valid-{number}-{poisoned}") for number in range(VALID)]:
             assert (await handle.result()).step is Step.SHIPPED

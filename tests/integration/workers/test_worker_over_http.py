@@ -14,8 +14,9 @@ from temporalio.client import Client
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.services.workflow_client import OrderClient
 from provider_server.process import ProviderServer, provider_server
+from support.factories import automatic_order
 from support.ledgers import Ledgers
-from support.worker_processes import WorkerFleet, order
+from support.role_processes import RoleProcesses
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def server(tmp_path: Path, token_file: Path) -> Iterator[ProviderServer]:
 
 
 async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
-    fleet: WorkerFleet, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
+    processes: RoleProcesses, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
 ) -> None:
-    worker = await fleet.worker(
+    worker = await processes.worker(
         "all",
         ORDERFLEET_PAYMENT_PROVIDER="http",
         ORDERFLEET_PAYMENT_URL=server.url,
@@ -48,7 +49,7 @@ async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
     server.answers("/charges", 429, {"detail": "slow down"}, Retry_After="1")
     for number, token in enumerate(("secret-1", "secret-2")):
         token_file.write_text(token)  # noqa: ASYNC240 - a few bytes; the server accepts only the new one
-        await client.start(order(f"h-{number}", task_queues))
+        await client.start(automatic_order(f"h-{number}", task_queues))
         handle = temporal_client.get_workflow_handle(f"order-h-{number}", result_type=OrderStatus)
         assert (await handle.result()).step is Step.SHIPPED
 

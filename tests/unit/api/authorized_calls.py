@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import httpx
 
-from identity_provider import AUDIENCE, ISSUER
 from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
 from orderfleet.api.dependencies import Readiness, Services
-from orderfleet.services.errors import OrderNotFound
 from orderfleet.settings import Settings
+from support.identity_provider import AUDIENCE, ISSUER
+from support.no_orders import NoOrders
 
 LONG_TIMEOUT = timedelta(seconds=60)
 ROUTES = {
@@ -27,16 +27,6 @@ JWT_SETTINGS = {
     "api_jwt_issuer": ISSUER,
     "api_jwt_audience": AUDIENCE,
 }
-
-
-class NoOrders:
-    """Services without orders: a 404 shows that the caller is authorized."""
-
-    def __getattr__(self, name):
-        async def ask(order_id, *args, **kwargs):
-            raise OrderNotFound(f"there is no order {order_id!r}")
-
-        return ask
 
 
 @asynccontextmanager

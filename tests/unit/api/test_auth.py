@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from authorized_calls import JWT_SETTINGS, api, ask
-
-from identity_provider import ISSUER
 from orderfleet.api.access import Access, UnsafeSettings
 from orderfleet.api.authentication import FileAuthenticator, WrongTokensFile, access_from
 from orderfleet.settings import Settings
+from support.identity_provider import ISSUER
+from unit.api.authorized_calls import JWT_SETTINGS, api, ask
 
 READER, OPERATOR, CARRIER, UNKNOWN = ("reader", "operator", "carrier", "unknown")
 TOKENS = {name: f"{name}-token-of-the-tests" for name in (READER, OPERATOR, CARRIER, UNKNOWN)}

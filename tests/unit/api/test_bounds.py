@@ -16,24 +16,14 @@ from orderfleet.api.authentication import FileAuthenticator
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.api.serve import serve
 from orderfleet.process import Stop, open_port
-from orderfleet.services.errors import OrderNotFound
 from orderfleet.settings import Settings
+from support.no_orders import NoOrders
 
 TOKEN = "operator-token-of-the-tests"
 AUTHORIZED = f"Authorization: Bearer {TOKEN}\r\n"
 JSON = "Content-Type: application/json\r\n"
 SHORT, LONG = "400ms", "60s"
 SECONDS = 30
-
-
-class NoOrders:
-    """Services without orders: a 404 shows that the whole request was read."""
-
-    def __getattr__(self, name):
-        async def ask(order_id, *args, **kwargs):
-            raise OrderNotFound(f"there is no order {order_id!r}")
-
-        return ask
 
 
 @pytest.fixture

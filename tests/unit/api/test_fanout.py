@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
-
-from declared import record
 
 from orderfleet.api.fanout import Fanout
 from orderfleet.domain.events import RecordedOrder
+from support.observed_orders import record
 
 CHANGES = 5000
 

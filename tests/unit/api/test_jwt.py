@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from pathlib import Path
 
 import jwt
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from authorized_calls import JWT_SETTINGS, api, ask
-
-from identity_provider import AUDIENCE, ISSUER, identity_provider
 from orderfleet.api.access import Access, KeysUnavailable
 from orderfleet.api.authentication import access_from
 from orderfleet.api.jwt import (
@@ -29,6 +22,8 @@ from orderfleet.api.jwt import (
 )
 from orderfleet.services.deadline import Deadline, deadline_scope
 from orderfleet.settings import Settings
+from support.identity_provider import AUDIENCE, ISSUER, identity_provider
+from unit.api.authorized_calls import JWT_SETTINGS, api, ask
 
 
 class Clock:

@@ -11,9 +11,9 @@ from orderfleet.domain.order import Address
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.validation_messages import validation_message
 from orderfleet.settings import Settings
+from support.factories import ADDRESS_JSON
 
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS}
+ORDER = {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS_JSON}
 
 
 def to_order(settings: Settings | None = None, **changes):
@@ -60,7 +60,7 @@ def test_content_hash_ignores_spelling_and_settings():
     assert to_order().content_hash == to_order(Settings(review_mode="auto")).content_hash
     for change in (
         {"items": [{"sku": "widget", "qty": 3, "price": "9.99"}]},
-        {"address": {**ADDRESS, "zip": "62702"}},
+        {"address": {**ADDRESS_JSON, "zip": "62702"}},
         {"currency": "EUR"},
         {"payment_id": "other"},
         {"customer_name": "Ada"},
@@ -119,9 +119,9 @@ def test_samples_replace_missing_fields_only():
 
 @pytest.mark.parametrize("envelope", ["address", "new_address", None])
 def test_new_address_is_read_with_and_without_an_envelope(envelope):
-    address_line1 = {"line1": "1 Main St", **{name: value for name, value in ADDRESS.items() if name != "street"}}
+    address_line1 = {"line1": "1 Main St", **{name: value for name, value in ADDRESS_JSON.items() if name != "street"}}
     body = {envelope: address_line1} if envelope else address_line1
-    assert NewAddress.model_validate(body).address.model_dump() == Address(**ADDRESS).model_dump()
+    assert NewAddress.model_validate(body).address.model_dump() == Address(**ADDRESS_JSON).model_dump()
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_new_address_is_read_with_and_without_an_envelope(envelope):
             "differs from customer.email; give only one of them",
         ),
         (
-            {"shipping_address": ADDRESS},
+            {"shipping_address": ADDRESS_JSON},
             "shipping_address",
             "is another name of address, which is given too; give only one of them",
         ),
         (
-            {"address": {**ADDRESS, "line1": "2 Main St"}},
+            {"address": {**ADDRESS_JSON, "line1": "2 Main St"}},
             "address.line1",
             "is another name of street, which is given too; give only one of them",
         ),

@@ -12,28 +12,16 @@ from structlog.testing import capture_logs
 from orderfleet.api.app import create_app
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.observability.order_trace import trace_id_of
-from orderfleet.services.errors import OrderNotFound, Started, StartOutcome
+from orderfleet.services.errors import Started, StartOutcome
 from orderfleet.settings import Settings
+from support.factories import ADDRESS_JSON
+from support.no_orders import NoOrders
 
 LIMIT = 2048
 ORDER = {
     "items": [{"sku": "tea", "qty": 1, "price": "1.00"}],
-    "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+    "address": ADDRESS_JSON,
 }
-
-
-class NoOrders:
-    """Services without orders that record the request ids of calls."""
-
-    def __init__(self):
-        self.request_ids = []
-
-    def __getattr__(self, name):
-        async def ask(order_id, *args, request_id="", **kwargs):
-            self.request_ids.append(request_id)
-            raise OrderNotFound(f"there is no order {order_id!r}")
-
-        return ask
 
 
 @pytest.fixture

@@ -16,15 +16,14 @@ import yaml
 from orderfleet.cli import connection
 from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind, RecordedEvent
-from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderEnded, OrderNotFound, Started, StartOutcome
 from orderfleet.services.orders import Source, SourcedStatus
 from orderfleet.settings import Settings
 from orderfleet_local.stack import paths
+from support.factories import ADDRESS
 
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 STATUS = SourcedStatus(
     order_id="ord-1",

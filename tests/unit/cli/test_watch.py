@@ -16,13 +16,12 @@ from orderfleet.cli.output import Output
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.listing import OrderPage
-from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentView, Step
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.orders import Source, SourcedStatus
+from support.factories import ADDRESS
 
 AT = "2026-11-21T10:00:00Z"
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 
 
 def at(step: Step, **changes) -> SourcedStatus:

@@ -7,17 +7,11 @@ import pytest
 from orderfleet.domain.order import Address, Item, OrderInput
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.validation import problems
-
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
+from support.factories import ADDRESS, order_input
 
 
 def order(**changes: Any) -> OrderInput:
-    given: dict[str, Any] = {
-        "items": (Item(sku="w", qty=1, price="1.00"),),
-        "address": ADDRESS,
-        "policy": OrderPolicy(require_prices=False),
-    }
-    return OrderInput(order_id="a", **{**given, **changes})
+    return order_input("a", **{"policy": OrderPolicy(require_prices=False), **changes})
 
 
 def test_valid_order_has_no_problems() -> None:

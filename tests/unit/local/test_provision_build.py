@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ from orderfleet_local.provision.catalog import GoBuild, MavenFetch, Tool
 from orderfleet_local.provision.progress import Progress, ProvisionError
 from orderfleet_local.provision.release import Network
 from orderfleet_local.provision.resolver import Resolver
+from support.polling import eventually_sync
 
 TOOL = Tool("fake-tool", "1.2.3", GoBuild("fake", "example.test/fake"))
 
@@ -55,13 +55,6 @@ def _run(cache, pins) -> subprocess.Popen[str]:
     )
 
 
-def _wait(condition) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_build_is_published(resolver, fake_go, output):
     fake_go('echo built > "$2"')
     provided = resolver.provide([TOOL])["fake-tool"]
@@ -74,7 +67,7 @@ def test_build_is_published(resolver, fake_go, output):
 def test_killed_build_publishes_nothing(resolver, cache, pins, fake_go, ran):
     fake_go('echo half > "$2"; exec sleep 60')
     with _run(cache, pins) as run:
-        _wait(lambda: list(cache.folder.glob("fake-tool/.making-*/fake-tool")))
+        eventually_sync(lambda: list(cache.folder.glob("fake-tool/.making-*/fake-tool")))
         builds = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGKILL)
     assert cache.find(TOOL) is None

@@ -14,13 +14,13 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from metered import metric_changes
 from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.status import Step
 from orderfleet.observability.database_metrics import DatabaseMetrics
 from orderfleet.observability.metrics import ORDER_DURATION
 from orderfleet.observability.operator_metrics import OperatorMetrics
 from orderfleet.observability.order_metrics import OrderMetrics, ProviderCallMetrics, StepMetrics
+from support.metric_samples import metric_changes
 
 
 def within_trace(trace_id: int, *, sampled: bool):

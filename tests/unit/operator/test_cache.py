@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import tracemalloc
 
-from declared import body, record
-
 from orderfleet.operator.cache import Key, OrderCache
+from support.observed_orders import body, record
 
 KEY = Key("shop", "o-1")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from declared import ADDRESS, ELSEWHERE, NOW, body, observed, order, record, started
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.operator.cache import Dependency
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.status import wanted_status
+from support.factories import ADDRESS_JSON, ELSEWHERE_JSON
+from support.observed_orders import NOW, body, observed, order, record, started
 
 SUMMARY = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
 
@@ -126,14 +127,14 @@ def test_spec_applied_is_false_after_rejection_and_true_after_later_change():
 
 
 def test_change_after_end_is_rejected():
-    changed = body(generation=2, address=ELSEWHERE)
+    changed = body(generation=2, address=ELSEWHERE_JSON)
     found = conditions(changed, observed(record(Step.SHIPPED, approved=True)))
     assert found["SpecApplied"]["message"] == "address: the order has already ended"
     assert found["Ready"]["status"] == "True"
 
 
 def test_change_after_end_that_matches_order_is_not_rejected():
-    same = body(generation=2, address=ADDRESS, approved=True)
+    same = body(generation=2, address=ADDRESS_JSON, approved=True)
     assert "SpecApplied" not in status_and_reason(same, observed(record(Step.SHIPPED, approved=True)))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from declared import ELSEWHERE, SETTINGS, order
-
 from orderfleet.domain.order import ReviewMode, ReviewTimeoutAction
 from orderfleet.operator.crd import cancellation, order_input, spec_hash, spec_update, unmet_fields
 from orderfleet.settings import Settings
+from support.factories import ELSEWHERE_JSON
+from support.observed_orders import SETTINGS, order
 
 
 def test_order_input_omitted_terms_default_to_settings():
@@ -53,7 +53,7 @@ def test_order_input_names_owner_and_generation():
 
 
 def test_spec_hash_ignores_mutable_fields():
-    edited = order(uid="other", approved=True, cancel=True, cancelReason="x", address=ELSEWHERE)
+    edited = order(uid="other", approved=True, cancel=True, cancelReason="x", address=ELSEWHERE_JSON)
     assert spec_hash(edited) == spec_hash(order())
     assert spec_hash(order(deletionPolicy="Orphan")) == spec_hash(order())
 
@@ -75,7 +75,7 @@ def test_spec_hash_of_equal_durations_is_equal():
 
 
 def test_spec_update_has_all_mutable_fields():
-    update = spec_update(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE))
+    update = spec_update(order(generation=3, approved=True, cancel=True, cancelReason="twice", address=ELSEWHERE_JSON))
     assert (update.generation, update.approved, update.cancel, update.cancel_reason) == (3, True, True, "twice")
     assert update.address.street == "2 Side St"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from declared import NOW, body, observed, order, record, started
-
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.cache import Dependency
 from orderfleet.operator.crd import OrderResource
 from orderfleet.operator.events import events_between
 from orderfleet.operator.status import wanted_status
+from support.observed_orders import NOW, body, observed, order, record, started
 
 
 def status(state, **changes):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from declared import ELSEWHERE, ENDED, NOW, body, kinds, observed, order, planned, record, started
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.cache import Dependency, ObservedState
@@ -25,6 +24,8 @@ from orderfleet.operator.plan import (
 )
 from orderfleet.services.errors import Closed
 from orderfleet.services.workflow_client import Claim
+from support.factories import ELSEWHERE_JSON
+from support.observed_orders import ENDED, NOW, body, kinds, observed, order, planned, record, started
 
 DELETED = {"deletionTimestamp": "2026-11-01T00:00:00Z", "generation": 2}
 
@@ -99,7 +100,7 @@ def test_plan_cancel_at_creation_is_sent_after_start():
 
 def test_plan_adopted_order_sends_first_generation():
     adopted = observed(record(owner_uid="older", declared=5, declared_by="older"))
-    action = planned(body(address=ELSEWHERE), adopted)[0]
+    action = planned(body(address=ELSEWHERE_JSON), adopted)[0]
     assert (action.spec_update.generation, action.spec_update.owner_uid) == (1, "uid-1")
     assert action.spec_update.address.street == "2 Side St"
 

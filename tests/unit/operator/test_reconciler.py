@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from declared import NOW, SETTINGS, body, observed, record
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import Step
@@ -18,6 +17,7 @@ from orderfleet.operator.reconciler import Reconciler
 from orderfleet.operator.status import merge_patch, wanted_status
 from orderfleet.services.errors import OrderIdConflict, OrderNotFound, TemporalUnavailable
 from orderfleet.settings import Settings
+from support.observed_orders import NOW, SETTINGS, body, observed, record
 
 KEY = Key("shop", "o-1")
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
-from declared import record
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.operator.cache import RecordLoader
+from support.observed_orders import record
 
 
 class Feed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from declared import NOW, body, observed, order, record, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView
 from orderfleet.operator.conditions import ConditionType
 from orderfleet.operator.crd import OrderState
 from orderfleet.operator.status import WritePriority, invalid_spec_status, merge_patch, wanted_status, write_priority
+from support.observed_orders import NOW, body, observed, order, record, started
 
 
 def status(*args, **changes):

@@ -10,11 +10,12 @@ import pytest
 from orderfleet.domain.inputs import InputRejected
 from orderfleet.domain.order import OrderInput
 from orderfleet.orders.input import read_and_cut
+from support.factories import ADDRESS_JSON
 
 ORDER: dict[str, Any] = {
     "order_id": "a",
     "items": [{"sku": "tea", "qty": 1}],
-    "address": {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"},
+    "address": ADDRESS_JSON,
     "customer": {"name": "Ann", "email": "ann@example.com"},
 }
 LONG = "☃" * 3000

@@ -12,7 +12,7 @@ from orderfleet.domain.shipment import BookingState, Parcel
 from orderfleet.providers.carriers.simulated import SimulatedCarrier
 from orderfleet.providers.registry import CARRIERS, UnknownAdapter
 from orderfleet.settings import Settings
-from support.sample_rows import ADDRESS
+from support.factories import ADDRESS
 
 KEY = "ship-ord-1"
 LATER = timedelta(hours=1)

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import table
-from bench_stack import bench_stack
-from contenders import start_empty_fleet, start_orderfleet
-from figures import (
+from bench import table
+from bench.bench_stack import bench_stack
+from bench.contenders import start_empty_fleet, start_orderfleet
+from bench.figures import (
     FINISHED_FIGURES,
     FLEET_FIGURES,
     ORDERS_FIGURES,
@@ -34,12 +31,12 @@ from figures import (
     Figure,
     Values,
 )
-from kubernetes_orders import measure_kubernetes_orders
-from many_workers import measure_many_workers
-from measure import Load, measure_round, warm_up
-from order_store import measure_order_store
-from scaling import measure_scaling, measure_worker_start
-from waiting_orders import measure_waiting_orders
+from bench.kubernetes_orders import measure_kubernetes_orders
+from bench.many_workers import measure_many_workers
+from bench.measure import Load, measure_round, warm_up
+from bench.order_store import measure_order_store
+from bench.scaling import measure_scaling, measure_worker_start
+from bench.waiting_orders import measure_waiting_orders
 
 app = typer.Typer(add_completion=False)
 

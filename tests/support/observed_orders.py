@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.order import Address
 from orderfleet.domain.status import (
     OrderStatus,
     PaymentStatus,
@@ -21,11 +20,10 @@ from orderfleet.operator.crd import OrderResource, spec_hash
 from orderfleet.operator.plan import Action, plan
 from orderfleet.services.errors import Started, StartOutcome
 from orderfleet.settings import Settings
+from support.factories import ADDRESS, ADDRESS_JSON
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SETTINGS = Settings()
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-ELSEWHERE = {**ADDRESS, "street": "2 Side St"}
 FINALIZER = "orderfleet.dev/order"
 ENDED = "orderfleet.dev/ended"
 
@@ -52,7 +50,7 @@ def body(
     for name in ("uid", "labels", "deletionTimestamp", "name", "finalizers"):
         if name in changes:
             metadata[name] = changes.pop(name)
-    spec = {"items": [{"sku": "a", "qty": 1, "price": "2.50"}], "address": ADDRESS, **changes}
+    spec = {"items": [{"sku": "a", "qty": 1, "price": "2.50"}], "address": ADDRESS_JSON, **changes}
     return {"metadata": metadata, "spec": spec, "status": status or {}}
 
 
@@ -63,7 +61,6 @@ def order(**changes: Any) -> OrderResource:
 def record(
     step: Step = Step.MANUAL_REVIEW,
     *,
-    of: OrderResource | None = None,
     owner: str = "shop/o-1",
     owner_uid: str = "uid-1",
     content_hash: str | None = None,
@@ -75,7 +72,7 @@ def record(
     shipments: tuple[ShipmentView, ...] = (),
     **changes: Any,
 ) -> RecordedOrder:
-    of = of or order()
+    of = order()
     if step in {Step.CANCELED, Step.FAILED, Step.SHIPPED, Step.DELIVERED}:
         changes.setdefault("completed_at", NOW)
     outcome = SpecOutcome.REJECTED if rejected else SpecOutcome.APPLIED
@@ -84,7 +81,7 @@ def record(
         "workflow_id": f"order-{of.order_id}",
         "run_id": "run-1",
         "step": step,
-        "address": Address(**ADDRESS),
+        "address": ADDRESS,
         "payment": PaymentView(id=f"pay-{of.order_id}", status=payment, amount="2.50", currency="USD"),
         "shipments": shipments,
         "declared": SpecResult(generation=declared, owner_uid=declared_by, outcome=outcome, reason=rejected),

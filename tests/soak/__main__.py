@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,8 @@ from typing import Annotated
 
 import typer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
-
-from findings import findings, load_per_minute, no_growth, text
-from soak_run import SoakPlan, soak
+from soak.findings import findings, load_per_minute, no_growth, text
+from soak.soak_run import SoakPlan, soak
 
 _WARM_UP = 0.25
 """Part of the time that is ignored: imports, caches, pools and pollers settle."""

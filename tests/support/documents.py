@@ -1,9 +1,9 @@
-"""Code blocks of Markdown documents, for tests that run or check them."""
+"""Code blocks of Markdown documents, and the commands among them that no test runs."""
 
 from __future__ import annotations
 
 import json
-import sys
+import re
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import Parser
@@ -12,11 +12,34 @@ from typing import Any
 
 from orderfleet_local.stack import paths
 
-sys.path.insert(0, str(Path(__file__).parent / "demo"))
-
-from readme import blocks
-
 PROVIDERS = paths.checkout() / "deploy" / "docs" / "providers.md"
+_FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+RUN = "sh run"
+NOT_RUN = {
+    "make test": "it runs this test",
+}
+"""Commands of blocks that no test runs, each with its reason."""
+
+
+@dataclass(frozen=True)
+class Block:
+    info: str
+    text: str
+    line: int
+
+
+def blocks(file: Path | str) -> list[Block]:
+    """Return the code blocks of a file or a text."""
+    text = file if isinstance(file, str) else file.read_text()
+    return [
+        Block(found["info"].strip(), found["text"].strip(), text.count("\n", 0, found.start()) + 1)
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def commands(block: Block) -> list[str]:
+    return [line for line in block.text.splitlines() if line and not line.startswith("#")]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The Orders of a test, used with kubectl, and operators in this process."""
+"""The operator with a real API server, Temporal and Postgres, and both workers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
+
+import pytest
 
 from orderfleet.operator.cache import Key
 from orderfleet.operator.controller import Operator
@@ -24,18 +28,9 @@ from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
 from support.backing import Kubernetes as Cluster
-
-ADDRESS = {"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}
-ELSEWHERE = {"street": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": "62565", "country": "US"}
-
-
-def manifest(name: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "orderfleet.dev/v1alpha1",
-        "kind": "Order",
-        "metadata": {"name": name},
-        "spec": {"items": [{"sku": "widget", "qty": 2, "price": "9.99"}], "address": ADDRESS, **spec},
-    }
+from support.polling import eventually
+from support.tcp_proxy import TcpProxy, tcp_proxy
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 def condition(order: dict[str, Any], kind: str) -> tuple[str, str] | None:
@@ -56,15 +51,8 @@ def ended(order: dict[str, Any]) -> bool:
     return "orderfleet.dev/ended" in metadata.get("labels", {}) and not metadata.get("finalizers")
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 60) -> None:
-    """Wait until a condition holds in this process."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - the condition has no event
-            await asyncio.sleep(0.005)
-
-
-class Shop:
-    """The Orders of a namespace."""
+class OperatorTestEnv:
+    """The Orders of a namespace, used with kubectl, and operators in this process."""
 
     def __init__(self, cluster: Cluster, temporal_address: str, database_url: str, queues: Any) -> None:
         self.cluster = cluster
@@ -79,6 +67,18 @@ class Shop:
         self.writes: Counter[tuple[Key, Write]] = Counter()
         self._open = AsyncExitStack()
         self._running: list[asyncio.Task[None]] = []
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables of an operator process in this namespace."""
+        return {
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "DATABASE_URL": self.settings.database_url.get_secret_value(),
+            "ORDERFLEET_TEMPORAL_ADDRESS": self.settings.temporal_address,
+            "ORDERFLEET_ORDERS_TASK_QUEUE": self.settings.orders_task_queue,
+            "ORDERFLEET_SHIPPING_TASK_QUEUE": self.settings.shipping_task_queue,
+            "ORDERFLEET_OPERATOR_NAMESPACES": self.settings.operator_namespaces,
+            "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
+        }
 
     def name(self, what: str = "order") -> str:
         """A name, and so an order id, that no other test uses."""
@@ -114,24 +114,15 @@ class Shop:
         return [event["reason"] for event in await self.events(name)]
 
     async def until(
-        self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 60, gap: float = 0.05
+        self, name: str, holds: Callable[[dict[str, Any]], object], seconds: float = 60, interval: float = 0.05
     ) -> dict[str, Any]:
         """Read an Order until the condition holds."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while True:
-            order = await self.get(name)
-            if order is not None and holds(order):
-                return order
-            assert loop.time() < end, f"still {json.dumps(order and order.get('status'), indent=1)}"
-            await asyncio.sleep(gap)
+        order = await eventually(lambda: self.get(name), lambda found: found and holds(found), seconds, interval)
+        assert order is not None
+        return order
 
     async def until_gone(self, name: str, seconds: float = 60) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while (order := await self.get(name)) is not None:
-            assert loop.time() < end, f"still there {json.dumps(order, indent=1)}"
-            await asyncio.sleep(0.05)
+        await eventually(lambda: self.get(name), lambda found: found is None, seconds, 0.05)
 
     def patches(self, name: str) -> dict[str, int]:
         """Number of patches of each kind that operators of this test made to an Order."""
@@ -171,3 +162,34 @@ class Shop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._open.aclose()
+
+
+@pytest.fixture
+async def workers(temporal_client, postgres_url, task_queues) -> AsyncIterator[WorkflowTestEnv]:
+    """Both workers, with a payment provider and a carrier that the test controls."""
+    async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
+        yield made
+
+
+@pytest.fixture
+async def shop(kubernetes, temporal_address, postgres_url, task_queues, monkeypatch) -> AsyncIterator[OperatorTestEnv]:
+    """A namespace for Orders, and operators that run in it."""
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    made = OperatorTestEnv(kubernetes, temporal_address, postgres_url, task_queues)
+    async with made:
+        yield made
+
+
+@pytest.fixture
+async def api_server_proxy(
+    shop: OperatorTestEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TcpProxy]:
+    """A proxy between operators and the API server; kubectl has its own connection."""
+    config = json.loads(shop.cluster.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as proxy:
+        cluster["server"] = f"https://127.0.0.1:{proxy.port}"
+        kubeconfig = tmp_path / "kubeconfig-through-the-proxy"
+        kubeconfig.write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        yield proxy

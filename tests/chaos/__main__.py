@@ -6,18 +6,15 @@ Exits with 1 if a promise was broken. A seed determines the orders and the fault
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from promises import promises
-from report import document, no_violation, text, write
-from storm import Size, storm
+from chaos.promises import promises
+from chaos.report import document, no_violation, text, write
+from chaos.storm import Size, storm
 
 
 def main(

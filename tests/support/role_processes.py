@@ -8,19 +8,15 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from orderfleet.domain.order import Address, Item, OrderInput, Review, ReviewMode
-from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet_local.stack import ports
+from support.polling import eventually
 
-ADDRESS = Address(street="1 Main St", city="Springfield", state="IL", zip="62701", country="US")
 
-
-class WorkerProcess:
+class RoleProcess:
     """One process of a role."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: Path) -> None:
@@ -41,7 +37,7 @@ class WorkerProcess:
             return 0, str(error)
 
     async def answers(self, path: str, status: int) -> str:
-        code, text = await until(lambda: asyncio.to_thread(self.get, path), lambda value: value[0] == status)
+        code, text = await eventually(lambda: asyncio.to_thread(self.get, path), lambda value: value[0] == status)
         assert code == status
         return text
 
@@ -49,40 +45,27 @@ class WorkerProcess:
         return await asyncio.wait_for(self.process.wait(), 60)
 
 
-async def until(read: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 60) -> Any:
-    """Call `read` until its value satisfies `holds`; return the value.
-
-    Raises:
-        AssertionError: it doesn't within `seconds`.
-    """
-    end = asyncio.get_running_loop().time() + seconds
-    while not holds(value := await read()):
-        assert asyncio.get_running_loop().time() < end, f"still {value!r}"
-        await asyncio.sleep(0.05)
-    return value
-
-
-class WorkerFleet:
+class RoleProcesses:
     """Starts processes of the product's roles on task queues of one test."""
 
     def __init__(self, stack: AsyncExitStack, environment: dict[str, str], folder: Path) -> None:
         self._stack = stack
         self._environment = environment
-        self._folder = folder
+        self.folder = folder
         self._count = 0
 
-    async def worker(self, kind: str, port: int = 0, **environment: str) -> WorkerProcess:
+    async def worker(self, kind: str, port: int = 0, **environment: str) -> RoleProcess:
         return await self._stack.enter_async_context(self._run(("worker", kind), environment, port=port))
 
-    async def operator(self, **environment: str) -> WorkerProcess:
+    async def operator(self, **environment: str) -> RoleProcess:
         return await self._stack.enter_async_context(self._run(("operator",), environment))
 
-    async def api(self, **environment: str) -> WorkerProcess:
+    async def api(self, **environment: str) -> RoleProcess:
         return await self._stack.enter_async_context(self._run(("api",), environment, "ORDERFLEET_API_PORT"))
 
     def logs(self) -> dict[str, str]:
         """Return the output of each process so far, by file name."""
-        return {log.name: log.read_text() for log in self._folder.glob("*.log")}
+        return {log.name: log.read_text() for log in self.folder.glob("*.log")}
 
     @asynccontextmanager
     async def _run(
@@ -91,11 +74,11 @@ class WorkerFleet:
         environment: dict[str, str],
         listens: str = "ORDERFLEET_HEALTH_PORT",
         port: int = 0,
-    ) -> AsyncIterator[WorkerProcess]:
+    ) -> AsyncIterator[RoleProcess]:
         self._count += 1
         port = port or ports.choose(0)
         health_port = port if listens == "ORDERFLEET_HEALTH_PORT" else ports.choose(0)
-        log = self._folder / f"{'-'.join(command)}-{self._count}.log"
+        log = self.folder / f"{'-'.join(command)}-{self._count}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -111,21 +94,8 @@ class WorkerFleet:
                 stderr=output,
             )
         try:
-            yield WorkerProcess(process, port, health_port, log)
+            yield RoleProcess(process, port, health_port, log)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
                 await asyncio.wait_for(process.wait(), 60)
-
-
-def order(order_id: str, task_queues: Any, **changes: Any) -> OrderInput:
-    given: dict[str, Any] = {
-        "items": (Item(sku="widget", qty=1, price="5.00"),),
-        "address": ADDRESS,
-        "review": Review(mode=ReviewMode.AUTO),
-        "policy": OrderPolicy(
-            shipping_task_queue=task_queues.shipping,
-            charge=StepPolicy(attempt_timeout="3s", initial_interval="100ms"),
-        ),
-    }
-    return OrderInput(order_id=order_id, **{**given, **changes})
