@@ -17,7 +17,7 @@ MODULE := PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs histories bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -167,6 +167,10 @@ soak: ready ## memory, threads, files and connections of each role under a stead
 # CLUSTER has the options for a cluster that may be deleted: --kubeconfig PATH [--cluster-program PROGRAM]
 test-cluster: ready ## install, upgrade and break the product with real pods: make test-cluster CLUSTER='--kubeconfig PATH --disposable'
 	$(BIN)/python -m pytest -s -x --timeout=1200 tests/cluster $(CLUSTER)
+
+# A new shape: make histories SHAPE=0002-what-changed; the fingerprint of the newest again: make histories SHAPE=--commands
+histories: ready-all ## record the workflows' histories with the current code
+	$(MODULE) histories.record $(SHAPE)
 
 chart-docs: venv ## generate the charts' values tables and schemas
 	$(BIN)/python tests/charts/chart_docs.py

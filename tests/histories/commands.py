@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.protobuf.message import Message
-from shapes import Recorded
 from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 
+from histories.shapes import Recorded
 from orderfleet.orders import worker as orders_worker
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.temporal.data_converter import DATA_CONVERTER

@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from fleet import ADDRESS, ELSEWHERE, Behavior, Fleet, Gate, eventually, fails, hangs, quick_policy
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -31,11 +30,15 @@ from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
+from support.factories import ADDRESS, ELSEWHERE, quick_policy
+from support.polling import eventually
+from support.scripted_providers import Behavior, Gate, fails, hangs
+from support.workflow_env import WorkflowTestEnv
 
 AUTO = Review(mode=ReviewMode.AUTO)
 HASTY = StepPolicy(attempt_timeout="300ms", attempts=2, initial_interval="10ms")
 
-Life = Callable[[Fleet, str], Awaitable[None]]
+Life = Callable[[WorkflowTestEnv, str], Awaitable[None]]
 LIVES: dict[str, Life] = {}
 """By name, which is also the order's id."""
 
@@ -51,20 +54,22 @@ async def _ends(handle: WorkflowHandle[Any, OrderStatus]) -> None:
         await handle.result()
 
 
-async def _refunded(fleet: Fleet, order_id: str) -> None:
+async def _refunded(fleet: WorkflowTestEnv, order_id: str) -> None:
     """Wait for the end of the refund's workflow, if there is one."""
     with suppress(RPCError):
         await fleet.temporal.get_workflow_handle(names.refund_workflow_id(names.default_payment_id(order_id))).result()
 
 
-async def _reviewed(fleet: Fleet, order_id: str, **changes: Any) -> WorkflowHandle[Any, OrderStatus]:
+async def _reviewed(fleet: WorkflowTestEnv, order_id: str, **changes: Any) -> WorkflowHandle[Any, OrderStatus]:
     """Start an order and wait until its status is manual review."""
     handle = await fleet.start(fleet.order(order_id, **changes))
     await fleet.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     return handle
 
 
-async def _while(gate: Gate, fleet: Fleet, order_id: str, do: Callable[[WorkflowHandle], Awaitable[Any]]) -> None:
+async def _while(
+    gate: Gate, fleet: WorkflowTestEnv, order_id: str, do: Callable[[WorkflowHandle], Awaitable[Any]]
+) -> None:
     """Start an order and do something while its gate holds it."""
     handle = await fleet.start(fleet.order(order_id, review=AUTO))
     await gate.reached.wait()
@@ -76,63 +81,63 @@ async def _while(gate: Gate, fleet: Fleet, order_id: str, do: Callable[[Workflow
 
 
 @life
-async def shipped(fleet: Fleet, order_id: str) -> None:
+async def shipped(fleet: WorkflowTestEnv, order_id: str) -> None:
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
-async def reviewed(fleet: Fleet, order_id: str) -> None:
+async def reviewed(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await fleet.client.change(order_id, Change.approve())
     await _ends(handle)
 
 
 @life
-async def approved_by_signal(fleet: Fleet, order_id: str) -> None:
+async def approved_by_signal(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await handle.signal("approve_order")
     await _ends(handle)
 
 
 @life
-async def declared(fleet: Fleet, order_id: str) -> None:
+async def declared(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, generation=1)
     await fleet.client.apply_spec(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
     await _ends(handle)
 
 
 @life
-async def review_timed_out(fleet: Fleet, order_id: str) -> None:
+async def review_timed_out(fleet: WorkflowTestEnv, order_id: str) -> None:
     await _ends(await _reviewed(fleet, order_id, review=Review(timeout=timedelta(seconds=2))))
 
 
 @life
-async def approved_by_time(fleet: Fleet, order_id: str) -> None:
+async def approved_by_time(fleet: WorkflowTestEnv, order_id: str) -> None:
     review = Review(timeout=timedelta(seconds=2), on_timeout=ReviewTimeoutAction.APPROVE)
     await _ends(await _reviewed(fleet, order_id, review=review))
 
 
 @life
-async def wrong(fleet: Fleet, order_id: str) -> None:
+async def wrong(fleet: WorkflowTestEnv, order_id: str) -> None:
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO, address=ADDRESS.model_copy(update={"city": ""}))))
 
 
 @life
-async def canceled_in_review(fleet: Fleet, order_id: str) -> None:
+async def canceled_in_review(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await fleet.client.change(order_id, Change.cancel("changed my mind"))
     await _ends(handle)
 
 
 @life
-async def canceled_after_the_charge(fleet: Fleet, order_id: str) -> None:
+async def canceled_after_the_charge(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
     await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
 
 
 @life
-async def canceled_in_temporal(fleet: Fleet, order_id: str) -> None:
+async def canceled_in_temporal(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
 
@@ -144,26 +149,26 @@ async def canceled_in_temporal(fleet: Fleet, order_id: str) -> None:
 
 
 @life
-async def canceled_while_dispatched(fleet: Fleet, order_id: str) -> None:
+async def canceled_while_dispatched(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.before.append(gate)
     await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("just in time")))
 
 
 @life
-async def canceled_too_late(fleet: Fleet, order_id: str) -> None:
+async def canceled_too_late(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.after.append(gate)
     await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too late")))
 
 
 @life
-async def deadline_passed(fleet: Fleet, order_id: str) -> None:
+async def deadline_passed(fleet: WorkflowTestEnv, order_id: str) -> None:
     await _ends(await _reviewed(fleet, order_id, deadline=timedelta(seconds=2)))
 
 
 @life
-async def address_changed_in_review(fleet: Fleet, order_id: str) -> None:
+async def address_changed_in_review(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await fleet.client.change(order_id, Change.update_address(ELSEWHERE))
     await fleet.until_recorded(order_id, lambda status: status.address == ELSEWHERE)
@@ -172,54 +177,54 @@ async def address_changed_in_review(fleet: Fleet, order_id: str) -> None:
 
 
 @life
-async def address_changed_during_the_charge(fleet: Fleet, order_id: str) -> None:
+async def address_changed_during_the_charge(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.before.append(gate)
     await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
 
 
 @life
-async def address_changed_too_late(fleet: Fleet, order_id: str) -> None:
+async def address_changed_too_late(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.before.append(gate)
     await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
 
 
 @life
-async def dispatch_failed_once(fleet: Fleet, order_id: str) -> None:
+async def dispatch_failed_once(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
-async def dispatch_failed(fleet: Fleet, order_id: str) -> None:
+async def dispatch_failed(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.carrier.booking.before += [fails(CarrierUnavailable("closed"))] * 3 + [fails(CarrierRefused("no vans"))]
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
     await _refunded(fleet, order_id)
 
 
 @life
-async def dispatch_answer_lost(fleet: Fleet, order_id: str) -> None:
+async def dispatch_answer_lost(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.carrier.booking.after += [hangs] * 2
     policy = quick_policy(fleet.settings, dispatch_carrier=HASTY)
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
 
 
 @life
-async def charge_refused(fleet: Fleet, order_id: str) -> None:
+async def charge_refused(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.provider.charging.before.append(fails(PaymentRefused("card expired")))
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
-async def charge_unknown(fleet: Fleet, order_id: str) -> None:
+async def charge_unknown(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.provider.charging.after += [hangs] * 2
     policy = quick_policy(fleet.settings, charge=HASTY)
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
 
 
 @life
-async def refund_delayed(fleet: Fleet, order_id: str) -> None:
+async def refund_delayed(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
     # More than the attempts of a round, so the refund waits on a timer.
@@ -228,14 +233,14 @@ async def refund_delayed(fleet: Fleet, order_id: str) -> None:
 
 
 @life
-async def store_away(fleet: Fleet, order_id: str) -> None:
+async def store_away(fleet: WorkflowTestEnv, order_id: str) -> None:
     away: list[Behavior] = [fails(StoreUnavailable("Postgres is unavailable"))]
     fleet.provider.charging.before += away
     await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
-async def continued_as_new(fleet: Fleet, order_id: str) -> None:
+async def continued_as_new(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, policy=quick_policy(fleet.settings, changes_per_run=2))
     for street in ("1 Long St", "2 Long St"):
         await fleet.client.change(order_id, Change.update_address(ADDRESS.model_copy(update={"street": street})))
@@ -245,7 +250,7 @@ async def continued_as_new(fleet: Fleet, order_id: str) -> None:
 
 
 @life
-async def delivered(fleet: Fleet, order_id: str) -> None:
+async def delivered(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await fleet.start(fleet.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
     await fleet.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
     shipment = names.shipment_id(order_id, 1)
@@ -254,7 +259,7 @@ async def delivered(fleet: Fleet, order_id: str) -> None:
 
 
 @life
-async def ended_from_outside(fleet: Fleet, order_id: str) -> None:
+async def ended_from_outside(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
     handle = await fleet.start(fleet.order(order_id, review=AUTO))

@@ -9,20 +9,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from commands import Replay
-from shapes import COMMANDS, Recorded
+from histories.commands import Replay
+from histories.shapes import COMMANDS, Recorded
 
 ADVICE: Final = """
 Orders in progress started with this shape, and the changed code must continue them. Either
   put the change behind `if workflow.patched("what-changed"):` and keep the old branch in the `else`, then
-  record the new branch: python tests/histories/record.py NNNN-what-changed
+  record the new branch: make histories SHAPE=NNNN-what-changed
 or, if running orders may behave differently and every history is replayed, write the fingerprint again:
-  python tests/histories/record.py --commands
+  make histories SHAPE=--commands
 See deploy/docs/upgrades.md."""
 
 RECORD: Final = """
 No recorded history has the new branch, so no test would find the next change that breaks it:
-let a life in tests/histories/lives.py take it, and record: python tests/histories/record.py NNNN-what-changed"""
+let a life in tests/histories/lives.py take it, and record: make histories SHAPE=NNNN-what-changed"""
 
 
 def replay_failures(shape: Path, result: Replay) -> str | None:

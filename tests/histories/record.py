@@ -1,4 +1,4 @@
-"""Records every life with the current code as a new shape: `python tests/histories/record.py 0002-what-changed`.
+"""Records every life with the current code as a new shape: `make histories SHAPE=0002-what-changed`.
 
 An existing shape is not changed, because orders with such a history may still run. `--commands` writes the fingerprint
 of the newest shape again, after an intended change that replays its histories.
@@ -10,24 +10,20 @@ import argparse
 import asyncio
 import re
 import shutil
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
-
-from commands import WORKFLOWS, replay
-from fleet import Fleet, fleet
-from lives import LIVES
-from shapes import COMMANDS, ENCRYPTED, FOLDER, encrypting_converter, recorded, shapes, write
 from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
+from histories.commands import WORKFLOWS, replay
+from histories.lives import LIVES
+from histories.shapes import COMMANDS, ENCRYPTED, FOLDER, encrypting_converter, recorded, shapes, write
 from orderfleet.domain import names
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 from support.backing import session
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 TIMEOUT = 60
 """Seconds for a life."""
@@ -42,14 +38,14 @@ async def _record(shape: Path, converter: DataConverter = DATA_CONVERTER, lives:
         client = await Client.connect(backing.temporal_address(), data_converter=converter)
         for name in lives:
             run_life = LIVES[name]
-            async with fleet(client, url, names.ORDERS_TASK_QUEUE, names.SHIPPING_TASK_QUEUE) as running:
+            async with workflow_test_env(client, url, names.ORDERS_TASK_QUEUE, names.SHIPPING_TASK_QUEUE) as running:
                 await asyncio.wait_for(run_life(running, name), TIMEOUT)
             runs = await _histories(running, name)
             write(shape, runs)
             print(f"{name}: {', '.join(runs)}")
 
 
-async def _histories(running: Fleet, order_id: str) -> dict[str, WorkflowHistory]:
+async def _histories(running: WorkflowTestEnv, order_id: str) -> dict[str, WorkflowHistory]:
     """Every run of the order's workflows, in the order of their starts."""
     workflow_ids = {
         names.order_workflow_id(order_id): "order",

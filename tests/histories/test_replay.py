@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import WORKFLOWS, Replay, replay
-from problems import changed_commands, replay_failures, unrecorded_patches
-from shapes import ENCRYPTED, encrypting_converter, recorded, shapes
 from temporalio import workflow
 
+from histories.commands import WORKFLOWS, Replay, replay
+from histories.problems import changed_commands, replay_failures, unrecorded_patches
+from histories.shapes import ENCRYPTED, encrypting_converter, recorded, shapes
 from orderfleet.domain import names
 from orderfleet.domain.shipment import ShippingInput, ShippingResult
 from orderfleet.shipping.workflow import ShippingWorkflow
@@ -21,7 +21,7 @@ from orderfleet.temporal.encryption import ENCODING
 from orderfleet_local.stack import paths
 
 NEWEST = shapes()[-1]
-DO = ('workflow.patched("', "python tests/histories/record.py NNNN-what-changed")
+DO = ('workflow.patched("', "make histories SHAPE=NNNN-what-changed")
 """Parts of the advice in a message."""
 
 
