@@ -133,7 +133,8 @@ class StepRunner:
     async def run_locally(self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy) -> Result:
         """Run the step as a local activity of at most 1 s; if that fails, run the regular activity with its attempts.
 
-        The local one is not counted: neither in the policy's attempts nor in the retries that readers see. Only for steps that use nothing but the order store: a blocked local activity delays signals and updates, and
+        The local one is not counted: neither in the policy's attempts nor in the retries that readers see. Only for
+        steps that use nothing but the order store: a blocked local activity delays signals and updates, and
         Temporal does not show it.
 
         Args:
