@@ -43,6 +43,7 @@ async def process(temporal_address: str, postgres_url: str, tmp_path) -> AsyncIt
         "ORDERFLEET_TEMPORAL_ADDRESS": temporal_address,
         "ORDERFLEET_DATABASE_URL": postgres_url,
         "ORDERFLEET_DRAIN_TIMEOUT": "2s",
+        "ORDERFLEET_API_WRITE_TIMEOUT": "10m",
     }
     async with AsyncExitStack() as stack:
         api = await WorkerFleet(stack, environment, tmp_path).api()
