@@ -14,15 +14,18 @@ import pytest
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from orderfleet.api.schemas import NewOrder
 from orderfleet.domain import names
 from orderfleet.domain.base import MAX_TEXT_LENGTH as LONGEST_TEXT
 from orderfleet.domain.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
 from orderfleet.domain.durations import MAX_DURATION, MIN_DURATION, PositiveDuration, format_duration, parse_duration
 from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
+from orderfleet.domain.order import OrderInput
 from orderfleet.domain.status import OrderStatus, ShipmentView
 from orderfleet.operator.crd import MUTABLE, OrderResource, OrderSpec, OrderState, ShipmentState
+from orderfleet.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
 CRD = yaml.safe_load((CHECKOUT / "charts/orderfleet/files/crds/orders.orderfleet.dev.yaml").read_text())
@@ -178,6 +181,27 @@ def test_duration_below_a_microsecond_is_rejected(text):
     assert not re.fullmatch(_pattern(SPEC["properties"]["deadline"]), text)
     with pytest.raises(ValueError, match="is finer than a microsecond"):
         parse_duration(text)
+
+
+ORDER = {"order_id": "o", "items": [{"sku": "tea", "qty": 1, "price": "1"}], "address": {"street": "1 Main St"}}
+
+
+@pytest.mark.parametrize("value", ["0s", "0.4us", "1000000h", 0, 4e-7])
+@pytest.mark.parametrize("field", ["review.timeout", "delivery.timeout", "deadline"])
+@pytest.mark.parametrize("model", [OrderInput, NewOrder, OrderSpec])
+def test_duration_out_of_range_is_rejected_by_workflow_api_and_operator(model, field, value):
+    outer, _, inner = field.partition(".")
+    given = {**ORDER, outer: {inner: value} if inner else value}
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(given)
+    assert {".".join(map(str, each["loc"])) for each in caught.value.errors()} == {field}
+
+
+@pytest.mark.parametrize("value", ["0s", "0.4us", "1000000h"])
+@pytest.mark.parametrize("setting", ["review_timeout", "delivery_timeout", "order_deadline"])
+def test_default_duration_out_of_range_is_rejected_by_the_settings(setting, value):
+    with pytest.raises(ValidationError):
+        Settings(**{setting: value})
 
 
 def test_all_durations_have_the_same_rule():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,8 +11,9 @@ from temporalio.client import Client, WorkflowFailureError
 from orderfleet.domain import names
 from orderfleet.domain.base import MAX_TEXT_LENGTH
 from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, PaymentRefused, ProviderUnavailable
-from orderfleet.domain.shipment import DispatchFailed, ShipmentAnswer, ShipmentCancel
-from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.order import Delivery, SpecUpdate
+from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ParcelState, ShipmentAnswer, ShipmentCancel
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
 from orderfleet.temporal.data_converter import DATA_CONVERTER
@@ -98,6 +100,55 @@ async def test_forged_signals_of_a_shipment_are_truncated(running: WorkflowTestE
     gate.opened.set()
     await handle.result()
     assert max(len(str(event.detail)) for event in await running.events("o-forged")) < MAX_TEXT_LENGTH + 200
+
+
+async def test_forged_answer_to_a_pending_request_is_truncated(running: WorkflowTestEnv) -> None:
+    order_id, gate, void = "o-forged-answer", Gate(), Gate()
+    running.carrier.booking.before.append(gate)
+    running.carrier.held_back.add(f"ship-{order_id}")
+    running.carrier.voiding.always = void
+    handle = await running.start(running.order(order_id, review=AUTO))
+    await gate.reached.wait()
+    canceling = asyncio.create_task(running.client.change(order_id, Change.cancel("changed my mind")))
+    await void.reached.wait()
+    forged = ShipmentAnswer(shipment_id=f"shipping-{order_id}-1", request=1, accepted=False, reason="x" * 1_000_000)
+    await handle.signal(names.SHIPMENT_ANSWER, forged)
+    with pytest.raises(OrderChangeRejected) as rejected:
+        await canceling
+    assert "x" * 100 in str(rejected.value)
+    assert len(str(rejected.value)) < MAX_TEXT_LENGTH + 200
+    void.opened.set()
+    gate.opened.set()
+    await running.until_recorded(order_id, lambda status: status.ended)
+    events = await running.events(order_id)
+    assert [event.detail["change"] for event in events if event.kind == "change_rejected"] == ["cancel"]
+    assert max(len(str(event.detail)) for event in events) < MAX_TEXT_LENGTH + 200
+
+
+async def test_forged_carrier_update_is_truncated(running: WorkflowTestEnv) -> None:
+    order_id, reason = "o-forged-update", "x" * 1_000_000
+    shipment_id = f"shipping-{order_id}-1"
+    handle = await running.start(running.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
+    await running.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
+    update = CarrierUpdate(
+        shipment_id=shipment_id, status=ShipmentStatus.DISPATCHED, parcel=ParcelState.IN_TRANSIT, detail=reason
+    )
+    await handle.signal(names.CARRIER_UPDATE, update)
+    delivered = update.model_copy(update={"status": ShipmentStatus.DELIVERED, "parcel": ParcelState.DELIVERED})
+    await handle.signal(names.CARRIER_UPDATE, delivered)
+    assert (await handle.result()).step is Step.DELIVERED
+    events = await running.events(order_id)
+    assert {"parcel_in_transit", "delivered"} <= {event.kind for event in events}
+    assert max(len(str(event.detail)) for event in events) < MAX_TEXT_LENGTH + 200
+
+
+async def test_spec_with_a_long_cancel_reason_cancels_with_its_beginning(running: WorkflowTestEnv) -> None:
+    order_id = "o-long-spec"
+    handle = await running.start(running.order(order_id))
+    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    await handle.signal(names.APPLY_SPEC, SpecUpdate(generation=2, cancel=True, cancel_reason="x" * 1_000_000))
+    assert len((await handle.result()).cancel_reason or "") == MAX_TEXT_LENGTH
+    assert max(len(str(event.detail)) for event in await running.events(order_id)) < MAX_TEXT_LENGTH + 200
 
 
 async def test_forged_cancel_of_a_shipment_is_truncated(running: WorkflowTestEnv) -> None:

@@ -162,6 +162,34 @@ async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided
     assert running.provider.balance("pay-m-34") == 0
 
 
+async def test_booking_of_a_failed_shipment_that_arrives_late_is_not_made(running: WorkflowTestEnv) -> None:
+    first, second = Gate(), Gate()
+    running.carrier.booking.before += [first, fails(CarrierRefused("address unknown")), second]
+    answers: list[int] = []
+    book = running.carrier.book
+
+    async def counted(key: str, parcel: Parcel) -> Booking:
+        try:
+            return await book(key, parcel)
+        finally:
+            answers.append(parcel.attempt)
+
+    running.carrier.book = counted  # type: ignore[method-assign]
+    policy = quick_policy(running.settings, dispatch_carrier=StepPolicy(attempt_timeout="2s", initial_interval="10ms"))
+    handle = await running.start(running.order("m-35", review=AUTO, policy=policy))
+    await second.reached.wait()
+    first.opened.set()
+
+    async def both_answered() -> bool:
+        return answers == [1, 1]
+
+    await eventually(both_answered, bool)
+    second.opened.set()
+    assert (await handle.result()).step is Step.SHIPPED
+    (parcel,) = running.carrier.parcels["ship-m-35"]
+    assert parcel.attempt == 2
+
+
 async def test_charge_of_voided_payment_is_recorded_as_voided(running: WorkflowTestEnv) -> None:
     running.provider.voided.add("pay-m-13")
     await running.start(running.order("m-13", review=AUTO))

@@ -24,6 +24,7 @@ from orderfleet.domain import names
 from orderfleet.domain.orphans import ClosedPage, OrphanSweep, SweepProgress
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
+from orderfleet.orders.orphan_sweep import FIRST_LOOK_BACK, OVERLAP
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.settings import Settings
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
@@ -41,12 +42,15 @@ class Observed(TemporalOrderWorkflows):
     def __init__(self, temporal: Client) -> None:
         super().__init__(temporal, page=3)
         self.tokens: list[str | None] = []
+        self.since: list[datetime] = []
         self.lags = False
         self.fails_at: int | None = None
         self.started: list[str] = []
 
     async def closed(self, since: datetime, page_token: str | None = None) -> ClosedPage:
         self.tokens.append(page_token)
+        if since not in self.since:
+            self.since.append(since)
         if self.lags:
             return ClosedPage((), None)
         if self.fails_at == len(self.tokens):
@@ -136,7 +140,9 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
     swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     order_workflows.lags = True
-    orders = [f"{order_id}-{number}" for number in range(3)]
+    waiting, *orders = (f"{order_id}-{number}" for number in range(4))
+    # Stays the first unfinished order, so a run that begins at the first checks no other.
+    await _in_review(swept, waiting)
     for order in orders:
         await (await _in_review(swept, order)).terminate()
     await ensure_orphan_sweep(swept.temporal, _often(swept, orphan_sweep_batch=1), idle=timedelta(0))
@@ -146,6 +152,23 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
     finally:
         await _schedule(swept).delete()
     assert sorted(order_workflows.started) == [names.compensation_workflow_id(order) for order in orders]
+
+
+async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_visibility(
+    swept: WorkflowTestEnv, order_workflows: Observed
+) -> None:
+    await ensure_orphan_sweep(swept.temporal, _often(swept))
+    try:
+
+        async def since() -> list[datetime]:
+            return order_workflows.since
+
+        first, second, *_ = await eventually(since, lambda found: len(found) > 1)
+    finally:
+        await _schedule(swept).delete()
+    assert timedelta(hours=1) < OVERLAP
+    # Both count from the start of the first run.
+    assert second - first == FIRST_LOOK_BACK - OVERLAP
 
 
 async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_runs(

@@ -78,6 +78,18 @@ async def test_refund_is_made_when_the_memo_of_its_workflow_id_names_another_ord
     await foreign.terminate()
 
 
+async def test_refund_is_made_when_another_type_of_workflow_has_its_id_and_memo(
+    running: WorkflowTestEnv, order_id: str
+) -> None:
+    own = _refund(running, order_id, f"pay-{order_id}")
+    refund_id = names.refund_workflow_id(f"pay-{order_id}")
+    foreign = await _foreign(running, "Another", refund_id, memo=own.memo())
+    await _undone(running, order_id)
+    assert running.provider.balance(f"pay-{order_id}") == 0
+    assert await _conflicts(running, order_id) == [refund_id]
+    await foreign.terminate()
+
+
 async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: WorkflowTestEnv, order_id: str) -> None:
     taken = [names.refund_workflow_id(f"pay-{order_id}", number) for number in range(1, 8)]
     foreign = [await _foreign(running, "Another", workflow_id) for workflow_id in taken]

@@ -37,7 +37,7 @@ SECONDS = 60
 
 @pytest.fixture
 async def process(processes: RoleProcesses) -> RoleProcess:
-    api = await processes.api(ORDERFLEET_DRAIN_TIMEOUT="2s")
+    api = await processes.api(ORDERFLEET_DRAIN_TIMEOUT="2s", ORDERFLEET_API_WRITE_TIMEOUT="10m")
     await api.answers("/readyz", 200)
     return api
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,10 +35,19 @@ def access(tmp_path):
 
 
 @asynccontextmanager
-async def api(access: Access, read_timeout: str = LONG, connections: int = 100) -> AsyncIterator[int]:
+async def api(
+    access: Access, read_timeout: str = LONG, connections: int = 100, write_timeout: str = LONG
+) -> AsyncIterator[int]:
     """Serve the API as in a pod; yields its port."""
-    settings = Settings(api_read_timeout=read_timeout, api_connections=connections, drain_timeout="1s")
+    settings = Settings(
+        api_read_timeout=read_timeout,
+        api_write_timeout=write_timeout,
+        api_connections=connections,
+        drain_timeout="1s",
+    )
     listener = open_port("127.0.0.1", 0, "API")
+    # Accepted sockets inherit it: a response that a client does not read stays in the process.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     stop = Stop()
     app = create_app(Services(settings, NoOrders(), NoOrders(), Readiness({}), None, access))
     serving = asyncio.create_task(serve(app, listener, stop, settings))
@@ -165,6 +175,19 @@ async def test_connection_above_the_limit_is_503_until_others_are_closed(access)
             assert headers["retry-after"]
             assert await client.closed()
         assert await served(port)
+
+
+async def test_connection_whose_client_does_not_read_is_closed(access):
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: api\r\n\r\n"
+    with socket.socket() as connection:
+        # Set before the connect, so that the kernel does not enlarge it.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with api(access, write_timeout="1s", connections=1) as port:
+            connection.connect(("127.0.0.1", port))
+            connection.send(request)
+            async with Client.of(port) as client:
+                assert (await client.answer())[0] == 503
+            assert await served(port)
 
 
 async def served(port: int) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from orderfleet.domain.inputs import InputRejected
 from orderfleet.domain.order import OrderInput
@@ -66,3 +67,31 @@ def test_order_that_is_also_wrong_elsewhere_is_not_read() -> None:
 
 def test_order_without_faults_is_read_as_it_is() -> None:
     assert read_and_cut(ORDER) == (OrderInput.model_validate(ORDER), None)
+
+
+Short = Annotated[str, Field(max_length=3)]
+
+
+class Town(BaseModel):
+    city: Short
+
+
+class Region(BaseModel):
+    state: Short
+
+
+class OddLocations(BaseModel):
+    """Its problems have locations that name a branch of a union, which is no key of the value."""
+
+    text: Short | int = 0
+    place: Town | Region | None = None
+
+
+@pytest.mark.parametrize("given", [{"text": LONG}, {"place": {"city": LONG}}])
+def test_text_at_a_location_that_is_no_path_of_the_value_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("orderfleet.orders.input.OrderInput", OddLocations)
+    (name,) = given
+    with pytest.raises(InputRejected, match=rf"{name}\..*: has more than 3 characters"):
+        read_and_cut(given)

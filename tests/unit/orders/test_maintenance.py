@@ -229,3 +229,15 @@ async def test_check_of_unfinished_orders_begins_again_after_the_last():
     step = SweepUnfinishedInput(order_id="", after="o-00099", limit=500, idle=SLOWEST, policy=OrderPolicy())
     swept = await ActivityEnvironment().run(activities.sweep_unfinished_orders, step)
     assert (swept.position, swept.done) == (None, True)
+
+
+async def test_check_of_unfinished_orders_continues_from_the_heartbeat_of_the_attempt_before():
+    fake, environment = Fake(600, 600), ActivityEnvironment()
+    fake.running = set(fake.ids)
+    reached = SweepResult(position="o-00399", read=400)
+    environment.info = replace(environment.info, heartbeat_details=[reached.model_dump(mode="json")])
+    activities = MaintenanceActivities(fake, fake, NoopObserver())
+    step = SweepUnfinishedInput(order_id="", after="", limit=500, idle=SLOWEST, policy=OrderPolicy())
+    swept = await environment.run(activities.sweep_unfinished_orders, step)
+    assert (swept.position, swept.read, swept.done) == ("o-00499", 500, True)
+    assert fake.asked.count("state") == 100, "orders before the position are not checked again"

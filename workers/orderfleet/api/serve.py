@@ -1,7 +1,8 @@
 """The process of the API: its HTTP server, and the limits of connections below ASGI.
 
 uvicorn limits neither the number of connections nor the time a request's head may take: its `limit_concurrency`
-rejects requests but still accepts connections, and a client that sends half a head keeps its connection open.
+rejects requests but still accepts connections, and a client that sends half a head keeps its connection open. Nor does
+it limit the time that a response waits for a client that does not read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from http import HTTPStatus
@@ -55,23 +57,31 @@ class BoundedConfig(uvicorn.Config):
         app: to serve.
         connections: maximum number of open connections.
         read_timeout: from the connection, or the previous response, to the end of the next request's head.
+        write_timeout: while a client reads nothing of a response that waits for it.
         options: of uvicorn.
     """
 
-    def __init__(self, app: Any, *, connections: int, read_timeout: timedelta, **options: Any) -> None:
+    def __init__(
+        self, app: Any, *, connections: int, read_timeout: timedelta, write_timeout: timedelta, **options: Any
+    ) -> None:
         super().__init__(app, http=_BoundedProtocol, ws="none", **options)
         self.connections = connections
         self.read_seconds = read_timeout.total_seconds()
+        self.write_milliseconds = round(write_timeout.total_seconds() * 1000)
 
 
 class _BoundedProtocol(H11Protocol):
-    """A connection with a limit on the time between requests."""
+    """A connection with limits on the time between requests, and on the time that a response waits for its client."""
 
     config: BoundedConfig
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if sys.platform == "linux":
+            # The kernel's limit also covers what is left of a response when uvicorn closes the connection.
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.config.write_milliseconds)
         if len(self.connections) > self.config.connections:
             self._reject(BUSY, "too many connections are open; send the same request again")
         else:
@@ -168,6 +178,7 @@ async def serve(
             app,
             connections=settings.api_connections,
             read_timeout=settings.api_read_timeout,
+            write_timeout=settings.api_write_timeout,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -128,6 +128,13 @@ class ApiSettings(Group):
         gt=timedelta(0),
         description="Longest time that a request's head, and then its body, may take to arrive.",
     )
+    api_write_timeout: Duration = Field(
+        default=parse_duration("60s"),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=1),
+        description="Longest time that a client may read nothing of a response that waits for it; then its connection"
+        " is closed.",
+    )
     api_connections: int = Field(
         default=800,
         ge=1,
