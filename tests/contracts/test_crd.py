@@ -24,7 +24,7 @@ from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, ShipmentView
 from orderfleet.domain.validation import address_problems
-from orderfleet.operator.crd import MUTABLE, OrderResource, OrderSpec, OrderResourceStatus, ShipmentState
+from orderfleet.operator.crd import MUTABLE, OrderResource, OrderResourceStatus, OrderSpec, ShipmentState
 
 CHECKOUT = Path(__file__).parents[2]
 CRD = yaml.safe_load((CHECKOUT / "charts/orderfleet/files/crds/orders.orderfleet.dev.yaml").read_text())
