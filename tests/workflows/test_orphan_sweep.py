@@ -28,7 +28,7 @@ from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.settings import Settings
-from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
+from orderfleet.temporal.order_workflows import TemporalCallFailed, TemporalOrderWorkflows
 
 NEVER = timedelta(days=1)
 UNSERVED = "a-queue-without-workers"
@@ -49,7 +49,7 @@ class Observed(TemporalOrderWorkflows):
         if self.lags:
             return ClosedPage((), None)
         if self.fails_at == len(self.tokens):
-            raise TemporalUnavailable("the connection is lost")
+            raise TemporalCallFailed("the connection is lost")
         return await super().closed(since, page_token)
 
     async def start_compensation(self, compensation: Any, workflow_id: str, task_queue: str) -> bool:
