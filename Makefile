@@ -17,7 +17,7 @@ MODULE := PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m
 AUDIT  := deploy/tools/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs histories bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
+.PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs generate histories bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -47,13 +47,13 @@ test-all: ready-all ## everything that needs no cluster: the same with coverage,
 suites:
 	@echo $(SUITES)
 
-test-slow: ready-all
+test-slow: ready-all ## the tests marked slow, without those of the next two
 	$(RERUN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
 
-test-observability: ready-all
+test-observability: ready-all ## alerts, dashboards and runbooks against a real Prometheus
 	$(RERUN) tests/observability
 
-test-chaos: ready-all
+test-chaos: ready-all ## killed processes and outages, and the tests of the chaos run
 	$(BIN)/pytest -s tests/chaos
 
 lint: venv ## format, lint, types, import layers, image digests and terms
@@ -174,6 +174,13 @@ histories: ready-all ## record the workflows' histories with the current code
 
 chart-docs: venv ## generate the charts' values tables and schemas
 	$(BIN)/python tests/charts/chart_docs.py
+
+generate: venv ## renew every generated page, table, schema and dashboard
+	$(BIN)/orderfleet settings --write deploy/docs/settings.md
+	$(BIN)/python -m orderfleet.observability > deploy/docs/metrics.md
+	$(BIN)/python deploy/tools/condition_docs.py
+	$(BIN)/python deploy/dashboards/make.py
+	@$(ALONE) chart-docs
 
 clean: down ## remove the environment, the stack's data and every cache in the checkout
 	rm -rf .venv .orderfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage*

@@ -14,30 +14,30 @@ PAGE = Page(
             "Retries",
             [
                 Panel(
-                    "Attempts by step",
+                    "Attempts by activity",
                     "ops",
                     "Attempts started, per second.",
-                    [Query(rate("orderfleet_step_attempts_total", "step", "kind"), "{{step}} {{kind}}")],
+                    [Query(rate("orderfleet_step_attempts_total", "activity", "kind"), "{{activity}} {{kind}}")],
                 ),
                 Panel(
-                    "Retries by step",
+                    "Retries by activity",
                     "ops",
                     "Attempts beyond the first, per second.",
-                    [Query(rate("orderfleet_step_retries_total", "step"), "{{step}}")],
+                    [Query(rate("orderfleet_step_retries_total", "activity"), "{{activity}}")],
                     "OrderfleetStepFailing",
                 ),
                 Panel(
                     "Failures by kind of error",
                     "ops",
                     "Attempts that raised, per second.",
-                    [Query(rate("orderfleet_step_failures_total", "step", "error"), "{{step}} {{error}}")],
+                    [Query(rate("orderfleet_step_failures_total", "activity", "error"), "{{activity}} {{error}}")],
                     "OrderfleetStepFailing",
                 ),
                 Panel(
-                    "Timeouts by step",
+                    "Timeouts by activity",
                     "ops",
                     "Attempts that timed out, per second.",
-                    [Query(rate("orderfleet_step_timeouts_total", "step"), "{{step}}")],
+                    [Query(rate("orderfleet_step_timeouts_total", "activity"), "{{activity}}")],
                     "OrderfleetStepFailing",
                 ),
             ],
@@ -48,8 +48,8 @@ PAGE = Page(
                 Panel(
                     "Time per attempt",
                     "s",
-                    "By step, for every outcome.",
-                    quantiles("orderfleet_step_duration_seconds", "step"),
+                    "By activity, for every outcome.",
+                    quantiles("orderfleet_step_duration_seconds", "activity"),
                 ),
                 Panel(
                     "Provider and carrier",

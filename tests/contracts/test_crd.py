@@ -22,9 +22,10 @@ from orderfleet.domain.base import MAX_TEXT_LENGTH as LONGEST_TEXT
 from orderfleet.domain.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
 from orderfleet.domain.durations import MAX_DURATION, MIN_DURATION, PositiveDuration, format_duration, parse_duration
 from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
-from orderfleet.domain.order import OrderInput
+from orderfleet.domain.order import Address, OrderInput
 from orderfleet.domain.status import OrderStatus, ShipmentView
-from orderfleet.operator.crd import MUTABLE, OrderResource, OrderSpec, OrderState, ShipmentState
+from orderfleet.domain.validation import address_problems
+from orderfleet.operator.crd import MUTABLE, OrderResource, OrderResourceStatus, OrderSpec, ShipmentState
 from orderfleet.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def _pairs(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterato
                 yield from _pairs(schema["properties"][alias], field.annotation, f"{where}.{alias}")
 
 
-FIELDS = [*_pairs(SPEC, OrderSpec, "spec"), *_pairs(STATUS, OrderState, "status")]
+FIELDS = [*_pairs(SPEC, OrderSpec, "spec"), *_pairs(STATUS, OrderResourceStatus, "status")]
 MODELS = [field for field in FIELDS if isinstance(field[2], type) and issubclass(field[2], BaseModel)]
 ENUMS = [field for field in FIELDS if isinstance(field[2], type) and issubclass(field[2], StrEnum)]
 
@@ -215,6 +216,12 @@ def test_all_durations_have_the_same_rule():
     assert all(each["maxLength"] == 16 for each in durations)
 
 
+def test_required_fields_of_an_address_are_those_of_the_validation():
+    schema = SPEC["properties"]["address"]
+    required = [problem.removeprefix("address.").partition(":")[0] for problem in address_problems(Address())]
+    assert schema["required"] == required
+
+
 def test_all_but_the_mutable_fields_are_immutable():
     mutable = {_alias(OrderSpec, name) for name in MUTABLE}
     frozen = {
@@ -248,7 +255,7 @@ def test_printer_column_reads_an_existing_field(column):
 
 
 def test_status_has_every_field_of_the_view():
-    shown = {*OrderState.model_fields, "payment", "address", "declared"}
+    shown = {*OrderResourceStatus.model_fields, "payment", "address", "declared"}
     assert set(OrderStatus.model_fields) <= shown | {"order_id"}
     assert set(ShipmentState.model_fields) == set(ShipmentView.model_fields)
 

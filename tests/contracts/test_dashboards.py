@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from make import generated
+from orderfleet.observability.metrics import CATALOG
 from orderfleet_local.stack import paths
 
 FOLDER = paths.checkout() / "deploy" / "dashboards"
 RUNBOOKS = paths.checkout() / "deploy" / "docs" / "runbooks"
 FILES = sorted(path.name for path in FOLDER.glob("*.json"))
+NOT_SHOWN: dict[str, str] = {}
+"""Metrics that no panel shows, each with the reason."""
 
 
 def panels(file: str) -> list[dict[str, Any]]:
@@ -24,7 +28,7 @@ def test_files_are_generated_from_the_code():
     dashboards = generated()
     assert sorted(dashboards) == FILES
     for name, text in dashboards.items():
-        assert (FOLDER / name).read_text() == text, "renew it: .venv/bin/python deploy/dashboards/make.py"
+        assert (FOLDER / name).read_text() == text, "run make generate"
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -59,3 +63,10 @@ def test_panels_do_not_overlap(file: str):
         cells = {(position["x"] + x, position["y"] + y) for x in range(position["w"]) for y in range(position["h"])}
         assert not occupied & cells, panel["title"]
         occupied |= cells
+
+
+def test_each_metric_is_shown_or_listed_with_a_reason():
+    queries = " ".join(target["expr"] for file in FILES for panel in panels(file) for target in panel["targets"])
+    queried = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\borderfleet_[a-z_]+\b", queries)}
+    declared = {metric.name for metric in CATALOG}
+    assert declared - queried == set(NOT_SHOWN), "show the metric on a dashboard, or list it in NOT_SHOWN"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,11 @@ def test_decision_has_its_sections_on_one_page(path: Path):
     text = path.read_text()
     assert [title for title in _HEADING.findall(prose(path)) if ":" not in title] == SECTIONS
     assert len(text.splitlines()) <= LINES_OF_A_PAGE
+
+
+def test_layers_of_the_architecture_are_those_of_the_import_contract():
+    contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    # `__main__` only starts the command line.
+    sentence = " ← ".join(layer for layer in reversed(layers) if layer != "__main__")
+    assert f"`{sentence}`" in (DOCS / "architecture.md").read_text()

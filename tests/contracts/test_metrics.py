@@ -19,7 +19,7 @@ DAY = 86400
 
 def test_page_is_generated_from_the_catalog():
     text = PAGE.read_text()
-    assert text == markdown(), f"renew it: .venv/bin/python -m orderfleet.observability > {PAGE}"
+    assert text == markdown(), "run make generate"
 
 
 @pytest.mark.parametrize("declared", CATALOG, ids=lambda declared: declared.name)

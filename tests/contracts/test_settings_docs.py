@@ -30,7 +30,7 @@ def no_variables(monkeypatch):
 
 def test_settings_page_shows_the_table_of_the_settings():
     text = PAGE.read_text()
-    assert with_settings_table(text) == text, "renew it: .venv/bin/orderfleet settings --write deploy/docs/settings.md"
+    assert with_settings_table(text) == text, "run make generate"
 
 
 def test_every_setting_is_described():

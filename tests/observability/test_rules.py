@@ -66,8 +66,8 @@ def pollers(orders: float, shipping: float) -> Series:
 
 def failing(error: str, failures: float) -> Series:
     return {
-        'orderfleet_step_attempts_total{step="charge",kind="regular"}': rising_by(100),
-        f'orderfleet_step_failures_total{{step="charge",error="{error}"}}': rising_by(failures),
+        'orderfleet_step_attempts_total{activity="charge",kind="regular"}': rising_by(100),
+        f'orderfleet_step_failures_total{{activity="charge",error="{error}"}}': rising_by(failures),
     }
 
 

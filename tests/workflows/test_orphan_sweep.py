@@ -27,7 +27,7 @@ from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
 from orderfleet.orders.orphan_sweep import FIRST_LOOK_BACK, OVERLAP
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.settings import Settings
-from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
+from orderfleet.temporal.order_workflows import TemporalCallFailed, TemporalOrderWorkflows
 from support.metric_samples import metric_changes
 from support.polling import eventually
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
@@ -54,7 +54,7 @@ class Observed(TemporalOrderWorkflows):
         if self.lags:
             return ClosedPage((), None)
         if self.fails_at == len(self.tokens):
-            raise TemporalUnavailable("the connection is lost")
+            raise TemporalCallFailed("the connection is lost")
         return await super().closed(since, page_token)
 
     async def start_compensation(self, compensation: Any, workflow_id: str, task_queue: str) -> bool:

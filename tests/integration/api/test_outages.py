@@ -17,7 +17,7 @@ from orderfleet.api.access import Access
 from orderfleet.api.dependencies import REQUEST_TIMEOUT
 from orderfleet.api.jwt import KEY_LIFETIME_SECONDS, ClaimedRoles, JwksCache, JwtAuthenticator
 from orderfleet.domain.orphans import UnfinishedOrder
-from orderfleet.temporal.order_workflows import TemporalOrderWorkflows, TemporalUnavailable
+from orderfleet.temporal.order_workflows import TemporalCallFailed, TemporalOrderWorkflows
 from orderfleet_local.stack import ports
 from support.factories import ADDRESS_JSON
 from support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
@@ -68,7 +68,7 @@ async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, 
         assert answer.status_code == 503, answer.text
         assert answer.json()["type"] == "urn:orderfleet:problem:temporal-unavailable"
     unfinished = UnfinishedOrder(order_id=order_id, workflow_id=f"order-{order_id}", first_run_id="any")
-    with pytest.raises(TemporalUnavailable, match="unknown"):
+    with pytest.raises(TemporalCallFailed, match="unknown"):
         await TemporalOrderWorkflows(unknown).state(unfinished)
 
 

@@ -68,10 +68,10 @@ async def test_workers_expose_metrics_of_their_orders(
     # Voided where an attempt before the rejection failed: its outcome is unknown.
     assert sum(samples("orderfleet_payments_total", result=result) for result in ("failed", "voided")) == 1
     assert samples("orderfleet_review_wait_seconds_count", outcome="canceled") == 1
-    assert samples("orderfleet_step_failures_total", step="charge", error="InjectedFault") > 0
+    assert samples("orderfleet_step_failures_total", activity="charge", error="InjectedFault") > 0
     final = ("PaymentRefused", "PaymentOutcomeUnknown")
-    assert sum(samples("orderfleet_step_failures_total", step="charge", error=error) for error in final) == 1
-    assert samples("orderfleet_step_retries_total", step="charge") > 0
+    assert sum(samples("orderfleet_step_failures_total", activity="charge", error=error) for error in final) == 1
+    assert samples("orderfleet_step_retries_total", activity="charge") > 0
     calls = "orderfleet_provider_call_duration_seconds_count"
     assert samples(calls, provider="payments", call="charge", outcome="ok") == 6
     assert samples(calls, provider="payments", call="charge", outcome="refused") == 1
@@ -84,8 +84,8 @@ async def test_workers_expose_metrics_of_their_orders(
     found = await eventually(lambda: asyncio.to_thread(of_shipping), lambda samples: samples(timeouts) > 0)
     # An attempt that times out may have booked; the carrier recognizes its key.
     assert found(calls, provider="carrier", call="book", outcome="ok") >= 6
-    assert found("orderfleet_step_duration_seconds_count", step="dispatch_carrier") >= 6
-    assert found(timeouts, step="dispatch_carrier") == found(timeouts)
+    assert found("orderfleet_step_duration_seconds_count", activity="dispatch_carrier") >= 6
+    assert found(timeouts, activity="dispatch_carrier") == found(timeouts)
     _exposed(samples, Exposer.ORDERS)
     _exposed(found, Exposer.SHIPPING)
     _of_the_sdk(scrape(f"http://127.0.0.1:{sdk_port}/metrics"))

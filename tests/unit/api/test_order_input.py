@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orderfleet.api.order_input import SAMPLE_ADDRESS, Unprocessable, order_id_for, to_input
-from orderfleet.api.schemas import NewAddress, NewOrder, StartOrder
+from orderfleet.api.schemas import AddressTerms, NewAddress, NewOrder, StartOrder
 from orderfleet.domain.order import Address
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.validation_messages import validation_message
@@ -68,6 +68,32 @@ def test_content_hash_ignores_spelling_and_settings():
         {"approved": True},
     ):
         assert to_order().content_hash != to_order(**change).content_hash, change
+
+
+def test_content_hash_of_a_request_is_the_same_in_every_version():
+    request = {
+        "customer": {"name": "Ada"},
+        "items": [{"sku": "widget", "qty": 2, "price": "9.99"}, {"sku": "ink", "qty": 1, "price": 0}],
+        "review": {"mode": "auto"},
+        "delivery": {"confirm": False},
+        "approved": False,
+    }
+    assert to_order(**request).content_hash == "d842c906962560ea1d7257c7df9e3c1a04ae2b1019240bf1afeed6149f14e0ea"
+
+
+def test_content_hash_leaves_out_a_field_with_its_default():
+    class LaterAddress(AddressTerms):
+        line2: str = ""
+
+    class LaterOrder(NewOrder):
+        address: LaterAddress | None = None
+
+    def later(**address: str) -> str:
+        order = LaterOrder.model_validate({**ORDER, "address": ADDRESS_JSON | address})
+        return to_input(order, "ord-1", Settings()).content_hash
+
+    assert later() == later(line2="") == to_order().content_hash
+    assert later(line2="Floor 2") != to_order().content_hash
 
 
 def test_all_invalid_fields_are_reported_at_once():

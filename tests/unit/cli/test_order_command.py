@@ -12,10 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from orderfleet.cli import connection
+from orderfleet.cli import connection, plugin
+from orderfleet.cli.address_options import ADDRESS_OPTIONS
 from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind, RecordedEvent
+from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderEnded, OrderNotFound, Started, StartOutcome
@@ -282,3 +285,15 @@ def test_update_address_keeps_parts_left_out(orderfleet, orders):
     assert orderfleet("order", "update-address", "ord-1", "--street", "1 New Road", "--zip", "1").code == 0
     moved = ADDRESS.model_copy(update={"street": "1 New Road", "zip": "1"})
     assert orders.calls == [("ord-1", Change.update_address(moved))]
+
+
+def test_address_options_cover_each_field_of_the_address_once():
+    assert sorted(ADDRESS_OPTIONS.values()) == sorted(Address.model_fields)
+
+
+def test_update_address_of_the_plugin_patches_only_the_given_parts(monkeypatch):
+    patches = []
+    monkeypatch.setattr(plugin, "_change", lambda target, spec, *_: patches.append((target.name, spec)))
+    result = CliRunner().invoke(plugin.app, ["address", "demo-1", "--zip", "1", "--street", "1 New Road"])
+    assert result.exit_code == 0
+    assert patches == [("demo-1", {"address": {"street": "1 New Road", "zip": "1"}})]

@@ -51,7 +51,7 @@ def test_exemplars_have_the_trace_id_of_sampled_traces_only():
 def test_step_failure_is_counted_by_the_class_of_a_known_error(error, name):
     with metric_changes() as samples:
         StepMetrics().ended("charge", 0.1, error, timed_out=False)
-    assert samples("orderfleet_step_failures_total", step="charge", error=name) == 1
+    assert samples("orderfleet_step_failures_total", activity="charge", error=name) == 1
     assert samples("orderfleet_step_duration_seconds_count", outcome="failed") == 1
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.operator.conditions import ConditionType
-from orderfleet.operator.crd import OrderState
+from orderfleet.operator.crd import OrderResourceStatus
 from orderfleet.operator.status import WritePriority, invalid_spec_status, merge_patch, wanted_status, write_priority
 from support.observed_orders import NOW, body, observed, order, record, started
 
@@ -62,13 +62,13 @@ def test_priority_of_approval_is_immediate():
 def test_status_round_trips_through_json():
     parcel = ShipmentView(id="s", status=ShipmentStatus.DISPATCHED, carrier="DHL", tracking_number="T1", attempts=2)
     written = status(Step.SHIPPED, shipments=(parcel,), payment=PaymentStatus.CHARGED, retries={"charge": 2})
-    assert OrderState.model_validate(json.loads(json.dumps(written))).body() == written
+    assert OrderResourceStatus.model_validate(json.loads(json.dumps(written))).body() == written
 
 
 def test_invalid_spec_status_has_problem_and_keeps_other_fields():
     before = status()
     status_after = invalid_spec_status(before, 3, "spec.items: missing", NOW)
-    accepted = OrderState.model_validate(status_after).condition(ConditionType.ACCEPTED)
+    accepted = OrderResourceStatus.model_validate(status_after).condition(ConditionType.ACCEPTED)
     assert (accepted.status, accepted.message, status_after["step"]) == ("False", "spec.items: missing", before["step"])
 
 

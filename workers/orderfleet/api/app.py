@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import listing, orders, probes, problems, shipments, watch, workflows
+from orderfleet.api import listing, orders, probes, problems, shipments, watch, workflow_id_routes
 from orderfleet.api.dependencies import Services
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
 from orderfleet.api.openapi_links import add_links
@@ -63,7 +63,7 @@ def create_app(services: Services) -> FastAPI:
         listing.router,
         orders.router,
         orders.changes_router,
-        workflows.router,
+        workflow_id_routes.router,
         shipments.router,
         watch.router,
         probes.router,

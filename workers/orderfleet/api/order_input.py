@@ -75,11 +75,16 @@ def _missing(request: OrderTerms) -> list[str]:
 
 
 def _content(request: OrderTerms) -> dict[str, Any]:
-    """The normalized content of the request, without settings: a changed setting must not change the hash."""
+    """The normalized content of the request, without settings: a changed setting must not change the hash.
+
+    Nor may a new version of the API, or a POST that is repeated across the upgrade would conflict with itself. So a
+    field that has its default is left out. The two fields of the customer are always hashed, as they always were.
+    """
     content = request.model_dump(
-        mode="json", exclude_none=True, exclude={"order_id", "customer", "customer_name", "customer_email"}
+        mode="json", exclude_defaults=True, exclude={"order_id", "customer", "customer_name", "customer_email"}
     )
-    content["customer"] = request.merged_customer().model_dump()
+    customer = request.merged_customer()
+    content["customer"] = customer.model_dump(include={"name", "email"}) | customer.model_dump(exclude_defaults=True)
     for line, item in zip(content.get("items", ()), request.items or (), strict=False):
         if item.price is not None:
             line["price"] = f"{item.price.normalize():f}"

@@ -35,7 +35,7 @@ from orderfleet.api.schemas import (
 )
 from orderfleet.domain.names import order_workflow_id
 from orderfleet.domain.order import Address, ReviewMode
-from orderfleet.domain.validation import of_address
+from orderfleet.domain.validation import address_problems
 from orderfleet.observability.order_trace import derived_trace_id
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, StartOutcome
@@ -84,7 +84,7 @@ async def change_order_address(
     Raises:
         Unprocessable: the address is incomplete.
     """
-    problems = of_address(address)
+    problems = address_problems(address)
     if problems:
         raise Unprocessable(problems)
     answer = await services.orders.change(order_id, Change.update_address(address), request_id=request_id)

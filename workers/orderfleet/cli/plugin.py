@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from orderfleet.cli.address_options import NOTHING_TO_CHANGE, with_address_options
 from orderfleet.cli.errors import Exit
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, may_be_workflow_id, order_id_of
 
@@ -176,25 +177,21 @@ def cancel(
     _change(_target(name, namespace, context, kubeconfig), spec, "canceled", wait)
 
 
-@app.command(epilog="Example:\n\n  $ kubectl order address demo-1 --street '2 Side St' --zip 97202")
-def address(
+@app.command("address", epilog="Example:\n\n  $ kubectl order address demo-1 --street '2 Side St' --zip 97202")
+@with_address_options
+def change_address(
     name: Name,
-    street: Annotated[str | None, typer.Option()] = None,
-    city: Annotated[str | None, typer.Option()] = None,
-    state: Annotated[str | None, typer.Option()] = None,
-    zip_code: Annotated[str | None, typer.Option("--zip")] = None,
-    country: Annotated[str | None, typer.Option()] = None,
+    *,
+    address: dict[str, str],
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     wait: Wait = 10,
 ) -> None:
     """Send an Order's package to another address; parts left out stay as they are."""
-    fields = {"street": street, "city": city, "state": state, "zip": zip_code, "country": country}
-    changed = {field: value for field, value in fields.items() if value is not None}
-    if not changed:
-        raise typer.BadParameter("give at least one of --street, --city, --state, --zip, --country")
-    _change(_target(name, namespace, context, kubeconfig), {"address": changed}, "redirected", wait)
+    if not address:
+        raise typer.BadParameter(NOTHING_TO_CHANGE)
+    _change(_target(name, namespace, context, kubeconfig), {"address": address}, "redirected", wait)
 
 
 @app.command(epilog="Example:\n\n  $ kubectl order watch demo-1")

@@ -12,6 +12,9 @@ from orderfleet.domain.order import Address, OrderInput
 _MAX_PLACES: Final = 4
 _MAX_QUANTITY: Final = 1_000_000  # of one item, as in the Order resource
 _PRICE_LIMIT: Final = Decimal(10) ** 10
+_REQUIRED: Final = ("street", "city", "state", "zip", "country")
+"""Fields of an address that must not be empty. A field that is added later must stay optional: running workflows and
+older clients have addresses without it."""
 MAX_ORDER_BYTES: Final = 1024 * 1024
 """Maximum bytes of the JSON of items, address and customer. Temporal accepts 2 MiB per payload and terminates a
 workflow that sends more, without compensation; the rest is for the other fields of a payload."""
@@ -28,16 +31,15 @@ def problems(order: OrderInput, *, require_prices: bool = True) -> list[str]:
         require_prices = order.policy.require_prices
     return [
         *_of_items(order, require_prices=require_prices),
-        *of_address(order.address),
+        *address_problems(order.address),
         *_of_currency(order.currency),
         *_of_size(order),
     ]
 
 
-def of_address(address: Address) -> list[str]:
-    """The problems of an address: its empty fields."""
-    fields = address.model_dump()
-    return [f"address.{name}: is empty; fill it in" for name, value in fields.items() if not value.strip()]
+def address_problems(address: Address) -> list[str]:
+    """The problems of an address: its required fields that are empty."""
+    return [f"address.{name}: is empty; fill it in" for name in _REQUIRED if not getattr(address, name).strip()]
 
 
 def _of_currency(currency: str) -> Iterator[str]:

@@ -238,37 +238,37 @@ BUILD = gauge(
 )
 
 # Steps and calls to providers.
-_STEP = "name of the activity"
+_ACTIVITY = "name of the activity"
 STEP_ATTEMPTS = counter(
     "orderfleet_step_attempts_total",
     "Attempts started, those included that a kill or a timeout ended.",
     WORKERS,
-    step=_STEP,
+    activity=_ACTIVITY,
     kind=values("local", "regular"),
 )
 STEP_RETRIES = counter(
-    "orderfleet_step_retries_total", "Attempts started after the first one of an activity.", WORKERS, step=_STEP
+    "orderfleet_step_retries_total", "Attempts started after the first one of an activity.", WORKERS, activity=_ACTIVITY
 )
 STEP_DURATION = histogram(
     "orderfleet_step_duration_seconds",
     "Duration of an attempt in the worker.",
     WORKERS,
     SHORT,
-    step=_STEP,
+    activity=_ACTIVITY,
     outcome=values("ok", "failed", "timed_out", "canceled"),
 )
 STEP_FAILURES = counter(
     "orderfleet_step_failures_total",
     "Attempts that raised an exception, by its class.",
     WORKERS,
-    step=_STEP,
+    activity=_ACTIVITY,
     error="class name of an error of Orderfleet's, or `other`",
 )
 STEP_TIMEOUTS = counter(
     "orderfleet_step_timeouts_total",
     "Attempts that ran longer than their timeout, with any result.",
     WORKERS,
-    step=_STEP,
+    activity=_ACTIVITY,
 )
 PROVIDER_CALL_DURATION = histogram(
     "orderfleet_provider_call_duration_seconds",

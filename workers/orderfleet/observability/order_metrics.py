@@ -137,18 +137,18 @@ class StepMetrics:
 
     def started(self, activity: str, attempt: int, *, local: bool) -> None:
         """Count an attempt, and a retry if it is not the first one."""
-        STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
+        STEP_ATTEMPTS.labels(activity=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
         if attempt > 1:
-            STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
+            STEP_RETRIES.labels(activity=activity).inc(exemplar=exemplar())
 
     def ended(self, activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
         """Record the duration and the outcome of an attempt."""
         if timed_out:
-            STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
+            STEP_TIMEOUTS.labels(activity=activity).inc(exemplar=exemplar())
         if isinstance(error, Exception):
-            STEP_FAILURES.labels(step=activity, error=error_class(error)).inc(exemplar=exemplar())
+            STEP_FAILURES.labels(activity=activity, error=error_class(error)).inc(exemplar=exemplar())
         outcome = "timed_out" if timed_out else _step_outcome(error)
-        STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
+        STEP_DURATION.labels(activity=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
 
     def review_ended(self, outcome: str, waited: float) -> None:
         """Record the duration and the outcome of a review."""

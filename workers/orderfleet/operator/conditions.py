@@ -15,7 +15,7 @@ from typing import Final
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import OrderStatus, PaymentStatus, SpecOutcome, Step
 from orderfleet.operator.cache import Dependency, ObservedState
-from orderfleet.operator.crd import Condition, OrderResource, OrderState, unmet_fields
+from orderfleet.operator.crd import Condition, OrderResource, OrderResourceStatus, unmet_fields
 from orderfleet.services.errors import Closed
 
 
@@ -117,7 +117,7 @@ class ConditionSpec:
 
 
 def build_conditions(
-    specs: Iterable[ConditionSpec], before: OrderState, *, generation: int | None, now: datetime
+    specs: Iterable[ConditionSpec], before: OrderResourceStatus, *, generation: int | None, now: datetime
 ) -> tuple[Condition, ...]:
     """Build the conditions of a status; `lastTransitionTime` changes only with a condition's status.
 
@@ -130,7 +130,7 @@ def build_conditions(
     return tuple(_condition(spec, before, generation, now) for spec in specs)
 
 
-def _condition(spec: ConditionSpec, before: OrderState, generation: int | None, now: datetime) -> Condition:
+def _condition(spec: ConditionSpec, before: OrderResourceStatus, generation: int | None, now: datetime) -> Condition:
     status = "True" if spec.holds else "False"
     last = before.condition(spec.type)
     unchanged = last is not None and last.status == status

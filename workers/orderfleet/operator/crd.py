@@ -130,7 +130,7 @@ class DeletedState(Camel):
     ended: bool | None = None
 
 
-class OrderState(DeletedState):
+class OrderResourceStatus(DeletedState):
     """The status of an Order."""
 
     observed_generation: int | None = None
@@ -210,7 +210,7 @@ class OrderResource(DeletedOrder):
     """An Order whose spec is valid."""
 
     spec: OrderSpec
-    status: OrderState = OrderState()
+    status: OrderResourceStatus = OrderResourceStatus()
 
 
 DELETED = "the Order was deleted"

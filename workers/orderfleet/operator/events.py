@@ -21,7 +21,7 @@ from orderfleet.operator.kubernetes import Kubernetes
 
 CONTROLLER: Final = f"{CRD_GROUP}/operator"
 
-_EVENT_REASONS: Final = {
+EVENT_REASONS: Final = {
     ConditionType.ACCEPTED: {Reason.STARTED, Reason.ADOPTED, Reason.CONFLICT, Reason.INVALID_SPEC},
     ConditionType.APPROVED: {Reason.APPROVED},
     ConditionType.CHARGED: {Reason.CHARGED, Reason.CHARGE_DECLINED, Reason.VOIDED, Reason.REFUNDING, Reason.REFUNDED},
@@ -39,7 +39,7 @@ _EVENT_REASONS: Final = {
 }
 """Reasons that make an Event, by condition type; of Reconciling, Ready and Stalled only while true."""
 
-_WARNINGS: Final = {
+WARNINGS: Final = {
     (ConditionType.ACCEPTED, Reason.CONFLICT),
     (ConditionType.ACCEPTED, Reason.INVALID_SPEC),
     (ConditionType.CHARGED, Reason.CHARGE_DECLINED),
@@ -51,6 +51,8 @@ _WARNINGS: Final = {
     (ConditionType.STALLED, Reason.FAILED),
     (ConditionType.STALLED, Reason.CANCELED),
 }
+"""Those of them whose Event is a Warning."""
+
 _WHEN_TRUE: Final = {ConditionType.RECONCILING, ConditionType.READY, ConditionType.STALLED}
 _MAX_MESSAGE_LENGTH: Final = 1024
 _MAX_NAME_PREFIX: Final = 200
@@ -74,7 +76,7 @@ def events_between(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Ev
     """
     old = {condition["type"]: condition for condition in before.get("conditions", ())}
     now = {condition["type"]: condition for condition in after.get("conditions", ())}
-    for kind, reasons in _EVENT_REASONS.items():
+    for kind, reasons in EVENT_REASONS.items():
         condition = now.get(kind)
         if condition is None or condition["reason"] not in reasons:
             continue
@@ -83,7 +85,7 @@ def events_between(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Ev
         if _unchanged(old.get(kind), condition):
             continue
         reason = condition["reason"]
-        yield EventSpec((kind, reason) in _WARNINGS, reason, condition["message"][:_MAX_MESSAGE_LENGTH])
+        yield EventSpec((kind, reason) in WARNINGS, reason, condition["message"][:_MAX_MESSAGE_LENGTH])
 
 
 def _unchanged(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from orderfleet.operator.conditions import (
     describe_unrecorded_end,
     invalid_spec_conditions,
 )
-from orderfleet.operator.crd import OrderResource, OrderState, PaymentState, ShipmentState
+from orderfleet.operator.crd import OrderResource, OrderResourceStatus, PaymentState, ShipmentState
 
 _IMMEDIATE_FIELDS: Final = ("observedGeneration", "step", "canceled", "ended")
 _LOW_PRIORITY_FIELDS: Final = ("shipments", "trackingNumber")
@@ -132,19 +132,19 @@ def invalid_spec_status(shown: dict[str, Any], generation: int, problem: str, no
         problem: what is invalid.
         now: transition time of conditions that change.
     """
-    before = OrderState.model_validate(shown)
+    before = OrderResourceStatus.model_validate(shown)
     conditions = build_conditions(invalid_spec_conditions(problem), before, generation=generation, now=now)
     return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in conditions]}
 
 
-def _state(observed: ObservedState, order: OrderResource) -> OrderState:
+def _state(observed: ObservedState, order: OrderResource) -> OrderResourceStatus:
     if observed.conflict is not None:
-        return OrderState()
+        return OrderResourceStatus()
     if observed.record is not None:
         return _recorded(observed.record)
     if observed.workflow is not None:
         closed = observed.workflow_closed
-        return OrderState(
+        return OrderResourceStatus(
             workflow_id=observed.workflow.workflow_id,
             run_id=observed.workflow.run_id,
             step=Step.RECEIVE if closed is None else Step.FAILED,
@@ -156,9 +156,9 @@ def _state(observed: ObservedState, order: OrderResource) -> OrderState:
     return order.status
 
 
-def _recorded(record: RecordedOrder) -> OrderState:
+def _recorded(record: RecordedOrder) -> OrderResourceStatus:
     status = record.status
-    return OrderState(
+    return OrderResourceStatus(
         workflow_id=names.order_workflow_id(record.order_id),
         run_id=status.run_id,
         step=status.step,

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.status import SpecOutcome, SpecResult, Step
 
 from orderfleet.domain import transitions
-from orderfleet.domain.validation import of_address
+from orderfleet.domain.validation import address_problems
 from orderfleet.orders.context import OrderContext
 from orderfleet.orders.shipment import ShipmentPhase
 
@@ -94,7 +94,7 @@ class Changes:
         self._ctx.changes += 1
         async with self._addresses:
             state = self._ctx.state
-            wrong = of_address(address)
+            wrong = address_problems(address)
             if wrong:
                 return self._reject("address", "; ".join(wrong))
             if address == state.address:

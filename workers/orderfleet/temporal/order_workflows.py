@@ -37,12 +37,12 @@ _CLOSED: Final = frozenset(
 )
 
 
-class TemporalUnavailable(OrderfleetError):
-    """Temporal did not answer. Retried."""
+class TemporalCallFailed(OrderfleetError):
+    """A call to Temporal failed. Retried."""
 
 
 class TemporalOrderWorkflows:
-    """`OrderWorkflows` over a connected client. Every call raises `TemporalUnavailable` when Temporal does not answer.
+    """`OrderWorkflows` over a connected client. Every call raises `TemporalCallFailed` for an error of Temporal.
 
     Args:
         temporal: a connected client.
@@ -158,7 +158,7 @@ class TemporalOrderWorkflows:
         except RPCError as error:
             if is_workflow_not_found(error):
                 return None
-            raise TemporalUnavailable(error.message) from error
+            raise TemporalCallFailed(error.message) from error
 
 
 async def _memo(found: WorkflowExecution) -> Mapping[str, object]:
@@ -173,4 +173,4 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except RPCError as error:
-        raise TemporalUnavailable(error.message) from error
+        raise TemporalCallFailed(error.message) from error

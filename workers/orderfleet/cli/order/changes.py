@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from orderfleet.cli.address_options import ADDRESS_OPTIONS, NOTHING_TO_CHANGE, with_address_options
 from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import (
     NO_REASON,
     TABLE,
-    City,
-    Country,
     OrderId,
-    State,
-    Street,
-    Zip,
     complete_order_id,
     resolve_order_id,
     run_with_progress,
@@ -55,27 +51,22 @@ def cancel(
     )
 
 
+@with_address_options
 def update_address(
     order_id: OrderId,
     *,
-    street: Street = None,
-    city: City = None,
-    state: State = None,
-    zip_code: Zip = None,
-    country: Country = None,
+    address: dict[str, str],
     output: OutputOption = TABLE,
 ) -> None:
     """Send the package to another address; parts left out stay as they are. Rejected once it is dispatched."""
-    options = {"street": street, "city": city, "state": state, "zip": zip_code, "country": country}
-    parts = {name: value for name, value in options.items() if value is not None}
-    if not parts:
-        raise typer.BadParameter("nothing to change; give --street, --city, --state, --zip or --country")
+    if not address:
+        raise typer.BadParameter(NOTHING_TO_CHANGE)
 
     from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
 
     async def change(connection: Connection, order: str) -> ChangeResult:
         current = (await connection.orders.live(order)).address
-        return await connection.orders.change(order, Change.update_address(current.model_copy(update=parts)))
+        return await connection.orders.change(order, Change.update_address(current.model_copy(update=address)))
 
     _change(order_id, output, "going to the new address", change)
 
@@ -104,8 +95,6 @@ _CHOICES: Final = 10
 _PAGE: Final = 100
 """Number of newest orders that are read to find those."""
 
-_PARTS: Final = ("street", "city", "state", "zip", "country")
-
 
 class Signal(StrEnum):
     """Signals that an order takes."""
@@ -116,6 +105,7 @@ class Signal(StrEnum):
     CANCEL_PAYMENT = "cancel-payment"
 
 
+@with_address_options
 def signal(
     order_id: Annotated[
         str | None,
@@ -124,11 +114,7 @@ def signal(
     which: Annotated[Signal | None, typer.Argument(metavar="SIGNAL", help="If left out, choose from a list.")] = None,
     *,
     reason: Annotated[str | None, typer.Option(help="Why an order is canceled.")] = None,
-    street: Street = None,
-    city: City = None,
-    state: State = None,
-    zip_code: Zip = None,
-    country: Country = None,
+    address: dict[str, str],
     output: OutputOption = TABLE,
 ) -> None:
     """Signal an order; without arguments, choose which order and which signal.
@@ -142,17 +128,16 @@ def signal(
     what = which or _which_signal()
     if interactive and what is Signal.CANCEL and reason is None:
         reason = typer.prompt("Why", default=NO_REASON)
-    parts = dict(zip(_PARTS, (street, city, state, zip_code, country), strict=True))
-    if interactive and what is Signal.UPDATE_ADDRESS and not any(parts.values()):
-        parts = _which_address(run_with_progress(lambda connection: _address(connection, chosen)))
-    chosen = run_with_progress(lambda connection: _send(connection, chosen, what, reason or NO_REASON, parts))
+    if interactive and what is Signal.UPDATE_ADDRESS and not address:
+        address = _which_address(run_with_progress(lambda connection: _address(connection, chosen)))
+    chosen = run_with_progress(lambda connection: _send(connection, chosen, what, reason or NO_REASON, address))
     if output is Output.TABLE:
         typer.echo(f"order {chosen} was sent {what}; `orderfleet order events {chosen}` shows the result")
     else:
         print_document({"order_id": chosen, "signal": str(what), "result": "sent"}, output)
 
 
-async def _send(connection: Connection, name: str, which: Signal, reason: str, parts: dict[str, str | None]) -> str:
+async def _send(connection: Connection, name: str, which: Signal, reason: str, changed: dict[str, str]) -> str:
     """Send the signal and return the order's id.
 
     Raises:
@@ -160,9 +145,8 @@ async def _send(connection: Connection, name: str, which: Signal, reason: str, p
     """
     from orderfleet.domain import names  # noqa: PLC0415 - `--help` doesn't need it
 
-    changed = {name: value for name, value in parts.items() if value is not None}
     if which is Signal.UPDATE_ADDRESS and not changed:
-        raise UsageError("nothing to change; give --street, --city, --state, --zip or --country")
+        raise UsageError(NOTHING_TO_CHANGE)
     order_id = await resolve_order_id(connection, name)
     arguments: dict[Signal, tuple[str, list[Any]]] = {
         Signal.APPROVE: (names.APPROVE, []),
@@ -215,6 +199,6 @@ def _which_signal() -> Signal:
         typer.echo(f"there is no signal {answer}; enter a number or a name of the list")
 
 
-def _which_address(current: Address) -> dict[str, str | None]:
+def _which_address(current: Address) -> dict[str, str]:
     before = current.model_dump()
-    return {part: str(typer.prompt(part.capitalize(), default=before[part])) for part in _PARTS}
+    return {field: str(typer.prompt(field.capitalize(), default=before[field])) for field in ADDRESS_OPTIONS.values()}
