@@ -152,6 +152,12 @@ begin
         is_new := found;
     end if;
 
+    if is_new and progress ->> 'step' = 'delivered' then
+        -- An order has at most one dispatched shipment.
+        update shipments set status = 'delivered', updated_at = now()
+        where order_id = of_order and status = 'dispatched';
+    end if;
+
     if not is_new then
         select ctid, received_month into order_row, of_month from orders where order_id = of_order for no key update;
         if not found then

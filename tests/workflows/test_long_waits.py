@@ -61,7 +61,8 @@ async def test_delivery_confirmed_by_carrier_ends_delivered(running: WorkflowTes
     status = await handle.result()
     assert (status.step, status.shipments[0].status) == (Step.DELIVERED, ShipmentStatus.DELIVERED)
     assert (await running.kinds("l-3"))[-1] == "delivered"
-    assert (await running.recorded("l-3")).status.step is Step.DELIVERED
+    recorded = (await running.recorded("l-3")).status
+    assert (recorded.step, recorded.shipments) == (Step.DELIVERED, status.shipments)
 
 
 async def test_confirmation_before_booking_result_is_kept(running: WorkflowTestEnv) -> None:
