@@ -206,8 +206,7 @@ class _RequiredRole:
     async def __call__(self, request: Request, _credentials: Credentials) -> None:
         admission: Admission | None = getattr(request.state, "admission", None)
         if admission is None or admission.role is not self.role:
-            msg = f"{request.url.path} has no GuardedRoute; give its router `route_class=GuardedRoute`"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{request.url.path} has no GuardedRoute; give its router `route_class=GuardedRoute`")
 
 
 def needs(role: Role) -> Any:

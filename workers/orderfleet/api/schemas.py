@@ -72,8 +72,7 @@ class Body(StrictModel):
         try:
             json.dumps(data, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
-            msg = "a lone surrogate (\\ud800 to \\udfff) is no character; leave it out"
-            raise ValueError(msg) from None
+            raise ValueError("a lone surrogate (\\ud800 to \\udfff) is no character; leave it out") from None
         return data
 
 
@@ -140,8 +139,7 @@ class OrderTerms(Body):
     def _equals_nested(cls, flat: str | None, info: ValidationInfo) -> str | None:
         nested, name = info.data.get("customer"), str(info.field_name).removeprefix("customer_")
         if flat and nested is not None and getattr(nested, name) not in {"", flat}:
-            msg = f"differs from customer.{name}; give only one of them"
-            raise ValueError(msg)
+            raise ValueError(f"differs from customer.{name}; give only one of them")
         return flat
 
     def merged_customer(self) -> Customer:

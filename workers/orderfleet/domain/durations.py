@@ -36,15 +36,12 @@ def parse_duration(text: str) -> timedelta:
         ValueError: the text is not a duration, or it is too long or too fine; the message shows the notation.
     """
     if not _WHOLE.fullmatch(text):
-        msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms")
     microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
     if microseconds > _MAX_MICROSECONDS:
-        msg = f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less")
     if microseconds != int(microseconds):
-        msg = f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms")
     return timedelta(microseconds=int(microseconds))
 
 

@@ -48,8 +48,7 @@ def _read(value: Any) -> Any:
 def _in_range(value: Decimal) -> Decimal:
     # 1e999999 written in full has a million digits, and twice its value exceeds the range of a Decimal.
     if abs(value.adjusted()) > _MAX_EXPONENT:
-        msg = "is out of range; use at most 10 digits before and 4 after the point"
-        raise ValueError(msg)
+        raise ValueError("is out of range; use at most 10 digits before and 4 after the point")
     return value
 
 

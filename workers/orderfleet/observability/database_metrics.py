@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
-from types import TracebackType
 from typing import Self
 
 from opentelemetry import trace
@@ -54,9 +53,7 @@ class _Operation:
         DATABASE_IN_USE.inc()
         self._connected = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         (DATABASE_IN_USE if self._connected else DATABASE_WAITING).dec()
         outcome = "ok" if error is None else _outcome(error)
         _duration(self._name, outcome).observe(time.perf_counter() - self._started, exemplar=self._exemplar)
