@@ -23,7 +23,6 @@ from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderWorkflows
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.domain.status import OrderStatus
-from orderfleet.observability.order_metrics import OrphanMetrics
 from orderfleet.orders import worker as orders_worker
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
@@ -286,7 +285,6 @@ async def fleet(
                     provider,
                     PostgresOrphanStore(database),
                     order_workflows or TemporalOrderWorkflows(temporal),
-                    OrphanMetrics(),
                 ),
                 runner(),
             ),

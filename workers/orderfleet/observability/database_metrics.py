@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
 from typing import Self
@@ -19,21 +18,17 @@ from prometheus_client import Histogram
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.observability.metrics import (
-    CHANGE_FEED_CHANGES,
     CHANGE_FEED_LAG,
-    CHANGE_FEED_LAG_ROWS,
     DATABASE_DURATION,
     DATABASE_IN_USE,
-    DATABASE_POOL_SIZE,
     DATABASE_WAIT,
     DATABASE_WAITING,
 )
-from orderfleet.observability.observers import Operation
 from orderfleet.observability.tracing import TRACER, exemplar
 
 
-class _Operation:
-    """Measures one statement. A class, because an order has seven statements and a generator costs more time."""
+class DatabaseOperation:
+    """Measures the statement `name`. A class, because an order has seven statements and a generator costs more time."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -65,21 +60,6 @@ class _Operation:
         self._span.end()
 
 
-class DatabaseMetrics:
-    """The `DatabaseObserver` of a process.
-
-    Args:
-        pool_size: maximum number of connections.
-    """
-
-    def __init__(self, pool_size: int) -> None:
-        DATABASE_POOL_SIZE.set(pool_size)
-
-    def operation(self, name: str) -> AbstractContextManager[Operation]:
-        """Measure one statement."""
-        return _Operation(name)
-
-
 @cache
 def _duration(name: str, outcome: str) -> Histogram:
     """The histogram of a statement's outcome. Names and outcomes are bounded, and so is the cache."""
@@ -104,18 +84,6 @@ def _outcome(error: BaseException) -> str:
     if isinstance(error, StoreUnavailable | TimeoutError | OSError):
         return "unavailable"
     return "error"
-
-
-class ChangeFeedMetrics:
-    """The `ChangeFeedObserver` of a process."""
-
-    def lag(self, rows: int) -> None:
-        """Export the number of waiting changes."""
-        CHANGE_FEED_LAG_ROWS.set(rows)
-
-    def delivered(self, rows: int) -> None:
-        """Count delivered changes."""
-        CHANGE_FEED_CHANGES.inc(rows)
 
 
 def export_lag(lag: Callable[[], timedelta | None]) -> None:

@@ -19,20 +19,14 @@ from orderfleet.domain import errors
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.metrics import (
     ORDER_DURATION,
-    ORDERS_RECEIVED,
-    ORPHAN_SWEEP_COMPLETED,
-    ORPHANS_FOUND,
     PAYMENTS,
     PROVIDER_CALL_DURATION,
     REFUNDS,
-    REVIEW_WAIT,
     STEP_ATTEMPTS,
     STEP_DURATION,
     STEP_FAILURES,
     STEP_RETRIES,
     STEP_TIMEOUTS,
-    WORKFLOW_ID_CONFLICTS,
-    WORKFLOWS_MISSING,
 )
 from orderfleet.observability.tracing import TRACER, exemplar
 
@@ -42,7 +36,7 @@ _REFUSED = (errors.PaymentRefused, errors.PaymentVoided, errors.CarrierRefused)
 
 
 class ProviderCallMetrics:
-    """The `ProviderCallObserver` of one provider.
+    """Measures the calls of one provider.
 
     Args:
         provider: `payments` or `carrier`.
@@ -85,74 +79,42 @@ def _call_outcome(error: BaseException) -> str:
     return "refused" if isinstance(error, _REFUSED) else "error"
 
 
-class OrderMetrics:
-    """The `OrderObserver` of a process: counts each order, payment and refund once."""
-
-    def order_received(self) -> None:
-        """Count a new order."""
-        ORDERS_RECEIVED.inc(exemplar=exemplar())
-
-    def order_ended(self, outcome: Step, lasted: timedelta) -> None:
-        """Count an ended order."""
-        ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
-
-    def payment_changed(self, status: PaymentStatus) -> None:
-        """Count a result of a payment or a refund."""
-        match status:
-            case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
-                PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
-            case PaymentStatus.REFUNDING:
-                REFUNDS.labels(result="pending").inc(exemplar=exemplar())
-            case PaymentStatus.REFUNDED:
-                REFUNDS.labels(result="done").inc(exemplar=exemplar())
-            case PaymentStatus.INIT:
-                pass
+def count_ended(outcome: Step, lasted: timedelta) -> None:
+    """Count an ended order."""
+    ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
 
 
-class OrphanMetrics:
-    """Sweeps, orphans and id conflicts of this worker."""
-
-    def sweep_completed(self) -> None:
-        """Set the time of the last completed sweep."""
-        ORPHAN_SWEEP_COMPLETED.set_to_current_time()
-
-    def orphan_found(self, source: str) -> None:
-        """Count an orphan."""
-        ORPHANS_FOUND.labels(source=source).inc()
-
-    def workflow_missing(self) -> None:
-        """Count a check that found no workflow."""
-        WORKFLOWS_MISSING.inc()
-
-    def workflow_id_conflict(self, workflow_type: str) -> None:
-        """Count a workflow id in use."""
-        WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
+def count_payment(status: PaymentStatus) -> None:
+    """Count a result of a payment or a refund."""
+    match status:
+        case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
+            PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
+        case PaymentStatus.REFUNDING:
+            REFUNDS.labels(result="pending").inc(exemplar=exemplar())
+        case PaymentStatus.REFUNDED:
+            REFUNDS.labels(result="done").inc(exemplar=exemplar())
+        case PaymentStatus.INIT:
+            pass
 
 
 OTHER: Final = "other"
 
 
-class StepMetrics:
-    """The `StepObserver` of a process."""
+def attempt_started(activity: str, attempt: int, *, local: bool) -> None:
+    """Count an attempt, and a retry if it is not the first one."""
+    STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
+    if attempt > 1:
+        STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
 
-    def started(self, activity: str, attempt: int, *, local: bool) -> None:
-        """Count an attempt, and a retry if it is not the first one."""
-        STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
-        if attempt > 1:
-            STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
 
-    def ended(self, activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
-        """Record the duration and the outcome of an attempt."""
-        if timed_out:
-            STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
-        if isinstance(error, Exception):
-            STEP_FAILURES.labels(step=activity, error=error_class(error)).inc(exemplar=exemplar())
-        outcome = "timed_out" if timed_out else _step_outcome(error)
-        STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
-
-    def review_ended(self, outcome: str, waited: float) -> None:
-        """Record the duration and the outcome of a review."""
-        REVIEW_WAIT.labels(outcome=outcome).observe(waited, exemplar=exemplar())
+def attempt_ended(activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
+    """Record the duration and the outcome of an attempt."""
+    if timed_out:
+        STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
+    if isinstance(error, Exception):
+        STEP_FAILURES.labels(step=activity, error=error_class(error)).inc(exemplar=exemplar())
+    outcome = "timed_out" if timed_out else _step_outcome(error)
+    STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
 
 
 def error_class(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import structlog
 
 from orderfleet.domain.backlog import BacklogSample
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.observability.database_metrics import ChangeFeedMetrics, export_lag
+from orderfleet.observability.database_metrics import export_lag
 from orderfleet.observability.health import HealthServer
 from orderfleet.observability.operator_metrics import (
     BacklogMetrics,
@@ -101,7 +101,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, on_call=metrics.called) as kubernetes,
     ):
-        feed = PostgresChangeFeed(database, observer=ChangeFeedMetrics())
+        feed = PostgresChangeFeed(database)
         operator = Operator(
             settings,
             OrderClient.of(temporal, settings),

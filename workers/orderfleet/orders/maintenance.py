@@ -32,7 +32,13 @@ from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.domain.status import Step
 from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
-from orderfleet.observability.observers import OrphanObserver
+from orderfleet.observability.metrics import (
+    ORPHAN_SWEEP_COMPLETED,
+    ORPHANS_FOUND,
+    WORKFLOW_ID_CONFLICTS,
+    WORKFLOWS_MISSING,
+)
+from orderfleet.observability.tracing import exemplar
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -78,16 +84,12 @@ class MaintenanceActivities:
     Args:
         store: orphans in the database.
         workflows: order workflows in Temporal.
-        observer: counts what the sweep finds.
         page: unfinished orders of one statement.
     """
 
-    def __init__(
-        self, store: OrphanStore, workflows: OrderWorkflows, observer: OrphanObserver, page: int = UNFINISHED_PAGE
-    ) -> None:
+    def __init__(self, store: OrphanStore, workflows: OrderWorkflows, page: int = UNFINISHED_PAGE) -> None:
         self._store = store
         self._workflows = workflows
-        self._observer = observer
         self._page = page
 
     @activity.defn(name="sweep_closed_workflows")
@@ -112,7 +114,7 @@ class MaintenanceActivities:
             found = await self._compensate(page.orders, sweep)
             read = sweep.result.read + size
             sweep.advance(page.last, read=size, found=found, done=page.last is None or read >= step.limit)
-        self._observer.sweep_completed()
+        ORPHAN_SWEEP_COMPLETED.set_to_current_time()
         return sweep.result
 
     @activity.defn(name="record_compensation")
@@ -172,8 +174,7 @@ class MaintenanceActivities:
             return await self._start(orphan, sweep.policy)
 
         started = await _bounded(start, orphans, sweep.beat)
-        for _ in filter(None, started):
-            self._observer.orphan_found(sweep.source)
+        ORPHANS_FOUND.labels(source=sweep.source).inc(sum(started))
         return sum(started)
 
     async def _closed(self, order: UnfinishedOrder) -> tuple[str, str | None]:
@@ -181,7 +182,7 @@ class MaintenanceActivities:
         state = await self._workflows.state(order)
         if not state.found:
             # The order is not compensated: a worker connected to the wrong namespace would find no workflow at all.
-            self._observer.workflow_missing()
+            WORKFLOWS_MISSING.inc()
             _log.error(
                 "unfinished order has no workflow in Temporal", order_id=order.order_id, workflow_id=order.workflow_id
             )
@@ -202,7 +203,7 @@ class MaintenanceActivities:
         return False
 
     def _conflict(self, order_id: str, workflow_id: str, workflow_type: str) -> None:
-        self._observer.workflow_id_conflict(workflow_type)
+        WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
         _log.warning(
             "a workflow of another origin has the id",
             order_id=order_id,
