@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Final
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain import errors
 from orderfleet.domain.status import PaymentStatus, Step
@@ -120,8 +119,8 @@ def attempt_ended(activity: str, seconds: float, error: BaseException | None, *,
 def error_class(error: BaseException) -> str:
     """The class name of an error of Orderfleet's, or `other`, so that the label has a bounded number of values."""
     # An ApplicationError carries options for Temporal, such as the next retry delay; its cause is the error itself.
-    own = error.__cause__ if isinstance(error, ApplicationError) else error
-    return type(own).__name__ if isinstance(own, errors.OrderfleetError) else OTHER
+    own = (type(each).__name__ for each in (error, error.__cause__) if isinstance(each, errors.OrderfleetError))
+    return next(own, OTHER)
 
 
 def _step_outcome(error: BaseException | None) -> str:
