@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
+from orderfleet.api.fanout import TooManyStreams
 from orderfleet.api.order_input import Unprocessable
-from orderfleet.api.streams import TooManyStreams
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
 from orderfleet.domain.validation_messages import validation_message
 from orderfleet.services.errors import (

@@ -45,7 +45,7 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_to_temporal
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import reload_credentials
 
 
 class BoundedConfig(uvicorn.Config):

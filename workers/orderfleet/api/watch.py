@@ -10,13 +10,11 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
-from orderfleet.api.access import Admission, Admitted, Role, needs
+from orderfleet.api.access import Admission, Admitted, GuardedRoute, Role, needs
 from orderfleet.api.dependencies import Services, ServicesDependency
-from orderfleet.api.fanout import Mailbox
-from orderfleet.api.guarded_route import GuardedRoute
+from orderfleet.api.fanout import Mailbox, StreamSlot
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, ResolvedOrderId
-from orderfleet.api.streams import StreamSlot
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.services.orders import Source, SourcedStatus, VersionedStatus
 
