@@ -19,9 +19,9 @@ from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
-from orderfleet.store.migrate import migrate
+from orderfleet.store.migrate import WrongRole, migrate
+from orderfleet.store.migrate import grant_runtime_role as grant
 from orderfleet.store.reads import BacklogSampler
-from orderfleet.store.runtime_role import WrongRole, grant
 from support.own_postgres import as_role
 
 AUTO = Review(mode=ReviewMode.AUTO)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.orphans import (
     ClosedPage,
     Compensation,
@@ -24,7 +25,6 @@ from orderfleet.domain.orphans import (
 )
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy
-from orderfleet.domain.workflow_ids import IdHolder
 from orderfleet.orders import maintenance
 from orderfleet.orders.maintenance import MAX_CONCURRENT, MaintenanceActivities
 

@@ -33,7 +33,7 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import BacklogSampler, OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import reload_credentials
 from orderfleet.temporal.task_queues import TaskQueueSampler
 
 _log = structlog.get_logger()

@@ -165,12 +165,7 @@ def _recorded(record: RecordedOrder) -> OrderState:
         approved=status.approved,
         canceled=status.canceled,
         cancel_reason=status.cancel_reason,
-        payment=PaymentState(
-            id=status.payment.id,
-            status=status.payment.status,
-            amount=str(status.payment.amount),
-            currency=status.payment.currency,
-        ),
+        payment=PaymentState(**status.payment.model_dump()),
         shipments=tuple(ShipmentState(**shipment.model_dump()) for shipment in status.shipments) or None,
         tracking_number=_tracking_number(status),
         dispatch_failed_reason=status.dispatch_failed_reason,

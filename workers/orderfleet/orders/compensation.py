@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import workflow
 
 from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
@@ -39,11 +39,8 @@ _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.REFUND_WORKFLOW)
-class RefundWorkflow:
+class RefundWorkflow(LastError):
     """Refunds one payment."""
-
-    def __init__(self) -> None:
-        self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> StepResult:
@@ -63,25 +60,14 @@ class RefundWorkflow:
         )
         return await steps.retry_forever(_REFUND, arg, refund.policy.refund, refund.policy.retry_forever_backoff)
 
-    @workflow.query
-    def last_error(self, *_args: Any) -> str | None:
-        """The last error of a refund that is not done; None without one."""
-        return self._last_error
-
-    def _on_error(self, text: str) -> None:
-        self._last_error = text
-
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
     return AuditEvent(key=key, kind=kind, step=Step.CHARGE, at=workflow.now(), detail=dict(detail))
 
 
 @workflow.defn(name=names.COMPENSATION_WORKFLOW)
-class CompensationWorkflow:
+class CompensationWorkflow(LastError):
     """Compensates one order."""
-
-    def __init__(self) -> None:
-        self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> None:
@@ -109,11 +95,6 @@ class CompensationWorkflow:
             conflicts=compensation.conflicts,
         )
         await self._steps.retry_forever(_RECORD, end, self._policy.record, self._policy.retry_forever_backoff)
-
-    @workflow.query
-    def last_error(self, *_args: Any) -> str | None:
-        """The last error of a compensation that is not done; None without one."""
-        return self._last_error
 
     async def _void_booking(self) -> Booking | None:
         """Void every booking that can still be made.
@@ -157,6 +138,3 @@ class CompensationWorkflow:
         return AuditEvent(
             key="compensated-payment", kind=EventKind.PAYMENT_VOIDED, step=Step.CHARGE, at=workflow.now(), detail=detail
         )
-
-    def _on_error(self, text: str) -> None:
-        self._last_error = text

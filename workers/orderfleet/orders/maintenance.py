@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from orderfleet.domain import names
-from orderfleet.domain.activities import StepResult
+from orderfleet.domain.activities import CheckWorkflowInput, CheckWorkflowResult, IdHolder, StepResult
 from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind
 from orderfleet.domain.orphans import (
@@ -31,7 +31,6 @@ from orderfleet.domain.orphans import (
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.domain.status import Step
-from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
 from orderfleet.observability.metrics import (
     ORPHAN_SWEEP_COMPLETED,
     ORPHANS_FOUND,

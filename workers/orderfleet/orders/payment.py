@@ -11,12 +11,11 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain.activities import ChargeInput, StepResult, VoidInput, VoidResult
+    from orderfleet.domain.activities import ChargeInput, IdHolder, StepResult, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.payment import PaymentIntent, RefundOrder
     from orderfleet.domain.status import PaymentStatus, Step
-    from orderfleet.domain.workflow_ids import IdHolder
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.context import OrderContext, OrderFailed

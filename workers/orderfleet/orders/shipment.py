@@ -21,7 +21,14 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.domain import names
-    from orderfleet.domain.activities import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
+    from orderfleet.domain.activities import (
+        CheckWorkflowInput,
+        IdHolder,
+        RecordShipmentInput,
+        StepResult,
+        VoidBookingInput,
+        VoidBookingResult,
+    )
     from orderfleet.domain.base import Contract, error_message, truncate
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address
@@ -37,7 +44,6 @@ with workflow.unsafe.imports_passed_through():
         ShippingResult,
     )
     from orderfleet.domain.status import ShipmentStatus, ShipmentView
-    from orderfleet.domain.workflow_ids import CheckWorkflowInput, IdHolder
 
 
 _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]

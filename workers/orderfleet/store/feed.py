@@ -21,7 +21,7 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.observability.metrics import CHANGE_FEED_CHANGES, CHANGE_FEED_LAG_ROWS
 from orderfleet.store.pool import Database
-from orderfleet.store.rows import recorded_order
+from orderfleet.store.reads import recorded_order
 from orderfleet.store.statements import statement
 
 CHANNEL: Final = "orderfleet_orders"

@@ -41,32 +41,14 @@ class PostgresOrphanStore:
         """
         rows = await self._database.fetch(statement("unfinished_page"), after, limit, idle)
         return UnfinishedPage(
-            orders=tuple(
-                UnfinishedOrder(
-                    order_id=row["order_id"], workflow_id=row["workflow_id"], first_run_id=row["first_run_id"]
-                )
-                for row in rows
-                if row["is_due"]
-            ),
+            orders=tuple(UnfinishedOrder(**row) for row in rows if row["is_due"]),
             last=rows[-1]["order_id"] if len(rows) == limit else None,
         )
 
     async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
         """Return those of the orders that have not ended, with what their compensation needs."""
         rows = await self._database.fetch(statement("orphans"), list(order_ids))
-        return [
-            Orphan(
-                order_id=row["order_id"],
-                payment=PaymentIntent(
-                    payment_id=row["payment_id"],
-                    order_id=row["order_id"],
-                    amount=row["amount"],
-                    currency=row["currency"],
-                ),
-                shipments=row["shipments"],
-            )
-            for row in rows
-        ]
+        return [Orphan(**row, payment=PaymentIntent(**row)) for row in rows]
 
     async def record_compensation(
         self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]

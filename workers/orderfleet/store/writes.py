@@ -123,14 +123,7 @@ class OrderWrites:
         )
         if not rows:
             raise _payment_conflict(payment.payment_id, payment.order_id)
-        row = rows[0]
-        return PaymentRecord(
-            payment_id=row["payment_id"],
-            order_id=row["order_id"],
-            status=PaymentStatus(row["status"]),
-            reference=row["reference"],
-            is_new=row["is_new"],
-        )
+        return PaymentRecord(**rows[0])
 
     async def finish_payment(
         self,

@@ -17,9 +17,9 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.domain import names
+    from orderfleet.domain.activities import CheckWorkflowInput, CheckWorkflowResult, IdHolder
     from orderfleet.domain.payment import RefundOrder
     from orderfleet.domain.policy import OrderPolicy
-    from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
 
 from orderfleet.temporal.step_runner import ActivityRef, StepRunner
 

@@ -76,6 +76,21 @@ class StepFailed(Exception):
         return self.type in {STORE_UNAVAILABLE, PAYLOAD_DECRYPTION_ERROR}
 
 
+class LastError:
+    """A workflow that keeps the last error of its steps and answers the query `last_error` with it."""
+
+    def __init__(self) -> None:
+        self._last_error: str | None = None
+
+    @workflow.query
+    def last_error(self, *_args: Any) -> str | None:
+        """The last error of a step; None without one."""
+        return self._last_error
+
+    def _on_error(self, text: str) -> None:
+        self._last_error = text
+
+
 class StepRunner:
     """Runs the steps of one workflow.
 

@@ -28,8 +28,13 @@ from orderfleet import __version__
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import INITIAL_BACKOFF, MAX_BACKOFF, connect_with_retry, core_runtime
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import (
+    INITIAL_BACKOFF,
+    MAX_BACKOFF,
+    connect_with_retry,
+    core_runtime,
+    reload_credentials,
+)
 from orderfleet.temporal.encryption import for_worker
 from orderfleet.temporal.interceptors import ActivityIdentity
 
