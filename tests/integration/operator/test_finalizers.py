@@ -56,8 +56,7 @@ async def test_remove_order_finalizers_unblocks_deletion(api, kubernetes):
 async def test_remove_order_finalizers_reads_all_pages(api, kubernetes, monkeypatch):
     for i in range(5):
         create_order(kubernetes, f"release-page-{i}", FINALIZER)
-    page = api.list_orders
-    monkeypatch.setattr(api, "list_orders", lambda namespace, after="": page(namespace, after, size=2))
+    monkeypatch.setattr("orderfleet.operator.kubernetes.PAGE_SIZE", 2)
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
 
 

@@ -334,24 +334,18 @@ ResolvedOrderId = Annotated[str, Depends(_order_id)]
 WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID)]
 """Id of an order's workflow: `order-` and the order id."""
 
+
+def _idempotency_key(description: str) -> Any:
+    return Header(alias="Idempotency-Key", min_length=1, max_length=255, description=description)
+
+
 IdempotencyKey = Annotated[
     str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key with the same content returns the same order; with other content it is 409.",
-    ),
+    _idempotency_key("The same key with the same content returns the same order; with other content it is 409."),
 ]
 
 ChangeKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same change with the same key is applied once; default: the `X-Request-ID`.",
-    ),
+    str | None, _idempotency_key("The same change with the same key is applied once; default: the `X-Request-ID`.")
 ]
 
 

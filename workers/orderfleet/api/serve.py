@@ -178,9 +178,7 @@ async def serve(
     address, port = listener.getsockname()[:2]
     _log.info("serving", address=address, port=port)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await stop.wait(serving)
     await draining()
     server.should_exit = True
     await serving

@@ -18,7 +18,7 @@ import typer
 from pydantic import SecretStr
 
 from orderfleet.cli.errors import Failed, read_settings, variables
-from orderfleet.cli.output import Output, OutputOption, console, print_document
+from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document
 from orderfleet.domain.durations import format_duration
 from orderfleet.settings import Settings
 
@@ -126,11 +126,8 @@ def settings(
 
 def _print_table(found: list[tuple[str, str, bool]]) -> None:
     from rich.markup import escape  # noqa: PLC0415 - not for JSON
-    from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("VARIABLE", "VALUE", ""):
-        table.add_column(column, overflow="fold")
+    table = plain_table("VARIABLE", "VALUE", "")
     for name, value, is_set in found:
         table.add_row(name, escape(value), "set" if is_set else "[dim]default[/]")
     console().print(table)

@@ -108,32 +108,26 @@ _EXPORTED = (
 )
 
 
-class UnfinishedOrderMetrics:
-    """Metrics of unfinished orders and payments in the order store."""
-
-    def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Export the samples; a step or status without a sample exports 0, and None exports nothing."""
-        for gauge in _EXPORTED:
-            gauge.clear()
-        if found is None:
-            return
-        samples = {(sample.kind, sample.key): sample for sample in found}
-        for step in _STEPS:
-            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, samples.get((BacklogKind.ORDER, step)), step=step)
-            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, samples.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
-        for status in _STATUSES:
-            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
+def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
+    """Export the unfinished orders and payments; one without a sample exports 0, and None exports nothing."""
+    for gauge in _EXPORTED:
+        gauge.clear()
+    if found is None:
+        return
+    samples = {(sample.kind, sample.key): sample for sample in found}
+    for step in _STEPS:
+        _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, samples.get((BacklogKind.ORDER, step)), step=step)
+        _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, samples.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
+    for status in _STATUSES:
+        _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
 
 
-class BacklogMetrics:
-    """Metrics of the tasks that wait in Temporal's task queues."""
-
-    def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Export the samples; None exports nothing."""
-        BACKLOG.clear()
-        BACKLOG_AGE.clear()
-        for sample in found or ():
-            _set(BACKLOG, BACKLOG_AGE, sample, task_queue=sample.key, kind=sample.kind)
+def export_backlog(found: Sequence[BacklogSample] | None) -> None:
+    """Export the tasks that wait in Temporal's task queues; None exports nothing."""
+    BACKLOG.clear()
+    BACKLOG_AGE.clear()
+    for sample in found or ():
+        _set(BACKLOG, BACKLOG_AGE, sample, task_queue=sample.key, kind=sample.kind)
 
 
 def _set(count: Gauge, oldest: Gauge, sample: BacklogSample | None, **labels: str) -> None:

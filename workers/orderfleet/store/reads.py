@@ -77,18 +77,10 @@ class OrderReads:
         rows = await self._database.fetch(statement("events"), order_id, after, limit)
         return [recorded_event(row) for row in rows]
 
-
-class BacklogSampler:
-    """Samples the backlog. Its cost depends only on the number of unfinished orders and payments."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def take(self) -> list[BacklogSample]:
+    async def backlog(self) -> list[BacklogSample]:
         """Return unfinished orders by step, those past their deadline, and pending payments by status.
 
-        Raises:
-            StoreUnavailable: Postgres is unavailable or too slow.
+        Its cost depends only on the number of unfinished orders and payments.
         """
         rows = await self._database.fetch(statement("backlog"))
         return [

@@ -120,7 +120,7 @@ async def serve(settings: Settings, stop: Stop, factories: Sequence[WorkerFactor
     async with HealthServer(settings.health_host, settings.health_port, lambda: problem) as health:
         _log.info("health port open", port=health.port)
         building = asyncio.ensure_future(_build(settings, factories))
-        await _first(building, stop)
+        await stop.wait(building)
         if stop.requested:
             building.cancel()
             return
@@ -131,9 +131,7 @@ async def serve(settings: Settings, stop: Stop, factories: Sequence[WorkerFactor
             background = [asyncio.ensure_future(work()) for spec in specs for work in spec.background]
             problem = None
             _log.info("polling", task_queues=[spec.task_queue for spec in specs])
-            stopping = asyncio.ensure_future(stop.wait())
-            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            await stop.wait(*running)
             for work in background:
                 work.cancel()
             problem = "draining"
@@ -155,13 +153,6 @@ async def _build_spec(factory: WorkerFactory, client: Client) -> WorkerSpec:
             _log.warning("Temporal rejects calls, trying again", wait_seconds=wait, error=str(error))
         await asyncio.sleep(wait)
         wait = min(wait * 2, MAX_BACKOFF)
-
-
-async def _first(work: asyncio.Future[Any], stop: Stop) -> None:
-    """Return when the work is done or a stop is requested, whichever comes first."""
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
 
 
 async def _drain(workers: list[Worker], running: Sequence[asyncio.Future[None]], bound: timedelta) -> None:
