@@ -34,9 +34,8 @@ class OptionalService:
     name: str
     find: Callable[[], Path | None]
     part: Describe
-    purpose: str
-    """Purpose of its only port."""
     port: int
+    """Its only port."""
     without: str
     """What a stack without it lacks, and how to install it."""
     passed_to_roles: bool = False
@@ -48,7 +47,6 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         name=prometheus.PROMETHEUS,
         find=prometheus.find,
         part=prometheus.part,
-        purpose="web",
         port=prometheus.DEFAULT_PORT,
         without="no metrics are stored and no alerts evaluated; install Debian's package `prometheus`, or put the"
         " program of https://prometheus.io/download on PATH",
@@ -57,7 +55,6 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         name=collector.COLLECTOR,
         find=collector.find,
         part=collector.part,
-        purpose="otlp",
         port=collector.DEFAULT_PORT,
         without="no traces are collected; put `otelcol` of"
         " https://github.com/open-telemetry/opentelemetry-collector-releases on PATH",

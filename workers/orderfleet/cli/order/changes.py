@@ -16,11 +16,8 @@ from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import (
     NO_REASON,
     TABLE,
-    City,
-    Country,
+    AddressPart,
     OrderId,
-    State,
-    Street,
     Zip,
     complete_order_id,
     resolve_order_id,
@@ -58,11 +55,11 @@ def cancel(
 def update_address(
     order_id: OrderId,
     *,
-    street: Street = None,
-    city: City = None,
-    state: State = None,
+    street: AddressPart = None,
+    city: AddressPart = None,
+    state: AddressPart = None,
     zip_code: Zip = None,
-    country: Country = None,
+    country: AddressPart = None,
     output: OutputOption = TABLE,
 ) -> None:
     """Send the package to another address; parts left out stay as they are. Rejected once it is dispatched."""
@@ -124,11 +121,11 @@ def signal(
     which: Annotated[Signal | None, typer.Argument(metavar="SIGNAL", help="If left out, choose from a list.")] = None,
     *,
     reason: Annotated[str | None, typer.Option(help="Why an order is canceled.")] = None,
-    street: Street = None,
-    city: City = None,
-    state: State = None,
+    street: AddressPart = None,
+    city: AddressPart = None,
+    state: AddressPart = None,
     zip_code: Zip = None,
-    country: Country = None,
+    country: AddressPart = None,
     output: OutputOption = TABLE,
 ) -> None:
     """Signal an order; without arguments, choose which order and which signal.

@@ -75,11 +75,9 @@ OrderId = Annotated[
     ),
 ]
 
-Street = Annotated[str | None, typer.Option(help="Of the new address.")]
-City = Annotated[str | None, typer.Option(help="Of the new address.")]
-State = Annotated[str | None, typer.Option(help="Of the new address.")]
+AddressPart = Annotated[str | None, typer.Option(help="Of the new address.")]
 Zip = Annotated[str | None, typer.Option("--zip", help="Of the new address.")]
-Country = Annotated[str | None, typer.Option(help="Of the new address.")]
+
 
 TABLE: Final = Output.TABLE
 NO_REASON: Final = "canceled on request"
