@@ -15,8 +15,7 @@ from orderfleet.api.dependencies import Services, ServicesDependency
 from orderfleet.api.fanout import Mailbox, StreamSlot
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, ResolvedOrderId
-from orderfleet.domain.events import RecordedOrder
-from orderfleet.services.orders import Source, SourcedStatus, VersionedStatus
+from orderfleet.services.orders import SourcedStatus, VersionedStatus
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
@@ -108,16 +107,12 @@ async def _events(
                 yield format_sse_event(comment="no change")
             elif order.version > current.version:
                 # The feed may repeat versions that were sent.
-                current = _versioned(order)
+                current = VersionedStatus.recorded(order)
                 yield _event(current)
         yield format_sse_event(event="end", data_str="{}")
     finally:
         services.fanout.unsubscribe(order_id, mailbox)
         services.streams.release(slot)
-
-
-def _versioned(order: RecordedOrder) -> VersionedStatus:
-    return VersionedStatus(order.version, SourcedStatus(**order.status.model_dump(), source=Source.DATABASE))
 
 
 def _event(current: VersionedStatus) -> bytes:

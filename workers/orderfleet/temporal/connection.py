@@ -31,7 +31,6 @@ from orderfleet.process import PortUnavailable
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
 from orderfleet.temporal.encryption import data_converter
-from orderfleet.temporal.interceptors import UntracedOrders
 
 
 def is_workflow_not_found(error: RPCError) -> bool:
@@ -182,7 +181,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
 def _tracing() -> list[Interceptor]:
     from orderfleet.temporal.spans import TemporalSpans  # noqa: PLC0415 - loads OpenTelemetry's SDK
 
-    return [UntracedOrders(), TemporalSpans()]
+    return [TemporalSpans()]
 
 
 async def connect_with_retry(settings: Settings, *, runtime: Runtime | None = None) -> Client:

@@ -1,4 +1,4 @@
-"""Interceptors of activities: one trace for an order without a trace header, and logs and spans with the order's id.
+"""Interceptor of activities: logs and spans with the order's id.
 
 An activity's input is checked here, before it does anything.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final, get_type_hints
 
 import structlog
 from opentelemetry import trace
-from temporalio import activity, client, worker
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -30,31 +30,7 @@ from orderfleet.domain.errors import (
     Unavailable,
 )
 from orderfleet.domain.inputs import Unreadable
-from orderfleet.observability.order_trace import ORDER_ID, order_context
-
-_HEADER: Final = "_tracer-data"
-"""Header of Temporal's tracing interceptor."""
-
-
-class UntracedOrders(client.Interceptor, worker.Interceptor):
-    """Gives attempts of an order without a trace header the order's own trace. Put it before the tracing interceptor.
-
-    A raw Temporal client starts a workflow without that header; each attempt would have a trace of its own.
-    """
-
-    def intercept_activity(self, next: worker.ActivityInboundInterceptor) -> worker.ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
-        """Wrap the activity."""
-        return _TracedByOrder(next)
-
-
-class _TracedByOrder(worker.ActivityInboundInterceptor):
-    async def execute_activity(self, input: worker.ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
-        step = input.args[0] if input.args else None
-        if _HEADER in input.headers or not isinstance(step, StepInput) or not step.order_id:
-            return await super().execute_activity(input)
-        with order_context(step.order_id):
-            return await super().execute_activity(input)
-
+from orderfleet.observability.order_trace import ORDER_ID
 
 _log = structlog.get_logger()
 

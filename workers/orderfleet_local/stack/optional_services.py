@@ -8,23 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from orderfleet_local.stack import collector, prometheus
 from orderfleet_local.stack.launch import Part
-
-
-class Describe(Protocol):
-    """Creates the part for an installed program."""
-
-    def __call__(self, folder: Path, program: Path, *, port: int) -> Part:
-        """Return the part.
-
-        Args:
-            folder: of its files.
-            program: that was found.
-            port: wanted port; 0: any.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +19,8 @@ class OptionalService:
 
     name: str
     find: Callable[[], Path | None]
-    part: Describe
+    part: Callable[..., Part]
+    """Describes the part, from the folder of its files, its program and `port`; 0: any."""
     port: int
     """Its only port."""
     without: str
