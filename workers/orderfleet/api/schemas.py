@@ -45,9 +45,7 @@ from orderfleet.domain.strict_models import StrictModel
 from orderfleet.services.errors import ChangeResult
 
 Timeout = Annotated[
-    Duration,
-    Field(gt=parse_duration("0s")),
-    WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]}),
+    Duration, Field(gt=parse_duration("0s")), WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]})
 ]
 """A duration above zero, in the format of Kubernetes."""
 

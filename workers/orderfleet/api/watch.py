@@ -33,11 +33,7 @@ _EVENT: Final = {
         "data": {"type": "string", "description": "The order's status as JSON; `{}` at the end."},
     },
 }
-_EXAMPLE: Final = {
-    "id": "7",
-    "event": "status",
-    "data": SourcedStatus.model_validate(STATUS_EXAMPLE).model_dump_json(),
-}
+_EXAMPLE: Final = {"id": "7", "event": "status", "data": SourcedStatus.model_validate(STATUS_EXAMPLE).model_dump_json()}
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The events.", "content": {_MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
     204: {"description": "The order has ended and `Last-Event-ID` is its last event: do not reconnect."},
@@ -52,8 +48,7 @@ async def watch(
     request: Request,
     admission: Admitted,
     last_event_id: Annotated[
-        str | None,
-        Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers when they reconnect."),
+        str | None, Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers when they reconnect.")
     ] = None,
 ) -> Response:
     """The current status and then each change as a `status` event, and an `end` event when the order has ended.

@@ -71,10 +71,7 @@ def _of_text(text: str) -> float | timedelta:
 
 
 Duration = Annotated[
-    timedelta,
-    Field(le=MAX_DURATION),
-    BeforeValidator(_read),
-    PlainSerializer(format_duration, return_type=str),
+    timedelta, Field(le=MAX_DURATION), BeforeValidator(_read), PlainSerializer(format_duration, return_type=str)
 ]
 """A `timedelta` that is read and written in Kubernetes' notation."""
 

@@ -148,10 +148,7 @@ class OrderInput(Contract):
 
 def total(items: tuple[Item, ...]) -> Decimal:
     """Exact sum of quantity times price; an item without a price counts `DEFAULT_PRICE`."""
-    return sum(
-        (item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items),
-        Decimal(0),
-    )
+    return sum((item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items), Decimal(0))
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

@@ -273,10 +273,7 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
     if status.ended and not is_processed and not order.deleting:
         # The workflow ended before it read the change, so the operator rejects what was not applied.
         missing = unmet_fields(
-            order,
-            approved=status.approved,
-            canceled=status.canceled,
-            same_address=order.spec.address == status.address,
+            order, approved=status.approved, canceled=status.canceled, same_address=order.spec.address == status.address
         )
         if missing:
             late = f"{', '.join(missing)}: the order has already ended"

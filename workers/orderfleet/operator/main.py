@@ -85,14 +85,7 @@ async def run(settings: Settings, stop: Stop) -> None:
         Kubernetes(login, connections=settings.operator_concurrency + 4, on_call=metrics.called) as kubernetes,
     ):
         feed, reads = PostgresChangeFeed(database), OrderReads(database)
-        operator = Operator(
-            settings,
-            OrderClient.of(temporal, settings),
-            reads,
-            feed,
-            kubernetes,
-            metrics.reconcile,
-        )
+        operator = Operator(settings, OrderClient.of(temporal, settings), reads, feed, kubernetes, metrics.reconcile)
         export_lag(lambda: feed.behind)
         export_queue(lambda: len(operator.queue), operator.cache.count_by_step)
         queues = TaskQueueSampler(temporal, [settings.orders_task_queue, settings.shipping_task_queue])

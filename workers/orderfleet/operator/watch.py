@@ -112,10 +112,7 @@ async def watch(
     settings = kopf_settings(selector)
     settings.watching.inactivity_timeout = inactivity_timeout.total_seconds()
     tasks = await kopf.spawn_tasks(
-        registry=registry(sink),
-        settings=settings,
-        namespaces=namespaces,
-        clusterwide=not namespaces,
+        registry=registry(sink), settings=settings, namespaces=namespaces, clusterwide=not namespaces
     )
     listen_for_signals(stop)
     try:

@@ -163,9 +163,7 @@ class ShipmentPhase:
             The reason of a rejection, or None.
         """
         return await self._request(
-            names.CANCEL_SHIPMENT,
-            lambda number: ShipmentCancel(request=number, reason=reason),
-            when_closed=None,
+            names.CANCEL_SHIPMENT, lambda number: ShipmentCancel(request=number, reason=reason), when_closed=None
         )
 
     def accept_answer(self, answer: ShipmentAnswer) -> None:

@@ -128,10 +128,7 @@ class ShippingWorkflow(LastError):
         if not await self._signal_order(names.DISPATCH_FAILED, signal) and await self._void_booking() is None:
             # The order workflow is closed, so this one has voided the booking and starts the refund.
             refund = RefundOrder(
-                order_id=shipment.order_id,
-                payment=shipment.payment,
-                reason="dispatch failed",
-                policy=shipment.policy,
+                order_id=shipment.order_id, payment=shipment.payment, reason="dispatch failed", policy=shipment.policy
             )
             await start_refund(self._steps, refund, shipment.orders_task_queue, self._on_conflict)
         return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, reason)
@@ -252,12 +249,7 @@ class ShippingWorkflow(LastError):
         )
         policy = self._input.policy
         await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
-        return ShippingResult(
-            status=status,
-            attempts=self._attempts,
-            retries=self._retries,
-            reason=reason,
-        )
+        return ShippingResult(status=status, attempts=self._attempts, retries=self._retries, reason=reason)
 
     async def _signal_order(self, name: str, arg: Any) -> bool:
         """Signal the order workflow; returns False if it is closed."""

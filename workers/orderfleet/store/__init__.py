@@ -9,11 +9,4 @@ from orderfleet.store.pool import Database, connect
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 
-__all__ = [
-    "Database",
-    "OrderReads",
-    "OrderWrites",
-    "PostgresChangeFeed",
-    "PostgresOrphanStore",
-    "connect",
-]
+__all__ = ["Database", "OrderReads", "OrderWrites", "PostgresChangeFeed", "PostgresOrphanStore", "connect"]

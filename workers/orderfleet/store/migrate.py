@@ -38,11 +38,7 @@ alter table schema_migrations add column if not exists oldest integer
 
 
 async def migrate(
-    database_url: str,
-    directory: Path | None = None,
-    *,
-    wait: timedelta = timedelta(0),
-    accept_newer: bool = False,
+    database_url: str, directory: Path | None = None, *, wait: timedelta = timedelta(0), accept_newer: bool = False
 ) -> list[str]:
     """Apply the files that the database does not have yet; return their names.
 
@@ -74,11 +70,7 @@ async def migrate(
 
 
 async def pending(
-    database_url: str,
-    directory: Path | None = None,
-    *,
-    wait: timedelta = timedelta(0),
-    accept_newer: bool = False,
+    database_url: str, directory: Path | None = None, *, wait: timedelta = timedelta(0), accept_newer: bool = False
 ) -> list[str]:
     """Return the names of the files that `migrate` would apply; change nothing. Raises as `migrate`."""
     migrations = read(directory or default_directory())

@@ -155,11 +155,7 @@ class Database:
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
             self._pool = asyncpg.create_pool(
-                connect=self._connect,
-                min_size=0,
-                max_size=self._pool_size,
-                reset=_skip_reset,
-                **self._connect_args,
+                connect=self._connect, min_size=0, max_size=self._pool_size, reset=_skip_reset, **self._connect_args
             )
             # With a `min_size` of 0 this opens no connection and does not wait, so no second caller creates a pool.
             await self._pool

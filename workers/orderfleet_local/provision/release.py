@@ -69,10 +69,7 @@ class Network:
         """
         self.require(url)
         try:
-            with (
-                _open("GET", url, self._stall_seconds) as response,
-                target.open("wb") as file,
-            ):
+            with _open("GET", url, self._stall_seconds) as response, target.open("wb") as file:
                 announced = response.headers.get("Content-Length")
                 shutil.copyfileobj(response, file, _CHUNK)
                 received = file.tell()

@@ -162,11 +162,7 @@ class SimulatedCarrier(SimulatedProvider[CarrierLedger]):
     unavailable = CarrierUnavailable
 
     def __init__(
-        self,
-        *,
-        ledger: Path | None = None,
-        latency: timedelta = timedelta(0),
-        leaves_in: timedelta = timedelta(0),
+        self, *, ledger: Path | None = None, latency: timedelta = timedelta(0), leaves_in: timedelta = timedelta(0)
     ) -> None:
         super().__init__(CarrierLedger(ledger), latency)
         self._leaves_in = leaves_in
