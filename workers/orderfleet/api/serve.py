@@ -21,19 +21,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from orderfleet.api import problems
 from orderfleet.api.access import reject_unsafe
 from orderfleet.api.app import create_app
 from orderfleet.api.authentication import access_from
 from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.problems import (
-    BUSY,
-    HEAD_TIMEOUT,
-    MEDIA_TYPE,
-    RETRY_AFTER_SECONDS,
-    ProblemType,
-    problem_without_request,
-)
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop, open_port
 from orderfleet.services.carrier_updates import CarrierUpdateService
@@ -73,7 +66,7 @@ class _BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.config.connections:
-            self._reject(BUSY, "too many connections are open; send the same request again")
+            self._reject(problems.BUSY, "too many connections are open; send the same request again")
         else:
             self._expect_head()
 
@@ -106,9 +99,9 @@ class _BoundedProtocol(H11Protocol):
 
     def _head_timed_out(self) -> None:
         detail = f"the request did not arrive within {self.config.read_seconds:g} s; send it faster"
-        self._reject(HEAD_TIMEOUT, detail)
+        self._reject(problems.HEAD_TIMEOUT, detail)
 
-    def _reject(self, problem_type: ProblemType, detail: str) -> None:
+    def _reject(self, problem_type: problems.ProblemType, detail: str) -> None:
         """Close the connection, with a problem document if no response was started."""
         if self.transport.is_closing():
             return
@@ -117,16 +110,16 @@ class _BoundedProtocol(H11Protocol):
         self.transport.close()
 
 
-_RETRY_AFTER: Final = f"retry-after: {RETRY_AFTER_SECONDS}\r\n"
+_RETRY_AFTER: Final = f"retry-after: {problems.RETRY_AFTER_SECONDS}\r\n"
 
 
-def _response(problem_type: ProblemType, detail: str) -> bytes:
-    body = json.dumps(problem_without_request(problem_type, detail)).encode()
+def _response(problem_type: problems.ProblemType, detail: str) -> bytes:
+    body = json.dumps(problems.problem_without_request(problem_type, detail)).encode()
     status = HTTPStatus(problem_type.status)
     retry_after = _RETRY_AFTER if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
-        f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        f"{retry_after}connection: close\r\n\r\n"
+        f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\n{retry_after}connection: close\r\n\r\n"
     )
     return head.encode() + body
 

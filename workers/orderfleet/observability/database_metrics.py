@@ -17,13 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import Histogram
 
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.observability.metrics import (
-    CHANGE_FEED_LAG,
-    DATABASE_DURATION,
-    DATABASE_IN_USE,
-    DATABASE_WAIT,
-    DATABASE_WAITING,
-)
+from orderfleet.observability import metrics
 from orderfleet.observability.tracing import TRACER, exemplar
 
 
@@ -38,18 +32,18 @@ class DatabaseOperation:
         self._span = _span(self._name)
         self._exemplar = exemplar()
         self._started = time.perf_counter()
-        DATABASE_WAITING.inc()
+        metrics.DATABASE_WAITING.inc()
         return self
 
     def connected(self) -> None:
         """Record the end of the wait for a connection."""
-        DATABASE_WAIT.observe(time.perf_counter() - self._started, exemplar=self._exemplar)
-        DATABASE_WAITING.dec()
-        DATABASE_IN_USE.inc()
+        metrics.DATABASE_WAIT.observe(time.perf_counter() - self._started, exemplar=self._exemplar)
+        metrics.DATABASE_WAITING.dec()
+        metrics.DATABASE_IN_USE.inc()
         self._connected = True
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        (DATABASE_IN_USE if self._connected else DATABASE_WAITING).dec()
+        (metrics.DATABASE_IN_USE if self._connected else metrics.DATABASE_WAITING).dec()
         outcome = "ok" if error is None else _outcome(error)
         _duration(self._name, outcome).observe(time.perf_counter() - self._started, exemplar=self._exemplar)
         if self._span is None:
@@ -63,7 +57,7 @@ class DatabaseOperation:
 @cache
 def _duration(name: str, outcome: str) -> Histogram:
     """The histogram of a statement's outcome. Names and outcomes are bounded, and so is the cache."""
-    return DATABASE_DURATION.labels(operation=name, outcome=outcome)
+    return metrics.DATABASE_DURATION.labels(operation=name, outcome=outcome)
 
 
 def _span(name: str) -> trace.Span | None:
@@ -97,4 +91,4 @@ def export_lag(lag: Callable[[], timedelta | None]) -> None:
         current = lag()
         return float("nan") if current is None else current.total_seconds()
 
-    CHANGE_FEED_LAG.set_function(seconds)
+    metrics.CHANGE_FEED_LAG.set_function(seconds)

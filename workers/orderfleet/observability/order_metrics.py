@@ -16,17 +16,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from orderfleet.domain import errors
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.observability.metrics import (
-    ORDER_DURATION,
-    PAYMENTS,
-    PROVIDER_CALL_DURATION,
-    REFUNDS,
-    STEP_ATTEMPTS,
-    STEP_DURATION,
-    STEP_FAILURES,
-    STEP_RETRIES,
-    STEP_TIMEOUTS,
-)
+from orderfleet.observability import metrics
 from orderfleet.observability.tracing import TRACER, exemplar
 
 _UNAVAILABLE = (errors.ProviderUnavailable, errors.CarrierUnavailable, TimeoutError)
@@ -65,7 +55,7 @@ class ProviderCallMetrics:
             else:
                 outcome = "ok"
             finally:
-                PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
+                metrics.PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
                     time.perf_counter() - started, exemplar=exemplar()
                 )
 
@@ -80,18 +70,18 @@ def _call_outcome(error: BaseException) -> str:
 
 def count_ended(outcome: Step, lasted: timedelta) -> None:
     """Count an ended order."""
-    ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
+    metrics.ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
 
 
 def count_payment(status: PaymentStatus) -> None:
     """Count a result of a payment or a refund."""
     match status:
         case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
-            PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
+            metrics.PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
         case PaymentStatus.REFUNDING:
-            REFUNDS.labels(result="pending").inc(exemplar=exemplar())
+            metrics.REFUNDS.labels(result="pending").inc(exemplar=exemplar())
         case PaymentStatus.REFUNDED:
-            REFUNDS.labels(result="done").inc(exemplar=exemplar())
+            metrics.REFUNDS.labels(result="done").inc(exemplar=exemplar())
         case PaymentStatus.INIT:
             pass
 
@@ -101,19 +91,19 @@ OTHER: Final = "other"
 
 def attempt_started(activity: str, attempt: int, *, local: bool) -> None:
     """Count an attempt, and a retry if it is not the first one."""
-    STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
+    metrics.STEP_ATTEMPTS.labels(step=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
     if attempt > 1:
-        STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
+        metrics.STEP_RETRIES.labels(step=activity).inc(exemplar=exemplar())
 
 
 def attempt_ended(activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
     """Record the duration and the outcome of an attempt."""
     if timed_out:
-        STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
+        metrics.STEP_TIMEOUTS.labels(step=activity).inc(exemplar=exemplar())
     if isinstance(error, Exception):
-        STEP_FAILURES.labels(step=activity, error=error_class(error)).inc(exemplar=exemplar())
+        metrics.STEP_FAILURES.labels(step=activity, error=error_class(error)).inc(exemplar=exemplar())
     outcome = "timed_out" if timed_out else _step_outcome(error)
-    STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
+    metrics.STEP_DURATION.labels(step=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
 
 
 def error_class(error: BaseException) -> str:

@@ -31,12 +31,7 @@ from orderfleet.domain.orphans import (
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.domain.status import Step
-from orderfleet.observability.metrics import (
-    ORPHAN_SWEEP_COMPLETED,
-    ORPHANS_FOUND,
-    WORKFLOW_ID_CONFLICTS,
-    WORKFLOWS_MISSING,
-)
+from orderfleet.observability import metrics
 from orderfleet.observability.tracing import exemplar
 
 _log = structlog.get_logger()
@@ -113,7 +108,7 @@ class MaintenanceActivities:
             found = await self._compensate(page.orders, sweep)
             read = sweep.result.read + size
             sweep.advance(page.last, read=size, found=found, done=page.last is None or read >= step.limit)
-        ORPHAN_SWEEP_COMPLETED.set_to_current_time()
+        metrics.ORPHAN_SWEEP_COMPLETED.set_to_current_time()
         return sweep.result
 
     @activity.defn(name="record_compensation")
@@ -173,7 +168,7 @@ class MaintenanceActivities:
             return await self._start(orphan, sweep.policy)
 
         started = await _bounded(start, orphans, sweep.beat)
-        ORPHANS_FOUND.labels(source=sweep.source).inc(sum(started))
+        metrics.ORPHANS_FOUND.labels(source=sweep.source).inc(sum(started))
         return sum(started)
 
     async def _closed(self, order: UnfinishedOrder) -> tuple[str, str | None]:
@@ -181,7 +176,7 @@ class MaintenanceActivities:
         state = await self._workflows.state(order)
         if not state.found:
             # The order is not compensated: a worker connected to the wrong namespace would find no workflow at all.
-            WORKFLOWS_MISSING.inc()
+            metrics.WORKFLOWS_MISSING.inc()
             _log.error(
                 "unfinished order has no workflow in Temporal", order_id=order.order_id, workflow_id=order.workflow_id
             )
@@ -202,7 +197,7 @@ class MaintenanceActivities:
         return False
 
     def _conflict(self, order_id: str, workflow_id: str, workflow_type: str) -> None:
-        WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
+        metrics.WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
         _log.warning(
             "a workflow of another origin has the id",
             order_id=order_id,

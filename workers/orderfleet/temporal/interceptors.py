@@ -16,19 +16,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from orderfleet.domain import errors
 from orderfleet.domain.activities import StepInput
 from orderfleet.domain.base import truncate
-from orderfleet.domain.errors import (
-    INVALID_INPUT,
-    CarrierRefused,
-    OrderfleetError,
-    PayloadDecryptionError,
-    PaymentOutcomeUnknown,
-    PaymentRefused,
-    PaymentVoided,
-    ProviderRequestRejected,
-    Unavailable,
-)
 from orderfleet.domain.inputs import Unreadable
 from orderfleet.observability.order_trace import ORDER_ID
 
@@ -39,12 +29,12 @@ ATTEMPT: Final = "orderfleet.step.attempt"
 STEP: Final = "orderfleet.step.name"
 
 _PROVIDER_ERRORS: Final = (
-    Unavailable,
-    PaymentRefused,
-    PaymentVoided,
-    PaymentOutcomeUnknown,
-    ProviderRequestRejected,
-    CarrierRefused,
+    errors.Unavailable,
+    errors.PaymentRefused,
+    errors.PaymentVoided,
+    errors.PaymentOutcomeUnknown,
+    errors.ProviderRequestRejected,
+    errors.CarrierRefused,
 )
 """Errors that quote the payment provider or the carrier."""
 
@@ -99,12 +89,12 @@ def _check(name: str, call: ExecuteActivityInput) -> None:
     for value, kind in zip(call.args, expected, strict=False):
         if isinstance(value, Unreadable):
             if value.encrypted:
-                raise PayloadDecryptionError(value.reason)
+                raise errors.PayloadDecryptionError(value.reason)
             problem = problem or value.reason
         elif isinstance(kind, type) and not isinstance(value, kind):
             problem = problem or f"takes an object of type {kind.__name__}"
     if problem:
-        raise ApplicationError(truncate(f"activity {name}: {problem}"), type=INVALID_INPUT, non_retryable=True)
+        raise ApplicationError(truncate(f"activity {name}: {problem}"), type=errors.INVALID_INPUT, non_retryable=True)
 
 
 @lru_cache(maxsize=256)
@@ -116,7 +106,7 @@ def _parameters(activity_fn: Callable[..., Any]) -> tuple[Any, ...]:
 
 def _log_failure(error: Exception) -> None:
     """Log an expected failure in one line, an unexpected one with a traceback."""
-    expected = isinstance(error, OrderfleetError | ApplicationError)
+    expected = isinstance(error, errors.OrderfleetError | ApplicationError)
     kind, text = type(error).__name__, str(error)
     if isinstance(error, ApplicationError):
         kind, text = error.type or kind, error.message

@@ -16,16 +16,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from orderfleet.domain import errors
 from orderfleet.domain.activities import StepInput
 from orderfleet.domain.base import error_message, truncate
-from orderfleet.domain.errors import (
-    FINAL_ERRORS,
-    STORE_UNAVAILABLE,
-    StoreRejected,
-    StoreUnavailable,
-    Unavailable,
-    WrongSetting,
-)
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 from orderfleet.domain.ports import AttemptLog
@@ -102,10 +95,12 @@ class AttemptClock:
             async with asyncio.timeout(left):
                 yield
         except TimeoutError as error:
-            raise StoreUnavailable(f"Postgres did not answer within the {left:.1f} s left of the attempt") from error
+            raise errors.StoreUnavailable(
+                f"Postgres did not answer within the {left:.1f} s left of the attempt"
+            ) from error
 
 
-class InvalidFaults(WrongSetting):
+class InvalidFaults(errors.WrongSetting):
     """The faults to inject can't be parsed; the message shows the notation."""
 
 
@@ -186,10 +181,10 @@ class _Attempt(ActivityInboundInterceptor):
         try:
             await self._faults.inject(activity.info())
             return await super().execute_activity(call)
-        except StoreUnavailable as error:
+        except errors.StoreUnavailable as error:
             # The workflow waits until the store is available, and needs the number of the attempts used before.
             raise ApplicationError(
-                str(error), activity.info().attempt, type=STORE_UNAVAILABLE, non_retryable=True
+                str(error), activity.info().attempt, type=errors.STORE_UNAVAILABLE, non_retryable=True
             ) from error
         except Exception as error:
             final, attempt = _final(error), activity.info().attempt
@@ -216,7 +211,7 @@ class _Attempt(ActivityInboundInterceptor):
             at=info.started_time,
             detail={"activity": info.activity_type, "attempt": count, "error": text},
         )
-        with suppress(StoreUnavailable, StoreRejected):
+        with suppress(errors.StoreUnavailable, errors.StoreRejected):
             await self._log.attempt_failed(step.order_id, info.activity_type, count, text, event)
 
 
@@ -233,7 +228,7 @@ def _events(call: ExecuteActivityInput) -> Iterator[AuditEvent]:
 
 def _final(error: Exception) -> str | None:
     """The final error that it is or derives from, as Temporal's failures name it."""
-    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in FINAL_ERRORS), None)
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.FINAL_ERRORS), None)
 
 
 def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
@@ -246,7 +241,7 @@ def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
     Returns:
         The delay; None if none is asked for, or if the retry policy waits as long anyway.
     """
-    if not isinstance(error, Unavailable) or error.retry_after is None:
+    if not isinstance(error, errors.Unavailable) or error.retry_after is None:
         return None
     delay = min(error.retry_after, MAX_RETRY_AFTER)
     return delay if delay > _policy_delay(info) else None
