@@ -50,7 +50,7 @@ class RefundWorkflow(LastError):
             ApplicationError: the input is rejected; the message has the reason.
         """
         refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
-        steps = StepRunner(refund.policy.outage, self._on_error)
+        steps = StepRunner(refund.policy, self._on_error)
         detail = {"payment": refund.payment.payment_id, "amount": str(refund.payment.amount), "reason": refund.reason}
         arg = RefundInput(
             order_id=refund.order_id,
@@ -58,7 +58,7 @@ class RefundWorkflow(LastError):
             pending=_event("refund-pending", EventKind.REFUND_PENDING, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )
-        return await steps.retry_forever(_REFUND, arg, refund.policy.refund, refund.policy.retry_forever_backoff)
+        return await steps.retry_forever(_REFUND, arg, refund.policy.refund)
 
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
@@ -81,12 +81,12 @@ class CompensationWorkflow(LastError):
         )
         orphan = self._orphan = compensation.orphan
         self._policy = compensation.policy
-        self._steps = StepRunner(compensation.policy.outage, self._on_error)
+        self._steps = StepRunner(compensation.policy, self._on_error)
         booking = await self._void_booking()
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
             void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(self._voided(),))
-            await self._steps.retry_forever(_VOID, void, self._policy.refund, self._policy.retry_forever_backoff)
+            await self._steps.retry_forever(_VOID, void, self._policy.refund)
         end = RecordCompensationInput(
             order_id=orphan.order_id,
             shipped=booking is not None,
@@ -94,7 +94,7 @@ class CompensationWorkflow(LastError):
             at=workflow.now(),
             conflicts=compensation.conflicts,
         )
-        await self._steps.retry_forever(_RECORD, end, self._policy.record, self._policy.retry_forever_backoff)
+        await self._steps.retry_forever(_RECORD, end, self._policy.record)
 
     async def _void_booking(self) -> Booking | None:
         """Void every booking that can still be made.
@@ -107,15 +107,11 @@ class CompensationWorkflow(LastError):
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
         void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)
-        found = await self._steps.retry_forever(
-            void, arg, self._policy.dispatch_carrier, self._policy.retry_forever_backoff
-        )
+        found = await self._steps.retry_forever(void, arg, self._policy.dispatch_carrier)
         if found.state is not BookingState.DISPATCHED or found.booking is None:
             return None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef("record_shipment", StepResult, queue)
-        await self._steps.retry_forever(
-            record, self._shipment(found.booking), self._policy.record, self._policy.retry_forever_backoff
-        )
+        await self._steps.retry_forever(record, self._shipment(found.booking), self._policy.record)
         return found.booking
 
     def _shipment(self, booking: Booking) -> RecordShipmentInput:

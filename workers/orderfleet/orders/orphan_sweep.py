@@ -53,7 +53,7 @@ class OrphanSweepWorkflow(LastError):
                 The schedule starts the next run.
         """
         sweep = read_start(OrphanSweep, args)
-        self._steps = StepRunner(sweep.policy.outage, self._on_error)
+        self._steps = StepRunner(sweep.policy, self._on_error)
         self._policy = sweep.policy.record.model_copy(update={"attempt_timeout": ATTEMPT_TIMEOUT})
         started = workflow.now()
         before = _last_progress()

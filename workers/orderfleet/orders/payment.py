@@ -84,9 +84,7 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
 async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
     draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
     arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
-    result = await ctx.record_while(
-        ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund, ctx.policy.retry_forever_backoff)
-    )
+    result = await ctx.record_while(ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund))
     ctx.state.payment_status = result.status
     ctx.journal.commit(draft)
 

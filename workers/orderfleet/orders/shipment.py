@@ -101,9 +101,7 @@ class ShipmentPhase:
             "void_booking", VoidBookingResult, ctx.policy.shipping_task_queue
         )
         arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
-        answer = await ctx.record_while(
-            ctx.steps.retry_forever(void, arg, ctx.policy.dispatch_carrier, ctx.policy.retry_forever_backoff)
-        )
+        answer = await ctx.record_while(ctx.steps.retry_forever(void, arg, ctx.policy.dispatch_carrier))
         if answer.state is BookingState.DISPATCHED and answer.booking is not None:
             await self._record_dispatched(answer.booking)
             raise AlreadyShipped
@@ -134,9 +132,7 @@ class ShipmentPhase:
             attempts=last.attempts,
         )
         arg = RecordShipmentInput(order_id=ctx.order.order_id, shipment=shipment, events=())
-        await ctx.record_while(
-            ctx.steps.retry_forever(record, arg, ctx.policy.record, ctx.policy.retry_forever_backoff)
-        )
+        await ctx.record_while(ctx.steps.retry_forever(record, arg, ctx.policy.record))
 
     async def request_address_change(self, address: Address) -> str | None:
         """Ask the shipment to go to another address.
@@ -277,7 +273,7 @@ class ShipmentPhase:
             workflow_type=names.SHIPPING_WORKFLOW,
             parent_id=workflow.info().workflow_id,
         )
-        holder = await ctx.record_while(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
+        holder = await ctx.record_while(check_workflow(ctx.steps, check, workflow.info().task_queue))
         if holder is IdHolder.FOREIGN:
             ctx.journal.append(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
         return self._failed(shipment_id, f"the workflow id {shipment_id} is in use")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel
     from temporalio.exceptions import ActivityError, ApplicationError
 
     from orderfleet.domain import names
@@ -28,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import AuditEvent, EventKind
-    from orderfleet.domain.inputs import InputRejected, read_one
+    from orderfleet.domain.inputs import InputRejected, Model, read_one
     from orderfleet.domain.payment import RefundOrder
     from orderfleet.domain.shipment import (
         AddressChange,
@@ -54,8 +53,6 @@ _VOID = ActivityRef(ShippingActivities.void_booking, VoidBookingResult)
 
 _MAX_REJECTED: Final = 100
 """Rejected signals that a shipment records, so that a client that repeats itself can't fill its history."""
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @workflow.defn(name=names.SHIPPING_WORKFLOW)
@@ -85,7 +82,7 @@ class ShippingWorkflow(LastError):
         self._retries: dict[str, int] = {}
         self._attempts = 0
         self._conflicts: list[AuditEvent] = []
-        self._steps = StepRunner(shipment.policy.outage, self._on_error)
+        self._steps = StepRunner(shipment.policy, self._on_error)
 
     @workflow.run
     async def run(self, *args: Any) -> ShippingResult:  # noqa: ARG002 - read in __init__
@@ -219,7 +216,7 @@ class ShippingWorkflow(LastError):
         )
         arg = RecordShipmentInput(order_id=self._input.order_id, shipment=shipment, events=tuple(self._rejected))
         policy = self._input.policy
-        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
+        await self._steps.retry_forever(_RECORD, arg, policy.record)
 
     async def _void_booking(self) -> str | None:
         """Void the booking; returns the reason if the carrier has already dispatched the parcel."""
@@ -227,7 +224,7 @@ class ShippingWorkflow(LastError):
         policy = self._input.policy
         self._voids += 1
         try:
-            answer = await self._steps.retry_forever(_VOID, arg, policy.dispatch_carrier, policy.retry_forever_backoff)
+            answer = await self._steps.retry_forever(_VOID, arg, policy.dispatch_carrier)
         finally:
             self._voids -= 1
         return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
@@ -248,7 +245,7 @@ class ShippingWorkflow(LastError):
             events=(*self._conflicts, self._event(kind, reason=reason)),
         )
         policy = self._input.policy
-        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
+        await self._steps.retry_forever(_RECORD, arg, policy.record)
         return ShippingResult(status=status, attempts=self._attempts, retries=self._retries, reason=reason)
 
     async def _signal_order(self, name: str, arg: Any) -> bool:
