@@ -9,7 +9,7 @@ import pytest
 from shop import manifest
 from typer.testing import CliRunner
 
-from orderfleet.cli.remove_finalizers import app
+from orderfleet.cli.finalizers import app
 from orderfleet.domain.names import FINALIZER
 from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators
 from orderfleet.operator.kubernetes import Kubernetes

@@ -98,12 +98,7 @@ _COMMANDS: Final = (
     ("migrate", "orderfleet.cli.database", _PODS, "Apply the database migrations that are missing."),
     ("erase", "orderfleet.cli.database", _ORDERS, "Erase a customer's personal data."),
     ("prune", "orderfleet.cli.database", _ORDERS, "Remove details of orders that ended long ago."),
-    (
-        "remove-finalizers",
-        "orderfleet.cli.remove_finalizers",
-        _PODS,
-        "Remove the operator's finalizer from every Order.",
-    ),
+    ("remove-finalizers", "orderfleet.cli.finalizers", _PODS, "Remove the operator's finalizer from every Order."),
     ("settings", "orderfleet.cli.settings", _PODS, "Print the settings in effect."),
 )
 for _name, _module, _panel, _text in _COMMANDS:

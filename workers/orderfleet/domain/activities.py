@@ -126,14 +126,8 @@ class DispatchInput(StepInput):
     @property
     def parcel(self) -> Parcel:
         """The parcel to book."""
-        return Parcel(
-            order_id=self.order_id,
-            shipment_id=names.shipment_id(self.order_id, self.shipment_attempt),
-            attempt=self.shipment_attempt,
-            items=self.items,
-            address=self.address,
-            customer=self.customer,
-        )
+        shipment_id = names.shipment_id(self.order_id, self.shipment_attempt)
+        return Parcel(**dict(self), shipment_id=shipment_id, attempt=self.shipment_attempt)
 
     def dispatched(self, booking: Booking, attempt: int, now: datetime) -> tuple[ShipmentRecord, AuditEvent]:
         """The row and the event that record the booking.

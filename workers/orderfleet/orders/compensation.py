@@ -85,7 +85,9 @@ class CompensationWorkflow(LastError):
         booking = await self._void_booking()
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
-            void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(self._voided(),))
+            detail = {"payment": orphan.payment.payment_id}
+            voided = _event("compensated-payment", EventKind.PAYMENT_VOIDED, detail)
+            void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(voided,))
             await self._steps.retry_forever(_VOID, void, self._policy.refund)
         end = RecordCompensationInput(
             order_id=orphan.order_id,
@@ -123,14 +125,7 @@ class CompensationWorkflow(LastError):
                 order_id=self._orphan.order_id,
                 attempt=attempt,
                 status=ShipmentStatus.DISPATCHED,
-                carrier=booking.carrier,
-                tracking_number=booking.tracking_number,
+                **dict(booking),
             ),
             events=(),
-        )
-
-    def _voided(self) -> AuditEvent:
-        detail = {"payment": self._orphan.payment.payment_id}
-        return AuditEvent(
-            key="compensated-payment", kind=EventKind.PAYMENT_VOIDED, step=Step.CHARGE, at=workflow.now(), detail=detail
         )

@@ -115,25 +115,15 @@ class MaintenanceActivities:
     async def record_compensation(self, step: RecordCompensationInput) -> StepResult:
         """Record the end of an orphaned order; one round trip."""
         end = Step.SHIPPED if step.shipped else Step.FAILED
+
+        def event(key: str, kind: EventKind, **detail: str) -> AuditEvent:
+            return AuditEvent(key=key, kind=kind, step=end, at=step.at, detail=detail)
+
         events = [
-            AuditEvent(
-                key=f"workflow-id-conflict/{workflow_id}",
-                kind=EventKind.WORKFLOW_ID_CONFLICT,
-                step=end,
-                at=step.at,
-                detail={"workflow_id": workflow_id},
-            )
+            event(f"workflow-id-conflict/{workflow_id}", EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id)
             for workflow_id in step.conflicts
         ]
-        events.append(
-            AuditEvent(
-                key="workflow-closed-externally",
-                kind=EventKind.WORKFLOW_CLOSED_EXTERNALLY,
-                step=end,
-                at=step.at,
-                detail={"reason": step.reason},
-            )
-        )
+        events.append(event("workflow-closed-externally", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=step.reason))
         await self._store.record_compensation(step.order_id, step=end, reason=step.reason, events=events)
         return StepResult(attempt=activity.info().attempt)
 

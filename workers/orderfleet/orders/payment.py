@@ -31,10 +31,7 @@ REFUND_WAIT: Final = timedelta(seconds=10)
 
 def intent(ctx: OrderContext) -> PaymentIntent:
     """The charge of the order."""
-    order = ctx.order
-    return PaymentIntent(
-        payment_id=order.payment_id, order_id=order.order_id, amount=order.amount, currency=order.currency
-    )
+    return PaymentIntent(**dict(ctx.order), amount=ctx.order.amount)
 
 
 async def charge(ctx: OrderContext) -> None:

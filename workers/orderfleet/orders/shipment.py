@@ -111,26 +111,14 @@ class ShipmentPhase:
     async def _record_dispatched(self, booking: Booking) -> None:
         """Record the last shipment as dispatched: its workflow had recorded it as failed."""
         ctx = self._ctx
-        self._update(
-            status=ShipmentStatus.DISPATCHED,
-            carrier=booking.carrier,
-            tracking_number=booking.tracking_number,
-            dispatch_failed_reason=None,
-        )
+        self._update(status=ShipmentStatus.DISPATCHED, dispatch_failed_reason=None, **dict(booking))
         ctx.state.dispatch_failed_reason = None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef(
             "record_shipment", StepResult, ctx.policy.shipping_task_queue
         )
         last = ctx.state.shipments[-1]
-        shipment = ShipmentRecord(
-            shipment_id=last.id,
-            order_id=ctx.order.order_id,
-            attempt=len(ctx.state.shipments),
-            status=last.status,
-            carrier=last.carrier,
-            tracking_number=last.tracking_number,
-            attempts=last.attempts,
-        )
+        ids = {"shipment_id": last.id, "order_id": ctx.order.order_id, "attempt": len(ctx.state.shipments)}
+        shipment = ShipmentRecord(**dict(last), **ids)
         arg = RecordShipmentInput(order_id=ctx.order.order_id, shipment=shipment, events=())
         await ctx.record_while(ctx.steps.retry_forever(record, arg, ctx.policy.record))
 
@@ -214,17 +202,9 @@ class ShipmentPhase:
         ctx = self._ctx
         shipment_id = names.shipment_id(ctx.order.order_id, attempt)
         ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
-        arg = ShippingInput(
-            order_id=ctx.order.order_id,
-            attempt=attempt,
-            items=ctx.order.items,
-            address=ctx.state.address,
-            customer=ctx.order.customer,
-            payment_id=ctx.order.payment_id,
-            currency=ctx.order.currency,
-            orders_task_queue=workflow.info().task_queue,
-            policy=ctx.policy,
-        )
+        # The address may have changed since the start.
+        own = {"attempt": attempt, "address": ctx.state.address, "orders_task_queue": workflow.info().task_queue}
+        arg = ShippingInput(**dict(ctx.order) | own)
         try:
             self._child = await workflow.start_child_workflow(
                 names.SHIPPING_WORKFLOW,

@@ -215,16 +215,14 @@ class ShippingWorkflow(LastError):
             update={"carrier": result.carrier, "tracking_number": result.tracking_number}
         )
         arg = RecordShipmentInput(order_id=self._input.order_id, shipment=shipment, events=tuple(self._rejected))
-        policy = self._input.policy
-        await self._steps.retry_forever(_RECORD, arg, policy.record)
+        await self._steps.retry_forever(_RECORD, arg, self._input.policy.record)
 
     async def _void_booking(self) -> str | None:
         """Void the booking; returns the reason if the carrier has already dispatched the parcel."""
         arg = VoidBookingInput(order_id=self._input.order_id, shipment_attempt=self._input.attempt)
-        policy = self._input.policy
         self._voids += 1
         try:
-            answer = await self._steps.retry_forever(_VOID, arg, policy.dispatch_carrier)
+            answer = await self._steps.retry_forever(_VOID, arg, self._input.policy.dispatch_carrier)
         finally:
             self._voids -= 1
         return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
@@ -244,8 +242,7 @@ class ShippingWorkflow(LastError):
             shipment=self._record(status, reason if status is ShipmentStatus.FAILED else None),
             events=(*self._conflicts, self._event(kind, reason=reason)),
         )
-        policy = self._input.policy
-        await self._steps.retry_forever(_RECORD, arg, policy.record)
+        await self._steps.retry_forever(_RECORD, arg, self._input.policy.record)
         return ShippingResult(status=status, attempts=self._attempts, retries=self._retries, reason=reason)
 
     async def _signal_order(self, name: str, arg: Any) -> bool:
