@@ -179,13 +179,8 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     if started.outcome is StartOutcome.ADOPTED:
         response.headers["Idempotency-Replayed"] = "true"
     needs_approval = order_input.review.mode is ReviewMode.MANUAL and not order_input.approved
-    return Created(
-        order_id=order_id,
-        workflow_id=started.workflow_id,
-        run_id=started.run_id,
-        payment_id=order_input.payment_id,
-        message=f"order {order_id} is started; {'it waits for approval' if needs_approval else 'it needs no approval'}",
-    )
+    message = f"order {order_id} is started; {'it waits for approval' if needs_approval else 'it needs no approval'}"
+    return Created(**dict(started), payment_id=order_input.payment_id, message=message)
 
 
 @router.get("/{order_id}", summary="Read the recorded status", responses=_STATUS, dependencies=_READ)

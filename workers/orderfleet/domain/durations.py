@@ -59,8 +59,7 @@ def format_duration(value: timedelta) -> str:
 
 def _read(value: Any) -> Any:
     if isinstance(value, bool):
-        msg = "is not a duration; write 24h, 1h30m, 3s or 250ms"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+        raise ValueError("is not a duration; write 24h, 1h30m, 3s or 250ms")  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     # Pydantic reads a number of seconds and a timedelta.
     return _of_text(value) if isinstance(value, str) else value
 

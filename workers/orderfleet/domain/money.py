@@ -39,8 +39,7 @@ CURRENCIES: Final = frozenset(
 
 def _read(value: Any) -> Any:
     if isinstance(value, bool):
-        msg = "is not a decimal number; write it as text, such as 4.50"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+        raise ValueError("is not a decimal number; write it as text, such as 4.50")  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     # A JSON number was parsed as a binary float; its shortest text is what the client wrote.
     return repr(value) if isinstance(value, float) else value
 

@@ -35,8 +35,7 @@ AddressField = Annotated[str, Field(max_length=256)]
 
 def _not_a_boolean(value: Any) -> Any:
     if isinstance(value, bool):
-        msg = "is not a whole number; write it as a number, such as 2"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+        raise ValueError("is not a whole number; write it as a number, such as 2")  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     return value
 
 

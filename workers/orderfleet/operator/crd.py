@@ -261,15 +261,7 @@ def cancellation(order: DeletedOrder) -> SpecUpdate:
 
 def spec_update(order: OrderResource) -> SpecUpdate:
     """The mutable fields that the Order sends to its order."""
-    spec, metadata = order.spec, order.metadata
-    return SpecUpdate(
-        generation=metadata.generation,
-        owner_uid=metadata.uid,
-        approved=spec.approved,
-        cancel=spec.cancel,
-        cancel_reason=spec.cancel_reason,
-        address=spec.address,
-    )
+    return SpecUpdate(**dict(order.spec), generation=order.metadata.generation, owner_uid=order.metadata.uid)
 
 
 def unmet_fields(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:

@@ -287,12 +287,7 @@ def _started_before(order: OrderInput, record: RecordedOrder) -> Started:
     problem = conflict(order, owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
     if problem is not None:
         raise OrderIdConflict(problem)
-    return Started(
-        order_id=order.order_id,
-        workflow_id=record.status.workflow_id,
-        run_id=record.status.run_id,
-        outcome=StartOutcome.ADOPTED,
-    )
+    return Started(**dict(record.status), outcome=StartOutcome.ADOPTED)
 
 
 def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:

@@ -121,8 +121,7 @@ class _KubectlLoop:
 
 def status_of(document: Mapping[str, Any]) -> Status:
     """Return the status of an Order; empty if it has none yet."""
-    found: Status = document.get("status") or {}
-    return found
+    return dict(document.get("status") or {})
 
 
 PATH: Final = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING, Step.SHIPPED)
