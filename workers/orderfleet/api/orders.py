@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.access import GuardedRoute, Role, needs
@@ -23,12 +23,10 @@ from orderfleet.api.schemas import (
     Changed,
     Created,
     Events,
-    IdempotencyKey,
     NewAddress,
     NewOrder,
     NewOrderId,
     OrderTerms,
-    RequestId,
     ResolvedOrderId,
     StartOrder,
     example,
@@ -49,6 +47,28 @@ RESPONSES: Final = {
     **error_responses(400, 401, 403, 404, 408, 409, 413, 422, 503, rejection="the package is already dispatched"),
 }
 """Responses of a route that changes an order."""
+
+
+def _idempotency_key(description: str) -> Any:
+    return Header(alias="Idempotency-Key", min_length=1, max_length=255, description=description)
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    _idempotency_key("The same key with the same content returns the same order; with other content it is 409."),
+]
+
+ChangeKey = Annotated[
+    str | None, _idempotency_key("The same change with the same key is applied once; default: the `X-Request-ID`.")
+]
+
+
+def _request_id(request: Request, idempotency_key: ChangeKey = None) -> str:
+    return idempotency_key or str(getattr(request.state, "request_id", ""))
+
+
+RequestId = Annotated[str, Depends(_request_id)]
+"""Deduplication key of a change."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Path
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -331,25 +331,3 @@ ResolvedOrderId = Annotated[str, Depends(_order_id)]
 
 WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID)]
 """Id of an order's workflow: `order-` and the order id."""
-
-
-def _idempotency_key(description: str) -> Any:
-    return Header(alias="Idempotency-Key", min_length=1, max_length=255, description=description)
-
-
-IdempotencyKey = Annotated[
-    str | None,
-    _idempotency_key("The same key with the same content returns the same order; with other content it is 409."),
-]
-
-ChangeKey = Annotated[
-    str | None, _idempotency_key("The same change with the same key is applied once; default: the `X-Request-ID`.")
-]
-
-
-def _request_id(request: Request, idempotency_key: ChangeKey = None) -> str:
-    return idempotency_key or str(getattr(request.state, "request_id", ""))
-
-
-RequestId = Annotated[str, Depends(_request_id)]
-"""Deduplication key of a change."""
