@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from google.protobuf.message import Message
@@ -23,7 +23,6 @@ from temporalio.client import Client, Interceptor
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode, ServiceClient, TLSConfig
-from temporalio.worker import Worker
 
 from orderfleet.domain.errors import WrongSetting
 from orderfleet.observability.exposition import prometheus
@@ -31,6 +30,9 @@ from orderfleet.process import PortUnavailable
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
 from orderfleet.temporal.encryption import data_converter
+
+if TYPE_CHECKING:
+    from temporalio.worker import Worker
 
 
 def is_workflow_not_found(error: RPCError) -> bool:
