@@ -19,7 +19,6 @@ from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderWorkflows
 from orderfleet.domain.status import OrderStatus
-from orderfleet.observability.order_metrics import OrphanMetrics
 from orderfleet.orders import worker as orders_worker
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
@@ -160,7 +159,7 @@ async def idle_workflow_test_env(
         yield (
             env,
             [
-                orders_worker.worker_spec(settings, store, env.provider, orphans, workflows, OrphanMetrics()),
+                orders_worker.worker_spec(settings, store, env.provider, orphans, workflows),
                 shipping_worker.worker_spec(settings, store, env.carrier),
             ],
         )

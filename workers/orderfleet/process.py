@@ -36,9 +36,13 @@ class Stop:
         """Whether a stop was requested."""
         return self._event.is_set()
 
-    async def wait(self) -> None:
-        """Return when a stop is requested."""
-        await self._event.wait()
+    async def wait(self, *work: asyncio.Future[Any]) -> None:
+        """Return when a stop is requested, or one of the futures is done."""
+        requested = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait([requested, *work], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            requested.cancel()
 
 
 def listen_for_signals(stop: Stop) -> None:

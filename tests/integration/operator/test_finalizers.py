@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from orderfleet.cli.remove_finalizers import app
+from orderfleet.cli.finalizers import app
 from orderfleet.domain.names import FINALIZER
 from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators
 from orderfleet.operator.kubernetes import Kubernetes
@@ -56,8 +56,7 @@ async def test_remove_order_finalizers_unblocks_deletion(api, kubernetes):
 async def test_remove_order_finalizers_reads_all_pages(api, kubernetes, monkeypatch):
     for i in range(5):
         create_order(kubernetes, f"release-page-{i}", FINALIZER)
-    page = api.list_orders
-    monkeypatch.setattr(api, "list_orders", lambda namespace, after="": page(namespace, after, size=2))
+    monkeypatch.setattr("orderfleet.operator.kubernetes.PAGE_SIZE", 2)
     assert await remove_order_finalizers(api, [kubernetes.namespace]) == 5
 
 

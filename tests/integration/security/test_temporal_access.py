@@ -15,8 +15,7 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
 from orderfleet.domain.status import Step
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import WrongCredentials, connect, connect_with_retry, reload_credentials
 from orderfleet_local.stack.certificates import Certificates
 from support.factories import AUTO
 from support.polling import eventually
@@ -141,7 +140,7 @@ async def test_api_key_is_reloaded_when_its_file_changes(
     handler, address = recorder
     file = tmp_path / "key"
     file.write_text("first\n")
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.connection.CHECK_INTERVAL", 0.05)
     settings = Settings(temporal_address=address, temporal_api_key_file=file)
     client = await connect(settings)
 

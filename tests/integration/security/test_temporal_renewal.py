@@ -22,8 +22,7 @@ from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import Environment
 from orderfleet.shipping import worker as shipping_worker
-from orderfleet.temporal.connection import connect
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import connect, reload_credentials
 from orderfleet_local.stack import certificates, ports
 from orderfleet_local.stack.certificates import Certificates
 from support.factories import ADDRESS, AUTO
@@ -43,7 +42,7 @@ def presented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
     shutil.copytree(folder, tmp_path / "presented")
     for name, file in (("SERVER_CA_CERT", "ca.crt"), ("CLIENT_CERT", "admin.crt"), ("CLIENT_KEY", "admin.key")):
         monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / "presented" / file))
-    monkeypatch.setattr("orderfleet.temporal.credential_reload.CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr("orderfleet.temporal.connection.CHECK_INTERVAL", 0.05)
     return Certificates(tmp_path / "presented")
 
 

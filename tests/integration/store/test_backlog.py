@@ -15,7 +15,7 @@ from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.durations import MAX_DURATION
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
-from orderfleet.store.reads import BacklogSampler
+from orderfleet.store.reads import OrderReads
 from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.task_queues import TaskQueueSampler
@@ -60,7 +60,7 @@ async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_ol
     await record.begin_payment(payment("ord-2"))
     await record.begin_payment(payment("ord-3"))
     await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
-    found = {(one.kind, one.key): one for one in await BacklogSampler(database).take()}
+    found = {(one.kind, one.key): one for one in await OrderReads(database).backlog()}
     assert {key: one.count for key, one in found.items()} == {
         (BacklogKind.ORDER, "manual_review"): 2,
         (BacklogKind.ORDER, "charge"): 1,
@@ -78,7 +78,7 @@ async def test_backlog_has_overdue_orders_until_they_end(database: Database, rec
         await receive(record, sample_order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
-        return [one for one in await BacklogSampler(database).take() if one.kind is BacklogKind.OVERDUE_ORDER]
+        return [one for one in await OrderReads(database).backlog() if one.kind is BacklogKind.OVERDUE_ORDER]
 
     (sample,) = await overdue()
     assert (sample.key, sample.count) == ("charge", 1)
@@ -105,7 +105,7 @@ async def test_backlog_query_does_not_read_finished_orders(database: Database, s
     }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown
-    found = {(one.kind, one.key): one.count for one in await BacklogSampler(database).take()}
+    found = {(one.kind, one.key): one.count for one in await OrderReads(database).backlog()}
     assert found[BacklogKind.PAYMENT, "INIT"] == found[BacklogKind.OVERDUE_ORDER, "charge"] == FEW
     assert found[BacklogKind.PAYMENT, "CHARGED"] == len([n for n in range(FEW + 1, 2 * FEW + 1) if n % 3 == 0])
 

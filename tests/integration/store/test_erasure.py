@@ -20,7 +20,7 @@ from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Address, Customer, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
-from orderfleet.store.runtime_role import grant
+from orderfleet.store.migrate import grant_runtime_role as grant
 from support.factories import AUTO
 from support.own_postgres import as_role
 from support.scripted_providers import fails

@@ -11,10 +11,10 @@ import pytest
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.erasure import erase
+from orderfleet.store.migrate import grant_runtime_role as grant
 from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.runtime_role import grant
 from orderfleet.store.writes import OrderWrites
 from support.own_postgres import as_role
 from support.polling import eventually

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from orderfleet.cli import main as entry
+from orderfleet.cli.database import MIGRATE_EXITS
 from orderfleet.cli.errors import Exit
-from orderfleet.cli.migrate import EPILOG
 
 
 @pytest.fixture
@@ -80,5 +80,6 @@ def test_command_migrates_nothing_for_a_missing_role(migrate, empty_postgres_url
 
 def test_every_exit_status_is_documented():
     assert all(
-        f" {status:d} " in EPILOG for status in (Exit.DONE, Exit.FAILED, Exit.INVALID, Exit.UNAVAILABLE, Exit.PENDING)
+        f" {status:d} " in MIGRATE_EXITS
+        for status in (Exit.DONE, Exit.FAILED, Exit.INVALID, Exit.UNAVAILABLE, Exit.PENDING)
     )

@@ -10,7 +10,7 @@ import pytest
 from orderfleet.domain.backlog import BacklogKind
 from orderfleet.domain.status import PaymentStatus, Step, payment_pending
 from orderfleet.store.pool import Database
-from orderfleet.store.reads import BacklogSampler, OrderReads
+from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from support.sample_rows import AT, payment, progress, receive, sample_order
 
@@ -38,7 +38,7 @@ async def test_sql_and_python_agree_on_pending_payments(
     )
     found = {order_id: await reads.order(order_id) for order_id in pairs}
     assert {order_id for order_id, each in found.items() if each and not each.status.settled} == pending
-    counted = {one.key: one.count for one in await BacklogSampler(database).take() if one.kind is BacklogKind.PAYMENT}
+    counted = {one.key: one.count for one in await OrderReads(database).backlog() if one.kind is BacklogKind.PAYMENT}
     assert counted == {"INIT": len(Step), "REFUNDING": len(Step), "CHARGED": 2}
 
 

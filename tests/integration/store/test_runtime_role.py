@@ -12,9 +12,9 @@ from temporalio.client import Client
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.services.changes import Change
-from orderfleet.store.migrate import migrate
-from orderfleet.store.reads import BacklogSampler
-from orderfleet.store.runtime_role import WrongRole, grant
+from orderfleet.store.migrate import WrongRole, migrate
+from orderfleet.store.migrate import grant_runtime_role as grant
+from orderfleet.store.reads import OrderReads
 from support.factories import AUTO, ELSEWHERE
 from support.own_postgres import as_role
 from support.polling import eventually
@@ -39,7 +39,7 @@ async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_ro
         await eventually(
             lambda: running.recorded("role-2"), lambda order: order.status.payment.status is PaymentStatus.REFUNDED
         )
-        await BacklogSampler(running.database).take()
+        await OrderReads(running.database).backlog()
 
 
 async def _refused() -> None:

@@ -197,7 +197,7 @@ def test_help_imports_no_library_of_a_role():
 def test_worker_imports_neither_api_nor_operator():
     assert (
         _imported(
-            "import orderfleet.cli.worker, orderfleet.orders.worker, orderfleet.shipping.worker",
+            "import orderfleet.cli.roles, orderfleet.orders.worker, orderfleet.shipping.worker",
             "fastapi",
             "uvicorn",
             "kopf",
@@ -208,7 +208,7 @@ def test_worker_imports_neither_api_nor_operator():
 
 
 def test_api_imports_no_operator():
-    assert _imported("import orderfleet.cli.api, orderfleet.api.serve", "kopf", "psutil", "typer.rich_utils") == []
+    assert _imported("import orderfleet.cli.roles, orderfleet.api.serve", "kopf", "psutil", "typer.rich_utils") == []
 
 
 def _imported(code: str, *libraries: str) -> list[str]:

@@ -15,7 +15,7 @@ from orderfleet.observability.span_export import RedactingExporter
 def test_export_of_a_failed_span_keeps_the_error_class_only():
     exported = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(exported)))
+    provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(lambda: exported)))
     tracer = provider.get_tracer("test")
 
     def charge() -> None:

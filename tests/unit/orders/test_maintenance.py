@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.orphans import (
     ClosedPage,
     Compensation,
@@ -24,8 +25,6 @@ from orderfleet.domain.orphans import (
 )
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy
-from orderfleet.domain.workflow_ids import IdHolder
-from orderfleet.observability.observers import NoopObserver
 from orderfleet.orders import maintenance
 from orderfleet.orders.maintenance import MAX_CONCURRENT, MaintenanceActivities
 
@@ -111,7 +110,7 @@ def _orphan(order_id: str) -> Orphan:
 async def _swept(
     fake: Fake, step: SweepClosedInput = CLOSED, environment: ActivityEnvironment | None = None
 ) -> SweepResult:
-    activities = MaintenanceActivities(fake, fake, NoopObserver())
+    activities = MaintenanceActivities(fake, fake)
     return await (environment or ActivityEnvironment()).run(activities.sweep_closed_workflows, step)
 
 
@@ -214,7 +213,7 @@ async def test_activity_returns_its_position_when_its_time_is_over(monkeypatch):
 async def test_check_of_unfinished_orders_reads_its_batch_and_returns_where_to_continue():
     fake = Fake(1000, 1000)
     fake.running = set(fake.ids)
-    activities = MaintenanceActivities(fake, fake, NoopObserver())
+    activities = MaintenanceActivities(fake, fake)
     step = SweepUnfinishedInput(order_id="", after="o-00099", limit=500, idle=SLOWEST, policy=OrderPolicy())
     swept = await ActivityEnvironment().run(activities.sweep_unfinished_orders, step)
     assert (swept.position, swept.done) == ("o-00599", True)
@@ -225,7 +224,7 @@ async def test_check_of_unfinished_orders_reads_its_batch_and_returns_where_to_c
 async def test_check_of_unfinished_orders_begins_again_after_the_last():
     fake = Fake(150, 150)
     fake.running = set(fake.ids)
-    activities = MaintenanceActivities(fake, fake, NoopObserver())
+    activities = MaintenanceActivities(fake, fake)
     step = SweepUnfinishedInput(order_id="", after="o-00099", limit=500, idle=SLOWEST, policy=OrderPolicy())
     swept = await ActivityEnvironment().run(activities.sweep_unfinished_orders, step)
     assert (swept.position, swept.done) == (None, True)
@@ -236,7 +235,7 @@ async def test_check_of_unfinished_orders_continues_from_the_heartbeat_of_the_at
     fake.running = set(fake.ids)
     reached = SweepResult(position="o-00399", read=400)
     environment.info = replace(environment.info, heartbeat_details=[reached.model_dump(mode="json")])
-    activities = MaintenanceActivities(fake, fake, NoopObserver())
+    activities = MaintenanceActivities(fake, fake)
     step = SweepUnfinishedInput(order_id="", after="", limit=500, idle=SLOWEST, policy=OrderPolicy())
     swept = await environment.run(activities.sweep_unfinished_orders, step)
     assert (swept.position, swept.read, swept.done) == ("o-00499", 500, True)

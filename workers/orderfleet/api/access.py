@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
+from json import JSONDecodeError
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
 
 from orderfleet.domain.errors import OrderfleetError, WrongSetting
+from orderfleet.domain.strict_models import DuplicateKey, TooDeep, read_json
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import Environment
 
@@ -206,8 +211,7 @@ class _RequiredRole:
     async def __call__(self, request: Request, _credentials: Credentials) -> None:
         admission: Admission | None = getattr(request.state, "admission", None)
         if admission is None or admission.role is not self.role:
-            msg = f"{request.url.path} has no GuardedRoute; give its router `route_class=GuardedRoute`"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{request.url.path} has no GuardedRoute; give its router `route_class=GuardedRoute`")
 
 
 def needs(role: Role) -> Any:
@@ -228,3 +232,36 @@ def _admission(request: Request) -> Admission:
 
 Admitted = Annotated[Admission, Depends(_admission)]
 """Parameter of a route: its admission."""
+
+
+class _StrictRequest(Request):
+    """A request whose JSON must not repeat keys or be nested too deep."""
+
+    async def json(self) -> Any:
+        """Return the body as JSON."""
+        try:
+            return read_json(await self.body())
+        except JSONDecodeError:
+            raise
+        except (DuplicateKey, TooDeep) as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"the body {error}") from None
+
+
+class GuardedRoute(APIRoute):
+    """A route that authorizes the caller before FastAPI handles the request.
+
+    FastAPI reads and parses the body before it resolves dependencies, so a dependency would let callers without a
+    token cause work.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the route's requests."""
+        handle = super().get_route_handler()
+        role = role_of(self.dependencies)
+
+        async def authorized(request: Request) -> Response:
+            if role is not None:
+                await admit(request, role)
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return authorized

@@ -16,9 +16,8 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from orderfleet import __version__
 from orderfleet.api import problems
-from orderfleet.api.access import Access, Role, UnsafeSettings, needs
+from orderfleet.api.access import Access, GuardedRoute, Role, UnsafeSettings, needs
 from orderfleet.api.authentication import access_from
-from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.middleware import RequestLimits, RequestLog
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.serve import serve

@@ -12,8 +12,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from orderfleet.api.access import Access
-from orderfleet.api.fanout import Fanout
-from orderfleet.api.streams import StreamSlots
+from orderfleet.api.fanout import Fanout, StreamSlots
 from orderfleet.services.carrier_updates import CarrierUpdateService
 from orderfleet.services.orders import OrderService
 from orderfleet.settings import Settings

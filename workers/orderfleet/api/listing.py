@@ -9,9 +9,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, ValidationError
 
-from orderfleet.api.access import Role, needs
+from orderfleet.api.access import GuardedRoute, Role, needs
 from orderfleet.api.dependencies import ServicesDependency
-from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, example

@@ -47,27 +47,14 @@ _CARRIER: Final = _Link(
     _SHIPMENT,
     "Send a carrier status update.",
 )
+_NEXT: Final = "The next page; there is none if the value is null."
 _FIRST: Final = {"order_id": "$response.body#/orders/0/order_id"}
 _PAGE: Final = (
-    _Link(
-        "NextPage",
-        "get",
-        "/orders",
-        {"cursor": "$response.body#/next"},
-        "The next page; there is none if the value is null.",
-    ),
+    _Link("NextPage", "get", "/orders", {"cursor": "$response.body#/next"}, _NEXT),
     _Link("First", "get", "/orders/{order_id}", _FIRST, "The newest order of the page."),
 )
 _NEXT_AFTER: Final = {**_SAME, "after": "$response.body#/next_after"}
-_TRAIL: Final = (
-    _Link(
-        "NextEvents",
-        "get",
-        "/orders/{order_id}/events",
-        _NEXT_AFTER,
-        "The next page; there is none if the value is null.",
-    ),
-)
+_TRAIL: Final = (_Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, _NEXT),)
 
 _AFTER: Final[dict[str, tuple[_Link, ...]]] = {
     "Created": (*_READS, *_CHANGES),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
-from orderfleet.api.access import Role, needs
+from orderfleet.api.access import GuardedRoute, Role, needs
 from orderfleet.api.dependencies import Services, ServicesDependency
-from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.order_input import Unprocessable, order_id_for, to_input
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import (
@@ -23,12 +23,10 @@ from orderfleet.api.schemas import (
     Changed,
     Created,
     Events,
-    IdempotencyKey,
     NewAddress,
     NewOrder,
     NewOrderId,
     OrderTerms,
-    RequestId,
     ResolvedOrderId,
     StartOrder,
     example,
@@ -51,53 +49,76 @@ RESPONSES: Final = {
 """Responses of a route that changes an order."""
 
 
-async def approve_order(services: Services, response: Response, order_id: str, request_id: str) -> Changed:
-    """Approve the order."""
-    return _changed(
-        response, order_id, await services.orders.change(order_id, Change.approve(), request_id=request_id), "approved"
-    )
+def _idempotency_key(description: str) -> Any:
+    return Header(alias="Idempotency-Key", min_length=1, max_length=255, description=description)
 
 
-async def cancel_order(
-    services: Services, response: Response, order_id: str, request_id: str, body: Cancel | None
-) -> Changed:
-    """Cancel the order."""
-    reason = (body and body.reason) or "canceled on request"
-    answer = await services.orders.change(order_id, Change.cancel(reason), request_id=request_id)
-    return _changed(response, order_id, answer, "canceled")
+IdempotencyKey = Annotated[
+    str | None,
+    _idempotency_key("The same key with the same content returns the same order; with other content it is 409."),
+]
+
+ChangeKey = Annotated[
+    str | None, _idempotency_key("The same change with the same key is applied once; default: the `X-Request-ID`.")
+]
 
 
-async def cancel_order_payment(
-    services: Services, response: Response, order_id: str, request_id: str, body: Cancel | None
-) -> Changed:
-    """Cancel the payment and the order."""
-    reason = (body and body.reason) or "payment canceled on request"
-    answer = await services.orders.change(order_id, Change.cancel_payment(reason), request_id=request_id)
-    return _changed(response, order_id, answer, "canceled, its payment too")
+def _request_id(request: Request, idempotency_key: ChangeKey = None) -> str:
+    return idempotency_key or str(getattr(request.state, "request_id", ""))
 
 
-async def change_order_address(
-    services: Services, response: Response, order_id: str, request_id: str, address: Address
-) -> Changed:
-    """Change the address of the order.
-
-    Raises:
-        Unprocessable: the address is incomplete.
-    """
-    problems = address_problems(address)
-    if problems:
-        raise Unprocessable(problems)
-    answer = await services.orders.change(order_id, Change.update_address(address), request_id=request_id)
-    return _changed(response, order_id, answer, "going to the new address")
+RequestId = Annotated[str, Depends(_request_id)]
+"""Deduplication key of a change."""
 
 
-def _changed(response: Response, order_id: str, answer: ChangeResult, outcome: str) -> Changed:
-    message = f"order {order_id} is {outcome}"
-    if answer is ChangeResult.QUEUED:
-        response.status_code = HTTPStatus.ACCEPTED
-        message = f"no worker answered; order {order_id} will be {outcome} when one runs, unless it is too late then"
-    return Changed(order_id=order_id, workflow_id=order_workflow_id(order_id), result=answer, message=message)
+@dataclass(frozen=True)
+class OrderChanges:
+    """Sends the change of one request to the order's workflow, and describes the result."""
 
+    services: Services
+    response: Response
+    request_id: str
+
+    async def approve(self, order_id: str) -> Changed:
+        """Approve the order."""
+        return await self._send(order_id, Change.approve(), "approved")
+
+    async def cancel(self, order_id: str, body: Cancel | None) -> Changed:
+        """Cancel the order."""
+        reason = (body and body.reason) or "canceled on request"
+        return await self._send(order_id, Change.cancel(reason), "canceled")
+
+    async def cancel_payment(self, order_id: str, body: Cancel | None) -> Changed:
+        """Cancel the payment and the order."""
+        reason = (body and body.reason) or "payment canceled on request"
+        return await self._send(order_id, Change.cancel_payment(reason), "canceled, its payment too")
+
+    async def update_address(self, order_id: str, address: Address) -> Changed:
+        """Change the address of the order.
+
+        Raises:
+            Unprocessable: the address is incomplete.
+        """
+        if problems := address_problems(address):
+            raise Unprocessable(problems)
+        return await self._send(order_id, Change.update_address(address), "going to the new address")
+
+    async def _send(self, order_id: str, change: Change, outcome: str) -> Changed:
+        result = await self.services.orders.change(order_id, change, request_id=self.request_id)
+        message = f"order {order_id} is {outcome}"
+        if result is ChangeResult.QUEUED:
+            self.response.status_code = HTTPStatus.ACCEPTED
+            message = (
+                f"no worker answered; order {order_id} will be {outcome} when one runs, unless it is too late then"
+            )
+        return Changed(order_id=order_id, workflow_id=order_workflow_id(order_id), result=result, message=message)
+
+
+def _changes(services: ServicesDependency, response: Response, request_id: RequestId) -> OrderChanges:
+    return OrderChanges(services, response, request_id)
+
+
+Changes = Annotated[OrderChanges, Depends(_changes)]
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"])
 
@@ -178,13 +199,8 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     if started.outcome is StartOutcome.ADOPTED:
         response.headers["Idempotency-Replayed"] = "true"
     needs_approval = order_input.review.mode is ReviewMode.MANUAL and not order_input.approved
-    return Created(
-        order_id=order_id,
-        workflow_id=started.workflow_id,
-        run_id=started.run_id,
-        payment_id=order_input.payment_id,
-        message=f"order {order_id} is started; {'it waits for approval' if needs_approval else 'it needs no approval'}",
-    )
+    message = f"order {order_id} is started; {'it waits for approval' if needs_approval else 'it needs no approval'}"
+    return Created(**dict(started), payment_id=order_input.payment_id, message=message)
 
 
 @router.get("/{order_id}", summary="Read the recorded status", responses=_STATUS, dependencies=_READ)
@@ -226,42 +242,26 @@ Reason = Annotated[Cancel | None, Body()]
 
 
 @changes_router.post("/signals/approve", summary="Approve the order")
-async def approve(
-    order_id: ResolvedOrderId, services: ServicesDependency, response: Response, request_id: RequestId
-) -> Changed:
+async def approve(order_id: ResolvedOrderId, changes: Changes) -> Changed:
     """Approve the order, which is then charged. Approving it again has no effect."""
-    return await approve_order(services, response, order_id, request_id)
+    return await changes.approve(order_id)
 
 
 @changes_router.post("/cancel", summary="Cancel the order")
 @changes_router.post("/signals/cancel", summary="Cancel the order")
-async def cancel(
-    order_id: ResolvedOrderId,
-    services: ServicesDependency,
-    response: Response,
-    request_id: RequestId,
-    body: Reason = None,
-) -> Changed:
+async def cancel(order_id: ResolvedOrderId, changes: Changes, body: Reason = None) -> Changed:
     """Cancel the order and refund what was charged. Rejected after the package is dispatched."""
-    return await cancel_order(services, response, order_id, request_id, body)
+    return await changes.cancel(order_id, body)
 
 
 @changes_router.post("/signals/cancel-payment", summary="Cancel the payment")
-async def cancel_payment(
-    order_id: ResolvedOrderId,
-    services: ServicesDependency,
-    response: Response,
-    request_id: RequestId,
-    body: Reason = None,
-) -> Changed:
+async def cancel_payment(order_id: ResolvedOrderId, changes: Changes, body: Reason = None) -> Changed:
     """Cancel the payment and the order: before the charge nothing is charged, after it everything is refunded."""
-    return await cancel_order_payment(services, response, order_id, request_id, body)
+    return await changes.cancel_payment(order_id, body)
 
 
 @changes_router.post("/signals/update-address", summary="Change the address")
 @changes_router.post("/signals/address", summary="Change the address", description=_ALIAS)
-async def update_address(
-    order_id: ResolvedOrderId, services: ServicesDependency, response: Response, request_id: RequestId, body: NewAddress
-) -> Changed:
+async def update_address(order_id: ResolvedOrderId, changes: Changes, body: NewAddress) -> Changed:
     """Change the address; the last change has precedence. Rejected after the package is dispatched."""
-    return await change_order_address(services, response, order_id, request_id, body.address)
+    return await changes.update_address(order_id, body.address)

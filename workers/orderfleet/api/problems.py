@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
+from orderfleet.api.fanout import TooManyStreams
 from orderfleet.api.order_input import Unprocessable
-from orderfleet.api.streams import TooManyStreams
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
 from orderfleet.domain.validation_messages import validation_message
 from orderfleet.services.errors import (
@@ -214,7 +214,8 @@ async def _handle_orderfleet_error(request: Request, error: Exception) -> JSONRe
 
 
 async def _handle_validation_error(request: Request, error: Exception) -> JSONResponse:
-    found = error.errors() if isinstance(error, RequestValidationError) else []
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
     if any(problem["type"] == "json_invalid" for problem in found):
         return _response(request, _MALFORMED, "the body is not JSON")
     errors = [FieldProblem(field=_path(problem["loc"]), message=_message(problem)) for problem in found]
@@ -222,18 +223,14 @@ async def _handle_validation_error(request: Request, error: Exception) -> JSONRe
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> JSONResponse:
-    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    assert isinstance(error, HTTPException)
+    status, detail = HTTPStatus(error.status_code), str(error.detail)
     problem_type = _BODY_PROBLEMS.get(status)
-    if problem_type is not None and isinstance(error, HTTPException):
-        response = _response(request, problem_type, str(error.detail))
-        response.headers.update(error.headers or {})
-        return response
-    problem_type = ProblemType(status, status.phrase.lower().replace(" ", "-"), status.phrase)
-    response = _response(
-        request, problem_type, f"{request.method} {request.url.path}: {status.phrase}; /docs lists the routes"
-    )
-    if isinstance(error, HTTPException) and error.headers:
-        response.headers.update(error.headers)
+    if problem_type is None:
+        problem_type = ProblemType(status, status.phrase.lower().replace(" ", "-"), status.phrase)
+        detail = f"{request.method} {request.url.path}: {status.phrase}; /docs lists the routes"
+    response = _response(request, problem_type, detail)
+    response.headers.update(error.headers or {})
     return response
 
 

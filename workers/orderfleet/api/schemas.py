@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Path
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -45,9 +45,7 @@ from orderfleet.domain.strict_models import StrictModel
 from orderfleet.services.errors import ChangeResult
 
 Timeout = Annotated[
-    Duration,
-    Field(gt=parse_duration("0s")),
-    WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]}),
+    Duration, Field(gt=parse_duration("0s")), WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]})
 ]
 """A duration above zero, in the format of Kubernetes."""
 
@@ -72,8 +70,7 @@ class Body(StrictModel):
         try:
             json.dumps(data, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
-            msg = "a lone surrogate (\\ud800 to \\udfff) is no character; leave it out"
-            raise ValueError(msg) from None
+            raise ValueError("a lone surrogate (\\ud800 to \\udfff) is no character; leave it out") from None
         return data
 
 
@@ -140,8 +137,7 @@ class OrderTerms(Body):
     def _equals_nested(cls, flat: str | None, info: ValidationInfo) -> str | None:
         nested, name = info.data.get("customer"), str(info.field_name).removeprefix("customer_")
         if flat and nested is not None and getattr(nested, name) not in {"", flat}:
-            msg = f"differs from customer.{name}; give only one of them"
-            raise ValueError(msg)
+            raise ValueError(f"differs from customer.{name}; give only one of them")
         return flat
 
     def merged_customer(self) -> Customer:
@@ -335,31 +331,3 @@ ResolvedOrderId = Annotated[str, Depends(_order_id)]
 
 WorkflowId = Annotated[str, StringConstraints(pattern=WORKFLOW_ID)]
 """Id of an order's workflow: `order-` and the order id."""
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key with the same content returns the same order; with other content it is 409.",
-    ),
-]
-
-ChangeKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same change with the same key is applied once; default: the `X-Request-ID`.",
-    ),
-]
-
-
-def _request_id(request: Request, idempotency_key: ChangeKey = None) -> str:
-    return idempotency_key or str(getattr(request.state, "request_id", ""))
-
-
-RequestId = Annotated[str, Depends(_request_id)]
-"""Deduplication key of a change."""

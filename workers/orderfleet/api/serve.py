@@ -23,19 +23,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from orderfleet.api import problems
 from orderfleet.api.access import reject_unsafe
 from orderfleet.api.app import create_app
 from orderfleet.api.authentication import access_from
 from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
 from orderfleet.api.fanout import Fanout
-from orderfleet.api.problems import (
-    BUSY,
-    HEAD_TIMEOUT,
-    MEDIA_TYPE,
-    RETRY_AFTER_SECONDS,
-    ProblemType,
-    problem_without_request,
-)
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop, open_port
 from orderfleet.services.carrier_updates import CarrierUpdateService
@@ -47,7 +40,7 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_to_temporal
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import reload_credentials
 
 
 class BoundedConfig(uvicorn.Config):
@@ -83,7 +76,7 @@ class _BoundedProtocol(H11Protocol):
             connection = transport.get_extra_info("socket")
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.config.write_milliseconds)
         if len(self.connections) > self.config.connections:
-            self._reject(BUSY, "too many connections are open; send the same request again")
+            self._reject(problems.BUSY, "too many connections are open; send the same request again")
         else:
             self._expect_head()
 
@@ -116,9 +109,9 @@ class _BoundedProtocol(H11Protocol):
 
     def _head_timed_out(self) -> None:
         detail = f"the request did not arrive within {self.config.read_seconds:g} s; send it faster"
-        self._reject(HEAD_TIMEOUT, detail)
+        self._reject(problems.HEAD_TIMEOUT, detail)
 
-    def _reject(self, problem_type: ProblemType, detail: str) -> None:
+    def _reject(self, problem_type: problems.ProblemType, detail: str) -> None:
         """Close the connection, with a problem document if no response was started."""
         if self.transport.is_closing():
             return
@@ -127,16 +120,16 @@ class _BoundedProtocol(H11Protocol):
         self.transport.close()
 
 
-_RETRY_AFTER: Final = f"retry-after: {RETRY_AFTER_SECONDS}\r\n"
+_RETRY_AFTER: Final = f"retry-after: {problems.RETRY_AFTER_SECONDS}\r\n"
 
 
-def _response(problem_type: ProblemType, detail: str) -> bytes:
-    body = json.dumps(problem_without_request(problem_type, detail)).encode()
+def _response(problem_type: problems.ProblemType, detail: str) -> bytes:
+    body = json.dumps(problems.problem_without_request(problem_type, detail)).encode()
     status = HTTPStatus(problem_type.status)
     retry_after = _RETRY_AFTER if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
-        f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        f"{retry_after}connection: close\r\n\r\n"
+        f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\n{retry_after}connection: close\r\n\r\n"
     )
     return head.encode() + body
 
@@ -189,9 +182,7 @@ async def serve(
     address, port = listener.getsockname()[:2]
     _log.info("serving", address=address, port=port)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await stop.wait(serving)
     await draining()
     server.should_exit = True
     await serving

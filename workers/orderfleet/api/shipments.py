@@ -10,9 +10,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from orderfleet.api.access import Role, needs
+from orderfleet.api.access import GuardedRoute, Role, needs
 from orderfleet.api.dependencies import ServicesDependency
-from orderfleet.api.guarded_route import GuardedRoute
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import Body, ResolvedOrderId, example
 from orderfleet.domain.base import MAX_TEXT_LENGTH

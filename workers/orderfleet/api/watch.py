@@ -10,15 +10,12 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
-from orderfleet.api.access import Admission, Admitted, Role, needs
+from orderfleet.api.access import Admission, Admitted, GuardedRoute, Role, needs
 from orderfleet.api.dependencies import Services, ServicesDependency
-from orderfleet.api.fanout import Mailbox
-from orderfleet.api.guarded_route import GuardedRoute
+from orderfleet.api.fanout import Mailbox, StreamSlot
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, ResolvedOrderId
-from orderfleet.api.streams import StreamSlot
-from orderfleet.domain.events import RecordedOrder
-from orderfleet.services.orders import Source, SourcedStatus, VersionedStatus
+from orderfleet.services.orders import SourcedStatus, VersionedStatus
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 
@@ -36,11 +33,7 @@ _EVENT: Final = {
         "data": {"type": "string", "description": "The order's status as JSON; `{}` at the end."},
     },
 }
-_EXAMPLE: Final = {
-    "id": "7",
-    "event": "status",
-    "data": SourcedStatus.model_validate(STATUS_EXAMPLE).model_dump_json(),
-}
+_EXAMPLE: Final = {"id": "7", "event": "status", "data": SourcedStatus.model_validate(STATUS_EXAMPLE).model_dump_json()}
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The events.", "content": {_MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
     204: {"description": "The order has ended and `Last-Event-ID` is its last event: do not reconnect."},
@@ -55,8 +48,7 @@ async def watch(
     request: Request,
     admission: Admitted,
     last_event_id: Annotated[
-        str | None,
-        Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers when they reconnect."),
+        str | None, Header(alias="Last-Event-ID", max_length=100, description="Sent by browsers when they reconnect.")
     ] = None,
 ) -> Response:
     """The current status and then each change as a `status` event, and an `end` event when the order has ended.
@@ -110,16 +102,12 @@ async def _events(
                 yield format_sse_event(comment="no change")
             elif order.version > current.version:
                 # The feed may repeat versions that were sent.
-                current = _versioned(order)
+                current = VersionedStatus.recorded(order)
                 yield _event(current)
         yield format_sse_event(event="end", data_str="{}")
     finally:
         services.fanout.unsubscribe(order_id, mailbox)
         services.streams.release(slot)
-
-
-def _versioned(order: RecordedOrder) -> VersionedStatus:
-    return VersionedStatus(order.version, SourcedStatus(**order.status.model_dump(), source=Source.DATABASE))
 
 
 def _event(current: VersionedStatus) -> bytes:

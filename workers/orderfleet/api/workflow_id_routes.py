@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 from pydantic import Field
 from structlog.contextvars import bind_contextvars
 
-from orderfleet.api import orders
-from orderfleet.api.access import Role, needs
+from orderfleet.api.access import GuardedRoute, Role, needs
 from orderfleet.api.dependencies import ServicesDependency
-from orderfleet.api.guarded_route import GuardedRoute
+from orderfleet.api.orders import RESPONSES, Changes
 from orderfleet.api.problems import error_responses
-from orderfleet.api.schemas import STATUS_EXAMPLE, Body, Cancel, Changed, NewAddress, RequestId, WorkflowId, example
+from orderfleet.api.schemas import STATUS_EXAMPLE, Body, Cancel, Changed, NewAddress, WorkflowId, example
 from orderfleet.domain.names import order_id_of
 from orderfleet.services.orders import SourcedStatus
 
@@ -43,26 +42,22 @@ class AddressChange(NewAddress):
     workflow_id: WorkflowId = _WORKFLOW_ID_FIELD
 
 
-@router.post("/signals/approve", summary="Approve the order", responses=orders.RESPONSES, dependencies=_OPERATE)
-async def approve(body: Approval, services: ServicesDependency, response: Response, request_id: RequestId) -> Changed:
+@router.post("/signals/approve", summary="Approve the order", responses=RESPONSES, dependencies=_OPERATE)
+async def approve(body: Approval, changes: Changes) -> Changed:
     """Approve the order, which is then charged."""
-    return await orders.approve_order(services, response, _order_id(body.workflow_id), request_id)
+    return await changes.approve(_order_id(body.workflow_id))
 
 
-@router.post("/signals/cancel", summary="Cancel the order", responses=orders.RESPONSES, dependencies=_OPERATE)
-async def cancel(
-    body: Cancellation, services: ServicesDependency, response: Response, request_id: RequestId
-) -> Changed:
+@router.post("/signals/cancel", summary="Cancel the order", responses=RESPONSES, dependencies=_OPERATE)
+async def cancel(body: Cancellation, changes: Changes) -> Changed:
     """Cancel the order and refund what was charged."""
-    return await orders.cancel_order(services, response, _order_id(body.workflow_id), request_id, body)
+    return await changes.cancel(_order_id(body.workflow_id), body)
 
 
-@router.post("/signals/update-address", summary="Change the address", responses=orders.RESPONSES, dependencies=_OPERATE)
-async def update_address(
-    body: AddressChange, services: ServicesDependency, response: Response, request_id: RequestId
-) -> Changed:
+@router.post("/signals/update-address", summary="Change the address", responses=RESPONSES, dependencies=_OPERATE)
+async def update_address(body: AddressChange, changes: Changes) -> Changed:
     """Change the address; the last change has precedence."""
-    return await orders.change_order_address(services, response, _order_id(body.workflow_id), request_id, body.address)
+    return await changes.update_address(_order_id(body.workflow_id), body.address)
 
 
 @router.get(

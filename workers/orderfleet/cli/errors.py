@@ -61,21 +61,15 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     """Return the exit status for an error and the text to print."""
     # The imports are here, so that `--help` doesn't load the modules.
     from orderfleet.api.order_input import Unprocessable  # noqa: PLC0415
-    from orderfleet.services.errors import (  # noqa: PLC0415
-        OrderChangeRejected,
-        OrderEnded,
-        OrderIdConflict,
-        OrderNotFound,
-        TemporalUnavailable,
-    )
+    from orderfleet.services import errors  # noqa: PLC0415
 
     hints: dict[type[OrderfleetError], tuple[Exit, str]] = {
-        OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` lists the orders"),
-        OrderIdConflict: (Exit.REJECTED, ""),
-        OrderChangeRejected: (Exit.REJECTED, ""),
-        OrderEnded: (Exit.REJECTED, ""),
+        errors.OrderNotFound: (Exit.NOT_FOUND, "`orderfleet order list` lists the orders"),
+        errors.OrderIdConflict: (Exit.REJECTED, ""),
+        errors.OrderChangeRejected: (Exit.REJECTED, ""),
+        errors.OrderEnded: (Exit.REJECTED, ""),
         PaymentConflict: (Exit.REJECTED, ""),
-        TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
+        errors.TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
         StoreUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_DATABASE_URL")),
     }
     if isinstance(error, Unprocessable):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_command, get_group
+from typer.main import get_group
 
 from orderfleet import __version__
 from orderfleet.cli.errors import EXITS, Exit, UsageError, exit_process, explain, print_error
@@ -30,7 +30,7 @@ def register(root: typer.Typer, name: str, module: str, *, text: str, panel: str
     Args:
         root: the application.
         name: of the command.
-        module: dotted name of the module that has the command as `app`, or as a function called `name`.
+        module: dotted name of the module whose `app` has the command, or is the group called `name`.
         text: help in the list of commands.
         panel: heading in the list of commands.
     """
@@ -61,12 +61,9 @@ def _load(module: str, name: str) -> Any:
         raise UsageError(
             f"`{name}` needs {error.name}, which is not part of this installation; run it from a checkout: make {name}"
         ) from None
-    app = getattr(found, "app", None)
-    if app is None:
-        app = typer.Typer(add_completion=False)
-        app.command(name, epilog=getattr(found, "EPILOG", None))(getattr(found, name))
     # A group's own completion options would only repeat the root's.
-    command = get_group(app) if len(app.registered_commands) > 1 else get_command(app)
+    group = get_group(found.app)
+    command = group.commands.get(name, group)
     command.name = name
     return command
 
@@ -89,35 +86,24 @@ app = typer.Typer(
 )
 
 
-if is_installed():
-    register(
-        app,
-        "demo",
-        "orderfleet_local.demo.command",
-        panel=_LOCAL,
-        text="Follow an order from kubectl apply to its end.",
-    )
-    register(app, "stack", "orderfleet_local.cli.stack", panel=_LOCAL, text="Start, stop and inspect the local stack.")
-    register(
-        app, "env", "orderfleet_local.cli.env", panel=_LOCAL, text="Print what a shell needs to use the local stack."
-    )
-
-register(app, "order", "orderfleet.cli.order.command", panel=_ORDERS, text="Start, inspect and change orders.")
-register(app, "worker", "orderfleet.cli.worker", panel=_PODS, text="Run the order steps, the shipping steps, or both.")
-register(app, "operator", "orderfleet.cli.operator", panel=_PODS, text="Run the Kubernetes operator.")
-register(app, "api", "orderfleet.cli.api", panel=_PODS, text="Run the HTTP API.")
-register(app, "codec", "orderfleet.cli.codec", panel=_PODS, text="Decrypt payloads for Temporal's own tools.")
-register(app, "migrate", "orderfleet.cli.migrate", panel=_PODS, text="Apply the database migrations that are missing.")
-register(app, "erase", "orderfleet.cli.erase", panel=_ORDERS, text="Erase a customer's personal data.")
-register(app, "prune", "orderfleet.cli.prune", panel=_ORDERS, text="Remove details of orders that ended long ago.")
-register(
-    app,
-    "remove-finalizers",
-    "orderfleet.cli.remove_finalizers",
-    panel=_PODS,
-    text="Remove the operator's finalizer from every Order.",
+_COMMANDS: Final = (
+    ("demo", "orderfleet_local.demo.command", _LOCAL, "Follow an order from kubectl apply to its end."),
+    ("stack", "orderfleet_local.cli.stack", _LOCAL, "Start, stop and inspect the local stack."),
+    ("env", "orderfleet_local.cli.env", _LOCAL, "Print what a shell needs to use the local stack."),
+    ("order", "orderfleet.cli.order.command", _ORDERS, "Start, inspect and change orders."),
+    ("worker", "orderfleet.cli.roles", _PODS, "Run the order steps, the shipping steps, or both."),
+    ("operator", "orderfleet.cli.roles", _PODS, "Run the Kubernetes operator."),
+    ("api", "orderfleet.cli.roles", _PODS, "Run the HTTP API."),
+    ("codec", "orderfleet.cli.roles", _PODS, "Decrypt payloads for Temporal's own tools."),
+    ("migrate", "orderfleet.cli.database", _PODS, "Apply the database migrations that are missing."),
+    ("erase", "orderfleet.cli.database", _ORDERS, "Erase a customer's personal data."),
+    ("prune", "orderfleet.cli.database", _ORDERS, "Remove details of orders that ended long ago."),
+    ("remove-finalizers", "orderfleet.cli.finalizers", _PODS, "Remove the operator's finalizer from every Order."),
+    ("settings", "orderfleet.cli.settings", _PODS, "Print the settings in effect."),
 )
-register(app, "settings", "orderfleet.cli.settings", panel=_PODS, text="Print the settings in effect.")
+for _name, _module, _panel, _text in _COMMANDS:
+    if _panel != _LOCAL or is_installed():
+        register(app, _name, _module, text=_text, panel=_panel)
 
 
 def _version(wanted: bool) -> None:

@@ -64,7 +64,8 @@ def print_document(value: Document, output: Output, *, stream: bool = False) -> 
         output: `JSON` or `YAML`.
         stream: whether more documents follow: JSON is printed in one line, YAML after `---`.
     """
-    text = json.dumps(_plain(value), indent=None if stream else 2, ensure_ascii=False)
+    indent = None if stream else 2
+    text = json.dumps(value, default=lambda model: model.model_dump(mode="json"), indent=indent, ensure_ascii=False)
     if output is Output.YAML:
         import yaml  # noqa: PLC0415 - not for tables
 
@@ -75,14 +76,6 @@ def print_document(value: Document, output: Output, *, stream: bool = False) -> 
         typer.echo(text)
     if stream:
         sys.stdout.flush()
-
-
-def _plain(value: Document) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def rows_table(rows: Iterable[tuple[str, object]]) -> Table:

@@ -97,15 +97,13 @@ class Target:
     def patch(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Merge `spec` into the Order's and return the Order."""
         change = json.dumps({"spec": spec})
-        order: dict[str, Any] = json.loads(
-            self.kubectl("patch", RESOURCE, self.name, "--type", "merge", "-p", change, "-o", "json")
+        return dict(
+            json.loads(self.kubectl("patch", RESOURCE, self.name, "--type", "merge", "-p", change, "-o", "json"))
         )
-        return order
 
     def get(self) -> dict[str, Any]:
         """Return the Order."""
-        order: dict[str, Any] = json.loads(self.kubectl("get", RESOURCE, self.name, "-o", "json"))
-        return order
+        return dict(json.loads(self.kubectl("get", RESOURCE, self.name, "-o", "json")))
 
     def states(self) -> Iterator[WatchEvent]:
         """Yield the Order's current state and each change until it is deleted."""

@@ -7,6 +7,9 @@ number of the attempt that succeeded.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
 
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract
@@ -123,14 +126,8 @@ class DispatchInput(StepInput):
     @property
     def parcel(self) -> Parcel:
         """The parcel to book."""
-        return Parcel(
-            order_id=self.order_id,
-            shipment_id=names.shipment_id(self.order_id, self.shipment_attempt),
-            attempt=self.shipment_attempt,
-            items=self.items,
-            address=self.address,
-            customer=self.customer,
-        )
+        shipment_id = names.shipment_id(self.order_id, self.shipment_attempt)
+        return Parcel(**dict(self), shipment_id=shipment_id, attempt=self.shipment_attempt)
 
     def dispatched(self, booking: Booking, attempt: int, now: datetime) -> tuple[ShipmentRecord, AuditEvent]:
         """The row and the event that record the booking.
@@ -183,3 +180,39 @@ class VoidBookingResult(StepResult):
 
     state: BookingState
     booking: Booking | None = None
+
+
+class IdHolder(StrEnum):
+    """Which workflow has an id.
+
+    Any client can start a workflow under an id that an order needs. A start that finds its id in use must not assume
+    that its own earlier start succeeded; the check compares type, memo and parent.
+    """
+
+    NONE = "none"
+    OPEN = "open"
+    """A running workflow of this order."""
+    COMPLETED = "completed"
+    """A completed workflow of this order."""
+    ENDED = "ended"
+    """A workflow of this order that was terminated, canceled, timed out or failed, so its work is not done."""
+    FOREIGN = "foreign"
+    """A workflow of another type, memo or parent."""
+
+
+class CheckWorkflowInput(StepInput):
+    """Find out which workflow has an id."""
+
+    workflow_id: str
+    workflow_type: str
+    """Expected type."""
+    memo: dict[str, str] = Field(default_factory=dict)
+    """Expected fields of the memo."""
+    parent_id: str = ""
+    """Expected workflow id of the parent; empty to accept any."""
+
+
+class CheckWorkflowResult(StepResult):
+    """Which workflow has the id."""
+
+    holder: IdHolder

@@ -36,15 +36,12 @@ def parse_duration(text: str) -> timedelta:
         ValueError: the text is not a duration, or it is too long or too fine; the message shows the notation.
     """
     if not _WHOLE.fullmatch(text):
-        msg = f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms")
     microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
     if microseconds > _MAX_MICROSECONDS:
-        msg = f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less")
     if microseconds != int(microseconds):
-        msg = f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms")
     return timedelta(microseconds=int(microseconds))
 
 
@@ -62,8 +59,7 @@ def format_duration(value: timedelta) -> str:
 
 def _read(value: Any) -> Any:
     if isinstance(value, bool):
-        msg = "is not a duration; write 24h, 1h30m, 3s or 250ms"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+        raise ValueError("is not a duration; write 24h, 1h30m, 3s or 250ms")  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     # Pydantic reads a number of seconds and a timedelta.
     return _of_text(value) if isinstance(value, str) else value
 
@@ -74,10 +70,7 @@ def _of_text(text: str) -> float | timedelta:
 
 
 Duration = Annotated[
-    timedelta,
-    Field(le=MAX_DURATION),
-    BeforeValidator(_read),
-    PlainSerializer(format_duration, return_type=str),
+    timedelta, Field(le=MAX_DURATION), BeforeValidator(_read), PlainSerializer(format_duration, return_type=str)
 ]
 """A `timedelta` that is read and written in Kubernetes' notation."""
 

@@ -15,8 +15,7 @@ def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        msg = "is beyond the years 1 to 9999"
-        raise ValueError(msg) from None
+        raise ValueError("is beyond the years 1 to 9999") from None
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]

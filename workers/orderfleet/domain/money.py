@@ -39,8 +39,7 @@ CURRENCIES: Final = frozenset(
 
 def _read(value: Any) -> Any:
     if isinstance(value, bool):
-        msg = "is not a decimal number; write it as text, such as 4.50"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+        raise ValueError("is not a decimal number; write it as text, such as 4.50")  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     # A JSON number was parsed as a binary float; its shortest text is what the client wrote.
     return repr(value) if isinstance(value, float) else value
 
@@ -48,8 +47,7 @@ def _read(value: Any) -> Any:
 def _in_range(value: Decimal) -> Decimal:
     # 1e999999 written in full has a million digits, and twice its value exceeds the range of a Decimal.
     if abs(value.adjusted()) > _MAX_EXPONENT:
-        msg = "is out of range; use at most 10 digits before and 4 after the point"
-        raise ValueError(msg)
+        raise ValueError("is out of range; use at most 10 digits before and 4 after the point")
     return value
 
 

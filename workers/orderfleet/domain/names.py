@@ -63,8 +63,7 @@ def order_id_of(workflow_id: str) -> str:
         ValueError: it is not the id of an order workflow.
     """
     if not may_be_workflow_id(workflow_id):
-        msg = f"{workflow_id!r} is not an order workflow id: expected order-ORDER_ID"
-        raise ValueError(msg)
+        raise ValueError(f"{workflow_id!r} is not an order workflow id: expected order-ORDER_ID")
     return workflow_id.removeprefix(_ORDER_PREFIX)
 
 

@@ -35,8 +35,7 @@ AddressField = Annotated[str, Field(max_length=256)]
 
 def _not_a_boolean(value: Any) -> Any:
     if isinstance(value, bool):
-        msg = "is not a whole number; write it as a number, such as 2"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
+        raise ValueError("is not a whole number; write it as a number, such as 2")  # noqa: TRY004 - pydantic reports a ValueError as a problem of the field
     return value
 
 
@@ -162,10 +161,7 @@ class OrderInput(Contract):
 
 def total(items: tuple[Item, ...]) -> Decimal:
     """Exact sum of quantity times price; an item without a price counts `DEFAULT_PRICE`."""
-    return sum(
-        (item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items),
-        Decimal(0),
-    )
+    return sum((item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items), Decimal(0))
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

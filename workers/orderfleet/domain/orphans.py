@@ -127,10 +127,7 @@ class Compensation(Contract):
 
     def memo(self) -> dict[str, str]:
         """Memo of the workflow, which distinguishes it from a workflow of another client with the same id."""
-        return {
-            names.MEMO_ORDER_ID: self.orphan.order_id,
-            names.MEMO_PAYMENT_ID: self.orphan.payment.payment_id,
-        }
+        return {names.MEMO_ORDER_ID: self.orphan.order_id, names.MEMO_PAYMENT_ID: self.orphan.payment.payment_id}
 
 
 class RecordCompensationInput(StepInput):

@@ -10,12 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import (
-    Field,
-    StringConstraints,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, model_serializer, model_validator
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.durations import PositiveDuration, format_duration

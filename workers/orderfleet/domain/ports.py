@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.events import AuditEvent, Progress, RecordedEvent, RecordedOrder
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.domain.order import OrderInput
@@ -16,7 +17,6 @@ from orderfleet.domain.orphans import ClosedPage, Compensation, Orphan, Unfinish
 from orderfleet.domain.payment import PaymentIntent, PaymentRecord
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.domain.workflow_ids import IdHolder
 
 
 class OrderStore(Protocol):

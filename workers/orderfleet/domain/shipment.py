@@ -37,9 +37,7 @@ class ShippingInput(Contract):
     @property
     def payment(self) -> PaymentIntent:
         """The charge of the order."""
-        return PaymentIntent(
-            payment_id=self.payment_id, order_id=self.order_id, amount=total(self.items), currency=self.currency
-        )
+        return PaymentIntent(**dict(self), amount=total(self.items))
 
 
 class ShippingResult(Contract):

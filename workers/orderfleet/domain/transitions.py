@@ -80,8 +80,7 @@ def advance(current: Step, following: Step) -> Step:
         ValueError: the table does not allow it, which is a bug of the caller.
     """
     if following not in ORDER_TRANSITIONS[current]:
-        msg = f"an order never goes from {current} to {following}"
-        raise ValueError(msg)
+        raise ValueError(f"an order never goes from {current} to {following}")
     return following
 
 

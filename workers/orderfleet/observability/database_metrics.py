@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
-from types import TracebackType
 from typing import Self
 
 from opentelemetry import trace
@@ -19,22 +17,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import Histogram
 
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.observability.metrics import (
-    CHANGE_FEED_CHANGES,
-    CHANGE_FEED_LAG,
-    CHANGE_FEED_LAG_ROWS,
-    DATABASE_DURATION,
-    DATABASE_IN_USE,
-    DATABASE_POOL_SIZE,
-    DATABASE_WAIT,
-    DATABASE_WAITING,
-)
-from orderfleet.observability.observers import Operation
+from orderfleet.observability import metrics
 from orderfleet.observability.tracing import TRACER, exemplar
 
 
-class _Operation:
-    """Measures one statement. A class, because an order has seven statements and a generator costs more time."""
+class DatabaseOperation:
+    """Measures the statement `name`. A class, because an order has seven statements and a generator costs more time."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -44,20 +32,18 @@ class _Operation:
         self._span = _span(self._name)
         self._exemplar = exemplar()
         self._started = time.perf_counter()
-        DATABASE_WAITING.inc()
+        metrics.DATABASE_WAITING.inc()
         return self
 
     def connected(self) -> None:
         """Record the end of the wait for a connection."""
-        DATABASE_WAIT.observe(time.perf_counter() - self._started, exemplar=self._exemplar)
-        DATABASE_WAITING.dec()
-        DATABASE_IN_USE.inc()
+        metrics.DATABASE_WAIT.observe(time.perf_counter() - self._started, exemplar=self._exemplar)
+        metrics.DATABASE_WAITING.dec()
+        metrics.DATABASE_IN_USE.inc()
         self._connected = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        (DATABASE_IN_USE if self._connected else DATABASE_WAITING).dec()
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        (metrics.DATABASE_IN_USE if self._connected else metrics.DATABASE_WAITING).dec()
         outcome = "ok" if error is None else _outcome(error)
         _duration(self._name, outcome).observe(time.perf_counter() - self._started, exemplar=self._exemplar)
         if self._span is None:
@@ -68,25 +54,10 @@ class _Operation:
         self._span.end()
 
 
-class DatabaseMetrics:
-    """The `DatabaseObserver` of a process.
-
-    Args:
-        pool_size: maximum number of connections.
-    """
-
-    def __init__(self, pool_size: int) -> None:
-        DATABASE_POOL_SIZE.set(pool_size)
-
-    def operation(self, name: str) -> AbstractContextManager[Operation]:
-        """Measure one statement."""
-        return _Operation(name)
-
-
 @cache
 def _duration(name: str, outcome: str) -> Histogram:
     """The histogram of a statement's outcome. Names and outcomes are bounded, and so is the cache."""
-    return DATABASE_DURATION.labels(operation=name, outcome=outcome)
+    return metrics.DATABASE_DURATION.labels(operation=name, outcome=outcome)
 
 
 def _span(name: str) -> trace.Span | None:
@@ -109,18 +80,6 @@ def _outcome(error: BaseException) -> str:
     return "error"
 
 
-class ChangeFeedMetrics:
-    """The `ChangeFeedObserver` of a process."""
-
-    def lag(self, rows: int) -> None:
-        """Export the number of waiting changes."""
-        CHANGE_FEED_LAG_ROWS.set(rows)
-
-    def delivered(self, rows: int) -> None:
-        """Count delivered changes."""
-        CHANGE_FEED_CHANGES.inc(rows)
-
-
 def export_lag(lag: Callable[[], timedelta | None]) -> None:
     """Export the change feed's lag as of each scrape.
 
@@ -132,4 +91,4 @@ def export_lag(lag: Callable[[], timedelta | None]) -> None:
         current = lag()
         return float("nan") if current is None else current.total_seconds()
 
-    CHANGE_FEED_LAG.set_function(seconds)
+    metrics.CHANGE_FEED_LAG.set_function(seconds)

@@ -103,8 +103,5 @@ def prometheus(address: str) -> PrometheusConfig:
         counters_total_suffix=True,
         durations_as_seconds=True,
         unit_suffix=True,
-        histogram_bucket_overrides={
-            **dict.fromkeys(LONG_LATENCIES, LONG),
-            **dict.fromkeys(SHORT_LATENCIES, SHORT),
-        },
+        histogram_bucket_overrides={**dict.fromkeys(LONG_LATENCIES, LONG), **dict.fromkeys(SHORT_LATENCIES, SHORT)},
     )

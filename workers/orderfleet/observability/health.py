@@ -7,12 +7,10 @@ pod.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from prometheus_client import REGISTRY
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from orderfleet.process import open_port
 
@@ -39,7 +37,7 @@ class HealthServer:
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/metrics", make_aiohttp_handler())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
     async def __aenter__(self) -> Self:
@@ -48,16 +46,13 @@ class HealthServer:
         await web.SockSite(self._runner, listener).start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        address: tuple[str, int] = self._runner.addresses[0]
-        return address[1]
+        return int(self._runner.addresses[0][1])
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -65,10 +60,4 @@ class HealthServer:
     async def _readyz(self, _request: web.Request) -> web.Response:
         asked = self._not_ready()
         problem = asked if asked is None or isinstance(asked, str) else await asked
-        if problem is not None:
-            return web.Response(status=503, text=f"{problem}\n")
-        return web.Response(text="ready\n")
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+        return web.Response(status=503 if problem else 200, text=f"{problem or 'ready'}\n")

@@ -108,9 +108,7 @@ DATABASE_WAITING = gauge("orderfleet_database_pool_waiting", "Statements waiting
 DATABASE_IN_USE = gauge("orderfleet_database_pool_in_use", "Connections of the pool that are running a statement.", ALL)
 DATABASE_POOL_SIZE = gauge("orderfleet_database_pool_size", "Maximum number of connections in the pool.", ALL)
 CHANGE_FEED_LAG = gauge(
-    "orderfleet_change_feed_lag_seconds",
-    "Change-feed lag in seconds; NaN before the feed has started.",
-    OPERATOR_ONLY,
+    "orderfleet_change_feed_lag_seconds", "Change-feed lag in seconds; NaN before the feed has started.", OPERATOR_ONLY
 )
 CHANGE_FEED_LAG_ROWS = gauge(
     "orderfleet_change_feed_lag_rows",

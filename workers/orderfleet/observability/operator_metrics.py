@@ -15,22 +15,7 @@ from prometheus_client import Gauge
 from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.observability.metrics import (
-    BACKLOG,
-    BACKLOG_AGE,
-    KUBERNETES_CALLS,
-    OPEN_ORDER_OLDEST,
-    OPEN_ORDERS,
-    OPEN_PAYMENT_OLDEST,
-    OPEN_PAYMENTS,
-    OPERATOR_ORDERS,
-    OVERDUE_ORDER_OLDEST,
-    OVERDUE_ORDERS,
-    QUEUE_DEPTH,
-    RECONCILE_CALLS,
-    RECONCILE_DURATION,
-    RECONCILES,
-)
+from orderfleet.observability import metrics
 from orderfleet.observability.tracing import exemplar
 
 NO_STEP: Final = "none"
@@ -62,9 +47,9 @@ class OperatorMetrics:
             raise
         finally:
             _calls.reset(token)
-            RECONCILES.labels(result=result).inc(exemplar=exemplar())
-            RECONCILE_DURATION.observe(time.perf_counter() - started, exemplar=exemplar())
-            RECONCILE_CALLS.observe(len(calls))
+            metrics.RECONCILES.labels(result=result).inc(exemplar=exemplar())
+            metrics.RECONCILE_DURATION.observe(time.perf_counter() - started, exemplar=exemplar())
+            metrics.RECONCILE_CALLS.observe(len(calls))
 
     def called(self, verb: str, status: int | None) -> None:
         """Count a call to the API server.
@@ -73,7 +58,7 @@ class OperatorMetrics:
             verb: HTTP method.
             status: HTTP status; None without a response.
         """
-        KUBERNETES_CALLS.labels(verb=verb.lower(), status=str(status or "none")).inc()
+        metrics.KUBERNETES_CALLS.labels(verb=verb.lower(), status=str(status or "none")).inc()
         calls = _calls.get()
         if calls is not None:
             calls.append(None)
@@ -86,7 +71,7 @@ def export_queue(depth: Callable[[], int], orders: Callable[[], Mapping[str, int
         depth: of the queue.
         orders: number of Orders by step, with `NO_STEP` for those without a status.
     """
-    QUEUE_DEPTH.set_function(depth)
+    metrics.QUEUE_DEPTH.set_function(depth)
     counted: Counter[str] = Counter()
 
     def first() -> float:
@@ -95,45 +80,38 @@ def export_queue(depth: Callable[[], int], orders: Callable[[], Mapping[str, int
         counted.update(orders())
         return counted[NO_STEP]
 
-    OPERATOR_ORDERS.labels(step=NO_STEP).set_function(first)
+    metrics.OPERATOR_ORDERS.labels(step=NO_STEP).set_function(first)
     for step in Step:
-        OPERATOR_ORDERS.labels(step=step).set_function(partial(counted.__getitem__, step))
+        metrics.OPERATOR_ORDERS.labels(step=step).set_function(partial(counted.__getitem__, step))
 
 
 _STEPS = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING)
 _STATUSES = (PaymentStatus.INIT, PaymentStatus.CHARGED, PaymentStatus.REFUNDING)
-_EXPORTED = (
-    *(OPEN_ORDERS, OPEN_ORDER_OLDEST, OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST),
-    *(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST),
-)
+_OPEN = (metrics.OPEN_ORDERS, metrics.OPEN_ORDER_OLDEST)
+_OVERDUE = (metrics.OVERDUE_ORDERS, metrics.OVERDUE_ORDER_OLDEST)
+_PAYMENTS = (metrics.OPEN_PAYMENTS, metrics.OPEN_PAYMENT_OLDEST)
 
 
-class UnfinishedOrderMetrics:
-    """Metrics of unfinished orders and payments in the order store."""
-
-    def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Export the samples; a step or status without a sample exports 0, and None exports nothing."""
-        for gauge in _EXPORTED:
-            gauge.clear()
-        if found is None:
-            return
-        samples = {(sample.kind, sample.key): sample for sample in found}
-        for step in _STEPS:
-            _set(OPEN_ORDERS, OPEN_ORDER_OLDEST, samples.get((BacklogKind.ORDER, step)), step=step)
-            _set(OVERDUE_ORDERS, OVERDUE_ORDER_OLDEST, samples.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
-        for status in _STATUSES:
-            _set(OPEN_PAYMENTS, OPEN_PAYMENT_OLDEST, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
+def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
+    """Export the unfinished orders and payments; one without a sample exports 0, and None exports nothing."""
+    for gauge in (*_OPEN, *_OVERDUE, *_PAYMENTS):
+        gauge.clear()
+    if found is None:
+        return
+    samples = {(sample.kind, sample.key): sample for sample in found}
+    for step in _STEPS:
+        _set(*_OPEN, samples.get((BacklogKind.ORDER, step)), step=step)
+        _set(*_OVERDUE, samples.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
+    for status in _STATUSES:
+        _set(*_PAYMENTS, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
 
 
-class BacklogMetrics:
-    """Metrics of the tasks that wait in Temporal's task queues."""
-
-    def show(self, found: Sequence[BacklogSample] | None) -> None:
-        """Export the samples; None exports nothing."""
-        BACKLOG.clear()
-        BACKLOG_AGE.clear()
-        for sample in found or ():
-            _set(BACKLOG, BACKLOG_AGE, sample, task_queue=sample.key, kind=sample.kind)
+def export_backlog(found: Sequence[BacklogSample] | None) -> None:
+    """Export the tasks that wait in Temporal's task queues; None exports nothing."""
+    metrics.BACKLOG.clear()
+    metrics.BACKLOG_AGE.clear()
+    for sample in found or ():
+        _set(metrics.BACKLOG, metrics.BACKLOG_AGE, sample, task_queue=sample.key, kind=sample.kind)
 
 
 def _set(count: Gauge, oldest: Gauge, sample: BacklogSample | None, **labels: str) -> None:

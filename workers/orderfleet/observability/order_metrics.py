@@ -13,27 +13,10 @@ from datetime import timedelta
 from typing import Final
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain import errors
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.observability.metrics import (
-    ORDER_DURATION,
-    ORDERS_RECEIVED,
-    ORPHAN_SWEEP_COMPLETED,
-    ORPHANS_FOUND,
-    PAYMENTS,
-    PROVIDER_CALL_DURATION,
-    REFUNDS,
-    REVIEW_WAIT,
-    STEP_ATTEMPTS,
-    STEP_DURATION,
-    STEP_FAILURES,
-    STEP_RETRIES,
-    STEP_TIMEOUTS,
-    WORKFLOW_ID_CONFLICTS,
-    WORKFLOWS_MISSING,
-)
+from orderfleet.observability import metrics
 from orderfleet.observability.tracing import TRACER, exemplar
 
 _UNAVAILABLE = (errors.ProviderUnavailable, errors.CarrierUnavailable, TimeoutError)
@@ -42,7 +25,7 @@ _REFUSED = (errors.PaymentRefused, errors.PaymentVoided, errors.CarrierRefused)
 
 
 class ProviderCallMetrics:
-    """The `ProviderCallObserver` of one provider.
+    """Measures the calls of one provider.
 
     Args:
         provider: `payments` or `carrier`.
@@ -72,7 +55,7 @@ class ProviderCallMetrics:
             else:
                 outcome = "ok"
             finally:
-                PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
+                metrics.PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
                     time.perf_counter() - started, exemplar=exemplar()
                 )
 
@@ -85,81 +68,49 @@ def _call_outcome(error: BaseException) -> str:
     return "refused" if isinstance(error, _REFUSED) else "error"
 
 
-class OrderMetrics:
-    """The `OrderObserver` of a process: counts each order, payment and refund once."""
-
-    def order_received(self) -> None:
-        """Count a new order."""
-        ORDERS_RECEIVED.inc(exemplar=exemplar())
-
-    def order_ended(self, outcome: Step, lasted: timedelta) -> None:
-        """Count an ended order."""
-        ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
-
-    def payment_changed(self, status: PaymentStatus) -> None:
-        """Count a result of a payment or a refund."""
-        match status:
-            case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
-                PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
-            case PaymentStatus.REFUNDING:
-                REFUNDS.labels(result="pending").inc(exemplar=exemplar())
-            case PaymentStatus.REFUNDED:
-                REFUNDS.labels(result="done").inc(exemplar=exemplar())
-            case PaymentStatus.INIT:
-                pass
+def count_ended(outcome: Step, lasted: timedelta) -> None:
+    """Count an ended order."""
+    metrics.ORDER_DURATION.labels(outcome=outcome).observe(lasted.total_seconds(), exemplar=exemplar())
 
 
-class OrphanMetrics:
-    """Sweeps, orphans and id conflicts of this worker."""
-
-    def sweep_completed(self) -> None:
-        """Set the time of the last completed sweep."""
-        ORPHAN_SWEEP_COMPLETED.set_to_current_time()
-
-    def orphan_found(self, source: str) -> None:
-        """Count an orphan."""
-        ORPHANS_FOUND.labels(source=source).inc()
-
-    def workflow_missing(self) -> None:
-        """Count a check that found no workflow."""
-        WORKFLOWS_MISSING.inc()
-
-    def workflow_id_conflict(self, workflow_type: str) -> None:
-        """Count a workflow id in use."""
-        WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
+def count_payment(status: PaymentStatus) -> None:
+    """Count a result of a payment or a refund."""
+    match status:
+        case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
+            metrics.PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
+        case PaymentStatus.REFUNDING:
+            metrics.REFUNDS.labels(result="pending").inc(exemplar=exemplar())
+        case PaymentStatus.REFUNDED:
+            metrics.REFUNDS.labels(result="done").inc(exemplar=exemplar())
+        case PaymentStatus.INIT:
+            pass
 
 
 OTHER: Final = "other"
 
 
-class StepMetrics:
-    """The `StepObserver` of a process."""
+def attempt_started(activity: str, attempt: int, *, local: bool) -> None:
+    """Count an attempt, and a retry if it is not the first one."""
+    metrics.STEP_ATTEMPTS.labels(activity=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
+    if attempt > 1:
+        metrics.STEP_RETRIES.labels(activity=activity).inc(exemplar=exemplar())
 
-    def started(self, activity: str, attempt: int, *, local: bool) -> None:
-        """Count an attempt, and a retry if it is not the first one."""
-        STEP_ATTEMPTS.labels(activity=activity, kind="local" if local else "regular").inc(exemplar=exemplar())
-        if attempt > 1:
-            STEP_RETRIES.labels(activity=activity).inc(exemplar=exemplar())
 
-    def ended(self, activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
-        """Record the duration and the outcome of an attempt."""
-        if timed_out:
-            STEP_TIMEOUTS.labels(activity=activity).inc(exemplar=exemplar())
-        if isinstance(error, Exception):
-            STEP_FAILURES.labels(activity=activity, error=error_class(error)).inc(exemplar=exemplar())
-        outcome = "timed_out" if timed_out else _step_outcome(error)
-        STEP_DURATION.labels(activity=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
-
-    def review_ended(self, outcome: str, waited: float) -> None:
-        """Record the duration and the outcome of a review."""
-        REVIEW_WAIT.labels(outcome=outcome).observe(waited, exemplar=exemplar())
+def attempt_ended(activity: str, seconds: float, error: BaseException | None, *, timed_out: bool) -> None:
+    """Record the duration and the outcome of an attempt."""
+    if timed_out:
+        metrics.STEP_TIMEOUTS.labels(activity=activity).inc(exemplar=exemplar())
+    if isinstance(error, Exception):
+        metrics.STEP_FAILURES.labels(activity=activity, error=error_class(error)).inc(exemplar=exemplar())
+    outcome = "timed_out" if timed_out else _step_outcome(error)
+    metrics.STEP_DURATION.labels(activity=activity, outcome=outcome).observe(seconds, exemplar=exemplar())
 
 
 def error_class(error: BaseException) -> str:
     """The class name of an error of Orderfleet's, or `other`, so that the label has a bounded number of values."""
     # An ApplicationError carries options for Temporal, such as the next retry delay; its cause is the error itself.
-    own = error.__cause__ if isinstance(error, ApplicationError) else error
-    return type(own).__name__ if isinstance(own, errors.OrderfleetError) else OTHER
+    own = (type(each).__name__ for each in (error, error.__cause__) if isinstance(each, errors.OrderfleetError))
+    return next(own, OTHER)
 
 
 def _step_outcome(error: BaseException | None) -> str:

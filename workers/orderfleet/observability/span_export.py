@@ -11,7 +11,8 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from opentelemetry.context import Context
@@ -36,23 +37,27 @@ class RedactingExporter(SpanExporter):
     """Redacts exception messages from exported spans.
 
     Args:
-        exporter: sends the redacted spans.
+        make: makes the exporter that sends the redacted spans. It is called with the first batch, in the thread of the
+            export, so that its imports don't delay a worker's first task.
     """
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        self._make = make
+        self._exporter: SpanExporter | None = None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the redacted spans."""
+        self._exporter = self._exporter or self._make()
         return self._exporter.export([_redacted(span) for span in spans])
 
     def shutdown(self) -> None:
-        """Shut down the wrapped exporter."""
-        self._exporter.shutdown()
+        """Shut down the exporter, if it was made."""
+        if self._exporter is not None:
+            self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the wrapped exporter."""
-        return self._exporter.force_flush(timeout_millis)
+        """Flush the exporter, if it was made."""
+        return self._exporter is None or self._exporter.force_flush(timeout_millis)
 
 
 def _redacted(span: ReadableSpan) -> ReadableSpan:
@@ -158,35 +163,11 @@ class OncePerMinute(logging.Filter):
         return True
 
 
-class LazyOtlpExporter(SpanExporter):
-    """Sends spans over OTLP and gRPC; imports gRPC with the first batch, in the exporter's thread.
+def _otlp_exporter(endpoint: str) -> SpanExporter:
+    """Sends spans over OTLP and gRPC. The import takes 6 % of a worker's start-up CPU."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-    The import takes 6 % of a worker's start-up CPU, and would delay its first task.
-
-    Args:
-        endpoint: of the receiver, with a scheme; TLS for https.
-    """
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-        self._exporter: SpanExporter | None = None
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send the spans."""
-        if self._exporter is None:
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-
-            self._exporter = OTLPSpanExporter(endpoint=self._endpoint, timeout=TIMEOUT)
-        return self._exporter.export(spans)
-
-    def shutdown(self) -> None:
-        """Shut down the OTLP exporter, if it was created."""
-        if self._exporter is not None:
-            self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the OTLP exporter, if it was created."""
-        return self._exporter is None or self._exporter.force_flush(timeout_millis)
+    return OTLPSpanExporter(endpoint=endpoint, timeout=TIMEOUT)
 
 
 def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -> TracerProvider:
@@ -207,7 +188,7 @@ def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -
         shutdown_on_exit=False,
     )
     processor = BatchSpanProcessor(
-        RedactingExporter(LazyOtlpExporter(_with_scheme(endpoint))),
+        RedactingExporter(partial(_otlp_exporter, _with_scheme(endpoint))),
         max_queue_size=QUEUE,
         schedule_delay_millis=DELAY * 1000,
         max_export_batch_size=512,

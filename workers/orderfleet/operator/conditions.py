@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from orderfleet.domain.events import RecordedOrder
@@ -231,21 +232,14 @@ def _final(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]
         yield from _ready(Reason.SHIPPED, "the package is on the way")
 
 
-def _ready(reason: Reason, message: str) -> Iterator[ConditionSpec]:
-    return _one_of(ConditionType.READY, reason, message)
-
-
-def _reconciling(reason: Reason, message: str) -> Iterator[ConditionSpec]:
-    return _one_of(ConditionType.RECONCILING, reason, message)
-
-
-def _stalled(reason: Reason, message: str) -> Iterator[ConditionSpec]:
-    return _one_of(ConditionType.STALLED, reason, message)
-
-
 def _one_of(true_one: ConditionType, reason: Reason, message: str) -> Iterator[ConditionSpec]:
     for kind in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED):
         yield ConditionSpec(kind, kind is true_one, reason, message)
+
+
+_ready = partial(_one_of, ConditionType.READY)
+_reconciling = partial(_one_of, ConditionType.RECONCILING)
+_stalled = partial(_one_of, ConditionType.STALLED)
 
 
 def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
@@ -279,10 +273,7 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
     if status.ended and not is_processed and not order.deleting:
         # The workflow ended before it read the change, so the operator rejects what was not applied.
         missing = unmet_fields(
-            order,
-            approved=status.approved,
-            canceled=status.canceled,
-            same_address=order.spec.address == status.address,
+            order, approved=status.approved, canceled=status.canceled, same_address=order.spec.address == status.address
         )
         if missing:
             late = f"{', '.join(missing)}: the order has already ended"

@@ -27,7 +27,7 @@ from orderfleet.domain.order import (
     SpecUpdate,
     content_hash,
 )
-from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.status import PaymentView, ShipmentView, Step
 from orderfleet.services.workflow_client import Claim
 from orderfleet.settings import Settings
 
@@ -102,24 +102,12 @@ class Condition(Camel):
     observed_generation: int | None = None
 
 
-class PaymentState(Camel):
+class PaymentState(PaymentView, Camel):
     """The order's payment."""
 
-    id: str
-    status: PaymentStatus | None = None
-    amount: str
-    currency: str
 
-
-class ShipmentState(Camel):
+class ShipmentState(ShipmentView, Camel):
     """One shipment of the order."""
-
-    id: str
-    status: ShipmentStatus
-    carrier: str | None = None
-    tracking_number: str | None = None
-    attempts: int = 0
-    dispatch_failed_reason: str | None = None
 
 
 class DeletedState(Camel):
@@ -273,15 +261,7 @@ def cancellation(order: DeletedOrder) -> SpecUpdate:
 
 def spec_update(order: OrderResource) -> SpecUpdate:
     """The mutable fields that the Order sends to its order."""
-    spec, metadata = order.spec, order.metadata
-    return SpecUpdate(
-        generation=metadata.generation,
-        owner_uid=metadata.uid,
-        approved=spec.approved,
-        cancel=spec.cancel,
-        cancel_reason=spec.cancel_reason,
-        address=spec.address,
-    )
+    return SpecUpdate(**dict(order.spec), generation=order.metadata.generation, owner_uid=order.metadata.uid)
 
 
 def unmet_fields(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:

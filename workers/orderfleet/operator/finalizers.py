@@ -7,7 +7,6 @@ orders continue, and an operator that is installed later adopts them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -50,7 +49,7 @@ async def stop_operators(kubernetes: Kubernetes, deployments: list[tuple[str, st
     """
     stopped = set()
     for namespace, name in deployments:
-        with contextlib.suppress(ObjectNotFound):
+        with suppress(ObjectNotFound):
             await kubernetes.scale_to_zero(namespace, name)
             stopped.add(namespace)
     for namespace in stopped:
@@ -86,16 +85,12 @@ async def remove_order_finalizers(
 
 async def _orders_with_finalizer(kubernetes: Kubernetes, namespace: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    continue_token = ""
-    try:
-        while True:
-            orders, continue_token = await kubernetes.list_orders(namespace, continue_token)
-            found += [order for order in orders if _has_finalizer(order)]
-            if not continue_token:
-                return found
-    except ObjectNotFound:
-        # The server doesn't serve Orders, or the continue token expired.
-        return found
+    # The server doesn't serve Orders, or the continue token expired.
+    with suppress(ObjectNotFound):
+        async for order in kubernetes.orders(namespace):
+            if _has_finalizer(order):
+                found.append(order)  # noqa: PERF401 - what is found before an error counts
+    return found
 
 
 async def _remove_finalizer(kubernetes: Kubernetes, order: dict[str, Any]) -> bool:
@@ -221,15 +216,10 @@ class NamespaceDeletion:
     async def _orders(self) -> AsyncIterator[tuple[Key, dict[str, Any]]]:
         """Key and object of each Order of this operator that has not ended."""
         for namespace in self._watched or [""]:
-            continue_token = ""
-            while True:
-                page, continue_token = await self._kubernetes.list_orders(namespace, continue_token)
-                for order in page:
-                    labels = order["metadata"].get("labels", {})
-                    if ENDED_LABEL not in labels and self._selector.matches(labels):
-                        yield key_of(order), order
-                if not continue_token:
-                    break
+            async for order in self._kubernetes.orders(namespace):
+                labels = order["metadata"].get("labels", {})
+                if ENDED_LABEL not in labels and self._selector.matches(labels):
+                    yield key_of(order), order
 
     def _may_remove_finalizer(self, order: dict[str, Any]) -> bool:
         metadata = order["metadata"]

@@ -6,10 +6,9 @@ Each write to an Order must name the resource version it was made from, so no ch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from enum import StrEnum
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
@@ -32,6 +31,9 @@ def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
         raise kopf.LoginError("there is neither a service account nor a kubeconfig; set KUBECONFIG")
     return info
 
+
+PAGE_SIZE: Final = 500
+"""Number of Orders in a page of a listing."""
 
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
 
@@ -144,24 +146,21 @@ class Kubernetes:
             return False
         return any(resource["name"] == CRD_PLURAL for resource in resources.get("resources", ()))
 
-    async def list_orders(self, namespace: str, after: str = "", size: int = 500) -> tuple[list[dict[str, Any]], str]:
-        """Read a page of the Orders of a namespace.
-
-        Args:
-            namespace: of the Orders; empty is all namespaces.
-            after: continue token of the page before; empty for the first page.
-            size: maximal number of Orders.
-
-        Returns:
-            The Orders, and the continue token of the next page; empty on the last page.
+    async def orders(self, namespace: str) -> AsyncIterator[dict[str, Any]]:
+        """Read the Orders of a namespace, page by page; of all namespaces if it is empty.
 
         Raises:
-            OrderfleetError: as `patch`; `ObjectNotFound` if the API server has no CRD.
+            OrderfleetError: as `patch`; `ObjectNotFound` if the API server has no CRD, or a page comes too late.
         """
         scope = f"namespaces/{namespace}/" if namespace else ""
-        query = {"limit": str(size), **({"continue": after} if after else {})}
-        page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{scope}{CRD_PLURAL}?{urlencode(query)}")
-        return page["items"], page["metadata"].get("continue", "")
+        query = {"limit": str(PAGE_SIZE)}
+        while True:
+            page = await self._call("GET", f"/apis/{CRD_GROUP}/{CRD_VERSION}/{scope}{CRD_PLURAL}?{urlencode(query)}")
+            for order in page["items"]:
+                yield order
+            query["continue"] = page["metadata"].get("continue", "")
+            if not query["continue"]:
+                return
 
     async def scale_to_zero(self, namespace: str, name: str) -> None:
         """Scale a Deployment to zero. Raises as `patch`."""
@@ -230,9 +229,7 @@ class Kubernetes:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -240,8 +237,7 @@ class Kubernetes:
 async def _read(response: aiohttp.ClientResponse) -> dict[str, Any]:
     if response.content_type != "application/json":
         return {"message": (await response.text())[:200]}
-    answer: dict[str, Any] = await response.json()
-    return answer
+    return dict(await response.json())
 
 
 def _order(key: Key) -> str:

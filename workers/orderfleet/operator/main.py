@@ -6,21 +6,21 @@ The backlog is that of the whole fleet. Where a sample fails, its metrics are ab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import kopf
 import structlog
 
 from orderfleet.domain.backlog import BacklogSample
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.observability.database_metrics import ChangeFeedMetrics, export_lag
+from orderfleet.observability.database_metrics import export_lag
 from orderfleet.observability.health import HealthServer
 from orderfleet.observability.operator_metrics import (
-    BacklogMetrics,
     OperatorMetrics,
-    UnfinishedOrderMetrics,
+    export_backlog,
     export_queue,
+    export_unfinished_orders,
 )
 from orderfleet.operator import kubernetes as kubernetes_access
 from orderfleet.operator.controller import Operator
@@ -31,9 +31,9 @@ from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import connect
-from orderfleet.store.reads import BacklogSampler, OrderReads
+from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import reload_credentials
 from orderfleet.temporal.task_queues import TaskQueueSampler
 
 _log = structlog.get_logger()
@@ -43,43 +43,26 @@ SAMPLE_INTERVAL: Final = 15.0
 """Seconds between two samples of the backlog: about the scrape interval of Prometheus."""
 
 
-class Sampler(Protocol):
-    """Samples a backlog."""
-
-    async def take(self) -> list[BacklogSample]:
-        """Sample the backlog.
-
-        Raises:
-            OrderfleetError: the sampled service does not respond.
-        """
-
-
-class SampleMetrics(Protocol):
-    """Metrics of a backlog."""
-
-    def show(self, samples: Sequence[BacklogSample] | None) -> None:
-        """Export the samples; None exports nothing."""
-
-
-async def sample_periodically(sampler: Sampler, metrics: SampleMetrics, interval: float = SAMPLE_INTERVAL) -> None:
+async def _sample_periodically(
+    take: Callable[[], Awaitable[list[BacklogSample]]], export: Callable[[Sequence[BacklogSample] | None], None]
+) -> None:
     """Sample a backlog and export its metrics at an interval, until canceled.
 
     Args:
-        sampler: samples the backlog.
-        metrics: exports the samples.
-        interval: seconds between two samples.
+        take: samples the backlog, or raises an `OrderfleetError` if the sampled service does not respond.
+        export: exports the samples; gets None while the service does not respond.
     """
     unavailable = False
     while True:
         try:
-            metrics.show(await sampler.take())
+            export(await take())
             unavailable = False
         except OrderfleetError as error:
-            metrics.show(None)
+            export(None)
             if not unavailable:
                 _log.warning("could not sample the backlog", error=str(error))
             unavailable = True
-        await asyncio.sleep(interval)
+        await asyncio.sleep(SAMPLE_INTERVAL)
 
 
 def login() -> kopf.ConnectionInfo:
@@ -101,21 +84,14 @@ async def run(settings: Settings, stop: Stop) -> None:
         connect(settings, "operator") as database,
         Kubernetes(login, connections=settings.operator_concurrency + 4, on_call=metrics.called) as kubernetes,
     ):
-        feed = PostgresChangeFeed(database, observer=ChangeFeedMetrics())
-        operator = Operator(
-            settings,
-            OrderClient.of(temporal, settings),
-            OrderReads(database),
-            feed,
-            kubernetes,
-            metrics.reconcile,
-        )
+        feed, reads = PostgresChangeFeed(database), OrderReads(database)
+        operator = Operator(settings, OrderClient.of(temporal, settings), reads, feed, kubernetes, metrics.reconcile)
         export_lag(lambda: feed.behind)
         export_queue(lambda: len(operator.queue), operator.cache.count_by_step)
-        backlog = TaskQueueSampler(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
+        queues = TaskQueueSampler(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         samplers = [
-            asyncio.create_task(sample_periodically(BacklogSampler(database), UnfinishedOrderMetrics())),
-            asyncio.create_task(sample_periodically(backlog, BacklogMetrics())),
+            asyncio.create_task(_sample_periodically(reads.backlog, export_unfinished_orders)),
+            asyncio.create_task(_sample_periodically(queues.take, export_backlog)),
         ]
         try:
             async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):

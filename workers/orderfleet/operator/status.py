@@ -158,29 +158,15 @@ def _state(observed: ObservedState, order: OrderResource) -> OrderResourceStatus
 
 def _recorded(record: RecordedOrder) -> OrderResourceStatus:
     status = record.status
-    return OrderResourceStatus(
-        workflow_id=names.order_workflow_id(record.order_id),
-        run_id=status.run_id,
-        step=status.step,
-        approved=status.approved,
-        canceled=status.canceled,
-        cancel_reason=status.cancel_reason,
-        payment=PaymentState(
-            id=status.payment.id,
-            status=status.payment.status,
-            amount=str(status.payment.amount),
-            currency=status.payment.currency,
-        ),
-        shipments=tuple(ShipmentState(**shipment.model_dump()) for shipment in status.shipments) or None,
-        tracking_number=_tracking_number(status),
-        dispatch_failed_reason=status.dispatch_failed_reason,
-        last_error=status.last_error,
-        retries=dict(status.retries) or None,
-        ended=status.settled or None,
-        created_at=status.created_at,
-        updated_at=status.updated_at,
-        completed_at=status.completed_at,
-    )
+    fields = dict(status) | {
+        "workflow_id": names.order_workflow_id(record.order_id),
+        "payment": PaymentState(**dict(status.payment)),
+        "shipments": tuple(ShipmentState(**dict(shipment)) for shipment in status.shipments) or None,
+        "tracking_number": _tracking_number(status),
+        "retries": dict(status.retries) or None,
+        "ended": status.settled or None,
+    }
+    return OrderResourceStatus(**fields)
 
 
 def _tracking_number(status: OrderStatus) -> str | None:

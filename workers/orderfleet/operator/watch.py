@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import kopf
 
@@ -48,10 +48,6 @@ def registry(sink: EventSink) -> kopf.OperatorRegistry:
     return handlers
 
 
-PAGE_SIZE: Final = 500
-"""Number of Orders in a page of a listing."""
-
-
 class _Backoffs:
     """Seconds between the tries of a request, without end: kopf must not stop while the API server is unavailable."""
 
@@ -83,7 +79,7 @@ def kopf_settings(selector: str = "") -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     labels = f"!{ENDED_LABEL},{selector}" if selector else f"!{ENDED_LABEL}"
     settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = labels
-    settings.watching.chunk_size = PAGE_SIZE
+    settings.watching.chunk_size = kubernetes.PAGE_SIZE
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 5
@@ -116,10 +112,7 @@ async def watch(
     settings = kopf_settings(selector)
     settings.watching.inactivity_timeout = inactivity_timeout.total_seconds()
     tasks = await kopf.spawn_tasks(
-        registry=registry(sink),
-        settings=settings,
-        namespaces=namespaces,
-        clusterwide=not namespaces,
+        registry=registry(sink), settings=settings, namespaces=namespaces, clusterwide=not namespaces
     )
     listen_for_signals(stop)
     try:

@@ -28,10 +28,7 @@ class Queue(Generic[Key]):
     """
 
     def __init__(
-        self,
-        handle: Callable[[Key], Awaitable[None]],
-        on_failure: Callable[[Key, Exception, int], None],
-        workers: int,
+        self, handle: Callable[[Key], Awaitable[None]], on_failure: Callable[[Key, Exception, int], None], workers: int
     ) -> None:
         self._handle = handle
         self._on_failure = on_failure

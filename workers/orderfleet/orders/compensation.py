@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import workflow
 
 from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
@@ -39,11 +39,8 @@ _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.REFUND_WORKFLOW)
-class RefundWorkflow:
+class RefundWorkflow(LastError):
     """Refunds one payment."""
-
-    def __init__(self) -> None:
-        self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> StepResult:
@@ -53,7 +50,7 @@ class RefundWorkflow:
             ApplicationError: the input is rejected; the message has the reason.
         """
         refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
-        steps = StepRunner(refund.policy.outage, self._on_error)
+        steps = StepRunner(refund.policy, self._on_error)
         detail = {"payment": refund.payment.payment_id, "amount": str(refund.payment.amount), "reason": refund.reason}
         arg = RefundInput(
             order_id=refund.order_id,
@@ -61,15 +58,7 @@ class RefundWorkflow:
             pending=_event("refund-pending", EventKind.REFUND_PENDING, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )
-        return await steps.retry_forever(_REFUND, arg, refund.policy.refund, refund.policy.retry_forever_backoff)
-
-    @workflow.query
-    def last_error(self, *_args: Any) -> str | None:
-        """The last error of a refund that is not done; None without one."""
-        return self._last_error
-
-    def _on_error(self, text: str) -> None:
-        self._last_error = text
+        return await steps.retry_forever(_REFUND, arg, refund.policy.refund)
 
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
@@ -77,11 +66,8 @@ def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:
 
 
 @workflow.defn(name=names.COMPENSATION_WORKFLOW)
-class CompensationWorkflow:
+class CompensationWorkflow(LastError):
     """Compensates one order."""
-
-    def __init__(self) -> None:
-        self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> None:
@@ -95,12 +81,14 @@ class CompensationWorkflow:
         )
         orphan = self._orphan = compensation.orphan
         self._policy = compensation.policy
-        self._steps = StepRunner(compensation.policy.outage, self._on_error)
+        self._steps = StepRunner(compensation.policy, self._on_error)
         booking = await self._void_booking()
         reason = f"its workflow was ended from outside ({orphan.how})"
         if booking is None:
-            void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(self._voided(),))
-            await self._steps.retry_forever(_VOID, void, self._policy.refund, self._policy.retry_forever_backoff)
+            detail = {"payment": orphan.payment.payment_id}
+            voided = _event("compensated-payment", EventKind.PAYMENT_VOIDED, detail)
+            void = VoidInput(order_id=orphan.order_id, payment=orphan.payment, events=(voided,))
+            await self._steps.retry_forever(_VOID, void, self._policy.refund)
         end = RecordCompensationInput(
             order_id=orphan.order_id,
             shipped=booking is not None,
@@ -108,12 +96,7 @@ class CompensationWorkflow:
             at=workflow.now(),
             conflicts=compensation.conflicts,
         )
-        await self._steps.retry_forever(_RECORD, end, self._policy.record, self._policy.retry_forever_backoff)
-
-    @workflow.query
-    def last_error(self, *_args: Any) -> str | None:
-        """The last error of a compensation that is not done; None without one."""
-        return self._last_error
+        await self._steps.retry_forever(_RECORD, end, self._policy.record)
 
     async def _void_booking(self) -> Booking | None:
         """Void every booking that can still be made.
@@ -126,15 +109,11 @@ class CompensationWorkflow:
         attempt = max(self._orphan.shipments, self._policy.shipping_attempts)
         void: ActivityRef[VoidBookingInput, VoidBookingResult] = ActivityRef("void_booking", VoidBookingResult, queue)
         arg = VoidBookingInput(order_id=self._orphan.order_id, shipment_attempt=attempt)
-        found = await self._steps.retry_forever(
-            void, arg, self._policy.dispatch_carrier, self._policy.retry_forever_backoff
-        )
+        found = await self._steps.retry_forever(void, arg, self._policy.dispatch_carrier)
         if found.state is not BookingState.DISPATCHED or found.booking is None:
             return None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef("record_shipment", StepResult, queue)
-        await self._steps.retry_forever(
-            record, self._shipment(found.booking), self._policy.record, self._policy.retry_forever_backoff
-        )
+        await self._steps.retry_forever(record, self._shipment(found.booking), self._policy.record)
         return found.booking
 
     def _shipment(self, booking: Booking) -> RecordShipmentInput:
@@ -146,17 +125,7 @@ class CompensationWorkflow:
                 order_id=self._orphan.order_id,
                 attempt=attempt,
                 status=ShipmentStatus.DISPATCHED,
-                carrier=booking.carrier,
-                tracking_number=booking.tracking_number,
+                **dict(booking),
             ),
             events=(),
         )
-
-    def _voided(self) -> AuditEvent:
-        detail = {"payment": self._orphan.payment.payment_id}
-        return AuditEvent(
-            key="compensated-payment", kind=EventKind.PAYMENT_VOIDED, step=Step.CHARGE, at=workflow.now(), detail=detail
-        )
-
-    def _on_error(self, text: str) -> None:
-        self._last_error = text

@@ -53,7 +53,7 @@ class OrderContext:
         self.too_long = too_long
         self.state = state
         self.journal = Journal(order, state)
-        self.steps = StepRunner(order.policy.outage, self._on_error)
+        self.steps = StepRunner(order.policy, self._on_error)
         self.changes = 0
         """Signals and updates that this run has received."""
 

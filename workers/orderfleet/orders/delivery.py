@@ -19,10 +19,7 @@ from orderfleet.orders.context import OrderContext
 MAX_CARRIER_UPDATES: Final = 100
 """Carrier updates that an order records, so that a carrier that repeats itself can't fill its history."""
 
-_KINDS: Final = {
-    ParcelState.BOOKED: EventKind.PARCEL_BOOKED,
-    ParcelState.IN_TRANSIT: EventKind.PARCEL_IN_TRANSIT,
-}
+_KINDS: Final = {ParcelState.BOOKED: EventKind.PARCEL_BOOKED, ParcelState.IN_TRANSIT: EventKind.PARCEL_IN_TRANSIT}
 
 
 def apply_carrier_update(ctx: OrderContext, update: CarrierUpdate) -> None:

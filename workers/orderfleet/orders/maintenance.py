@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from orderfleet.domain import names
-from orderfleet.domain.activities import StepResult
+from orderfleet.domain.activities import CheckWorkflowInput, CheckWorkflowResult, IdHolder, StepResult
 from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind
 from orderfleet.domain.orphans import (
@@ -31,8 +31,8 @@ from orderfleet.domain.orphans import (
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.domain.status import Step
-from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
-from orderfleet.observability.observers import OrphanObserver
+from orderfleet.observability import metrics
+from orderfleet.observability.tracing import exemplar
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -78,16 +78,12 @@ class MaintenanceActivities:
     Args:
         store: orphans in the database.
         workflows: order workflows in Temporal.
-        observer: counts what the sweep finds.
         page: unfinished orders of one statement.
     """
 
-    def __init__(
-        self, store: OrphanStore, workflows: OrderWorkflows, observer: OrphanObserver, page: int = UNFINISHED_PAGE
-    ) -> None:
+    def __init__(self, store: OrphanStore, workflows: OrderWorkflows, page: int = UNFINISHED_PAGE) -> None:
         self._store = store
         self._workflows = workflows
-        self._observer = observer
         self._page = page
 
     @activity.defn(name="sweep_closed_workflows")
@@ -112,32 +108,22 @@ class MaintenanceActivities:
             found = await self._compensate(page.orders, sweep)
             read = sweep.result.read + size
             sweep.advance(page.last, read=size, found=found, done=page.last is None or read >= step.limit)
-        self._observer.sweep_completed()
+        metrics.ORPHAN_SWEEP_COMPLETED.set_to_current_time()
         return sweep.result
 
     @activity.defn(name="record_compensation")
     async def record_compensation(self, step: RecordCompensationInput) -> StepResult:
         """Record the end of an orphaned order; one round trip."""
         end = Step.SHIPPED if step.shipped else Step.FAILED
+
+        def event(key: str, kind: EventKind, **detail: str) -> AuditEvent:
+            return AuditEvent(key=key, kind=kind, step=end, at=step.at, detail=detail)
+
         events = [
-            AuditEvent(
-                key=f"workflow-id-conflict/{workflow_id}",
-                kind=EventKind.WORKFLOW_ID_CONFLICT,
-                step=end,
-                at=step.at,
-                detail={"workflow_id": workflow_id},
-            )
+            event(f"workflow-id-conflict/{workflow_id}", EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id)
             for workflow_id in step.conflicts
         ]
-        events.append(
-            AuditEvent(
-                key="workflow-closed-externally",
-                kind=EventKind.WORKFLOW_CLOSED_EXTERNALLY,
-                step=end,
-                at=step.at,
-                detail={"reason": step.reason},
-            )
-        )
+        events.append(event("workflow-closed-externally", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=step.reason))
         await self._store.record_compensation(step.order_id, step=end, reason=step.reason, events=events)
         return StepResult(attempt=activity.info().attempt)
 
@@ -172,8 +158,7 @@ class MaintenanceActivities:
             return await self._start(orphan, sweep.policy)
 
         started = await _bounded(start, orphans, sweep.beat)
-        for _ in filter(None, started):
-            self._observer.orphan_found(sweep.source)
+        metrics.ORPHANS_FOUND.labels(source=sweep.source).inc(sum(started))
         return sum(started)
 
     async def _closed(self, order: UnfinishedOrder) -> tuple[str, str | None]:
@@ -181,7 +166,7 @@ class MaintenanceActivities:
         state = await self._workflows.state(order)
         if not state.found:
             # The order is not compensated: a worker connected to the wrong namespace would find no workflow at all.
-            self._observer.workflow_missing()
+            metrics.WORKFLOWS_MISSING.inc()
             _log.error(
                 "unfinished order has no workflow in Temporal", order_id=order.order_id, workflow_id=order.workflow_id
             )
@@ -202,7 +187,7 @@ class MaintenanceActivities:
         return False
 
     def _conflict(self, order_id: str, workflow_id: str, workflow_type: str) -> None:
-        self._observer.workflow_id_conflict(workflow_type)
+        metrics.WORKFLOW_ID_CONFLICTS.labels(workflow_type=workflow_type).inc(exemplar=exemplar())
         _log.warning(
             "a workflow of another origin has the id",
             order_id=order_id,

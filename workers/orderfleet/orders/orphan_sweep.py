@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.maintenance import MaintenanceActivities
 
 from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, StepFailed, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner
 
 _CLOSED = ActivityRef(MaintenanceActivities.sweep_closed_workflows, SweepResult)
 _UNFINISHED = ActivityRef(MaintenanceActivities.sweep_unfinished_orders, SweepResult)
@@ -41,11 +41,8 @@ ATTEMPT_TIMEOUT: Final = timedelta(minutes=10)
 
 
 @workflow.defn(name=names.ORPHAN_SWEEP_WORKFLOW)
-class OrphanSweepWorkflow:
+class OrphanSweepWorkflow(LastError):
     """One run of the orphan sweep."""
-
-    def __init__(self) -> None:
-        self._last_error: str | None = None
 
     @workflow.run
     async def run(self, *args: Any) -> SweepProgress:
@@ -56,7 +53,7 @@ class OrphanSweepWorkflow:
                 The schedule starts the next run.
         """
         sweep = read_start(OrphanSweep, args)
-        self._steps = StepRunner(sweep.policy.outage, self._on_error)
+        self._steps = StepRunner(sweep.policy, self._on_error)
         self._policy = sweep.policy.record.model_copy(update={"attempt_timeout": ATTEMPT_TIMEOUT})
         started = workflow.now()
         before = _last_progress()
@@ -71,11 +68,6 @@ class OrphanSweepWorkflow:
             raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
         return SweepProgress(checked_until=checked.position or "", started_at=started, found=found + checked.found)
 
-    @workflow.query
-    def last_error(self, *_args: Any) -> str | None:
-        """The last error of the sweep; None without one."""
-        return self._last_error
-
     async def _sweep_closed(self, sweep: OrphanSweep, since: datetime) -> int:
         """Compensate the orphans among the order workflows that closed since a time; returns their number."""
         token, found = None, 0
@@ -86,9 +78,6 @@ class OrphanSweepWorkflow:
             if swept.done:
                 return found
             token = swept.position
-
-    def _on_error(self, text: str) -> None:
-        self._last_error = text
 
 
 def _last_progress() -> SweepProgress:

@@ -11,12 +11,11 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain.activities import ChargeInput, StepResult, VoidInput, VoidResult
+    from orderfleet.domain.activities import ChargeInput, IdHolder, StepResult, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.payment import PaymentIntent, RefundOrder
     from orderfleet.domain.status import PaymentStatus, Step
-    from orderfleet.domain.workflow_ids import IdHolder
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.context import OrderContext, OrderFailed
@@ -32,10 +31,7 @@ REFUND_WAIT: Final = timedelta(seconds=10)
 
 def intent(ctx: OrderContext) -> PaymentIntent:
     """The charge of the order."""
-    order = ctx.order
-    return PaymentIntent(
-        payment_id=order.payment_id, order_id=order.order_id, amount=order.amount, currency=order.currency
-    )
+    return PaymentIntent(**dict(ctx.order), amount=ctx.order.amount)
 
 
 async def charge(ctx: OrderContext) -> None:
@@ -85,9 +81,7 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
 async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
     draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
     arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
-    result = await ctx.record_while(
-        ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund, ctx.policy.retry_forever_backoff)
-    )
+    result = await ctx.record_while(ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund))
     ctx.state.payment_status = result.status
     ctx.journal.commit(draft)
 

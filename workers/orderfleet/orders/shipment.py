@@ -21,7 +21,14 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.domain import names
-    from orderfleet.domain.activities import RecordShipmentInput, StepResult, VoidBookingInput, VoidBookingResult
+    from orderfleet.domain.activities import (
+        CheckWorkflowInput,
+        IdHolder,
+        RecordShipmentInput,
+        StepResult,
+        VoidBookingInput,
+        VoidBookingResult,
+    )
     from orderfleet.domain.base import Contract, error_message, truncate
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address
@@ -37,7 +44,6 @@ with workflow.unsafe.imports_passed_through():
         ShippingResult,
     )
     from orderfleet.domain.status import ShipmentStatus, ShipmentView
-    from orderfleet.domain.workflow_ids import CheckWorkflowInput, IdHolder
 
 
 _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
@@ -95,9 +101,7 @@ class ShipmentPhase:
             "void_booking", VoidBookingResult, ctx.policy.shipping_task_queue
         )
         arg = VoidBookingInput(order_id=ctx.order.order_id, shipment_attempt=attempt)
-        answer = await ctx.record_while(
-            ctx.steps.retry_forever(void, arg, ctx.policy.dispatch_carrier, ctx.policy.retry_forever_backoff)
-        )
+        answer = await ctx.record_while(ctx.steps.retry_forever(void, arg, ctx.policy.dispatch_carrier))
         if answer.state is BookingState.DISPATCHED and answer.booking is not None:
             await self._record_dispatched(answer.booking)
             raise AlreadyShipped
@@ -107,30 +111,16 @@ class ShipmentPhase:
     async def _record_dispatched(self, booking: Booking) -> None:
         """Record the last shipment as dispatched: its workflow had recorded it as failed."""
         ctx = self._ctx
-        self._update(
-            status=ShipmentStatus.DISPATCHED,
-            carrier=booking.carrier,
-            tracking_number=booking.tracking_number,
-            dispatch_failed_reason=None,
-        )
+        self._update(status=ShipmentStatus.DISPATCHED, dispatch_failed_reason=None, **dict(booking))
         ctx.state.dispatch_failed_reason = None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef(
             "record_shipment", StepResult, ctx.policy.shipping_task_queue
         )
         last = ctx.state.shipments[-1]
-        shipment = ShipmentRecord(
-            shipment_id=last.id,
-            order_id=ctx.order.order_id,
-            attempt=len(ctx.state.shipments),
-            status=last.status,
-            carrier=last.carrier,
-            tracking_number=last.tracking_number,
-            attempts=last.attempts,
-        )
+        ids = {"shipment_id": last.id, "order_id": ctx.order.order_id, "attempt": len(ctx.state.shipments)}
+        shipment = ShipmentRecord(**dict(last), **ids)
         arg = RecordShipmentInput(order_id=ctx.order.order_id, shipment=shipment, events=())
-        await ctx.record_while(
-            ctx.steps.retry_forever(record, arg, ctx.policy.record, ctx.policy.retry_forever_backoff)
-        )
+        await ctx.record_while(ctx.steps.retry_forever(record, arg, ctx.policy.record))
 
     async def request_address_change(self, address: Address) -> str | None:
         """Ask the shipment to go to another address.
@@ -157,9 +147,7 @@ class ShipmentPhase:
             The reason of a rejection, or None.
         """
         return await self._request(
-            names.CANCEL_SHIPMENT,
-            lambda number: ShipmentCancel(request=number, reason=reason),
-            when_closed=None,
+            names.CANCEL_SHIPMENT, lambda number: ShipmentCancel(request=number, reason=reason), when_closed=None
         )
 
     def accept_answer(self, answer: ShipmentAnswer) -> None:
@@ -214,17 +202,9 @@ class ShipmentPhase:
         ctx = self._ctx
         shipment_id = names.shipment_id(ctx.order.order_id, attempt)
         ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
-        arg = ShippingInput(
-            order_id=ctx.order.order_id,
-            attempt=attempt,
-            items=ctx.order.items,
-            address=ctx.state.address,
-            customer=ctx.order.customer,
-            payment_id=ctx.order.payment_id,
-            currency=ctx.order.currency,
-            orders_task_queue=workflow.info().task_queue,
-            policy=ctx.policy,
-        )
+        # The address may have changed since the start.
+        own = {"attempt": attempt, "address": ctx.state.address, "orders_task_queue": workflow.info().task_queue}
+        arg = ShippingInput(**dict(ctx.order) | own)
         try:
             self._child = await workflow.start_child_workflow(
                 names.SHIPPING_WORKFLOW,
@@ -273,7 +253,7 @@ class ShipmentPhase:
             workflow_type=names.SHIPPING_WORKFLOW,
             parent_id=workflow.info().workflow_id,
         )
-        holder = await ctx.record_while(check_workflow(ctx.steps, check, ctx.policy, workflow.info().task_queue))
+        holder = await ctx.record_while(check_workflow(ctx.steps, check, workflow.info().task_queue))
         if holder is IdHolder.FOREIGN:
             ctx.journal.append(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=shipment_id)
         return self._failed(shipment_id, f"the workflow id {shipment_id} is in use")

@@ -118,26 +118,11 @@ class OrderState(BaseModel):
             workflow_id: id of the workflow.
             run_id: id of its first run.
         """
+        payment = PaymentView(
+            id=order.payment_id, status=self.payment_status, amount=order.amount, currency=order.currency
+        )
         return OrderStatus(
-            order_id=order.order_id,
-            workflow_id=workflow_id,
-            run_id=run_id,
-            step=self.step,
-            approved=self.approved,
-            canceled=self.canceled,
-            cancel_reason=self.cancel_reason,
-            address=self.address,
-            payment=PaymentView(
-                id=order.payment_id, status=self.payment_status, amount=order.amount, currency=order.currency
-            ),
-            shipments=tuple(self.shipments),
-            dispatch_failed_reason=self.dispatch_failed_reason,
-            last_error=self.last_error,
-            retries=dict(self.retries),
-            declared=self.declared,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            completed_at=self.completed_at,
+            **dict(self), order_id=order.order_id, workflow_id=workflow_id, run_id=run_id, payment=payment
         )
 
 
@@ -201,21 +186,9 @@ class Journal:
         # After a reset the database can have an address that this run does not know of.
         with_address = state.address_changed or _is_later_run()
         expected = tuple(self._event(kind, step, workflow.now(), detail) for kind, detail in expect)
-        progress = Progress(
-            seq=state.seq,
-            step=step,
-            approved=state.approved,
-            canceled=state.canceled,
-            cancel_reason=state.cancel_reason,
-            dispatch_failed_reason=state.dispatch_failed_reason,
-            last_error=state.last_error,
-            address=state.address if with_address else None,
-            retries=dict(state.retries),
-            declared=state.declared,
-            completed_at=state.completed_at,
-            events=(*happened, *expected),
-        )
-        return Draft(progress=progress, happened=happened)
+        address = state.address if with_address else None
+        changed = {"step": step, "address": address, "events": (*happened, *expected)}
+        return Draft(progress=Progress(**dict(state) | changed), happened=happened)
 
     def commit(self, draft: Draft) -> None:
         """Move to the step of a draft that has been written."""

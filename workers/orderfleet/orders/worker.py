@@ -11,8 +11,7 @@ from typing import Final
 from temporalio.client import Client
 
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
-from orderfleet.observability.observers import NoopObserver, OrphanObserver
-from orderfleet.observability.order_metrics import OrderMetrics, OrphanMetrics, ProviderCallMetrics, StepMetrics
+from orderfleet.observability.order_metrics import ProviderCallMetrics
 from orderfleet.orders.activities import OrderActivities
 from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
@@ -41,7 +40,6 @@ def worker_spec(
     provider: PaymentProvider,
     orphans: OrphanStore,
     order_workflows: OrderWorkflows,
-    observer: OrphanObserver | None = None,
     background: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> WorkerSpec:
     """Workflows and activities of the order worker.
@@ -52,11 +50,10 @@ def worker_spec(
         provider: the payment provider.
         orphans: orphaned orders in the database.
         order_workflows: order workflows in Temporal.
-        observer: counts what the orphan sweep finds; None counts nothing.
         background: tasks that run as long as the worker.
     """
     orders = OrderActivities(record, provider, require_prices=settings.prices_required())
-    maintenance = MaintenanceActivities(orphans, order_workflows, observer or NoopObserver())
+    maintenance = MaintenanceActivities(orphans, order_workflows)
     return WorkerSpec(
         task_queue=settings.orders_task_queue,
         workflows=WORKFLOWS,
@@ -72,7 +69,7 @@ def worker_spec(
             maintenance.record_compensation,
             maintenance.check_workflow,
         ],
-        interceptors=[StepInterceptor(record, settings.faults, StepMetrics())],
+        interceptors=[StepInterceptor(record, settings.faults)],
         background=background,
     )
 
@@ -80,17 +77,15 @@ def worker_spec(
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
     """The worker over the order store and the provider; it keeps the schedule of the orphan sweep."""
     measured = MeteredPayments(provider, ProviderCallMetrics("payments", PAYMENT_PROVIDERS.name(settings)))
-    metrics = OrderMetrics()
 
     async def wire(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)
         return worker_spec(
             settings,
-            OrderWrites(database, metrics),
+            OrderWrites(database),
             measured,
-            PostgresOrphanStore(database, metrics),
+            PostgresOrphanStore(database),
             TemporalOrderWorkflows(client),
-            OrphanMetrics(),
             background=[lambda: keep_orphan_sweep(client, settings)],
         )
 

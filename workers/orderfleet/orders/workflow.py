@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel
     from temporalio.exceptions import ApplicationError
 
     from orderfleet.domain import names
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import EventKind
-    from orderfleet.domain.inputs import InputRejected, read_none, read_one, read_reason
+    from orderfleet.domain.inputs import InputRejected, Model, read_none, read_one, read_reason
     from orderfleet.domain.order import Address, OrderInput, SpecUpdate
     from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ShipmentAnswer
     from orderfleet.domain.status import OrderStatus, Step
@@ -37,8 +36,6 @@ from orderfleet.temporal.starts import rejected_start
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
 CHANGE_REJECTED = "ChangeRejected"
 """Error type of a rejected update."""
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @workflow.defn(name=names.ORDER_WORKFLOW)

@@ -53,8 +53,8 @@ class AdapterRegistry(Generic[Provider]):
     """Entry points of packages' factories. A factory takes an `AdapterSettings` and returns a context manager."""
     setting: str
     """Field of the settings that names the adapter."""
-    adapter_settings: Callable[[Settings], AdapterSettings]
-    """Selects the settings of this interface."""
+    prefix: str
+    """Of the fields of the settings that every adapter takes."""
     simulated: Callable[[Settings], Provider]
     """Makes the adapter `simulated`."""
     warning: str
@@ -97,8 +97,12 @@ class AdapterRegistry(Generic[Provider]):
         if factory is None:
             known = ", ".join(sorted({HTTP, SIMULATED, *entry_points(group=self.group).names}))
             raise UnknownAdapter(f"no {self.interface} is called {name!r}; known: {known}")
-        adapter: AbstractAsyncContextManager[Provider] = factory(self.adapter_settings(settings))
+        adapter: AbstractAsyncContextManager[Provider] = factory(self._adapter_settings(settings))
         return adapter
+
+    def _adapter_settings(self, settings: Settings) -> AdapterSettings:
+        names = AdapterSettings.__dataclass_fields__
+        return AdapterSettings(**{name: getattr(settings, f"{self.prefix}_{name}") for name in names})
 
     @asynccontextmanager
     async def _open_simulated(self, settings: Settings) -> AsyncIterator[Provider]:
@@ -108,7 +112,7 @@ class AdapterRegistry(Generic[Provider]):
 
     @asynccontextmanager
     async def _open_http(self, settings: Settings) -> AsyncIterator[Provider]:
-        service = self.adapter_settings(settings)
+        service = self._adapter_settings(settings)
         async with HttpCalls(
             f"the {self.interface}",
             service.url,
@@ -149,12 +153,7 @@ PAYMENT_PROVIDERS: Final = AdapterRegistry[PaymentProvider](
     interface="payment provider",
     group="orderfleet.payment_providers",
     setting="payment_provider",
-    adapter_settings=lambda settings: AdapterSettings(
-        url=settings.payment_url,
-        token_file=settings.payment_token_file,
-        ca_file=settings.payment_ca_file,
-        timeout=settings.payment_timeout,
-    ),
+    prefix="payment",
     simulated=lambda settings: SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
     warning="no money moves",
     over_http=HttpPayments,
@@ -165,12 +164,7 @@ CARRIERS: Final = AdapterRegistry[Carrier](
     interface="carrier",
     group="orderfleet.carriers",
     setting="carrier",
-    adapter_settings=lambda settings: AdapterSettings(
-        url=settings.carrier_url,
-        token_file=settings.carrier_token_file,
-        ca_file=settings.carrier_ca_file,
-        timeout=settings.carrier_timeout,
-    ),
+    prefix="carrier",
     simulated=lambda settings: SimulatedCarrier(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
     warning="no parcel moves",
     over_http=HttpCarrier,

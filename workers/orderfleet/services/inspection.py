@@ -86,7 +86,6 @@ def _marker(attributes: Any) -> str:
 
 _SUMMARIES: Final[Mapping[str, Callable[[Any], str]]] = {
     "WorkflowExecutionStarted": lambda a: f"{a.workflow_type.name} on {a.task_queue.name}",
-    "WorkflowExecutionCompleted": lambda _: "",
     "WorkflowExecutionFailed": lambda a: _failure(a.failure),
     "WorkflowExecutionTerminated": lambda a: f"{a.reason} {_identity(a)}".strip(),
     "WorkflowExecutionContinuedAsNew": lambda a: f"as run {a.new_execution_run_id}",

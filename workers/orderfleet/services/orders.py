@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field
 
@@ -62,6 +62,11 @@ class VersionedStatus(NamedTuple):
     version: int
     """The order store's version; 0 for a status of the workflow's."""
     status: SourcedStatus
+
+    @classmethod
+    def recorded(cls, record: RecordedOrder) -> Self:
+        """The status in the order store."""
+        return cls(record.version, _sourced(record.status, Source.DATABASE))
 
 
 class OrderService:
@@ -177,7 +182,7 @@ class OrderService:
             seconds=remaining(self._timeout),
         )
         if isinstance(record, RecordedOrder):
-            return VersionedStatus(record.version, _sourced(record.status, Source.DATABASE))
+            return VersionedStatus.recorded(record)
         if isinstance(live, OrderStatus):
             return VersionedStatus(0, _sourced(live, Source.WORKFLOW))
         if isinstance(live, OrderNotFound):
@@ -282,12 +287,7 @@ def _started_before(order: OrderInput, record: RecordedOrder) -> Started:
     problem = conflict(order, owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
     if problem is not None:
         raise OrderIdConflict(problem)
-    return Started(
-        order_id=order.order_id,
-        workflow_id=record.status.workflow_id,
-        run_id=record.status.run_id,
-        outcome=StartOutcome.ADOPTED,
-    )
+    return Started(**dict(record.status), outcome=StartOutcome.ADOPTED)
 
 
 def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:

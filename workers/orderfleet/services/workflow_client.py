@@ -188,10 +188,7 @@ class OrderClient:
         if problem is not None:
             raise OrderIdConflict(problem)
         return Started(
-            order_id=order.order_id,
-            workflow_id=workflow_id,
-            run_id=description.run_id,
-            outcome=StartOutcome.ADOPTED,
+            order_id=order.order_id, workflow_id=workflow_id, run_id=description.run_id, outcome=StartOutcome.ADOPTED
         )
 
     async def closed(self, order_id: str) -> Closed | None:

@@ -26,7 +26,7 @@ def variable(field: str) -> str:
 
 
 class Group(BaseSettings):
-    """A group of settings."""
+    """A group of settings; the text below a field describes it in the documentation."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="ignore", case_sensitive=False

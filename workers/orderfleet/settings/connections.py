@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from orderfleet.domain.durations import Duration, parse_duration
+from orderfleet.domain.durations import PositiveDuration, parse_duration
 from orderfleet.settings.base import Group, names, variable
 
 _MAX_NAME_BYTES: Final = 63
@@ -63,59 +62,39 @@ class ConnectionSettings(Group):
     database_url: DatabaseUrl = Field(
         default=SecretStr("postgresql://orderfleet@127.0.0.1:5432/orderfleet"),
         validation_alias=names("DATABASE_URL", "DATABASE_URL"),
-        description="URL of the order store, a Postgres database. `postgresql+asyncpg://` is accepted too.",
     )
-    database_url_file: Path | None = Field(
-        default=None,
-        description="File that holds the address of Postgres, in place of `ORDERFLEET_DATABASE_URL`. It is read again"
-        " for each new connection, so a password that was rotated is used without a restart.",
-    )
-    database_listen_url: DatabaseUrl | None = Field(
-        default=None,
-        description="URL at which operator and API listen for changes. They need a session of their own, so it must"
-        " bypass a pooler in transaction mode. Unset: the database URL.",
-    )
-    database_listen_url_file: Path | None = Field(
-        default=None,
-        description="File that holds that address, in place of `ORDERFLEET_DATABASE_LISTEN_URL`, and is read again in"
-        " the same way.",
-    )
-    database_prepared_statements: bool = Field(
-        default=True,
-        description="Whether statements are prepared once per connection. Set `false` for a pooler in transaction mode"
-        " without prepared statements (PgBouncer without `max_prepared_statements`): each call takes two round trips.",
-    )
-    database_runtime_role: RoleName | None = Field(
-        default=None,
-        description="Postgres role of workers, operator and API, if another role migrates: `orderfleet migrate` grants"
-        " it the privileges that they need and no others.",
-    )
-    prune_after: Duration | None = Field(
-        default=None,
-        gt=timedelta(0),
-        description="How long after an order's end `orderfleet prune` removes its audit trail. If unset,"
-        " `--older-than` is required.",
-    )
-    database_pool_size: int = Field(default=10, ge=1, description="Maximum number of connections of a process.")
-    database_timeout: Duration = Field(
-        default=parse_duration("2s"),
-        gt=timedelta(0),
-        description="Timeout of a connection, and of a statement. Keep it below the attempt timeouts of the steps.",
-    )
+    """URL of the order store, a Postgres database. `postgresql+asyncpg://` is accepted too."""
+    database_url_file: Path | None = None
+    """File that holds the address of Postgres, in place of `ORDERFLEET_DATABASE_URL`. It is read again for each new
+    connection, so a password that was rotated is used without a restart."""
+    database_listen_url: DatabaseUrl | None = None
+    """URL at which operator and API listen for changes. They need a session of their own, so it must bypass a pooler in
+    transaction mode. Unset: the database URL."""
+    database_listen_url_file: Path | None = None
+    """File that holds that address, in place of `ORDERFLEET_DATABASE_LISTEN_URL`, and is read again in the same way."""
+    database_prepared_statements: bool = True
+    """Whether statements are prepared once per connection. Set `false` for a pooler in transaction mode without
+    prepared statements (PgBouncer without `max_prepared_statements`): each call takes two round trips."""
+    database_runtime_role: RoleName | None = None
+    """Postgres role of workers, operator and API, if another role migrates: `orderfleet migrate` grants it the
+    privileges that they need and no others."""
+    prune_after: PositiveDuration | None = None
+    """How long after an order's end `orderfleet prune` removes its audit trail. If unset, `--older-than` is
+    required."""
+    database_pool_size: int = Field(default=10, ge=1)
+    """Maximum number of connections of a process."""
+    database_timeout: PositiveDuration = parse_duration("2s")
+    """Timeout of a connection, and of a statement. Keep it below the attempt timeouts of the steps."""
     temporal_address: Annotated[str, AfterValidator(_host_and_port)] | None = Field(
-        default=None,
-        validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
-        description="Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file apply; they"
-        " also set TLS (`TEMPORAL_TLS_…`).",
+        default=None, validation_alias=names("TEMPORAL_ADDRESS", "TEMPORAL_TARGET")
     )
-    temporal_namespace: str | None = Field(
-        default=None, description="Temporal namespace. Unset: Temporal's own settings apply, else `default`."
-    )
-    temporal_api_key_file: Path | None = Field(
-        default=None,
-        description="File of the API key for Temporal, read again when it changes. It enables TLS unless"
-        " `TEMPORAL_TLS` says otherwise.",
-    )
+    """Temporal's host and port. Unset: Temporal's own `TEMPORAL_ADDRESS` and profile file apply; they also set TLS
+    (`TEMPORAL_TLS_…`)."""
+    temporal_namespace: str | None = None
+    """Temporal namespace. Unset: Temporal's own settings apply, else `default`."""
+    temporal_api_key_file: Path | None = None
+    """File of the API key for Temporal, read again when it changes. It enables TLS unless `TEMPORAL_TLS` says
+    otherwise."""
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
@@ -131,25 +110,20 @@ class ConnectionSettings(Group):
 class EncryptionSettings(Group):
     """Settings of payload encryption and of the codec server."""
 
-    encryption_keys_dir: Path | None = Field(
-        default=None,
-        description="Folder of the keys that encrypt and decrypt payloads in Temporal: one file per key, named by its"
-        " id, with 32 bytes in base64. Added keys are read without a restart.",
-    )
-    encryption_key_id: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Id of the key to encrypt with, the same for every role. Unset: new payloads are not encrypted,"
-        " and encrypted ones can still be read.",
-    )
+    encryption_keys_dir: Path | None = None
+    """Folder of the keys that encrypt and decrypt payloads in Temporal: one file per key, named by its id, with 32
+    bytes in base64. Added keys are read without a restart."""
+    encryption_key_id: str | None = Field(default=None, min_length=1)
+    """Id of the key to encrypt with, the same for every role. Unset: new payloads are not encrypted, and encrypted ones
+    can still be read."""
 
-    codec_host: str = Field(default="0.0.0.0", description="Address the codec server listens on.")  # noqa: S104 - a pod is reached from outside
-    codec_port: int = Field(default=8088, ge=0, le=65535, description="Port of the codec server.")
-    codec_origins: str = Field(
-        default="",
-        description="Origins of the Temporal Web UIs that may call the codec server, comma-separated:"
-        " `https://temporal.example.com`. Empty allows none.",
-    )
+    codec_host: str = "0.0.0.0"  # noqa: S104 - a pod is reached from outside
+    """Address the codec server listens on."""
+    codec_port: int = Field(default=8088, ge=0, le=65535)
+    """Port of the codec server."""
+    codec_origins: str = ""
+    """Origins of the Temporal Web UIs that may call the codec server, comma-separated: `https://temporal.example.com`.
+    Empty allows none."""
 
     def codec_origin_list(self) -> list[str]:
         """The origins, without a trailing slash."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from orderfleet.domain.durations import Duration, parse_duration
+from orderfleet.domain.durations import PositiveDuration, parse_duration
 from orderfleet.domain.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.policy import Attempts, Backoff, OutagePolicy, ShippingAttempts, StepPolicy
 from orderfleet.settings.base import Group
@@ -16,34 +16,26 @@ from orderfleet.settings.base import Group
 class OrderSettings(Group):
     """Defaults for the fields that an order leaves out."""
 
-    review_mode: ReviewMode = Field(default=ReviewMode.MANUAL, description="Default of an order's `review.mode`.")
-    review_timeout: Duration = Field(
-        default=parse_duration("24h"), gt=timedelta(0), description="Default of an order's `review.timeout`."
-    )
-    review_on_timeout: ReviewTimeoutAction = Field(
-        default=ReviewTimeoutAction.CANCEL, description="Default of an order's `review.onTimeout`."
-    )
-    order_deadline: Duration | None = Field(
-        default=None, gt=timedelta(0), description="Default of an order's `deadline`; unset is none."
-    )
-    order_execution_timeout: Duration | None = Field(
-        default=None,
-        gt=timedelta(0),
-        description="Temporal's execution timeout of an order's workflow, for tests and demos: it ends the workflow"
-        " without compensation. Unset is none. Use `deadline` to cancel and compensate.",
-    )
-    delivery_confirm: bool = Field(default=False, description="Default of an order's `delivery.confirm`.")
-    delivery_timeout: Duration = Field(
-        default=parse_duration("336h"), gt=timedelta(0), description="Default of an order's `delivery.timeout`."
-    )
-    require_prices: bool | None = Field(
-        default=None,
-        description="Reject an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`,"
-        " and `false` where `ORDERFLEET_SAMPLE_ORDERS` is on.",
-    )
-    sample_orders: bool = Field(
-        default=False, description="Use a sample item and address if a request leaves them out. Local only."
-    )
+    review_mode: ReviewMode = ReviewMode.MANUAL
+    """Default of an order's `review.mode`."""
+    review_timeout: PositiveDuration = parse_duration("24h")
+    """Default of an order's `review.timeout`."""
+    review_on_timeout: ReviewTimeoutAction = ReviewTimeoutAction.CANCEL
+    """Default of an order's `review.onTimeout`."""
+    order_deadline: PositiveDuration | None = None
+    """Default of an order's `deadline`; unset is none."""
+    order_execution_timeout: PositiveDuration | None = None
+    """Temporal's execution timeout of an order's workflow, for tests and demos: it ends the workflow without
+    compensation. Unset is none. Use `deadline` to cancel and compensate."""
+    delivery_confirm: bool = False
+    """Default of an order's `delivery.confirm`."""
+    delivery_timeout: PositiveDuration = parse_duration("336h")
+    """Default of an order's `delivery.timeout`."""
+    require_prices: bool | None = None
+    """Reject an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`, and `false`
+    where `ORDERFLEET_SAMPLE_ORDERS` is on."""
+    sample_orders: bool = False
+    """Use a sample item and address if a request leaves them out. Local only."""
 
     def prices_required(self) -> bool:
         """Whether an item without a price is an error."""
@@ -68,53 +60,36 @@ def _set_fields(given: BaseModel | None) -> dict[str, Any]:
 class StepSettings(Group):
     """Settings of the steps, and the policies made from them."""
 
-    step_attempts: Attempts = Field(default=3, description="Attempts of each step.")
-    step_initial_interval: Duration = Field(
-        default=parse_duration("1s"), gt=timedelta(0), description="Wait after the first failed attempt."
-    )
-    step_backoff: Backoff = Field(default=2.0, description="Factor from one wait to the next.")
-    step_maximum_interval: Duration = Field(
-        default=parse_duration("30s"), gt=timedelta(0), description="Longest wait between attempts."
-    )
-    step_schedule_to_close_timeout: Duration = Field(
-        default=parse_duration("1h"), gt=timedelta(0), description="Timeout of a step over all attempts."
-    )
-    receive_timeout: Duration = Field(
-        default=parse_duration("3s"), gt=timedelta(0), description="Timeout of an attempt of `receive`."
-    )
-    validate_timeout: Duration = Field(
-        default=parse_duration("3s"), gt=timedelta(0), description="Timeout of an attempt of `validate`."
-    )
-    record_timeout: Duration = Field(
-        default=parse_duration("3s"), gt=timedelta(0), description="Timeout of an attempt to record progress."
-    )
-    charge_timeout: Duration = Field(
-        default=parse_duration("4s"), gt=timedelta(0), description="Timeout of an attempt of `charge`."
-    )
-    prepare_package_timeout: Duration = Field(
-        default=parse_duration("5s"), gt=timedelta(0), description="Timeout of an attempt of `prepare_package`."
-    )
-    dispatch_carrier_timeout: Duration = Field(
-        default=parse_duration("5s"), gt=timedelta(0), description="Timeout of an attempt of `dispatch_carrier`."
-    )
-    refund_timeout: Duration = Field(
-        default=parse_duration("5s"),
-        gt=timedelta(0),
-        description="Timeout of an attempt to refund a payment or to void a charge.",
-    )
-    shipping_attempts: ShippingAttempts = Field(
-        default=2, description="Number of shipments tried before the order's dispatch fails permanently."
-    )
-    store_outage_initial_backoff: Duration = Field(
-        default=parse_duration("1s"),
-        gt=timedelta(0),
-        description="First wait between retries while Postgres is unavailable.",
-    )
-    store_outage_max_backoff: Duration = Field(
-        default=parse_duration("60s"),
-        gt=timedelta(0),
-        description="Longest wait between retries while Postgres is unavailable.",
-    )
+    step_attempts: Attempts = 3
+    """Attempts of each step."""
+    step_initial_interval: PositiveDuration = parse_duration("1s")
+    """Wait after the first failed attempt."""
+    step_backoff: Backoff = 2.0
+    """Factor from one wait to the next."""
+    step_maximum_interval: PositiveDuration = parse_duration("30s")
+    """Longest wait between attempts."""
+    step_schedule_to_close_timeout: PositiveDuration = parse_duration("1h")
+    """Timeout of a step over all attempts."""
+    receive_timeout: PositiveDuration = parse_duration("3s")
+    """Timeout of an attempt of `receive`."""
+    validate_timeout: PositiveDuration = parse_duration("3s")
+    """Timeout of an attempt of `validate`."""
+    record_timeout: PositiveDuration = parse_duration("3s")
+    """Timeout of an attempt to record progress."""
+    charge_timeout: PositiveDuration = parse_duration("4s")
+    """Timeout of an attempt of `charge`."""
+    prepare_package_timeout: PositiveDuration = parse_duration("5s")
+    """Timeout of an attempt of `prepare_package`."""
+    dispatch_carrier_timeout: PositiveDuration = parse_duration("5s")
+    """Timeout of an attempt of `dispatch_carrier`."""
+    refund_timeout: PositiveDuration = parse_duration("5s")
+    """Timeout of an attempt to refund a payment or to void a charge."""
+    shipping_attempts: ShippingAttempts = 2
+    """Number of shipments tried before the order's dispatch fails permanently."""
+    store_outage_initial_backoff: PositiveDuration = parse_duration("1s")
+    """First wait between retries while Postgres is unavailable."""
+    store_outage_max_backoff: PositiveDuration = parse_duration("60s")
+    """Longest wait between retries while Postgres is unavailable."""
 
     def step(self, attempt_timeout: timedelta) -> StepPolicy:
         """The policy of a step whose attempts have this timeout."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 
-from orderfleet.domain.durations import Duration, format_duration, parse_duration
+from orderfleet.domain.durations import Duration, PositiveDuration, format_duration, parse_duration
 from orderfleet.domain.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 from orderfleet.settings.base import Group, variable
 
@@ -80,59 +80,37 @@ def _with_value(settings: Any, field: str) -> str:
 class ProviderSettings(Group):
     """Settings of the payment provider and the carrier."""
 
-    payment_provider: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Adapter of the payment provider: `simulated`, `http`, or one that a package registers. If unset,"
-        " it is `simulated` if the environment is `local`; otherwise the worker doesn't start.",
-    )
-    payment_url: ServiceUrl = Field(default="", description="Base URL of the payment provider, for `http`.")
-    payment_token_file: Path | None = Field(
-        default=None, description="File of the bearer token for the payment provider, read for each call."
-    )
-    payment_ca_file: Path | None = Field(
-        default=None,
-        description="PEM file of the certificate authorities to trust for the payment provider; read again when it"
-        " changes. Unset: the system's.",
-    )
-    payment_timeout: Duration = Field(
-        default=parse_duration("1500ms"),
-        gt=timedelta(0),
-        description="Timeout of a call to the payment provider. With the database timeout, it has to fit into the"
-        " timeouts of `charge` and of refunds.",
-    )
-    carrier: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Adapter of the carrier: `simulated`, `http`, or one that a package registers. If unset, it is"
-        " `simulated` if the environment is `local`; otherwise the worker doesn't start.",
-    )
-    carrier_url: ServiceUrl = Field(default="", description="Base URL of the carrier, for `http`.")
-    carrier_token_file: Path | None = Field(
-        default=None, description="File of the bearer token for the carrier, read for each call."
-    )
-    carrier_ca_file: Path | None = Field(
-        default=None,
-        description="PEM file of the certificate authorities to trust for the carrier; read again when it changes."
-        " Unset: the system's.",
-    )
-    carrier_timeout: Duration = Field(
-        default=parse_duration("2500ms"),
-        gt=timedelta(0),
-        description="Timeout of a call to the carrier. With the database timeout, it has to fit into the timeout of"
-        " `dispatch_carrier`.",
-    )
-    simulated_ledger: Path | None = Field(
-        default=None, description="File of the ledgers of the simulated provider and carrier. Unset: in memory."
-    )
-    simulated_latency: Duration = Field(
-        default=parse_duration("0s"),
-        ge=timedelta(0),
-        description="Duration of a call to the simulated provider or carrier.",
-    )
-    faults: str = Field(
-        default="",
-        description="Faults to inject into steps, for demos and tests: `flaky`, or"
-        " `charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for the first N"
-        " only). Empty injects none.",
-    )
+    payment_provider: str | None = Field(default=None, min_length=1)
+    """Adapter of the payment provider: `simulated`, `http`, or one that a package registers. If unset, it is
+    `simulated` if the environment is `local`; otherwise the worker doesn't start."""
+    payment_url: ServiceUrl = ""
+    """Base URL of the payment provider, for `http`."""
+    payment_token_file: Path | None = None
+    """File of the bearer token for the payment provider, read for each call."""
+    payment_ca_file: Path | None = None
+    """PEM file of the certificate authorities to trust for the payment provider; read again when it changes. Unset: the
+    system's."""
+    payment_timeout: PositiveDuration = parse_duration("1500ms")
+    """Timeout of a call to the payment provider. With the database timeout, it has to fit into the timeouts of `charge`
+    and of refunds."""
+    carrier: str | None = Field(default=None, min_length=1)
+    """Adapter of the carrier: `simulated`, `http`, or one that a package registers. If unset, it is `simulated` if the
+    environment is `local`; otherwise the worker doesn't start."""
+    carrier_url: ServiceUrl = ""
+    """Base URL of the carrier, for `http`."""
+    carrier_token_file: Path | None = None
+    """File of the bearer token for the carrier, read for each call."""
+    carrier_ca_file: Path | None = None
+    """PEM file of the certificate authorities to trust for the carrier; read again when it changes. Unset: the
+    system's."""
+    carrier_timeout: PositiveDuration = parse_duration("2500ms")
+    """Timeout of a call to the carrier. With the database timeout, it has to fit into the timeout of
+    `dispatch_carrier`."""
+    simulated_ledger: Path | None = None
+    """File of the ledgers of the simulated provider and carrier. Unset: in memory."""
+    simulated_latency: Duration = Field(default=parse_duration("0s"), ge=timedelta(0))
+    """Duration of a call to the simulated provider or carrier."""
+    faults: str = ""
+    """Faults to inject into steps, for demos and tests: `flaky`, or
+    `charge:error=0.3,hang=0.1,length=300s,attempts=2;seed=7` (`all` for every step, `attempts` for the first N only).
+    Empty injects none."""

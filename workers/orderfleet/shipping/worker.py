@@ -10,7 +10,7 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 
-from orderfleet.observability.order_metrics import ProviderCallMetrics, StepMetrics
+from orderfleet.observability.order_metrics import ProviderCallMetrics
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import Carrier
 from orderfleet.providers.metered import MeteredCarrier
@@ -39,7 +39,7 @@ def worker_spec(settings: Settings, record: OrderWrites, carrier: Carrier) -> Wo
             activities.record_shipment,
             activities.void_booking,
         ],
-        interceptors=[StepInterceptor(record, settings.faults, StepMetrics())],
+        interceptors=[StepInterceptor(record, settings.faults)],
         # A shipment takes minutes, so it ends on the code it began with. Orders live for months and change versions.
         versioning=VersioningBehavior.PINNED,
     )

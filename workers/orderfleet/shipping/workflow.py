@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel
     from temporalio.exceptions import ActivityError, ApplicationError
 
     from orderfleet.domain import names
@@ -28,7 +27,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import AuditEvent, EventKind
-    from orderfleet.domain.inputs import InputRejected, read_one
+    from orderfleet.domain.inputs import InputRejected, Model, read_one
+    from orderfleet.domain.payment import RefundOrder
     from orderfleet.domain.shipment import (
         AddressChange,
         BookingState,
@@ -42,9 +42,9 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.status import ShipmentStatus, Step
     from orderfleet.shipping.activities import ShippingActivities
 
-from orderfleet.shipping.parent import Parent
+from orderfleet.temporal.refunds import start_refund
 from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, StepFailed, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner
 
 _PREPARE = ActivityRef(ShippingActivities.prepare_package, StepResult)
 _DISPATCH = ActivityRef(ShippingActivities.dispatch_carrier, DispatchResult)
@@ -54,15 +54,14 @@ _VOID = ActivityRef(ShippingActivities.void_booking, VoidBookingResult)
 _MAX_REJECTED: Final = 100
 """Rejected signals that a shipment records, so that a client that repeats itself can't fill its history."""
 
-Model = TypeVar("Model", bound=BaseModel)
-
 
 @workflow.defn(name=names.SHIPPING_WORKFLOW)
-class ShippingWorkflow:
+class ShippingWorkflow(LastError):
     """One shipment."""
 
     @workflow.init
     def __init__(self, *args: Any) -> None:
+        super().__init__()
         self._rejected_start: ApplicationError | None = None
         self._rejected: list[AuditEvent] = []
         """Events of signals that could not be read; written with the end."""
@@ -74,18 +73,16 @@ class ShippingWorkflow:
             self._rejected_start = rejected
             return
         self._input = shipment
-        self._order = Parent(shipment)
         self._address = shipment.address
         self._cancel_reason: str | None = None
         self._dispatching = False
         self._dispatch_task: asyncio.Task[DispatchResult] | None = None
         self._voids = 0
         self._closed = False
-        self._last_error: str | None = None
         self._retries: dict[str, int] = {}
         self._attempts = 0
         self._conflicts: list[AuditEvent] = []
-        self._steps = StepRunner(shipment.policy.outage, self._on_error)
+        self._steps = StepRunner(shipment.policy, self._on_error)
 
     @workflow.run
     async def run(self, *args: Any) -> ShippingResult:  # noqa: ARG002 - read in __init__
@@ -125,9 +122,12 @@ class ShippingWorkflow:
                 raise
             return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
         signal = DispatchFailed(shipment_id=shipment.shipment_id, reason=reason)
-        if not await self._order.signal(names.DISPATCH_FAILED, signal) and await self._void_booking() is None:
+        if not await self._signal_order(names.DISPATCH_FAILED, signal) and await self._void_booking() is None:
             # The order workflow is closed, so this one has voided the booking and starts the refund.
-            await self._order.start_refund("dispatch failed", self._steps, self._on_conflict)
+            refund = RefundOrder(
+                order_id=shipment.order_id, payment=shipment.payment, reason="dispatch failed", policy=shipment.policy
+            )
+            await start_refund(self._steps, refund, shipment.orders_task_queue, self._on_conflict)
         return await self._end(ShipmentStatus.FAILED, EventKind.DISPATCH_FAILED, reason)
 
     async def _prepare(self, shipment: ShippingInput) -> None:
@@ -215,16 +215,14 @@ class ShippingWorkflow:
             update={"carrier": result.carrier, "tracking_number": result.tracking_number}
         )
         arg = RecordShipmentInput(order_id=self._input.order_id, shipment=shipment, events=tuple(self._rejected))
-        policy = self._input.policy
-        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
+        await self._steps.retry_forever(_RECORD, arg, self._input.policy.record)
 
     async def _void_booking(self) -> str | None:
         """Void the booking; returns the reason if the carrier has already dispatched the parcel."""
         arg = VoidBookingInput(order_id=self._input.order_id, shipment_attempt=self._input.attempt)
-        policy = self._input.policy
         self._voids += 1
         try:
-            answer = await self._steps.retry_forever(_VOID, arg, policy.dispatch_carrier, policy.retry_forever_backoff)
+            answer = await self._steps.retry_forever(_VOID, arg, self._input.policy.dispatch_carrier)
         finally:
             self._voids -= 1
         return "the package is already dispatched" if answer.state is BookingState.DISPATCHED else None
@@ -236,7 +234,7 @@ class ShippingWorkflow:
         answer = ShipmentAnswer(
             shipment_id=self._input.shipment_id, request=request, accepted=rejection is None, reason=rejection or ""
         )
-        await self._order.signal(names.SHIPMENT_ANSWER, answer)
+        await self._signal_order(names.SHIPMENT_ANSWER, answer)
 
     async def _end(self, status: ShipmentStatus, kind: EventKind, reason: str) -> ShippingResult:
         arg = RecordShipmentInput(
@@ -244,14 +242,17 @@ class ShippingWorkflow:
             shipment=self._record(status, reason if status is ShipmentStatus.FAILED else None),
             events=(*self._conflicts, self._event(kind, reason=reason)),
         )
-        policy = self._input.policy
-        await self._steps.retry_forever(_RECORD, arg, policy.record, policy.retry_forever_backoff)
-        return ShippingResult(
-            status=status,
-            attempts=self._attempts,
-            retries=self._retries,
-            reason=reason,
-        )
+        await self._steps.retry_forever(_RECORD, arg, self._input.policy.record)
+        return ShippingResult(status=status, attempts=self._attempts, retries=self._retries, reason=reason)
+
+    async def _signal_order(self, name: str, arg: Any) -> bool:
+        """Signal the order workflow; returns False if it is closed."""
+        order = workflow.get_external_workflow_handle(names.order_workflow_id(self._input.order_id))
+        try:
+            await order.signal(name, arg)
+        except ApplicationError:
+            return False
+        return True
 
     def _on_conflict(self, workflow_id: str) -> None:
         self._conflicts.append(self._event(EventKind.WORKFLOW_ID_CONFLICT, workflow_id=workflow_id))
@@ -282,6 +283,3 @@ class ShippingWorkflow:
     def _count(self, step: str, result: StepResult) -> None:
         if result.attempt > 1:
             self._retries[step] = self._retries.get(step, 0) + result.attempt - 1
-
-    def _on_error(self, text: str) -> None:
-        self._last_error = text

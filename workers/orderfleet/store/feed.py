@@ -19,9 +19,9 @@ import asyncpg
 
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.observability.observers import ChangeFeedObserver, NoopObserver
+from orderfleet.observability.metrics import CHANGE_FEED_CHANGES, CHANGE_FEED_LAG_ROWS
 from orderfleet.store.pool import Database
-from orderfleet.store.rows import recorded_order
+from orderfleet.store.reads import recorded_order
 from orderfleet.store.statements import statement
 
 CHANNEL: Final = "orderfleet_orders"
@@ -43,7 +43,6 @@ class PostgresChangeFeed:
         poll: time between two reads without a notification.
         least_gap: minimum time between two reads, so that a burst of notifications becomes one batch.
         batch: maximum number of orders in one batch.
-        observer: gets the number of orders that are not read yet.
     """
 
     def __init__(
@@ -53,13 +52,11 @@ class PostgresChangeFeed:
         poll: timedelta = timedelta(seconds=1),
         least_gap: timedelta = timedelta(milliseconds=50),
         batch: int = 500,
-        observer: ChangeFeedObserver | None = None,
     ) -> None:
         self._database = database
         self._poll = poll.total_seconds()
         self._least_gap = least_gap.total_seconds()
         self._batch = batch
-        self._observer = observer or NoopObserver()
         self._snapshot: str | None = None
         self._started = asyncio.Event()
         self._caught_up_at: float | None = None
@@ -138,17 +135,17 @@ class PostgresChangeFeed:
             now = now or rows[0]["snapshot"]
             found = [row for row in rows if row["order_id"] is not None]
             last = len(found) < self._batch
-            self._observer.lag(len(found) + (0 if last else await self._count_remaining(connection, found[-1])))
+            CHANGE_FEED_LAG_ROWS.set(len(found) + (0 if last else await self._count_remaining(connection, found[-1])))
             delivered = [recorded_order(row) for row in found if wanted is None or wanted(row["owner"])]
             if delivered:
                 yield delivered
             if found:
-                self._observer.delivered(len(found))
+                CHANGE_FEED_CHANGES.inc(len(found))
             if last:
                 break
             after = _cursor(found[-1])
         self._snapshot = now
-        self._observer.lag(0)
+        CHANGE_FEED_LAG_ROWS.set(0)
 
     async def _count_remaining(self, connection: asyncpg.Connection[asyncpg.Record], last: asyncpg.Record) -> int:
         """Return how many changed orders follow the last one that was read; called after a full page only."""

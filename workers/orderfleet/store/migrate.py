@@ -1,4 +1,4 @@
-"""Applies migrations, forward only: each file once, in a transaction of its own.
+"""Applies migrations, forward only: each file once, in a transaction of its own. Then it grants the runtime role.
 
 `orderfleet migrate` and the Helm hook job call it. A file that fails changes nothing. A database whose applied files
 do not match is never changed.
@@ -15,9 +15,11 @@ from typing import Final
 
 import asyncpg
 
+from orderfleet.domain.errors import OrderfleetError
 from orderfleet.store import partitions
 from orderfleet.store.errors import first_line, is_unavailable, translate_errors
 from orderfleet.store.migration_files import Applied, Migration, MigrationError, default_directory, outstanding, read
+from orderfleet.store.statements import statement
 
 _LOCK: Final = 0x4F524446  # any number that no other program on this database uses
 _LOCK_TIMEOUT: Final = "10min"
@@ -36,11 +38,7 @@ alter table schema_migrations add column if not exists oldest integer
 
 
 async def migrate(
-    database_url: str,
-    directory: Path | None = None,
-    *,
-    wait: timedelta = timedelta(0),
-    accept_newer: bool = False,
+    database_url: str, directory: Path | None = None, *, wait: timedelta = timedelta(0), accept_newer: bool = False
 ) -> list[str]:
     """Apply the files that the database does not have yet; return their names.
 
@@ -72,11 +70,7 @@ async def migrate(
 
 
 async def pending(
-    database_url: str,
-    directory: Path | None = None,
-    *,
-    wait: timedelta = timedelta(0),
-    accept_newer: bool = False,
+    database_url: str, directory: Path | None = None, *, wait: timedelta = timedelta(0), accept_newer: bool = False
 ) -> list[str]:
     """Return the names of the files that `migrate` would apply; change nothing. Raises as `migrate`."""
     migrations = read(directory or default_directory())
@@ -147,3 +141,38 @@ async def _connect(url: str, wait: timedelta) -> asyncpg.Connection[asyncpg.Reco
                 raise
         await asyncio.sleep(backoff)
         backoff = min(backoff * 2, _MAX_BACKOFF)
+
+
+class WrongRole(OrderfleetError):
+    """The role cannot be the runtime role; the message says why and what to do."""
+
+
+async def check_runtime_role(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
+    """Raise the error that `grant_runtime_role` would raise, before anything is migrated. Arguments as of it."""
+    async with connected(database_url, wait) as connection:
+        await _check_role(connection, role)
+
+
+async def grant_runtime_role(database_url: str, role: str, *, wait: timedelta = timedelta(0)) -> None:
+    """Grant `role` what running processes need, and revoke its other rights on Orderfleet's tables.
+
+    Args:
+        database_url: of the database; its user must own the tables.
+        role: name of the role that workers, operator and API log in as.
+        wait: how long Postgres may take to come up.
+
+    Raises:
+        WrongRole: the role does not exist, or is a superuser or a member of the owner.
+        StoreUnavailable: Postgres did not answer.
+    """
+    async with connected(database_url, wait) as connection:
+        await _check_role(connection, role)
+        async with connection.transaction():
+            await connection.execute("select set_config('orderfleet.runtime_role', $1, true)", role)
+            await connection.execute(statement("runtime_role"))
+
+
+async def _check_role(connection: asyncpg.Connection[asyncpg.Record], role: str) -> None:
+    problem = await connection.fetchval(statement("runtime_role_problem"), role)
+    if problem is not None:
+        raise WrongRole(f"the runtime role {role!r} can't be used: {problem}")

@@ -14,23 +14,17 @@ from orderfleet.domain.events import AuditEvent
 from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.status import Step
-from orderfleet.observability.observers import NoopObserver, OrderObserver
+from orderfleet.observability import order_metrics
 from orderfleet.store.encoding import as_json, as_text, events_without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
 
 
 class PostgresOrphanStore:
-    """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow.
+    """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow."""
 
-    Args:
-        database: of the orders.
-        observer: notified of the end of an order.
-    """
-
-    def __init__(self, database: Database, observer: OrderObserver | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._observer = observer or NoopObserver()
 
     async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
         """Return those of the orders that have not ended."""
@@ -47,32 +41,14 @@ class PostgresOrphanStore:
         """
         rows = await self._database.fetch(statement("unfinished_page"), after, limit, idle)
         return UnfinishedPage(
-            orders=tuple(
-                UnfinishedOrder(
-                    order_id=row["order_id"], workflow_id=row["workflow_id"], first_run_id=row["first_run_id"]
-                )
-                for row in rows
-                if row["is_due"]
-            ),
+            orders=tuple(UnfinishedOrder(**row) for row in rows if row["is_due"]),
             last=rows[-1]["order_id"] if len(rows) == limit else None,
         )
 
     async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
         """Return those of the orders that have not ended, with what their compensation needs."""
         rows = await self._database.fetch(statement("orphans"), list(order_ids))
-        return [
-            Orphan(
-                order_id=row["order_id"],
-                payment=PaymentIntent(
-                    payment_id=row["payment_id"],
-                    order_id=row["order_id"],
-                    amount=row["amount"],
-                    currency=row["currency"],
-                ),
-                shipments=row["shipments"],
-            )
-            for row in rows
-        ]
+        return [Orphan(**row, payment=PaymentIntent(**row)) for row in rows]
 
     async def record_compensation(
         self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]
@@ -91,4 +67,4 @@ class PostgresOrphanStore:
         except StoreRejected as error:
             ended = await write(str(error), as_json(events_without_texts(events, str(error))))
         if ended:
-            self._observer.order_ended(step, ended[0]["lasted"])
+            order_metrics.count_ended(step, ended[0]["lasted"])

@@ -11,15 +11,14 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Final, Self
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.observability.database_metrics import DatabaseMetrics
-from orderfleet.observability.observers import DatabaseObserver, NoopObserver
+from orderfleet.observability.database_metrics import DatabaseOperation
+from orderfleet.observability.metrics import DATABASE_POOL_SIZE
 from orderfleet.settings import Settings
 from orderfleet.settings.database_address import Address, database_address, listen_address
 from orderfleet.store.errors import first_line, translate_errors
@@ -50,7 +49,6 @@ class Database:
         pool_size: maximum number of connections, without those of `listen`.
         timeout: of a whole call: the wait for a connection and the statement together.
         application_name: how Postgres shows these connections.
-        observer: measures each statement.
         listen_url: for `listen`, which cannot use a transaction pooler; by default `url`.
         prepared: whether statements are prepared once per connection, else with every call and without a name.
     """
@@ -62,13 +60,12 @@ class Database:
         pool_size: int,
         timeout: timedelta,
         application_name: str = "orderfleet",
-        observer: DatabaseObserver | None = None,
         listen_url: str | Address | None = None,
         prepared: bool = True,
     ) -> None:
         self._url = _address(url)
         self._listen_url = _address(listen_url or url)
-        self._observer = observer or NoopObserver()
+        DATABASE_POOL_SIZE.set(pool_size)
         self._pool_size = pool_size
         self._timeout = timeout.total_seconds()
         self._connect_args: dict[str, Any] = {
@@ -90,7 +87,7 @@ class Database:
         Raises:
             StoreUnavailable: Postgres is unavailable or did not answer in time.
         """
-        with self._observer.operation(name_of(sql)) as operation, translate_errors():
+        with DatabaseOperation(name_of(sql)) as operation, translate_errors():
             async with self._time_limit():
                 pool = await self._opened()
                 connection = await pool.acquire()
@@ -158,11 +155,7 @@ class Database:
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
             self._pool = asyncpg.create_pool(
-                connect=self._connect,
-                min_size=0,
-                max_size=self._pool_size,
-                reset=_skip_reset,
-                **self._connect_args,
+                connect=self._connect, min_size=0, max_size=self._pool_size, reset=_skip_reset, **self._connect_args
             )
             # With a `min_size` of 0 this opens no connection and does not wait, so no second caller creates a pool.
             await self._pool
@@ -174,9 +167,7 @@ class Database:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
@@ -197,7 +188,6 @@ def connect(settings: Settings, role: str) -> Database:
         application_name=f"orderfleet {role}",
         listen_url=listen_address(settings),
         prepared=settings.database_prepared_statements,
-        observer=DatabaseMetrics(settings.database_pool_size),
     )
 
 

@@ -5,16 +5,21 @@ Each call is one statement and never changes anything.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import asyncpg
+from pydantic import TypeAdapter
+
 from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import OrderStatus, PaymentView, ShipmentView, SpecResult
 from orderfleet.store.encoding import as_text
 from orderfleet.store.pool import Database
-from orderfleet.store.rows import recorded_event, recorded_order
 from orderfleet.store.statements import statement
 
 # These times are outside the range of every order, so that a page without a bound needs no statement of its own.
@@ -28,6 +33,8 @@ _PAGES: Final = {
     (True, False): "page_of_customer",
     (True, True): "page_of_customer_and_step",
 }
+
+_SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 
 
 class OrderReads:
@@ -70,18 +77,10 @@ class OrderReads:
         rows = await self._database.fetch(statement("events"), order_id, after, limit)
         return [recorded_event(row) for row in rows]
 
-
-class BacklogSampler:
-    """Samples the backlog. Its cost depends only on the number of unfinished orders and payments."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def take(self) -> list[BacklogSample]:
+    async def backlog(self) -> list[BacklogSample]:
         """Return unfinished orders by step, those past their deadline, and pending payments by status.
 
-        Raises:
-            StoreUnavailable: Postgres is unavailable or too slow.
+        Its cost depends only on the number of unfinished orders and payments.
         """
         rows = await self._database.fetch(statement("backlog"))
         return [
@@ -93,3 +92,22 @@ def _upper_bound(wanted: OrderFilter, after: Cursor | None) -> tuple[datetime, s
     """Return the time and order id that all orders of the page are below, from the cursor and the filter."""
     bound = (wanted.created_before or _LATEST, "")
     return bound if after is None else min(bound, (after.created_at, after.order_id))
+
+
+def recorded_order(row: asyncpg.Record) -> RecordedOrder:
+    """Return the order of a row of the view `recorded_orders`."""
+    status = dict(row) | {
+        "address": Address.model_validate_json(row["address"]),
+        "payment": PaymentView(
+            id=row["payment_id"], status=row["payment_status"], amount=row["amount"], currency=row["currency"]
+        ),
+        "shipments": _SHIPMENTS.validate_json(row["shipments"]),
+        "retries": json.loads(row["retries"]),
+        "declared": SpecResult.model_validate_json(row["declared"]),
+    }
+    return RecordedOrder(**row, status=OrderStatus(**status))
+
+
+def recorded_event(row: asyncpg.Record) -> RecordedEvent:
+    """Return the event of a row."""
+    return RecordedEvent(**dict(row) | {"detail": json.loads(row["detail"])})

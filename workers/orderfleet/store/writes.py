@@ -19,7 +19,9 @@ from orderfleet.domain.payment import PaymentIntent, PaymentRecord
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import PaymentStatus
 from orderfleet.domain.transitions import payment_origins, shipment_origins
-from orderfleet.observability.observers import NoopObserver, OrderObserver
+from orderfleet.observability import order_metrics
+from orderfleet.observability.metrics import ORDERS_RECEIVED
+from orderfleet.observability.tracing import exemplar
 from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
 from orderfleet.store.pool import Database
 from orderfleet.store.statements import statement
@@ -30,15 +32,11 @@ class OrderWrites:
 
     A progress or an event that Postgres rejects is written again with the reason in place of its texts, because an
     order must not retry forever to record a text. If Postgres rejects that as well, it raises `StoreRejected`.
-
-    Args:
-        database: of the orders.
-        observer: notified of what a write changed; not of a repeated write.
+    It counts what a write changed; a repeated write counts nothing.
     """
 
-    def __init__(self, database: Database, observer: OrderObserver | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._observer = observer or NoopObserver()
 
     async def receive(
         self,
@@ -83,8 +81,8 @@ class OrderWrites:
         )
         if rows and rows[0]["is_ours"]:
             if rows[0]["is_new"]:
-                self._observer.order_received()
-            self._notify_end(progress, rows[0], started_at)
+                ORDERS_RECEIVED.inc(exemplar=exemplar())
+            self._count_end(progress, rows[0], started_at)
             if not rows[0]["has_payment_id"]:
                 raise _payment_conflict(order.payment_id, order.order_id)
             return
@@ -103,7 +101,7 @@ class OrderWrites:
         rows = await self._with_progress(
             progress, lambda payload: self._database.fetch(statement("record"), order_id, payload)
         )
-        self._notify_end(progress, rows[0], rows[0]["created_at"])
+        self._count_end(progress, rows[0], rows[0]["created_at"])
 
     async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
         """Insert the payment as INIT unless it exists, apply `progress` if given, return the row.
@@ -125,14 +123,7 @@ class OrderWrites:
         )
         if not rows:
             raise _payment_conflict(payment.payment_id, payment.order_id)
-        row = rows[0]
-        return PaymentRecord(
-            payment_id=row["payment_id"],
-            order_id=row["order_id"],
-            status=PaymentStatus(row["status"]),
-            reference=row["reference"],
-            is_new=row["is_new"],
-        )
+        return PaymentRecord(**rows[0])
 
     async def finish_payment(
         self,
@@ -172,7 +163,7 @@ class OrderWrites:
             raise _payment_conflict(payment.payment_id, payment.order_id)
         present = PaymentStatus(rows[0]["status"])
         if rows[0]["moved"]:
-            self._observer.payment_changed(present)
+            order_metrics.count_payment(present)
         return present
 
     async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
@@ -243,9 +234,9 @@ class OrderWrites:
                 raise
             return await write(_payload(events_without_texts(progress, str(error))))
 
-    def _notify_end(self, progress: Progress, row: asyncpg.Record, started_at: datetime) -> None:
+    def _count_end(self, progress: Progress, row: asyncpg.Record, started_at: datetime) -> None:
         if progress.completed_at is not None and row["changed"] and row["was_open"]:
-            self._observer.order_ended(progress.step, progress.completed_at - started_at)
+            order_metrics.count_ended(progress.step, progress.completed_at - started_at)
 
 
 def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:

@@ -1,5 +1,8 @@
 """Connects to Temporal with the settings' address, credentials and data converter, and explains failed connections.
 
+Credentials whose files change are reloaded: API key, client certificate, certificate authorities. An invalid file is
+logged, and the credentials before it stay in use; it must never stop the process.
+
 NOT_FOUND must never be treated as a missing workflow unless `is_workflow_not_found` confirms it: a server that has
 just started may not know its namespace, and then answers NOT_FOUND for every workflow.
 """
@@ -7,9 +10,11 @@ just started may not know its namespace, and then answers NOT_FOUND for every wo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from google.protobuf.message import Message
@@ -25,7 +30,9 @@ from orderfleet.process import PortUnavailable
 from orderfleet.settings import Settings
 from orderfleet.settings.base import PREFIX
 from orderfleet.temporal.encryption import data_converter
-from orderfleet.temporal.interceptors import UntracedOrders
+
+if TYPE_CHECKING:
+    from temporalio.worker import Worker
 
 
 def is_workflow_not_found(error: RPCError) -> bool:
@@ -176,7 +183,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
 def _tracing() -> list[Interceptor]:
     from orderfleet.temporal.spans import TemporalSpans  # noqa: PLC0415 - loads OpenTelemetry's SDK
 
-    return [UntracedOrders(), TemporalSpans()]
+    return [TemporalSpans()]
 
 
 async def connect_with_retry(settings: Settings, *, runtime: Runtime | None = None) -> Client:
@@ -208,3 +215,59 @@ def core_runtime(settings: Settings) -> Runtime:
         raise PortUnavailable(
             f"can't listen on {address}: {error}; set {PREFIX}HEALTH_HOST or {PREFIX}TEMPORAL_METRICS_PORT"
         ) from None
+
+
+CHECK_INTERVAL: Final = 5.0
+"""Seconds between two checks of the files."""
+
+
+@asynccontextmanager
+async def reload_credentials(client: Client, settings: Settings, workers: Sequence[Worker] = ()) -> AsyncIterator[None]:
+    """Reload changed files inside the context.
+
+    Args:
+        client: made by `connect`.
+        settings: name the file of the API key; Temporal's own settings name those of TLS.
+        workers: that use the client; they poll with its new connection.
+    """
+    if settings.temporal_api_key_file is None and not isinstance(client.service_client.config.tls, TLSConfig):
+        yield
+        return
+    reloading = asyncio.create_task(_reload_periodically(client, settings, workers))
+    try:
+        yield
+    finally:
+        reloading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reloading
+
+
+async def _reload_periodically(client: Client, settings: Settings, workers: Sequence[Worker]) -> None:
+    problem = ""
+    while True:
+        await asyncio.sleep(CHECK_INTERVAL)
+        try:
+            await _reload(client, settings, workers)
+        except (WrongCredentials, RuntimeError) as error:
+            message = explain_connection_error(str(error))
+            if message != problem:
+                _log.error("credentials for Temporal can't be reloaded, the earlier ones stay in use", problem=message)
+            problem = message
+        else:
+            problem = ""
+
+
+async def _reload(client: Client, settings: Settings, workers: Sequence[Worker]) -> None:
+    config, used = connect_config(settings), client.service_client.config
+    key, tls = config.get("api_key"), config.get("tls")
+    if isinstance(tls, TLSConfig) and tls != used.tls:
+        # Connect first: credentials that Temporal rejects must never replace those that it accepts.
+        service = client.service_client
+        assert isinstance(service, ReloadableService)
+        service.replace(await ServiceClient.connect(replace(used, tls=tls, api_key=key, lazy=False)))
+        for worker in workers:
+            worker.client = client
+        _log.info("certificates for Temporal reloaded")
+    elif settings.temporal_api_key_file is not None and key != client.api_key:
+        client.api_key = key
+        _log.info("API key for Temporal reloaded", file=str(settings.temporal_api_key_file))

@@ -1,4 +1,4 @@
-"""Interceptors of activities: one trace for an order without a trace header, and logs and spans with the order's id.
+"""Interceptor of activities: logs and spans with the order's id.
 
 An activity's input is checked here, before it does anything.
 """
@@ -12,49 +12,15 @@ from typing import Any, Final, get_type_hints
 
 import structlog
 from opentelemetry import trace
-from temporalio import activity, client, worker
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from orderfleet.domain import errors
 from orderfleet.domain.activities import StepInput
 from orderfleet.domain.base import truncate
-from orderfleet.domain.errors import (
-    INVALID_INPUT,
-    CarrierRefused,
-    OrderfleetError,
-    PayloadDecryptionError,
-    PaymentOutcomeUnknown,
-    PaymentRefused,
-    PaymentVoided,
-    ProviderRequestRejected,
-    Unavailable,
-)
 from orderfleet.domain.inputs import Unreadable
-from orderfleet.observability.order_trace import ORDER_ID, order_context
-
-_HEADER: Final = "_tracer-data"
-"""Header of Temporal's tracing interceptor."""
-
-
-class UntracedOrders(client.Interceptor, worker.Interceptor):
-    """Gives attempts of an order without a trace header the order's own trace. Put it before the tracing interceptor.
-
-    A raw Temporal client starts a workflow without that header; each attempt would have a trace of its own.
-    """
-
-    def intercept_activity(self, next: worker.ActivityInboundInterceptor) -> worker.ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
-        """Wrap the activity."""
-        return _TracedByOrder(next)
-
-
-class _TracedByOrder(worker.ActivityInboundInterceptor):
-    async def execute_activity(self, input: worker.ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
-        step = input.args[0] if input.args else None
-        if _HEADER in input.headers or not isinstance(step, StepInput) or not step.order_id:
-            return await super().execute_activity(input)
-        with order_context(step.order_id):
-            return await super().execute_activity(input)
-
+from orderfleet.observability.order_trace import ORDER_ID
 
 _log = structlog.get_logger()
 
@@ -63,12 +29,12 @@ ATTEMPT: Final = "orderfleet.step.attempt"
 STEP: Final = "orderfleet.step.name"
 
 _PROVIDER_ERRORS: Final = (
-    Unavailable,
-    PaymentRefused,
-    PaymentVoided,
-    PaymentOutcomeUnknown,
-    ProviderRequestRejected,
-    CarrierRefused,
+    errors.Unavailable,
+    errors.PaymentRefused,
+    errors.PaymentVoided,
+    errors.PaymentOutcomeUnknown,
+    errors.ProviderRequestRejected,
+    errors.CarrierRefused,
 )
 """Errors that quote the payment provider or the carrier."""
 
@@ -123,12 +89,12 @@ def _check(name: str, call: ExecuteActivityInput) -> None:
     for value, kind in zip(call.args, expected, strict=False):
         if isinstance(value, Unreadable):
             if value.encrypted:
-                raise PayloadDecryptionError(value.reason)
+                raise errors.PayloadDecryptionError(value.reason)
             problem = problem or value.reason
         elif isinstance(kind, type) and not isinstance(value, kind):
             problem = problem or f"takes an object of type {kind.__name__}"
     if problem:
-        raise ApplicationError(truncate(f"activity {name}: {problem}"), type=INVALID_INPUT, non_retryable=True)
+        raise ApplicationError(truncate(f"activity {name}: {problem}"), type=errors.INVALID_INPUT, non_retryable=True)
 
 
 @lru_cache(maxsize=256)
@@ -140,7 +106,7 @@ def _parameters(activity_fn: Callable[..., Any]) -> tuple[Any, ...]:
 
 def _log_failure(error: Exception) -> None:
     """Log an expected failure in one line, an unexpected one with a traceback."""
-    expected = isinstance(error, OrderfleetError | ApplicationError)
+    expected = isinstance(error, errors.OrderfleetError | ApplicationError)
     kind, text = type(error).__name__, str(error)
     if isinstance(error, ApplicationError):
         kind, text = error.type or kind, error.message

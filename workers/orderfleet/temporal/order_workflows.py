@@ -17,9 +17,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from orderfleet.domain import names
+from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.orphans import ClosedPage, Compensation, UnfinishedOrder, WorkflowState
-from orderfleet.domain.workflow_ids import IdHolder
 from orderfleet.observability.order_trace import untraced
 from orderfleet.temporal.connection import is_workflow_not_found
 

@@ -17,9 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.workflow import ParentClosePolicy
 
     from orderfleet.domain import names
+    from orderfleet.domain.activities import CheckWorkflowInput, CheckWorkflowResult, IdHolder
     from orderfleet.domain.payment import RefundOrder
-    from orderfleet.domain.policy import OrderPolicy
-    from orderfleet.domain.workflow_ids import CheckWorkflowInput, CheckWorkflowResult, IdHolder
 
 from orderfleet.temporal.step_runner import ActivityRef, StepRunner
 
@@ -27,19 +26,18 @@ NUMBERED: Final = 5
 """Number of ids that are tried before a random one, which no other client can know."""
 
 
-async def check_workflow(steps: StepRunner, step: CheckWorkflowInput, policy: OrderPolicy, task_queue: str) -> IdHolder:
+async def check_workflow(steps: StepRunner, step: CheckWorkflowInput, task_queue: str) -> IdHolder:
     """Return which workflow has an id, from an activity of the order worker that is retried until it succeeds.
 
     Args:
         steps: runs the activity.
         step: the id, and what the workflow should be.
-        policy: of the order.
         task_queue: of the order workers.
     """
     check: ActivityRef[CheckWorkflowInput, CheckWorkflowResult] = ActivityRef(
         "check_workflow", CheckWorkflowResult, task_queue
     )
-    return (await steps.retry_forever(check, step, policy.record, policy.retry_forever_backoff)).holder
+    return (await steps.retry_forever(check, step, steps.policy.record)).holder
 
 
 async def start_refund(
@@ -78,7 +76,7 @@ async def start_refund(
                 workflow_type=names.REFUND_WORKFLOW,
                 memo=refund.memo(),
             )
-            holder = await check_workflow(steps, check, refund.policy, task_queue)
+            holder = await check_workflow(steps, check, task_queue)
         match holder:
             case IdHolder.OPEN | IdHolder.COMPLETED:
                 return holder

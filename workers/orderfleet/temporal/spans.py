@@ -25,6 +25,9 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from orderfleet.domain.activities import StepInput
+from orderfleet.observability.order_trace import order_context
+
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
@@ -74,13 +77,24 @@ class _WorkflowSpans(TracingWorkflowInboundInterceptor):
 
 
 class _ActivitySpan(ActivityInboundInterceptor):
-    """The SDK's span, without its four context managers."""
+    """The SDK's span, without its four context managers.
+
+    Attempts of an order without a trace header get the order's own trace: a raw Temporal client starts a workflow
+    without that header, and each attempt would have a trace of its own.
+    """
 
     def __init__(self, following: ActivityInboundInterceptor, root: TemporalSpans) -> None:
         super().__init__(following)
         self._root = root
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
+        step = input.args[0] if input.args else None
+        if self._root.header_key in input.headers or not isinstance(step, StepInput) or not step.order_id:
+            return await self._execute_in_span(input)
+        with order_context(step.order_id):
+            return await self._execute_in_span(input)
+
+    async def _execute_in_span(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         info = activity.info()
         header = input.headers.get(self._root.header_key)
         context = _PROPAGATOR.extract(_HEADER.from_payloads([header])[0]) if header else None
@@ -96,7 +110,7 @@ class _ActivitySpan(ActivityInboundInterceptor):
         )
         token = ambient.attach(trace.set_span_in_context(span, context))
         try:
-            return await super().execute_activity(input)
+            return await self.next.execute_activity(input)
         except Exception as error:
             span.record_exception(error)
             if not isinstance(error, ApplicationError) or error.category != ApplicationErrorCategory.BENIGN:

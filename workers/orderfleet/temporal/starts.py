@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel
-
     from orderfleet.domain.base import truncate
     from orderfleet.domain.errors import INVALID_INPUT
-    from orderfleet.domain.inputs import InputRejected, read_one
-
-Model = TypeVar("Model", bound=BaseModel)
+    from orderfleet.domain.inputs import InputRejected, Model, read_one
 
 
 def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[Model], str] | None = None) -> Model:

@@ -16,21 +16,16 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from orderfleet.domain import errors
 from orderfleet.domain.activities import StepInput
 from orderfleet.domain.base import error_message, truncate
-from orderfleet.domain.errors import (
-    FINAL_ERRORS,
-    STORE_UNAVAILABLE,
-    StoreRejected,
-    StoreUnavailable,
-    Unavailable,
-    WrongSetting,
-)
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 from orderfleet.domain.ports import AttemptLog
 from orderfleet.domain.status import Step
-from orderfleet.observability.observers import NoopObserver, StepObserver
+from orderfleet.observability import order_metrics
+from orderfleet.observability.metrics import REVIEW_WAIT
+from orderfleet.observability.tracing import exemplar
 from orderfleet.temporal.faults import FaultPlan, parse_faults
 
 _MARGIN: Final = ANSWER_MARGIN.total_seconds()
@@ -100,10 +95,12 @@ class AttemptClock:
             async with asyncio.timeout(left):
                 yield
         except TimeoutError as error:
-            raise StoreUnavailable(f"Postgres did not answer within the {left:.1f} s left of the attempt") from error
+            raise errors.StoreUnavailable(
+                f"Postgres did not answer within the {left:.1f} s left of the attempt"
+            ) from error
 
 
-class InvalidFaults(WrongSetting):
+class InvalidFaults(errors.WrongSetting):
     """The faults to inject can't be parsed; the message shows the notation."""
 
 
@@ -115,15 +112,13 @@ class StepInterceptor(Interceptor):
     Args:
         log: where failed attempts are recorded.
         faults: to inject, in the notation of `faults.parse_faults`; an injected fault is an attempt like any other.
-        observer: of attempts.
 
     Raises:
         InvalidFaults: `faults` can't be parsed.
     """
 
-    def __init__(self, log: AttemptLog, faults: str = "", observer: StepObserver | None = None) -> None:
+    def __init__(self, log: AttemptLog, faults: str = "") -> None:
         self._log = log
-        self._observer = observer or NoopObserver()
         try:
             self._faults = parse_faults(faults)
         except ValueError as error:
@@ -131,23 +126,20 @@ class StepInterceptor(Interceptor):
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - temporalio's name
         """Wrap the activity."""
-        return _Attempt(next, self._log, self._faults, self._observer)
+        return _Attempt(next, self._log, self._faults)
 
 
 class _Attempt(ActivityInboundInterceptor):
-    def __init__(
-        self, following: ActivityInboundInterceptor, log: AttemptLog, faults: FaultPlan, observer: StepObserver
-    ) -> None:
+    def __init__(self, following: ActivityInboundInterceptor, log: AttemptLog, faults: FaultPlan) -> None:
         super().__init__(following)
         self._log = log
         self._faults = faults
-        self._observer = observer
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - temporalio's name
         info = activity.info()
         bound = info.start_to_close_timeout or info.schedule_to_close_timeout
         began = time.monotonic()
-        self._observer.started(info.activity_type, info.attempt, local=info.is_local)
+        order_metrics.attempt_started(info.activity_type, info.attempt, local=info.is_local)
         try:
             result = await self._record_lost_attempt(input)
         except BaseException as error:
@@ -160,17 +152,17 @@ class _Attempt(ActivityInboundInterceptor):
         return result
 
     def _end(self, step: str, began: float, bound: timedelta | None, error: BaseException | None) -> bool:
-        """Report the end of the attempt to the observer; return whether it is late."""
+        """Report the end of the attempt to the metrics; return whether it is late."""
         lasted = time.monotonic() - began
         late = bound is not None and lasted >= bound.total_seconds()
-        self._observer.ended(step, lasted, error, timed_out=late)
+        order_metrics.attempt_ended(step, lasted, error, timed_out=late)
         return late
 
     def _report_reviews(self, call: ExecuteActivityInput) -> None:
         for event in _events(call):
             outcome = _REVIEW_ENDS.get(event.kind)
             if outcome is not None and "waited_seconds" in event.detail:
-                self._observer.review_ended(outcome, float(event.detail["waited_seconds"]))
+                REVIEW_WAIT.labels(outcome=outcome).observe(float(event.detail["waited_seconds"]), exemplar=exemplar())
 
     async def _record_lost_attempt(self, call: ExecuteActivityInput) -> Any:
         """Run the attempt; record that the one before it failed, which a lost attempt could not do itself."""
@@ -189,10 +181,10 @@ class _Attempt(ActivityInboundInterceptor):
         try:
             await self._faults.inject(activity.info())
             return await super().execute_activity(call)
-        except StoreUnavailable as error:
+        except errors.StoreUnavailable as error:
             # The workflow waits until the store is available, and needs the number of the attempts used before.
             raise ApplicationError(
-                str(error), activity.info().attempt, type=STORE_UNAVAILABLE, non_retryable=True
+                str(error), activity.info().attempt, type=errors.STORE_UNAVAILABLE, non_retryable=True
             ) from error
         except Exception as error:
             final, attempt = _final(error), activity.info().attempt
@@ -219,7 +211,7 @@ class _Attempt(ActivityInboundInterceptor):
             at=info.started_time,
             detail={"activity": info.activity_type, "attempt": count, "error": text},
         )
-        with suppress(StoreUnavailable, StoreRejected):
+        with suppress(errors.StoreUnavailable, errors.StoreRejected):
             await self._log.attempt_failed(step.order_id, info.activity_type, count, text, event)
 
 
@@ -236,7 +228,7 @@ def _events(call: ExecuteActivityInput) -> Iterator[AuditEvent]:
 
 def _final(error: Exception) -> str | None:
     """The final error that it is or derives from, as Temporal's failures name it."""
-    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in FINAL_ERRORS), None)
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.FINAL_ERRORS), None)
 
 
 def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
@@ -249,7 +241,7 @@ def requested_delay(error: Exception, info: activity.Info) -> timedelta | None:
     Returns:
         The delay; None if none is asked for, or if the retry policy waits as long anyway.
     """
-    if not isinstance(error, Unavailable) or error.retry_after is None:
+    if not isinstance(error, errors.Unavailable) or error.retry_after is None:
         return None
     delay = min(error.retry_after, MAX_RETRY_AFTER)
     return delay if delay > _policy_delay(info) else None

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import StepInput
     from orderfleet.domain.base import truncate
     from orderfleet.domain.errors import FINAL_ERRORS, PAYLOAD_DECRYPTION_ERROR, STORE_UNAVAILABLE
-    from orderfleet.domain.policy import LOCAL_ATTEMPT_TIMEOUT, OutagePolicy, StepPolicy
+    from orderfleet.domain.policy import LOCAL_ATTEMPT_TIMEOUT, OrderPolicy, OutagePolicy, StepPolicy
 
 Input = TypeVar("Input", bound=StepInput)
 Result = TypeVar("Result")
@@ -76,16 +76,31 @@ class StepFailed(Exception):
         return self.type in {STORE_UNAVAILABLE, PAYLOAD_DECRYPTION_ERROR}
 
 
+class LastError:
+    """A workflow that keeps the last error of its steps and answers the query `last_error` with it."""
+
+    def __init__(self) -> None:
+        self._last_error: str | None = None
+
+    @workflow.query
+    def last_error(self, *_args: Any) -> str | None:
+        """The last error of a step; None without one."""
+        return self._last_error
+
+    def _on_error(self, text: str) -> None:
+        self._last_error = text
+
+
 class StepRunner:
     """Runs the steps of one workflow.
 
     Args:
-        outage: waits between the tries while the store is unavailable.
+        policy: waits between the tries while the store is unavailable, and between rounds of attempts.
         on_error: called with the error before each wait, for readers of the workflow.
     """
 
-    def __init__(self, outage: OutagePolicy, on_error: Callable[[str], None]) -> None:
-        self._outage = outage
+    def __init__(self, policy: OrderPolicy, on_error: Callable[[str], None]) -> None:
+        self.policy = policy
         self._on_error = on_error
 
     async def run(
@@ -107,7 +122,7 @@ class StepRunner:
             StepFailed: it did not succeed.
         """
         used = 0
-        for wait in backoff(self._outage):
+        for wait in backoff(self.policy.outage):
             try:
                 result = await workflow.execute_activity(
                     activity.call,
@@ -160,18 +175,15 @@ class StepRunner:
                 raise failed from error
         return await self.run(activity, arg, policy)
 
-    async def retry_forever(
-        self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy, rounds: OutagePolicy
-    ) -> Result:
+    async def retry_forever(self, activity: ActivityRef[Input, Result], arg: Input, policy: StepPolicy) -> Result:
         """Run a step until it succeeds, with rounds of attempts without limit.
 
         Args:
             activity: the activity.
             arg: its input.
             policy: time-outs and attempts of one round.
-            rounds: waits between the rounds.
         """
-        for wait in backoff(rounds):
+        for wait in backoff(self.policy.retry_forever_backoff):
             try:
                 return await self.run(activity, arg, policy)
             except StepFailed as failed:

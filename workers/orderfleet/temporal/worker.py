@@ -28,8 +28,13 @@ from orderfleet import __version__
 from orderfleet.observability.health import HealthServer
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
-from orderfleet.temporal.connection import INITIAL_BACKOFF, MAX_BACKOFF, connect_with_retry, core_runtime
-from orderfleet.temporal.credential_reload import reload_credentials
+from orderfleet.temporal.connection import (
+    INITIAL_BACKOFF,
+    MAX_BACKOFF,
+    connect_with_retry,
+    core_runtime,
+    reload_credentials,
+)
 from orderfleet.temporal.encryption import for_worker
 from orderfleet.temporal.interceptors import ActivityIdentity
 
@@ -115,7 +120,7 @@ async def serve(settings: Settings, stop: Stop, factories: Sequence[WorkerFactor
     async with HealthServer(settings.health_host, settings.health_port, lambda: problem) as health:
         _log.info("health port open", port=health.port)
         building = asyncio.ensure_future(_build(settings, factories))
-        await _first(building, stop)
+        await stop.wait(building)
         if stop.requested:
             building.cancel()
             return
@@ -126,9 +131,7 @@ async def serve(settings: Settings, stop: Stop, factories: Sequence[WorkerFactor
             background = [asyncio.ensure_future(work()) for spec in specs for work in spec.background]
             problem = None
             _log.info("polling", task_queues=[spec.task_queue for spec in specs])
-            stopping = asyncio.ensure_future(stop.wait())
-            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            await stop.wait(*running)
             for work in background:
                 work.cancel()
             problem = "draining"
@@ -150,13 +153,6 @@ async def _build_spec(factory: WorkerFactory, client: Client) -> WorkerSpec:
             _log.warning("Temporal rejects calls, trying again", wait_seconds=wait, error=str(error))
         await asyncio.sleep(wait)
         wait = min(wait * 2, MAX_BACKOFF)
-
-
-async def _first(work: asyncio.Future[Any], stop: Stop) -> None:
-    """Return when the work is done or a stop is requested, whichever comes first."""
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
 
 
 async def _drain(workers: list[Worker], running: Sequence[asyncio.Future[None]], bound: timedelta) -> None:

@@ -56,9 +56,7 @@ def up(
 
 
 @app.command(epilog=_example("orderfleet stack down", "orderfleet stack down --wipe"))
-def down(
-    wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data and logs too.")] = False,
-) -> None:
+def down(wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data and logs too.")] = False) -> None:
     """Stop every process of the stack, and no other; also after a crash of `up`."""
     ended = lifecycle.down(_say, wipe=wipe)
     _say(f"stopped {', '.join(ended)}" if ended else "nothing was running")

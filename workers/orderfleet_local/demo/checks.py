@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orderfleet.cli.errors import read_settings
+from orderfleet.cli.output import plain_table
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
@@ -209,9 +210,7 @@ def print_findings(console: Console, outcome: Outcome) -> None:
 
 def summary(outcomes: Sequence[Outcome]) -> Table:
     """Return a table with a row for each scenario."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "SCENARIO", "ORDER", "SECONDS", ""):
-        table.add_column(column, overflow="fold")
+    table = plain_table("", "SCENARIO", "ORDER", "SECONDS", "")
     for outcome in outcomes:
         mark = _PASSED if outcome.passed else _FAILED
         first_line = outcome.failure.partition("\n")[0]

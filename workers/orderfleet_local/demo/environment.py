@@ -216,30 +216,17 @@ class Overrides:
 def overridden(environment: DemoEnvironment, say: Callable[[str], None]) -> Iterator[Overrides]:
     """Yield the overrides of a run; restore all parts on exit, also after Ctrl-C or SIGTERM."""
     overrides = Overrides(environment, say)
-    with _termination_as_interrupt():
-        try:
-            yield overrides
-        finally:
-            with _signals_ignored():
-                overrides.restore()
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Handle SIGTERM as Ctrl-C, so that the parts are restored."""
 
     def interrupt(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
 
     with _handling((signal.SIGTERM,), interrupt):
-        yield
-
-
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
-    # A handler that does nothing, not SIG_IGN, which the parts that are started here would inherit.
-    with _handling((signal.SIGINT, signal.SIGTERM), lambda _number, _frame: None):
-        yield
+        try:
+            yield overrides
+        finally:
+            # Not SIG_IGN, which the processes that are started would inherit.
+            with _handling((signal.SIGINT, signal.SIGTERM), lambda _number, _frame: None):
+                overrides.restore()
 
 
 @contextmanager

@@ -105,10 +105,7 @@ SCENARIOS: Final = {
         Scenario(
             name="refund",
             description="The carrier rejects the package permanently: the charge is refunded.",
-            spec={
-                "items": [{"sku": "refuse-dispatch-crate", "qty": 1, "price": "80.00"}],
-                "review": {"mode": "auto"},
-            },
+            spec={"items": [{"sku": "refuse-dispatch-crate", "qty": 1, "price": "80.00"}], "review": {"mode": "auto"}},
             actions=(),
             final_step=Step.FAILED,
             final_fields={"dispatchFailedReason": "doesn't take"},

@@ -51,11 +51,7 @@ class Builder:
         pins = self._pins / recipe.module
         if not pins.is_dir():
             raise StrategyFailed(f"{pins} is missing; builds need a full checkout")
-        with (
-            self._module_locks[recipe.module],
-            self._slots,
-            progress.busy(f"building {tool.name}"),
-        ):
+        with self._module_locks[recipe.module], self._slots, progress.busy(f"building {tool.name}"):
             if isinstance(recipe, GoBuild):
                 self._go(recipe, pins, folder / tool.name)
                 return "Go"

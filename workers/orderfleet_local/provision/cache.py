@@ -177,11 +177,7 @@ def _version_text(path: Path, arguments: tuple[str, ...], versions_file: Path) -
         return known[key]
     try:
         result = subprocess.run(
-            [path, *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_RESPONSE_TIMEOUT,
+            [path, *arguments], check=True, capture_output=True, text=True, timeout=_RESPONSE_TIMEOUT
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise StrategyFailed(f"{path} doesn't run: {error}") from error

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import tarfile
 import threading
 import urllib.error
@@ -17,7 +18,6 @@ import urllib.request
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO
 from urllib.parse import urlsplit
 
 from orderfleet_local.provision.cache import system
@@ -69,13 +69,9 @@ class Network:
         """
         self.require(url)
         try:
-            with (
-                _open("GET", url, self._stall_seconds) as response,
-                target.open("wb") as file,
-            ):
+            with _open("GET", url, self._stall_seconds) as response, target.open("wb") as file:
                 announced = response.headers.get("Content-Length")
-                while chunk := response.read(_CHUNK):
-                    file.write(chunk)
+                shutil.copyfileobj(response, file, _CHUNK)
                 received = file.tell()
         except (OSError, http.client.HTTPException) as error:
             raise StrategyFailed(f"{url}: {error}") from error
@@ -201,19 +197,14 @@ def _unpack(archive: Path, member: str, target: Path) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 names = [name for name in zipped.namelist() if PurePosixPath(name).name == member]
-                with zipped.open(names[0]) as source:
-                    _copy(source, target)
+                with zipped.open(names[0]) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file)
         else:
             with tarfile.open(archive) as tar:
                 found = [m for m in tar if m.isfile() and PurePosixPath(m.name).name == member]
-                file = tar.extractfile(found[0])
-                if file is not None:
-                    _copy(file, target)
+                unpacked = tar.extractfile(found[0])
+                if unpacked is not None:
+                    with target.open("wb") as file:
+                        shutil.copyfileobj(unpacked, file)
     except (IndexError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise StrategyFailed(f"the release holds no file {member}") from error
-
-
-def _copy(source: IO[bytes], target: Path) -> None:
-    with target.open("wb") as file:
-        while chunk := source.read(1 << 20):
-            file.write(chunk)

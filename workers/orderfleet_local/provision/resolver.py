@@ -178,12 +178,7 @@ def provide(names: Iterable[str] = STACK_TOOLS, progress: Progress | None = None
 
 def resolve(names: Iterable[str], progress: Progress | None = None) -> dict[str, ProvidedTool]:
     """Like `provide`, but return the source and the duration of each tool too."""
-    resolver = Resolver(
-        Cache(paths.cache_dir()),
-        Network(),
-        Builder(paths.tool_pins()),
-        progress or Progress(),
-    )
+    resolver = Resolver(Cache(paths.cache_dir()), Network(), Builder(paths.tool_pins()), progress or Progress())
     return resolver.provide(TOOLS[name] for name in names)
 
 

@@ -104,19 +104,13 @@ def _write_kubeconfig(path: Path, files: certificates.Certificates, port: int) -
         "clusters": [
             {
                 "name": CONTEXT,
-                "cluster": {
-                    "server": f"https://{ports.HOST}:{port}",
-                    "certificate-authority-data": inline("ca.crt"),
-                },
+                "cluster": {"server": f"https://{ports.HOST}:{port}", "certificate-authority-data": inline("ca.crt")},
             }
         ],
         "users": [
             {
                 "name": "admin",
-                "user": {
-                    "client-certificate-data": inline("admin.crt"),
-                    "client-key-data": inline("admin.key"),
-                },
+                "user": {"client-certificate-data": inline("admin.crt"), "client-key-data": inline("admin.key")},
             }
         ],
         "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": "admin"}}],

@@ -70,9 +70,9 @@ class Assembly:
         """Return the steps of the whole stack."""
         needed = {need for role in self.roles for need in role.needs}
         steps = [
-            self._step(POSTGRES, (), self._postgres),
-            self._step(TEMPORAL, (), self._temporal),
-            self._step(ETCD, (), self._etcd),
+            self._step(POSTGRES, (), lambda: postgres.part(self.folder / "postgres")),
+            self._step(TEMPORAL, (), lambda: temporal_server.part(self.folder / "temporal", self.tools[TEMPORAL])),
+            self._step(ETCD, (), lambda: etcd.part(self.folder / "etcd", self.tools[ETCD])),
             self._step(APISERVER, (ETCD,), self._apiserver),
         ]
         if MIGRATE in needed:
@@ -138,15 +138,6 @@ class Assembly:
             complete = self.state.complete and part.name not in self._moved
             self.state = replace(self.state.with_part(part.name, new), complete=complete)
             save(self.state)
-
-    def _postgres(self) -> Part:
-        return postgres.part(self.folder / "postgres")
-
-    def _temporal(self) -> Part:
-        return temporal_server.part(self.folder / "temporal", self.tools[TEMPORAL])
-
-    def _etcd(self) -> Part:
-        return etcd.part(self.folder / "etcd", self.tools[ETCD])
 
     def _apiserver(self) -> Part:
         store = etcd.url(self.state.parts[ETCD].ports)

@@ -8,23 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from orderfleet_local.stack import collector, prometheus
 from orderfleet_local.stack.launch import Part
-
-
-class Describe(Protocol):
-    """Creates the part for an installed program."""
-
-    def __call__(self, folder: Path, program: Path, *, port: int) -> Part:
-        """Return the part.
-
-        Args:
-            folder: of its files.
-            program: that was found.
-            port: wanted port; 0: any.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +19,10 @@ class OptionalService:
 
     name: str
     find: Callable[[], Path | None]
-    part: Describe
-    purpose: str
-    """Purpose of its only port."""
+    part: Callable[..., Part]
+    """Describes the part, from the folder of its files, its program and `port`; 0: any."""
     port: int
+    """Its only port."""
     without: str
     """What a stack without it lacks, and how to install it."""
     passed_to_roles: bool = False
@@ -48,7 +34,6 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         name=prometheus.PROMETHEUS,
         find=prometheus.find,
         part=prometheus.part,
-        purpose="web",
         port=prometheus.DEFAULT_PORT,
         without="no metrics are stored and no alerts evaluated; install Debian's package `prometheus`, or put the"
         " program of https://prometheus.io/download on PATH",
@@ -57,7 +42,6 @@ OPTIONAL_SERVICES: tuple[OptionalService, ...] = (
         name=collector.COLLECTOR,
         find=collector.find,
         part=collector.part,
-        purpose="otlp",
         port=collector.DEFAULT_PORT,
         without="no traces are collected; put `otelcol` of"
         " https://github.com/open-telemetry/opentelemetry-collector-releases on PATH",

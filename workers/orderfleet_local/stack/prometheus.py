@@ -66,11 +66,7 @@ def part(folder: Path, program: Path, *, port: int = DEFAULT_PORT) -> Part:
         )
 
     return Part(
-        name=PROMETHEUS,
-        ports={"web": port},
-        command=command,
-        ready=ready,
-        prepare=lambda _: _configure(folder),
+        name=PROMETHEUS, ports={"web": port}, command=command, ready=ready, prepare=lambda _: _configure(folder)
     )
 
 

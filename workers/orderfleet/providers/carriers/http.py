@@ -84,11 +84,7 @@ class HttpCarrier:
         """
         with _translate_errors():
             answer = await self._calls.post(
-                "/bookings",
-                BookingRequest(key=key, **dict(parcel)),
-                BookingAnswer,
-                key=key,
-                named=("key", key),
+                "/bookings", BookingRequest(key=key, **dict(parcel)), BookingAnswer, key=key, named=("key", key)
             )
         return answer.booking()
 

@@ -121,17 +121,8 @@ create table if not exists carrier_closed (
     def parcels(self) -> list[BookedParcel]:
         """Return every parcel that was booked, in order; voided ones too."""
         rows = self.run_now(lambda ledger: ledger.execute("select * from carrier_parcels order by id").fetchall())
-        return [
-            BookedParcel(
-                row["key"],
-                row["order_id"],
-                row["shipment_id"],
-                row["address"],
-                row["tracking_number"],
-                bool(row["voided"]),
-            )
-            for row in rows
-        ]
+        names = ("key", "order_id", "shipment_id", "address", "tracking_number")
+        return [BookedParcel(**{name: row[name] for name in names}, voided=bool(row["voided"])) for row in rows]
 
 
 def _closed_up_to(ledger: sqlite3.Connection, key: str) -> int:
@@ -162,11 +153,7 @@ class SimulatedCarrier(SimulatedProvider[CarrierLedger]):
     unavailable = CarrierUnavailable
 
     def __init__(
-        self,
-        *,
-        ledger: Path | None = None,
-        latency: timedelta = timedelta(0),
-        leaves_in: timedelta = timedelta(0),
+        self, *, ledger: Path | None = None, latency: timedelta = timedelta(0), leaves_in: timedelta = timedelta(0)
     ) -> None:
         super().__init__(CarrierLedger(ledger), latency)
         self._leaves_in = leaves_in

@@ -6,7 +6,7 @@ payment rejects only the request: the payment may have been charged before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Final, Literal
 
@@ -16,6 +16,7 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
 from orderfleet.domain.money import Money
 from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.providers.http_answers import Answer
 from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
 _VOIDED: Final = 410
@@ -75,49 +76,31 @@ class HttpPayments:
             ProviderRequestRejected: it refused the request, and does not name the payment.
             ProviderUnavailable: the answer is none of these and no charge of this amount and currency.
         """
-        with _translate_errors():
-            answer = await self._calls.post(
-                "/charges",
-                _request(payment),
-                ChargeAnswer,
-                key=payment.payment_id,
-                named=("payment_id", payment.payment_id),
-                expected={"amount": payment.amount, "currency": payment.currency},
-            )
+        expected = {"amount": payment.amount, "currency": payment.currency}
+        answer = await self._post("/charges", payment, ChargeAnswer, payment.payment_id, expected)
         return Charge(reference=answer.reference)
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
         """Close the payment id to every later charge, and refund what it had charged. Raises as `charge`."""
-        with _translate_errors():
-            answer = await self._calls.post(
-                "/voids",
-                _request(payment),
-                VoidAnswer,
-                key=f"{payment.payment_id}/void",
-                named=("payment_id", payment.payment_id),
-            )
-        return answer.outcome
+        return (await self._post("/voids", payment, VoidAnswer, f"{payment.payment_id}/void")).outcome
 
     async def refund(self, payment: PaymentIntent) -> None:
         """Refund the whole charge, once. Raises as `charge`."""
+        expected = {"amount": payment.amount, "currency": payment.currency}
+        await self._post("/refunds", payment, RefundAnswer, f"{payment.payment_id}/refund", expected)
+
+    async def _post(
+        self,
+        path: str,
+        payment: PaymentIntent,
+        model: type[Answer],
+        key: str,
+        expected: Mapping[str, object] | None = None,
+    ) -> Answer:
+        request = PaymentRequest(**dict(payment) | {"amount": f"{payment.amount:f}"})
+        named = ("payment_id", payment.payment_id)
         with _translate_errors():
-            await self._calls.post(
-                "/refunds",
-                _request(payment),
-                RefundAnswer,
-                key=f"{payment.payment_id}/refund",
-                named=("payment_id", payment.payment_id),
-                expected={"amount": payment.amount, "currency": payment.currency},
-            )
-
-
-def _request(payment: PaymentIntent) -> PaymentRequest:
-    return PaymentRequest(
-        payment_id=payment.payment_id,
-        order_id=payment.order_id,
-        amount=f"{payment.amount:f}",
-        currency=payment.currency,
-    )
+            return await self._calls.post(path, request, model, key=key, named=named, expected=expected)
 
 
 @contextmanager

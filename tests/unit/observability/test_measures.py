@@ -1,4 +1,4 @@
-"""Metrics and spans that the observers make of what is reported to them."""
+"""Metrics and spans of orders, attempts, provider calls, statements and reconciliations."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.status import Step
-from orderfleet.observability.database_metrics import DatabaseMetrics
+from orderfleet.observability.database_metrics import DatabaseOperation
 from orderfleet.observability.metrics import ORDER_DURATION
 from orderfleet.observability.operator_metrics import OperatorMetrics
-from orderfleet.observability.order_metrics import OrderMetrics, ProviderCallMetrics, StepMetrics
+from orderfleet.observability.order_metrics import ProviderCallMetrics, attempt_ended, count_ended
 from support.metric_samples import metric_changes
 
 
@@ -32,9 +32,9 @@ def test_exemplars_have_the_trace_id_of_sampled_traces_only():
     registry = CollectorRegistry()
     registry.register(ORDER_DURATION)
     with within_trace(0xABC, sampled=True):
-        OrderMetrics().order_ended(Step.SHIPPED, timedelta(seconds=77))
+        count_ended(Step.SHIPPED, timedelta(seconds=77))
     with within_trace(0xDEF, sampled=False):
-        OrderMetrics().order_ended(Step.SHIPPED, timedelta(days=2))
+        count_ended(Step.SHIPPED, timedelta(days=2))
     page = generate_latest(registry).decode()
     assert f'# {{trace_id="{0xABC:032x}"}} 77.0' in page
     assert f"{0xDEF:032x}" not in page
@@ -50,14 +50,14 @@ def test_exemplars_have_the_trace_id_of_sampled_traces_only():
 )
 def test_step_failure_is_counted_by_the_class_of_a_known_error(error, name):
     with metric_changes() as samples:
-        StepMetrics().ended("charge", 0.1, error, timed_out=False)
+        attempt_ended("charge", 0.1, error, timed_out=False)
     assert samples("orderfleet_step_failures_total", activity="charge", error=name) == 1
     assert samples("orderfleet_step_duration_seconds_count", outcome="failed") == 1
 
 
 def test_step_canceled_is_not_counted_as_a_failure():
     with metric_changes() as samples:
-        StepMetrics().ended("charge", 0.1, asyncio.CancelledError(), timed_out=False)
+        attempt_ended("charge", 0.1, asyncio.CancelledError(), timed_out=False)
     assert samples("orderfleet_step_failures_total") == 0
     assert samples("orderfleet_step_duration_seconds_count", outcome="canceled") == 1
 
@@ -88,16 +88,15 @@ def test_statement_is_measured_always_and_has_a_span_in_a_sampled_trace(monkeypa
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
     monkeypatch.setattr("orderfleet.observability.database_metrics.TRACER", provider.get_tracer("test"))
-    database = DatabaseMetrics(1)
     with metric_changes() as samples:
-        with within_trace(0xDEF, sampled=False), database.operation("record") as operation:
+        with within_trace(0xDEF, sampled=False), DatabaseOperation("record") as operation:
             operation.connected()
-        with database.operation("record") as operation:
+        with DatabaseOperation("record") as operation:
             operation.connected()
         with within_trace(0xABC, sampled=True):
-            with database.operation("record") as operation:
+            with DatabaseOperation("record") as operation:
                 operation.connected()
-            with pytest.raises(StoreUnavailable), database.operation("orders"):
+            with pytest.raises(StoreUnavailable), DatabaseOperation("orders"):
                 raise StoreUnavailable("unavailable")
     name = "orderfleet_database_operation_duration_seconds_count"
     assert (samples(name, outcome="ok"), samples(name, outcome="unavailable")) == (3, 1)

@@ -1,0 +1,144 @@
+"""What writes, pool and change feed count: each change once, also when a call is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.observability.metrics import CHANGE_FEED_LAG_ROWS
+from orderfleet.store.feed import PostgresChangeFeed
+from orderfleet.store.orphans import PostgresOrphanStore
+from orderfleet.store.pool import Database
+from orderfleet.store.writes import OrderWrites
+from support.metric_samples import metric_changes
+from support.sample_rows import AT, event, payment, progress, receive, sample_order
+
+END = AT + timedelta(seconds=90)
+
+
+RECEIVED = "orderfleet_orders_received_total"
+DURATION = "orderfleet_order_duration_seconds"
+
+
+@pytest.fixture
+def record(database: Database) -> OrderWrites:
+    return OrderWrites(database)
+
+
+async def test_receipt_and_end_of_an_order_are_counted_once(record: OrderWrites) -> None:
+    with metric_changes() as samples:
+        await receive(record)
+        await receive(record)
+        await record.record("ord-1", progress(2, Step.CHARGE))
+        end = progress(3, Step.SHIPPED, "shipped", completed_at=END)
+        await record.record("ord-1", end)
+        await record.record("ord-1", end)  # a retry
+        await record.record("ord-1", progress(4, Step.SHIPPED, "too-late", completed_at=END))  # later than the end
+    assert samples(RECEIVED) == samples(f"{DURATION}_count") == samples(f"{DURATION}_count", outcome=Step.SHIPPED) == 1
+    assert samples(f"{DURATION}_sum") == 90.0
+
+
+async def test_end_of_an_order_that_is_received_ended_is_counted_once(record: OrderWrites) -> None:
+    failed = progress(2, Step.FAILED, "failed", completed_at=END)
+    with metric_changes() as samples:
+        await receive(record, first=failed)
+        await receive(record, first=failed)
+    assert samples(RECEIVED) == samples(f"{DURATION}_count") == samples(f"{DURATION}_count", outcome=Step.FAILED) == 1
+    assert samples(f"{DURATION}_sum") == 90.0
+
+
+async def test_end_of_a_compensated_order_is_counted_once(record: OrderWrites, database: Database) -> None:
+    await receive(record)
+    orphans = PostgresOrphanStore(database)
+    with metric_changes() as samples:
+        for _ in range(2):
+            await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("ended")])
+        await record.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
+    assert samples(f"{DURATION}_count") == samples(f"{DURATION}_count", outcome=Step.FAILED) == 1
+
+
+async def test_each_payment_status_is_counted_once(record: OrderWrites) -> None:
+    await receive(record)
+    await record.begin_payment(payment())
+    with metric_changes() as samples:
+        for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.REFUNDING):
+            await record.finish_payment(payment(), status, None)
+        for _ in range(2):
+            await record.finish_payment(payment(), PaymentStatus.REFUNDED, None)
+    payments, refunds = "orderfleet_payments_total", "orderfleet_refunds_total"
+    assert samples(payments) == samples(payments, result="charged") == 1
+    assert samples(refunds, result="pending") == samples(refunds, result="done") == 1
+
+
+async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) -> None:
+    bound = timedelta(seconds=3)
+    async with Database(postgres_url, pool_size=1, timeout=bound) as database:
+        with metric_changes() as samples:
+            await receive(OrderWrites(database), sample_order("ord-9"))
+            with pytest.raises(StoreUnavailable):
+                await database.fetch("select pg_sleep(60)")
+            with pytest.raises(asyncpg.PostgresSyntaxError):
+                await database.fetch("nonsense")
+    count = "orderfleet_database_operation_duration_seconds_count"
+    assert samples(count, operation="receive", outcome="ok") == 1
+    assert samples(count, operation="other", outcome="unavailable") == 1
+    assert samples(count, operation="other", outcome="error") == 1
+    assert samples("orderfleet_database_pool_wait_seconds_count") == 3
+    assert samples("orderfleet_database_pool_waiting") == samples("orderfleet_database_pool_in_use") == 0
+
+
+async def test_exhausted_pool_shows_waiting_statements(postgres_url: str) -> None:
+    async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=10)) as database:
+        await database.fetch("select 1")
+        with metric_changes() as samples:
+            calls = [asyncio.create_task(database.fetch("select pg_sleep(10)")) for _ in range(3)]
+            await asyncio.sleep(0)
+            while not await _sleeps(postgres_url):
+                pass
+        for call in calls:
+            call.cancel()
+            with suppress(asyncio.CancelledError):
+                await call
+    assert samples("orderfleet_database_pool_in_use") == 1
+    assert samples("orderfleet_database_pool_waiting") == 2
+
+
+async def _sleeps(url: str) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        query = (
+            "select count(*) from pg_stat_activity where query = 'select pg_sleep(10)' and datname = current_database()"
+        )
+        return await connection.fetchval(query) > 0
+    finally:
+        await connection.close()
+
+
+async def test_change_feed_reports_undelivered_orders(
+    database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+    monkeypatch.setattr(CHANGE_FEED_LAG_ROWS, "set", waiting.append)
+    feed = PostgresChangeFeed(database, batch=2)
+    following = asyncio.create_task(anext(aiter(feed.follow())))
+    await feed.started()
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
+    for number in range(5):
+        await receive(record, sample_order(f"ord-{number}"))
+    waiting.clear()
+    with metric_changes() as samples:
+        async with aclosing(feed.follow()) as batches:
+            async for batch in batches:
+                if len(batch) == 1:
+                    break
+    # Five are not delivered yet; pages have two.
+    assert waiting[:3] == [5, 3, 1]
+    assert samples("orderfleet_change_feed_changes_total") == 4
