@@ -45,7 +45,7 @@ def running() -> Iterator[tuple[StackState, list[str]]]:
     program("prometheus")
     with stack_folder() as folder:
         otelcol = folder / "fake-otelcol"
-        receiver = str(Path(__file__).parents[1] / "otlp_receiver.py")
+        receiver = str(Path(__file__).parents[1] / "support" / "otlp_receiver.py")
         otelcol.write_text(FAKE_COLLECTOR.format(python=sys.executable, receiver=receiver))
         otelcol.chmod(0o755)
         optional = (

@@ -208,8 +208,11 @@ async def test_elliptic_curve_key_verifies_its_algorithm(provider, by_jwt, curve
 
 
 async def test_identity_provider_that_hangs_raises_within_the_deadline(provider, clock):
+    ended = asyncio.Event()
+
     async def hang() -> web.Response:
-        await asyncio.Event().wait()
+        await ended.wait()
+        return web.Response()
 
     provider.answer = hang
     keys = JwksCache(provider.url, clock=clock)
@@ -218,6 +221,7 @@ async def test_identity_provider_that_hangs_raises_within_the_deadline(provider,
     assert keys._fetch_task is not None
     keys._fetch_task.cancel()
     await asyncio.gather(keys._fetch_task, return_exceptions=True)
+    ended.set()  # the server waits for open requests when it stops
 
 
 async def test_unknown_key_ids_do_not_cause_repeated_fetches(provider, by_jwt):
