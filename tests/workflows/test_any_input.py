@@ -177,10 +177,11 @@ async def each_of(calls: Sequence[Callable[[], Awaitable[None]]], concurrent: in
 
 
 def arguments(raw_env: RawPayloadEnv) -> list[list[Payload]]:
-    """Argument lists: each payload alone, and numbers of arguments that no handler accepts."""
+    """Argument lists: each payload alone, no argument, and two to five arguments."""
     plain = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
     nonsense = Payload(metadata={"encoding": b"binary/unknown"})
-    return [*([each] for _, each in raw_env.sent), [], [plain, nonsense], [nonsense, plain], [plain] * 3, [plain] * 5]
+    several = [[plain, nonsense], [nonsense, plain], *([plain] * count for count in (3, 4, 5)), [nonsense] * 4]
+    return [*([each] for _, each in raw_env.sent), [], *several]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
@@ -350,6 +351,20 @@ async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(raw_env
     assert f"start order {order_id!r} as 'order-{order_id}'" in cause.message
     assert await running.reads.order(order_id) is None
     assert not running.provider.charges
+
+
+@pytest.mark.parametrize("workflow", [names.SHIPPING_WORKFLOW, names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW])
+async def test_start_with_the_workflow_id_of_another_input_is_rejected(raw_env: RawPayloadEnv, workflow: str) -> None:
+    given, expected = STARTS[workflow](raw_env)
+    _, other = STARTS[workflow](raw_env)
+    handle = await raw_env.env.temporal.start_workflow(workflow, given, id=other, task_queue=queue(raw_env, workflow))
+    with pytest.raises(WorkflowFailureError) as failure:
+        async with asyncio.timeout(60):
+            await handle.result()
+    cause = failure.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert (cause.type, cause.non_retryable) == (INVALID_INPUT, True)
+    assert cause.message == f"workflow id: is {other!r}; start it as {expected!r}"
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,10 @@ async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, r
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 await stack.enter_async_context(watching(caller, "ord-1", **authorized(TOKENS["ada"])))
-            rejected = await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))
-            assert rejected.status_code == 429
+            # Streamed, so that an accepted one fails the test instead of being read without end.
+            async with caller.stream("GET", "/orders/ord-1/watch", headers=authorized(TOKENS["ada"])) as rejected:
+                assert rejected.status_code == 429
+                await rejected.aread()
             assert rejected.headers["content-type"] == "application/problem+json"
             assert rejected.headers["retry-after"]
             assert rejected.json()["type"] == "urn:orderfleet:problem:too-many-streams"
