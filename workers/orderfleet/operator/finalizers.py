@@ -1,6 +1,6 @@
 """Removes the operator's finalizer from Orders: before an uninstall, and when the operator's namespace is deleted.
 
-`orderfleet release` runs it, in the chart's pre-delete hook. It must never touch a workflow: running
+`orderfleet remove-finalizers` runs it, in the chart's pre-delete hook. It must never touch a workflow: running
 orders continue, and an operator that is installed later adopts them.
 """
 
