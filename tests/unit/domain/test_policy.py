@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orderfleet.domain import policy
-from orderfleet.domain.policy import CURRENT_DEFAULTS, OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.domain.policy import (
+    CURRENT_DEFAULTS,
+    EARLIER_DEFAULTS,
+    AddressChecks,
+    AddressValidation,
+    OrderPolicy,
+    OutagePolicy,
+    StepPolicy,
+)
 
 PINNED = {
     "receive": {"attempt_timeout": "3s"},
@@ -43,6 +51,11 @@ changes = st.fixed_dictionaries(
         "shipping_attempts": st.integers(1, 100),
         "shipping_task_queue": st.just("elsewhere"),
         "require_prices": st.booleans(),
+        "address_checks": st.builds(
+            AddressChecks,
+            validation=st.sampled_from([*AddressValidation, "every_field"]),
+            default_country=st.sampled_from(["", "US"]),
+        ),
         "changes_per_run": st.integers(1, 10_000),
     },
 )
@@ -71,9 +84,16 @@ def test_current_defaults_are_those_that_running_orders_were_started_on():
     assert {name: full.pop(name) for name in PINNED} == {name: {**STEP, **own} for name, own in PINNED.items()}
     assert full.pop("outage") == {"first": "1s", "longest": "1m"}
     assert sorted(map(repr, full.values())) == sorted(
-        map(repr, [2, 1000, {"first": "1s", "longest": "1h"}, "shipping-tq", None])
+        map(repr, [2, 1000, {"first": "1s", "longest": "1h"}, "shipping-tq", None, None])
     )
-    assert CURRENT_DEFAULTS == 1
+    assert CURRENT_DEFAULTS == 2
+
+
+def test_policy_on_the_first_defaults_differs_only_in_the_checks_of_addresses():
+    first = OrderPolicy.model_validate({"defaults": 1})
+    assert first == OrderPolicy(address_checks=AddressChecks(validation="every_field"))
+    assert OrderPolicy.model_validate(first.model_dump(mode="json")) == first
+    assert set(EARLIER_DEFAULTS[1]) == set(OrderPolicy.model_fields)
 
 
 def test_policy_on_earlier_defaults_keeps_them(monkeypatch):

@@ -10,11 +10,16 @@ from typing import Annotated, Any, Final
 import typer
 
 ADDRESS_OPTIONS: Final = {
+    "--name": "name",
+    "--company": "company",
     "--street": "street",
+    "--street2": "street2",
+    "--district": "district",
     "--city": "city",
     "--state": "state",
     "--zip": "zip",
     "--country": "country",
+    "--phone": "phone",
 }
 """The field of the address for each option."""
 
