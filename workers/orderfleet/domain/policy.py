@@ -127,7 +127,7 @@ class OrderPolicy(Contract):
 
 
 CURRENT_DEFAULTS: Final = 2
-"""Number of the defaults that the classes above have. Orders that run were started with a number."""
+"""Number of the defaults that the classes above and `_CURRENT` have. Orders that run were started with a number."""
 _EARLIER_STEP: Final[Mapping[str, Any]] = {
     "attempt_timeout": "3s",
     "attempts": 3,
@@ -150,14 +150,16 @@ EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {
         "shipping_task_queue": "shipping-tq",
         "shipping_attempts": 2,
         "require_prices": None,
-        "address_checks": {"validation": "every_field"},
+        "address_checks": {"validation": "every_field", "default_country": ""},
         "changes_per_run": 1000,
     }
 }
 """Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
 
 _DEFAULTS: Final = "defaults"
-_CURRENT: Final = OrderPolicy()
+# A raw start has no checks of addresses, so they are None in the class; of an order that a service starts, these are left
+# out of its payloads.
+_CURRENT: Final = OrderPolicy(address_checks=AddressChecks())
 
 
 def _plain(policy: Contract, defaults: Contract | None = None) -> dict[str, Any]:
@@ -167,10 +169,7 @@ def _plain(policy: Contract, defaults: Contract | None = None) -> dict[str, Any]
         default = None if defaults is None else getattr(defaults, name)
         if defaults is not None and value == default:
             continue
-        if isinstance(value, AddressChecks):
-            # Its default is None, so that its fields have no defaults of a number.
-            fields[name] = value.model_dump(mode="json", exclude_defaults=True)
-        elif isinstance(value, Contract):
+        if isinstance(value, Contract):
             fields[name] = _plain(value, default)
         else:
             fields[name] = format_duration(value) if isinstance(value, timedelta) else value
