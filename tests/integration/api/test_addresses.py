@@ -22,10 +22,10 @@ WORLD = [
     {"street": "1 Orchard Road", "zip": "238823", "country": "SG"},
     {"street": "Hauptstr. 1", "street2": "2. OG", "city": "Berlin", "zip": "10115", "country": "DE"},
     {
-        "name": "\u200fמרים כהן\u200e",
+        "name": "\u200f\u05de\u05e8\u05d9\u05dd\u200e",
         "company": "🚀 👨\u200d👩\u200d👧",
-        "line1": "הרצל 1",
-        "city": "תל אביב",
+        "line1": "\u05d4\u05e8\u05e6\u05dc 1",
+        "city": "\u05d7\u05d9\u05e4\u05d4",
         "country_code": "IL",
     },
     {"line1": "a", "line2": "b", "city": "c", "postal_code": "d", "country_code": "FR"},

@@ -302,6 +302,6 @@ def test_update_address_of_the_plugin_patches_only_the_given_parts(monkeypatch):
 
 def test_update_address_of_the_plugin_removes_a_cleared_part(monkeypatch):
     patches = []
-    monkeypatch.setattr(plugin, "_change", lambda target, spec, *_: patches.append(spec))
+    monkeypatch.setattr(plugin, "_change", lambda _target, spec, *_: patches.append(spec))
     assert CliRunner().invoke(plugin.app, ["address", "demo-1", "--street2", "", "--name", "Ada"]).exit_code == 0
     assert patches == [{"address": {"street2": None, "line2": None, "name": "Ada"}}]

@@ -157,8 +157,8 @@ EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {
 """Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
 
 _DEFAULTS: Final = "defaults"
-# A raw start has no checks of addresses, so they are None in the class; of an order that a service starts, these are left
-# out of its payloads.
+# The class has no checks of addresses, since a raw start has none. A policy of the settings has them, and is written
+# without these.
 _CURRENT: Final = OrderPolicy(address_checks=AddressChecks())
 
 
