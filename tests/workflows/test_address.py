@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from orderfleet.domain.order import Address
 from orderfleet.domain.policy import AddressChecks, OrderPolicy
@@ -13,10 +13,11 @@ from orderfleet.domain.status import Step
 from orderfleet.domain.validation import problems
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, OrderNotFound
+from orderfleet.settings import Settings
 from support.factories import ADDRESS, AUTO, ELSEWHERE, order_input, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate
-from support.workflow_env import WorkflowTestEnv
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
@@ -139,6 +140,29 @@ async def test_change_is_checked_as_the_order_was_at_its_start(
         each.detail["reason"] for each in await running.reads.events(order_id) if each.kind == "change_rejected"
     ]
     assert [reason.startswith(problem or "-") for reason in rejected] == [True] * (problem is not None)
+
+
+async def test_raw_order_keeps_the_checks_of_the_worker_that_validated_it(
+    temporal_client, postgres_url, task_queues, monkeypatch
+) -> None:
+    strict = AddressChecks(validation="strict", default_country="US")
+    monkeypatch.setattr(Settings, "address_checks", lambda _: strict)
+    invalid = ADDRESS.model_copy(update={"state": "TS", "country": ""})
+    queues = (task_queues.orders, task_queues.shipping)
+    async with workflow_test_env(temporal_client, postgres_url, *queues) as env:
+        raw = quick_policy(env.settings, address_checks=None)
+        handle = await env.start(env.order("a-11", policy=raw))
+        await env.until("a-11", lambda status: status.step is Step.MANUAL_REVIEW)
+        rejected = await env.start(env.order("a-12", policy=raw, address=invalid))
+        with pytest.raises(WorkflowFailureError) as failed:
+            await rejected.result()
+        assert "address.state: is not one that US has" in str(failed.value.cause)
+    monkeypatch.undo()
+    async with workflow_test_env(temporal_client, postgres_url, *queues) as env:
+        with pytest.raises(OrderChangeRejected, match=r"address\.state: is not one that US has"):
+            await env.client.change("a-11", Change.update_address(invalid))
+        await env.client.change("a-11", Change.approve())
+        assert (await handle.result()).address == ADDRESS
 
 
 async def test_address_of_a_raw_start_is_checked_by_the_settings_of_the_worker() -> None:
