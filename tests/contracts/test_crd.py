@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 
 from orderfleet.api.schemas import NewOrder
 from orderfleet.domain import names
@@ -22,7 +22,8 @@ from orderfleet.domain.base import MAX_TEXT_LENGTH as LONGEST_TEXT
 from orderfleet.domain.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
 from orderfleet.domain.durations import MAX_DURATION, MIN_DURATION, PositiveDuration, format_duration, parse_duration
 from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
-from orderfleet.domain.order import Address, OrderInput
+from orderfleet.domain.order import ADDRESS_ALIASES, Address, OrderInput
+from orderfleet.domain.policy import AddressChecks, AddressValidation
 from orderfleet.domain.status import OrderStatus, ShipmentView
 from orderfleet.domain.validation import address_problems
 from orderfleet.operator.crd import MUTABLE, OrderResource, OrderResourceStatus, OrderSpec, ShipmentState
@@ -68,9 +69,15 @@ MODELS = [field for field in FIELDS if isinstance(field[2], type) and issubclass
 ENUMS = [field for field in FIELDS if isinstance(field[2], type) and issubclass(field[2], StrEnum)]
 
 
+def _read_as(model: type[BaseModel], name: str) -> list[str]:
+    """The names under which a model reads a field."""
+    aliases = model.model_fields[name].validation_alias
+    return list(aliases.choices) if isinstance(aliases, AliasChoices) else [_alias(model, name)]
+
+
 @pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[field[0] for field in MODELS])
 def test_every_property_has_its_field(where, schema, model):
-    assert set(schema["properties"]) == {_alias(model, name) for name in model.model_fields}
+    assert set(schema["properties"]) == {each for name in model.model_fields for each in _read_as(model, name)}
 
 
 @pytest.mark.parametrize(("where", "schema", "model"), MODELS, ids=[field[0] for field in MODELS])
@@ -124,6 +131,9 @@ def test_patterns_equal_those_of_the_domain():
     assert all(re.fullmatch(_pattern(properties["currency"]), code) for code in CURRENCIES)
 
 
+_FIRST_NAMES = {alias: name for name, alias in ADDRESS_ALIASES.items()}
+
+
 def _lengths(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Iterator[tuple[str, int | None, int | None]]:
     """Path and maximum length in schema and model of each text that has one in either."""
     definitions = TypeAdapter(kind).json_schema(by_alias=True, mode="validation")
@@ -133,7 +143,8 @@ def _lengths(schema: dict[str, Any], kind: Any, where: str = "") -> typing.Itera
         if "$ref" in own:
             own = definitions["$defs"][own["$ref"].rpartition("/")[2]]
         for name, below in crd.get("properties", {}).items():
-            yield from both(below, own["properties"][name], f"{where}.{name}")
+            field = _FIRST_NAMES.get(name, name) if "street" in own["properties"] else name
+            yield from both(below, own["properties"][field], f"{where}.{name}")
         if "items" in crd:
             yield from both(crd["items"], own["items"], f"{where}[]")
         if crd["type"] == "string" and {"maxLength"} & {*crd, *own}:
@@ -156,7 +167,7 @@ def test_lengths_equal_those_of_the_domain():
         assert where.endswith((".price", ".deadline", ".timeout"))
         del found[where]
     assert found == {where: (own, own) for where, (_, own) in found.items()}
-    assert len(found) == 9
+    assert len(found) == 18
     assert properties["customer"]["properties"]["email"]["maxLength"] == 320
 
 
@@ -216,10 +227,27 @@ def test_all_durations_have_the_same_rule():
     assert all(each["maxLength"] == 16 for each in durations)
 
 
-def test_required_fields_of_an_address_are_those_of_the_validation():
+@pytest.mark.parametrize("validation", AddressValidation)
+def test_street_is_the_only_field_that_every_address_needs(validation):
     schema = SPEC["properties"]["address"]
-    required = [problem.removeprefix("address.").partition(":")[0] for problem in address_problems(Address())]
-    assert schema["required"] == required
+    assert "required" not in schema
+    assert _rules(schema)[0]["rule"] == "has(self.street) || has(self.line1)"
+    for country in ("", "JP", "SG"):
+        checks = AddressChecks(validation=validation, default_country=country)
+        assert address_problems(Address(), checks)[0].startswith("address.street: ")
+
+
+@pytest.mark.parametrize(("name", "alias"), ADDRESS_ALIASES.items())
+def test_two_names_of_a_field_of_the_address_have_one_rule(name, alias):
+    schema = SPEC["properties"]["address"]
+    assert schema["properties"][name] == schema["properties"][alias]
+    assert f"!has(self.{name}) || !has(self.{alias}) || self.{name} == self.{alias}" in {
+        each["rule"] for each in _rules(schema)
+    }
+    with pytest.raises(ValidationError, match=f"{name} and {alias} are two names of one field and differ"):
+        Address.model_validate({name: "a", alias: "b"})
+    assert getattr(Address.model_validate({alias: "b"}), name) == "b"
+    assert getattr(Address.model_validate({alias: "b", name: "b"}), name) == "b"
 
 
 def test_all_but_the_mutable_fields_are_immutable():

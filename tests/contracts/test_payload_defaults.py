@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 import orderfleet.domain
 from orderfleet.domain.base import Contract
 from orderfleet.domain.order import OrderInput
-from orderfleet.domain.policy import CURRENT_DEFAULTS
+from orderfleet.domain.policy import CURRENT_DEFAULTS, AddressChecks, OrderPolicy
 from orderfleet.orders.state import OrderState
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 
@@ -71,5 +71,6 @@ def test_payload_has_only_fields_that_differ_from_their_default():
 
 
 def test_policy_of_defaults_is_written_with_their_number():
-    payload = DATA_CONVERTER.payload_converter.to_payload(OrderInput(order_id="o-1"))
+    policy = OrderPolicy(address_checks=AddressChecks())
+    payload = DATA_CONVERTER.payload_converter.to_payload(OrderInput(order_id="o-1", policy=policy))
     assert json.loads(payload.data)["policy"] == {"defaults": CURRENT_DEFAULTS}

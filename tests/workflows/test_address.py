@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
+from orderfleet.domain.order import Address
+from orderfleet.domain.policy import AddressChecks, OrderPolicy
 from orderfleet.domain.status import Step
+from orderfleet.domain.validation import problems
 from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, OrderNotFound
-from support.factories import ADDRESS, AUTO, ELSEWHERE
+from orderfleet.settings import Settings
+from support.factories import ADDRESS, AUTO, ELSEWHERE, order_input, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate
-from support.workflow_env import WorkflowTestEnv
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
@@ -68,7 +72,7 @@ async def test_last_of_several_addresses_is_used(running: WorkflowTestEnv) -> No
 async def test_invalid_address_is_rejected_and_recorded(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("a-6"))
     await running.until("a-6", lambda status: status.step is Step.MANUAL_REVIEW)
-    with pytest.raises(OrderChangeRejected, match=r"address\.city: is empty"):
+    with pytest.raises(OrderChangeRejected, match=r"address\.city: is required in US"):
         await running.client.change("a-6", Change.update_address(ELSEWHERE.model_copy(update={"city": ""})))
     with pytest.raises(WorkflowUpdateFailedError):
         await handle.execute_update("update_address", "garbage")
@@ -76,6 +80,98 @@ async def test_invalid_address_is_rejected_and_recorded(running: WorkflowTestEnv
     await eventually(lambda: running.kinds("a-6"), lambda kinds: kinds.count("change_rejected") == 1)
     await running.client.change("a-6", Change.approve())
     assert (await handle.result()).address == ADDRESS
+
+
+WORLD = Address(
+    name="\u200f\u05de\u05e8\u05d9\u05dd\u200e",
+    company="\N{ROCKET} \N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL} Ltd",
+    street="1 Nathan Road",
+    street2="Flat 7\n8/F",
+    district="\u65fa\u89d2",
+    state="Kowloon",
+    country="HK",
+    phone="+852 5555 0100",
+)
+"""Every field but the two that Hong Kong does not have."""
+
+
+async def test_every_field_in_any_script_reaches_the_carrier_from_start_and_change(running: WorkflowTestEnv) -> None:
+    for number, (first, change) in enumerate([(WORLD, None), (ADDRESS, WORLD)]):
+        handle = await running.start(running.order(f"a-8-{number}", address=first))
+        if change is not None:
+            await handle.signal("update_address", change.model_dump(exclude_defaults=True))
+        await handle.signal("approve")
+        assert (await handle.result()).address == WORLD
+        assert shipped_to(running, f"a-8-{number}") == [WORLD]
+        assert (await running.recorded(f"a-8-{number}")).status.address == WORLD
+
+
+CHECKS = [
+    (AddressChecks(validation="basic"), {"zip": ""}, None),
+    (AddressChecks(validation="basic"), {"city": "", "country": ""}, "address.city: is empty"),
+    (AddressChecks(), {"state": "TS", "zip": "0"}, None),
+    (AddressChecks(), {"state": "", "zip": "", "country": ""}, None),
+    (
+        AddressChecks(default_country="US"),
+        {"state": "", "country": ""},
+        "address.state: is required in US; write one of AL",
+    ),
+    (AddressChecks(validation="strict"), {"state": "TS"}, "address.state: is not one that US has"),
+    (AddressChecks(validation="every_field"), {"country": ""}, "address.country: is empty; fill it in"),
+    (None, {"state": "", "zip": "", "country": ""}, None),
+    (None, {"zip": ""}, "address.zip: is required in US; write it as 95014"),
+]
+
+
+@pytest.mark.parametrize(("checks", "change", "problem"), CHECKS)
+async def test_change_is_checked_as_the_order_was_at_its_start(
+    running: WorkflowTestEnv, checks: AddressChecks | None, change: dict[str, str], problem: str | None
+) -> None:
+    """The worker's own settings, the defaults, apply only to an order whose policy does not say."""
+    order_id = f"a-9-{CHECKS.index((checks, change, problem))}"
+    handle = await running.start(running.order(order_id, policy=quick_policy(running.settings, address_checks=checks)))
+    await running.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    changed = ELSEWHERE.model_copy(update=change)
+    await handle.signal("update_address", changed)
+    await handle.signal("approve")
+    status = await handle.result()
+    assert status.address == (changed if problem is None else ADDRESS)
+    rejected = [
+        each.detail["reason"] for each in await running.reads.events(order_id) if each.kind == "change_rejected"
+    ]
+    assert [reason.startswith(problem or "-") for reason in rejected] == [True] * (problem is not None)
+
+
+async def test_raw_order_keeps_the_checks_of_the_worker_that_validated_it(
+    temporal_client, postgres_url, task_queues, monkeypatch
+) -> None:
+    strict = AddressChecks(validation="strict", default_country="US")
+    monkeypatch.setattr(Settings, "address_checks", lambda _: strict)
+    invalid = ADDRESS.model_copy(update={"state": "TS", "country": ""})
+    queues = (task_queues.orders, task_queues.shipping)
+    async with workflow_test_env(temporal_client, postgres_url, *queues) as env:
+        raw = quick_policy(env.settings, address_checks=None)
+        handle = await env.start(env.order("a-11", policy=raw))
+        await env.until("a-11", lambda status: status.step is Step.MANUAL_REVIEW)
+        rejected = await env.start(env.order("a-12", policy=raw, address=invalid))
+        with pytest.raises(WorkflowFailureError) as failed:
+            await rejected.result()
+        assert "address.state: is not one that US has" in str(failed.value.cause)
+    monkeypatch.undo()
+    async with workflow_test_env(temporal_client, postgres_url, *queues) as env:
+        with pytest.raises(OrderChangeRejected, match=r"address\.state: is not one that US has"):
+            await env.client.change("a-11", Change.update_address(invalid))
+        await env.client.change("a-11", Change.approve())
+        assert (await handle.result()).address == ADDRESS
+
+
+async def test_address_of_a_raw_start_is_checked_by_the_settings_of_the_worker() -> None:
+    raw = order_input("a-10", address=ADDRESS.model_copy(update={"state": "TS"}))
+    strict = AddressChecks(validation="strict")
+    assert not problems(raw)
+    assert [each.partition(":")[0] for each in problems(raw, address_checks=strict)] == ["address.state"]
+    frozen = raw.model_copy(update={"policy": OrderPolicy(address_checks=AddressChecks())})
+    assert not problems(frozen, address_checks=strict)
 
 
 async def test_address_at_any_time_is_accepted_or_rejected(running: WorkflowTestEnv) -> None:

@@ -10,7 +10,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from orderfleet.domain import names
 from orderfleet.domain.order import Review, ReviewTimeoutAction
-from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.policy import AddressChecks, OrderPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.changes import Change
 from orderfleet.temporal.data_converter import DATA_CONVERTER
@@ -36,7 +36,7 @@ async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running:
     order = running.order(
         "size-1",
         review=AUTO,
-        policy=OrderPolicy(shipping_task_queue=running.settings.shipping_task_queue),
+        policy=OrderPolicy(shipping_task_queue=running.settings.shipping_task_queue, address_checks=AddressChecks()),
     )
     await (await replace(running, temporal=client).start(order)).result()
     sizes = {}

@@ -178,7 +178,11 @@ async def test_idempotency_key_makes_one_order(api, running, order_id):
         ({"items": [{"sku": "a", "qty": 1}]}, "items[0].price", "is missing; give it"),
         ({"items": [{"sku": "a", "qty": 1, "price": "-1"}]}, "items[0].price", "-1 is not a price; use 0 or more"),
         ({"items": [{"sku": "a", "qty": "many"}]}, "items[0].qty", "is not a whole number"),
-        ({"address": {**ADDRESS_JSON, "city": " "}}, "address.city", "is empty; fill it in"),
+        (
+            {"address": {**ADDRESS_JSON, "city": " "}},
+            "address.city",
+            "is required in US; fill it in as in the country's postal addresses",
+        ),
         ({"currency": "XXY"}, "currency", "'XXY' is unknown"),
         ({"order_id": "-no"}, "order_id", "has to be 1 to 128 letters, digits"),
         ({"review": {"timeout": "3 days"}}, "review.timeout", "'3 days' is not a duration"),

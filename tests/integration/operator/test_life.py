@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from orderfleet.domain.errors import CarrierRefused, PaymentRefused
+from orderfleet.domain.order import Address
 from support.factories import ADDRESS_JSON, ELSEWHERE_JSON, order_manifest
 from support.operator_env import condition, ended, step
 from support.polling import eventually
@@ -152,6 +153,32 @@ async def test_address_changed_before_dispatch_is_used(shop, workers):
         await shop.until(name, ended)
     (parcel,) = workers.carrier.parcels[f"ship-{name}"]
     assert parcel.address.street == ELSEWHERE_JSON["street"]
+
+
+async def test_address_with_every_field_in_any_script_reaches_the_carrier(shop, workers):
+    world = {
+        "name": "\u200f\u05de\u05e8\u05d9\u05dd\u200e",
+        "company": "\N{ROCKET} \N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL} Ltd",
+        "line1": "1 Nathan Road",
+        "line2": "Flat 7",
+        "district": "\u65fa\u89d2",
+        "state": "Kowloon",
+        "country_code": "HK",
+        "phone": "+852 5555 0100",
+    }
+    started, changed, incomplete = shop.name(), shop.name(), shop.name()
+    async with shop.operator():
+        await shop.apply(order_manifest(started, address=world, approved=True))
+        await shop.apply(order_manifest(incomplete, address={"street": "1 Main St", "country": "US"}, approved=True))
+        await shop.apply(order_manifest(changed))
+        await shop.until(changed, lambda order: step(order) == "manual_review")
+        # A merge patch keeps the fields that it does not name.
+        await shop.patch(changed, address={**dict.fromkeys(ADDRESS_JSON), **world}, approved=True)
+        for name in (started, changed):
+            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+            assert [each.address for each in workers.carrier.parcels[f"ship-{name}"]] == [Address(**world)]
+        failed = await shop.until(incomplete, ended)
+    assert "address.state: is required in US; write one of AL" in failed["status"]["lastError"]
 
 
 async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):

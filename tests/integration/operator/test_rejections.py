@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from orderfleet.domain.order import ADDRESS_ALIASES, Address
 from support.factories import ADDRESS_JSON, order_manifest
 
 CHANGED = {
@@ -65,7 +66,16 @@ def create(cluster, name="order", **spec):
         ({"items": [{"sku": "a", "qty": 1, "price": "1.23456"}]}, "spec.items[0].price", "at most 10 digits before"),
         ({"items": [{"sku": "a", "qty": 1, "price": 9.99}]}, "spec.items[0].price", "must be of type string"),
         ({"address": {**ADDRESS_JSON, "city": ""}}, "spec.address.city", "is empty; fill it in"),
-        ({"address": {"street": "x"}}, "spec.address.zip", "Required value"),
+        ({"address": {"city": "x"}}, "spec.address.street", "is missing; give it"),
+        ({"address": {"line1": " "}}, "spec.address.line1", "is empty; fill it in"),
+        ({"address": {**ADDRESS_JSON, "line1": "2 Side St"}}, "spec.address.street", "and line1 are two names of one"),
+        ({"address": {**ADDRESS_JSON, "postal_code": "1"}}, "spec.address.zip", "and postal_code are two names of one"),
+        ({"address": {**ADDRESS_JSON, "country_code": "1"}}, "spec.address.country", "and country_code are two names"),
+        (
+            {"address": {**ADDRESS_JSON, "line2": "1", "street2": "2"}},
+            "spec.address.street2",
+            "and line2 are two",
+        ),
         ({"address": "here"}, "spec.address", "must be of type object"),
         ({"orderId": ""}, "spec.orderId", "begin with a letter or a digit"),
         ({"orderId": "-a"}, "spec.orderId", "begin with a letter or a digit"),
@@ -112,7 +122,9 @@ def test_name_too_long_for_order_id_requires_order_id(cluster):
 
 
 def test_largest_order_is_accepted(kubernetes):
-    long = {field: "x" * (32 if field == "zip" else 256) for field in ADDRESS_JSON}
+    aliases = ADDRESS_ALIASES.values()
+    names = [*Address.model_fields, *aliases]
+    long = {field: "x" * (32 if field in {"zip", "postal_code"} else 256) for field in names}
     items = [{"sku": "s" * 128, "qty": 1000000, "price": "9999999999.9999"}] * 200
     largest = order_manifest("largest", items=items, address=long, **SPEC)
     kubernetes.kubectl("create", "-f", "-", input=json.dumps(largest))

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from orderfleet.domain.address_rules import in_latin
 from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
-from orderfleet.domain.order import Customer, Item
+from orderfleet.domain.order import Address, Customer, Item
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.providers.carriers.simulated import CarrierLedger
 from orderfleet.providers.interfaces import Carrier
@@ -49,6 +50,35 @@ async def test_one_key_books_one_parcel(parcels: Carrier, server: ProviderServer
     assert [call["headers"]["Idempotency-Key"] for call in calls] == [key, key, f"{key}/void/1"]
     assert calls[0]["body"]["address"] == ADDRESS.model_dump()
     assert calls[0]["body"]["items"] == [{"sku": "pen", "qty": 2, "price": "1.10"}]
+
+
+WORLD = Address(
+    name="\u200f\u05de\u05e8\u05d9\u05dd \u05db\u05d4\u05df\u200e",
+    company="\U0001f680 \U0001f468\u200d\U0001f469\u200d\U0001f467 Ltd",
+    street="天河路 1号",
+    district="天河区",
+    city="广州市",
+    state="广东省",
+    zip="510630",
+    country="CN",
+)
+
+
+async def test_address_in_any_script_is_sent_as_written(parcels: Carrier, server: ProviderServer, key: str) -> None:
+    await parcels.book(key, parcel(key).model_copy(update={"address": WORLD}))
+    (call,) = server.calls(key=key)
+    assert call["body"]["address"] == WORLD.model_dump()
+    assert "address_latin" not in call["body"]
+
+
+async def test_carrier_that_asks_for_latin_letters_gets_both(adapters: Any, server: ProviderServer, key: str) -> None:
+    carrier = await adapters.carrier(carrier_latin_address=True)
+    await carrier.book(key, parcel(key).model_copy(update={"address": WORLD}))
+    (call,) = server.calls(key=key)
+    assert call["body"]["address"] == WORLD.model_dump()
+    latin = in_latin(WORLD)
+    assert call["body"]["address_latin"] == latin.model_dump()
+    assert (latin.state, latin.street) == ("Guangdong Sheng", WORLD.street)
 
 
 async def test_void_without_a_booking_closes_the_attempt_and_not_the_next(parcels: Carrier, key: str) -> None:

@@ -75,7 +75,7 @@ def test_help_lists_commands_and_exit_statuses(orderfleet):
         (["worker", "x"], "Invalid value for 'kind': 'x' is not one of 'orders', 'shipping', 'all'"),
         (["api", "--port", "x"], "Invalid value for '--port'"),
         (["order", "status"], "Missing argument 'ID'; see `orderfleet order status --help`"),
-        (["order", "update-address", "ord-1"], "nothing to change; give --street, --city"),
+        (["order", "update-address", "ord-1"], "nothing to change; give --name, --company, --street, --street2"),
         (["order", "start", "-no-such"], "No such option: -n"),
     ],
 )

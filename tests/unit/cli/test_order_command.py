@@ -296,4 +296,12 @@ def test_update_address_of_the_plugin_patches_only_the_given_parts(monkeypatch):
     monkeypatch.setattr(plugin, "_change", lambda target, spec, *_: patches.append((target.name, spec)))
     result = CliRunner().invoke(plugin.app, ["address", "demo-1", "--zip", "1", "--street", "1 New Road"])
     assert result.exit_code == 0
-    assert patches == [("demo-1", {"address": {"street": "1 New Road", "zip": "1"}})]
+    second_names = {"line1": None, "postal_code": None}
+    assert patches == [("demo-1", {"address": {"street": "1 New Road", "zip": "1", **second_names}})]
+
+
+def test_update_address_of_the_plugin_removes_a_cleared_part(monkeypatch):
+    patches = []
+    monkeypatch.setattr(plugin, "_change", lambda _target, spec, *_: patches.append(spec))
+    assert CliRunner().invoke(plugin.app, ["address", "demo-1", "--street2", "", "--name", "Ada"]).exit_code == 0
+    assert patches == [{"address": {"street2": None, "line2": None, "name": "Ada"}}]

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orderfleet.domain import policy
-from orderfleet.domain.policy import CURRENT_DEFAULTS, OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.domain.policy import (
+    CURRENT_DEFAULTS,
+    EARLIER_DEFAULTS,
+    AddressChecks,
+    AddressValidation,
+    OrderPolicy,
+    OutagePolicy,
+    StepPolicy,
+)
 
 PINNED = {
     "receive": {"attempt_timeout": "3s"},
@@ -21,6 +29,7 @@ PINNED = {
     "dispatch_carrier": {"attempt_timeout": "5s"},
     "refund": {"attempt_timeout": "5s"},
 }
+CURRENT = OrderPolicy(address_checks=AddressChecks())
 STEP = {"attempts": 3, "initial_interval": "1s", "backoff": 2.0, "maximum_interval": "30s", "total_timeout": "1h"}
 """Running orders were started on these values. To change a default, copy all of them to `EARLIER_DEFAULTS` under
 `CURRENT_DEFAULTS`, and raise that number by one."""
@@ -43,6 +52,11 @@ changes = st.fixed_dictionaries(
         "shipping_attempts": st.integers(1, 100),
         "shipping_task_queue": st.just("elsewhere"),
         "require_prices": st.booleans(),
+        "address_checks": st.builds(
+            AddressChecks,
+            validation=st.sampled_from([*AddressValidation, "every_field"]),
+            default_country=st.sampled_from(["", "US"]),
+        ),
         "changes_per_run": st.integers(1, 10_000),
     },
 )
@@ -56,24 +70,39 @@ def test_policy_written_and_read_again_is_equal(given_changes):
 
 
 def test_policy_of_defaults_alone_is_written_as_their_number():
-    assert OrderPolicy().model_dump(mode="json") == {"defaults": CURRENT_DEFAULTS}
+    assert CURRENT.model_dump(mode="json") == {"defaults": CURRENT_DEFAULTS}
+    assert OrderPolicy.model_validate({"defaults": CURRENT_DEFAULTS}) == CURRENT
+
+
+def test_policy_of_a_raw_start_has_no_checks_of_addresses():
+    raw = OrderPolicy.model_validate({"shipping_attempts": 3})
+    assert raw.address_checks is None
+    assert OrderPolicy.model_validate(raw.model_dump(mode="json")) == raw
 
 
 def test_field_of_a_step_that_differs_is_written_without_the_others():
-    own = OrderPolicy()
+    own = CURRENT
     changed = own.model_copy(update={"charge": own.charge.model_copy(update={"attempts": 7})})
     assert changed.model_dump(mode="json") == {"defaults": CURRENT_DEFAULTS, "charge": {"attempts": 7}}
     assert OrderPolicy.model_validate(changed.model_dump(mode="json")).charge.attempt_timeout == timedelta(seconds=4)
 
 
 def test_current_defaults_are_those_that_running_orders_were_started_on():
-    full = policy._plain(OrderPolicy())
+    full = policy._plain(CURRENT)
+    assert full.pop("address_checks") == {"validation": "required", "default_country": ""}
     assert {name: full.pop(name) for name in PINNED} == {name: {**STEP, **own} for name, own in PINNED.items()}
     assert full.pop("outage") == {"first": "1s", "longest": "1m"}
     assert sorted(map(repr, full.values())) == sorted(
         map(repr, [2, 1000, {"first": "1s", "longest": "1h"}, "shipping-tq", None])
     )
-    assert CURRENT_DEFAULTS == 1
+    assert CURRENT_DEFAULTS == 2
+
+
+def test_policy_on_the_first_defaults_differs_only_in_the_checks_of_addresses():
+    first = OrderPolicy.model_validate({"defaults": 1})
+    assert first == OrderPolicy(address_checks=AddressChecks(validation="every_field"))
+    assert OrderPolicy.model_validate(first.model_dump(mode="json")) == first
+    assert set(EARLIER_DEFAULTS[1]) == set(OrderPolicy.model_fields)
 
 
 def test_policy_on_earlier_defaults_keeps_them(monkeypatch):

@@ -31,12 +31,13 @@ from orderfleet.api.schemas import (
     StartOrder,
     example,
 )
+from orderfleet.domain.address_rules import is_blank
 from orderfleet.domain.names import order_workflow_id
 from orderfleet.domain.order import Address, ReviewMode
-from orderfleet.domain.validation import address_problems
+from orderfleet.domain.validation import split_address_problems
 from orderfleet.observability.order_trace import derived_trace_id
 from orderfleet.services.changes import Change
-from orderfleet.services.errors import ChangeResult, StartOutcome
+from orderfleet.services.errors import ChangeResult, OrderChangeRejected, StartOutcome
 from orderfleet.services.orders import SourcedStatus
 
 RESPONSES: Final = {
@@ -97,11 +98,18 @@ class OrderChanges:
         """Change the address of the order.
 
         Raises:
-            Unprocessable: the address is incomplete.
+            Unprocessable: the address is incomplete, by the checks that the order started with.
         """
-        if problems := address_problems(address):
-            raise Unprocessable(problems)
-        return await self._send(order_id, Change.update_address(address), "going to the new address")
+        # The order's workflow has its checks; without a street, every check rejects an address.
+        if is_blank(address.street):
+            raise Unprocessable(["address.street: is empty; fill it in"])
+        try:
+            return await self._send(order_id, Change.update_address(address), "going to the new address")
+        except OrderChangeRejected as rejected:
+            problems = split_address_problems(str(rejected))
+            if problems is None:
+                raise
+            raise Unprocessable(problems) from rejected
 
     async def _send(self, order_id: str, change: Change, outcome: str) -> Changed:
         result = await self.services.orders.change(order_id, change, request_id=self.request_id)

@@ -79,7 +79,7 @@ class ItemTerms(Item, StrictModel):
 
 
 class AddressTerms(Address, StrictModel):
-    """The shipping address. `line1` is an alias of `street`."""
+    """The shipping address. `line1`, `line2`, `postal_code` and `country_code` are read too."""
 
 
 class CustomerTerms(Customer, StrictModel):
@@ -114,7 +114,8 @@ class OrderTerms(Body):
     address: AddressTerms | None = Field(
         default=None,
         validation_alias=AliasChoices("address", "shipping_address"),
-        description="The shipping address; `shipping_address` and, for `street`, `line1` are aliases.",
+        description="The shipping address, also as `shipping_address`. Its `line1`, `line2`, `postal_code` and"
+        " `country_code` are read as `street`, `street2`, `zip` and `country`.",
     )
     customer: CustomerTerms | None = Field(default=None, description="The customer.")
     customer_name: CustomerName | None = Field(

@@ -10,11 +10,16 @@ from typing import Annotated, Any, Final
 import typer
 
 ADDRESS_OPTIONS: Final = {
+    "--name": "name",
+    "--company": "company",
     "--street": "street",
+    "--street2": "street2",
+    "--district": "district",
     "--city": "city",
     "--state": "state",
     "--zip": "zip",
     "--country": "country",
+    "--phone": "phone",
 }
 """The field of the address for each option."""
 
@@ -40,8 +45,13 @@ def with_address_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_options(**arguments: Any) -> None:
-        given = {field: arguments.pop(f"address_{field}") for field in ADDRESS_OPTIONS.values()}
-        command(**arguments, address={field: value for field, value in given.items() if value is not None})
+        given = {option: arguments.pop(f"address_{field}") for option, field in ADDRESS_OPTIONS.items()}
+        for option, value in given.items():
+            # Python keeps a byte that is no UTF-8 as half of a surrogate pair, which kubectl would replace.
+            if value is not None and not value.isascii() and value.encode(errors="ignore").decode() != value:
+                raise typer.BadParameter(f"{option}: is no text in UTF-8; write it in UTF-8")
+        address = {ADDRESS_OPTIONS[option]: value for option, value in given.items() if value is not None}
+        command(**arguments, address=address)
 
     signature = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []

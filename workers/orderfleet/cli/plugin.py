@@ -189,7 +189,12 @@ def change_address(
     """Send an Order's package to another address; parts left out stay as they are."""
     if not address:
         raise typer.BadParameter(NOTHING_TO_CHANGE)
-    _change(_target(name, namespace, context, kubeconfig), {"address": address}, "redirected", wait)
+    from orderfleet.domain.order import ADDRESS_ALIASES  # noqa: PLC0415 - the other commands need no models
+
+    # A merge patch removes what is null: a cleared part, and a second name of a part, which would differ from it.
+    second = {ADDRESS_ALIASES[part]: None for part in address if part in ADDRESS_ALIASES}
+    patch = {**second, **{part: value or None for part, value in address.items()}}
+    _change(_target(name, namespace, context, kubeconfig), {"address": patch}, "redirected", wait)
 
 
 @app.command(epilog="Example:\n\n  $ kubectl order watch demo-1")

@@ -16,6 +16,7 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.order import Address, Customer, Item, OrderInput
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 
@@ -50,6 +51,12 @@ class ValidateInput(StepInput):
 
     order: OrderInput
     progress: Progress
+
+
+class ValidateResult(StepResult):
+    """How the order's address was checked, if its policy does not say; later addresses are checked in the same way."""
+
+    address_checks: AddressChecks | None = None
 
 
 class RecordInput(StepInput):

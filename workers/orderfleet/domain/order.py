@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
@@ -56,27 +56,43 @@ class Item(Contract):
     )
 
 
-class Address(Contract):
-    """Address of the delivery. `line1` is read as `street`."""
+ADDRESS_ALIASES: Final = {"street": "line1", "street2": "line2", "zip": "postal_code", "country": "country_code"}
+"""Second name of a field of the address, which is read too."""
 
-    street: AddressField = Field(default="", validation_alias=AliasChoices("street", "line1"))
+
+def _two_names(field: str) -> AliasChoices:
+    return AliasChoices(field, ADDRESS_ALIASES[field])
+
+
+class Address(Contract):
+    """Address of the delivery. `line1`, `line2`, `postal_code` and `country_code` are read too."""
+
+    name: AddressField = ""
+    """The recipient, where it is another person than the customer."""
+    company: AddressField = ""
+    street: AddressField = Field(default="", validation_alias=_two_names("street"))
+    """Street and number, or what the country writes in their place."""
+    street2: AddressField = Field(default="", validation_alias=_two_names("street2"))
+    """A second line: floor, apartment, building."""
+    district: AddressField = ""
+    """A part of the city, where the country's addresses have one."""
     city: AddressField = ""
     state: AddressField = ""
-    zip: str = Field(default="", max_length=32)
-    country: AddressField = ""
+    """State, province, prefecture or area."""
+    zip: str = Field(default="", max_length=32, validation_alias=_two_names("zip"))
+    """Postal code."""
+    country: AddressField = Field(default="", validation_alias=_two_names("country"))
+    """The two letters of ISO 3166-1, such as DE. Another text is accepted unless the check is strict."""
+    phone: AddressField = ""
 
     @model_validator(mode="before")
     @classmethod
-    def _one_street(cls, data: Any) -> Any:
+    def _one_name_for_each_field(cls, data: Any) -> Any:
         # A model that forbids unknown fields reports the second name itself.
-        forbids = cls.model_config.get("extra") == "forbid"
-        if (
-            not forbids
-            and isinstance(data, Mapping)
-            and "line1" in data
-            and data.get("street") not in (None, data["line1"])
-        ):
-            raise ValueError("street and line1 are two names of one field and differ; write only street")
+        if cls.model_config.get("extra") != "forbid" and isinstance(data, Mapping):
+            for name, alias in ADDRESS_ALIASES.items():
+                if alias in data and data.get(name) not in (None, data[alias]):
+                    raise ValueError(f"{name} and {alias} are two names of one field and differ; write only {name}")
         return data
 
 

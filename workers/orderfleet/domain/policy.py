@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints, model_serializer, model_validator
 
@@ -64,6 +65,26 @@ class OutagePolicy(Contract):
     longest: PositiveDuration = _seconds(60)
 
 
+class AddressValidation(StrEnum):
+    """How much of an address is checked."""
+
+    BASIC = "basic"
+    """Street and city; no city where the address's country has none."""
+    REQUIRED = "required"
+    """Also what the address's country requires, where a country is given."""
+    STRICT = "strict"
+    """Also the form of the postal code, and that state, city and district are in the country."""
+
+
+class AddressChecks(Contract):
+    """How an order's addresses are checked, at its start and when they change."""
+
+    validation: AddressValidation | Literal["every_field"] = AddressValidation.REQUIRED
+    """`every_field` asks for street, city, state, zip and country, as orders on the defaults of number 1 do."""
+    default_country: str = Field(default="", max_length=2)
+    """Country of an address that names none, by its two letters of ISO 3166-1; empty for none."""
+
+
 class OrderPolicy(Contract):
     """The settings of an order, which are fixed when it starts."""
 
@@ -83,6 +104,8 @@ class OrderPolicy(Contract):
     """Shipments that are tried before the order fails."""
     require_prices: bool | None = None
     """Whether an item without a price is an error. None, as in a raw start: the worker's setting decides."""
+    address_checks: AddressChecks | None = None
+    """None, as in a raw start: the settings of the worker that validates the order decide."""
     changes_per_run: int = Field(default=1000, ge=1, le=10_000)
     """Signals and updates one run takes before the workflow continues as new; Temporal allows 2,000 updates."""
 
@@ -103,13 +126,40 @@ class OrderPolicy(Contract):
         return _merged(EARLIER_DEFAULTS.get(number) or _plain(_CURRENT), data)
 
 
-CURRENT_DEFAULTS: Final = 1
-"""Number of the defaults that the classes above have. Orders that run were started with a number."""
-EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {}
+CURRENT_DEFAULTS: Final = 2
+"""Number of the defaults that the classes above and `_CURRENT` have. Orders that run were started with a number."""
+_EARLIER_STEP: Final[Mapping[str, Any]] = {
+    "attempt_timeout": "3s",
+    "attempts": 3,
+    "initial_interval": "1s",
+    "backoff": 2.0,
+    "maximum_interval": "30s",
+    "total_timeout": "1h",
+}
+EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {
+    1: {
+        "receive": _EARLIER_STEP,
+        "validation": _EARLIER_STEP,
+        "record": _EARLIER_STEP,
+        "charge": {**_EARLIER_STEP, "attempt_timeout": "4s"},
+        "prepare_package": {**_EARLIER_STEP, "attempt_timeout": "5s"},
+        "dispatch_carrier": {**_EARLIER_STEP, "attempt_timeout": "5s"},
+        "outage": {"first": "1s", "longest": "1m"},
+        "refund": {**_EARLIER_STEP, "attempt_timeout": "5s"},
+        "retry_forever_backoff": {"first": "1s", "longest": "1h"},
+        "shipping_task_queue": "shipping-tq",
+        "shipping_attempts": 2,
+        "require_prices": None,
+        "address_checks": {"validation": "every_field", "default_country": ""},
+        "changes_per_run": 1000,
+    }
+}
 """Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
 
 _DEFAULTS: Final = "defaults"
-_CURRENT: Final = OrderPolicy()
+# The class has no checks of addresses, since a raw start has none. A policy of the settings has them, and is written
+# without these.
+_CURRENT: Final = OrderPolicy(address_checks=AddressChecks())
 
 
 def _plain(policy: Contract, defaults: Contract | None = None) -> dict[str, Any]:

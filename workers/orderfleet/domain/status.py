@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.money import Money
@@ -104,6 +105,10 @@ class SpecResult(Contract):
     """Why a change of that generation was rejected; empty if all were accepted."""
 
 
+_ALWAYS_SHOWN: Final = frozenset({"street", "city", "state", "zip", "country"})
+"""Fields of the address that a status has also while they are empty."""
+
+
 class OrderStatus(Contract):
     """The status of an order."""
 
@@ -114,7 +119,7 @@ class OrderStatus(Contract):
     approved: bool = False
     canceled: bool = Field(default=False, description="Whether the order has ended canceled.")
     cancel_reason: str | None = None
-    address: Address
+    address: Address = Field(description="As written. Fields beside these five are left out while they are empty.")
     payment: PaymentView
     shipments: tuple[ShipmentView, ...] = Field(default=(), description="One per attempt to ship, the latest one last.")
     dispatch_failed_reason: str | None = Field(default=None, description="Why the latest shipment failed.")
@@ -126,6 +131,11 @@ class OrderStatus(Contract):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = Field(default=None, description="None until the order ends.")
+
+    @field_serializer("address")
+    def _without_empty_additions(self, address: Address) -> dict[str, str]:
+        """The address without the later fields that are empty, so that clients read today's orders as before."""
+        return {name: value for name, value in address if value or name in _ALWAYS_SHOWN}
 
     @property
     def ended(self) -> bool:

@@ -24,6 +24,7 @@ _PATTERNS: Final = {
 
 _MESSAGES: Final = {
     "missing": "is missing; give it",
+    "string_unicode": "has half of a surrogate pair (\\ud800 to \\udfff), which is no character; leave it out",
     "bool_type": "is neither true nor false",
     "int_parsing": "is not a whole number; write it as a number, such as 2",
     "time_delta_type": f"is not a duration; {_DURATION}",

@@ -16,14 +16,16 @@ from orderfleet.domain.activities import (
     StepInput,
     StepResult,
     ValidateInput,
+    ValidateResult,
     VoidInput,
     VoidResult,
 )
 from orderfleet.domain.errors import InvalidOrder, PaymentConflict, PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
 from orderfleet.domain.payment import VoidOutcome
+from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import PaymentStatus
-from orderfleet.domain.validation import problems
+from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, problems
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
@@ -37,10 +39,18 @@ class OrderActivities:
         require_prices: whether an item needs a price where the order's policy does not say, as in a raw start.
     """
 
-    def __init__(self, store: OrderStore, provider: PaymentProvider, *, require_prices: bool = True) -> None:
+    def __init__(
+        self,
+        store: OrderStore,
+        provider: PaymentProvider,
+        *,
+        require_prices: bool = True,
+        address_checks: AddressChecks = DEFAULT_ADDRESS_CHECKS,
+    ) -> None:
         self._store = store
         self._provider = provider
         self._require_prices = require_prices
+        self._address_checks = address_checks
 
     @activity.defn(name="receive")
     async def receive(self, step: ReceiveInput) -> StepResult:
@@ -62,17 +72,18 @@ class OrderActivities:
         return _done(step)
 
     @activity.defn(name="validate")
-    async def validate(self, step: ValidateInput) -> StepResult:
+    async def validate(self, step: ValidateInput) -> ValidateResult:
         """Check the order and record that it is valid; one round trip.
 
         Raises:
             InvalidOrder: the message names the fields.
         """
-        wrong = problems(step.order, require_prices=self._require_prices)
+        wrong = problems(step.order, require_prices=self._require_prices, address_checks=self._address_checks)
         if wrong:
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)
-        return _done(step)
+        own = step.order.policy.address_checks is None
+        return ValidateResult(**dict(_done(step)), address_checks=self._address_checks if own else None)
 
     @activity.defn(name="record")
     async def record(self, step: RecordInput) -> StepResult:

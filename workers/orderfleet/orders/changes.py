@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.status import SpecOutcome, SpecResult, Step
 
 from orderfleet.domain import transitions
-from orderfleet.domain.validation import address_problems
 from orderfleet.orders.context import OrderContext
 from orderfleet.orders.shipment import ShipmentPhase
 
@@ -94,7 +93,7 @@ class Changes:
         self._ctx.changes += 1
         async with self._addresses:
             state = self._ctx.state
-            wrong = address_problems(address)
+            wrong = self._ctx.address_problems(address)
             if wrong:
                 return self._reject("address", "; ".join(wrong))
             if address == state.address:

@@ -14,9 +14,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import RecordInput, StepResult
-    from orderfleet.domain.order import OrderInput
+    from orderfleet.domain.order import Address, OrderInput
     from orderfleet.domain.policy import OrderPolicy
     from orderfleet.domain.status import Step
+    from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, address_problems
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.state import Journal, OrderState
@@ -61,6 +62,11 @@ class OrderContext:
     def policy(self) -> OrderPolicy:
         """The settings that the order started with."""
         return self.order.policy
+
+    def address_problems(self, address: Address) -> list[str]:
+        """The problems of an address by the checks that the order started with."""
+        checks = self.policy.address_checks or self.state.address_checks or DEFAULT_ADDRESS_CHECKS
+        return address_problems(address, checks)
 
     async def record(self, *, decided: bool = False) -> None:
         """Write progress to the database; retried until it succeeds.

@@ -9,7 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
-    from orderfleet.domain.activities import ReceiveInput, StepResult, ValidateInput
+    from orderfleet.domain.activities import ReceiveInput, StepResult, ValidateInput, ValidateResult
     from orderfleet.domain.errors import OrderConflict, PaymentConflict, StoreRejected
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address, Customer, OrderInput, ReviewMode, ReviewTimeoutAction
@@ -21,7 +21,7 @@ from orderfleet.orders.state import Draft
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed
 
 _RECEIVE = ActivityRef(OrderActivities.receive, StepResult)
-_VALIDATE = ActivityRef(OrderActivities.validate, StepResult)
+_VALIDATE = ActivityRef(OrderActivities.validate, ValidateResult)
 
 REVIEW_TIMED_OUT = "review timed out"
 
@@ -113,6 +113,7 @@ async def validate(ctx: OrderContext) -> None:
         ctx.journal.rollback(draft)
         raise OrderFailed(str(failed)) from failed
     ctx.journal.commit(draft)
+    ctx.state.address_checks = result.address_checks
     ctx.state.count_retries("validate", result.attempt)
 
 

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import transitions
     from orderfleet.domain.events import AuditEvent, EventKind, Progress
     from orderfleet.domain.order import Address, OrderInput
+    from orderfleet.domain.policy import AddressChecks
     from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentView, SpecResult, Step
 
 MAX_PENDING_BYTES: Final = 1792 * 1024
@@ -56,6 +57,8 @@ class OrderState(BaseModel):
     address: Address
     address_changed: bool = False
     """Whether the address was changed since the order was received, so that progress carries it."""
+    address_checks: AddressChecks | None = None
+    """Those of the worker that validated the order, if its policy has none."""
     payment_status: PaymentStatus | None = None
     shipments: list[ShipmentView] = Field(default_factory=list)
     dispatch_failed_reason: str | None = None

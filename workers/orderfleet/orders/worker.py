@@ -10,6 +10,7 @@ from typing import Final
 
 from temporalio.client import Client
 
+from orderfleet.domain import address_rules
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.observability.order_metrics import ProviderCallMetrics
 from orderfleet.orders.activities import OrderActivities
@@ -52,7 +53,11 @@ def worker_spec(
         order_workflows: order workflows in Temporal.
         background: tasks that run as long as the worker.
     """
-    orders = OrderActivities(record, provider, require_prices=settings.prices_required())
+    # Workflows check addresses, and must not read files.
+    address_rules.preload()
+    orders = OrderActivities(
+        record, provider, require_prices=settings.prices_required(), address_checks=settings.address_checks()
+    )
     maintenance = MaintenanceActivities(orphans, order_workflows)
     return WorkerSpec(
         task_queue=settings.orders_task_queue,

@@ -24,7 +24,6 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ShipmentAnswer
     from orderfleet.domain.status import OrderStatus, Step
 
-from orderfleet.domain.validation import address_problems
 from orderfleet.orders import delivery, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
@@ -252,7 +251,7 @@ class OrderWorkflow:
     def _check_address(self, *args: Any) -> None:
         """Reject an invalid address before the update enters the history."""
         try:
-            _raise_rejection("; ".join(address_problems(read_one(Address, args))) or None)
+            _raise_rejection("; ".join(self._ctx.address_problems(read_one(Address, args))) or None)
         except InputRejected as rejected:
             _raise_rejection(str(rejected))
 

@@ -59,7 +59,7 @@ class AdapterRegistry(Generic[Provider]):
     """Makes the adapter `simulated`."""
     warning: str
     """What `simulated` does not do; logged outside a local stack."""
-    over_http: Callable[[HttpCalls], Provider]
+    over_http: Callable[[HttpCalls, Settings], Provider]
     """Makes the adapter `http`."""
 
     def name(self, settings: Settings) -> str:
@@ -121,7 +121,7 @@ class AdapterRegistry(Generic[Provider]):
             timeout=service.timeout,
             connections=settings.worker_activity_slots,
         ) as calls:
-            yield self.over_http(calls)
+            yield self.over_http(calls, settings)
 
 
 def _registered(group: str, name: str) -> Callable[[AdapterSettings], Any] | None:
@@ -156,7 +156,7 @@ PAYMENT_PROVIDERS: Final = AdapterRegistry[PaymentProvider](
     prefix="payment",
     simulated=lambda settings: SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
     warning="no money moves",
-    over_http=HttpPayments,
+    over_http=lambda calls, _: HttpPayments(calls),
 )
 """Adapters of the setting `ORDERFLEET_PAYMENT_PROVIDER`."""
 
@@ -167,6 +167,6 @@ CARRIERS: Final = AdapterRegistry[Carrier](
     prefix="carrier",
     simulated=lambda settings: SimulatedCarrier(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
     warning="no parcel moves",
-    over_http=HttpCarrier,
+    over_http=lambda calls, settings: HttpCarrier(calls, latin=settings.carrier_latin_address),
 )
 """Adapters of the setting `ORDERFLEET_CARRIER`."""

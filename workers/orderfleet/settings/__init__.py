@@ -69,4 +69,5 @@ class Settings(
             shipping_task_queue=self.shipping_task_queue,
             shipping_attempts=self.shipping_attempts,
             require_prices=self.prices_required(),
+            address_checks=self.address_checks(),
         )

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
+from orderfleet.domain.address_rules import known_country
 from orderfleet.domain.durations import PositiveDuration, parse_duration
 from orderfleet.domain.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
-from orderfleet.domain.policy import Attempts, Backoff, OutagePolicy, ShippingAttempts, StepPolicy
+from orderfleet.domain.policy import (
+    AddressChecks,
+    AddressValidation,
+    Attempts,
+    Backoff,
+    OutagePolicy,
+    ShippingAttempts,
+    StepPolicy,
+)
 from orderfleet.settings.base import Group
+
+
+def _known_code(code: str) -> str:
+    if code and known_country(code) is None:
+        raise ValueError("is no country; write the two letters of ISO 3166-1, such as US")
+    return code.strip().upper()
+
+
+CountryCode = Annotated[str, AfterValidator(_known_code)]
+"""Two letters of ISO 3166-1, in upper case; empty for none."""
 
 
 class OrderSettings(Group):
@@ -34,8 +53,20 @@ class OrderSettings(Group):
     require_prices: bool | None = None
     """Reject an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`, and `false`
     where `ORDERFLEET_SAMPLE_ORDERS` is on."""
+    address_validation: AddressValidation = AddressValidation.REQUIRED
+    """How much of an address is checked. `basic`: street and city, and no city where the country has none. `required`:
+    also what the address's country requires, such as state and zip in the US; no more than that where no country is
+    given or its code is unknown. `strict`: also the form of the postal code, and that state, city and district are in
+    the country. An order keeps what applied at its start."""
+    default_country: CountryCode = ""
+    """Country by which an address that names none is checked: two letters of ISO 3166-1, such as `US`. Empty is none.
+    The address itself stays as written."""
     sample_orders: bool = False
     """Use a sample item and address if a request leaves them out. Local only."""
+
+    def address_checks(self) -> AddressChecks:
+        """How the addresses of an order that starts now are checked."""
+        return AddressChecks(validation=self.address_validation, default_country=self.default_country)
 
     def prices_required(self) -> bool:
         """Whether an item without a price is an error."""

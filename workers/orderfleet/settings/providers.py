@@ -106,6 +106,9 @@ class ProviderSettings(Group):
     carrier_timeout: PositiveDuration = parse_duration("2500ms")
     """Timeout of a call to the carrier. With the database timeout, it has to fit into the timeout of
     `dispatch_carrier`."""
+    carrier_latin_address: bool = False
+    """Send each address to the carrier's service in Latin letters too, for `http`: state, city and district, where the
+    data of the country have them."""
     simulated_ledger: Path | None = None
     """File of the ledgers of the simulated provider and carrier. Unset: in memory."""
     simulated_latency: Duration = Field(default=parse_duration("0s"), ge=timedelta(0))

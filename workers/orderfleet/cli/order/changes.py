@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -66,7 +66,7 @@ def update_address(
 
     async def change(connection: Connection, order: str) -> ChangeResult:
         current = (await connection.orders.live(order)).address
-        return await connection.orders.change(order, Change.update_address(current.model_copy(update=address)))
+        return await connection.orders.change(order, Change.update_address(_changed(current, address)))
 
     _change(order_id, output, "going to the new address", change)
 
@@ -154,7 +154,7 @@ async def _send(connection: Connection, name: str, which: Signal, reason: str, c
         Signal.CANCEL_PAYMENT: (names.CANCEL_PAYMENT, [reason]),
     }
     if which is Signal.UPDATE_ADDRESS:
-        address = (await _address(connection, order_id)).model_copy(update=changed)
+        address = _changed(await _address(connection, order_id), changed)
         arguments[which] = (names.UPDATE_ADDRESS, [address])
     signal_name, values = arguments[which]
     await connection.orders.signal(order_id, signal_name, values)
@@ -197,6 +197,20 @@ def _which_signal() -> Signal:
         if answer in list(Signal):
             return Signal(answer)
         typer.echo(f"there is no signal {answer}; enter a number or a name of the list")
+
+
+def _changed(current: Address, parts: Mapping[str, str]) -> Address:
+    """The address with some parts changed.
+
+    Raises:
+        UsageError: a part is too long.
+    """
+    from orderfleet.domain.inputs import InputRejected, read  # noqa: PLC0415 - `--help` needs none
+
+    try:
+        return read(type(current), {**current.model_dump(), **parts})
+    except InputRejected as rejected:
+        raise UsageError(str(rejected)) from None
 
 
 def _which_address(current: Address) -> dict[str, str]:

@@ -11,8 +11,10 @@ from typing import Annotated, Final
 
 from pydantic import StringConstraints, model_validator
 
+from orderfleet.domain.address_rules import in_latin
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import BookingVoided, CarrierRefused, CarrierUnavailable
+from orderfleet.domain.order import Address
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
@@ -26,6 +28,12 @@ class BookingRequest(Parcel):
     """Body of a booking: the parcel and its key."""
 
     key: str
+
+
+class LatinBookingRequest(BookingRequest):
+    """Body of a booking for a service that asks for Latin letters too."""
+
+    address_latin: Address
 
 
 class BookingVoid(Contract):
@@ -69,10 +77,16 @@ class BookingVoidAnswer(Contract):
 
 
 class HttpCarrier:
-    """`Carrier` over HTTP calls."""
+    """`Carrier` over HTTP calls.
 
-    def __init__(self, calls: HttpCalls) -> None:
+    Args:
+        calls: of the carrier's service.
+        latin: whether a booking also has the address in Latin letters.
+    """
+
+    def __init__(self, calls: HttpCalls, *, latin: bool = False) -> None:
         self._calls = calls
+        self._latin = latin
 
     async def book(self, key: str, parcel: Parcel) -> Booking:
         """Book and dispatch one parcel, under `key` as idempotency key.
@@ -82,10 +96,11 @@ class HttpCarrier:
             BookingVoided: the parcel's attempt was voided.
             CarrierUnavailable: the answer is none of these and no booking under this key.
         """
+        request = BookingRequest(key=key, **dict(parcel))
+        if self._latin:
+            request = LatinBookingRequest(**dict(request), address_latin=in_latin(parcel.address))
         with _translate_errors():
-            answer = await self._calls.post(
-                "/bookings", BookingRequest(key=key, **dict(parcel)), BookingAnswer, key=key, named=("key", key)
-            )
+            answer = await self._calls.post("/bookings", request, BookingAnswer, key=key, named=("key", key))
         return answer.booking()
 
     async def void_booking(self, key: str, attempt: int) -> tuple[BookingState, Booking | None]:
