@@ -6,6 +6,7 @@ import itertools
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -25,24 +26,25 @@ SUBSETS = [subset for size in range(2, len(PARTS)) for subset in itertools.combi
 SOME = [("temporal", "well"), ("postgres", "temporal"), ("etcd", "kube-apiserver", "lingering"), PARTS[:4]]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[StackState]:
-    """Yield a stack without default ports, which another stack may use, and release at any time."""
-    defaults = (15432, 7233, 8233, 12379, 16443)
-    blockers = [socket.socket() for _ in defaults]
-    with stack_folder() as folder:
-        for blocker, port in zip(blockers, defaults, strict=True):
+@contextmanager
+def _default_ports_in_use() -> Iterator[None]:
+    """Use the default ports: a stack on one of them would lose it to another stack while its part is killed."""
+    with ExitStack() as stack:
+        for port in (15432, 7233, 8233, 12379, 16443):
+            blocker = stack.enter_context(socket.socket())
             blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with suppress(OSError):
                 blocker.bind((ports.HOST, port))
                 blocker.listen()
-            except OSError:
-                continue
-        try:
+        yield
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[StackState]:
+    """Yield a stack without default ports."""
+    with stack_folder() as folder:
+        with _default_ports_in_use():
             started = lifecycle.up(folder=folder, roles=ROLES)
-        finally:
-            for blocker in blockers:
-                blocker.close()
         yield started
 
 
@@ -131,7 +133,8 @@ def test_second_stack_has_other_ports(running):
     _kill(running, *PARTS)
     _up(running)
     with stack_folder() as folder:
-        other = lifecycle.up(folder=folder, roles=(role("well"),))
+        with _default_ports_in_use():
+            other = lifecycle.up(folder=folder, roles=(role("well"),))
         mine = {port for part in running.parts.values() for port in part.ports.values()}
         assert not mine & {port for part in other.parts.values() for port in part.ports.values()}
         # Each of them restarts while the other one runs.
