@@ -139,9 +139,8 @@ async def test_charge_refused_after_an_outage_of_the_store_is_voided(
         assert (await running.recorded("m-33")).status.payment.status is PaymentStatus.VOIDED
 
 
-async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: WorkflowTestEnv) -> None:
-    first, refused = Gate(), fails(CarrierRefused("address unknown"))
-    running.carrier.booking.before += [first, refused, refused]
+def answered_bookings(running: WorkflowTestEnv) -> list[int]:
+    """The shipment's attempt of each booking that the carrier answers from now on, by acceptance or refusal."""
     answers: list[int] = []
     book = running.carrier.book
 
@@ -152,6 +151,13 @@ async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided
             answers.append(parcel.attempt)
 
     running.carrier.book = counted  # type: ignore[method-assign]
+    return answers
+
+
+async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided(running: WorkflowTestEnv) -> None:
+    first, refused = Gate(), fails(CarrierRefused("address unknown"))
+    running.carrier.booking.before += [first, refused, refused]
+    answers = answered_bookings(running)
     policy = quick_policy(running.settings, dispatch_carrier=HASTY)
     await running.start(running.order("m-34", review=AUTO, policy=policy))
     assert "address unknown" in await ends_failed(running, "m-34")
@@ -165,16 +171,7 @@ async def test_booking_refused_while_an_earlier_attempt_is_in_progress_is_voided
 async def test_booking_of_a_failed_shipment_that_arrives_late_is_not_made(running: WorkflowTestEnv) -> None:
     first, second = Gate(), Gate()
     running.carrier.booking.before += [first, fails(CarrierRefused("address unknown")), second]
-    answers: list[int] = []
-    book = running.carrier.book
-
-    async def counted(key: str, parcel: Parcel) -> Booking:
-        try:
-            return await book(key, parcel)
-        finally:
-            answers.append(parcel.attempt)
-
-    running.carrier.book = counted  # type: ignore[method-assign]
+    answers = answered_bookings(running)
     policy = quick_policy(running.settings, dispatch_carrier=StepPolicy(attempt_timeout="2s", initial_interval="10ms"))
     handle = await running.start(running.order("m-35", review=AUTO, policy=policy))
     await second.reached.wait()
