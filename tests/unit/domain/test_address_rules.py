@@ -121,7 +121,7 @@ def test_problem_names_the_field_and_the_remedy_without_the_value():
     found = address_problems(address, AddressChecks(validation=STRICT))
     assert found == [
         "address.state: is not one that US has; write one of AL, AK, AS, AZ, AR, …",
-        "address.zip: has not the form of US; write it as 95014",
+        "address.zip: is not a postal code of US; write it as 95014",
     ]
     assert split_address_problems("; ".join(found)) == found
     assert split_address_problems("the package is being dispatched") is None

@@ -86,12 +86,16 @@ def malformed(country: Country, address: Address) -> Iterator[str]:
     """
     found, unknown = _areas(country, address)
     if unknown is not None:
-        listed = f"is not one that {country.code} has" if unknown == "state" else "is not in the area before it"
+        listed = (
+            f"is not one that {country.code} has"
+            if unknown == "state"
+            else "is not in the state or city given before it"
+        )
         yield f"address.{unknown}: {listed}; {_remedy(country, unknown)}"
     if "zip" in country.written and not is_blank(address.zip):
         code = address.zip.strip().upper()
         if country.area.zip and not re.fullmatch(country.area.zip, code):
-            yield f"address.zip: has not the form of {country.code}; {_remedy(country, 'zip')}"
+            yield f"address.zip: is not a postal code of {country.code}; {_remedy(country, 'zip')}"
         elif any(area.zip and not re.match(area.zip, code) for area in found):
             yield "address.zip: belongs to another place of that country; correct it, or the state and the city"
 
