@@ -19,7 +19,7 @@ import aiohttp
 from bench.contenders import ITEMS
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.operator.main import login
-from support.factories import ADDRESS
+from support.factories import ADDRESS_JSON
 
 _PREPARED = "bench-prepared"
 """Label of Orders created with a status. The benchmark does not wait for them, so the watch excludes them."""
@@ -123,7 +123,7 @@ class OrderResources:
 def _spec(review: str) -> dict[str, Any]:
     return {
         "items": [{"sku": item.sku, "qty": item.qty, "price": str(item.price)} for item in ITEMS],
-        "address": ADDRESS.model_dump(),
+        "address": ADDRESS_JSON,
         "review": {"mode": review},
     }
 
