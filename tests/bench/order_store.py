@@ -22,7 +22,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.domain.transitions import payment_origins, shipment_origins
 from orderfleet.store.encoding import as_json
 from orderfleet.store.migrate import migrate
-from orderfleet.store.statements import statement
+from orderfleet.store.pool import statement
 from support.factories import ADDRESS
 
 _FILL = (

@@ -13,9 +13,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.orders import worker
 from orderfleet.settings import Settings
-from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import connect
-from orderfleet.store.writes import OrderWrites
+from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
 from support.scripted_providers import ScriptedPayments

@@ -11,12 +11,11 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.domain import names
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.durations import MAX_DURATION
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.store.pool import Database
+from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
+from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
 from orderfleet.temporal.task_queues import TaskQueueSampler
 from support.polling import eventually

@@ -12,10 +12,9 @@ from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.erasure import erase
 from orderfleet.store.migrate import grant_runtime_role as grant
-from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderWrites
+from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from support.own_postgres import as_role
 from support.polling import eventually
 from support.sample_rows import AT, event, payment, progress, receive, shipment

@@ -14,9 +14,8 @@ from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import Step
 from orderfleet.store import feed as feed_module
 from orderfleet.store.feed import PostgresChangeFeed
-from orderfleet.store.pool import Database
+from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import recorded_order
-from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
 from support.change_feed_follower import LONG, following, touch
 from support.polling import eventually

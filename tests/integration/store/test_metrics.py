@@ -13,9 +13,8 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.metrics import CHANGE_FEED_LAG_ROWS
 from orderfleet.store.feed import PostgresChangeFeed
-from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
-from orderfleet.store.writes import OrderWrites
+from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from support.metric_samples import metric_changes
 from support.sample_rows import AT, event, payment, progress, receive, sample_order
 

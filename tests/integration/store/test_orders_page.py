@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orderfleet.domain.listing import OrderFilter
 from orderfleet.domain.order import Customer
-from orderfleet.domain.status import Step
+from orderfleet.domain.status import OrderFilter, Step
 from support.sample_rows import AT, progress, receive, sample_order
 
 

@@ -8,10 +8,8 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.status import Step
-from orderfleet.store.orphans import PostgresOrphanStore
-from orderfleet.store.pool import Database
-from orderfleet.store.statements import statement
-from orderfleet.store.writes import OrderWrites
+from orderfleet.store.pool import Database, statement
+from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from support.sample_rows import AT, event, progress, receive, sample_order
 
 NOW = timedelta(0)

@@ -10,11 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderfleet.domain.listing import Cursor, OrderFilter
-from orderfleet.domain.status import Step
-from orderfleet.store.pool import Database
+from orderfleet.domain.status import Cursor, OrderFilter, Step
+from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.statements import statement
 
 # One worker fills the tables, once, which takes most of a minute.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("page_costs")]

@@ -12,7 +12,7 @@ from orderfleet.domain import names
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.status import Step
 from orderfleet.store.erasure import prune
-from orderfleet.store.partitions import MONTHS_AHEAD
+from orderfleet.store.migrate import MONTHS_AHEAD
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from support.sample_rows import event, progress, sample_order

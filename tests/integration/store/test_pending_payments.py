@@ -7,8 +7,8 @@ import itertools
 import asyncpg
 import pytest
 
-from orderfleet.domain.backlog import BacklogKind
 from orderfleet.domain.status import PaymentStatus, Step, payment_pending
+from orderfleet.observability.operator_metrics import BacklogKind
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites

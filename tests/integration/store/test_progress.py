@@ -9,8 +9,8 @@ import pytest
 
 from orderfleet.domain.events import AuditEvent, EventKind
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, SpecOutcome, SpecResult, Step
+from orderfleet.store.pool import statement
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.statements import statement
 from orderfleet.store.writes import OrderWrites
 from support.factories import ADDRESS, ELSEWHERE
 from support.polling import eventually

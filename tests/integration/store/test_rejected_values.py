@@ -9,10 +9,9 @@ from orderfleet.domain.errors import StoreRejected
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.order import Customer
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
-from orderfleet.store.writes import OrderWrites
+from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from support.sample_rows import event, payment, progress, receive, sample_order, shipment
 
 POISON = "poison"

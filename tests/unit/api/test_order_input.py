@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from orderfleet.api.order_input import SAMPLE_ADDRESS, Unprocessable, order_id_for, to_input
 from orderfleet.api.schemas import AddressTerms, NewAddress, NewOrder, StartOrder
+from orderfleet.domain.inputs import validation_message
 from orderfleet.domain.order import Address
 from orderfleet.domain.policy import AddressChecks, OrderPolicy
-from orderfleet.domain.validation_messages import validation_message
 from orderfleet.settings import Settings
 from support.factories import ADDRESS_JSON
 

@@ -15,8 +15,7 @@ from orderfleet.cli.order import listing, views
 from orderfleet.cli.output import Output
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import EventKind, RecordedEvent
-from orderfleet.domain.listing import OrderPage
-from orderfleet.domain.status import PaymentView, Step
+from orderfleet.domain.status import OrderPage, PaymentView, Step
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.orders import Source, SourcedStatus
 from support.factories import ADDRESS

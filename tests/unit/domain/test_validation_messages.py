@@ -6,8 +6,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from orderfleet.api.schemas import NewOrder, WorkflowId
-from orderfleet.domain.listing import OrderFilter
-from orderfleet.domain.validation_messages import validation_message
+from orderfleet.domain.inputs import validation_message
+from orderfleet.domain.status import OrderFilter
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 
 from orderfleet.api.access import Access, Authenticator, Caller, Role, Unauthenticated, UnsafeSettings
 from orderfleet.api.jwt import ClaimedRoles, JwksCache, JwtAuthenticator, parse_role_names
-from orderfleet.domain.validation_messages import validation_message
+from orderfleet.domain.inputs import validation_message
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import ApiAuth, Environment
 

@@ -14,8 +14,7 @@ from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, example
-from orderfleet.domain.listing import Cursor, OrderFilter, UtcDatetime
-from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.domain.status import Cursor, OrderFilter, OrderStatus, Step, UtcDatetime
 from orderfleet.domain.strict_models import StrictModel
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])

@@ -19,7 +19,7 @@ from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
 from orderfleet.api.fanout import TooManyStreams
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
-from orderfleet.domain.validation_messages import validation_message
+from orderfleet.domain.inputs import validation_message
 from orderfleet.services.errors import (
     OrderChangeRejected,
     OrderEnded,

@@ -152,7 +152,7 @@ def variables(field: str) -> list[str]:
 
 
 def _line(problem: Any) -> str:
-    from orderfleet.domain.validation_messages import validation_message  # noqa: PLC0415
+    from orderfleet.domain.inputs import validation_message  # noqa: PLC0415
     from orderfleet.settings import Settings  # noqa: PLC0415
 
     if not problem["loc"]:

@@ -11,12 +11,11 @@ from typing import Protocol
 
 from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.events import AuditEvent, Progress, RecordedEvent, RecordedOrder
-from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.orphans import ClosedPage, Compensation, Orphan, UnfinishedOrder, UnfinishedPage, WorkflowState
 from orderfleet.domain.payment import PaymentIntent, PaymentRecord
 from orderfleet.domain.shipment import ShipmentRecord
-from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, PaymentStatus, Step
 
 
 class OrderStore(Protocol):

@@ -1,17 +1,17 @@
-"""The status of an order, the same for every reader: query, database, API, command line, Kubernetes.
+"""The status of an order, the same for every reader: query, database, API, command line, Kubernetes; and its listing.
 
 Workflows build it from their state and the store from its rows; both must give the same result.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field, field_serializer
+from pydantic import AfterValidator, AwareDatetime, Field, field_serializer
 
-from orderfleet.domain.base import Contract
+from orderfleet.domain.base import Contract, OrderId
 from orderfleet.domain.money import Money
 from orderfleet.domain.order import Address
 
@@ -146,3 +146,41 @@ class OrderStatus(Contract):
     def settled(self) -> bool:
         """Whether the order has ended and no charge or refund is pending, so that its status is final."""
         return self.ended and not payment_pending(self.step, self.payment.status)
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the years 1 to 9999") from None
+
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with a time zone, converted to UTC."""
+
+
+class OrderFilter(Contract):
+    """Which orders to list; a field that is None does not filter."""
+
+    step: Step | None = None
+    customer_email: str | None = None
+    """The whole address; case is ignored."""
+    created_from: UtcDatetime | None = None
+    """Lists orders that started at this time or later."""
+    created_before: UtcDatetime | None = None
+    """Lists orders that started before this time."""
+
+
+class Cursor(Contract):
+    """Position in a listing, directly after this order, which may have been deleted."""
+
+    created_at: UtcDatetime
+    order_id: OrderId
+
+
+class OrderPage(Contract):
+    """One page of a listing, which is always sorted from newest to oldest."""
+
+    orders: tuple[OrderStatus, ...]
+    next: Cursor | None = None
+    """Cursor of the next page; None on the last one."""

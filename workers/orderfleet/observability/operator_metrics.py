@@ -1,4 +1,4 @@
-"""Metrics of the operator: reconciliations, calls to the API server, its queue, and unfinished orders and tasks."""
+"""Metrics of the operator: reconciliations, calls to the API server, its queue, and samples of unfinished work."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Final
 
 from prometheus_client import Gauge
 
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability import metrics
@@ -83,6 +84,29 @@ def export_queue(depth: Callable[[], int], orders: Callable[[], Mapping[str, int
     metrics.OPERATOR_ORDERS.labels(step=NO_STEP).set_function(first)
     for step in Step:
         metrics.OPERATOR_ORDERS.labels(step=step).set_function(partial(counted.__getitem__, step))
+
+
+class BacklogKind(StrEnum):
+    """What a sample counts."""
+
+    ORDER = "order"
+    OVERDUE_ORDER = "overdue_order"
+    """An order past its deadline that has neither shipped nor ended."""
+    PAYMENT = "payment"
+    WORKFLOW_TASK = "workflow"
+    ACTIVITY_TASK = "activity"
+
+
+@dataclass(frozen=True)
+class BacklogSample:
+    """Size and age of one backlog."""
+
+    kind: BacklogKind
+    key: str
+    """Step of the orders, status of the payments, or name of the task queue."""
+    count: int
+    oldest: float
+    """Age of the oldest in seconds; 0 if the backlog is empty."""
 
 
 _STEPS = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPING)

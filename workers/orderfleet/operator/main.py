@@ -12,11 +12,11 @@ from typing import Final
 import kopf
 import structlog
 
-from orderfleet.domain.backlog import BacklogSample
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.observability.database_metrics import export_lag
 from orderfleet.observability.health import HealthServer
 from orderfleet.observability.operator_metrics import (
+    BacklogSample,
     OperatorMetrics,
     export_backlog,
     export_queue,

@@ -24,9 +24,8 @@ from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.metered import MeteredPayments
 from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
-from orderfleet.store.orphans import PostgresOrphanStore
 from orderfleet.store.pool import Database, connect
-from orderfleet.store.writes import OrderWrites
+from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.step_interceptors import StepInterceptor
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve

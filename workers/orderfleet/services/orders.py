@@ -20,10 +20,9 @@ from orderfleet.domain import names
 from orderfleet.domain.base import ORDER_ID
 from orderfleet.domain.errors import PaymentConflict, StoreUnavailable
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
-from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderReader
-from orderfleet.domain.status import OrderStatus
+from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus
 from orderfleet.services.changes import Change
 from orderfleet.services.deadline import RPC_TIMEOUT, Deadline, deadline_scope, remaining
 from orderfleet.services.errors import (

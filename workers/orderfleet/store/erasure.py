@@ -15,9 +15,13 @@ from typing import Final
 import asyncpg
 
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.store import partitions
-from orderfleet.store.migrate import connected
-from orderfleet.store.statements import statement
+from orderfleet.store.migrate import (
+    connected,
+    create_partitions,
+    detach_prunable_partitions,
+    drop_detached_partitions,
+)
+from orderfleet.store.pool import statement
 
 BATCH: Final = 200
 """Orders in one transaction. Workers wait for its locks, at most as long as a statement may take."""
@@ -81,11 +85,11 @@ async def prune(database_url: str, before: datetime, *, batch: int = BATCH) -> A
         StoreUnavailable: Postgres did not answer.
     """
     async with _erasing(database_url) as connection:
-        await partitions.create_ahead(connection)
-        await partitions.detach_prunable(connection, before)
+        await create_partitions(connection)
+        await detach_prunable_partitions(connection, before)
         while rows := await connection.fetch(statement("prune_orders"), before, batch):
             yield len(rows)
-        await partitions.drop_detached(connection)
+        await drop_detached_partitions(connection)
 
 
 @asynccontextmanager

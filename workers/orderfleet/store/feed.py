@@ -20,9 +20,8 @@ import asyncpg
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.observability.metrics import CHANGE_FEED_CHANGES, CHANGE_FEED_LAG_ROWS
-from orderfleet.store.pool import Database
+from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import recorded_order
-from orderfleet.store.statements import statement
 
 CHANNEL: Final = "orderfleet_orders"
 """The NOTIFY channel; migration 0002 notifies it."""

@@ -1,7 +1,8 @@
 """Applies migrations, forward only: each file once, in a transaction of its own. Then it grants the runtime role.
 
 `orderfleet migrate` and the Helm hook job call it. A file that fails changes nothing. A database whose applied files
-do not match is never changed.
+do not match is never changed. It also owns the partitions of the events table: one per month, created ahead and dropped
+whole. The default partition holds the events of months without one.
 """
 
 from __future__ import annotations
@@ -9,22 +10,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.store import partitions
 from orderfleet.store.errors import first_line, is_unavailable, translate_errors
 from orderfleet.store.migration_files import Applied, Migration, MigrationError, default_directory, outstanding, read
-from orderfleet.store.statements import statement
+from orderfleet.store.pool import statement
 
 _LOCK: Final = 0x4F524446  # any number that no other program on this database uses
 _LOCK_TIMEOUT: Final = "10min"
 _INITIAL_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 2.0
+
+MONTHS_AHEAD: Final = 12
+"""Months after the current one that get a partition: longer than any fleet runs without a migration or a prune."""
+
+_PARTITION_LOCK_TIMEOUT: Final = "2s"
+"""Writers queue behind the lock. A month whose partition can't be locked is left for the next call."""
+
 _TABLE: Final = """
 create table if not exists schema_migrations (
     number      integer primary key,
@@ -65,7 +72,7 @@ async def migrate(
         for migration in outstanding(migrations, await _applied(connection), accept_newer=accept_newer):
             await _apply(connection, migration)
             done.append(migration.name)
-        await partitions.create_ahead(connection)
+        await create_partitions(connection)
     return done
 
 
@@ -176,3 +183,42 @@ async def _check_role(connection: asyncpg.Connection[asyncpg.Record], role: str)
     problem = await connection.fetchval(statement("runtime_role_problem"), role)
     if problem is not None:
         raise WrongRole(f"the runtime role {role!r} can't be used: {problem}")
+
+
+async def create_partitions(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Create the partitions of the current month and of the next ones, if the schema has partitions."""
+    if await connection.fetchval("select to_regproc('create_events_partition') is null"):
+        return
+    now = datetime.now(UTC)
+    first = now.year * 12 + now.month - 1
+    for number in range(first, first + MONTHS_AHEAD + 1):
+        if not await _call_for_month(connection, "create_events_partition", date(number // 12, number % 12 + 1, 1)):
+            return
+
+
+async def detach_prunable_partitions(connection: asyncpg.Connection[asyncpg.Record], before: datetime) -> None:
+    """Detach the partitions of which every order ended before a time and can be pruned."""
+    for month, attached in await connection.fetch(statement("events_partitions")):
+        end = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
+        if not attached or end > before:
+            continue
+        if not await connection.fetchval(statement("events_partition_in_use"), month, before):
+            await _call_for_month(connection, "detach_events_partition", month)
+
+
+async def drop_detached_partitions(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Drop the detached partitions, also those that an interrupted call left."""
+    for month, attached in await connection.fetch(statement("events_partitions")):
+        if not attached:
+            await _call_for_month(connection, "drop_events_partition", month)
+
+
+async def _call_for_month(connection: asyncpg.Connection[asyncpg.Record], function: str, month: date) -> bool:
+    """Call a function of the schema; return whether it got its locks."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"set local lock_timeout = '{_PARTITION_LOCK_TIMEOUT}'")
+            await connection.execute(f"select {function}($1)", month)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The connection pool: each call is one statement in one round trip, with a timeout.
+"""The connection pool, and the SQL statements: each call is one statement in one round trip, with a timeout.
 
 Nothing connects before the first call, so a process can start while Postgres is unavailable. A statement must leave no
 session state: a connection is not reset when it returns to the pool.
@@ -11,6 +11,8 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import cache
+from importlib.resources import files
 from typing import Any, Final, Self
 
 import asyncpg
@@ -22,12 +24,26 @@ from orderfleet.observability.metrics import DATABASE_POOL_SIZE
 from orderfleet.settings import Settings
 from orderfleet.settings.database_address import Address, database_address, listen_address
 from orderfleet.store.errors import first_line, translate_errors
-from orderfleet.store.statements import name_of
 
 _log = logging.getLogger(__name__)
 
 _STATEMENTS: Final = 200
 """Prepared statements cached per connection: more than there are."""
+
+_names: dict[str, str] = {}
+"""Name of each statement in metrics, by its text: the driver accepts a plain string only."""
+
+
+@cache
+def statement(name: str) -> str:
+    """Return the text of `sql/{name}.sql`, which is read when it is first used.
+
+    Raises:
+        FileNotFoundError: there is no such statement.
+    """
+    text = (files("orderfleet.store") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    _names[text] = name
+    return text
 
 
 def _log_warning(_: object, message: asyncpg.PostgresLogMessage) -> None:
@@ -87,7 +103,7 @@ class Database:
         Raises:
             StoreUnavailable: Postgres is unavailable or did not answer in time.
         """
-        with DatabaseOperation(name_of(sql)) as operation, translate_errors():
+        with DatabaseOperation(_names.get(sql, "other")) as operation, translate_errors():
             async with self._time_limit():
                 pool = await self._opened()
                 connection = await pool.acquire()

@@ -13,14 +13,12 @@ from typing import Final
 import asyncpg
 from pydantic import TypeAdapter
 
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
-from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import OrderStatus, PaymentView, ShipmentView, SpecResult
+from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus, PaymentView, ShipmentView, SpecResult
+from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 from orderfleet.store.encoding import as_text
-from orderfleet.store.pool import Database
-from orderfleet.store.statements import statement
+from orderfleet.store.pool import Database, statement
 
 # These times are outside the range of every order, so that a page without a bound needs no statement of its own.
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)

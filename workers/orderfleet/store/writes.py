@@ -1,4 +1,4 @@
-"""Writes of the activities. Implements `OrderStore`, `ShipmentStore` and `AttemptLog`.
+"""The order store of the activities. Implements `OrderStore`, `ShipmentStore`, `AttemptLog` and `OrphanStore`.
 
 Each call is one statement, so one round trip and one transaction. It can be repeated: a late or repeated call changes
 nothing that was written after it. The SQL decides what a write may change.
@@ -7,7 +7,7 @@ nothing that was written after it. The SQL decides what a write may change.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import asyncpg
@@ -15,16 +15,16 @@ import asyncpg
 from orderfleet.domain.errors import OrderConflict, PaymentConflict, StoreRejected
 from orderfleet.domain.events import AuditEvent, Progress
 from orderfleet.domain.order import OrderInput
+from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
 from orderfleet.domain.payment import PaymentIntent, PaymentRecord
 from orderfleet.domain.shipment import ShipmentRecord
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.domain.transitions import payment_origins, shipment_origins
 from orderfleet.observability import order_metrics
 from orderfleet.observability.metrics import ORDERS_RECEIVED
 from orderfleet.observability.tracing import exemplar
 from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
-from orderfleet.store.pool import Database
-from orderfleet.store.statements import statement
+from orderfleet.store.pool import Database, statement
 
 
 class OrderWrites:
@@ -237,6 +237,59 @@ class OrderWrites:
     def _count_end(self, progress: Progress, row: asyncpg.Record, started_at: datetime) -> None:
         if progress.completed_at is not None and row["changed"] and row["was_open"]:
             order_metrics.count_ended(progress.step, progress.completed_at - started_at)
+
+
+class PostgresOrphanStore:
+    """`OrphanStore` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow.
+
+    It ends an order in place of the order's workflow, and must never change an order that has ended.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def unfinished(self, order_ids: Sequence[str]) -> list[UnfinishedOrder]:
+        """Return those of the orders that have not ended."""
+        rows = await self._database.fetch(statement("unfinished"), list(order_ids))
+        return [UnfinishedOrder(**row) for row in rows]
+
+    async def unfinished_page(self, after: str, limit: int, idle: timedelta) -> UnfinishedPage:
+        """Return a page of orders that have not ended, in the order of their ids.
+
+        Args:
+            after: the page begins after this order id; empty begins at the first.
+            limit: maximum number of orders to read, including those left out.
+            idle: orders that changed within this time are left out.
+        """
+        rows = await self._database.fetch(statement("unfinished_page"), after, limit, idle)
+        return UnfinishedPage(
+            orders=tuple(UnfinishedOrder(**row) for row in rows if row["is_due"]),
+            last=rows[-1]["order_id"] if len(rows) == limit else None,
+        )
+
+    async def orphans(self, order_ids: Sequence[str]) -> list[Orphan]:
+        """Return those of the orders that have not ended, with what their compensation needs."""
+        rows = await self._database.fetch(statement("orphans"), list(order_ids))
+        return [Orphan(**row, payment=PaymentIntent(**row)) for row in rows]
+
+    async def record_compensation(
+        self, order_id: str, *, step: Step, reason: str, events: Sequence[AuditEvent]
+    ) -> None:
+        """End an order in place of its workflow, unless it has ended.
+
+        Args:
+            order_id: of the order.
+            step: the final one.
+            reason: stored as the order's last error.
+            events: inserted with the end.
+        """
+        write = partial(self._database.fetch, statement("record_compensation"), order_id, step)
+        try:
+            ended = await write(as_text(reason), as_json(events))
+        except StoreRejected as error:
+            ended = await write(str(error), as_json(events_without_texts(events, str(error))))
+        if ended:
+            order_metrics.count_ended(step, ended[0]["lasted"])
 
 
 def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:

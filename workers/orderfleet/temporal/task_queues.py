@@ -15,8 +15,8 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from orderfleet.domain.backlog import BacklogKind, BacklogSample
 from orderfleet.domain.errors import OrderfleetError
+from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 
 _TIMEOUT: Final = timedelta(seconds=5)
 _KINDS: Final = {

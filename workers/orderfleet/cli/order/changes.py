@@ -163,7 +163,7 @@ async def _send(connection: Connection, name: str, which: Signal, reason: str, c
 
 async def _running(connection: Connection) -> list[OrderStatus]:
     """Return the newest orders that haven't ended."""
-    from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.domain.status import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
     page = await connection.orders.page(OrderFilter(), limit=_PAGE)
     return [order for order in page.orders if not order.ended][:_CHOICES]

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orderfleet.cli.connection import Connection
-    from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
-    from orderfleet.domain.status import OrderStatus
+    from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus
 
 _DEFAULT_LIMIT: Final = 20
 _PAGE: Final = 200
@@ -58,7 +57,7 @@ def list_orders(
     output: OutputOption = TABLE,
 ) -> None:
     """List the orders in the order store, newest first."""
-    from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.domain.status import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
     wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
     if watching:

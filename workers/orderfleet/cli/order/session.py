@@ -59,7 +59,7 @@ def complete_order_id(incomplete: str) -> list[tuple[str, str]]:
 
 
 async def _newest(settings: Settings) -> list[tuple[str, str]]:
-    from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` needs none of these
+    from orderfleet.domain.status import OrderFilter  # noqa: PLC0415 - `--help` needs none of these
     from orderfleet.store.pool import connect  # noqa: PLC0415
     from orderfleet.store.reads import OrderReads  # noqa: PLC0415
 

@@ -16,9 +16,9 @@ from orderfleet.cli import connection as connections
 from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import TABLE, run
 from orderfleet.cli.output import Output, OutputOption, console, print_document, progress, rows_table
+from orderfleet.domain.inputs import validation_message
 from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
 from orderfleet.domain.strict_models import UNKNOWN_FIELD
-from orderfleet.domain.validation_messages import validation_message
 
 if TYPE_CHECKING:
     from orderfleet.cli.connection import Connection
@@ -137,7 +137,7 @@ def _requested(order_id: str | None, payment_id: str | None, file: Path | None) 
     from pydantic import ValidationError  # noqa: PLC0415
 
     from orderfleet.api.schemas import NewOrder  # noqa: PLC0415
-    from orderfleet.domain.validation_messages import validation_message  # noqa: PLC0415
+    from orderfleet.domain.inputs import validation_message  # noqa: PLC0415
 
     orders = read_manifests(file) if file else [NewOrder()]
     arguments = {"order_id": order_id, "payment_id": payment_id}
