@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from orderfleet.cli.kubernetes import KubernetesUnavailable, find_order
+from orderfleet.cli.order.describe import KubernetesUnavailable, find_order
 from orderfleet.settings import Settings
 from support.factories import ADDRESS_JSON
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from orderfleet.cli.finalizers import app
+from orderfleet.cli.roles import app
 from orderfleet.domain.names import FINALIZER
 from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators
 from orderfleet.operator.kubernetes import Kubernetes
@@ -76,9 +76,9 @@ def test_command_removes_finalizers_and_prints_count(kubernetes, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     monkeypatch.setenv("ORDERFLEET_OPERATOR_NAMESPACES", kubernetes.namespace)
     create_order(kubernetes, "release-command", FINALIZER)
-    result = CliRunner().invoke(app, ["--stop-deployment", f"{kubernetes.namespace}/not-there"])
+    result = CliRunner().invoke(app, ["remove-finalizers", "--stop-deployment", f"{kubernetes.namespace}/not-there"])
     assert (result.exit_code, result.output) == (0, "finalizer removed from 1 Orders\n")
-    assert CliRunner().invoke(app, ["--stop-deployment", "operator"]).exit_code == 2
+    assert CliRunner().invoke(app, ["remove-finalizers", "--stop-deployment", "operator"]).exit_code == 2
 
 
 def test_kubectl_alone_removes_the_finalizers_of_a_namespace_without_an_operator(kubernetes):

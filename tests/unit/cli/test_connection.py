@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from orderfleet.cli.connection import local_settings
+from orderfleet.cli.order.session import local_settings
 from orderfleet_local.stack import state
 
 

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orderfleet.cli import connection, plugin
-from orderfleet.cli.address_options import ADDRESS_OPTIONS
+from orderfleet.cli import plugin
+from orderfleet.cli.address_options import ADDRESS_FIELDS
+from orderfleet.cli.order import session
 from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
@@ -93,13 +94,13 @@ def orders(monkeypatch):
     async def opened(_settings):
         yield SimpleNamespace(orders=fake, inspector=fake)
 
-    monkeypatch.setattr(connection, "connect", opened)
+    monkeypatch.setattr(session, "connect", opened)
     return fake
 
 
 @pytest.fixture
 def samples(monkeypatch):
-    monkeypatch.setattr(connection, "local_settings", lambda: Settings(sample_orders=True))
+    monkeypatch.setattr(session, "local_settings", lambda: Settings(sample_orders=True))
 
 
 def test_start_without_ids_generates_and_prints_them(orderfleet, orders, samples):
@@ -288,7 +289,7 @@ def test_update_address_keeps_parts_left_out(orderfleet, orders):
 
 
 def test_address_options_cover_each_field_of_the_address_once():
-    assert sorted(ADDRESS_OPTIONS.values()) == sorted(Address.model_fields)
+    assert sorted(ADDRESS_FIELDS) == sorted(Address.model_fields)
 
 
 def test_update_address_of_the_plugin_patches_only_the_given_parts(monkeypatch):

@@ -68,7 +68,7 @@ def follow(monkeypatch):
     def run(output, *answers):
         connection = SimpleNamespace(orders=FakeOrders(*answers))
         monkeypatch.setattr(views, "run", lambda call: asyncio.run(call(connection)))
-        views.follow("ord-1", output)
+        views.watch("ord-1", output)
 
     return run
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from orderfleet.cli.connection import local_settings
+from orderfleet.cli.order.session import local_settings
 from orderfleet.settings import Settings
 from orderfleet.settings.database_address import AddressFile, WrongAddressFile, database_address, listen_address
 

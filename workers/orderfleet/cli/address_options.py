@@ -9,22 +9,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-ADDRESS_OPTIONS: Final = {
-    "--name": "name",
-    "--company": "company",
-    "--street": "street",
-    "--street2": "street2",
-    "--district": "district",
-    "--city": "city",
-    "--state": "state",
-    "--zip": "zip",
-    "--country": "country",
-    "--phone": "phone",
-}
-"""The field of the address for each option."""
+ADDRESS_FIELDS: Final = ("name", "company", "street", "street2", "district", "city", "state", "zip", "country", "phone")
+"""The fields of the address, whose names are those of the options too. The kubectl plugin loads no models for them."""
 
-*_FIRST, _LAST = ADDRESS_OPTIONS
-NOTHING_TO_CHANGE: Final = f"nothing to change; give {', '.join(_FIRST)} or {_LAST}"
+NOTHING_TO_CHANGE: Final = f"nothing to change; give --{', --'.join(ADDRESS_FIELDS[:-1])} or --{ADDRESS_FIELDS[-1]}"
 
 
 def with_address_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -33,30 +21,30 @@ def with_address_options(command: Callable[..., None]) -> Callable[..., None]:
     Args:
         command: takes `address` as a keyword-only argument: the given values by field, without those left out.
     """
-    options = {
-        f"address_{field}": inspect.Parameter(
+    options = [
+        inspect.Parameter(
             f"address_{field}",
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[str | None, typer.Option(option, help="Of the new address.")],
+            annotation=Annotated[str | None, typer.Option(f"--{field}", help="Of the new address.")],
         )
-        for option, field in ADDRESS_OPTIONS.items()
-    }
+        for field in ADDRESS_FIELDS
+    ]
 
     @functools.wraps(command)
     def with_options(**arguments: Any) -> None:
-        given = {option: arguments.pop(f"address_{field}") for option, field in ADDRESS_OPTIONS.items()}
-        for option, value in given.items():
+        given = {field: arguments.pop(f"address_{field}") for field in ADDRESS_FIELDS}
+        address = {field: value for field, value in given.items() if value is not None}
+        for field, value in address.items():
             # Python keeps a byte that is no UTF-8 as half of a surrogate pair, which kubectl would replace.
-            if value is not None and not value.isascii() and value.encode(errors="ignore").decode() != value:
-                raise typer.BadParameter(f"{option}: is no text in UTF-8; write it in UTF-8")
-        address = {ADDRESS_OPTIONS[option]: value for option, value in given.items() if value is not None}
+            if value.encode(errors="ignore").decode() != value:
+                raise typer.BadParameter(f"--{field}: is no text in UTF-8; write it in UTF-8")
         command(**arguments, address=address)
 
     signature = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        parameters += options.values() if name == "address" else [parameter]
+        parameters += options if name == "address" else [parameter]
     # Typer reads both.
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}

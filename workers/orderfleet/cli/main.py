@@ -90,7 +90,7 @@ _COMMANDS: Final = (
     ("demo", "orderfleet_local.demo.command", _LOCAL, "Follow an order from kubectl apply to its end."),
     ("stack", "orderfleet_local.cli.stack", _LOCAL, "Start, stop and inspect the local stack."),
     ("env", "orderfleet_local.cli.env", _LOCAL, "Print what a shell needs to use the local stack."),
-    ("order", "orderfleet.cli.order.command", _ORDERS, "Start, inspect and change orders."),
+    ("order", "orderfleet.cli.order", _ORDERS, "Start, inspect and change orders."),
     ("worker", "orderfleet.cli.roles", _PODS, "Run the order steps, the shipping steps, or both."),
     ("operator", "orderfleet.cli.roles", _PODS, "Run the Kubernetes operator."),
     ("api", "orderfleet.cli.roles", _PODS, "Run the HTTP API."),
@@ -98,7 +98,7 @@ _COMMANDS: Final = (
     ("migrate", "orderfleet.cli.database", _PODS, "Apply the database migrations that are missing."),
     ("erase", "orderfleet.cli.database", _ORDERS, "Erase a customer's personal data."),
     ("prune", "orderfleet.cli.database", _ORDERS, "Remove details of orders that ended long ago."),
-    ("remove-finalizers", "orderfleet.cli.finalizers", _PODS, "Remove the operator's finalizer from every Order."),
+    ("remove-finalizers", "orderfleet.cli.roles", _PODS, "Remove the operator's finalizer from every Order."),
     ("settings", "orderfleet.cli.settings", _PODS, "Print the settings in effect."),
 )
 for _name, _module, _panel, _text in _COMMANDS:

@@ -1,4 +1,4 @@
-"""The long-running processes: `orderfleet worker`, `operator`, `api`, `codec`.
+"""The long-running processes: `orderfleet worker`, `operator`, `api`, `codec`; and `remove-finalizers`, before an end.
 
 A command imports only its own role's libraries. A role that fails writes one log record, which a cluster's log store
 can read, and the process exits with 1.
@@ -6,13 +6,14 @@ can read, and the process exits with 1.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orderfleet.cli.errors import Exit, read_settings
+from orderfleet.cli.errors import EXITS, Exit, read_settings
 
 if TYPE_CHECKING:
     from orderfleet.process import Stop
@@ -148,3 +149,39 @@ def codec() -> None:
     from orderfleet.api.codec import run  # noqa: PLC0415 - no other command but the API loads fastapi
 
     _run("codec", run, settings, with_metrics=False)
+
+
+@app.command(
+    epilog=f"Example:\n\n  $ orderfleet remove-finalizers --stop-deployment orderfleet/orderfleet-operator\n\n{EXITS}"
+)
+def remove_finalizers(
+    stop_deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="First scale this Deployment of an operator to 0 replicas. Repeat the option where several operators"
+            " share the Orders.",
+        ),
+    ] = None,
+    stop_pods: Annotated[
+        str, typer.Option(metavar="SELECTOR", help="Wait until no pod has these labels.")
+    ] = "app.kubernetes.io/component=operator",
+) -> None:
+    """Remove Orderfleet's finalizer from every Order in the namespaces of ORDERFLEET_OPERATOR_NAMESPACES.
+
+    Running orders continue; an operator that is installed again resumes them.
+    """
+    deployments = [(namespace, name) for namespace, _, name in (each.partition("/") for each in stop_deployment or ())]
+    if not all(name for _, name in deployments):
+        raise typer.BadParameter("--stop-deployment must be NAMESPACE/NAME")
+    watched = [each.strip() for each in read_settings().operator_namespaces.split(",") if each.strip()]
+    from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators  # noqa: PLC0415
+    from orderfleet.operator.kubernetes import Kubernetes  # noqa: PLC0415 - `--help` needs none of these
+    from orderfleet.operator.main import login  # noqa: PLC0415
+
+    async def run() -> int:
+        async with Kubernetes(login, connections=20) as kubernetes:
+            await stop_operators(kubernetes, deployments, stop_pods)
+            return await remove_order_finalizers(kubernetes, watched)
+
+    typer.echo(f"finalizer removed from {asyncio.run(run())} Orders")

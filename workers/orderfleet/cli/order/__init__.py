@@ -1,1 +1,36 @@
-"""`orderfleet order`: start, inspect and change orders. `command` lists the subcommands."""
+"""`orderfleet order`: start, inspect and change orders. It registers the subcommands that its modules implement."""
+
+from __future__ import annotations
+
+import typer
+
+from orderfleet.cli.errors import EXITS
+from orderfleet.cli.order import changes, describe, listing, start, views
+from orderfleet.cli.order.session import example
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Start, inspect and change orders. Change an order that was started by an Order resource with kubectl:"
+    " a change made here is not written to its spec.",
+    epilog=EXITS,
+)
+
+app.command(epilog=example("start", "start ord-1 pay-1", "start -f deploy/samples/order.yaml -o json"))(start.start)
+app.command(epilog=example("status ord-1", "status ord-1 -o json | jq -r .step", "status ord-1 --watch"))(views.status)
+app.command("query", epilog=example("query ord-1"), help="The same as `status`.")(views.status)
+app.command(
+    "list", epilog=example("list --limit 50", "list --step manual_review -o json | jq -r '.orders[].order_id'")
+)(listing.list_orders)
+app.command(epilog=example("describe ord-1", "describe ord-1 -o yaml"))(describe.describe)
+app.command(epilog=example("history ord-1", "history ord-1 --order-only", "history ord-1 -o json | jq -r '.[].type'"))(
+    views.history
+)
+app.command(epilog=example("events ord-1", "events ord-1 -o json | jq '.[].kind'"))(views.events)
+app.command(epilog=example("watch ord-1", "watch ord-1 -o json | jq -r .step"))(views.watch)
+app.command(epilog=example("approve ord-1"))(changes.approve)
+app.command(epilog=example("cancel ord-1 --reason 'ordered twice'"))(changes.cancel)
+app.command(epilog=example("update-address ord-1 --street '1 New Road' --city Leeds"))(changes.update_address)
+app.command(epilog=example("signal", "signal ord-1 approve", "signal ord-1 cancel --reason 'ordered twice'"))(
+    changes.signal
+)

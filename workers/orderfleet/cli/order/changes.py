@@ -6,36 +6,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from orderfleet.cli.address_options import ADDRESS_OPTIONS, NOTHING_TO_CHANGE, with_address_options
+from orderfleet.cli.address_options import ADDRESS_FIELDS, NOTHING_TO_CHANGE, with_address_options
 from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import (
     NO_REASON,
     TABLE,
+    Connection,
     OrderId,
     complete_order_id,
     resolve_order_id,
     run_with_progress,
 )
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, step_text, time_text
-
-if TYPE_CHECKING:
-    from orderfleet.cli.connection import Connection
-    from orderfleet.domain.order import Address
-    from orderfleet.domain.status import OrderStatus
-    from orderfleet.services.errors import ChangeResult
+from orderfleet.domain.inputs import InputRejected, read
+from orderfleet.domain.order import Address
+from orderfleet.domain.status import OrderFilter, OrderStatus
+from orderfleet.services.changes import Change
+from orderfleet.services.errors import ChangeResult
 
 
 def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Approve an order that waits for review; it is charged next."""
-    from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
-
-    _change(order_id, output, "approved", lambda connection, order: connection.orders.change(order, Change.approve()))
+    _change(order_id, output, "approved", Change.approve())
 
 
 def cancel(
@@ -44,11 +42,7 @@ def cancel(
     output: OutputOption = TABLE,
 ) -> None:
     """Cancel an order and refund what was charged. Rejected once it is dispatched."""
-    from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
-
-    _change(
-        order_id, output, "canceled", lambda connection, order: connection.orders.change(order, Change.cancel(reason))
-    )
+    _change(order_id, output, "canceled", Change.cancel(reason))
 
 
 @with_address_options
@@ -61,24 +55,18 @@ def update_address(
     """Send the package to another address; parts left out stay as they are. Rejected once it is dispatched."""
     if not address:
         raise typer.BadParameter(NOTHING_TO_CHANGE)
-
-    from orderfleet.services.changes import Change  # noqa: PLC0415 - `--help` needs none
-
-    async def change(connection: Connection, order: str) -> ChangeResult:
-        current = (await connection.orders.live(order)).address
-        return await connection.orders.change(order, Change.update_address(_changed(current, address)))
-
-    _change(order_id, output, "going to the new address", change)
+    _change(order_id, output, "going to the new address", address)
 
 
-def _change(
-    name: str, output: Output, outcome: str, send: Callable[[Connection, str], Awaitable[ChangeResult]]
-) -> None:
-    async def change(connection: Connection) -> tuple[str, ChangeResult]:
+def _change(name: str, output: Output, outcome: str, what: Change | Mapping[str, str]) -> None:
+    """Change an order and print the result; `what` is a change, or the parts of the address to change."""
+
+    async def send(connection: Connection) -> tuple[str, ChangeResult]:
         order = await resolve_order_id(connection, name)
-        return order, await send(connection, order)
+        change = what if isinstance(what, Change) else await _address_change(connection, order, what)
+        return order, await connection.orders.change(order, change)
 
-    order_id, answer = run_with_progress(change, f"waiting for order {name}")
+    order_id, answer = run_with_progress(send, f"waiting for order {name}")
     if output is not Output.TABLE:
         print_document({"order_id": order_id, "result": str(answer)}, output)
     elif answer == "accepted":
@@ -143,28 +131,21 @@ async def _send(connection: Connection, name: str, which: Signal, reason: str, c
     Raises:
         UsageError: the signal is an address without any part.
     """
-    from orderfleet.domain import names  # noqa: PLC0415 - `--help` doesn't need it
-
     if which is Signal.UPDATE_ADDRESS and not changed:
         raise UsageError(NOTHING_TO_CHANGE)
     order_id = await resolve_order_id(connection, name)
-    arguments: dict[Signal, tuple[str, list[Any]]] = {
-        Signal.APPROVE: (names.APPROVE, []),
-        Signal.CANCEL: (names.CANCEL_ORDER, [reason]),
-        Signal.CANCEL_PAYMENT: (names.CANCEL_PAYMENT, [reason]),
+    changes = {
+        Signal.APPROVE: Change.approve(),
+        Signal.CANCEL: Change.cancel(reason),
+        Signal.CANCEL_PAYMENT: Change.cancel_payment(reason),
     }
-    if which is Signal.UPDATE_ADDRESS:
-        address = _changed(await _address(connection, order_id), changed)
-        arguments[which] = (names.UPDATE_ADDRESS, [address])
-    signal_name, values = arguments[which]
-    await connection.orders.signal(order_id, signal_name, values)
+    change = changes.get(which) or await _address_change(connection, order_id, changed)
+    await connection.orders.signal(order_id, change.name, change.args)
     return order_id
 
 
 async def _running(connection: Connection) -> list[OrderStatus]:
     """Return the newest orders that haven't ended."""
-    from orderfleet.domain.status import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
-
     page = await connection.orders.page(OrderFilter(), limit=_PAGE)
     return [order for order in page.orders if not order.ended][:_CHOICES]
 
@@ -199,20 +180,19 @@ def _which_signal() -> Signal:
         typer.echo(f"there is no signal {answer}; enter a number or a name of the list")
 
 
-def _changed(current: Address, parts: Mapping[str, str]) -> Address:
-    """The address with some parts changed.
+async def _address_change(connection: Connection, order_id: str, parts: Mapping[str, str]) -> Change:
+    """The change to the order's address with some parts changed.
 
     Raises:
         UsageError: a part is too long.
     """
-    from orderfleet.domain.inputs import InputRejected, read  # noqa: PLC0415 - `--help` needs none
-
+    current = (await connection.orders.live(order_id)).address
     try:
-        return read(type(current), {**current.model_dump(), **parts})
+        return Change.update_address(read(Address, {**current.model_dump(), **parts}))
     except InputRejected as rejected:
         raise UsageError(str(rejected)) from None
 
 
 def _which_address(current: Address) -> dict[str, str]:
     before = current.model_dump()
-    return {field: str(typer.prompt(field.capitalize(), default=before[field])) for field in ADDRESS_OPTIONS.values()}
+    return {field: str(typer.prompt(field.capitalize(), default=before[field])) for field in ADDRESS_FIELDS}

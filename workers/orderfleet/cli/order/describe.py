@@ -6,28 +6,103 @@ It only reads. A source that is unavailable is shown with the reason.
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from rich.console import RenderableType
 from rich.text import Text
 
-from orderfleet.cli import connection as connections
-from orderfleet.cli.order.session import TABLE, OrderId, resolve_order_id, run_with_progress
+from orderfleet.cli.local_stack import stack_kubectl
+from orderfleet.cli.order import session
+from orderfleet.cli.order.session import TABLE, Connection, OrderId, resolve_order_id, run_with_progress
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, rows_table, time_text
+from orderfleet.domain.base import Contract
+from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
+from orderfleet.domain.events import RecordedOrder
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL
+from orderfleet.domain.status import OrderStatus
+from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
+from orderfleet.services.inspection import WorkflowView
+from orderfleet.services.orders import Source, SourcedStatus
+from orderfleet.services.pending import PendingActivity
+from orderfleet.settings import Settings
+from orderfleet.settings.database_address import database_address
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+_KUBECTL_TIMEOUT: Final = 5
+"""Seconds that the API server has to answer; kubectl itself gets twice as long."""
 
-    from orderfleet.cli.connection import Connection
-    from orderfleet.cli.kubernetes import KubernetesOrder
-    from orderfleet.domain.events import RecordedOrder
-    from orderfleet.domain.status import OrderStatus
-    from orderfleet.services.inspection import WorkflowView
-    from orderfleet.services.orders import SourcedStatus
-    from orderfleet.services.pending import PendingActivity
-    from orderfleet.settings import Settings
+
+class KubernetesUnavailable(OrderfleetError):
+    """The Order can't be read from Kubernetes; the message says why."""
+
+
+class KubernetesOrder(Contract):
+    """An Order: where it is, its generation and its status."""
+
+    namespace: str
+    name: str
+    generation: int
+    status: dict[str, Any]
+
+
+def find_order(owner: str, settings: Settings) -> KubernetesOrder:
+    """Return the Order that an order was started from, read by kubectl.
+
+    It runs against the local stack's cluster if the database in use is the local stack's, else against the user's
+    current context.
+
+    Args:
+        owner: its `namespace/name`; empty for an order that was started outside Kubernetes.
+        settings: name the database, which shows whether the local stack is in use.
+
+    Raises:
+        KubernetesUnavailable: there is no such Order, no kubeconfig, or the cluster doesn't answer.
+    """
+    namespace, _, name = owner.partition("/")
+    if not name:
+        raise KubernetesUnavailable("the order was started outside Kubernetes")
+    kubectl = _kubectl(settings)
+    resource = f"{CRD_PLURAL}.{CRD_GROUP}"
+    text = _run_kubectl(
+        [*kubectl, "get", resource, name, "-n", namespace, "-o", "json", f"--request-timeout={_KUBECTL_TIMEOUT}s"]
+    )
+    order = json.loads(text)
+    return KubernetesOrder(
+        namespace=namespace, name=name, generation=order["metadata"]["generation"], status=order.get("status") or {}
+    )
+
+
+def _kubectl(settings: Settings) -> list[str]:
+    """Return kubectl with the options that select the cluster."""
+    local = stack_kubectl(database_address(settings)())
+    if local:
+        return local
+    program = shutil.which("kubectl")
+    if program is None:
+        raise KubernetesUnavailable("kubectl is not on the PATH")
+    try:
+        _run_kubectl([program, "config", "current-context"])
+    except KubernetesUnavailable:
+        raise KubernetesUnavailable("there is no kubeconfig; set KUBECONFIG") from None
+    return [program]
+
+
+def _run_kubectl(command: list[str]) -> str:
+    try:
+        result = subprocess.run(  # noqa: S603 - the user's kubectl
+            command, capture_output=True, text=True, check=False, timeout=2 * _KUBECTL_TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        raise KubernetesUnavailable(f"kubectl did not answer within {2 * _KUBECTL_TIMEOUT} s") from None
+    if result.returncode != 0:
+        raise KubernetesUnavailable((result.stderr.strip() or "kubectl failed").splitlines()[-1])
+    return result.stdout
 
 
 _SOURCES: Final = ("database", "workflow", "kubernetes")
@@ -187,7 +262,7 @@ def _conditions(order: KubernetesOrder) -> RenderableType:
 
 def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
     """Compare an order in the order store, its workflow and Kubernetes; show pending activities and shipments."""
-    settings = connections.local_settings()
+    settings = session.local_settings()
     comparison = run_with_progress(
         lambda connection: _compare(connection, order_id, settings), "reading every source", settings
     )
@@ -216,56 +291,43 @@ async def _compare(connection: Connection, order_id: str, settings: Settings) ->
         # This call raises: the order store or Temporal is unavailable, or there is no such order.
         await connection.orders.recorded(order_id)
     owner = record.owner if record else workflow.owner if workflow else ""
-    kubernetes = await _kubernetes(owner, settings, unknown)
+    kubernetes = None
+    with _reason(unknown, "kubernetes"):
+        kubernetes = await asyncio.to_thread(find_order, owner, settings)
     return OrderComparison(order_id, record, workflow, live, kubernetes, unknown)
 
 
-async def _record(connection: Connection, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
-    from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
-
+@contextmanager
+def _reason(unknown: dict[str, str], source: str) -> Iterator[None]:
+    """Note why the source that is read inside is unavailable."""
     try:
+        yield
+    except (TemporalUnavailable, StoreUnavailable, KubernetesUnavailable) as error:
+        unknown[source] = str(error)
+
+
+async def _record(connection: Connection, order_id: str, unknown: dict[str, str]) -> RecordedOrder | None:
+    record = None
+    with _reason(unknown, "database"):
         record = await connection.reads.order(order_id)
-    except StoreUnavailable as error:
-        unknown["database"] = str(error)
-        return None
-    if record is None:
-        unknown["database"] = "not recorded yet"
+        if record is None:
+            unknown["database"] = "not recorded yet"
     return record
 
 
 async def _workflow(connection: Connection, order_id: str, unknown: dict[str, str]) -> WorkflowView | None:
-    from orderfleet.services.errors import OrderNotFound, TemporalUnavailable  # noqa: PLC0415
-
-    try:
-        return await connection.inspector.workflow(order_id)
-    except OrderNotFound:
-        unknown["workflow"] = "Temporal has no such workflow any more"
-    except TemporalUnavailable as error:
-        unknown["workflow"] = str(error)
+    with _reason(unknown, "workflow"):
+        try:
+            return await connection.inspector.workflow(order_id)
+        except OrderNotFound:
+            unknown["workflow"] = "Temporal has no such workflow any more"
     return None
 
 
 async def _live(connection: Connection, order_id: str, unknown: dict[str, str]) -> SourcedStatus | None:
-    from orderfleet.domain.errors import StoreUnavailable  # noqa: PLC0415
-    from orderfleet.services.errors import TemporalUnavailable  # noqa: PLC0415
-    from orderfleet.services.orders import Source  # noqa: PLC0415
-
-    try:
+    with _reason(unknown, "workflow"):
         live = await connection.orders.live(order_id)
-    except (TemporalUnavailable, StoreUnavailable) as error:
-        unknown["workflow"] = str(error)
-        return None
-    if live.source is Source.WORKFLOW:
-        return live
-    unknown["workflow"] = "no worker answers its query"
+        if live.source is Source.WORKFLOW:
+            return live
+        unknown["workflow"] = "no worker answers its query"
     return None
-
-
-async def _kubernetes(owner: str, settings: Settings, unknown: dict[str, str]) -> KubernetesOrder | None:
-    from orderfleet.cli.kubernetes import KubernetesUnavailable, find_order  # noqa: PLC0415
-
-    try:
-        return await asyncio.to_thread(find_order, owner, settings)
-    except KubernetesUnavailable as error:
-        unknown["kubernetes"] = str(error)
-        return None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from orderfleet.cli.errors import UsageError
-from orderfleet.cli.order.session import TABLE, run, run_with_progress
+from orderfleet.cli.order.session import TABLE, Connection, run, run_with_progress
 from orderfleet.cli.output import (
     Output,
     OutputOption,
@@ -22,13 +25,7 @@ from orderfleet.cli.output import (
     time_text,
 )
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.domain.status import Step
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from orderfleet.cli.connection import Connection
-    from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus
+from orderfleet.domain.status import Cursor, OrderFilter, OrderStatus, Step
 
 _DEFAULT_LIMIT: Final = 20
 _PAGE: Final = 200
@@ -57,8 +54,6 @@ def list_orders(
     output: OutputOption = TABLE,
 ) -> None:
     """List the orders in the order store, newest first."""
-    from orderfleet.domain.status import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
-
     wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
@@ -77,8 +72,6 @@ def list_orders(
 
 async def _live(connection: Connection, wanted: OrderFilter, limit: int) -> None:
     """Refresh the list every second; keep the last one while the order store is unavailable."""
-    from rich.live import Live  # noqa: PLC0415 - for a terminal only
-
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             with suppress(StoreUnavailable):
@@ -92,7 +85,7 @@ async def _read(connection: Connection, wanted: OrderFilter, limit: int) -> tupl
     found: list[OrderStatus] = []
     cursor: Cursor | None = None
     while True:
-        page: OrderPage = await connection.orders.page(wanted, after=cursor, limit=min(_PAGE, limit - len(found)))
+        page = await connection.orders.page(wanted, after=cursor, limit=min(_PAGE, limit - len(found)))
         found += page.orders
         cursor = page.next
         if cursor is None or len(found) >= limit:
@@ -102,21 +95,15 @@ async def _read(connection: Connection, wanted: OrderFilter, limit: int) -> tupl
 def _table(orders: list[OrderStatus]) -> Table:
     table = plain_table("ORDER", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
     for order in orders:
-        table.add_row(*_row(order))
+        payment = order.payment
+        reason = order.cancel_reason or order.dispatch_failed_reason or ("" if order.ended else order.last_error)
+        table.add_row(
+            order.order_id,
+            step_text(order.step),
+            str(payment.status or ""),
+            f"{payment.amount} {payment.currency}",
+            time_text(order.created_at),
+            time_text(order.completed_at) if order.completed_at else "",
+            Text(reason or ""),
+        )
     return table
-
-
-def _row(order: OrderStatus) -> list[Any]:
-    from rich.text import Text  # noqa: PLC0415 - not for JSON
-
-    payment = order.payment
-    reason = order.cancel_reason or order.dispatch_failed_reason or (order.last_error if not order.ended else "") or ""
-    return [
-        order.order_id,
-        step_text(order.step),
-        str(payment.status or ""),
-        f"{payment.amount} {payment.currency}",
-        time_text(order.created_at),
-        time_text(order.completed_at) if order.completed_at else "",
-        Text(reason),
-    ]

@@ -1,4 +1,6 @@
-"""Runs the calls of an `orderfleet order` subcommand; its common arguments, options and completion.
+"""Connects an `orderfleet order` subcommand and runs its calls; its common arguments, options and completion.
+
+In a checkout whose local stack runs, an address that isn't set is the stack's.
 
 All calls share an event loop that stays open until the process ends. `asyncio.run` closes its loop, and a thread of
 Temporal's client that completes an abandoned call after that prints a traceback.
@@ -8,20 +10,71 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
+from temporalio.envconfig import ClientConfig
 
-from orderfleet.cli import connection as connections
 from orderfleet.cli import output
+from orderfleet.cli.errors import read_settings
+from orderfleet.cli.local_stack import stack_settings
 from orderfleet.cli.output import Output
 from orderfleet.domain.names import may_be_workflow_id
+from orderfleet.domain.ports import OrderReader
+from orderfleet.domain.status import OrderFilter
+from orderfleet.observability.tracing import export_spans
+from orderfleet.services.inspection import OrderInspector
+from orderfleet.services.orders import OrderService
+from orderfleet.services.workflow_client import OrderClient
+from orderfleet.settings import Settings
+from orderfleet.store.pool import connect as connect_to_store
+from orderfleet.store.reads import OrderReads
+from orderfleet.temporal.connection import connect as connect_to_temporal
 
-if TYPE_CHECKING:
-    from orderfleet.cli.connection import Connection
-    from orderfleet.settings import Settings
+
+@dataclass(frozen=True)
+class Connection:
+    """The services of one command; each connects at its first call."""
+
+    orders: OrderService
+    inspector: OrderInspector
+    reads: OrderReader
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Connection]:
+    """Yield the services of one command; their connections are closed on exit."""
+    temporal = await connect_to_temporal(settings, lazy=True)
+    with export_spans(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
+        async with connect_to_store(settings, "cli") as database:
+            reads = OrderReads(database)
+            yield Connection(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
+
+
+def local_settings() -> Settings:
+    """Return the settings of this process; those that are not set come from the local stack if it runs.
+
+    Raises:
+        UsageError: a setting is invalid.
+    """
+    settings = read_settings()
+    stack = stack_settings()
+    return read_settings(**{name: value for name, value in stack.items() if not _is_set(settings, name)})
+
+
+def _is_set(settings: Settings, name: str) -> bool:
+    if name in settings.model_fields_set:
+        return True
+    if name == "database_url":
+        return settings.database_url_file is not None
+    if name not in {"temporal_address", "temporal_namespace"}:
+        return False
+    # Temporal's own variables and profile file count too.
+    return bool(ClientConfig.load_client_connect_config())
 
 
 _T = TypeVar("_T")
@@ -48,10 +101,7 @@ def complete_order_id(incomplete: str) -> list[tuple[str, str]]:
     # asyncio logs a connection that the timeout cancels, into the line that the user is typing.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        # The import comes before the timeout starts, which is for the query alone.
-        from orderfleet import store  # noqa: F401, PLC0415 - `--help` doesn't need it
-
-        settings = connections.local_settings().model_copy(update={"database_timeout": COMPLETION_TIMEOUT})
+        settings = local_settings().model_copy(update={"database_timeout": COMPLETION_TIMEOUT})
         newest = run_async(asyncio.wait_for(_newest(settings), COMPLETION_TIMEOUT.total_seconds()))
     except Exception:  # noqa: BLE001 - a completion must not print an error into the line that the user is typing
         return []
@@ -59,11 +109,7 @@ def complete_order_id(incomplete: str) -> list[tuple[str, str]]:
 
 
 async def _newest(settings: Settings) -> list[tuple[str, str]]:
-    from orderfleet.domain.status import OrderFilter  # noqa: PLC0415 - `--help` needs none of these
-    from orderfleet.store.pool import connect  # noqa: PLC0415
-    from orderfleet.store.reads import OrderReads  # noqa: PLC0415
-
-    async with connect(settings, "completion") as database:
+    async with connect_to_store(settings, "completion") as database:
         page = await OrderReads(database).orders_page(OrderFilter(), limit=COMPLETION_LIMIT)
     return [(order.order_id, str(order.step)) for order in page.orders]
 
@@ -105,10 +151,10 @@ def run_with_progress(
 
 def run(call: Callable[[Connection], Awaitable[_T]], settings: Settings | None = None) -> _T:
     """As `run_with_progress`, for a call that prints its own progress."""
-    chosen = settings or connections.local_settings()
+    chosen = settings or local_settings()
 
     async def main() -> _T:
-        async with connections.connect(chosen) as opened:
+        async with connect(chosen) as opened:
             return await call(opened)
 
     return run_async(main())

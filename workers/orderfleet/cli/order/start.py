@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
 from pydantic import ValidationError
 from yaml.constructor import ConstructorError
 
+from orderfleet.api.order_input import order_id_for, to_input
 from orderfleet.api.schemas import NewOrder
-from orderfleet.cli import connection as connections
 from orderfleet.cli.errors import UsageError
-from orderfleet.cli.order.session import TABLE, run
+from orderfleet.cli.order import session
+from orderfleet.cli.order.session import TABLE, Connection, run
 from orderfleet.cli.output import Output, OutputOption, console, print_document, progress, rows_table
 from orderfleet.domain.inputs import validation_message
 from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
+from orderfleet.domain.order import OrderInput, ReviewMode
 from orderfleet.domain.strict_models import UNKNOWN_FIELD
-
-if TYPE_CHECKING:
-    from orderfleet.cli.connection import Connection
-    from orderfleet.domain.order import OrderInput
-    from orderfleet.services.errors import Started
-
+from orderfleet.services.errors import Started, StartOutcome
 
 _FIELDS: Final = {"orderId": "order_id", "paymentId": "payment_id"}
 _MANIFEST_NAMES: Final = {field: name for name, field in _FIELDS.items()} | {"on_timeout": "onTimeout"}
@@ -117,9 +114,7 @@ def start(
 
     Without a file a sample item and address are used, if ORDERFLEET_SAMPLE_ORDERS is on.
     """
-    from orderfleet.api.order_input import order_id_for, to_input  # noqa: PLC0415 - `--help` needs none of these
-
-    settings = connections.local_settings()
+    settings = session.local_settings()
     orders = _requested(order_id, payment_id, file)
     inputs = [to_input(order, order_id_for(order, None), settings) for order in orders]
     several = len(inputs) if len(inputs) > 1 else None
@@ -133,12 +128,7 @@ def start(
     run(each, settings)
 
 
-def _requested(order_id: str | None, payment_id: str | None, file: Path | None) -> list[Any]:
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from orderfleet.api.schemas import NewOrder  # noqa: PLC0415
-    from orderfleet.domain.inputs import validation_message  # noqa: PLC0415
-
+def _requested(order_id: str | None, payment_id: str | None, file: Path | None) -> list[NewOrder]:
     orders = read_manifests(file) if file else [NewOrder()]
     arguments = {"order_id": order_id, "payment_id": payment_id}
     ids = {name: value for name, value in arguments.items() if value is not None}
@@ -155,8 +145,8 @@ def _print_started(started: Started, order: OrderInput, output: Output, *, strea
     if output is not Output.TABLE:
         print_document({**started.model_dump(mode="json"), "payment_id": order.payment_id}, output, stream=stream)
         return
-    is_new = started.outcome == "started"
-    needs_approval = is_new and order.review.mode == "manual" and not order.approved
+    is_new = started.outcome is StartOutcome.STARTED
+    needs_approval = is_new and order.review.mode is ReviewMode.MANUAL and not order.approved
     rows = (
         ("order", started.order_id),
         ("payment", order.payment_id),
