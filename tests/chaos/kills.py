@@ -26,9 +26,8 @@ from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderStatus, PaymentStatus
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
-from orderfleet.services.workflow_client import OrderClient
+from orderfleet.services.workflow_client import Change, OrderClient
 from support.factories import STEPS, automatic_order
 from support.ledgers import Ledgers, order_errors
 

@@ -11,7 +11,7 @@ import pytest
 from orderfleet.operator.cache import Key
 from orderfleet.operator.kubernetes import Kubernetes, Write
 from orderfleet.operator.main import login
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import order_manifest
 from support.operator_env import OperatorTestEnv, condition, ended, step
 from support.polling import eventually

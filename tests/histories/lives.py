@@ -28,8 +28,8 @@ from orderfleet.domain.orphans import OrphanSweep
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import CarrierUpdate
 from orderfleet.domain.status import OrderStatus, ShipmentStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
+from orderfleet.services.workflow_client import Change
 from support.factories import ADDRESS, ELSEWHERE, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Behavior, Gate, fails, hangs

@@ -18,7 +18,7 @@ from temporalio.client import Client
 
 from orderfleet.domain.policy import OutagePolicy, StepPolicy
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from orderfleet.store.migrate import migrate
 from orderfleet_local.stack import processes
 from support.factories import ADDRESS_JSON, AUTO, quick_policy

@@ -16,9 +16,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from orderfleet.domain.order import SpecUpdate
 from orderfleet.operator.workqueue import Queue
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
-from orderfleet.services.workflow_client import OrderClient
+from orderfleet.services.workflow_client import Change, OrderClient
 from support.factories import order_input
 
 ORDERS = 20

@@ -11,8 +11,8 @@ from orderfleet.domain.order import Address
 from orderfleet.domain.policy import AddressChecks, OrderPolicy
 from orderfleet.domain.status import Step
 from orderfleet.domain.validation import problems
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, OrderNotFound
+from orderfleet.services.workflow_client import Change
 from orderfleet.settings import Settings
 from support.factories import ADDRESS, AUTO, ELSEWHERE, order_input, quick_policy
 from support.polling import eventually

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orderfleet.domain.order import SpecUpdate
 from orderfleet.domain.status import SpecOutcome, Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import ADDRESS, AUTO, ELSEWHERE
 from support.polling import eventually
 from support.scripted_providers import Gate

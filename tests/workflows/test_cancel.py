@@ -12,8 +12,8 @@ from orderfleet.domain.errors import CarrierUnavailable
 from orderfleet.domain.order import Review
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected
+from orderfleet.services.workflow_client import Change
 from support.factories import AUTO, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate, fails

@@ -15,8 +15,8 @@ from orderfleet.domain.order import Review, ReviewTimeoutAction
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import ShipmentAnswer
 from orderfleet.domain.status import ShipmentStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult
+from orderfleet.services.workflow_client import Change
 from orderfleet.store.writes import OrderWrites
 from support.factories import ADDRESS, AUTO, ELSEWHERE, quick_policy
 from support.scripted_providers import Gate

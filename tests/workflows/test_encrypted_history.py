@@ -17,11 +17,10 @@ from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Address, Customer
 from orderfleet.domain.status import OrderStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.inspection import OrderInspector
 from orderfleet.services.orders import OrderService, Source
-from orderfleet.services.workflow_client import OrderClient
+from orderfleet.services.workflow_client import Change, OrderClient
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect
 from support.factories import AUTO, ELSEWHERE

@@ -14,8 +14,7 @@ from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
-from orderfleet.services.changes import Change
-from orderfleet.services.workflow_client import OrderClient
+from orderfleet.services.workflow_client import Change, OrderClient
 from support.factories import AUTO
 from support.polling import eventually
 from support.scripted_providers import Gate, fails

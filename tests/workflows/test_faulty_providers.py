@@ -24,8 +24,8 @@ from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.providers.registry import CARRIERS, PAYMENT_PROVIDERS
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
+from orderfleet.services.workflow_client import Change
 from orderfleet.settings import Settings
 from provider_server.faults import AFTER, BEFORE
 from provider_server.process import ProviderServer, provider_server

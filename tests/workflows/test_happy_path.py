@@ -12,7 +12,7 @@ from orderfleet.domain import names
 from orderfleet.domain.order import Review, ReviewTimeoutAction
 from orderfleet.domain.policy import AddressChecks, OrderPolicy
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 from support.factories import AUTO
 from support.workflow_env import WorkflowTestEnv

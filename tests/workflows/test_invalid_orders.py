@@ -11,8 +11,8 @@ from temporalio.common import WorkflowIDReusePolicy
 
 from orderfleet.domain.order import Item
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderIdConflict, StartOutcome
+from orderfleet.services.workflow_client import Change
 from support.factories import ADDRESS, AUTO
 from support.workflow_env import WorkflowTestEnv
 

@@ -14,8 +14,8 @@ from orderfleet.domain.errors import CarrierRefused, CarrierUnavailable, Payment
 from orderfleet.domain.order import Delivery, SpecUpdate
 from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ParcelState, ShipmentAnswer, ShipmentCancel
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import OrderChangeRejected
+from orderfleet.services.workflow_client import Change
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 from support.factories import AUTO, ELSEWHERE
 from support.polling import eventually

@@ -7,7 +7,7 @@ from datetime import timedelta
 from orderfleet.domain.order import Delivery, Review
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus, Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import AUTO, quick_policy
 from support.polling import eventually
 from support.scripted_providers import Gate

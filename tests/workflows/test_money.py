@@ -19,7 +19,7 @@ from orderfleet.domain.payment import Charge, PaymentIntent
 from orderfleet.domain.policy import StepPolicy
 from orderfleet.domain.shipment import Booking, Parcel
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from orderfleet.store.writes import OrderWrites
 from support.factories import AUTO, quick_policy
 from support.polling import eventually

@@ -8,7 +8,7 @@ import json
 import yaml
 
 from orderfleet.domain.status import Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import quick_policy
 from support.polling import eventually
 

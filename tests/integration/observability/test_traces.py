@@ -16,7 +16,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from orderfleet.observability.order_trace import root_of, trace_id_of
+from orderfleet.observability.tracing import root_of, trace_id_of
 from orderfleet_local.stack import ports
 from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import OperatorTestEnv, ended, step

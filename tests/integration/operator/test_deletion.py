@@ -6,7 +6,7 @@ import asyncio
 
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.operator.crd import DELETED
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import order_manifest
 from support.operator_env import ended, step
 from support.scripted_providers import Gate

@@ -10,7 +10,7 @@ import pytest
 
 from orderfleet.domain.status import Step
 from orderfleet.operator.crd import DELETED
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import order_manifest
 from support.operator_env import condition, step
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import order_manifest
 from support.operator_env import condition, ended, step
 from support.polling import eventually

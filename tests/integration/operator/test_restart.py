@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orderfleet.operator.crd import OrderResource, order_input
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import condition, ended, step
 from support.polling import eventually

@@ -14,10 +14,10 @@ from orderfleet.domain import names
 from orderfleet.domain.durations import MAX_DURATION
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
+from orderfleet.operator.main import sample_task_queues
 from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from orderfleet.temporal.task_queues import TaskQueueSampler
 from support.polling import eventually
 from support.sample_rows import AT, payment, progress, receive, sample_order
 
@@ -110,14 +110,14 @@ async def test_backlog_query_does_not_read_finished_orders(database: Database, s
 
 
 async def test_backlog_of_task_queues_counts_waiting_tasks(temporal_client: Client, task_queues: Any) -> None:
-    backlog = TaskQueueSampler(temporal_client, [task_queues.orders, task_queues.shipping])
+    queues = [task_queues.orders, task_queues.shipping]
     for number in range(3):
         await temporal_client.start_workflow(
             names.ORDER_WORKFLOW, id=f"{task_queues.orders}-{number}", task_queue=task_queues.orders
         )
 
     async def counted() -> bool:
-        found = {(one.key, one.kind): one.count for one in await backlog.take()}
+        found = {(one.key, one.kind): one.count for one in await sample_task_queues(temporal_client, queues)}
         assert found[task_queues.shipping, BacklogKind.ACTIVITY_TASK] == 0
         return found[task_queues.orders, BacklogKind.WORKFLOW_TASK] == 3
 

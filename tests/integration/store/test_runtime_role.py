@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.services.changes import Change
+from orderfleet.services.workflow_client import Change
 from orderfleet.store.migrate import WrongRole, migrate
 from orderfleet.store.migrate import grant_runtime_role as grant
 from orderfleet.store.reads import OrderReads

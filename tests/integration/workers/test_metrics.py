@@ -12,8 +12,7 @@ from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES
 from orderfleet.observability.metrics import CATALOG, Exposer
-from orderfleet.services.changes import Change
-from orderfleet.services.workflow_client import OrderClient
+from orderfleet.services.workflow_client import Change, OrderClient
 from orderfleet_local.stack import ports
 from support.factories import automatic_order
 from support.metric_samples import Samples, scrape

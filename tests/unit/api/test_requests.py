@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from orderfleet.api.app import create_app
 from orderfleet.api.dependencies import Readiness, Services
-from orderfleet.observability.order_trace import trace_id_of
+from orderfleet.observability.tracing import trace_id_of
 from orderfleet.services.errors import Started, StartOutcome
 from orderfleet.settings import Settings
 from support.factories import ADDRESS_JSON

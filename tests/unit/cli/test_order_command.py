@@ -21,9 +21,9 @@ from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult, OrderEnded, OrderNotFound, Started, StartOutcome
 from orderfleet.services.orders import Source, SourcedStatus
+from orderfleet.services.workflow_client import Change
 from orderfleet.settings import Settings
 from orderfleet_local.stack import paths
 from support.factories import ADDRESS

@@ -12,10 +12,9 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain.order import Address
-from orderfleet.services.changes import Change
 from orderfleet.services.deadline import Deadline, deadline_scope
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, TemporalUnavailable
-from orderfleet.services.workflow_client import OrderClient
+from orderfleet.services.workflow_client import Change, OrderClient
 
 TIMEOUT = timedelta(seconds=20)
 DEADLINE = 1.5

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orderfleet.services.hedge import hedged
+from orderfleet.services.deadline import hedged
 
 TIMEOUT = 1
 

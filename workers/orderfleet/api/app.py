@@ -1,8 +1,8 @@
-"""The FastAPI application: middlewares, routes, error handlers and the OpenAPI document."""
+"""The FastAPI application: middlewares, routes, error handlers and the OpenAPI document with its links."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -10,10 +10,9 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import listing, orders, probes, problems, shipments, watch, workflow_id_routes
-from orderfleet.api.dependencies import Services
+from orderfleet.api import orders, problems, shipments, watch, workflow_id_routes
+from orderfleet.api.dependencies import Services, probes_router
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
-from orderfleet.api.openapi_links import add_links
 
 _DESCRIPTION = (
     "Start, change and watch orders. Every error is a problem document (RFC 9457). A 503 has a `Retry-After`. Every"
@@ -60,13 +59,12 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(RequestLog)
     app.add_middleware(RequestTelemetry)
     for router in (
-        listing.router,
         orders.router,
         orders.changes_router,
         workflow_id_routes.router,
         shipments.router,
         watch.router,
-        probes.router,
+        probes_router,
     ):
         app.include_router(router)
 
@@ -85,5 +83,88 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     _, schemas = models_json_schema([(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}")
     document["components"]["schemas"].update(schemas["$defs"])
-    add_links(document)
+    _add_links(document)
     return document
+
+
+class _Link(NamedTuple):
+    """A link to a request."""
+
+    name: str
+    method: str
+    path: str
+    parameters: dict[str, str]
+    """Runtime expressions for the parameters' values in the response (OpenAPI 3.1, 4.8.20.4)."""
+    description: str
+
+
+_ORDER: Final = {"order_id": "$response.body#/order_id"}
+_SAME: Final = {"order_id": "$request.path.order_id"}
+_SHIPMENT: Final = {**_ORDER, "shipment_id": "$response.body#/shipments/0/id"}
+_BY_WORKFLOW: Final = {"workflow_id": "$response.body#/workflow_id"}
+
+_READS: Final = (
+    _Link("Read", "get", "/orders/{order_id}", _ORDER, "The recorded status."),
+    _Link("Status", "get", "/orders/{order_id}/status", _ORDER, "The live status."),
+    _Link("StatusByWorkflow", "get", "/status/{workflow_id}", _BY_WORKFLOW, "The live status, by workflow id."),
+    _Link("Events", "get", "/orders/{order_id}/events", _ORDER, "The audit trail."),
+    _Link("Watch", "get", "/orders/{order_id}/watch", _ORDER, "The changes as server-sent events."),
+)
+_CHANGES: Final = (
+    _Link("Approve", "post", "/orders/{order_id}/signals/approve", _ORDER, "Approve the order."),
+    _Link("Cancel", "post", "/orders/{order_id}/cancel", _ORDER, "Cancel the order."),
+    _Link(
+        "CancelPayment",
+        "post",
+        "/orders/{order_id}/signals/cancel-payment",
+        _ORDER,
+        "Cancel the payment and the order.",
+    ),
+    _Link("UpdateAddress", "post", "/orders/{order_id}/signals/update-address", _ORDER, "Change the address."),
+)
+_CARRIER: Final = _Link(
+    "CarrierUpdate",
+    "post",
+    "/orders/{order_id}/shipments/{shipment_id}/updates",
+    _SHIPMENT,
+    "Send a carrier status update.",
+)
+_NEXT: Final = "The next page; there is none if the value is null."
+_FIRST: Final = {"order_id": "$response.body#/orders/0/order_id"}
+_PAGE: Final = (
+    _Link("NextPage", "get", "/orders", {"cursor": "$response.body#/next"}, _NEXT),
+    _Link("First", "get", "/orders/{order_id}", _FIRST, "The newest order of the page."),
+)
+_NEXT_AFTER: Final = {**_SAME, "after": "$response.body#/next_after"}
+_TRAIL: Final = (_Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, _NEXT),)
+
+_AFTER: Final[dict[str, tuple[_Link, ...]]] = {
+    "Created": (*_READS, *_CHANGES),
+    "Changed": _READS,
+    "SourcedStatus": (*_READS, *_CHANGES, _CARRIER),
+    "Orders": _PAGE,
+    "Events": _TRAIL,
+}
+"""By the schema of the response."""
+
+
+def _add_links(document: dict[str, Any]) -> None:
+    """Add links from responses to the requests that can use their values, in place."""
+    paths = document["paths"]
+    for operation in (each for methods in paths.values() for each in methods.values()):
+        for response in operation["responses"].values():
+            links = _AFTER.get(_schema(response), ())
+            if links:
+                response["links"] = {
+                    link.name: {
+                        "operationId": paths[link.path][link.method]["operationId"],
+                        "parameters": link.parameters,
+                        "description": link.description,
+                    }
+                    for link in links
+                }
+
+
+def _schema(response: dict[str, Any]) -> str:
+    reference = response.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+    return str(reference).rpartition("/")[2]

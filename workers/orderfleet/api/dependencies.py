@@ -1,4 +1,7 @@
-"""The services that routes use, and the readiness of the API."""
+"""The services that routes use, and the readiness of the API.
+
+`/healthz` and `/readyz` on the API's port are for load balancers. `/metrics` is served on the health port only.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from orderfleet.api.access import Access
 from orderfleet.api.fanout import Fanout, StreamSlots
@@ -85,3 +89,26 @@ def _services(request: Request) -> Services:
 
 ServicesDependency = Annotated[Services, Depends(_services)]
 """Parameter of a route: the services."""
+
+
+probes_router = APIRouter(tags=["probes"], default_response_class=PlainTextResponse)
+
+
+@probes_router.get("/healthz", summary="Liveness", responses={200: {"description": "The process is alive."}})
+async def healthz() -> str:
+    """Respond; a blocked event loop doesn't."""
+    return "ok\n"
+
+
+@probes_router.get(
+    "/readyz",
+    summary="Readiness",
+    responses={
+        200: {"description": "Ready."},
+        503: {"description": "Not ready; the body is the reason.", "content": {"text/plain": {}}},
+    },
+)
+async def readyz(services: ServicesDependency) -> Response:
+    """Ready once Temporal and Postgres have answered, until the process drains."""
+    problem = await services.readiness.problem()
+    return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)

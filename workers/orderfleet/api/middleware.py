@@ -26,8 +26,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars, unbind_con
 
 from orderfleet.api.problems import too_large_detail
 from orderfleet.observability.metrics import API_DURATION
-from orderfleet.observability.order_trace import REMOTE_PARENT
-from orderfleet.observability.tracing import TRACER, exemplar, trace_id
+from orderfleet.observability.tracing import REMOTE_PARENT, TRACER, exemplar, trace_id
 from orderfleet.services.deadline import Deadline, deadline_scope
 
 _log = structlog.get_logger()

@@ -1,12 +1,15 @@
-"""`/orders`: start, read and change orders by order id or workflow id."""
+"""`/orders`: start, list, read and change orders by order id or workflow id."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, Field, ValidationError
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.access import GuardedRoute, Role, needs
@@ -34,11 +37,13 @@ from orderfleet.api.schemas import (
 from orderfleet.domain.address_rules import is_blank
 from orderfleet.domain.names import order_workflow_id
 from orderfleet.domain.order import Address, ReviewMode
+from orderfleet.domain.status import Cursor, OrderFilter, OrderStatus, Step, UtcDatetime
+from orderfleet.domain.strict_models import StrictModel
 from orderfleet.domain.validation import split_address_problems
-from orderfleet.observability.order_trace import derived_trace_id
-from orderfleet.services.changes import Change
+from orderfleet.observability.tracing import derived_trace_id
 from orderfleet.services.errors import ChangeResult, OrderChangeRejected, StartOutcome
 from orderfleet.services.orders import SourcedStatus
+from orderfleet.services.workflow_client import Change
 
 RESPONSES: Final = {
     **example(CHANGED_EXAMPLE, description="The workflow accepted the change."),
@@ -131,7 +136,6 @@ Changes = Annotated[OrderChanges, Depends(_changes)]
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"])
 
 _READ: Final = [needs(Role.READ)]
-
 _OPERATE: Final = [needs(Role.OPERATE)]
 
 
@@ -150,12 +154,72 @@ _STARTED: Final = {
     **error_responses(400, 401, 403, 408, 409, 413, 422, 503),
 }
 
-_STATUS: Final = {**example(STATUS_EXAMPLE, description="The status."), **error_responses(401, 403, 404, 422, 503)}
+STATUS_RESPONSES: Final = {
+    **example(STATUS_EXAMPLE, description="The status."),
+    **error_responses(401, 403, 404, 422, 503),
+}
 
 _EVENTS: Final = {
     **example(EVENTS_EXAMPLE, description="Events, oldest first."),
     **error_responses(401, 403, 404, 422, 503),
 }
+
+
+class OrderQuery(StrictModel):
+    """Filters and page; an unknown parameter is rejected, because it would not filter."""
+
+    step: Step | None = Field(default=None, description="Only orders at this step.")
+    customer_email: str | None = Field(
+        default=None, max_length=320, description="Only this customer's orders: the exact address, case-insensitive."
+    )
+    created_from: UtcDatetime | None = Field(
+        default=None, description="Only orders started at or after this time, such as `2026-11-21T10:00:00Z`."
+    )
+    created_before: UtcDatetime | None = Field(default=None, description="Only orders started before this time.")
+    limit: int = Field(default=50, ge=1, le=200, description="Maximum number of orders in the page.")
+    cursor: str | None = Field(
+        default=None, min_length=1, max_length=500, description="`next` of the previous page; default: the first page."
+    )
+
+
+class Orders(BaseModel):
+    """A page of orders, newest first."""
+
+    orders: tuple[OrderStatus, ...]
+    next: str | None = Field(description="`cursor` of the next page, with the same filters; null at the end.")
+
+
+_PAGE_EXAMPLE: Final = {
+    "orders": [{name: value for name, value in STATUS_EXAMPLE.items() if name != "source"}],
+    "next": "eyJjcmVhdGVkX2F0IjoiMjAyNi0xMS0yMVQxMDoxMzowMS4yMTIwNTBaIiwib3JkZXJfaWQiOiJvcmQtMSJ9",
+}
+
+
+@router.get(
+    "",
+    summary="List orders",
+    responses={**example(_PAGE_EXAMPLE, description="A page of orders."), **error_responses(401, 403, 422, 503)},
+    dependencies=_READ,
+)
+async def orders(query: Annotated[OrderQuery, Query()], services: ServicesDependency) -> Orders:
+    """List recorded orders, newest first. The cost of a page does not depend on the number of orders."""
+    filters = OrderFilter(**query.model_dump(include=set(OrderFilter.model_fields)))
+    page = await services.orders.page(filters, after=_decode_cursor(query.cursor), limit=query.limit)
+    return Orders(orders=page.orders, next=_encode_cursor(page.next))
+
+
+def _encode_cursor(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str | None) -> Cursor | None:
+    if cursor is None:
+        return None
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return Cursor.model_validate_json(text)
+    except (binascii.Error, ValidationError, ValueError):
+        raise Unprocessable(["cursor: is not the `next` of a page; omit it to get the first page"]) from None
 
 
 @router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)
@@ -211,13 +275,13 @@ async def _start(order: OrderTerms, order_id: str, services: Services, response:
     return Created(**dict(started), payment_id=order_input.payment_id, message=message)
 
 
-@router.get("/{order_id}", summary="Read the recorded status", responses=_STATUS, dependencies=_READ)
+@router.get("/{order_id}", summary="Read the recorded status", responses=STATUS_RESPONSES, dependencies=_READ)
 async def read(order_id: ResolvedOrderId, services: ServicesDependency) -> SourcedStatus:
     """The status from the order store, or from the workflow if the order isn't recorded yet."""
     return await services.orders.recorded(order_id)
 
 
-@router.get("/{order_id}/status", summary="Read the live status", responses=_STATUS, dependencies=_READ)
+@router.get("/{order_id}/status", summary="Read the live status", responses=STATUS_RESPONSES, dependencies=_READ)
 async def status(order_id: ResolvedOrderId, services: ServicesDependency) -> SourcedStatus:
     """The status from the workflow, or from the order store if the workflow does not answer; `source` names which."""
     return await services.orders.live(order_id)

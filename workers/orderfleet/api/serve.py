@@ -145,17 +145,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _no_drain() -> None:
-    pass
-
-
 async def serve(
     app: ASGIApp,
     listener: socket.socket,
     stop: Stop,
     settings: Settings,
     *,
-    draining: Callable[[], Awaitable[None]] = _no_drain,
+    draining: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serve `app` until a stop is requested, then complete open requests within the drain timeout.
 
@@ -183,7 +179,8 @@ async def serve(
     _log.info("serving", address=address, port=port)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     await stop.wait(serving)
-    await draining()
+    if draining is not None:
+        await draining()
     server.should_exit = True
     await serving
     _log.info("drained")

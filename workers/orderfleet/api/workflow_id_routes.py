@@ -10,15 +10,13 @@ from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.access import GuardedRoute, Role, needs
 from orderfleet.api.dependencies import ServicesDependency
-from orderfleet.api.orders import RESPONSES, Changes
-from orderfleet.api.problems import error_responses
-from orderfleet.api.schemas import STATUS_EXAMPLE, Body, Cancel, Changed, NewAddress, WorkflowId, example
+from orderfleet.api.orders import RESPONSES, STATUS_RESPONSES, Changes
+from orderfleet.api.schemas import Body, Cancel, Changed, NewAddress, WorkflowId
 from orderfleet.domain.names import order_id_of
 from orderfleet.services.orders import SourcedStatus
 
 router = APIRouter(route_class=GuardedRoute, tags=["by workflow id"])
 
-_READ: Final = [needs(Role.READ)]
 _OPERATE: Final = [needs(Role.OPERATE)]
 
 _WORKFLOW_ID_FIELD: Final = Field(description="`order-` and the order id.", examples=["order-ord-1"])
@@ -63,8 +61,8 @@ async def update_address(body: AddressChange, changes: Changes) -> Changed:
 @router.get(
     "/status/{workflow_id}",
     summary="Read the live status",
-    responses={**example(STATUS_EXAMPLE, description="The status."), **error_responses(401, 403, 404, 422, 503)},
-    dependencies=_READ,
+    responses=STATUS_RESPONSES,
+    dependencies=[needs(Role.READ)],
 )
 async def status(
     workflow_id: Annotated[WorkflowId, Path(description="The order's workflow id.", examples=["order-ord-1"])],

@@ -25,7 +25,7 @@ from opentelemetry.trace import Link, SpanKind, Status, TraceState
 from opentelemetry.util.types import Attributes
 
 from orderfleet import __version__
-from orderfleet.observability.order_trace import starting_root
+from orderfleet.observability.tracing import starting_root
 
 _EXCEPTION: Final = "exception"
 

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import kopf
 import structlog
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.observability.database_metrics import export_lag
 from orderfleet.observability.health import HealthServer
 from orderfleet.observability.operator_metrics import (
+    BacklogKind,
     BacklogSample,
     OperatorMetrics,
     export_backlog,
@@ -34,13 +42,51 @@ from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_temporal
 from orderfleet.temporal.connection import reload_credentials
-from orderfleet.temporal.task_queues import TaskQueueSampler
 
 _log = structlog.get_logger()
 
 
 SAMPLE_INTERVAL: Final = 15.0
 """Seconds between two samples of the backlog: about the scrape interval of Prometheus."""
+
+
+_KINDS: Final = {
+    BacklogKind.WORKFLOW_TASK: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    BacklogKind.ACTIVITY_TASK: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+}
+_DESCRIBE_TIMEOUT: Final = timedelta(seconds=5)
+
+
+class BacklogUnavailable(OrderfleetError):
+    """Temporal did not answer."""
+
+
+async def sample_task_queues(temporal: Client, queues: Sequence[str]) -> list[BacklogSample]:
+    """Return the waiting tasks by queue and kind. The server's counts are approximate.
+
+    Args:
+        temporal: a client; it may connect at the first call.
+        queues: names of the task queues.
+
+    Raises:
+        BacklogUnavailable: Temporal did not answer.
+    """
+    return [await _sample_task_queue(temporal, queue, kind) for queue in queues for kind in _KINDS]
+
+
+async def _sample_task_queue(temporal: Client, queue: str, kind: BacklogKind) -> BacklogSample:
+    request = DescribeTaskQueueRequest(
+        namespace=temporal.namespace,
+        task_queue=TaskQueue(name=queue),
+        task_queue_type=_KINDS[kind],
+        report_stats=True,
+    )
+    try:
+        description = await temporal.workflow_service.describe_task_queue(request, timeout=_DESCRIBE_TIMEOUT)
+    except (RPCError, RuntimeError) as error:
+        raise BacklogUnavailable(f"the backlog of {queue} can't be read: {error}") from error
+    age = description.stats.approximate_backlog_age
+    return BacklogSample(kind, queue, description.stats.approximate_backlog_count, age.seconds + age.nanos / 1e9)
 
 
 async def _sample_periodically(
@@ -88,10 +134,10 @@ async def run(settings: Settings, stop: Stop) -> None:
         operator = Operator(settings, OrderClient.of(temporal, settings), reads, feed, kubernetes, metrics.reconcile)
         export_lag(lambda: feed.behind)
         export_queue(lambda: len(operator.queue), operator.cache.count_by_step)
-        queues = TaskQueueSampler(temporal, [settings.orders_task_queue, settings.shipping_task_queue])
+        queues = partial(sample_task_queues, temporal, [settings.orders_task_queue, settings.shipping_task_queue])
         samplers = [
             asyncio.create_task(_sample_periodically(reads.backlog, export_unfinished_orders)),
-            asyncio.create_task(_sample_periodically(queues.take, export_backlog)),
+            asyncio.create_task(_sample_periodically(queues, export_backlog)),
         ]
         try:
             async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):

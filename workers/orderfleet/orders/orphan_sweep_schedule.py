@@ -27,7 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain import names
 from orderfleet.domain.orphans import OrphanSweep
-from orderfleet.observability.order_trace import untraced
+from orderfleet.observability.tracing import untraced
 from orderfleet.settings import Settings
 
 _log = structlog.get_logger()

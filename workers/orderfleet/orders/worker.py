@@ -21,8 +21,7 @@ from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_or
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import PaymentProvider
-from orderfleet.providers.metered import MeteredPayments
-from orderfleet.providers.registry import PAYMENT_PROVIDERS
+from orderfleet.providers.registry import PAYMENT_PROVIDERS, MeteredPayments
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore

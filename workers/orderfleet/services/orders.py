@@ -23,8 +23,7 @@ from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus
-from orderfleet.services.changes import Change
-from orderfleet.services.deadline import RPC_TIMEOUT, Deadline, deadline_scope, remaining
+from orderfleet.services.deadline import RPC_TIMEOUT, Deadline, deadline_scope, hedged, remaining
 from orderfleet.services.errors import (
     ChangeResult,
     OrderEnded,
@@ -34,8 +33,7 @@ from orderfleet.services.errors import (
     StartOutcome,
     TemporalUnavailable,
 )
-from orderfleet.services.hedge import hedged
-from orderfleet.services.workflow_client import OrderClient, conflict
+from orderfleet.services.workflow_client import Change, OrderClient, conflict
 
 
 class Source(StrEnum):

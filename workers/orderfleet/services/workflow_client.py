@@ -11,9 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import uuid4
 
+from pydantic import BaseModel
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -27,10 +28,9 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from orderfleet.domain import names
 from orderfleet.domain.base import error_message
-from orderfleet.domain.order import OrderInput, SpecUpdate
+from orderfleet.domain.order import Address, OrderInput, SpecUpdate, content_hash
 from orderfleet.domain.status import OrderStatus
-from orderfleet.observability.order_trace import order_context, order_span
-from orderfleet.services.changes import Change
+from orderfleet.observability.tracing import order_context, order_span
 from orderfleet.services.deadline import ANSWER_TIMEOUT, RPC_TIMEOUT, remaining
 from orderfleet.services.errors import (
     ChangeResult,
@@ -63,15 +63,6 @@ class Claim:
     """Empty where the content isn't known: then it equals no other order's."""
 
 
-def memo(order: OrderInput) -> dict[str, str]:
-    """The memo of the order's workflow, which `find` and a second start compare."""
-    return {
-        names.MEMO_OWNER: order.owner,
-        names.MEMO_OWNER_UID: order.owner_uid,
-        names.MEMO_CONTENT_HASH: order.content_hash,
-    }
-
-
 def conflict(order: OrderInput | Claim, *, owner: str, owner_uid: str, content: str) -> str | None:
     """Why `order` is not the order that already has its id.
 
@@ -92,6 +83,44 @@ def conflict(order: OrderInput | Claim, *, owner: str, owner_uid: str, content: 
     if content != order.content_hash:
         return f"order id {order.order_id!r} was used before with another content; choose another order id"
     return None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of an order."""
+
+    name: str
+    """Of the workflow's update handler and of its signal handler, which have the same name."""
+    args: tuple[Any, ...] = ()
+
+    @classmethod
+    def approve(cls) -> Self:
+        """Approve the order: the charge follows."""
+        return cls(names.APPROVE)
+
+    @classmethod
+    def cancel(cls, reason: str) -> Self:
+        """Cancel the order."""
+        return cls(names.CANCEL_ORDER, (reason,))
+
+    @classmethod
+    def cancel_payment(cls, reason: str) -> Self:
+        """Cancel the payment and the order: the customer is not charged, or is refunded."""
+        return cls(names.CANCEL_PAYMENT, (reason,))
+
+    @classmethod
+    def update_address(cls, address: Address) -> Self:
+        """Send the package to another address."""
+        return cls(names.UPDATE_ADDRESS, (address,))
+
+    def update_id(self, request_id: str) -> str:
+        """The id of the update in Temporal, which runs updates of one id once.
+
+        Args:
+            request_id: the caller's; one request id may be used for several changes, so the id includes the content.
+        """
+        content = [arg.model_dump(mode="json") if isinstance(arg, BaseModel) else arg for arg in self.args]
+        return f"{request_id}:{self.name}:{content_hash({'args': content})[:16]}"
 
 
 class OrderClient:
@@ -121,13 +150,7 @@ class OrderClient:
 
     @classmethod
     def of(cls, temporal: Client, settings: Settings, *, timeout: timedelta = RPC_TIMEOUT) -> OrderClient:
-        """A client with the settings' task queue and execution timeout.
-
-        Args:
-            temporal: as of the constructor.
-            settings: of the process.
-            timeout: as of the constructor.
-        """
+        """A client with the settings' task queue and execution timeout; other arguments as of the constructor."""
         return cls(
             temporal,
             task_queue=settings.orders_task_queue,
@@ -153,7 +176,12 @@ class OrderClient:
                         task_queue=self._task_queue,
                         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                        memo=memo(order),
+                        # `find` and a second start compare it.
+                        memo={
+                            names.MEMO_OWNER: order.owner,
+                            names.MEMO_OWNER_UID: order.owner_uid,
+                            names.MEMO_CONTENT_HASH: order.content_hash,
+                        },
                         static_summary=f"order {order.order_id}",
                         execution_timeout=self._execution_timeout,
                     )

@@ -20,7 +20,7 @@ from orderfleet.domain import errors
 from orderfleet.domain.activities import StepInput
 from orderfleet.domain.base import truncate
 from orderfleet.domain.inputs import Unreadable
-from orderfleet.observability.order_trace import ORDER_ID
+from orderfleet.observability.tracing import ORDER_ID
 
 _log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from orderfleet.domain import names
 from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.orphans import ClosedPage, Compensation, UnfinishedOrder, WorkflowState
-from orderfleet.observability.order_trace import untraced
+from orderfleet.observability.tracing import untraced
 from orderfleet.temporal.connection import is_workflow_not_found
 
 PAGE: Final = 200

@@ -26,7 +26,7 @@ from temporalio.worker import (
 )
 
 from orderfleet.domain.activities import StepInput
-from orderfleet.observability.order_trace import order_context
+from orderfleet.observability.tracing import order_context
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 

@@ -27,8 +27,8 @@ from orderfleet.cli.output import Output, OutputOption, console, plain_table, pr
 from orderfleet.domain.inputs import InputRejected, read
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderFilter, OrderStatus
-from orderfleet.services.changes import Change
 from orderfleet.services.errors import ChangeResult
+from orderfleet.services.workflow_client import Change
 
 
 def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:

@@ -14,8 +14,8 @@ from opentelemetry import context as ambient
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 
-from orderfleet.observability.order_trace import root_of, trace_id_of
 from orderfleet.observability.span_export import QUEUE, OncePerMinute, OrderIds, RatioSampler, make_provider, resource
+from orderfleet.observability.tracing import root_of, trace_id_of
 from orderfleet_local.stack import ports
 
 
