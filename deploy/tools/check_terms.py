@@ -39,7 +39,7 @@ TERMS: Final = {
     r"\b(?:behaviours?|colours?|licences?)\b": "the US spelling",
     r"\b(?:authoris|initialis|normalis|recognis|serialis)(?:e[sd]?|ing|ation)\b": "the US spelling",
     r"\bOrderDesk\b": "OrderService",
-    r"\bCarrierDesk\b": "CarrierUpdateService",
+    r"\bCarrierDesk\b": "OrderService.apply_carrier_update",
     r"\bPayloadSealed\b": "PayloadDecryptionError",
     r"\bRequestTurnedAway\b": "ProviderRequestRejected",
     r"\bSettleWorkflow\b": "CompensationWorkflow",

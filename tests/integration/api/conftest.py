@@ -18,7 +18,6 @@ from orderfleet.api.access import Access
 from orderfleet.api.app import create_app
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.api.fanout import Fanout
-from orderfleet.services.carrier_updates import CarrierUpdateService
 from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
@@ -100,13 +99,11 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         async with Database(database_url or postgres_url, pool_size=3, timeout=database_timeout) as database:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=request_timeout)
             orders = OrderService(client, OrderReads(database), timeout=request_timeout)
-            carrier = CarrierUpdateService(client, orders, timeout=request_timeout)
             fanout = Fanout(PostgresChangeFeed(database))
             app = create_app(
                 Services(
                     api_settings,
                     orders,
-                    carrier,
                     Readiness({}),
                     fanout,
                     access,

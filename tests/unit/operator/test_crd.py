@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 from orderfleet.domain.order import ReviewMode, ReviewTimeoutAction
 from orderfleet.operator.crd import cancellation, order_input, spec_hash, spec_update, unmet_fields
@@ -87,5 +88,7 @@ def test_cancellation_of_deleted_order_sends_cancel_only():
 
 def test_unmet_fields_names_unmatched_fields():
     edited = order(approved=True, cancel=True)
-    assert unmet_fields(edited, approved=False, canceled=False, same_address=False) == ["approved", "cancel", "address"]
-    assert unmet_fields(edited, approved=True, canceled=True, same_address=True) == []
+    status = SimpleNamespace(approved=False, canceled=False, address=None)
+    assert unmet_fields(edited.spec, status) == ["approved", "cancel", "address"]
+    status = SimpleNamespace(approved=True, canceled=True, address=edited.spec.address)
+    assert unmet_fields(edited.spec, status) == []

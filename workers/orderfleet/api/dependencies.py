@@ -17,7 +17,6 @@ from fastapi.responses import PlainTextResponse
 
 from orderfleet.api.access import Access
 from orderfleet.api.fanout import Fanout, StreamSlots
-from orderfleet.services.carrier_updates import CarrierUpdateService
 from orderfleet.services.orders import OrderService
 from orderfleet.settings import Settings
 
@@ -68,7 +67,6 @@ class Services:
 
     settings: Settings
     orders: OrderService
-    carrier: CarrierUpdateService
     readiness: Readiness
     fanout: Fanout
     access: Access = field(default_factory=Access)

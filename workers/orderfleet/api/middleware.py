@@ -192,7 +192,8 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = _request_id(headers.get(REQUEST_ID_HEADER, ""))
+        given = headers.get(REQUEST_ID_HEADER, "")
+        request_id = given if _VALID_REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started_at = time.perf_counter()
         status = _INTERNAL_ERROR
@@ -220,10 +221,6 @@ class RequestLog:
                     **_caller_field(scope),
                 )
                 unbind_contextvars("order_id")
-
-
-def _request_id(header: str) -> str:
-    return header if _VALID_REQUEST_ID.fullmatch(header) else uuid4().hex
 
 
 def _trace_id(traceparent: str) -> str:

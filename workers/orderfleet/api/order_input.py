@@ -49,7 +49,8 @@ def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInp
     Raises:
         Unprocessable: fields are invalid or missing; each problem names its field.
     """
-    missing = [] if settings.sample_orders else _missing(request)
+    required = () if settings.sample_orders else ("items", "address")
+    missing = [f"{name}: is missing; give it" for name in required if getattr(request, name) is None]
     order = OrderInput(
         order_id=order_id,
         items=SAMPLE_ITEMS if request.items is None else request.items,
@@ -68,10 +69,6 @@ def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInp
     if found:
         raise Unprocessable(found)
     return order
-
-
-def _missing(request: OrderTerms) -> list[str]:
-    return [f"{name}: is missing; give it" for name in ("items", "address") if getattr(request, name) is None]
 
 
 def _content(request: OrderTerms) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
 from orderfleet.api.fanout import TooManyStreams
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
-from orderfleet.domain.inputs import validation_message
+from orderfleet.domain.inputs import field_path, validation_message
 from orderfleet.services.errors import (
     OrderChangeRejected,
     OrderEnded,
@@ -250,10 +250,7 @@ def _fields(problems: list[str]) -> list[FieldProblem]:
 
 def _path(location: tuple[str | int, ...]) -> str:
     """Path of a field: `("body", "items", 0, "qty")` gives `items[0].qty`."""
-    path = ""
-    for part in location[1:] if location[0] in ("body", "path", "query", "header") else location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path or "body"
+    return field_path(location[1:] if location[0] in ("body", "path", "query", "header") else location) or "body"
 
 
 def _message(problem: dict[str, Any]) -> str:

@@ -29,9 +29,8 @@ from orderfleet.api.app import create_app
 from orderfleet.api.authentication import access_from
 from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
 from orderfleet.api.fanout import Fanout
-from orderfleet.observability.health import HealthServer
+from orderfleet.observability.health import serve_health
 from orderfleet.process import Stop, open_port
-from orderfleet.services.carrier_updates import CarrierUpdateService
 from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
@@ -210,9 +209,8 @@ async def run(settings: Settings, stop: Stop) -> None:
         )
         client = OrderClient.of(temporal, settings, timeout=REQUEST_TIMEOUT)
         orders = OrderService(client, reader, timeout=REQUEST_TIMEOUT)
-        carrier = CarrierUpdateService(client, orders, timeout=REQUEST_TIMEOUT)
         fanout = Fanout(PostgresChangeFeed(database))
-        app = create_app(Services(settings, orders, carrier, readiness, fanout, access))
+        app = create_app(Services(settings, orders, readiness, fanout, access))
         if access.authenticator is None and settings.environment is not Environment.LOCAL:
             _log.warning("ORDERFLEET_API_AUTH is none: every caller may change every order")
 
@@ -220,5 +218,5 @@ async def run(settings: Settings, stop: Stop) -> None:
             readiness.drain()
             await fanout.close()
 
-        async with HealthServer(settings.health_host, settings.health_port, readiness.problem):
+        async with serve_health(settings.health_host, settings.health_port, readiness.problem):
             await serve(app, listener, stop, settings, draining=draining)

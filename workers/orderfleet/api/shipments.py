@@ -81,6 +81,5 @@ async def update(
     carrier_update = CarrierUpdate(
         shipment_id=shipment_id, status=_STATUS[body.status], parcel=body.status, detail=body.detail
     )
-    return CarrierUpdateRecorded(
-        order_id=order_id, shipment_id=shipment_id, result=await services.carrier.apply_update(order_id, carrier_update)
-    )
+    result = await services.orders.apply_carrier_update(order_id, carrier_update)
+    return CarrierUpdateRecorded(order_id=order_id, shipment_id=shipment_id, result=result)

@@ -8,22 +8,22 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from orderfleet.domain.durations import parse_duration
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from orderfleet.domain.events import RecordedEvent
+    from orderfleet.domain.status import OrderStatus
     from orderfleet.services.orders import SourcedStatus
 
 
@@ -45,8 +45,6 @@ _COLORS: Final = {"shipped": "green", "delivered": "green", "failed": "red", "ca
 
 def console() -> Console:
     """Return a rich console on standard output."""
-    from rich.console import Console  # noqa: PLC0415 - not for JSON
-
     found = Console(highlight=False)
     # A pipe has no width, and a wrapped line breaks grep.
     return found if found.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
@@ -80,8 +78,6 @@ def print_document(value: Document, output: Output, *, stream: bool = False) -> 
 
 def rows_table(rows: Iterable[tuple[str, object]]) -> Table:
     """Return a table of names and values; rows without a value are left out."""
-    from rich.text import Text  # noqa: PLC0415 - not for JSON
-
     table = plain_table()
     table.add_column(style="dim")
     table.add_column()
@@ -93,24 +89,39 @@ def rows_table(rows: Iterable[tuple[str, object]]) -> Table:
 
 def status_table(status: SourcedStatus) -> Table:
     """Return the table of one order's status."""
-    payment = status.payment
     rows: list[tuple[str, object]] = [
         ("order", status.order_id),
         ("step", step_text(status.step)),
         ("approved", "yes" if status.approved else "no"),
         ("canceled", status.canceled and (status.cancel_reason or "yes")),
-        ("payment", f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"),
-        ("address", ", ".join(part for part in status.address.model_dump().values() if part)),
+        ("payment", payment_text(status)),
+        ("address", address_text(status)),
         *(("shipment", _shipment(shipment)) for shipment in status.shipments),
         ("dispatch failed", status.dispatch_failed_reason),
         ("last error", status.last_error),
-        ("retries", "  ".join(f"{step} {count}" for step, count in status.retries.items())),
+        ("retries", counts_text(status.retries)),
         ("workflow", status.workflow_id),
         ("created", time_text(status.created_at)),
         ("ended", status.completed_at and time_text(status.completed_at)),
         ("source", f"the {status.source}"),
     ]
     return rows_table((name, value) for name, value in rows if value is not False)
+
+
+def payment_text(status: OrderStatus) -> str:
+    """Return the payment of an order in one line."""
+    payment = status.payment
+    return f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"
+
+
+def address_text(status: OrderStatus) -> str:
+    """Return the address of an order in one line."""
+    return ", ".join(part for part in status.address.model_dump().values() if part)
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Return counts by name in one line, such as an order's retries by step."""
+    return "  ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def events_table(events: Iterable[RecordedEvent]) -> Table:
@@ -129,8 +140,6 @@ def _shipment(shipment: Any) -> str:
 
 def plain_table(*columns: str) -> Table:
     """Return a table without borders; it has a header if columns are given."""
-    from rich.table import Table  # noqa: PLC0415 - not for JSON
-
     table = Table(box=None, show_header=bool(columns), header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -139,15 +148,11 @@ def plain_table(*columns: str) -> Table:
 
 def step_text(step: str) -> Text:
     """Return a step's name in its color."""
-    from rich.text import Text  # noqa: PLC0415 - not for JSON
-
     return Text(step, _COLORS.get(step, "cyan"))
 
 
 def _text(value: object) -> Text:
     # rich parses a plain string as markup, and reasons and addresses may contain brackets.
-    from rich.text import Text  # noqa: PLC0415 - not for JSON
-
     return Text(str(value))
 
 
@@ -210,8 +215,7 @@ def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich import progress as bars  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415 - not for programs
+    from rich import progress as bars  # noqa: PLC0415 - not for programs
 
     several = (bars.BarColumn(), bars.MofNCompleteColumn()) if total else ()
     columns = (bars.SpinnerColumn(), bars.TextColumn("{task.description}"), *several, bars.TimeElapsedColumn())

@@ -174,7 +174,7 @@ def remove_finalizers(
     deployments = [(namespace, name) for namespace, _, name in (each.partition("/") for each in stop_deployment or ())]
     if not all(name for _, name in deployments):
         raise typer.BadParameter("--stop-deployment must be NAMESPACE/NAME")
-    watched = [each.strip() for each in read_settings().operator_namespaces.split(",") if each.strip()]
+    watched = read_settings().watched_namespaces()
     from orderfleet.operator.finalizers import remove_order_finalizers, stop_operators  # noqa: PLC0415
     from orderfleet.operator.kubernetes import Kubernetes  # noqa: PLC0415 - `--help` needs none of these
     from orderfleet.operator.main import login  # noqa: PLC0415

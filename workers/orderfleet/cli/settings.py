@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from pydantic import SecretStr
+from rich.markup import escape
 
 from orderfleet.cli.errors import Failed, read_settings, variables
 from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document
@@ -125,8 +126,6 @@ def settings(
 
 
 def _print_table(found: list[tuple[str, str, bool]]) -> None:
-    from rich.markup import escape  # noqa: PLC0415 - not for JSON
-
     table = plain_table("VARIABLE", "VALUE", "")
     for name, value, is_set in found:
         table.add_row(name, escape(value), "set" if is_set else "[dim]default[/]")

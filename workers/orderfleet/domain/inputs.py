@@ -6,7 +6,7 @@ changes. So a handler takes `*args: Any`, and every problem with them must raise
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -118,13 +118,13 @@ def explain(error: ValidationError, name: str) -> str:
         name: used in place of a field for a problem of the whole value.
     """
     problems = error.errors(include_url=False, include_input=False)
-    fields = (_path(problem["loc"]) or name for problem in problems)
+    fields = (field_path(problem["loc"]) or name for problem in problems)
     return truncate(
         "; ".join(f"{field}: {validation_message(problem)}" for field, problem in zip(fields, problems, strict=True))
     )
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def field_path(location: Iterable[int | str]) -> str:
     """A field in the usual notation: `items[0].sku`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
 

@@ -143,6 +143,11 @@ class OrderStatus(Contract):
         return self.completed_at is not None
 
     @property
+    def tracking_number(self) -> str | None:
+        """Of the latest shipment that has one."""
+        return next((each.tracking_number for each in reversed(self.shipments) if each.tracking_number), None)
+
+    @property
     def settled(self) -> bool:
         """Whether the order has ended and no charge or refund is pending, so that its status is final."""
         return self.ended and not payment_pending(self.step, self.payment.status)

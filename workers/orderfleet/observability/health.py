@@ -6,8 +6,8 @@ pod.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -18,8 +18,9 @@ Readiness = Callable[[], Awaitable[str | None] | str | None]
 """Returns why the role is not ready, or None when it is; directly, or after it asked other services."""
 
 
-class HealthServer:
-    """Serves the health endpoints while the context is open.
+@asynccontextmanager
+async def serve_health(host: str, port: int, not_ready: Readiness) -> AsyncIterator[int]:
+    """Serve the health endpoints while the context is open; yield the port.
 
     Args:
         host: address to listen on.
@@ -27,37 +28,26 @@ class HealthServer:
         not_ready: called at each `/readyz`.
 
     Raises:
-        PortUnavailable: when the context is entered and the process can't listen there.
+        PortUnavailable: the process can't listen there.
     """
 
-    def __init__(self, host: str, port: int, not_ready: Readiness) -> None:
-        self._host = host
-        self._port = port
-        self._not_ready = not_ready
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", make_aiohttp_handler())
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-
-    async def __aenter__(self) -> Self:
-        listener = open_port(self._host, self._port, "HEALTH")
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._runner.addresses[0][1])
-
-    async def _healthz(self, _request: web.Request) -> web.Response:
+    async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
-        asked = self._not_ready()
+    async def readyz(_request: web.Request) -> web.Response:
+        asked = not_ready()
         problem = asked if asked is None or isinstance(asked, str) else await asked
         return web.Response(status=503 if problem else 200, text=f"{problem or 'ready'}\n")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", make_aiohttp_handler())
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    listener = open_port(host, port, "HEALTH")
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    try:
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -52,6 +52,11 @@ class ObservedState:
     unavailable: Dependency | None = None
     """The service without which this Order can't proceed; None if all respond."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the order has ended, by the order store, or by Temporal where the store has no row of it."""
+        return self.workflow_closed is not None if self.record is None else self.record.status.ended
+
 
 class Key(NamedTuple):
     """Namespace and name of an Order."""

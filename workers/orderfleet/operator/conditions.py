@@ -272,9 +272,7 @@ def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[Condi
     is_processed = declared.owner_uid == order.metadata.uid and declared.generation >= order.metadata.generation
     if status.ended and not is_processed and not order.deleting:
         # The workflow ended before it read the change, so the operator rejects what was not applied.
-        missing = unmet_fields(
-            order, approved=status.approved, canceled=status.canceled, same_address=order.spec.address == status.address
-        )
+        missing = unmet_fields(order.spec, status)
         if missing:
             late = f"{', '.join(missing)}: the order has already ended"
             yield ConditionSpec(ConditionType.SPEC_APPLIED, False, Reason.SPEC_CHANGE_REJECTED, late)

@@ -1,29 +1,33 @@
 """The operator's controller: it feeds the work queue from the watch of Orders and from the change feed.
 
-It must never write to an Order: the reconciler does, for one Order at a time.
+It must never write to an Order: the reconciler does, for one Order at a time. kopf lists, watches and reconnects; no
+other feature of it is used, and it must write nothing to an Order: no handler keeps state in the object.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+import kopf
 import structlog
 
 from orderfleet.domain.errors import OrderfleetError
+from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.domain.ports import ChangeFeed, OrderReader
+from orderfleet.operator import kubernetes as kubernetes_access
 from orderfleet.operator.cache import Key, OrderCache, RecordLoader, key_of
 from orderfleet.operator.events import EventRecorder
 from orderfleet.operator.finalizers import NamespaceDeletion
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.reconciler import Reconciler
-from orderfleet.operator.watch import watch
 from orderfleet.operator.workqueue import Queue
-from orderfleet.process import Stop
+from orderfleet.process import Stop, listen_for_signals
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 
@@ -55,6 +59,48 @@ async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], N
             key = cache.apply_record(record)
             if key is not None:
                 enqueue(key)
+
+
+class _Backoffs:
+    """Seconds between the tries of a request, without end: kopf must not stop while the API server is unavailable."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.1, 0.2, 0.5)
+        while True:
+            yield 1.0
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Stores no last-seen state of objects: no handler uses kopf's comparison with it."""
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's signature
+        return None
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
+def kopf_settings(selector: str = "") -> kopf.OperatorSettings:
+    """Settings of kopf, with a watch of the Orders that match the selector and have not ended."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    # Resource and namespaces are fixed, so kopf needs to discover neither.
+    settings.scanning.disabled = True
+    labels = f"!{ENDED_LABEL},{selector}" if selector else f"!{ENDED_LABEL}"
+    settings.watching.label_selectors[CRD_GROUP, CRD_VERSION, CRD_PLURAL] = labels
+    settings.watching.chunk_size = kubernetes_access.PAGE_SIZE
+    settings.networking.error_backoffs = _Backoffs()
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 5
+    settings.queueing.idle_timeout = 0.5
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    # The operator has its own drain timeout; kopf would kill the process.
+    settings.process.ultimate_exiting_timeout = None
+    return settings
 
 
 class Operator:
@@ -144,16 +190,15 @@ class Operator:
 
     async def _watch(self, stop: Stop) -> None:
         """Watch Orders while the API server serves them; restart a watch that ends."""
-        namespaces = [name.strip() for name in self._settings.operator_namespaces.split(",") if name.strip()]
         while True:
             while (problem := await self._api_problem()) is not None:
                 _log.warning("waiting for the API server", problem=problem)
                 self._problem = problem
                 await asyncio.sleep(_RETRY_INTERVAL)
-            selector = self._settings.operator_selector
+            namespaces, selector = self._settings.watched_namespaces(), self._settings.operator_selector
             _log.info("watching Orders", namespaces=namespaces or "all", labels=selector or "all")
             self._problem = None
-            why = await watch(self, namespaces, selector, stop, self._settings.operator_watch_inactivity_timeout)
+            why = await watch(self, self._settings, stop)
             _log.error("the watch of Orders ended, watching again", why=why)
             self._problem = "the watch of Orders ended"
             await asyncio.sleep(_RETRY_INTERVAL)
@@ -195,3 +240,65 @@ def _log_failure(key: Key, error: Exception, count: int) -> None:
         error=str(error),
         exc_info=None if expected else error,
     )
+
+
+def registry(sink: Operator) -> kopf.OperatorRegistry:
+    """Handlers of kopf, which send each change of an Order to the operator."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        return kubernetes_access.login(settings)
+
+    @kopf.on.event(CRD_GROUP, CRD_VERSION, CRD_PLURAL, registry=handlers)
+    async def handle_event(event: kopf.RawEvent, **_: Any) -> None:
+        body: dict[str, Any] = dict(event["object"])
+        if event["type"] == "DELETED":
+            sink.order_removed(body)
+        else:
+            sink.order_changed(body)
+
+    return handlers
+
+
+async def watch(sink: Operator, settings: Settings, stop: Stop) -> str:
+    """Send all Orders that match and have not ended, and their changes, to the operator until canceled.
+
+    The API server must serve Orders already. If kopf ends by itself, the caller watches again, which lists all Orders.
+
+    Args:
+        sink: receives the changes; an Order that no longer matches the selector is removed.
+        settings: namespaces and label selector of the Orders, time without data after which the watch reconnects.
+        stop: requested by SIGTERM and SIGINT.
+
+    Returns:
+        Why kopf ended.
+    """
+    # kopf would log each event of each Order.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    of_kopf = kopf_settings(settings.operator_selector)
+    of_kopf.watching.inactivity_timeout = settings.operator_watch_inactivity_timeout.total_seconds()
+    namespaces = settings.watched_namespaces()
+    tasks = await kopf.spawn_tasks(
+        registry=registry(sink), settings=of_kopf, namespaces=namespaces, clusterwide=not namespaces
+    )
+    listen_for_signals(stop)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return "; ".join(f"{task.get_name()}: {_describe_end(task)}" for task in done)
+    finally:
+        await _cancel(tasks)
+
+
+def _describe_end(task: asyncio.Task[Any]) -> str:
+    if task.cancelled():
+        return "canceled"
+    return repr(task.exception() or "ended")
+
+
+async def _cancel(tasks: Any) -> None:
+    """Cancel the tasks that kopf started; kopf itself would cancel every later task of the process."""
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -27,7 +27,7 @@ from orderfleet.domain.order import (
     SpecUpdate,
     content_hash,
 )
-from orderfleet.domain.status import PaymentView, ShipmentView, Step
+from orderfleet.domain.status import OrderStatus, PaymentView, ShipmentView, Step
 from orderfleet.services.workflow_client import Claim
 from orderfleet.settings import Settings
 
@@ -155,7 +155,6 @@ class Metadata(Camel):
     name: str
     uid: str
     generation: int = 1
-    resource_version: str = ""
     finalizers: tuple[str, ...] = ()
     labels: dict[str, str] = Field(default_factory=dict)
     deletion_timestamp: str | None = None
@@ -225,17 +224,13 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         delivery=settings.delivery(spec.delivery),
         # The cancel is a signal after the start: an order started as approved could be charged before it.
         approved=spec.approved and not spec.cancel,
-        generation=started_generation(order),
+        # A start covers no generation of a spec with a cancel.
+        generation=0 if spec.cancel else order.metadata.generation,
         owner=order.owner,
         owner_uid=order.metadata.uid,
         content_hash=spec_hash(order),
         policy=settings.order_policy(),
     )
-
-
-def started_generation(order: OrderResource) -> int:
-    """The generation that a start covers; 0 if the spec has a cancel, which takes a signal after the start."""
-    return 0 if order.spec.cancel else order.metadata.generation
 
 
 def spec_hash(order: OrderResource) -> str:
@@ -264,18 +259,11 @@ def spec_update(order: OrderResource) -> SpecUpdate:
     return SpecUpdate(**dict(order.spec), generation=order.metadata.generation, owner_uid=order.metadata.uid)
 
 
-def unmet_fields(order: OrderResource, *, approved: bool, canceled: bool, same_address: bool) -> list[str]:
-    """Names of the mutable fields of the spec that an ended order does not match.
-
-    Args:
-        order: the Order.
-        approved: whether the order is approved.
-        canceled: whether the order is canceled.
-        same_address: whether the order has the address of the spec.
-    """
-    wanted = {
-        "approved": order.spec.approved and not approved,
-        "cancel": order.spec.cancel and not canceled,
-        "address": not same_address,
+def unmet_fields(spec: OrderSpec, status: OrderStatus) -> list[str]:
+    """Names of the mutable fields of the spec that an ended order does not match."""
+    unmet = {
+        "approved": spec.approved and not status.approved,
+        "cancel": spec.cancel and not status.canceled,
+        "address": spec.address != status.address,
     }
-    return [name for name, missing in wanted.items() if missing]
+    return [name for name, is_unmet in unmet.items() if is_unmet]

@@ -54,6 +54,10 @@ WARNINGS: Final = {
 """Those of them whose Event is a Warning."""
 
 _WHEN_TRUE: Final = {ConditionType.RECONCILING, ConditionType.READY, ConditionType.STALLED}
+_CAPACITY: Final = 1000
+"""Maximal number of queued Events."""
+_POSTERS: Final = 2
+"""Number of concurrent posts."""
 _MAX_MESSAGE_LENGTH: Final = 1024
 _MAX_NAME_PREFIX: Final = 200
 
@@ -102,15 +106,12 @@ class EventRecorder:
     Args:
         kubernetes: the API server.
         instance: name of this operator's pod.
-        capacity: maximal number of queued Events.
-        posters: number of concurrent posts.
     """
 
-    def __init__(self, kubernetes: Kubernetes, instance: str, *, capacity: int = 1000, posters: int = 2) -> None:
+    def __init__(self, kubernetes: Kubernetes, instance: str) -> None:
         self._kubernetes = kubernetes
         self._instance = instance
-        self._posters = posters
-        self._pending: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(capacity)
+        self._pending: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(_CAPACITY)
         self._last_number = 0
         self.dropped = 0
         """Number of Events that were not posted."""
@@ -132,12 +133,12 @@ class EventRecorder:
     async def run(self) -> None:
         """Post Events until `close`, and then those still queued."""
         async with asyncio.TaskGroup() as group:
-            for number in range(self._posters):
+            for number in range(_POSTERS):
                 group.create_task(self._post(), name=f"event poster {number}")
 
     async def close(self) -> None:
         """Let `run` return once the queue is empty."""
-        for _ in range(self._posters):
+        for _ in range(_POSTERS):
             await self._pending.put(None)
 
     async def _post(self) -> None:

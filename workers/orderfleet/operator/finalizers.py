@@ -116,7 +116,7 @@ class NamespaceDeletion:
         self._kubernetes = kubernetes
         self._settings = settings
         self._own_namespace = settings.operator_own_namespace
-        self._watched = [name.strip() for name in settings.operator_namespaces.split(",") if name.strip()]
+        self._watched = settings.watched_namespaces()
         self._selector = LabelSelector.read(settings.operator_selector)
         self._timeout = settings.operator_namespace_deletion_timeout
         self._deadline = 0.0

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.observability.database_metrics import export_lag
-from orderfleet.observability.health import HealthServer
+from orderfleet.observability.health import serve_health
 from orderfleet.observability.operator_metrics import (
     BacklogKind,
     BacklogSample,
@@ -31,9 +31,8 @@ from orderfleet.observability.operator_metrics import (
     export_unfinished_orders,
 )
 from orderfleet.operator import kubernetes as kubernetes_access
-from orderfleet.operator.controller import Operator
+from orderfleet.operator.controller import Operator, kopf_settings
 from orderfleet.operator.kubernetes import Kubernetes
-from orderfleet.operator.watch import kopf_settings
 from orderfleet.process import Stop
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
@@ -140,7 +139,7 @@ async def run(settings: Settings, stop: Stop) -> None:
             asyncio.create_task(_sample_periodically(queues, export_backlog)),
         ]
         try:
-            async with HealthServer(settings.health_host, settings.health_port, operator.not_ready):
+            async with serve_health(settings.health_host, settings.health_port, operator.not_ready):
                 await operator.run(stop)
         finally:
             for sampler in samplers:

@@ -145,15 +145,15 @@ def _plan_owned(order: OrderResource, shown: dict[str, Any], observed: ObservedS
     """Plan for an Order that owns its order: send changes of the spec, and write the status."""
     if observed.record is None and observed.workflow_unchecked:
         return [CheckWorkflow(order.order_id)]
-    ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
     actions: list[Action] = []
-    if not ended and not order.has_finalizer:
+    if not observed.ended and not order.has_finalizer:
         actions.append(AddFinalizer())
-    if not ended and not observed.workflow_missing and order.metadata.generation > _sent_generation(order, observed):
+    sent = max(observed_generation(order, observed) or 0, observed.sent_generation)
+    if not observed.ended and not observed.workflow_missing and order.metadata.generation > sent:
         # No status until the result is known: a missing workflow would appear as running in between.
         return [*actions, ApplySpec(order.order_id, spec_update(order))]
     actions += _plan_status(order, shown, observed, now)
-    if ended and observed.record is not None and not observed.record.status.settled and order.has_finalizer:
+    if observed.ended and observed.record is not None and not observed.record.status.settled and order.has_finalizer:
         # A pending refund doesn't depend on the Order, so the Order can be deleted before.
         actions.append(RemoveFinalizer(ended=False))
     return actions
@@ -177,8 +177,7 @@ def _plan_deletion(order: DeletedOrder, observed: ObservedState) -> list[Action]
     """Plan for a deleted Order: remove the finalizer once the cancel is durable or not needed."""
     if not order.has_finalizer:
         return []
-    ended = observed.record.status.ended if observed.record is not None else observed.workflow_closed is not None
-    gone = observed.workflow_missing or ended
+    gone = observed.workflow_missing or observed.ended
     if observed.conflict is not None or gone or order.spec.deletion_policy == DeletionPolicy.ORPHAN:
         return [RemoveFinalizer(ended=False)]
     if observed.record is None and observed.workflow is None and order.status.workflow_id is None:
@@ -208,7 +207,3 @@ def _recorded_conflict(order: DeletedOrder, observed: ObservedState) -> str | No
     if record is None or record.owner_uid == order.metadata.uid:
         return None
     return conflict(claim(order), owner=record.owner, owner_uid=record.owner_uid, content=record.content_hash)
-
-
-def _sent_generation(order: OrderResource, observed: ObservedState) -> int:
-    return max(observed_generation(order, observed) or 0, observed.sent_generation)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from orderfleet.domain import names
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.domain.status import Step
 from orderfleet.operator.cache import ObservedState
 from orderfleet.operator.conditions import (
     ConditionType,
@@ -162,12 +162,8 @@ def _recorded(record: RecordedOrder) -> OrderResourceStatus:
         "workflow_id": names.order_workflow_id(record.order_id),
         "payment": PaymentState(**dict(status.payment)),
         "shipments": tuple(ShipmentState(**dict(shipment)) for shipment in status.shipments) or None,
-        "tracking_number": _tracking_number(status),
+        "tracking_number": status.tracking_number,
         "retries": dict(status.retries) or None,
         "ended": status.settled or None,
     }
     return OrderResourceStatus(**fields)
-
-
-def _tracking_number(status: OrderStatus) -> str | None:
-    return next((each.tracking_number for each in reversed(status.shipments) if each.tracking_number), None)

@@ -78,13 +78,11 @@ class MaintenanceActivities:
     Args:
         store: orphans in the database.
         workflows: order workflows in Temporal.
-        page: unfinished orders of one statement.
     """
 
-    def __init__(self, store: OrphanStore, workflows: OrderWorkflows, page: int = UNFINISHED_PAGE) -> None:
+    def __init__(self, store: OrphanStore, workflows: OrderWorkflows) -> None:
         self._store = store
         self._workflows = workflows
-        self._page = page
 
     @activity.defn(name="sweep_closed_workflows")
     async def sweep_closed_workflows(self, step: SweepClosedInput) -> SweepResult:
@@ -103,7 +101,7 @@ class MaintenanceActivities:
         """Check a batch of unfinished orders against Temporal, in the order of their ids; compensate the orphans."""
         sweep = _Sweep(step.policy, "database", _resumed() or SweepResult(position=step.after))
         while not sweep.over:
-            size = min(self._page, step.limit - sweep.result.read)
+            size = min(UNFINISHED_PAGE, step.limit - sweep.result.read)
             page = await self._store.unfinished_page(sweep.result.position or "", size, step.idle)
             found = await self._compensate(page.orders, sweep)
             read = sweep.result.read + size

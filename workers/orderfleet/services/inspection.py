@@ -17,7 +17,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain import names
@@ -246,9 +246,6 @@ class WorkflowView(Contract):
     """Pending activities of the order and of these children."""
 
 
-_UNKNOWN: Final = "unknown"
-
-
 class OrderInspector:
     """Describes the workflows of orders.
 
@@ -276,7 +273,7 @@ class OrderInspector:
         return WorkflowView(
             workflow_id=description.id,
             run_id=description.run_id,
-            state=_state(description.status),
+            state=description.status.name.lower() if description.status is not None else "unknown",
             task_queue=description.task_queue,
             started_at=description.start_time,
             closed_at=description.close_time,
@@ -296,7 +293,3 @@ class OrderInspector:
 
     async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription:
         return await self._temporal.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
-
-
-def _state(status: WorkflowExecutionStatus | None) -> str:
-    return status.name.lower() if status is not None else _UNKNOWN

@@ -22,16 +22,20 @@ from orderfleet.domain.errors import PaymentConflict, StoreUnavailable
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderReader
-from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus
+from orderfleet.domain.shipment import CarrierUpdate
+from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus, ShipmentStatus, ShipmentView
 from orderfleet.services.deadline import RPC_TIMEOUT, Deadline, deadline_scope, hedged, remaining
 from orderfleet.services.errors import (
     ChangeResult,
+    OrderChangeRejected,
     OrderEnded,
     OrderIdConflict,
     OrderNotFound,
+    ShipmentNotFound,
     Started,
     StartOutcome,
     TemporalUnavailable,
+    UpdateResult,
 )
 from orderfleet.services.workflow_client import Change, OrderClient, conflict
 
@@ -245,6 +249,40 @@ class OrderService:
         """
         return await self._send(order_id, self._client.signal(order_id, name, args))
 
+    async def apply_carrier_update(self, order_id: str, update: CarrierUpdate) -> UpdateResult:
+        """Send a carrier's status update to the order's workflow, unless it changes nothing any more.
+
+        Carriers send updates twice, late and out of order; only one that contradicts the shipment is rejected.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            ShipmentNotFound: the order has no such shipment.
+            OrderChangeRejected: the shipment failed or was canceled before its dispatch.
+            TemporalUnavailable: Temporal did not answer.
+            StoreUnavailable: neither Temporal nor Postgres answered.
+        """
+        with deadline_scope(Deadline(remaining(self._timeout))):
+            status = await self.recorded(order_id)
+            shipment = _shipment(status, update.shipment_id)
+            if shipment is None and not status.ended:
+                # A shipment that was just started may not be in the order store yet.
+                status = await self.live(order_id)
+                shipment = _shipment(status, update.shipment_id)
+            if shipment is None:
+                raise ShipmentNotFound(f"order {order_id!r} has no shipment {update.shipment_id!r}")
+            if shipment.status in {ShipmentStatus.CANCELED, ShipmentStatus.FAILED}:
+                raise OrderChangeRejected(
+                    f"shipment {shipment.id!r} is {shipment.status}: its package was never dispatched"
+                )
+            if shipment.status is ShipmentStatus.DELIVERED or status.ended:
+                return UpdateResult.IGNORED
+            try:
+                await self._client.signal(order_id, names.CARRIER_UPDATE, [update])
+            except OrderNotFound:
+                # The order ended after its status was read.
+                return UpdateResult.IGNORED
+            return UpdateResult.ACCEPTED
+
     async def _send(self, order_id: str, call: Awaitable[ChangeResult]) -> ChangeResult:
         """The call's result; without a running workflow, the order store says whether the order has ended."""
         try:
@@ -295,6 +333,10 @@ def _ended(status: OrderStatus) -> OrderEnded:
     reason = status.cancel_reason or status.dispatch_failed_reason or status.last_error
     outcome = f"{status.step} ({reason})" if reason else f"{status.step}"
     return OrderEnded(f"order {status.order_id!r} has ended: {outcome}")
+
+
+def _shipment(status: OrderStatus, shipment_id: str) -> ShipmentView | None:
+    return next((shipment for shipment in status.shipments if shipment.id == shipment_id), None)
 
 
 def _unknown(order_id: str) -> OrderNotFound:

@@ -115,31 +115,25 @@ def with_pending(status: OrderStatus, pending: Sequence[PendingActivity]) -> Ord
     for activity in pending:
         if activity.attempt > 1:
             retries[activity.activity] = retries.get(activity.activity, 0) + activity.attempt - 1
-    last_error = _last_failure(pending) or status.last_error
+    failures = [f"{activity.activity}: {activity.last_failure}" for activity in pending if activity.last_failure]
+    last_error = failures[-1] if failures else status.last_error
     return status.model_copy(update={"retries": retries, "last_error": last_error})
 
 
-def _last_failure(pending: Iterable[PendingActivity]) -> str | None:
-    failures = [f"{activity.activity}: {activity.last_failure}" for activity in pending if activity.last_failure]
-    return failures[-1] if failures else None
-
-
 def _read(workflow_id: str, info: PendingActivityInfo) -> PendingActivity:
-    failure = info.last_failure if info.HasField("last_failure") else None
+    failure = info.last_failure
     return PendingActivity(
         workflow_id=workflow_id,
         activity=info.activity_type.name,
         state=_STATES.get(info.state, PendingState.OTHER),
         attempt=info.attempt,
         maximum_attempts=info.maximum_attempts,
-        last_failure=None if failure is None else _failure_text(failure),
+        # In one line: its message, or its type where it has none.
+        last_failure=(failure.message or failure.application_failure_info.type)
+        if info.HasField("last_failure")
+        else None,
         started_at=info.last_started_time.ToDatetime(UTC) if info.HasField("last_started_time") else None,
         next_attempt_at=(
             info.next_attempt_schedule_time.ToDatetime(UTC) if info.HasField("next_attempt_schedule_time") else None
         ),
     )
-
-
-def _failure_text(failure: Failure) -> str:
-    """A failure in one line: its message, or its type where it has none."""
-    return failure.message or failure.application_failure_info.type

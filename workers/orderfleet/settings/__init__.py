@@ -11,22 +11,16 @@ from typing import Self
 from pydantic import model_validator
 
 from orderfleet.domain.policy import OrderPolicy
-from orderfleet.settings.base import PREFIX
 from orderfleet.settings.connections import ConnectionSettings, EncryptionSettings
 from orderfleet.settings.orders import OrderSettings, StepSettings
 from orderfleet.settings.processes import (
-    ApiAuth,
     ApiSettings,
-    Environment,
-    LogFormat,
     OperatorSettings,
     ProcessSettings,
     TelemetrySettings,
     WorkerSettings,
 )
 from orderfleet.settings.providers import IN_PROCESS, ProviderSettings, check_timeout, check_url
-
-__all__ = ["PREFIX", "ApiAuth", "Environment", "LogFormat", "Settings"]
 
 
 # The table of settings lists the groups from the last base to the first.

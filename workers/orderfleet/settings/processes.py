@@ -127,6 +127,10 @@ class OperatorSettings(Group):
     operator_namespace_deletion_timeout: PositiveDuration = parse_duration("60s")
     """How long that may take. The pod's grace period is longer than this and the drain together."""
 
+    def watched_namespaces(self) -> list[str]:
+        """The namespaces that the operator watches; empty is all."""
+        return [name for each in self.operator_namespaces.split(",") if (name := each.strip())]
+
     @field_validator("operator_selector")
     @classmethod
     def _valid(cls, text: str) -> str:

@@ -76,7 +76,7 @@ class OrderWrites:
                 as_text(order.currency),
                 payload,
                 started_at,
-                _deadline(order, started_at),
+                None if order.deadline is None else started_at + order.deadline,
             ),
         )
         if rows and rows[0]["is_ours"]:
@@ -290,10 +290,6 @@ class PostgresOrphanStore:
             ended = await write(str(error), as_json(events_without_texts(events, str(error))))
         if ended:
             order_metrics.count_ended(step, ended[0]["lasted"])
-
-
-def _deadline(order: OrderInput, started_at: datetime) -> datetime | None:
-    return None if order.deadline is None else started_at + order.deadline
 
 
 def _payload(progress: Progress | Sequence[AuditEvent]) -> str:

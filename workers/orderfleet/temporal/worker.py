@@ -25,7 +25,7 @@ from temporalio.worker import (
 )
 
 from orderfleet import __version__
-from orderfleet.observability.health import HealthServer
+from orderfleet.observability.health import serve_health
 from orderfleet.process import Stop
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import (
@@ -117,8 +117,8 @@ async def serve(settings: Settings, stop: Stop, factories: Sequence[WorkerFactor
         RuntimeError: a worker failed permanently, for example because its namespace does not exist.
     """
     problem: str | None = "not connected to Temporal yet"
-    async with HealthServer(settings.health_host, settings.health_port, lambda: problem) as health:
-        _log.info("health port open", port=health.port)
+    async with serve_health(settings.health_host, settings.health_port, lambda: problem) as port:
+        _log.info("health port open", port=port)
         building = asyncio.ensure_future(_build(settings, factories))
         await stop.wait(building)
         if stop.requested:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,18 @@ from rich.text import Text
 from orderfleet.cli.local_stack import stack_kubectl
 from orderfleet.cli.order import session
 from orderfleet.cli.order.session import TABLE, Connection, OrderId, resolve_order_id, run_with_progress
-from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document, rows_table, time_text
+from orderfleet.cli.output import (
+    Output,
+    OutputOption,
+    address_text,
+    console,
+    counts_text,
+    payment_text,
+    plain_table,
+    print_document,
+    rows_table,
+    time_text,
+)
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
@@ -110,31 +121,23 @@ _SOURCES: Final = ("database", "workflow", "kubernetes")
 
 @dataclass(frozen=True)
 class OrderComparison:
-    """One order in every source; a source that is None is unavailable, and `unknown` has the reason by its name."""
+    """One order in every source; a source that is None is unavailable, and `unknown` has the reason by its name.
+
+    `-o json` and `-o yaml` print the fields.
+    """
 
     order_id: str
     database: RecordedOrder | None
     workflow: WorkflowView | None
-    live: SourcedStatus | None
+    status: SourcedStatus | None
     """The status that the workflow returned."""
     kubernetes: KubernetesOrder | None
-    unknown: Mapping[str, str]
+    unknown: dict[str, str]
 
     @property
-    def status(self) -> OrderStatus | None:
+    def latest(self) -> OrderStatus | None:
         """The workflow's status if there is one, else the recorded status."""
-        return self.live or (self.database.status if self.database else None)
-
-    def document(self) -> dict[str, Any]:
-        """Return what `-o json` and `-o yaml` print."""
-        return {
-            "order_id": self.order_id,
-            "database": self.database,
-            "workflow": self.workflow,
-            "status": self.live,
-            "kubernetes": self.kubernetes,
-            "unknown": dict(self.unknown),
-        }
+        return self.status or (self.database.status if self.database else None)
 
 
 def tables(comparison: OrderComparison) -> Iterator[RenderableType]:
@@ -148,22 +151,20 @@ def tables(comparison: OrderComparison) -> Iterator[RenderableType]:
     yield Text("\nIn progress", "bold")
     pending = comparison.workflow.pending if comparison.workflow else ()
     yield _pending(pending) if pending else Text("no activity" if comparison.workflow else "unknown")
-    if comparison.status is not None and comparison.status.shipments:
+    if comparison.latest is not None and comparison.latest.shipments:
         yield Text("\nShipments", "bold")
-        yield _shipments(comparison.status)
+        yield _shipments(comparison.latest)
     if comparison.kubernetes is not None:
         yield Text("\nConditions in Kubernetes", "bold")
         yield _conditions(comparison.kubernetes)
 
 
 def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
-    status, workflow = comparison.status, comparison.workflow
+    status, workflow = comparison.latest, comparison.workflow
     rows: list[tuple[str, object]] = []
     if status is not None:
-        payment = status.payment
-        money = f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"
-        address = ", ".join(part for part in status.address.model_dump().values() if part)
-        rows += [("payment", money), ("address", address), ("created", time_text(status.created_at))]
+        rows += [("payment", payment_text(status)), ("address", address_text(status))]
+        rows.append(("created", time_text(status.created_at)))
     if workflow is not None:
         rows.append(("workflow", f"{workflow.workflow_id}  {workflow.state}  {workflow.history_length} events"))
         earlier = len(workflow.earlier_runs)
@@ -180,7 +181,7 @@ def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
 def _comparison_table(comparison: OrderComparison) -> RenderableType:
     columns = (
         _of_status(comparison.database.status if comparison.database else None),
-        _of_status(comparison.live),
+        _of_status(comparison.status),
         _of_kubernetes(comparison.kubernetes),
     )
     table = plain_table("", *(source.upper() for source in _SOURCES))
@@ -198,10 +199,10 @@ def _of_status(status: OrderStatus | None) -> dict[str, object]:
         "step": status.step,
         "approved": "yes" if status.approved else "no",
         "payment": status.payment.status or "not charged",
-        "tracking": next((one.tracking_number for one in reversed(status.shipments) if one.tracking_number), None),
+        "tracking": status.tracking_number,
         "canceled": status.cancel_reason,
         "dispatch failed": status.dispatch_failed_reason,
-        "retries": _counts(status.retries),
+        "retries": counts_text(status.retries),
         "last error": status.last_error,
         "updated": time_text(status.updated_at),
         "ended": status.completed_at and time_text(status.completed_at),
@@ -219,7 +220,7 @@ def _of_kubernetes(order: KubernetesOrder | None) -> dict[str, object]:
         "tracking": status.get("trackingNumber"),
         "canceled": status.get("cancelReason"),
         "dispatch failed": status.get("dispatchFailedReason"),
-        "retries": _counts(status.get("retries") or {}),
+        "retries": counts_text(status.get("retries") or {}),
         "last error": status.get("lastError"),
         "updated": _time_or_empty(status.get("updatedAt")),
         "ended": _time_or_empty(status.get("completedAt")),
@@ -228,10 +229,6 @@ def _of_kubernetes(order: KubernetesOrder | None) -> dict[str, object]:
 
 def _time_or_empty(text: str | None) -> str:
     return time_text(datetime.fromisoformat(text)) if text else ""
-
-
-def _counts(retries: Mapping[str, int]) -> str:
-    return "  ".join(f"{step} {count}" for step, count in retries.items())
 
 
 def _pending(pending: tuple[PendingActivity, ...]) -> RenderableType:
@@ -267,7 +264,7 @@ def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
         lambda connection: _compare(connection, order_id, settings), "reading every source", settings
     )
     if output is not Output.TABLE:
-        print_document(comparison.document(), output)
+        print_document(vars(comparison), output)
         return
 
     for part in tables(comparison):

@@ -17,7 +17,7 @@ from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order import session
 from orderfleet.cli.order.session import TABLE, Connection, run
 from orderfleet.cli.output import Output, OutputOption, console, print_document, progress, rows_table
-from orderfleet.domain.inputs import validation_message
+from orderfleet.domain.inputs import field_path, validation_message
 from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
 from orderfleet.domain.order import OrderInput, ReviewMode
 from orderfleet.domain.strict_models import UNKNOWN_FIELD
@@ -85,13 +85,11 @@ def _order(file: Path, document: Any) -> NewOrder:
     try:
         return NewOrder.model_validate({"order_id": metadata.get("name"), **fields})
     except ValidationError as error:
-        lines = [f"{file}: spec.{_path(problem['loc'])}: {_message(problem)}" for problem in error.errors()]
+        problems = [
+            (field_path(_MANIFEST_NAMES.get(str(part), part) for part in each["loc"]), each) for each in error.errors()
+        ]
+        lines = [f"{file}: spec.{path}: {_message(problem)}" for path, problem in problems]
         raise UsageError("\n".join(lines)) from None
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_MANIFEST_NAMES.get(part, part)}" for part in location)
-    return path.removeprefix(".")
 
 
 def _message(problem: Any) -> str:

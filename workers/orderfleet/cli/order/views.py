@@ -98,7 +98,7 @@ def _line(now: SourcedStatus) -> str:
     parts = {
         "": now.step,
         "payment ": now.payment.status,
-        "tracking ": next((each.tracking_number for each in reversed(now.shipments) if each.tracking_number), None),
+        "tracking ": now.tracking_number,
         "retries ": retries,
         "canceled: ": now.cancel_reason,
         "last error: ": now.last_error,
