@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chaos.schedule import API, APISERVER, CLIENTS, CONNECTIONS, ETCD, OPERATOR, POSTGRES, TEMPORAL
 from orderfleet_local.provision.resolver import provide
-from orderfleet_local.stack import apiserver, etcd, postgres, temporal_server
+from orderfleet_local.stack import apiserver, postgres, temporal_server
 from orderfleet_local.stack.assembly import EVERYWHERE
 from orderfleet_local.stack.launch import Part, Ports
 from orderfleet_local.stack.processes import Command
@@ -49,9 +49,9 @@ class ProxiedParts:
         if name == TEMPORAL:
             return temporal_server.part(self._folder / TEMPORAL, self._tools[TEMPORAL], port=port, ui_port=None)
         if name == ETCD:
-            return etcd.part(self._folder / ETCD, self._tools[ETCD], port=port)
+            return apiserver.etcd_part(self._folder / ETCD, self._tools[ETCD], port=port)
         if name == APISERVER:
-            through = etcd.url({"client": self.proxies[APISERVER, ETCD].port})
+            through = apiserver.etcd_url({"client": self.proxies[APISERVER, ETCD].port})
             return apiserver.part(self._folder / "kubernetes", self._tools[APISERVER], through, port=port)
         return self._role(name, before)
 

@@ -18,7 +18,7 @@ import psutil
 
 from chaos.proxied_parts import ProxiedParts
 from chaos.schedule import APISERVER, CONNECTIONS, ETCD, PARTS, POSTGRES, TEMPORAL, Fault, FaultKind
-from orderfleet_local.stack import crd, postgres, processes, temporal_server
+from orderfleet_local.stack import apiserver, postgres, processes, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import Part, Running, launch, run_job
 from orderfleet_local.stack.roles import MIGRATE, ROLES
@@ -74,7 +74,7 @@ class ProxiedStack:
         await asyncio.gather(*(self._start(name, tolerant=False) for name in (POSTGRES, TEMPORAL, ETCD)))
         await self._start(APISERVER, tolerant=False)
         await asyncio.to_thread(run_job, MIGRATE, self.parts.migration(self.database_url), self.folder)
-        await asyncio.to_thread(crd.apply, self.parts.kubectl, self.parts.kubeconfig, self.folder)
+        await asyncio.to_thread(apiserver.apply_definitions, self.parts.kubectl, self.parts.kubeconfig, self.folder)
         await asyncio.gather(*(self._start(role.name, tolerant=False) for role in ROLES))
 
     async def close(self) -> None:

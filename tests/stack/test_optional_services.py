@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orderfleet_local.cli.stack import links
-from orderfleet_local.stack import collector, lifecycle, processes, prometheus
+from orderfleet_local.stack import lifecycle, optional_services, processes
 from orderfleet_local.stack.errors import AlreadyRunning
 from orderfleet_local.stack.launch import Part
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
@@ -36,7 +36,7 @@ os.execv(sys.executable, [sys.executable, {receiver!r}, endpoint.rpartition(":")
 
 
 def _broken(folder: Path, program: Path, *, port: int) -> Part:
-    return replace(collector.part(folder, program, port=port), name="broken")
+    return replace(optional_services.collector_part(folder, program, port=port), name="broken")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_prometheus_scrapes_the_parts_and_loads_the_rules(running):
     eventually_sync(
         lambda: {found["metric"]["part"] for found in server.query("up == 1")} >= {"well", "temporal"}, seconds=60
     )
-    groups = yaml.safe_load(prometheus.rules().read_text())["groups"]
+    groups = yaml.safe_load(optional_services.alert_rules().read_text())["groups"]
     config = json.loads((state.folder / "prometheus" / "prometheus.json").read_text())
-    assert config["rule_files"] == [str(prometheus.rules())]
+    assert config["rule_files"] == [str(optional_services.alert_rules())]
     assert {found["metric"]["job"] for found in server.query("up")} == {"orderfleet", "temporal"}
     rules = json.loads(server.get("/api/v1/rules"))["data"]["groups"]
     assert {group["name"] for group in rules} == {group["name"] for group in groups}

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from orderfleet_local.stack import apiserver, etcd, lifecycle, postgres, processes, shutdown, state, temporal_server
+from orderfleet_local.stack import apiserver, lifecycle, postgres, processes, state, temporal_server
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
 from stack.fake_stack import role
@@ -89,7 +89,7 @@ def test_ports_in_use_are_replaced_and_reported(folder):
         postgres.DEFAULT_PORT,
         temporal_server.DEFAULT_PORT,
         temporal_server.DEFAULT_UI_PORT,
-        etcd.DEFAULT_PORT,
+        apiserver.DEFAULT_ETCD_PORT,
         apiserver.DEFAULT_PORT,
     }
     blockers, held = [], set()
@@ -124,7 +124,7 @@ def test_port_lost_between_choice_and_start_is_replaced(folder):
 def test_role_that_ignores_sigterm_is_killed_after_the_timeout(folder):
     lifecycle.up(folder=folder, roles=[role("stuck")])
     lines: list[str] = []
-    shutdown.stop(folder, lines.append, drain=1)
+    lifecycle.stop(folder, lines.append, drain=1)
     assert lines == ["stuck: not all ended within 1 s; killed"]
     assert processes.find(folder) == {}
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orderfleet_local.provision.resolver import provide
-from orderfleet_local.stack import apiserver, crd, etcd, postgres, processes, temporal_server
+from orderfleet_local.stack import apiserver, postgres, processes, temporal_server
 from orderfleet_local.stack.launch import launch
 from support import class_archive
 
@@ -173,16 +173,18 @@ class Backing:
 
     def _start_kubernetes(self) -> dict[str, str]:
         tools = provide(["kube-apiserver", "kubectl", "etcd"])
-        store = launch(etcd.part(self.folder / "etcd", tools["etcd"], port=0), self.folder)
+        store = launch(apiserver.etcd_part(self.folder / "etcd", tools["etcd"], port=0), self.folder)
         folder = self.folder / "kubernetes"
         flags = self._apiserver_flags
-        server = apiserver.part(folder, tools["kube-apiserver"], etcd.url(store.ports), port=0, more_flags=flags)
+        server = apiserver.part(
+            folder, tools["kube-apiserver"], apiserver.etcd_url(store.ports), port=0, more_flags=flags
+        )
         launch(server, self.folder)
-        crd.apply(tools["kubectl"], apiserver.kubeconfig(folder), self.folder)
+        apiserver.apply_definitions(tools["kubectl"], apiserver.kubeconfig(folder), self.folder)
         return {
             "kubectl": str(tools["kubectl"]),
             "kubeconfig": str(apiserver.kubeconfig(folder)),
-            "store": etcd.url(store.ports),
+            "store": apiserver.etcd_url(store.ports),
         }
 
     def _database_url(self, name: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from orderfleet_local.stack import prometheus
+from orderfleet_local.stack.optional_services import find_prometheus, unpacked_prometheus
 
 PACKAGE = "prometheus"
 
@@ -20,9 +20,9 @@ class PrometheusMissing(AssertionError):
 
 def program(name: str) -> Path:
     """Return the path of `prometheus` or `promtool`."""
-    if prometheus.find(name) is None:
-        _unpack(prometheus.unpacked())
-    found = prometheus.find(name)
+    if find_prometheus(name) is None:
+        _unpack(unpacked_prometheus())
+    found = find_prometheus(name)
     assert found is not None
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orderfleet_local.stack import crd
+from orderfleet_local.stack import apiserver
 from orderfleet_local.stack.errors import PartFailed
 
 
@@ -25,11 +25,11 @@ esac
 
 
 def test_definition_without_conditions_is_waited_for(tmp_path):
-    crd.apply(kubectl(tmp_path, waits=2), tmp_path / "kubeconfig", tmp_path)
+    apiserver.apply_definitions(kubectl(tmp_path, waits=2), tmp_path / "kubeconfig", tmp_path)
     assert (tmp_path / "waits").read_text().count("x") == 3
 
 
 def test_definition_that_is_never_served_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(crd, "_ESTABLISHED_SECONDS", 0)
+    monkeypatch.setattr(apiserver, "_ESTABLISHED_SECONDS", 0)
     with pytest.raises(PartFailed, match="accessor error"):
-        crd.apply(kubectl(tmp_path, waits=10_000), tmp_path / "kubeconfig", tmp_path)
+        apiserver.apply_definitions(kubectl(tmp_path, waits=10_000), tmp_path / "kubeconfig", tmp_path)

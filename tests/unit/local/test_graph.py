@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from orderfleet_local.stack.graph import Step, run
+from orderfleet_local.stack.assembly import Step, run_steps
 
 
 def test_step_starts_after_the_steps_it_needs():
@@ -16,13 +16,13 @@ def test_step_starts_after_the_steps_it_needs():
         Step("middle", ("first",), lambda _: order.append("middle")),
         Step("first", ("elsewhere",), lambda _: order.append("first")),
     ]
-    run(steps)
+    run_steps(steps)
     assert order == ["first", "middle", "last"]
 
 
 def test_independent_steps_run_concurrently():
     meeting = threading.Barrier(2, timeout=30)
-    run([Step(name, (), lambda _: meeting.wait() and None) for name in "ab"])
+    run_steps([Step(name, (), lambda _: meeting.wait() and None) for name in "ab"])
 
 
 def test_failed_step_cancels_the_others_and_its_error_is_raised():
@@ -41,5 +41,5 @@ def test_failed_step_cancels_the_others_and_its_error_is_raised():
         Step("after", ("failing",), lambda _: started.append("after")),
     ]
     with pytest.raises(ValueError, match="on purpose"):
-        run(steps)
+        run_steps(steps)
     assert started == []

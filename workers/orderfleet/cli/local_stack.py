@@ -40,7 +40,7 @@ def _load() -> Any:
     if not is_installed():
         return None
     try:
-        return import_module(f"{DEVELOPMENT_TOOLS}.cli.connection")
+        return import_module(f"{DEVELOPMENT_TOOLS}.cli.env")
     except ModuleNotFoundError:
         # The code is present, its third-party libraries are not.
         return None

@@ -24,15 +24,10 @@ _LOG_LINES = 8
 class Builder:
     """Runs the builds of one run."""
 
-    def __init__(self, pins: Path, at_a_time: int = 2) -> None:
-        """Create a builder.
-
-        Args:
-            pins: folder of the pinned files.
-            at_a_time: maximum number of concurrent builds.
-        """
+    def __init__(self, pins: Path) -> None:
+        """Create a builder from the pinned files in the folder `pins`."""
         self._pins = pins
-        self._slots = threading.Semaphore(at_a_time)
+        self._slots = threading.Semaphore(2)
         self._module_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._running: set[subprocess.Popen[str]] = set()
 

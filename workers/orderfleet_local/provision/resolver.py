@@ -163,22 +163,18 @@ class Resolver:
         return path, f"{source}, {path}, although {module_fault(tool, path) or 'it was not built here'}"
 
 
-def provide(names: Iterable[str] = STACK_TOOLS, progress: Progress | None = None) -> dict[str, Path]:
+def provide(names: Iterable[str] = STACK_TOOLS) -> dict[str, Path]:
     """Return the executables of these tools; download or build those that are missing.
-
-    Args:
-        names: of tools in the catalog.
-        progress: output; None: standard error.
 
     Raises:
         ProvisionError: a tool can't be provided; the message says why and what to install.
     """
-    return {name: provided.path for name, provided in resolve(names, progress).items()}
+    return {name: provided.path for name, provided in resolve(names, Progress()).items()}
 
 
-def resolve(names: Iterable[str], progress: Progress | None = None) -> dict[str, ProvidedTool]:
+def resolve(names: Iterable[str], progress: Progress) -> dict[str, ProvidedTool]:
     """Like `provide`, but return the source and the duration of each tool too."""
-    resolver = Resolver(Cache(paths.cache_dir()), Network(), Builder(paths.tool_pins()), progress or Progress())
+    resolver = Resolver(Cache(paths.cache_dir()), Network(), Builder(paths.tool_pins()), progress)
     return resolver.provide(TOOLS[name] for name in names)
 
 

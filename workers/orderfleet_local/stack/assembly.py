@@ -1,7 +1,8 @@
 """The steps that start the parts of a stack, and which parts each step needs.
 
-A running part is kept, unless a part that it needs has changed its ports. An optional service that fails is reported
-and left out. This module must never decide whether to start or stop the stack as a whole.
+Steps run in parallel, each as soon as the steps that it needs are done. A running part is kept, unless a part that it
+needs has changed its ports. An optional service that fails is reported and left out. This module must never decide
+whether to start or stop the stack as a whole.
 """
 
 from __future__ import annotations
@@ -13,19 +14,25 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from orderfleet_local.stack import apiserver, collector, crd, etcd, postgres, prometheus, temporal_server
-from orderfleet_local.stack.apiserver import APISERVER
+from orderfleet_local.stack import apiserver, postgres, temporal_server
+from orderfleet_local.stack.apiserver import APISERVER, CRD, ETCD
 from orderfleet_local.stack.errors import PartFailed
-from orderfleet_local.stack.etcd import ETCD
-from orderfleet_local.stack.graph import Step
 from orderfleet_local.stack.launch import Part, Ports, Running, launch, run_job
-from orderfleet_local.stack.optional_services import OptionalService
+from orderfleet_local.stack.optional_services import (
+    COLLECTOR,
+    PROMETHEUS,
+    OptionalService,
+    collector_endpoint,
+    write_targets,
+)
 from orderfleet_local.stack.processes import POSTGRES, Command
 from orderfleet_local.stack.roles import MIGRATE, PRODUCT, Role
 from orderfleet_local.stack.state import PartState, StackState, kubernetes_folder, save, save_ports
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
 Say = Callable[[str], None]
+
+_JOIN_STEP = 0.1
 
 # Environment of every process of the product.
 EVERYWHERE = {
@@ -36,6 +43,61 @@ EVERYWHERE = {
     "ORDERFLEET_HEALTH_HOST": "127.0.0.1",
     "ORDERFLEET_API_HOST": "127.0.0.1",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A unit of work; `run` gets an event that is set when it has to stop."""
+
+    name: str
+    needs: tuple[str, ...]
+    run: Callable[[threading.Event], None]
+
+
+def run_steps(steps: Sequence[Step]) -> None:
+    """Run all steps; when one fails, or on Ctrl-C, cancel the others and wait for them.
+
+    A need that isn't among the steps counts as done.
+
+    Raises:
+        BaseException: what the first failing step raised.
+    """
+    canceled = threading.Event()
+    done = {step.name: threading.Event() for step in steps}
+    failures: list[BaseException] = []
+
+    def work(step: Step) -> None:
+        try:
+            for need in step.needs:
+                if need in done:
+                    done[need].wait()
+            if not canceled.is_set():
+                step.run(canceled)
+        except BaseException as failure:  # noqa: BLE001 - handed to the caller below
+            failures.append(failure)
+            canceled.set()
+        finally:
+            # A failed step is done too, so that the steps that wait for it read `canceled` and end.
+            done[step.name].set()
+
+    threads = [threading.Thread(target=work, args=(step,), name=step.name) for step in steps]
+    for thread in threads:
+        thread.start()
+    try:
+        _join(threads)
+    except KeyboardInterrupt:
+        canceled.set()
+        _join(threads)
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        # A join without a timeout blocks Ctrl-C.
+        while thread.is_alive():
+            thread.join(_JOIN_STEP)
 
 
 @dataclass
@@ -72,13 +134,13 @@ class Assembly:
         steps = [
             self._step(POSTGRES, (), lambda: postgres.part(self.folder / "postgres")),
             self._step(TEMPORAL, (), lambda: temporal_server.part(self.folder / "temporal", self.tools[TEMPORAL])),
-            self._step(ETCD, (), lambda: etcd.part(self.folder / "etcd", self.tools[ETCD])),
+            self._step(ETCD, (), lambda: apiserver.etcd_part(self.folder / "etcd", self.tools[ETCD])),
             self._step(APISERVER, (ETCD,), self._apiserver),
         ]
         if MIGRATE in needed:
             steps.append(Step(MIGRATE, (POSTGRES,), self._migrate))
-        if crd.CRD in needed:
-            steps.append(Step(crd.CRD, (APISERVER,), self._apply_definitions))
+        if CRD in needed:
+            steps.append(Step(CRD, (APISERVER,), self._apply_definitions))
         steps.extend(self._optional_step(service, program) for service, program in self.optional.items())
         needed_by_roles = tuple(service.name for service in self.optional if service.passed_to_roles)
         steps.extend(
@@ -89,8 +151,8 @@ class Assembly:
 
     def completed(self) -> StackState:
         """Return the complete state after all steps, and write the metrics pages of all parts for Prometheus."""
-        if prometheus.PROMETHEUS in self.state.parts:
-            prometheus.write_targets(self.folder / prometheus.PROMETHEUS, self.state.metrics_urls)
+        if PROMETHEUS in self.state.parts:
+            write_targets(self.folder / PROMETHEUS, self.state.metrics_urls)
         return replace(self.state, complete=True)
 
     def _step(
@@ -140,7 +202,7 @@ class Assembly:
             save(self.state)
 
     def _apiserver(self) -> Part:
-        store = etcd.url(self.state.parts[ETCD].ports)
+        store = apiserver.etcd_url(self.state.parts[ETCD].ports)
         return apiserver.part(kubernetes_folder(self.folder), self.tools[APISERVER], store)
 
     def _role(self, role: Role) -> Part:
@@ -150,8 +212,8 @@ class Assembly:
             "ORDERFLEET_TEMPORAL_ADDRESS": self.state.temporal_address,
             "ORDERFLEET_SIMULATED_LEDGER": str(self.state.ledger),
         }
-        if collector.COLLECTOR in self.state.parts:
-            environment["ORDERFLEET_OTLP_ENDPOINT"] = collector.endpoint(self.state.parts[collector.COLLECTOR].ports)
+        if COLLECTOR in self.state.parts:
+            environment["ORDERFLEET_OTLP_ENDPOINT"] = collector_endpoint(self.state.parts[COLLECTOR].ports)
         if APISERVER in role.needs:
             environment["KUBECONFIG"] = str(self.state.kubeconfig)
         return role.part(self.folder, environment, role.ports)
@@ -165,8 +227,8 @@ class Assembly:
 
     def _apply_definitions(self, canceled: threading.Event) -> None:
         start = time.monotonic()
-        crd.apply(self.tools["kubectl"], self.state.kubeconfig, self.folder, canceled)
-        self.say(f"{crd.CRD}: applied after {time.monotonic() - start:.1f} s")
+        apiserver.apply_definitions(self.tools["kubectl"], self.state.kubeconfig, self.folder, canceled)
+        self.say(f"{CRD}: applied after {time.monotonic() - start:.1f} s")
 
 
 def _port_changes(wanted: Ports, running: Running) -> str:

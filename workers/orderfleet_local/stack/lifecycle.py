@@ -1,26 +1,30 @@
 """Starts, stops and restarts a stack; one command at a time, guarded by a lock file.
 
-The kernel releases the lock of a process that dies. The lock must never be held while a stack only runs.
+The kernel releases the lock of a process that dies. The lock must never be held while a stack only runs. The running
+processes are found by their mark, not in the state file, and no other process is ended. The product's processes end
+first, while the parts that they need to drain still run.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from orderfleet_local.provision.progress import ProvisionError
 from orderfleet_local.provision.resolver import provide
-from orderfleet_local.stack import graph, paths, processes, shutdown, state
-from orderfleet_local.stack.apiserver import APISERVER
-from orderfleet_local.stack.assembly import Assembly
+from orderfleet_local.stack import paths, processes, state
+from orderfleet_local.stack.apiserver import APISERVER, ETCD
+from orderfleet_local.stack.assembly import Assembly, Say, run_steps
 from orderfleet_local.stack.errors import AlreadyRunning, Busy, NoSuchPart, NotUp, StackError
-from orderfleet_local.stack.etcd import ETCD
 from orderfleet_local.stack.launch import wait_until
-from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES, OptionalService
+from orderfleet_local.stack.optional_services import COLLECTOR, OPTIONAL_SERVICES, PROMETHEUS, OptionalService
 from orderfleet_local.stack.processes import POSTGRES
 from orderfleet_local.stack.roles import ROLES, Role
 from orderfleet_local.stack.state import StackState
@@ -52,12 +56,20 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-Say = Callable[[str], None]
-
 # A server that has just been started, or is busy, may respond late.
 _RESPONSE_TIMEOUT = 15.0
 
 _BACKING = (POSTGRES, TEMPORAL, ETCD, APISERVER)
+# Every other process is one of the product, or a job.
+_SHUTDOWN_ORDER = ((APISERVER, TEMPORAL, PROMETHEUS, COLLECTOR), (ETCD,), (POSTGRES,))
+_FAST_SHUTDOWN = {POSTGRES: signal.SIGINT}
+_SHUTDOWN_TIMEOUT = 10.0
+_SEARCHES = 20
+# A worker drains for 20 s at most by default.
+DRAIN_SECONDS = 25.0
+
+_DATA = ("postgres", "temporal", "etcd", "kubernetes", "prometheus", "otelcol", "logs")
+_DATA_FILES = ("state.json", "ports.json", "ledger.db*")
 
 
 def up(
@@ -92,11 +104,11 @@ def up(
     with exclusive(root):
         running = _running_parts(root)
         if fresh or again or not running:
-            shutdown.stop(root, progress)
+            stop(root, progress)
             state.forget(root)
             running = set()
         if fresh:
-            shutdown.wipe(root)
+            wipe_data(root)
         running -= _unresponsive_parts(root, running, progress)
         installed = _installed(optional)
         if running >= names(roles) | {service.name for service in installed}:
@@ -123,10 +135,10 @@ def down(progress: Say = lambda _: None, *, folder: Path | None = None, wipe: bo
     if not root.exists() and not processes.find(root):
         return []
     with exclusive(root):
-        ended = shutdown.stop(root, progress)
+        ended = stop(root, progress)
         state.forget(root, ports_too=True)
         if wipe:
-            shutdown.wipe(root)
+            wipe_data(root)
         return ended
 
 
@@ -158,7 +170,7 @@ def restart(
         running = _running_parts(root)
         if not running:
             raise NotUp
-        shutdown.stop(root, progress, parts=parts)
+        stop(root, progress, parts=parts)
         return _start(root, roles, running - set(parts), progress, optional)
 
 
@@ -216,16 +228,69 @@ def _start(
     initial = StackState(root, complete=bool(running), parts=parts)
     assembly = Assembly(root, tools, roles, initial, running, progress, state.load_ports(root), optional)
     try:
-        graph.run(assembly.steps())
+        run_steps(assembly.steps())
     except BaseException:
         progress("stopping the parts that were started")
         for name in reversed(assembly.started):
             for found in processes.find(root, name).values():
                 processes.end(found, by=signal.SIGKILL, timeout=5)
         if not running:
-            shutdown.stop(root, progress)
+            stop(root, progress)
             state.forget(root)
         raise
     complete = assembly.completed()
     state.save(complete)
     return complete
+
+
+def stop(folder: Path, say: Say, *, parts: Container[str] | None = None, drain: float = DRAIN_SECONDS) -> list[str]:
+    """End all processes of a stack, or those of some parts; return the names of the parts that ran.
+
+    Args:
+        folder: of the stack.
+        say: called with a line for each part that had to be killed.
+        parts: their names; None: all.
+        drain: seconds that the product's processes have to end.
+
+    Raises:
+        StackError: a process can't be ended.
+    """
+    running = {name: found for name, found in processes.find(folder).items() if parts is None or name in parts}
+    backing = {name for names in _SHUTDOWN_ORDER for name in names}
+    roles = tuple(name for name in running if name not in backing)
+    for names, timeout in ((roles, drain), *((names, _SHUTDOWN_TIMEOUT) for names in _SHUTDOWN_ORDER)):
+        _end(names, running, timeout, say)
+    if parts is None:
+        _kill_remaining(folder)
+    return list(running)
+
+
+def wipe_data(folder: Path) -> None:
+    """Remove the data, logs and state of a stopped stack."""
+    for name in _DATA:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for pattern in _DATA_FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _end(names: tuple[str, ...], running: dict[str, list[psutil.Process]], timeout: float, say: Say) -> None:
+    group = [process for name in names for process in running.get(name, [])]
+    if not group:
+        return
+    by = next((_FAST_SHUTDOWN[name] for name in names if name in _FAST_SHUTDOWN), signal.SIGTERM)
+    if not processes.end(group, by=by, timeout=timeout):
+        say(f"{', '.join(names)}: not all ended within {timeout:.0f} s; killed")
+
+
+def _kill_remaining(folder: Path) -> None:
+    """Kill processes that started during the shutdown, until two searches in a row find none."""
+    clean = 0
+    for _ in range(_SEARCHES):
+        left = [process for found in processes.find(folder).values() for process in found]
+        if left:
+            processes.end(left, by=signal.SIGKILL, timeout=1)
+        clean = 0 if left else clean + 1
+        if clean == 2:  # noqa: PLR2004 - as the docstring says
+            return
+    raise StackError(f"processes of {folder} can't be ended; find them with `ps`")

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orderfleet_local.stack import ports
-from orderfleet_local.stack.apiserver import APISERVER
-from orderfleet_local.stack.crd import CRD
+from orderfleet_local.stack.apiserver import APISERVER, CRD
 from orderfleet_local.stack.launch import Part, Ports, answers
 from orderfleet_local.stack.processes import POSTGRES, Command
 from orderfleet_local.stack.temporal_server import TEMPORAL

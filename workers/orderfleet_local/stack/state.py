@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orderfleet_local.stack import apiserver, collector, paths, ports, postgres, prometheus, temporal_server
+from orderfleet_local.stack import apiserver, paths, ports, postgres, temporal_server
 from orderfleet_local.stack.errors import StackError
+from orderfleet_local.stack.optional_services import COLLECTOR, PROMETHEUS, prometheus_url
 
 _FILE = "state.json"
 _PORTS_FILE = "ports.json"
@@ -60,12 +61,12 @@ class StackState:
     @property
     def prometheus_url(self) -> str:
         """URL of Prometheus."""
-        return prometheus.url(self._part(prometheus.PROMETHEUS).ports)
+        return prometheus_url(self._part(PROMETHEUS).ports)
 
     @property
     def traces_log(self) -> str:
         """Log file that the collector writes spans to."""
-        return self._part(collector.COLLECTOR).log
+        return self._part(COLLECTOR).log
 
     @property
     def kubeconfig(self) -> Path:

@@ -13,16 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orderfleet_local.stack import apiserver, etcd, postgres, processes, prometheus, state, temporal_server
-from orderfleet_local.stack.apiserver import APISERVER
-from orderfleet_local.stack.etcd import ETCD
+from orderfleet_local.stack import apiserver, postgres, processes, state, temporal_server
+from orderfleet_local.stack.apiserver import APISERVER, ETCD
 from orderfleet_local.stack.launch import answers, get
+from orderfleet_local.stack.optional_services import PROMETHEUS, prometheus_ready
 from orderfleet_local.stack.processes import POSTGRES
-from orderfleet_local.stack.prometheus import PROMETHEUS
 from orderfleet_local.stack.state import PartState, kubernetes_folder
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
-_READY = {POSTGRES: postgres.ready, ETCD: etcd.ready, PROMETHEUS: prometheus.ready}
+_READY = {POSTGRES: postgres.ready, ETCD: apiserver.etcd_ready, PROMETHEUS: prometheus_ready}
 _RESPONSE_TIMEOUT = 3.0
 
 
