@@ -19,7 +19,7 @@ import asyncpg
 from bench.contenders import ITEMS
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.domain.transitions import payment_origins, shipment_origins
+from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS, origins
 from orderfleet.store.encoding import as_json
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import statement
@@ -142,7 +142,7 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
     def parcel(status: ShipmentStatus, kind: EventKind) -> tuple[object, ...]:
         event = AuditEvent(key=kind, kind=kind, step=Step.SHIPPING, at=now)
         return (
-            *(shipment, order_id, 1, status, "carrier", "track", 1, None, shipment_origins(status)),
+            *(shipment, order_id, 1, status, "carrier", "track", 1, None, origins(SHIPMENT_TRANSITIONS, status)),
             as_json([event]),
         )
 
@@ -162,7 +162,7 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
             "finish_payment",
             (
                 *(payment, order_id, PaymentStatus.CHARGED, 1, "USD", "ref"),
-                *(payment_origins(PaymentStatus.CHARGED), charged),
+                *(origins(PAYMENT_TRANSITIONS, PaymentStatus.CHARGED), charged),
             ),
         ),
         ("record_shipment", parcel(ShipmentStatus.PREPARED, EventKind.PACKAGE_PREPARED)),

@@ -12,8 +12,7 @@ import pytest
 from orderfleet_local.stack import lifecycle, postgres, processes, state
 from orderfleet_local.stack.errors import AlreadyRunning, Busy, StackError
 from orderfleet_local.stack.launch import answers
-from orderfleet_local.stack.state import StackState
-from orderfleet_local.stack.status import Condition, inspect
+from orderfleet_local.stack.state import Condition, StackState, inspect
 from stack.fake_stack import role
 from support.polling import eventually_sync
 from support.stack_folders import stack_folder

@@ -14,8 +14,7 @@ from orderfleet_local.provision.catalog import SQLITE_DRIVER
 from orderfleet_local.provision.resolver import provide
 from orderfleet_local.stack import lifecycle, processes, state, temporal_server
 from orderfleet_local.stack.errors import AlreadyRunning
-from orderfleet_local.stack.state import StackState
-from orderfleet_local.stack.status import Condition, inspect
+from orderfleet_local.stack.state import Condition, StackState, inspect
 from stack.fake_stack import role
 from support.stack_folders import stack_folder
 

@@ -36,7 +36,7 @@ from orderfleet_local.demo.environment import DemoEnvironment, overridden
 from orderfleet_local.demo.scenarios import SCENARIOS
 from orderfleet_local.demo.view import View, Watch, watching
 from orderfleet_local.stack import paths
-from orderfleet_local.stack.status import Condition, PartStatus
+from orderfleet_local.stack.state import Condition, PartStatus
 
 SAMPLE = paths.checkout() / "deploy" / "samples" / "order.yaml"
 PAYMENT = {"amount": "9", "currency": "USD", "status": "CHARGED"}
@@ -163,8 +163,8 @@ def test_choices_are_the_scenarios_and_all():
         (parcels(0), False),
         (parcels(1, street="1 Main St"), True),
         (parcels(1, street="2 Side St"), False),
-        (charge_was_retried(), False),
-        (every_failed_attempt_recorded(), False),
+        (charge_was_retried, False),
+        (every_failed_attempt_recorded, False),
     ],
 )
 def test_check_of_a_double_charge_passes_or_fails(check, passed):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from orderfleet.cli.errors import UsageError
-from orderfleet.cli.order import listing, views
+from orderfleet.cli.order import views
 from orderfleet.cli.output import Output
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import EventKind, RecordedEvent
@@ -127,16 +127,16 @@ def test_list_watch_refreshes_until_it_is_interrupted(monkeypatch):
             raise answer
         return answer
 
-    monkeypatch.setattr(listing, "_REFRESH_SECONDS", 0)
-    monkeypatch.setattr(listing, "console", lambda: terminal)
+    monkeypatch.setattr(views, "_REFRESH_SECONDS", 0)
+    monkeypatch.setattr(views, "console", lambda: terminal)
     monkeypatch.setattr(
-        listing, "run", lambda call: asyncio.run(call(SimpleNamespace(orders=SimpleNamespace(page=page))))
+        views, "run", lambda call: asyncio.run(call(SimpleNamespace(orders=SimpleNamespace(page=page))))
     )
     with pytest.raises(KeyboardInterrupt):
-        listing.list_orders(**ALL, output=Output.TABLE)
+        views.list_orders(**ALL, output=Output.TABLE)
     assert out.getvalue().index("manual_review") < out.getvalue().index("ordered twice")
 
 
 def test_list_watch_without_a_terminal_is_rejected():
     with pytest.raises(UsageError, match="needs a terminal"):
-        listing.list_orders(**ALL, output=Output.JSON)
+        views.list_orders(**ALL, output=Output.JSON)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from orderfleet.domain.inputs import InputRejected
 from orderfleet.domain.order import OrderInput
-from orderfleet.orders.input import read_and_cut
+from orderfleet.orders.intake import read_and_cut
 from support.factories import ADDRESS_JSON
 
 ORDER: dict[str, Any] = {
@@ -91,7 +91,7 @@ class OddLocations(BaseModel):
 def test_text_at_a_location_that_is_no_path_of_the_value_is_rejected(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("orderfleet.orders.input.OrderInput", OddLocations)
+    monkeypatch.setattr("orderfleet.orders.intake.OrderInput", OddLocations)
     (name,) = given
     with pytest.raises(InputRejected, match=rf"{name}\..*: has more than 3 characters"):
         read_and_cut(given)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from orderfleet.cli.order.session import local_settings
 from orderfleet.settings import Settings
-from orderfleet.settings.database_address import AddressFile, WrongAddressFile, database_address, listen_address
+from orderfleet.settings.connections import AddressFile, WrongAddressFile, database_address, listen_address
 
 ONE, OTHER = "postgresql://me:first@db/orders", "postgresql://me:second@db/orders"
 

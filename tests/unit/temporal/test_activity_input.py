@@ -12,7 +12,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from orderfleet.domain.activities import StepInput
 from orderfleet.domain.errors import INVALID_INPUT, PayloadDecryptionError
 from orderfleet.domain.inputs import Unreadable
-from orderfleet.temporal.interceptors import ActivityIdentity
+from orderfleet.temporal.worker import ActivityIdentity
 
 
 async def step(_step: StepInput) -> None:

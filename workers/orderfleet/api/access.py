@@ -21,25 +21,10 @@ from starlette.exceptions import HTTPException
 
 from orderfleet.domain.errors import OrderfleetError, WrongSetting
 from orderfleet.domain.strict_models import DuplicateKey, TooDeep, read_json
-from orderfleet.settings import Settings
-from orderfleet.settings.processes import Environment
 
 
 class UnsafeSettings(WrongSetting):
     """The API does not start: its settings are dangerous together, or incomplete."""
-
-
-def reject_unsafe(settings: Settings) -> None:
-    """Raise if settings are dangerous together.
-
-    Raises:
-        UnsafeSettings: the message names the settings and the remedy.
-    """
-    if settings.sample_orders and settings.environment is not Environment.LOCAL:
-        raise UnsafeSettings(
-            "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only: it would ship samples"
-            " to a sample address; change one of them"
-        )
 
 
 class Role(StrEnum):

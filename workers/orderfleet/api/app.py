@@ -99,7 +99,6 @@ class _Link(NamedTuple):
 
 
 _ORDER: Final = {"order_id": "$response.body#/order_id"}
-_SAME: Final = {"order_id": "$request.path.order_id"}
 _SHIPMENT: Final = {**_ORDER, "shipment_id": "$response.body#/shipments/0/id"}
 _BY_WORKFLOW: Final = {"workflow_id": "$response.body#/workflow_id"}
 
@@ -135,15 +134,14 @@ _PAGE: Final = (
     _Link("NextPage", "get", "/orders", {"cursor": "$response.body#/next"}, _NEXT),
     _Link("First", "get", "/orders/{order_id}", _FIRST, "The newest order of the page."),
 )
-_NEXT_AFTER: Final = {**_SAME, "after": "$response.body#/next_after"}
-_TRAIL: Final = (_Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, _NEXT),)
+_NEXT_AFTER: Final = {"order_id": "$request.path.order_id", "after": "$response.body#/next_after"}
 
 _AFTER: Final[dict[str, tuple[_Link, ...]]] = {
     "Created": (*_READS, *_CHANGES),
     "Changed": _READS,
     "SourcedStatus": (*_READS, *_CHANGES, _CARRIER),
     "Orders": _PAGE,
-    "Events": _TRAIL,
+    "Events": (_Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, _NEXT),),
 }
 """By the schema of the response."""
 

@@ -39,8 +39,6 @@ class _Token(BaseModel):
 
 _TOKENS: Final = TypeAdapter(Annotated[list[_Token], Field(min_length=1)])
 
-_Stamp = tuple[int, int, int]
-
 
 class FileAuthenticator:
     """Authenticates callers by the tokens of a file, which is read again when it changes.
@@ -87,7 +85,7 @@ class FileAuthenticator:
             self._stamp = (0, 0, 0)
 
 
-def _stamp(file: Path) -> _Stamp:
+def _stamp(file: Path) -> tuple[int, int, int]:
     try:
         found = file.stat()
     except OSError as error:

@@ -1,6 +1,7 @@
 """ASGI middlewares around every request: trace and metrics, request id and log, limits of body and time.
 
-They must never log or trace what a body or a query string contains.
+They must never log or trace what a body or a query string contains. Only HTTP requests reach them: the server runs
+without lifespan events and WebSockets.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ PROBE_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """Paths of load balancers' probes: their 503 is no error of the API, so they are neither measured nor traced."""
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-_NO_ROUTE: Final = "none"
 _INTERNAL_ERROR: Final = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -68,9 +68,6 @@ class RequestLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request (ASGI 3.0)."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         deadline = None if self._timeout is None else Deadline(self._timeout.total_seconds())
         # The server rejects a length that isn't a number.
         declared = int(Headers(scope=scope).get("content-length", "0"))
@@ -117,7 +114,7 @@ class RequestTelemetry:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request (ASGI 3.0)."""
-        if scope["type"] != "http" or scope["path"] in PROBE_PATHS:
+        if scope["path"] in PROBE_PATHS:
             await self._app(scope, receive, send)
             return
         parent = _PROPAGATOR.extract(dict(Headers(scope=scope)), context=otel_context.Context())
@@ -161,7 +158,7 @@ def _route(scope: Scope) -> str | None:
 def _observe_duration(scope: Scope, status: int, started_at: float) -> None:
     # Labels have bounded values only: a route's template instead of the path, and standard methods.
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    API_DURATION.labels(method=method, route=_route(scope) or _NO_ROUTE, status=str(status)).observe(
+    API_DURATION.labels(method=method, route=_route(scope) or "none", status=str(status)).observe(
         time.perf_counter() - started_at, exemplar=exemplar()
     )
 
@@ -188,9 +185,6 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request (ASGI 3.0)."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID_HEADER, "")
         request_id = given if _VALID_REQUEST_ID.fullmatch(given) else uuid4().hex

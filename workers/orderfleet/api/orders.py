@@ -308,8 +308,6 @@ changes_router = APIRouter(
     route_class=GuardedRoute,
 )
 
-_ALIAS: Final = "Alias of `signals/update-address`."
-
 Reason = Annotated[Cancel | None, Body()]
 
 
@@ -333,7 +331,7 @@ async def cancel_payment(order_id: ResolvedOrderId, changes: Changes, body: Reas
 
 
 @changes_router.post("/signals/update-address", summary="Change the address")
-@changes_router.post("/signals/address", summary="Change the address", description=_ALIAS)
+@changes_router.post("/signals/address", summary="Change the address", description="Alias of `signals/update-address`.")
 async def update_address(order_id: ResolvedOrderId, changes: Changes, body: NewAddress) -> Changed:
     """Change the address; the last change has precedence. Rejected after the package is dispatched."""
     return await changes.update_address(order_id, body.address)

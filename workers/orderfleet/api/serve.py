@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from orderfleet.api import problems
-from orderfleet.api.access import reject_unsafe
+from orderfleet.api.access import UnsafeSettings
 from orderfleet.api.app import create_app
 from orderfleet.api.authentication import access_from
 from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
@@ -197,7 +197,11 @@ async def run(settings: Settings, stop: Stop) -> None:
         WrongTokensFile: a tokens file can't be read or is invalid.
         PortUnavailable: address or port can't be listened on.
     """
-    reject_unsafe(settings)
+    if settings.sample_orders and settings.environment is not Environment.LOCAL:
+        raise UnsafeSettings(
+            "ORDERFLEET_SAMPLE_ORDERS is for ORDERFLEET_ENVIRONMENT=local only: it would ship samples"
+            " to a sample address; change one of them"
+        )
     access = access_from(settings)
     listener = open_port(settings.api_host, settings.api_port, "API")
     # Lazy: the API starts while Temporal is unavailable, and returns 503 until it is available.

@@ -51,7 +51,7 @@ def migrate(
 
     With a runtime role, grant that role what workers, operator and API need, and nothing more.
     """
-    from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.settings.connections import database_address  # noqa: PLC0415 - `--help` doesn't need it
     from orderfleet.store import migrate as migrations  # noqa: PLC0415
 
     settings = read_settings(**({"database_runtime_role": runtime_role} if runtime_role is not None else {}))
@@ -91,7 +91,7 @@ def erase(
 
     Temporal keeps its history until its retention ends, encrypted where encryption is on; backups don't change.
     """
-    from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.settings.connections import database_address  # noqa: PLC0415 - `--help` doesn't need it
     from orderfleet.store.erasure import erase as erase_now  # noqa: PLC0415
 
     url = database_address(read_settings())()
@@ -127,7 +127,7 @@ def prune(
 
     An order's id, owner, state and payment stay, so that the id is never used again and payments can be audited.
     """
-    from orderfleet.settings.database_address import database_address  # noqa: PLC0415 - `--help` doesn't need it
+    from orderfleet.settings.connections import database_address  # noqa: PLC0415 - `--help` doesn't need it
 
     settings = read_settings()
     age = settings.prune_after if older_than is None else older_than

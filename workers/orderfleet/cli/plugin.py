@@ -242,12 +242,10 @@ def _line(order: Mapping[str, Any]) -> str:
         f"payment {status.get('payment', {}).get('status') or '-'}",
         f"tracking {status.get('trackingNumber') or '-'}",
     ]
-    parts += [f"{kind} {message}" for kind in ("Stalled", "SpecApplied") if (message := _problem(order, kind))]
+    for kind, bad in (("Stalled", "True"), ("SpecApplied", "False")):
+        if message := _condition(order, kind, bad):
+            parts.append(f"{kind} {message}")
     return ", ".join(parts)
-
-
-def _problem(order: Mapping[str, Any], kind: str) -> str | None:
-    return _condition(order, kind, "True" if kind == "Stalled" else "False")
 
 
 def _condition(order: Mapping[str, Any], kind: str, status: str) -> str | None:

@@ -95,15 +95,13 @@ def _cell(value: Any) -> str:
 
 app = typer.Typer(add_completion=False)
 
-_TABLE: Final = Output.TABLE
-
 
 @app.command(
     epilog="Examples:\n\n  $ orderfleet settings\n\n  $ orderfleet settings -o json | jq -r .ORDERFLEET_API_PORT\n\n"
     "  $ orderfleet settings --markdown"
 )
 def settings(
-    output: OutputOption = _TABLE,
+    output: OutputOption = Output.TABLE,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table of all settings for the documentation.")
     ] = False,

@@ -22,7 +22,6 @@ MAX_DURATION: Final = timedelta(hours=999_999)
 """114 years. Longer ones could give a date beyond the year 9999, with which a workflow can't continue."""
 MIN_DURATION: Final = timedelta(microseconds=1)
 """Resolution of `timedelta`. A finer text is rejected, since rounding would change it."""
-_MAX_MICROSECONDS = MAX_DURATION // MIN_DURATION
 
 
 # An order has some thirty durations, most of them equal, and is read and written at every step.
@@ -38,7 +37,7 @@ def parse_duration(text: str) -> timedelta:
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration: write 24h, 1h30m, 3s or 250ms")
     microseconds = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
-    if microseconds > _MAX_MICROSECONDS:
+    if microseconds > MAX_DURATION // MIN_DURATION:
         raise ValueError(f"{text!r} is too long: write {format_duration(MAX_DURATION)} or less")
     if microseconds != int(microseconds):
         raise ValueError(f"{text!r} is finer than a microsecond: write whole microseconds, such as 1us or 0.25ms")

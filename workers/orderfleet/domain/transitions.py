@@ -6,9 +6,11 @@ The store must change a row along these tables only: a late or repeated write le
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+
+Status = TypeVar("Status", PaymentStatus, ShipmentStatus)
 
 PAYMENT_TRANSITIONS: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
     PaymentStatus.INIT: frozenset({PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.VOIDED}),
@@ -34,14 +36,9 @@ SHIPMENT_TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] 
 """From each status of a shipment, the statuses that may follow."""
 
 
-def payment_origins(status: PaymentStatus) -> list[PaymentStatus]:
-    """The statuses of a payment that `status` may follow."""
-    return sorted(origin for origin, targets in PAYMENT_TRANSITIONS.items() if status in targets)
-
-
-def shipment_origins(status: ShipmentStatus) -> list[ShipmentStatus]:
-    """The statuses of a shipment that `status` may follow."""
-    return sorted(origin for origin, targets in SHIPMENT_TRANSITIONS.items() if status in targets)
+def origins(table: Mapping[Status, frozenset[Status]], status: Status) -> list[Status]:
+    """The statuses that `status` may follow by a table."""
+    return sorted(origin for origin, targets in table.items() if status in targets)
 
 
 ORDER_TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {

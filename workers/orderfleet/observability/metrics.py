@@ -46,7 +46,6 @@ CATALOG: Final[list[MetricSpec]] = []
 ORDERS_ONLY: Final = (Exposer.ORDERS,)
 WORKERS: Final = (Exposer.ORDERS, Exposer.SHIPPING)
 OPERATOR_ONLY: Final = (Exposer.OPERATOR,)
-API_ONLY: Final = (Exposer.API,)
 ALL: Final = tuple(Exposer)
 
 
@@ -219,7 +218,7 @@ for _workflow_type in _WORKFLOW_TYPES:
 API_DURATION = histogram(
     "orderfleet_api_request_duration_seconds",
     "Time from a request to the first byte of its response, without probes; its count is the number of requests.",
-    API_ONLY,
+    (Exposer.API,),
     SHORT,
     method="HTTP method, or `other`",
     route="path of the route as in the OpenAPI document, or `none`",

@@ -187,8 +187,9 @@ def make_provider(endpoint: str, role: str, *, environment: str, ratio: float) -
         id_generator=OrderIds(),
         shutdown_on_exit=False,
     )
+    url = endpoint if "://" in endpoint else f"http://{endpoint}"
     processor = BatchSpanProcessor(
-        RedactingExporter(partial(_otlp_exporter, _with_scheme(endpoint))),
+        RedactingExporter(partial(_otlp_exporter, url)),
         max_queue_size=QUEUE,
         schedule_delay_millis=DELAY * 1000,
         max_export_batch_size=512,
@@ -210,7 +211,3 @@ def resource(role: str, environment: str) -> Resource:
             "process.pid": os.getpid(),
         }
     )
-
-
-def _with_scheme(endpoint: str) -> str:
-    return endpoint if "://" in endpoint else f"http://{endpoint}"

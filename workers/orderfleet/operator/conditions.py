@@ -128,21 +128,21 @@ def build_conditions(
         generation: the observed generation.
         now: transition time of conditions whose status changes.
     """
-    return tuple(_condition(spec, before, generation, now) for spec in specs)
 
+    def build(spec: ConditionSpec) -> Condition:
+        status = "True" if spec.holds else "False"
+        last = before.condition(spec.type)
+        unchanged = last is not None and last.status == status
+        return Condition(
+            type=spec.type,
+            status=status,
+            reason=spec.reason,
+            message=spec.message,
+            last_transition_time=last.last_transition_time if last and unchanged else f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            observed_generation=generation,
+        )
 
-def _condition(spec: ConditionSpec, before: OrderResourceStatus, generation: int | None, now: datetime) -> Condition:
-    status = "True" if spec.holds else "False"
-    last = before.condition(spec.type)
-    unchanged = last is not None and last.status == status
-    return Condition(
-        type=spec.type,
-        status=status,
-        reason=spec.reason,
-        message=spec.message,
-        last_transition_time=last.last_transition_time if last and unchanged else f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        observed_generation=generation,
-    )
+    return tuple(map(build, specs))
 
 
 _UNAVAILABLE: Final = {Dependency.TEMPORAL: Reason.TEMPORAL_UNAVAILABLE, Dependency.STORE: Reason.STORE_UNAVAILABLE}

@@ -118,7 +118,6 @@ class NamespaceDeletion:
         self._own_namespace = settings.operator_own_namespace
         self._watched = settings.watched_namespaces()
         self._selector = LabelSelector.read(settings.operator_selector)
-        self._timeout = settings.operator_namespace_deletion_timeout
         self._deadline = 0.0
         """Deadline of the whole deletion, by the event loop's clock."""
 
@@ -148,12 +147,11 @@ class NamespaceDeletion:
         namespace, it may already be deleted, so the operator waits for the drain timeout at most.
         """
         _log.info("the operator's own namespace is being deleted, deleting its Orders", namespace=self._own_namespace)
-        timeout = self._timeout.total_seconds() * _OWN_ORDERS_SHARE
+        timeout = self._settings.operator_namespace_deletion_timeout.total_seconds() * _OWN_ORDERS_SHARE
         if self._deletes_temporal():
             timeout = min(timeout, self._settings.drain_timeout.total_seconds())
-        self._deadline = (
-            asyncio.get_running_loop().time() + (self._timeout + self._settings.drain_timeout).total_seconds()
-        )
+        whole = self._settings.operator_namespace_deletion_timeout + self._settings.drain_timeout
+        self._deadline = asyncio.get_running_loop().time() + whole.total_seconds()
         problem = ""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):

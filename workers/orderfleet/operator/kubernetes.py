@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
@@ -41,11 +42,6 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 
 _CREDENTIALS_MAX_AGE: Final = 60.0
 """Seconds after which credentials are read again, because they may be rotated; as in client-go."""
-
-
-_UNAUTHORIZED: Final = 401
-
-_SERVER_ERROR: Final = 500
 
 
 class KubernetesUnavailable(OrderfleetError):
@@ -178,12 +174,12 @@ class Kubernetes:
     ) -> dict[str, Any]:
         try:
             status, answer = await self._send(method, path, body, headers or {})
-            if status == _UNAUTHORIZED:
+            if status == HTTPStatus.UNAUTHORIZED:
                 self._logged_in_at = float("-inf")
                 status, answer = await self._send(method, path, body, headers or {})
         except (aiohttp.ClientError, TimeoutError, OSError, kopf.LoginError) as error:
             raise KubernetesUnavailable(f"{method} {path}: {str(error) or repr(error)}") from error
-        if status < 400:  # noqa: PLR2004 - the lowest status of an error
+        if status < HTTPStatus.BAD_REQUEST:
             return answer
         message = f"{method} {path}: {status} {answer.get('message', '')}"
         match status:
@@ -193,7 +189,9 @@ class Kubernetes:
                 raise ObjectConflict(message)
             case 401 | 429:
                 raise KubernetesUnavailable(message)
-        raise (KubernetesUnavailable if status >= _SERVER_ERROR else KubernetesRequestRejected)(message)
+        raise (KubernetesUnavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else KubernetesRequestRejected)(
+            message
+        )
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]

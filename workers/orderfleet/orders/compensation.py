@@ -10,8 +10,7 @@ from typing import Any
 
 from temporalio import workflow
 
-from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner, read_start
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names

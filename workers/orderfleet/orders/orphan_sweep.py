@@ -25,8 +25,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.orders.maintenance import MaintenanceActivities
 
-from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner, read_start
 
 _CLOSED = ActivityRef(MaintenanceActivities.sweep_closed_workflows, SweepResult)
 _UNFINISHED = ActivityRef(MaintenanceActivities.sweep_unfinished_orders, SweepResult)

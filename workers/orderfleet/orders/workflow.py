@@ -27,10 +27,10 @@ with workflow.unsafe.imports_passed_through():
 from orderfleet.orders import delivery, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
-from orderfleet.orders.input import read_continued, read_order
+from orderfleet.orders.intake import read_continued, read_order
 from orderfleet.orders.shipment import ShipmentPhase, shipped_detail
 from orderfleet.orders.state import OrderState
-from orderfleet.temporal.starts import rejected_start
+from orderfleet.temporal.step_runner import rejected_start
 
 CANCELED_IN_TEMPORAL = "canceled in Temporal"
 CHANGE_REJECTED = "ChangeRejected"

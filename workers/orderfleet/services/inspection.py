@@ -61,10 +61,6 @@ def _failure(failure: Failure) -> str:
     return cause.message or failure.message
 
 
-def _seconds(duration: Any) -> str:
-    return f"{duration.ToTimedelta().total_seconds():g} s"
-
-
 def _identity(attributes: Any) -> str:
     return f"by {attributes.identity}" if attributes.identity else ""
 
@@ -108,7 +104,7 @@ _SUMMARIES: Final[Mapping[str, Callable[[Any], str]]] = {
     "ActivityTaskTimedOut": lambda a: f"{_of(a)}: {_failure(a.failure)}",
     "ActivityTaskCanceled": _of,
     "MarkerRecorded": _marker,
-    "TimerStarted": lambda a: f"timer {a.timer_id}, {_seconds(a.start_to_fire_timeout)}",
+    "TimerStarted": lambda a: f"timer {a.timer_id}, {a.start_to_fire_timeout.ToTimedelta().total_seconds():g} s",
     "TimerFired": lambda a: f"timer {a.timer_id}",
     "TimerCanceled": lambda a: f"timer {a.timer_id}",
     "StartChildWorkflowExecutionInitiated": lambda a: f"{a.workflow_type.name} {a.workflow_id}",

@@ -43,8 +43,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.shipping.activities import ShippingActivities
 
 from orderfleet.temporal.refunds import start_refund
-from orderfleet.temporal.starts import read_start
-from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner, read_start
 
 _PREPARE = ActivityRef(ShippingActivities.prepare_package, StepResult)
 _DISPATCH = ActivityRef(ShippingActivities.dispatch_carrier, DispatchResult)

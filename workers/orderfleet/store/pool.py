@@ -22,7 +22,7 @@ from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.observability.database_metrics import DatabaseOperation
 from orderfleet.observability.metrics import DATABASE_POOL_SIZE
 from orderfleet.settings import Settings
-from orderfleet.settings.database_address import Address, database_address, listen_address
+from orderfleet.settings.connections import Address, database_address, listen_address
 from orderfleet.store.errors import first_line, translate_errors
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
 from orderfleet.domain.payment import PaymentIntent, PaymentRecord
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.domain.transitions import payment_origins, shipment_origins
+from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS, origins
 from orderfleet.observability import order_metrics
 from orderfleet.observability.metrics import ORDERS_RECEIVED
 from orderfleet.observability.tracing import exemplar
@@ -155,7 +155,7 @@ class OrderWrites:
                 payment.amount,
                 as_text(payment.currency),
                 as_text(reference),
-                payment_origins(status),
+                origins(PAYMENT_TRANSITIONS, status),
                 payload,
             ),
         )
@@ -214,7 +214,7 @@ class OrderWrites:
             as_text(shipment.tracking_number),
             shipment.attempts,
             as_text(shipment.dispatch_failed_reason),
-            shipment_origins(shipment.status),
+            origins(SHIPMENT_TRANSITIONS, shipment.status),
             as_json(events),
         )
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -74,7 +75,7 @@ def connect_config(settings: Settings) -> ClientConnectConfig:
     if isinstance(tls, TLSConfig) and (tls.client_cert is None) != (tls.client_private_key is None):
         raise WrongCredentials("TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH go together; set both")
     if settings.temporal_api_key_file is not None:
-        config["api_key"] = _api_key(settings)
+        config["api_key"] = _api_key(settings.temporal_api_key_file)
     return config
 
 
@@ -84,9 +85,7 @@ def explain_connection_error(text: str) -> str:
     return f"{hint} ({text})" if hint else text
 
 
-def _api_key(settings: Settings) -> str:
-    file = settings.temporal_api_key_file
-    assert file is not None
+def _api_key(file: Path) -> str:
     try:
         key = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
@@ -138,13 +137,6 @@ class ReloadableService(ServiceClient):
         )
 
 
-def reloadable(client: Client) -> Client:
-    """Return the same client over a connection that can be replaced."""
-    config = client.config()
-    config["service_client"] = ReloadableService(client.service_client)
-    return Client(**config)
-
-
 _log = structlog.get_logger()
 
 INITIAL_BACKOFF: Final = 0.2
@@ -177,7 +169,9 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: b
         runtime=runtime,
         lazy=lazy,
     )
-    return reloadable(client)
+    over_reloadable = client.config()
+    over_reloadable["service_client"] = ReloadableService(client.service_client)
+    return Client(**over_reloadable)
 
 
 def _tracing() -> list[Interceptor]:

@@ -28,8 +28,6 @@ from orderfleet.observability.metrics import REVIEW_WAIT
 from orderfleet.observability.tracing import exemplar
 from orderfleet.temporal.faults import FaultPlan, parse_faults
 
-_MARGIN: Final = ANSWER_MARGIN.total_seconds()
-
 _MIN_STORE_SECONDS: Final = LEAST_FOR_THE_STORE.total_seconds()
 """With less time left, the provider has used the attempt up, and the attempt counts."""
 
@@ -71,7 +69,7 @@ class AttemptClock:
         info, self._started = activity.info(), time.monotonic()
         self._started_at = info.started_time
         timeout = info.start_to_close_timeout
-        self._end = None if timeout is None else self._started + timeout.total_seconds() - _MARGIN
+        self._end = None if timeout is None else self._started + (timeout - ANSWER_MARGIN).total_seconds()
 
     def now(self) -> datetime:
         """Return the time of Temporal's clock, which workflows use: this machine's clock can be off, or jump."""

@@ -1,13 +1,14 @@
-"""Runs one step from workflow code with its policy, and retries it without limit during an outage of the store.
+"""Workflow side of a step: runs it with its policy, and retries it without limit during an outage of the store.
 
 The attempts of a policy count failures of the order and of providers. `StoreUnavailable` ends the activity at once, and
 the step is scheduled again after a durable timer with its remaining attempts. A worker without the key to decrypt a
-payload is handled in the same way. It must do no I/O.
+payload is handled in the same way. It also reads the input of every workflow but the order workflow, which accepts
+several forms. It must do no I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -19,7 +20,8 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import StepInput
     from orderfleet.domain.base import truncate
-    from orderfleet.domain.errors import FINAL_ERRORS, PAYLOAD_DECRYPTION_ERROR, STORE_UNAVAILABLE
+    from orderfleet.domain.errors import FINAL_ERRORS, INVALID_INPUT, PAYLOAD_DECRYPTION_ERROR, STORE_UNAVAILABLE
+    from orderfleet.domain.inputs import InputRejected, Model, read_one
     from orderfleet.domain.policy import LOCAL_ATTEMPT_TIMEOUT, OrderPolicy, OutagePolicy, StepPolicy
 
 Input = TypeVar("Input", bound=StepInput)
@@ -252,3 +254,32 @@ def _attempt(failed: StepFailed, max_attempts: int) -> int:
     reported = details[0] if details and isinstance(details[0], int) else 1
     # Any client can fail an activity, with any details.
     return reported if 1 <= reported <= max_attempts else 1
+
+
+def read_start(model: type[Model], args: Sequence[Any], workflow_id: Callable[[Model], str] | None = None) -> Model:
+    """Return the one argument of a workflow as a model.
+
+    Args:
+        model: of the argument.
+        args: of the workflow, from `*args: Any`.
+        workflow_id: returns the workflow id that the argument requires; None accepts any. An id with a suffix after
+            `/` is accepted too: Orderfleet appends one when a workflow of another client has the plain id.
+
+    Raises:
+        ApplicationError: the argument is invalid, or requires another workflow id. Raised in `run`, it fails the
+            workflow.
+    """
+    try:
+        start = read_one(model, args)
+    except InputRejected as rejected:
+        raise rejected_start(str(rejected)) from None
+    info = workflow.info()
+    expected = workflow_id(start) if workflow_id is not None else info.workflow_id
+    if info.workflow_id != expected and not info.workflow_id.startswith(f"{expected}/"):
+        raise rejected_start(f"workflow id: is {info.workflow_id!r}; start it as {expected!r}")
+    return start
+
+
+def rejected_start(reason: str) -> ApplicationError:
+    """Return the failure of a workflow with an invalid input."""
+    return ApplicationError(truncate(reason), type=INVALID_INPUT, non_retryable=True)

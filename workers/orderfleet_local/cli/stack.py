@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,11 +20,9 @@ from orderfleet.cli.output import Output, OutputOption, console, plain_table, pr
 from orderfleet_local.stack import lifecycle, paths
 from orderfleet_local.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError, log_tail
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
-from orderfleet_local.stack.state import StackState, load
-from orderfleet_local.stack.status import PartStatus, inspect
+from orderfleet_local.stack.state import PartStatus, StackState, inspect, load
 
 _FOLLOW_SECONDS: Final = 0.2
-_TABLE: Final = Output.TABLE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,12 +73,12 @@ def restart(
 
 
 @app.command(epilog=_example("orderfleet stack status", "orderfleet stack status -o json | jq -r .links.api"))
-def status(output: OutputOption = _TABLE) -> None:
+def status(output: OutputOption = Output.TABLE) -> None:
     """Show each part: whether it runs, its process, address and log. Exit status 5 unless all run."""
     state = load()
     parts = inspect(paths.state_dir())
     if output is not Output.TABLE:
-        print_document({"links": links(state), "parts": [part.document() for part in parts]}, output)
+        print_document({"links": links(state), "parts": [asdict(part) for part in parts]}, output)
     elif not parts:
         _say("the stack isn't up; `orderfleet stack up` starts it")
     else:

@@ -133,9 +133,9 @@ def charged(times: int, *, refunded: int = 0) -> Check:
     return check
 
 
-def charge_was_retried() -> Check:
+def charge_was_retried(facts: Facts) -> Finding:
     """Check that the provider received more than one charge request, because the first response was lost."""
-    return lambda facts: Finding(
+    return Finding(
         f"the provider was asked to charge {_times(facts.charge_requests)}, because the first response was lost",
         facts.charge_requests > 1,
     )
@@ -153,17 +153,13 @@ def parcels(count: int, *, street: str | None = None) -> Check:
     return check
 
 
-def every_failed_attempt_recorded() -> Check:
+def every_failed_attempt_recorded(facts: Facts) -> Finding:
     """Check that the Order's status counts the same failed attempts as the audit trail."""
-
-    def check(facts: Facts) -> Finding:
-        failed = [event.detail for event in facts.events if event.kind is EventKind.ATTEMPT_FAILED]
-        events = dict(Counter(str(detail["activity"]) for detail in failed))
-        status = facts.status.get("retries") or {}
-        text = f"failed attempts in the audit trail: {_counts(events)}; in Kubernetes: {_counts(status)}"
-        return Finding(text, events == dict(status))
-
-    return check
+    failed = [event.detail for event in facts.events if event.kind is EventKind.ATTEMPT_FAILED]
+    events = dict(Counter(str(detail["activity"]) for detail in failed))
+    status = facts.status.get("retries") or {}
+    text = f"failed attempts in the audit trail: {_counts(events)}; in Kubernetes: {_counts(status)}"
+    return Finding(text, events == dict(status))
 
 
 def _counts(retries: object) -> str:

@@ -36,7 +36,6 @@ class Choice(StrEnum):
     ALL = "all"
 
 
-_HAPPY: Final = Choice.HAPPY
 _SAMPLE: Final = "deploy/samples/order.yaml"
 _HELP: Final = (
     "`happy`: approved, charged, shipped. `cancel`: canceled in review. `address`: changed in review."
@@ -48,7 +47,7 @@ _HELP: Final = (
 @app.command(
     epilog="Examples:\n\n  $ orderfleet demo\n\n  $ orderfleet demo worker-crash\n\n  $ orderfleet demo all\n\n" + EXITS
 )
-def demo(scenario: Annotated[Choice, typer.Argument(help=_HELP)] = _HAPPY) -> None:
+def demo(scenario: Annotated[Choice, typer.Argument(help=_HELP)] = Choice.HAPPY) -> None:
     """Follow an order from `kubectl apply` to its end, then check its status, payments and parcels.
 
     The local stack is started if it isn't running, and keeps running until `make down`.

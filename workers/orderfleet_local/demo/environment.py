@@ -22,8 +22,7 @@ from orderfleet_local.demo.view import Status, Watch, status_of, watching
 from orderfleet_local.stack import lifecycle, processes
 from orderfleet_local.stack.errors import AlreadyRunning, log_tail
 from orderfleet_local.stack.roles import ROLES, Role
-from orderfleet_local.stack.state import StackState, load
-from orderfleet_local.stack.status import inspect
+from orderfleet_local.stack.state import StackState, inspect, load
 
 _LOG_LINES: Final = 10
 _LOG_WIDTH: Final = 400

@@ -57,8 +57,6 @@ _CHECK_TIMEOUT: Final = 10
 
 _POLL_SECONDS: Final = 0.1
 
-_SHIPPING: Final = frozenset({Step.SHIPPING})
-
 
 def order_for(scenario: Scenario, sample: Path) -> tuple[str, str]:
     """Return a new order name, because an order id is used once, and the scenario's manifest with it."""
@@ -184,4 +182,4 @@ def _responsible_part(status: Status) -> str:
     """Return the part of the stack that has to advance an order with this status."""
     if not status.get("step"):
         return "operator"
-    return "shipping-worker" if status["step"] in _SHIPPING else "orders-worker"
+    return "shipping-worker" if status["step"] == Step.SHIPPING else "orders-worker"

@@ -23,14 +23,9 @@ def patch_spec(**spec: Any) -> Action:
     return lambda run: run.kubectl.patch(run.name, spec)
 
 
-def wait_until_observed() -> Action:
-    """Wait until the Order's status has observed the last patch."""
-    return lambda run: run.wait_until_observed()
-
-
-def wait_for_charge() -> Action:
+def wait_for_charge(run: ScenarioRun) -> None:
     """Wait until the payment provider has charged, even if no other part has recorded it yet."""
-    return lambda run: run.wait(
+    run.wait(
         lambda: checks.has_provider_charge(run.environment, run.name), "no charge in the payment provider's ledger"
     )
 
@@ -87,7 +82,7 @@ SCENARIOS: Final = {
             actions=(
                 wait_for_step(Step.MANUAL_REVIEW),
                 patch_spec(address={"street": _NEW_STREET, "zip": "97202"}),
-                wait_until_observed(),
+                ScenarioRun.wait_until_observed,
                 patch_spec(approved=True),
             ),
             final_step=Step.SHIPPED,
@@ -121,15 +116,15 @@ SCENARIOS: Final = {
             },
             actions=_APPROVE,
             final_step=Step.SHIPPED,
-            checks=(*_ONCE, every_failed_attempt_recorded()),
+            checks=(*_ONCE, every_failed_attempt_recorded),
         ),
         Scenario(
             name="worker-crash",
             description="The order worker is killed after the provider's charge, before it is recorded: charged once.",
             settings={"orders-worker": {"ORDERFLEET_SIMULATED_LATENCY": "8s"}, "operator": _SHORT_ATTEMPTS},
-            actions=(*_APPROVE, wait_for_charge(), kill_and_restart("orders-worker")),
+            actions=(*_APPROVE, wait_for_charge, kill_and_restart("orders-worker")),
             final_step=Step.SHIPPED,
-            checks=(*_ONCE, charge_was_retried(), every_failed_attempt_recorded()),
+            checks=(*_ONCE, charge_was_retried, every_failed_attempt_recorded),
         ),
     )
 }

@@ -149,8 +149,7 @@ def fetch(tool: Tool, folder: Path, network: Network) -> str:
     """
     url, checksum_url = addresses(tool)
     release = tool.release
-    if release is None:
-        raise StrategyFailed("no official release")
+    assert release is not None
     archive, checksum = folder / ".release", folder / ".checksum"
     network.fetch(checksum_url, checksum)
     expected = _expected(release, checksum.read_text(errors="replace"), PurePosixPath(url).name)

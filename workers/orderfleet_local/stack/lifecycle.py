@@ -27,8 +27,7 @@ from orderfleet_local.stack.launch import wait_until
 from orderfleet_local.stack.optional_services import COLLECTOR, OPTIONAL_SERVICES, PROMETHEUS, OptionalService
 from orderfleet_local.stack.processes import POSTGRES
 from orderfleet_local.stack.roles import ROLES, Role
-from orderfleet_local.stack.state import StackState
-from orderfleet_local.stack.status import find_problem
+from orderfleet_local.stack.state import StackState, find_problem
 from orderfleet_local.stack.temporal_server import TEMPORAL
 
 

@@ -1,22 +1,31 @@
-"""The state file of a stack: its parts, their ports and their addresses.
+"""The state file of a stack: its parts, their ports and their addresses; and the current condition of each part.
 
-It must never be the only way to find a process, because a killed starter may not have written it.
+The file must never be the only way to find a process, because a killed starter may not have written it. A part may run
+without responding: a process that is suspended, or a Temporal with broken database connections.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orderfleet_local.stack import apiserver, paths, ports, postgres, temporal_server
+from orderfleet_local.stack import apiserver, paths, ports, postgres, processes, temporal_server
+from orderfleet_local.stack.apiserver import APISERVER, ETCD
 from orderfleet_local.stack.errors import StackError
-from orderfleet_local.stack.optional_services import COLLECTOR, PROMETHEUS, prometheus_url
+from orderfleet_local.stack.launch import answers, get
+from orderfleet_local.stack.optional_services import COLLECTOR, PROMETHEUS, prometheus_ready, prometheus_url
+from orderfleet_local.stack.processes import POSTGRES
+from orderfleet_local.stack.temporal_server import TEMPORAL
 
 _FILE = "state.json"
 _PORTS_FILE = "ports.json"
+_READY = {POSTGRES: postgres.ready, ETCD: apiserver.etcd_ready, PROMETHEUS: prometheus_ready}
+_RESPONSE_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +173,83 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(json.dumps(content, indent=2))
     new.replace(path)
+
+
+class Condition(StrEnum):
+    """The condition of a part."""
+
+    RUNNING = "running"
+    NOT_RESPONDING = "not responding"
+    """It runs but does not respond; `up` restarts it."""
+    NOT_READY = "not ready"
+    """It responds that a service it needs is unavailable."""
+    STOPPED = "stopped"
+    LEFT_OVER = "left over"
+    """It runs but is not in the state file; `up` or `down` ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """A part: its condition, process id, seconds since its start, ports by purpose, log."""
+
+    name: str
+    state: Condition
+    pid: int | None = None
+    seconds: float | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    log: str | None = None
+    problem: str | None = None
+    """Why a part that is not responding doesn't: the call and its result."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the part runs and is ready."""
+        return self.state is Condition.RUNNING
+
+
+def inspect(folder: Path) -> list[PartStatus]:
+    """Return the status of each part of the stack in `folder`; empty if it isn't running."""
+    known = load(folder)
+    running = processes.find(folder)
+    parts = dict(known.parts) if known else {}
+    now = time.time()
+    result = []
+    for name, part in parts.items():
+        alive = any(process.pid == part.pid for process in running.get(name, ()))
+        if not alive:
+            result.append(PartStatus(name, Condition.STOPPED, ports=part.ports, log=part.log))
+            continue
+        problem = find_problem(folder, name, part)
+        if problem is not None:
+            condition = Condition.NOT_RESPONDING
+        elif part.url is None or answers(f"{part.url}/readyz"):
+            condition = Condition.RUNNING
+        else:
+            condition = Condition.NOT_READY
+        result.append(PartStatus(name, condition, part.pid, now - part.started, part.ports, part.log, problem))
+    for name, found in running.items():
+        if name not in parts:
+            result.append(PartStatus(name, Condition.LEFT_OVER, found[0].pid))
+    return result
+
+
+def find_problem(folder: Path, name: str, part: PartState) -> str | None:
+    """Return why a running part doesn't respond; None if it does.
+
+    Of the product's processes it gets `/healthz`, because `/readyz` depends on other parts.
+
+    Args:
+        folder: of the stack.
+        name: of the part.
+        part: its state.
+    """
+    if name == TEMPORAL:
+        return temporal_server.problem(part.ports)
+    if name == APISERVER:
+        # `/readyz` depends on etcd, which is a part of its own.
+        ok = apiserver.responds(kubernetes_folder(folder), part.ports, "/livez/ping")
+    elif name in _READY:
+        ok = _READY[name](part.ports)
+    else:
+        ok = part.url is None or get(f"{part.url}/healthz", timeout=_RESPONSE_TIMEOUT) is not None
+    return None if ok else "it doesn't respond"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from orderfleet.cli.errors import EXITS
-from orderfleet.cli.order import changes, describe, listing, start, views
+from orderfleet.cli.order import changes, describe, start, views
 from orderfleet.cli.order.session import example
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app.command(epilog=example("status ord-1", "status ord-1 -o json | jq -r .step",
 app.command("query", epilog=example("query ord-1"), help="The same as `status`.")(views.status)
 app.command(
     "list", epilog=example("list --limit 50", "list --step manual_review -o json | jq -r '.orders[].order_id'")
-)(listing.list_orders)
+)(views.list_orders)
 app.command(epilog=example("describe ord-1", "describe ord-1 -o yaml"))(describe.describe)
 app.command(epilog=example("history ord-1", "history ord-1 --order-only", "history ord-1 -o json | jq -r '.[].type'"))(
     views.history

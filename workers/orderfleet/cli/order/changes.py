@@ -16,7 +16,6 @@ from orderfleet.cli.address_options import ADDRESS_FIELDS, NOTHING_TO_CHANGE, wi
 from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import (
     NO_REASON,
-    TABLE,
     Connection,
     OrderId,
     complete_order_id,
@@ -31,7 +30,7 @@ from orderfleet.services.errors import ChangeResult
 from orderfleet.services.workflow_client import Change
 
 
-def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
+def approve(order_id: OrderId, output: OutputOption = Output.TABLE) -> None:
     """Approve an order that waits for review; it is charged next."""
     _change(order_id, output, "approved", Change.approve())
 
@@ -39,7 +38,7 @@ def approve(order_id: OrderId, output: OutputOption = TABLE) -> None:
 def cancel(
     order_id: OrderId,
     reason: Annotated[str, typer.Option(help="Why; recorded with the order.")] = NO_REASON,
-    output: OutputOption = TABLE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Cancel an order and refund what was charged. Rejected once it is dispatched."""
     _change(order_id, output, "canceled", Change.cancel(reason))
@@ -50,7 +49,7 @@ def update_address(
     order_id: OrderId,
     *,
     address: dict[str, str],
-    output: OutputOption = TABLE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Send the package to another address; parts left out stay as they are. Rejected once it is dispatched."""
     if not address:
@@ -103,7 +102,7 @@ def signal(
     *,
     reason: Annotated[str | None, typer.Option(help="Why an order is canceled.")] = None,
     address: dict[str, str],
-    output: OutputOption = TABLE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Signal an order; without arguments, choose which order and which signal.
 

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from orderfleet.cli.local_stack import stack_kubectl
 from orderfleet.cli.order import session
-from orderfleet.cli.order.session import TABLE, Connection, OrderId, resolve_order_id, run_with_progress
+from orderfleet.cli.order.session import Connection, OrderId, resolve_order_id, run_with_progress
 from orderfleet.cli.output import (
     Output,
     OutputOption,
@@ -33,17 +33,17 @@ from orderfleet.cli.output import (
     rows_table,
     time_text,
 )
+from orderfleet.cli.plugin import RESOURCE
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL
 from orderfleet.domain.status import OrderStatus
 from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
 from orderfleet.services.inspection import WorkflowView
 from orderfleet.services.orders import Source, SourcedStatus
 from orderfleet.services.pending import PendingActivity
 from orderfleet.settings import Settings
-from orderfleet.settings.database_address import database_address
+from orderfleet.settings.connections import database_address
 
 _KUBECTL_TIMEOUT: Final = 5
 """Seconds that the API server has to answer; kubectl itself gets twice as long."""
@@ -79,9 +79,8 @@ def find_order(owner: str, settings: Settings) -> KubernetesOrder:
     if not name:
         raise KubernetesUnavailable("the order was started outside Kubernetes")
     kubectl = _kubectl(settings)
-    resource = f"{CRD_PLURAL}.{CRD_GROUP}"
     text = _run_kubectl(
-        [*kubectl, "get", resource, name, "-n", namespace, "-o", "json", f"--request-timeout={_KUBECTL_TIMEOUT}s"]
+        [*kubectl, "get", RESOURCE, name, "-n", namespace, "-o", "json", f"--request-timeout={_KUBECTL_TIMEOUT}s"]
     )
     order = json.loads(text)
     return KubernetesOrder(
@@ -257,7 +256,7 @@ def _conditions(order: KubernetesOrder) -> RenderableType:
     return table
 
 
-def describe(order_id: OrderId, output: OutputOption = TABLE) -> None:
+def describe(order_id: OrderId, output: OutputOption = Output.TABLE) -> None:
     """Compare an order in the order store, its workflow and Kubernetes; show pending activities and shipments."""
     settings = session.local_settings()
     comparison = run_with_progress(

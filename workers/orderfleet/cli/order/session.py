@@ -22,7 +22,6 @@ from temporalio.envconfig import ClientConfig
 from orderfleet.cli import output
 from orderfleet.cli.errors import read_settings
 from orderfleet.cli.local_stack import stack_settings
-from orderfleet.cli.output import Output
 from orderfleet.domain.names import may_be_workflow_id
 from orderfleet.domain.ports import OrderReader
 from orderfleet.domain.status import OrderFilter
@@ -121,7 +120,6 @@ OrderId = Annotated[
     ),
 ]
 
-TABLE: Final = Output.TABLE
 NO_REASON: Final = "canceled on request"
 
 

@@ -15,7 +15,7 @@ from orderfleet.api.order_input import order_id_for, to_input
 from orderfleet.api.schemas import NewOrder
 from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order import session
-from orderfleet.cli.order.session import TABLE, Connection, run
+from orderfleet.cli.order.session import Connection, run
 from orderfleet.cli.output import Output, OutputOption, console, print_document, progress, rows_table
 from orderfleet.domain.inputs import field_path, validation_message
 from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
@@ -106,7 +106,7 @@ def start(
     file: Annotated[
         Path | None, typer.Option("--filename", "-f", help="A manifest as for kubectl; - is standard input.")
     ] = None,
-    output: OutputOption = TABLE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Start an order; starting the same id with the same content again changes nothing.
 

@@ -1,4 +1,4 @@
-"""`orderfleet order status`, `events`, `history` and `watch`: one order's status and what happened to it.
+"""`orderfleet order status`, `events`, `history`, `watch`: one order and what happened to it; and `list`, newest first.
 
 `watch` polls the workflow, because a hanging activity attempt shows only in Temporal and sends no change. It
 retries while Temporal or the order store is unavailable.
@@ -9,36 +9,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-from orderfleet.cli.errors import Failed
-from orderfleet.cli.order.session import TABLE, Connection, OrderId, resolve_order_id, run, run_with_progress
+from orderfleet.cli.errors import Failed, UsageError
+from orderfleet.cli.order.session import Connection, OrderId, resolve_order_id, run, run_with_progress
 from orderfleet.cli.output import (
     Output,
     OutputOption,
     console,
     events_table,
+    parse_time,
     plain_table,
     print_document,
     status_table,
+    step_text,
     time_text,
 )
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedEvent
+from orderfleet.domain.status import Cursor, OrderFilter, OrderStatus, Step
 from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
 from orderfleet.services.inspection import RunHistory
 from orderfleet.services.orders import SourcedStatus
 
 _POLL_SECONDS: Final = 0.5
 _LAST_EVENTS: Final = 12
+_PAGE: Final = 200
+_REFRESH_SECONDS: Final = 1.0
 
 
-def watch(order_id: OrderId, output: OutputOption = TABLE) -> None:
+def watch(order_id: OrderId, output: OutputOption = Output.TABLE) -> None:
     """Follow an order until it has ended: a live view on a terminal, else a line for each change."""
     if output is not Output.TABLE:
         run(lambda connection: _documents(connection, order_id, output))
@@ -129,7 +136,7 @@ def status(
     order_id: OrderId,
     *,
     watching: Annotated[bool, typer.Option("--watch", "-w", help="Follow the order until it has ended.")] = False,
-    output: OutputOption = TABLE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Show an order's status, from its workflow, or from the order store if no worker answers."""
     if watching:
@@ -139,7 +146,7 @@ def status(
     console().print(status_table(found)) if output is Output.TABLE else print_document(found, output)
 
 
-def events(order_id: OrderId, output: OutputOption = TABLE) -> None:
+def events(order_id: OrderId, output: OutputOption = Output.TABLE) -> None:
     """Show the audit trail: every step, retry, signal and error."""
     found = run_with_progress(lambda connection: _events(connection, order_id))
     console().print(events_table(found)) if output is Output.TABLE else print_document(found, output)
@@ -155,7 +162,7 @@ async def _events(connection: Connection, name: str) -> list[RecordedEvent]:
 
 def history(
     order_id: OrderId,
-    output: OutputOption = TABLE,
+    output: OutputOption = Output.TABLE,
     *,
     shipments: Annotated[
         bool,
@@ -215,3 +222,80 @@ def _tables(runs: list[RunHistory]) -> Iterator[RenderableType]:
         for line in each.events:
             table.add_row(str(line.id), time_text(line.at), line.type, Text(line.what))
         yield table
+
+
+def list_orders(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of orders.")] = 20,
+    step: Annotated[Step | None, typer.Option(help="Only orders at this step.")] = None,
+    customer: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only orders of this customer.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_time,
+            metavar="WHEN",
+            help="Only orders started at or after this time, or in the last 24h, 30m, …",
+        ),
+    ] = None,
+    before: Annotated[
+        datetime | None, typer.Option(parser=parse_time, metavar="WHEN", help="Only orders started before this time.")
+    ] = None,
+    watching: Annotated[
+        bool, typer.Option("--watch", "-w", help="Refresh the list until Ctrl-C; needs a terminal.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the orders in the order store, newest first."""
+    wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
+    if watching:
+        if output is not Output.TABLE or not console().is_terminal:
+            raise UsageError("--watch of a list needs a terminal; use `order watch ID -o json` to follow one order")
+        run(lambda connection: _refresh(connection, wanted, limit))
+    found, more = run_with_progress(lambda connection: _read_orders(connection, wanted, limit), "reading the orders")
+    if output is not Output.TABLE:
+        print_document({"orders": found, "more": more}, output)
+    elif not found:
+        filtered = wanted != OrderFilter()
+        typer.echo("there are no such orders" if filtered else "there are no orders; `order start` starts one")
+    else:
+        console().print(_orders_table(found))
+        typer.echo(f"there are more; use --limit {limit * 5} to see more") if more else None
+
+
+async def _refresh(connection: Connection, wanted: OrderFilter, limit: int) -> None:
+    """Refresh the list every second; keep the last one while the order store is unavailable."""
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            with suppress(StoreUnavailable):
+                found, _ = await _read_orders(connection, wanted, limit)
+                live.update(_orders_table(found), refresh=True)
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _read_orders(connection: Connection, wanted: OrderFilter, limit: int) -> tuple[list[OrderStatus], bool]:
+    """Return the orders, and whether there are more."""
+    found: list[OrderStatus] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await connection.orders.page(wanted, after=cursor, limit=min(_PAGE, limit - len(found)))
+        found += page.orders
+        cursor = page.next
+        if cursor is None or len(found) >= limit:
+            return found, cursor is not None
+
+
+def _orders_table(orders: list[OrderStatus]) -> Table:
+    table = plain_table("ORDER", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
+    for order in orders:
+        payment = order.payment
+        reason = order.cancel_reason or order.dispatch_failed_reason or ("" if order.ended else order.last_error)
+        table.add_row(
+            order.order_id,
+            step_text(order.step),
+            str(payment.status or ""),
+            f"{payment.amount} {payment.currency}",
+            time_text(order.created_at),
+            time_text(order.completed_at) if order.completed_at else "",
+            Text(reason or ""),
+        )
+    return table
