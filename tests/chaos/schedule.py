@@ -9,8 +9,7 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orderfleet_local.stack.apiserver import APISERVER
-from orderfleet_local.stack.etcd import ETCD
+from orderfleet_local.stack.apiserver import APISERVER, ETCD
 from orderfleet_local.stack.processes import POSTGRES
 from orderfleet_local.stack.roles import ROLES
 from orderfleet_local.stack.temporal_server import TEMPORAL
