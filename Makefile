@@ -16,6 +16,9 @@ MODULE := PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m
 
 AUDIT  := deploy/tools/audit
 
+# A container image often sets it, and then each of the suites' many processes would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test coverage test-all suites test-slow test-observability test-chaos lint lock sbom audit audit-tools venv tools tools-all ready ready-all chart-docs generate histories bench bench-orders bench-store bench-workers bench-fleet bench-waiting bench-compare capacity chaos soak image pin-images kind kind-down test-cluster clean
 
