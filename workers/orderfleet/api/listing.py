@@ -28,6 +28,9 @@ class OrderQuery(StrictModel):
     customer_email: str | None = Field(
         default=None, max_length=320, description="Only this customer's orders: the exact address, case-insensitive."
     )
+    reference: str | None = Field(
+        default=None, max_length=255, description="Only orders with exactly this reference of the shop."
+    )
     created_from: UtcDatetime | None = Field(
         default=None, description="Only orders started at or after this time, such as `2026-11-21T10:00:00Z`."
     )

@@ -96,6 +96,7 @@ def status_table(status: SourcedStatus) -> Table:
     payment = status.payment
     rows: list[tuple[str, object]] = [
         ("order", status.order_id),
+        ("reference", status.reference),
         ("step", step_text(status.step)),
         ("approved", "yes" if status.approved else "no"),
         ("canceled", status.canceled and (status.cancel_reason or "yes")),

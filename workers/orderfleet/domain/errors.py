@@ -46,6 +46,10 @@ class PaymentConflict(OrderfleetError):
     """The payment id belongs to another order. Never retried."""
 
 
+class ReferenceConflict(OrderfleetError):
+    """The reference belongs to another order, and references are unique. Never retried."""
+
+
 class PaymentRefused(OrderfleetError):
     """The provider refused the charge permanently; nothing is charged. Never retried."""
 
@@ -107,6 +111,7 @@ FINAL_ERRORS: Final = tuple(
         InvalidInput,
         OrderConflict,
         PaymentConflict,
+        ReferenceConflict,
         PaymentRefused,
         PaymentVoided,
         ProviderRequestRejected,

@@ -28,6 +28,8 @@ class OrderFilter(Contract):
     step: Step | None = None
     customer_email: str | None = None
     """The whole address; case is ignored."""
+    reference: str | None = None
+    """The whole reference, exactly."""
     created_from: UtcDatetime | None = None
     """Lists orders that started at this time or later."""
     created_before: UtcDatetime | None = None

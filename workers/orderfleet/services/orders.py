@@ -18,7 +18,7 @@ from pydantic import Field
 
 from orderfleet.domain import names
 from orderfleet.domain.base import ORDER_ID
-from orderfleet.domain.errors import PaymentConflict, StoreUnavailable
+from orderfleet.domain.errors import PaymentConflict, ReferenceConflict, StoreUnavailable
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.listing import Cursor, OrderFilter, OrderPage
 from orderfleet.domain.order import OrderInput
@@ -75,13 +75,22 @@ class OrderService:
     Args:
         client: to Temporal.
         reader: of the order store.
+        unique_reference: whether an order may not have the reference of another one. The order worker checks it again.
         timeout: longest duration of one call, over Temporal and Postgres together; an open deadline scope may
             shorten it.
     """
 
-    def __init__(self, client: OrderClient, reader: OrderReader, *, timeout: timedelta = RPC_TIMEOUT) -> None:
+    def __init__(
+        self,
+        client: OrderClient,
+        reader: OrderReader,
+        *,
+        unique_reference: bool = False,
+        timeout: timedelta = RPC_TIMEOUT,
+    ) -> None:
         self._client = client
         self._reader = reader
+        self._unique_reference = unique_reference
         self._timeout = timeout.total_seconds()
 
     async def order_id_of(self, name: str) -> str:
@@ -125,8 +134,10 @@ class OrderService:
         Raises:
             OrderIdConflict: the order id belongs to another owner, or was used with other content.
             PaymentConflict: the payment id belongs to another order.
+            ReferenceConflict: references are unique, and this one belongs to another order.
             TemporalUnavailable: Temporal did not answer.
         """
+        reference = order.reference if self._unique_reference else ""
         with deadline_scope(Deadline(remaining(self._timeout))):
             # Without Postgres, Temporal alone decides; the workflow checks the order id again.
             with suppress(StoreUnavailable):
@@ -134,12 +145,15 @@ class OrderService:
                     record, holder = await asyncio.gather(
                         self._reader.order(order.order_id), self._reader.payment_holder(order.payment_id)
                     )
+                    first = await self._reader.reference_holder(reference) if reference else None
                 if record is not None:
                     return _started_before(order, record)
                 if holder is not None and holder != order.order_id:
                     raise PaymentConflict(
                         f"payment id {order.payment_id!r} belongs to another order; choose another payment id"
                     )
+                if first is not None:
+                    raise ReferenceConflict(f"reference {reference!r} belongs to order {first!r}; choose another one")
             return await self._client.start(order)
 
     async def live(self, order_id: str) -> SourcedStatus:

@@ -88,7 +88,12 @@ def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
         payment = status.payment
         money = f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"
         address = ", ".join(part for part in status.address.model_dump().values() if part)
-        rows += [("payment", money), ("address", address), ("created", time_text(status.created_at))]
+        rows += [
+            ("reference", status.reference),
+            ("payment", money),
+            ("address", address),
+            ("created", time_text(status.created_at)),
+        ]
     if workflow is not None:
         rows.append(("workflow", f"{workflow.workflow_id}  {workflow.state}  {workflow.history_length} events"))
         earlier = len(workflow.earlier_runs)

@@ -41,6 +41,7 @@ def list_orders(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of orders.")] = _DEFAULT_LIMIT,
     step: Annotated[Step | None, typer.Option(help="Only orders at this step.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only orders of this customer.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only orders with this reference of the shop.")] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -60,7 +61,9 @@ def list_orders(
     """List the orders in the order store, newest first."""
     from orderfleet.domain.listing import OrderFilter  # noqa: PLC0415 - `--help` doesn't need it
 
-    wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
+    wanted = OrderFilter(
+        step=step, customer_email=customer, reference=reference, created_from=since, created_before=before
+    )
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
             raise UsageError("--watch of a list needs a terminal; use `order watch ID -o json` to follow one order")
@@ -101,7 +104,7 @@ async def _read(connection: Connection, wanted: OrderFilter, limit: int) -> tupl
 
 
 def _table(orders: list[OrderStatus]) -> Table:
-    table = plain_table("ORDER", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
+    table = plain_table("ORDER", "REFERENCE", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
     for order in orders:
         table.add_row(*_row(order))
     return table
@@ -114,6 +117,7 @@ def _row(order: OrderStatus) -> list[Any]:
     reason = order.cancel_reason or order.dispatch_failed_reason or (order.last_error if not order.ended else "") or ""
     return [
         order.order_id,
+        Text(order.reference),
         step_text(order.step),
         str(payment.status or ""),
         f"{payment.amount} {payment.currency}",
