@@ -109,7 +109,7 @@ async def test_order_with_the_reference_of_another_fails_where_it_is_unique(
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"currency": "XAU"}, "currency: 'XAU' is unknown; use an ISO 4217 code such as USD or EUR"),
+        ({"currency": "XAU"}, "currency: 'XAU' is unknown or has no minor unit; use an ISO 4217 code such as USD"),
         (
             {"adjustments": [{"kind": "tax", "amount": "0.125"}]},
             "adjustments[0].amount: has 3 decimals, USD has 2; round it",

@@ -8,7 +8,7 @@ import pytest
 
 from orderfleet.domain.errors import OrderConflict, PaymentConflict, ReferenceConflict
 from orderfleet.domain.listing import OrderFilter
-from orderfleet.domain.money import minor_units
+from orderfleet.domain.money import EXPONENTS, minor_units
 from orderfleet.domain.order import Item
 from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, SpecResult, Step
 from orderfleet.store.reads import OrderReads
@@ -128,6 +128,16 @@ async def test_amount_is_read_with_the_decimals_of_its_currency(
     assert found is not None
     assert str(found.status.payment.amount) == amount
     assert minor_units(found.status.payment.amount, currency) == given.amount
+
+
+async def test_amount_in_every_currency_is_read_as_the_order_has_it(record: OrderWrites, reads: OrderReads) -> None:
+    given = {code: sample_order(f"in-{code}", currency=code) for code in EXPONENTS}
+    for order in given.values():
+        await receive(record, order)
+    found = await reads.orders([order.order_id for order in given.values()])
+    for code, order in given.items():
+        shown = found[order.order_id].status.payment.amount
+        assert (minor_units(shown, code), -shown.as_tuple().exponent) == (order.amount, EXPONENTS[code])
 
 
 async def test_text_that_postgres_rejects_does_not_fail_the_order(record: OrderWrites, reads: OrderReads) -> None:

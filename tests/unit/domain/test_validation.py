@@ -65,7 +65,7 @@ def adjustments(*given: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"currency": "XAU"}, "currency: 'XAU' is unknown; use an ISO 4217 code such as USD or EUR"),
+        ({"currency": "XAU"}, "currency: 'XAU' is unknown or has no minor unit; use an ISO 4217 code such as USD"),
         (
             adjustments({"kind": "tax", "amount": "1.234"}),
             "adjustments[0].amount: has 3 decimals, USD has 2; round it",

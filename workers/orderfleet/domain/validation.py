@@ -89,7 +89,7 @@ def _unstorable(address: Address) -> Iterator[str]:
 
 def _of_currency(currency: str) -> Iterator[str]:
     if currency not in EXPONENTS:
-        yield f"currency: {currency!r} is unknown; use an ISO 4217 code such as USD or EUR"
+        yield f"currency: {currency!r} is unknown or has no minor unit; use an ISO 4217 code such as USD"
 
 
 def _of_size(order: OrderInput) -> Iterator[str]:
