@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orderfleet.domain import names
+from orderfleet.domain.money import Adjustment
 from orderfleet.domain.order import Address, Item, OrderInput, content_hash, line_ids, line_totals
+from orderfleet.domain.shipment import ShippingInput
 
 
 def test_payment_id_defaults_to_order_id() -> None:
@@ -46,6 +48,13 @@ def test_price_out_of_range_is_rejected(price: str) -> None:
 
 def test_item_without_price_counts_default_price() -> None:
     assert line_totals((Item(sku="a", qty=3),), "USD") == [300]
+
+
+def test_shipment_refunds_what_the_order_is_charged() -> None:
+    shipping = Adjustment(kind="shipping", amount="4.90")
+    order = OrderInput(order_id="a", items=(Item(sku="a", qty=3, price="0.3333"),), adjustments=(shipping,))
+    shipment = ShippingInput(**dict(order), attempt=1)
+    assert shipment.payment.amount == order.amount == 590
 
 
 def test_line_has_its_id_or_its_number() -> None:

@@ -46,8 +46,8 @@ class PaymentConflict(OrderfleetError):
     """The payment id belongs to another order. Never retried."""
 
 
-class ReferenceConflict(OrderfleetError):
-    """The reference belongs to another order, and references are unique. Never retried."""
+class ReferenceConflict(InvalidOrder):
+    """The reference belongs to another order, and references are unique. In Temporal it has the type of its base."""
 
 
 class PaymentRefused(OrderfleetError):
@@ -111,7 +111,6 @@ FINAL_ERRORS: Final = tuple(
         InvalidInput,
         OrderConflict,
         PaymentConflict,
-        ReferenceConflict,
         PaymentRefused,
         PaymentVoided,
         ProviderRequestRejected,

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.exceptions import ApplicationError
 
     from orderfleet.domain.activities import ReceiveInput, StepResult, ValidateInput, ValidateResult
-    from orderfleet.domain.errors import OrderConflict, PaymentConflict, ReferenceConflict, StoreRejected
+    from orderfleet.domain.errors import InvalidOrder, OrderConflict, PaymentConflict, StoreRejected
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address, Customer, OrderInput, ReviewMode, ReviewTimeoutAction
     from orderfleet.domain.status import Step
@@ -25,8 +25,8 @@ _RECEIVE = ActivityRef(OrderActivities.receive, StepResult)
 _VALIDATE = ActivityRef(OrderActivities.validate, ValidateResult)
 
 REVIEW_TIMED_OUT = "review timed out"
-_RECORDED_CONFLICTS = frozenset({PaymentConflict.__name__, ReferenceConflict.__name__})
-"""Errors of a receipt that has recorded the order."""
+_RECORDED_CONFLICTS = frozenset({PaymentConflict.__name__, InvalidOrder.__name__})
+"""Errors of a receipt that has recorded the order; `InvalidOrder` is the type of a `ReferenceConflict`."""
 
 
 async def receive(ctx: OrderContext) -> None:
