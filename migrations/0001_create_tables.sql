@@ -1,7 +1,8 @@
 -- Tables and indexes: orders, their payments and shipments, and their audit events.
 --
--- Every transaction locks rows in the order payments, orders, payment_ids, shipments, events, so no two of them deadlock. Workers,
--- operator and API write only through the statements in orderfleet/store/sql, each of which can be repeated safely.
+-- Every transaction locks rows in the order payments, orders, payment_ids, order_references, shipments, events, so no two
+-- of them deadlock. Workers, operator and API write only through the statements in orderfleet/store/sql, each of which can be
+-- repeated safely.
 
 -- Orders.
 
@@ -18,8 +19,10 @@ create table orders (
     items                   jsonb       not null,
     address                 jsonb       not null,
     payment_id              text        not null,
-    amount                  numeric     not null, -- without a scale: 10.00 is read back as 10.00; not validated on receipt
+    amount                  bigint      not null, -- in minor units of the currency; not validated on receipt
     currency                text        not null,
+    adjustments             jsonb       not null default '[]',
+    reference               text        not null default '',  -- the shop's own number; empty for an order without one
     step                    text        not null check (step in (
         'receive', 'validate', 'manual_review', 'charge', 'shipping', 'shipped', 'delivered', 'canceled', 'failed')),
     approved                boolean     not null default false,
@@ -55,6 +58,9 @@ create index orders_by_customer on orders (lower(customer_email), created_at, or
 create index orders_by_customer_and_step on orders ((step || ' ' || lower(customer_email)), created_at, order_id)
     where customer_email <> '';
 
+-- Orders without a reference are left out.
+create index orders_by_reference on orders (reference, created_at, order_id) where reference <> '';
+
 -- Partial indexes: the backlog metrics and `orderfleet prune` read unfinished rows only.
 create index orders_by_deadline on orders (deadline_at) where deadline_at is not null and completed_at is null;
 create index orders_refund_pending on orders (order_id) where refund_pending;
@@ -71,12 +77,18 @@ create table payment_ids (
     order_id    text not null references orders
 );
 
+-- The first order that was received with a reference. Whether another order may have it too is a setting.
+create table order_references (
+    reference   text primary key,
+    order_id    text not null references orders
+);
+
 create table payments (
     payment_id  text        primary key,
     order_id    text        not null references orders,
     status      text        not null check (status in (
         'INIT', 'CHARGED', 'FAILED', 'VOIDED', 'REFUNDING', 'REFUNDED')),
-    amount      numeric     not null check (amount >= 0),
+    amount      bigint      not null check (amount >= 0), -- in minor units of the currency
     currency    text        not null,
     reference   text,
     created_at  timestamptz not null default now(),

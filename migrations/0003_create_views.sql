@@ -1,6 +1,6 @@
 -- Views: an order with its payment and shipments, and all pending payments.
 
--- An order as readers see it. Amounts and times keep their types; the shipments are one JSON array.
+-- An order as readers see it. Amounts are in minor units; the shipments are one JSON array.
 create view recorded_orders as
 select
     o.order_id, o.workflow_id, o.run_id, o.owner, o.owner_uid, o.content_hash, o.version, o.changed_xid,
@@ -8,7 +8,7 @@ select
     o.retries, o.declared, o.created_at, o.updated_at, o.completed_at,
     o.payment_id, p.status as payment_status, o.amount, o.currency,
     s.shipments,
-    o.customer_email
+    o.customer_email, o.reference
 from orders o
 left join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
 cross join lateral (

@@ -310,6 +310,11 @@ CREATE TABLE public.events_default (
     received_month date CONSTRAINT events_received_month_not_null NOT NULL
 );
 
+CREATE TABLE public.order_references (
+    reference text NOT NULL,
+    order_id text NOT NULL
+);
+
 CREATE TABLE public.orders (
     order_id text NOT NULL,
     workflow_id text NOT NULL,
@@ -323,8 +328,10 @@ CREATE TABLE public.orders (
     items jsonb NOT NULL,
     address jsonb NOT NULL,
     payment_id text NOT NULL,
-    amount numeric NOT NULL,
+    amount bigint NOT NULL,
     currency text NOT NULL,
+    adjustments jsonb DEFAULT '[]'::jsonb NOT NULL,
+    reference text DEFAULT ''::text NOT NULL,
     step text NOT NULL,
     approved boolean DEFAULT false NOT NULL,
     canceled boolean DEFAULT false NOT NULL,
@@ -356,12 +363,12 @@ CREATE TABLE public.payments (
     payment_id text NOT NULL,
     order_id text NOT NULL,
     status text NOT NULL,
-    amount numeric NOT NULL,
+    amount bigint NOT NULL,
     currency text NOT NULL,
     reference text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT payments_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT payments_amount_check CHECK ((amount >= 0)),
     CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'CHARGED'::text, 'FAILED'::text, 'VOIDED'::text, 'REFUNDING'::text, 'REFUNDED'::text])))
 );
 
@@ -427,7 +434,8 @@ CREATE VIEW public.recorded_orders AS
     o.amount,
     o.currency,
     s.shipments,
-    o.customer_email
+    o.customer_email,
+    o.reference
    FROM ((public.orders o
      LEFT JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
      CROSS JOIN LATERAL ( SELECT COALESCE(jsonb_agg(jsonb_build_object('id', shipments.shipment_id, 'status', shipments.status, 'carrier', shipments.carrier, 'tracking_number', shipments.tracking_number, 'attempts', shipments.attempts, 'dispatch_failed_reason', shipments.dispatch_failed_reason) ORDER BY shipments.attempt), '[]'::jsonb) AS shipments
@@ -453,6 +461,9 @@ ALTER TABLE ONLY public.events_default
     ADD CONSTRAINT events_default_order_id_key_received_month_key UNIQUE (order_id, key, received_month);
 
 ALTER TABLE ONLY public.events_default REPLICA IDENTITY USING INDEX events_default_order_id_key_received_month_key;
+
+ALTER TABLE ONLY public.order_references
+    ADD CONSTRAINT order_references_pkey PRIMARY KEY (reference);
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (order_id);
@@ -480,6 +491,8 @@ CREATE INDEX orders_by_customer_and_step ON public.orders USING btree ((((step |
 
 CREATE INDEX orders_by_deadline ON public.orders USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (completed_at IS NULL));
 
+CREATE INDEX orders_by_reference ON public.orders USING btree (reference, created_at, order_id) WHERE (reference <> ''::text);
+
 CREATE INDEX orders_by_step ON public.orders USING btree (step, created_at, order_id);
 
 CREATE INDEX orders_by_time ON public.orders USING btree (created_at, order_id);
@@ -502,6 +515,9 @@ CREATE TRIGGER set_order_version BEFORE INSERT OR UPDATE ON public.orders FOR EA
 
 ALTER TABLE public.events
     ADD CONSTRAINT events_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.order_references
+    ADD CONSTRAINT order_references_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
 
 ALTER TABLE ONLY public.payment_ids
     ADD CONSTRAINT payment_ids_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

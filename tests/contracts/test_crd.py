@@ -21,7 +21,7 @@ from orderfleet.domain import names
 from orderfleet.domain.base import MAX_TEXT_LENGTH as LONGEST_TEXT
 from orderfleet.domain.base import ORDER_ID, PAYMENT_ID, OrderId, PaymentId
 from orderfleet.domain.durations import MAX_DURATION, MIN_DURATION, PositiveDuration, format_duration, parse_duration
-from orderfleet.domain.money import CURRENCIES, PRICE_PATTERN
+from orderfleet.domain.money import ADJUSTMENT_PATTERN, EXPONENTS, PRICE_PATTERN
 from orderfleet.domain.order import ADDRESS_ALIASES, Address, OrderInput
 from orderfleet.domain.policy import AddressChecks, AddressValidation
 from orderfleet.domain.status import OrderStatus, ShipmentView
@@ -128,7 +128,8 @@ def test_patterns_equal_those_of_the_domain():
     assert _pattern(properties["orderId"]) == own(OrderId)
     assert _pattern(properties["paymentId"]) == own(PaymentId)
     assert _pattern(properties["items"]["items"]["properties"]["price"]) == PRICE_PATTERN
-    assert all(re.fullmatch(_pattern(properties["currency"]), code) for code in CURRENCIES)
+    assert _pattern(properties["adjustments"]["items"]["properties"]["amount"]) == ADJUSTMENT_PATTERN
+    assert all(re.fullmatch(_pattern(properties["currency"]), code) for code in EXPONENTS)
 
 
 _FIRST_NAMES = {alias: name for name, alias in ADDRESS_ALIASES.items()}
@@ -164,10 +165,10 @@ def test_lengths_equal_those_of_the_domain():
     )
     # These are numbers as text, with a pattern each.
     for where in [where for where, (_, own) in found.items() if own is None]:
-        assert where.endswith((".price", ".deadline", ".timeout"))
+        assert where.endswith((".price", ".amount", ".deadline", ".timeout"))
         del found[where]
     assert found == {where: (own, own) for where, (_, own) in found.items()}
-    assert len(found) == 18
+    assert len(found) == 22
     assert properties["customer"]["properties"]["email"]["maxLength"] == 320
 
 
@@ -283,7 +284,8 @@ def test_printer_column_reads_an_existing_field(column):
 
 
 def test_status_has_every_field_of_the_view():
-    shown = {*OrderResourceStatus.model_fields, "payment", "address", "declared"}
+    of_spec = {"address", "reference"}
+    shown = {*OrderResourceStatus.model_fields, *of_spec, "payment", "declared"}
     assert set(OrderStatus.model_fields) <= shown | {"order_id"}
     assert set(ShipmentState.model_fields) == set(ShipmentView.model_fields)
 

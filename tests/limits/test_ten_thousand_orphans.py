@@ -138,7 +138,7 @@ async def _insert(connection: Any, runs: dict[str, str]) -> None:
             customer_name, customer_email, items, address, payment_id, amount, currency, step, created_at)
         select id, 'order-' || id, run, run, '', '', '', '', '', '[]',
             '{"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}',
-            'pay-' || id, 19.98, 'USD', 'manual_review', now()
+            'pay-' || id, 1998, 'USD', 'manual_review', now()
         from unnest($1::text[], $2::text[]) as given (id, run)
         """,
         list(runs),

@@ -54,7 +54,12 @@ def shipment(status: ShipmentStatus, order_id: str = "ord-1", attempt: int = 1, 
 
 
 async def receive(
-    record: OrderWrites, given: OrderInput | None = None, first: Progress | None = None, *, run_id: str = "run-1"
+    record: OrderWrites,
+    given: OrderInput | None = None,
+    first: Progress | None = None,
+    *,
+    run_id: str = "run-1",
+    unique_reference: bool = False,
 ) -> OrderInput:
     given = given or sample_order()
     await record.receive(
@@ -64,5 +69,6 @@ async def receive(
         first_run_id="run-1",
         started_at=AT,
         progress=first or progress(1, Step.RECEIVE, "received"),
+        unique_reference=unique_reference,
     )
     return given

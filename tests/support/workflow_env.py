@@ -120,6 +120,7 @@ async def idle_workflow_test_env(
     *,
     record: Callable[[Database], OrderWrites] = OrderWrites,
     faults: str = "",
+    unique_reference: bool = False,
     provider: Any = None,
     carrier: Any = None,
     order_workflows: OrderWorkflows | None = None,
@@ -133,6 +134,7 @@ async def idle_workflow_test_env(
         shipping_queue: task queue of the shipping worker.
         record: makes the order store.
         faults: that the workers inject, as in their setting.
+        unique_reference: as the setting.
         provider: of payments; None is a scripted one.
         carrier: None is a scripted one.
         order_workflows: that the orphan sweep asks; None asks the server.
@@ -142,6 +144,7 @@ async def idle_workflow_test_env(
         shipping_task_queue=shipping_queue,
         drain_timeout=timedelta(seconds=1),
         faults=faults,
+        unique_reference=unique_reference,
     )
     async with Database(database_url, pool_size=5, timeout=timedelta(seconds=2)) as database:
         env = WorkflowTestEnv(

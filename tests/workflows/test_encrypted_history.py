@@ -16,10 +16,10 @@ from temporalio.client import Client, WorkflowFailureError
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Address, Customer
-from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.domain.status import OrderStatus, Source, Step
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.services.inspection import OrderInspector
-from orderfleet.services.orders import OrderService, Source
+from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import Change, OrderClient
 from orderfleet.settings import Settings
 from orderfleet.temporal.connection import connect

@@ -386,7 +386,7 @@ async def _insert(made: WorkflowTestEnv, order_id: str, workflow_id: str, first_
             customer_name, customer_email, items, address, payment_id, amount, currency, step, created_at)
         values ($1, $2, $3, $3, '', '', '', '', '', '[]',
             '{"street": "1 Main St", "city": "Springfield", "state": "IL", "zip": "62701", "country": "US"}',
-            'pay-' || $1, 19.98, 'USD', 'manual_review', now())
+            'pay-' || $1, 1998, 'USD', 'manual_review', now())
         """,
         order_id,
         workflow_id,

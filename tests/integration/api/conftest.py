@@ -98,7 +98,12 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
         database_timeout = timedelta(seconds=2) if database_url else LONG_TIMEOUT
         async with Database(database_url or postgres_url, pool_size=3, timeout=database_timeout) as database:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=request_timeout)
-            orders = OrderService(client, OrderReads(database), timeout=request_timeout)
+            orders = OrderService(
+                client,
+                OrderReads(database),
+                unique_reference=api_settings.unique_reference,
+                timeout=request_timeout,
+            )
             fanout = Fanout(PostgresChangeFeed(database))
             app = create_app(
                 Services(

@@ -62,7 +62,7 @@ async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, unti
         status = await until(caller, order_id, "manual_review")
     assert order_id.startswith("ord-")
     assert status["address"]["street"] == "1 Main St"
-    assert status["payment"]["amount"] == "4.5"
+    assert status["payment"]["amount"] == "4.50"
     assert status["payment"]["id"] == f"pay-{order_id}"
 
 
@@ -111,10 +111,75 @@ async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id,
     assert again.json() == first.json()
 
 
+async def test_unique_reference_of_another_order_is_a_conflict_that_names_it(api, running, order_id, until):
+    body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, "reference": f"#{order_id}"}
+    async with api(unique_reference=True) as caller:
+        first = await caller.post("/orders", json=body)
+        await until(caller, order_id, "manual_review")
+        other = await caller.post("/orders", json={**body, "order_id": f"{order_id}-2"})
+        again = await caller.post("/orders", json=body)
+    assert other.status_code == 409
+    assert other.json()["type"] == "urn:orderfleet:problem:reference-conflict"
+    assert other.json()["detail"] == f"reference '#{order_id}' belongs to order '{order_id}'; choose another one"
+    assert again.json() == first.json()
+
+
+async def test_order_with_adjustments_and_reference_is_shown_and_found(api, running, order_id, until):
+    body = {
+        "order_id": order_id,
+        "items": [{"id": "tea", "sku": "widget", "qty": 3, "price": "0.3333"}, {"sku": "widget", "qty": 1, "price": 1}],
+        "address": ADDRESS_JSON,
+        "adjustments": [
+            {"kind": "shipping", "amount": "4.90"},
+            {"kind": "discount", "amount": -0.5, "line": "tea", "description": "10 % off"},
+        ],
+        "reference": f"2026/{order_id}",
+    }
+    async with api() as caller:
+        assert (await caller.post("/orders", json=body)).status_code == 201
+        spelled_differently = {**body, "adjustments": [{"kind": "shipping", "amount": 4.9}, body["adjustments"][1]]}
+        assert (await caller.post("/orders", json=spelled_differently)).headers["idempotency-replayed"] == "true"
+        status = await until(caller, order_id, "manual_review")
+        found = await caller.get("/orders", params={"reference": f"2026/{order_id}"})
+        assert not (await caller.get("/orders", params={"reference": ""})).json()["orders"]
+    assert (status["payment"]["amount"], status["reference"]) == ("6.40", f"2026/{order_id}")
+    assert [each["order_id"] for each in found.json()["orders"]] == [order_id]
+
+
+async def test_empty_adjustments_and_reference_are_as_if_left_out(api, running, order_id):
+    body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON}
+    async with api() as caller:
+        await caller.post("/orders", json=body)
+        for empty in ({"adjustments": [], "reference": ""}, {"adjustments": None, "reference": None}):
+            again = await caller.post("/orders", json={**body, **empty})
+            assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ({"currency": "XAU"}, "currency", "'XAU' is unknown"),
+        ({"adjustments": [{"kind": "tax", "amount": "0.125"}]}, "adjustments[0].amount", "has 3 decimals, USD has 2"),
+        ({"adjustments": [{"kind": "bonus", "amount": "1"}]}, "adjustments[0].kind", "'shipping', 'tax', 'discount'"),
+        ({"adjustments": [{"kind": "tax"}]}, "adjustments[0].amount", "is missing; give it"),
+        ({"adjustments": [{"kind": "tax", "amount": "1", "sku": "a"}]}, "adjustments[0].sku", "is not known"),
+    ],
+)
+async def test_invalid_money_is_422_with_its_field(api, order_id, given, field, message):
+    async with api() as caller:
+        body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, **given}
+        answer = await caller.post("/orders", json=body)
+    assert answer.status_code == 422
+    assert field in answer.text
+    assert message in answer.text
+
+
 LONG = {"sku": 128, "street": 256, "city": 256, "state": 256, "zip": 32, "country": 256, "name": 256, "email": 320}
 
 
-@pytest.mark.parametrize(("field", "length"), [*LONG.items(), ("currency", 3), ("customer_email", 320)])
+@pytest.mark.parametrize(
+    ("field", "length"), [*LONG.items(), ("currency", 3), ("customer_email", 320), ("reference", 255)]
+)
 async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, order_id, field, length):
     def body(text):
         item, address = {"sku": "tea", "qty": 1, "price": "4.50"}, dict(ADDRESS_JSON)
@@ -124,7 +189,7 @@ async def test_text_above_the_maximum_length_is_422_and_at_it_is_accepted(api, o
                 item["sku"], path = text, "items[0].sku"
             case "name" | "email":
                 more, path = {"customer": {field: text}}, f"customer.{field}"
-            case "currency" | "customer_email":
+            case "currency" | "customer_email" | "reference":
                 more, path = {field: text}, field
             case _:
                 address[field], path = text, f"address.{field}"

@@ -17,7 +17,7 @@ async def test_order_of_thousands_of_items_ships(api, running, order_id, until):
         created = await caller.post("/orders", json=body(order_id, 5000))
         assert created.status_code == 201, created.text
         shipped = await until(caller, order_id, "shipped")
-    assert shipped["payment"]["amount"] == "5000"
+    assert shipped["payment"]["amount"] == "5000.00"
     [parcel] = running.carrier.parcels[f"ship-{order_id}"]
     assert len(parcel.items) == 5000
 

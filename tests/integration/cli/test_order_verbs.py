@@ -165,7 +165,7 @@ async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet,
     assert "there are no orders" in (await orderfleet("order", "list")).out
     made = [f"{order_id}-{number}" for number in range(3)]
     for each in made:
-        await orderfleet("order", "start", each)
+        await orderfleet("order", "start", each, "--reference", f"#{each}")
         await until_review(running, each)
     await running.client.change(made[0], Change.cancel("x"))
     await running.until_recorded(made[0], lambda status: status.ended)
@@ -178,7 +178,19 @@ async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet,
     assert "there are more; use --limit" in table.out
     canceled = (await orderfleet("order", "list", "--step", "canceled", "-o", "json")).document
     assert ([order["order_id"] for order in canceled["orders"]], canceled["more"]) == ([made[0]], False)
-    for options in (("--customer", "unknown@example.com"), ("--before", "24h"), ("--since", "2100-01-01")):
+    referenced = await orderfleet("order", "list", "--reference", f"#{made[1]}")
+    assert [line.split()[:2] for line in referenced.out.splitlines()] == [
+        ["ORDER", "REFERENCE"],
+        [made[1], f"#{made[1]}"],
+    ]
+    for verb in ("status", "describe"):
+        assert f"#{made[1]}" in (await orderfleet("order", verb, made[1])).out
+    for options in (
+        ("--reference", "#"),
+        ("--customer", "unknown@example.com"),
+        ("--before", "24h"),
+        ("--since", "2100-01-01"),
+    ):
         assert "no such orders" in (await orderfleet("order", "list", *options)).out
     since = (await orderfleet("order", "list", "--since", "24h", "-o", "json")).document
     assert len(since["orders"]) == len(made)

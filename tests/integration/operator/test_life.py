@@ -255,7 +255,8 @@ async def test_applied_twice_changes_nothing(shop, workers):
 async def test_kubectl_wait_get_and_describe_show_order(shop, workers):
     name = shop.name()
     async with shop.operator():
-        await shop.apply(order_manifest(name))
+        adjustments = [{"kind": "shipping", "amount": "4.90"}, {"kind": "discount", "amount": "-1.00", "line": "1"}]
+        await shop.apply(order_manifest(name, reference="2026/000042", adjustments=adjustments))
         await shop.kubectl("wait", "--for=jsonpath={.status.step}=manual_review", f"ofo/{name}", "--timeout=50s")
         await shop.kubectl("wait", "--for=condition=Accepted", f"ofo/{name}", "--timeout=50s")
         await shop.patch(name, approved=True)
@@ -264,7 +265,9 @@ async def test_kubectl_wait_get_and_describe_show_order(shop, workers):
     assert head.split() == ["NAME", "STEP", "PAYMENT", "TRACKING", "AGE"]
     assert line.split()[:4] == [name, "shipped", "CHARGED", f"track-ship-{name}"]
     head, line = (await shop.kubectl("get", "ofo", name, "-o", "wide")).splitlines()
-    assert head.split() == [*"NAME STEP PAYMENT TRACKING AGE ORDER ID READY REASON".split()]
-    assert line.split()[-3:] == [name, "True", "Shipped"]
+    assert head.split() == [*"NAME STEP PAYMENT TRACKING AGE ORDER ID REFERENCE READY REASON".split()]
+    assert line.split()[-4:] == [name, "2026/000042", "True", "Shipped"]
+    amount = await shop.kubectl("get", "ofo", name, "-o", "jsonpath={.status.payment.amount}")
+    assert amount == "23.88"
     described = await shop.kubectl("describe", "ofo", name)
     assert described.index("Started") < described.rindex("AwaitingReview") < described.rindex("on the way by")

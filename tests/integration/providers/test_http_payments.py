@@ -38,7 +38,7 @@ def charge_answer(intent: PaymentIntent, **changes: Any) -> dict[str, Any]:
     return {
         "payment_id": intent.payment_id,
         "status": "charged",
-        "amount": str(intent.amount),
+        "amount": str(intent.decimal_amount),
         "currency": intent.currency,
         "reference": "ch_1",
         **changes,
@@ -152,7 +152,7 @@ async def test_amounts_are_compared_by_value(
         assert (await payments.charge(intent)).reference == "ch_1"
     large = payment(uuid.uuid4().hex, amount="1E+4")
     await payments.charge(large)
-    assert server.calls(payment_id=large.payment_id)[0]["body"]["amount"] == "10000"
+    assert server.calls(payment_id=large.payment_id)[0]["body"]["amount"] == "10000.00"
 
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '"charged"', "{", "<html>", '{"a": "\\ud800"}', "\xff" * 9])

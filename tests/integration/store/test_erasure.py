@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.cli.errors import Exit
 from orderfleet.domain.errors import CarrierRefused
+from orderfleet.domain.money import Adjustment
 from orderfleet.domain.order import Address, Customer, Review, ReviewMode
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, erase, prunable, prune
@@ -40,7 +41,8 @@ async def started_fleet(temporal_client: Client, postgres_url: str, task_queues:
 async def start_order(started_fleet: WorkflowTestEnv, **changes: Any) -> str:
     order_id = f"gone-{uuid.uuid4().hex[:8]}"
     customer = Customer(name=f"{MARK} One", email=EMAIL)
-    values = {"customer": customer, "address": ADDRESS, "review": AUTO, **changes}
+    fee = Adjustment(kind="fee", amount="1", description=f"gift card for {MARK}")
+    values = {"customer": customer, "address": ADDRESS, "adjustments": (fee,), "review": AUTO, **changes}
     await started_fleet.start(started_fleet.order(order_id, **values))
     return order_id
 

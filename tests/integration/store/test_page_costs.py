@@ -23,7 +23,7 @@ set session_replication_role = replica;
 insert into orders (
     order_id, workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email,
     items, address, payment_id, amount, currency, step, version, changed_xid, created_at, updated_at,
-    received_month
+    received_month, reference
 )
 select
     'ord-' || n, 'order-ord-' || n, 'run', 'run', '', '', '', 'Ann',
@@ -31,7 +31,8 @@ select
     case when n % 2 = 0 then 'Busy@example.com' when n % 3 = 0 then '' else 'c' || n / 10 || '@example.com' end,
     '[]', '{{}}', 'pay-' || n, 1, 'USD',
     case when n % 1000 = 0 then 'manual_review' when n % 10 = 0 then 'canceled' else 'shipped' end,
-    1, '1', timestamptz '2026-01-01' + n * interval '1 second', now(), '2026-01-01'
+    1, '1', timestamptz '2026-01-01' + n * interval '1 second', now(), '2026-01-01',
+    case when n % 10 = 0 then '#' || n / 20 else '' end
 from generate_series(1, {MANY}) n;
 insert into payments (payment_id, order_id, status, amount, currency)
 select 'pay-' || n, 'ord-' || n, 'CHARGED', 1, 'USD' from generate_series(1, {MANY}) n;
@@ -92,6 +93,8 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         ("page_of_customer_and_step", "orders_by_customer_and_step", ("busy@example.com", "canceled")),
         ("page_of_customer_and_step", "orders_by_customer_and_step", ("c7777@example.com", "shipped")),
         ("page_of_customer_and_step", "orders_by_customer_and_step", ("c7777@example.com", "charge")),
+        ("page_of_reference", "orders_by_reference", ("#7777", None, None)),
+        ("page_of_reference", "orders_by_reference", ("#unknown", "busy@example.com", "shipped")),
     ],
 )
 async def test_page_is_read_from_its_index_and_nothing_is_sorted(filled, name, index, values, cursor, since) -> None:

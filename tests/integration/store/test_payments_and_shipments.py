@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 
 import asyncpg
 import pytest
 
 from orderfleet.domain.errors import PaymentConflict, StoreRejected
 from orderfleet.domain.events import EventKind
+from orderfleet.domain.money import MAX_AMOUNT
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView, Step
 from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS
 from orderfleet.store.reads import OrderReads
@@ -124,11 +124,10 @@ async def test_repeated_status_changes_nothing(record: OrderWrites, reads: Order
     assert await reads.order("ord-1") == before
 
 
-@pytest.mark.parametrize("amount", ["0", "10.00", "0.0001", "9999999999.9999"])
-async def test_payment_keeps_its_amount_exactly(record: OrderWrites, sql: asyncpg.Connection, amount: str) -> None:
-    await record.begin_payment(payment(amount=amount), progress(2, Step.CHARGE))
-    kept = await sql.fetchval("select amount from payments")
-    assert (kept, str(kept)) == (Decimal(amount), amount)
+@pytest.mark.parametrize("amount", [0, 1, 1000, MAX_AMOUNT])
+async def test_payment_keeps_its_amount_exactly(record: OrderWrites, sql: asyncpg.Connection, amount: int) -> None:
+    await record.begin_payment(payment().model_copy(update={"amount": amount}), progress(2, Step.CHARGE))
+    assert await sql.fetchval("select amount from payments") == amount
 
 
 @pytest.mark.parametrize("origin", list(ShipmentStatus))

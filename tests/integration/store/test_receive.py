@@ -6,9 +6,10 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from orderfleet.domain.errors import OrderConflict, PaymentConflict
+from orderfleet.domain.errors import OrderConflict, PaymentConflict, ReferenceConflict
+from orderfleet.domain.money import EXPONENTS, minor_units
 from orderfleet.domain.order import Item
-from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, SpecResult, Step
+from orderfleet.domain.status import OrderFilter, OrderStatus, PaymentStatus, PaymentView, SpecResult, Step
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from support.factories import ADDRESS
@@ -104,17 +105,38 @@ async def test_invalid_order_is_recorded(record: OrderWrites, reads: OrderReads)
     await receive(record, wrong)
     found = await reads.order("ord-1")
     assert found is not None
-    assert (found.status.payment.amount, found.status.payment.currency) == (Decimal("0.5"), "???")
+    assert (found.status.payment.amount, found.status.payment.currency) == (Decimal("0.50"), "???")
 
 
-@pytest.mark.parametrize("price", ["10.00", "0.0001", "9999999999.9999", "1E+2", "0.30"])
-async def test_amounts_are_exact(record: OrderWrites, reads: OrderReads, price: str) -> None:
-    given = await receive(record, sample_order(items=(Item(sku="x", qty=3, price=Decimal(price)),)))
+@pytest.mark.parametrize(
+    ("price", "currency", "amount"),
+    [
+        ("10.00", "USD", "30.00"),
+        ("0.0001", "USD", "0.00"),
+        ("9999999999.9999", "USD", "30000000000.00"),
+        ("1E+2", "JPY", "300"),
+        ("0.3335", "KWD", "1.001"),
+        ("1e30", "USD", "10000000000000.00"),
+    ],
+)
+async def test_amount_is_read_with_the_decimals_of_its_currency(
+    record: OrderWrites, reads: OrderReads, price: str, currency: str, amount: str
+) -> None:
+    given = await receive(record, sample_order(items=(Item(sku="x", qty=3, price=Decimal(price)),), currency=currency))
     found = await reads.order("ord-1")
     assert found is not None
-    assert found.status.payment.amount == given.amount
-    if "E" not in price:
-        assert str(found.status.payment.amount) == str(given.amount)
+    assert str(found.status.payment.amount) == amount
+    assert minor_units(found.status.payment.amount, currency) == given.amount
+
+
+async def test_amount_in_every_currency_is_read_as_the_order_has_it(record: OrderWrites, reads: OrderReads) -> None:
+    given = {code: sample_order(f"in-{code}", currency=code) for code in EXPONENTS}
+    for order in given.values():
+        await receive(record, order)
+    found = await reads.orders([order.order_id for order in given.values()])
+    for code, order in given.items():
+        shown = found[order.order_id].status.payment.amount
+        assert (minor_units(shown, code), -shown.as_tuple().exponent) == (order.amount, EXPONENTS[code])
 
 
 async def test_text_that_postgres_rejects_does_not_fail_the_order(record: OrderWrites, reads: OrderReads) -> None:
@@ -179,3 +201,48 @@ async def test_another_execution_of_an_order_claims_no_payment_id(record: OrderW
             progress=progress(99, Step.FAILED),
         )
     assert await reads.payment_holder("other") is None
+
+
+async def test_reference_of_another_order_is_a_conflict_where_it_is_unique(
+    record: OrderWrites, reads: OrderReads
+) -> None:
+    await receive(record, sample_order("ord-1", reference="#1001"))
+    await receive(record, sample_order("ord-2", reference="#1001"))  # not unique
+    for _ in range(2):  # a retry gets the same answer
+        with pytest.raises(ReferenceConflict, match="'#1001' belongs to order 'ord-1'; choose another one"):
+            await receive(record, sample_order("ord-3", reference="#1001"), unique_reference=True)
+    await receive(record, sample_order("ord-1", reference="#1001"), unique_reference=True)
+    await receive(record, sample_order("ord-4"), unique_reference=True)
+    await receive(record, sample_order("ord-5"), unique_reference=True)
+    assert (await reads.reference_holder("#1001"), await reads.reference_holder("#1002")) == ("ord-1", None)
+    found = await reads.order("ord-3")
+    assert found is not None
+    assert found.status.reference == "#1001"
+
+
+async def test_concurrent_receipts_with_one_unique_reference_accept_one(record: OrderWrites, reads: OrderReads) -> None:
+    async def one(order_id: str) -> str:
+        await receive(record, sample_order(order_id, reference="2026/000042"), unique_reference=True)
+        return order_id
+
+    answers = await asyncio.gather(*(one(f"ord-{number}") for number in range(8)), return_exceptions=True)
+    [holder] = [answer for answer in answers if isinstance(answer, str)]
+    assert holder == await reads.reference_holder("2026/000042")
+    rejected = [answer for answer in answers if isinstance(answer, ReferenceConflict)]
+    assert len(rejected) == 7
+    assert all(f"belongs to order {holder!r}" in str(each) for each in rejected)
+
+
+async def test_orders_are_listed_by_reference_with_the_other_filters(record: OrderWrites, reads: OrderReads) -> None:
+    for order_id, reference in (("ord-1", "#1"), ("ord-2", "#1"), ("ord-3", "#2"), ("ord-4", "")):
+        await receive(record, sample_order(order_id, reference=reference))
+    await record.record("ord-2", progress(2, Step.FAILED))
+
+    async def found(**wanted: str) -> list[str]:
+        page = await reads.orders_page(OrderFilter(**wanted))
+        return [order.order_id for order in page.orders]
+
+    assert await found(reference="#1") == ["ord-2", "ord-1"]
+    assert await found(reference="#1", step="failed") == ["ord-2"]
+    assert await found(reference="#1", customer_email="ANN@example.com") == ["ord-2", "ord-1"]
+    assert await found(reference="#1", customer_email="other@example.com") == await found(reference="#") == []

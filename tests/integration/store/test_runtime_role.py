@@ -104,7 +104,7 @@ async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
         f'"{role}"',
     )
     assert {row["relname"]: " ".join(row["rights"]) for row in rows} == {
-        **dict.fromkeys(("orders", "payments", "payment_ids", "shipments"), "INSERT SELECT UPDATE"),
+        **dict.fromkeys(("orders", "payments", "payment_ids", "order_references", "shipments"), "INSERT SELECT UPDATE"),
         "events": "INSERT SELECT",
         "event_ids": "USAGE",
         **dict.fromkeys(("recorded_orders", "pending_payments", "schema_migrations"), "SELECT"),

@@ -125,7 +125,7 @@ def test_price_is_required_unless_samples_or_a_setting_allow_none(settings, requ
         with pytest.raises(Unprocessable, match=r"items\[0\].price: is missing"):
             to_order(chosen, items=[{"sku": "widget", "qty": 2}])
     else:
-        assert to_order(chosen, items=[{"sku": "widget", "qty": 2}]).amount == 2
+        assert to_order(chosen, items=[{"sku": "widget", "qty": 2}]).amount == 200
 
 
 def test_missing_fields_are_named_once_each():

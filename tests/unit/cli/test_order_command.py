@@ -21,8 +21,15 @@ from orderfleet.domain.errors import PaymentConflict
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
-from orderfleet.services.errors import ChangeResult, OrderEnded, OrderNotFound, Started, StartOutcome
-from orderfleet.services.orders import Source, SourcedStatus
+from orderfleet.services.errors import (
+    ChangeResult,
+    OrderEnded,
+    OrderNotFound,
+    Source,
+    SourcedStatus,
+    Started,
+    StartOutcome,
+)
 from orderfleet.services.workflow_client import Change
 from orderfleet.settings import Settings
 from orderfleet_local.stack import paths
@@ -149,8 +156,38 @@ def test_start_accepts_a_manifest_for_kubectl(orderfleet, orders):
     assert result.code == 0, result.err
     (order,) = orders.calls
     assert order.order_id == "demo-1"
-    assert str(order.amount) == "41.25"
+    assert order.amount == 4125
     assert order.customer.name == "Ada Lovelace"
+
+
+def test_start_takes_a_reference_and_adjustments(orderfleet, orders):
+    options = ["--reference", "#1001", "--adjustment", "shipping=4.90", "--adjustment", "discount=-1.25:spring: 3 %"]
+    result = orderfleet("order", "start", "-f", str(MANIFEST), *options)
+    assert result.code == 0, result.err
+    (order,) = orders.calls
+    assert order.reference == "#1001"
+    assert [(each.kind, str(each.amount), each.description) for each in order.adjustments] == [
+        ("shipping", "4.90", ""),
+        ("discount", "-1.25", "spring: 3 %"),
+    ]
+    assert order.amount == 4490
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--adjustment", "shipping"], "'shipping' has no amount; write KIND=AMOUNT, such as shipping=4.90"),
+        (["--adjustment", "bonus=1"], "adjustments[0].kind: input should be 'shipping', 'tax', 'discount' or 'fee'"),
+        (["--adjustment", "tax=much"], "adjustments[0].amount: is not a decimal number"),
+        (["--adjustment", "tax=0.125"], "adjustments[0].amount: has 3 decimals, USD has 2; round it"),
+        (["--reference", "x" * 256], "reference: has more than 255 characters; write less"),
+    ],
+)
+def test_start_with_invalid_reference_or_adjustment_names_it(orderfleet, orders, options, message):
+    result = orderfleet("order", "start", "-f", str(MANIFEST), *options)
+    assert result.code == 2
+    assert message in re.sub(r"\W*\n\W*", " ", result.err)
+    assert not orders.calls
 
 
 @pytest.mark.parametrize("sample", sorted(MANIFEST.parent.glob("*.yaml")), ids=lambda path: path.stem)

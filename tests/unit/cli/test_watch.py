@@ -16,8 +16,7 @@ from orderfleet.cli.output import Output
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import OrderPage, PaymentView, Step
-from orderfleet.services.errors import TemporalUnavailable
-from orderfleet.services.orders import Source, SourcedStatus
+from orderfleet.services.errors import Source, SourcedStatus, TemporalUnavailable
 from support.factories import ADDRESS
 
 AT = "2026-11-21T10:00:00Z"

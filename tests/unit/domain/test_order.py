@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orderfleet.domain import names
-from orderfleet.domain.order import Address, Item, OrderInput, content_hash, total
+from orderfleet.domain.money import Adjustment
+from orderfleet.domain.order import Address, Item, OrderInput, content_hash, line_ids, line_totals
+from orderfleet.domain.shipment import ShippingInput
 
 
 def test_payment_id_defaults_to_order_id() -> None:
@@ -30,11 +32,12 @@ def test_price_as_json_number_is_exact() -> None:
     assert Item.model_validate({"sku": "a", "qty": 1, "price": 9.99}).price == Decimal("9.99")
 
 
-@given(st.lists(st.tuples(st.integers(1, 1000), st.decimals("0", "9999999999.9999", places=4))))
-def test_amounts_are_exact(lines: list[tuple[int, Decimal]]) -> None:
+@given(st.lists(st.tuples(st.integers(1, 1000), st.decimals("0", "9999.9999", places=4))))
+def test_amount_is_the_sum_of_rounded_lines_and_the_same_after_json(lines: list[tuple[int, Decimal]]) -> None:
     items = tuple(Item(sku="a", qty=qty, price=price) for qty, price in lines)
     again = OrderInput.model_validate_json(OrderInput(order_id="a", items=items).model_dump_json())
-    assert again.amount == total(items) == sum((qty * price for qty, price in lines), Decimal(0))
+    cents = [(qty * price).quantize(Decimal("0.01"), ROUND_HALF_UP) for qty, price in lines]
+    assert again.amount == 100 * sum(cents, Decimal(0))
 
 
 @pytest.mark.parametrize("price", ["9e999999", "1e-999999", "1e999999999999999999", "-1e31"])
@@ -44,7 +47,18 @@ def test_price_out_of_range_is_rejected(price: str) -> None:
 
 
 def test_item_without_price_counts_default_price() -> None:
-    assert total((Item(sku="a", qty=3),)) == Decimal("3.00")
+    assert line_totals((Item(sku="a", qty=3),), "USD") == [300]
+
+
+def test_shipment_refunds_what_the_order_is_charged() -> None:
+    shipping = Adjustment(kind="shipping", amount="4.90")
+    order = OrderInput(order_id="a", items=(Item(sku="a", qty=3, price="0.3333"),), adjustments=(shipping,))
+    shipment = ShippingInput(**dict(order), attempt=1)
+    assert shipment.payment.amount == order.amount == 590
+
+
+def test_line_has_its_id_or_its_number() -> None:
+    assert line_ids((Item(sku="a", qty=1, id="first"), Item(sku="b", qty=1))) == ["first", "2"]
 
 
 @pytest.mark.parametrize("order_id", ["", "-a", "a b", "a/b", "x" * 129])

@@ -58,6 +58,8 @@ def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInp
         customer=request.merged_customer(),
         payment_id=request.payment_id or "",
         currency=request.currency or DEFAULT_CURRENCY,
+        adjustments=request.adjustments or (),
+        reference=request.reference or "",
         review=settings.review(request.review),
         deadline=request.deadline or settings.order_deadline,
         delivery=settings.delivery(request.delivery),
@@ -85,4 +87,6 @@ def _content(request: OrderTerms) -> dict[str, Any]:
     for line, item in zip(content.get("items", ()), request.items or (), strict=False):
         if item.price is not None:
             line["price"] = f"{item.price.normalize():f}"
-    return content
+    for given, adjustment in zip(content.get("adjustments", ()), request.adjustments or (), strict=False):
+        given["amount"] = f"{adjustment.amount.normalize():f}"
+    return {name: value for name, value in content.items() if value or name not in {"adjustments", "reference"}}

@@ -41,8 +41,7 @@ from orderfleet.domain.status import Cursor, OrderFilter, OrderStatus, Step, Utc
 from orderfleet.domain.strict_models import StrictModel
 from orderfleet.domain.validation import split_address_problems
 from orderfleet.observability.tracing import derived_trace_id
-from orderfleet.services.errors import ChangeResult, OrderChangeRejected, StartOutcome
-from orderfleet.services.orders import SourcedStatus
+from orderfleet.services.errors import ChangeResult, OrderChangeRejected, SourcedStatus, StartOutcome
 from orderfleet.services.workflow_client import Change
 
 RESPONSES: Final = {
@@ -171,6 +170,9 @@ class OrderQuery(StrictModel):
     step: Step | None = Field(default=None, description="Only orders at this step.")
     customer_email: str | None = Field(
         default=None, max_length=320, description="Only this customer's orders: the exact address, case-insensitive."
+    )
+    reference: str | None = Field(
+        default=None, max_length=255, description="Only orders with exactly this reference of the shop."
     )
     created_from: UtcDatetime | None = Field(
         default=None, description="Only orders started at or after this time, such as `2026-11-21T10:00:00Z`."

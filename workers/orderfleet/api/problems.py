@@ -18,7 +18,13 @@ from starlette.exceptions import HTTPException
 from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
 from orderfleet.api.fanout import TooManyStreams
 from orderfleet.api.order_input import Unprocessable
-from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError, PaymentConflict, StoreUnavailable
+from orderfleet.domain.errors import (
+    OrderfleetError,
+    PayloadDecryptionError,
+    PaymentConflict,
+    ReferenceConflict,
+    StoreUnavailable,
+)
 from orderfleet.domain.inputs import field_path, validation_message
 from orderfleet.services.errors import (
     OrderChangeRejected,
@@ -94,6 +100,7 @@ _PROBLEM_TYPES: Final[dict[type[OrderfleetError], ProblemType]] = {
     ShipmentNotFound: ProblemType(HTTPStatus.NOT_FOUND, "shipment-not-found", "Shipment not found"),
     OrderIdConflict: _ORDER_ID_CONFLICT,
     PaymentConflict: ProblemType(HTTPStatus.CONFLICT, "payment-id-conflict", "Payment id conflict"),
+    ReferenceConflict: ProblemType(HTTPStatus.CONFLICT, "reference-conflict", "Reference conflict"),
     OrderChangeRejected: _CHANGE_REJECTED,
     OrderEnded: ProblemType(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     TemporalUnavailable: _TEMPORAL_UNAVAILABLE,

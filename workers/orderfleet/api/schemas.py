@@ -30,6 +30,7 @@ from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.domain.base import MAX_TEXT_LENGTH, ORDER_NAME, WORKFLOW_ID, OrderId, PaymentId
 from orderfleet.domain.durations import Duration, parse_duration
 from orderfleet.domain.events import RecordedEvent
+from orderfleet.domain.money import Adjustment
 from orderfleet.domain.names import may_be_workflow_id
 from orderfleet.domain.order import (
     Address,
@@ -38,6 +39,7 @@ from orderfleet.domain.order import (
     CustomerEmail,
     CustomerName,
     Item,
+    Reference,
     ReviewMode,
     ReviewTimeoutAction,
 )
@@ -76,6 +78,10 @@ class Body(StrictModel):
 
 class ItemTerms(Item, StrictModel):
     """An item of the order."""
+
+
+class AdjustmentTerms(Adjustment, StrictModel):
+    """An amount beside the prices: shipping, tax, a discount or a fee."""
 
 
 class AddressTerms(Address, StrictModel):
@@ -126,6 +132,16 @@ class OrderTerms(Body):
     )
     payment_id: PaymentId | None = Field(default=None, description="Default: `pay-` and the order id.")
     currency: Currency | None = Field(default=None, description="ISO 4217 code; default: `USD`.", examples=["USD"])
+    adjustments: tuple[AdjustmentTerms, ...] | None = Field(
+        default=None,
+        description="Shipping, taxes, discounts and fees; at most 50.",
+        examples=[[{"kind": "shipping", "amount": "4.90"}, {"kind": "discount", "amount": "-1.00", "line": "1"}]],
+    )
+    reference: Reference | None = Field(
+        default=None,
+        description="The shop's own number of the order, any text; unique only with ORDERFLEET_UNIQUE_REFERENCE.",
+        examples=["#1001"],
+    )
     review: ReviewTerms | None = Field(default=None)
     deadline: Timeout | None = Field(
         default=None, description="From the start of the order; at the deadline it is canceled and compensated."

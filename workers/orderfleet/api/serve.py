@@ -212,7 +212,7 @@ async def run(settings: Settings, stop: Stop) -> None:
             {"Temporal": temporal.service_client.check_health, "the order store": lambda: reader.orders([])}
         )
         client = OrderClient.of(temporal, settings, timeout=REQUEST_TIMEOUT)
-        orders = OrderService(client, reader, timeout=REQUEST_TIMEOUT)
+        orders = OrderService(client, reader, unique_reference=settings.unique_reference, timeout=REQUEST_TIMEOUT)
         fanout = Fanout(PostgresChangeFeed(database))
         app = create_app(Services(settings, orders, readiness, fanout, access))
         if access.authenticator is None and settings.environment is not Environment.LOCAL:

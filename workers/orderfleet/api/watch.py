@@ -15,7 +15,8 @@ from orderfleet.api.dependencies import Services, ServicesDependency
 from orderfleet.api.fanout import Mailbox, StreamSlot
 from orderfleet.api.problems import error_responses
 from orderfleet.api.schemas import STATUS_EXAMPLE, ResolvedOrderId
-from orderfleet.services.orders import SourcedStatus, VersionedStatus
+from orderfleet.services.errors import SourcedStatus
+from orderfleet.services.orders import VersionedStatus
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders", tags=["orders"], dependencies=[needs(Role.READ)])
 

@@ -13,7 +13,7 @@ from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.api.orders import RESPONSES, STATUS_RESPONSES, Changes
 from orderfleet.api.schemas import Body, Cancel, Changed, NewAddress, WorkflowId
 from orderfleet.domain.names import order_id_of
-from orderfleet.services.orders import SourcedStatus
+from orderfleet.services.errors import SourcedStatus
 
 router = APIRouter(route_class=GuardedRoute, tags=["by workflow id"])
 

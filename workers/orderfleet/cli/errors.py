@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from orderfleet.cli.local_stack import is_installed
-from orderfleet.domain.errors import OrderfleetError, PaymentConflict, StoreUnavailable, WrongSetting
+from orderfleet.domain.errors import OrderfleetError, PaymentConflict, ReferenceConflict, StoreUnavailable, WrongSetting
 
 if TYPE_CHECKING:
     from orderfleet.settings import Settings
@@ -69,6 +69,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         errors.OrderChangeRejected: (Exit.REJECTED, ""),
         errors.OrderEnded: (Exit.REJECTED, ""),
         PaymentConflict: (Exit.REJECTED, ""),
+        ReferenceConflict: (Exit.REJECTED, ""),
         errors.TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
         StoreUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_DATABASE_URL")),
     }

@@ -24,7 +24,7 @@ from orderfleet.domain.durations import parse_duration
 if TYPE_CHECKING:
     from orderfleet.domain.events import RecordedEvent
     from orderfleet.domain.status import OrderStatus
-    from orderfleet.services.orders import SourcedStatus
+    from orderfleet.services.errors import SourcedStatus
 
 
 class Output(StrEnum):
@@ -91,6 +91,7 @@ def status_table(status: SourcedStatus) -> Table:
     """Return the table of one order's status."""
     rows: list[tuple[str, object]] = [
         ("order", status.order_id),
+        ("reference", status.reference),
         ("step", step_text(status.step)),
         ("approved", "yes" if status.approved else "no"),
         ("canceled", status.canceled and (status.cancel_reason or "yes")),

@@ -82,7 +82,7 @@ class ChargeInput(StepInput):
             kind=EventKind.CHARGED,
             step=Step.SHIPPING,
             at=now,
-            detail={"payment": payment.payment_id, "amount": str(payment.amount)},
+            detail={"payment": payment.payment_id, "amount": str(payment.decimal_amount)},
         )
         return self.begin.model_copy(update={"seq": self.done_seq, "step": Step.SHIPPING, "events": (charged,)})
 

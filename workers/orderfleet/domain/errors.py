@@ -46,6 +46,10 @@ class PaymentConflict(OrderfleetError):
     """The payment id belongs to another order. Never retried."""
 
 
+class ReferenceConflict(InvalidOrder):
+    """The reference belongs to another order, and references are unique. In Temporal it has the type of its base."""
+
+
 class PaymentRefused(OrderfleetError):
     """The provider refused the charge permanently; nothing is charged. Never retried."""
 

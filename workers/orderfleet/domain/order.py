@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -17,7 +16,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from orderfleet.domain.base import Contract, Int64, OrderId, PaymentId
 from orderfleet.domain.durations import PositiveDuration, parse_duration
-from orderfleet.domain.money import DEFAULT_PRICE, Price
+from orderfleet.domain.money import DEFAULT_PRICE, Adjustment, LineId, Price, line_total, order_total
 from orderfleet.domain.names import default_payment_id
 from orderfleet.domain.policy import OrderPolicy
 
@@ -28,6 +27,9 @@ CustomerName = Annotated[str, Field(max_length=256)]
 CustomerEmail = Annotated[str, Field(max_length=320)]
 
 Currency = Annotated[str, Field(max_length=3)]
+
+Reference = Annotated[str, Field(max_length=255)]
+"""The shop's own number of an order, such as `#1001`."""
 
 AddressField = Annotated[str, Field(max_length=256)]
 """A field of an address."""
@@ -43,9 +45,20 @@ Quantity = Annotated[int, BeforeValidator(_not_a_boolean)]
 """A number of pieces. Pydantic reads `true` as 1, which is rejected here."""
 
 
-class Item(Contract):
-    """One item of the order."""
+def is_empty(value: str) -> bool:
+    """Whether a field that an order may leave out is left out of JSON."""
+    return not value
 
+
+class Item(Contract):
+    """One item of the order, which is one of its lines."""
+
+    id: LineId = Field(
+        default="",
+        exclude_if=is_empty,
+        description="The shop's id of the line, unique in the order. Default: its number, from 1.",
+        examples=["line-1"],
+    )
     sku: str = Field(max_length=128, description="What it is, by its number in the shop.", examples=["tea-100"])
     qty: Quantity = Field(description="How many pieces; at least 1.", examples=[2])
     price: Price | None = Field(
@@ -147,6 +160,8 @@ class OrderInput(Contract):
     payment_id: PaymentId = ""
     """Derived from the order id if left out."""
     currency: Currency = "USD"
+    adjustments: tuple[Adjustment, ...] = ()
+    reference: Reference = ""
     review: Review = Review()
     deadline: PositiveDuration | None = None
     """Time from the start of the order until it is canceled and compensated; None without limit."""
@@ -170,14 +185,24 @@ class OrderInput(Contract):
         return data
 
     @property
-    def amount(self) -> Decimal:
-        """Exact sum of quantity times price."""
-        return total(self.items)
+    def amount(self) -> int:
+        """The order's total in minor units of its currency."""
+        return total(self.items, self.adjustments, self.currency)
 
 
-def total(items: tuple[Item, ...]) -> Decimal:
-    """Exact sum of quantity times price; an item without a price counts `DEFAULT_PRICE`."""
-    return sum((item.qty * (DEFAULT_PRICE if item.price is None else item.price) for item in items), Decimal(0))
+def line_ids(items: Sequence[Item]) -> list[str]:
+    """The id of each line: the item's, or else its number from 1."""
+    return [item.id or str(number) for number, item in enumerate(items, 1)]
+
+
+def line_totals(items: Sequence[Item], currency: str) -> list[int]:
+    """Quantity times unit price of each line in minor units; an item without a price counts `DEFAULT_PRICE`."""
+    return [line_total(item.qty, DEFAULT_PRICE if item.price is None else item.price, currency) for item in items]
+
+
+def total(items: Sequence[Item], adjustments: Sequence[Adjustment], currency: str) -> int:
+    """The sum of lines and adjustments in minor units."""
+    return order_total(line_totals(items, currency), adjustments, currency)
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationInfo
 
 from orderfleet.domain import names
-from orderfleet.domain.base import Contract, ExternalName, OrderId, PaymentId
-from orderfleet.domain.money import Money
+from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
+from orderfleet.domain.money import minor_units, to_decimal
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.status import PaymentStatus
+
+
+def _in_minor_units(amount: Any, info: ValidationInfo) -> Any:
+    if not isinstance(amount, str | Decimal):
+        return amount
+    try:
+        return minor_units(Decimal(amount), info.data.get("currency", ""))
+    except (ArithmeticError, ValueError):
+        raise ValueError("is not an amount; write it in minor units of its currency, such as 1998") from None
 
 
 class PaymentIntent(Contract):
@@ -16,8 +29,14 @@ class PaymentIntent(Contract):
 
     payment_id: PaymentId
     order_id: OrderId
-    amount: Money
     currency: str
+    amount: Annotated[Int64, BeforeValidator(_in_minor_units)]
+    """In minor units of the currency. A text is read as a decimal, as histories of earlier builds have it."""
+
+    @property
+    def decimal_amount(self) -> Decimal:
+        """The amount with exactly the decimals of its currency."""
+        return to_decimal(self.amount, self.currency)
 
 
 class Charge(Contract):

@@ -33,12 +33,14 @@ class OrderStore(Protocol):
         first_run_id: str,
         started_at: datetime,
         progress: Progress,
+        unique_reference: bool = False,
     ) -> None:
         """Insert the order and apply `progress`, unless the same workflow already did.
 
         Raises:
             OrderConflict: another workflow execution recorded the order id.
             PaymentConflict: the payment id belongs to another order; the order is recorded without it.
+            ReferenceConflict: references are unique and this one belongs to another order; the order is recorded.
         """
 
     async def record(self, order_id: str, progress: Progress) -> None:
@@ -178,6 +180,9 @@ class OrderReader(Protocol):
 
     async def payment_holder(self, payment_id: str) -> str | None:
         """The id of the order that the payment id belongs to, or None."""
+
+    async def reference_holder(self, reference: str) -> str | None:
+        """The id of the first order that the reference was recorded for, or None."""
 
     async def orders_page(self, wanted: OrderFilter, *, after: Cursor | None = None, limit: int = 50) -> OrderPage:
         """One page of the orders that match a filter, newest first.

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
+from orderfleet.domain.money import Adjustment
 from orderfleet.domain.order import Address, Currency, Customer, Item, total
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy, TaskQueue
@@ -26,6 +27,7 @@ class ShippingInput(Contract):
     payment_id: PaymentId
     """The payment that the shipment refunds if the order's workflow is closed."""
     currency: Currency
+    adjustments: tuple[Adjustment, ...] = ()
     orders_task_queue: TaskQueue = names.ORDERS_TASK_QUEUE
     policy: OrderPolicy
 
@@ -37,7 +39,7 @@ class ShippingInput(Contract):
     @property
     def payment(self) -> PaymentIntent:
         """The charge of the order."""
-        return PaymentIntent(**dict(self), amount=total(self.items))
+        return PaymentIntent(**dict(self), amount=total(self.items, self.adjustments, self.currency))
 
 
 class ShippingResult(Contract):

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, field_serializer
 
 from orderfleet.domain.base import Contract, OrderId
 from orderfleet.domain.money import Money
-from orderfleet.domain.order import Address
+from orderfleet.domain.order import Address, is_empty
 
 
 class Step(StrEnum):
@@ -72,7 +72,7 @@ class PaymentView(Contract):
 
     id: str
     status: PaymentStatus | None = Field(default=None, description="None until the charge begins.")
-    amount: Money
+    amount: Money = Field(description="With exactly the decimals of the currency.")
     currency: str
 
 
@@ -115,6 +115,9 @@ class OrderStatus(Contract):
     order_id: str
     workflow_id: str
     run_id: str
+    reference: str = Field(
+        default="", exclude_if=is_empty, description="The shop's own number of the order; left out if it has none."
+    )
     step: Step = Field(description="`manual_review` waits for an approval.")
     approved: bool = False
     canceled: bool = Field(default=False, description="Whether the order has ended canceled.")
@@ -170,6 +173,8 @@ class OrderFilter(Contract):
     step: Step | None = None
     customer_email: str | None = None
     """The whole address; case is ignored."""
+    reference: str | None = None
+    """The whole reference, exactly."""
     created_from: UtcDatetime | None = None
     """Lists orders that started at this time or later."""
     created_before: UtcDatetime | None = None

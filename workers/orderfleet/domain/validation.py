@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
 from orderfleet.domain import address_rules
 from orderfleet.domain.address_rules import is_blank
-from orderfleet.domain.money import CURRENCIES
-from orderfleet.domain.order import Address, OrderInput
+from orderfleet.domain.money import EXPONENTS, MAX_AMOUNT, AdjustmentKind, amount_text, minor_units
+from orderfleet.domain.order import Address, OrderInput, line_ids, line_totals
 from orderfleet.domain.policy import AddressChecks, AddressValidation
 
 _MAX_PLACES: Final = 4
 _MAX_QUANTITY: Final = 1_000_000  # of one item, as in the Order resource
 _PRICE_LIMIT: Final = Decimal(10) ** 10
+_MAX_ADJUSTMENTS: Final = 50  # as in the Order resource
 DEFAULT_ADDRESS_CHECKS: Final = AddressChecks()
 _BASIC: Final = ("street", "city")
 _EVERY_FIELD: Final = ("street", "city", "state", "zip", "country")
 """Fields that orders on the first defaults ask for."""
 MAX_ORDER_BYTES: Final = 1024 * 1024
-"""Maximum bytes of the JSON of items, address and customer. Temporal accepts 2 MiB per payload and terminates a
-workflow that sends more, without compensation; the rest is for the other fields of a payload."""
+"""Maximum bytes of the JSON of items, adjustments, address and customer. Temporal accepts 2 MiB per payload and
+terminates a workflow that sends more, without compensation; the rest is for the other fields of a payload."""
 
 
 def problems(
@@ -37,8 +39,10 @@ def problems(
     """
     if order.policy.require_prices is not None:
         require_prices = order.policy.require_prices
+    of_money = [*_of_items(order, require_prices=require_prices), *_of_adjustments(order)]
     return [
-        *_of_items(order, require_prices=require_prices),
+        # Only valid prices and adjustments have sums.
+        *(of_money or _of_sums(order)),
         *address_problems(order.address, order.policy.address_checks or address_checks),
         *_of_currency(order.currency),
         *_of_size(order),
@@ -84,38 +88,86 @@ def _unstorable(address: Address) -> Iterator[str]:
 
 
 def _of_currency(currency: str) -> Iterator[str]:
-    if currency not in CURRENCIES:
-        yield f"currency: {currency!r} is unknown; use an ISO 4217 code such as USD or EUR"
+    if currency not in EXPONENTS:
+        yield f"currency: {currency!r} is unknown or has no minor unit; use an ISO 4217 code such as USD"
 
 
 def _of_size(order: OrderInput) -> Iterator[str]:
-    sizes = {name: len(order.model_dump_json(include={name}).encode()) for name in ("items", "address", "customer")}
+    sizes = {
+        name: len(order.model_dump_json(include={name}).encode())
+        for name in ("items", "adjustments", "address", "customer")
+    }
     total = sum(sizes.values())
     if total > MAX_ORDER_BYTES:
         largest = max(sizes, key=sizes.__getitem__)
         yield f"{largest}: the order has {total} bytes, above {MAX_ORDER_BYTES}; order less, or in several orders"
 
 
+def _of_adjustments(order: OrderInput) -> Iterator[str]:
+    if len(order.adjustments) > _MAX_ADJUSTMENTS:
+        yield f"adjustments: there are {len(order.adjustments)}; give at most {_MAX_ADJUSTMENTS}"
+    lines = set(line_ids(order.items))
+    for index, adjustment in enumerate(order.adjustments):
+        where, amount = f"adjustments[{index}]", adjustment.amount
+        places, exponent = _places(amount), EXPONENTS.get(order.currency, _MAX_PLACES)
+        if places > exponent:
+            yield f"{where}.amount: has {places} decimals, {order.currency} has {exponent}; round it"
+        if abs(amount) >= _PRICE_LIMIT:
+            yield f"{where}.amount: {amount} is out of range; use at most 10 digits before the point"
+        if amount > 0 if adjustment.kind is AdjustmentKind.DISCOUNT else amount < 0:
+            side = "above 0; write a discount as 0 or less" if amount > 0 else "below 0; only a discount can be"
+            yield f"{where}.amount: {amount} is {side}"
+        if adjustment.line and adjustment.line not in lines:
+            yield f"{where}.line: no item has the id {adjustment.line!r}; name one, or leave it out for the whole order"
+
+
+def _of_sums(order: OrderInput) -> Iterator[str]:
+    lines = dict(zip(line_ids(order.items), line_totals(order.items, order.currency), strict=True))
+    divided = 0
+    for adjustment in order.adjustments:
+        amount = minor_units(adjustment.amount, order.currency)
+        if adjustment.line:
+            lines[adjustment.line] += amount
+        elif adjustment.for_items:
+            divided += amount
+    for line, total in lines.items():
+        if total < 0:
+            above = amount_text(-total, order.currency)
+            yield f"adjustments: the discounts of line {line!r} are {above} above its amount; lower them"
+    if 0 <= (of_lines := sum(lines.values())) < -divided:
+        above = amount_text(-divided - of_lines, order.currency)
+        yield f"adjustments: the discounts are {above} above the amount of the items; lower them"
+    if order.amount >= MAX_AMOUNT:
+        limit = amount_text(MAX_AMOUNT, order.currency)
+        yield f"items: the order's amount reaches {limit}; order less, or in several orders"
+
+
 def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:
     if not order.items:
         yield "items: there are none; add at least one"
+    ids = Counter(line_ids(order.items))
     for index, item in enumerate(order.items):
         where = f"items[{index}]"
+        if item.id and ids[item.id] > 1:
+            yield f"{where}.id: {item.id!r} is the id of another line too; a line without an id has its number"
         if not item.sku.strip():
             yield f"{where}.sku: is empty; name the article"
         if item.qty < 1:
             yield f"{where}.qty: {item.qty} is below 1; order at least one"
         if item.qty > _MAX_QUANTITY:
             yield f"{where}.qty: is above {_MAX_QUANTITY}; order less, or in several items"
-        if item.price is None:
-            if require_prices:
-                yield f"{where}.price: is missing; give it, as text such as 4.50"
-        elif not item.price.is_finite() or item.price < 0:
-            yield f"{where}.price: {item.price} is not a price; use 0 or more"
-        elif item.price >= _PRICE_LIMIT or _places(item.price) > _MAX_PLACES:
-            yield f"{where}.price: {item.price} is out of range; use at most 10 digits before and 4 after the point"
+        yield from _of_price(item.price, f"{where}.price", required=require_prices)
 
 
-def _places(price: Decimal) -> int:
-    exponent = price.normalize().as_tuple().exponent
-    return max(-exponent, 0) if isinstance(exponent, int) else 0
+def _of_price(price: Decimal | None, where: str, *, required: bool) -> Iterator[str]:
+    if price is None:
+        if required:
+            yield f"{where}: is missing; give it, as text such as 4.50"
+    elif not price.is_finite() or price < 0:
+        yield f"{where}: {price} is not a price; use 0 or more"
+    elif price >= _PRICE_LIMIT or _places(price) > _MAX_PLACES:
+        yield f"{where}: {price} is out of range; use at most 10 digits before and 4 after the point"
+
+
+def _places(value: Decimal) -> int:
+    return len(f"{value:f}".partition(".")[2].rstrip("0"))

@@ -14,7 +14,7 @@ from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from orderfleet.domain.durations import PositiveDuration
-from orderfleet.domain.money import DEFAULT_CURRENCY
+from orderfleet.domain.money import DEFAULT_CURRENCY, Adjustment
 from orderfleet.domain.names import ENDED_LABEL, FINALIZER
 from orderfleet.domain.order import (
     Address,
@@ -22,6 +22,7 @@ from orderfleet.domain.order import (
     Customer,
     Item,
     OrderInput,
+    Reference,
     ReviewMode,
     ReviewTimeoutAction,
     SpecUpdate,
@@ -79,6 +80,8 @@ class OrderSpec(DeletedSpec):
     customer: Customer | None = None
     payment_id: str | None = None
     currency: Currency | None = None
+    adjustments: tuple[Adjustment, ...] | None = None
+    reference: Reference | None = None
     review: ReviewSpec | None = None
     deadline: PositiveDuration | None = None
     delivery: DeliverySpec | None = None
@@ -219,6 +222,8 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         customer=spec.customer or Customer(),
         payment_id=spec.payment_id or "",
         currency=spec.currency or DEFAULT_CURRENCY,
+        adjustments=spec.adjustments or (),
+        reference=spec.reference or "",
         review=settings.review(spec.review),
         deadline=spec.deadline or settings.order_deadline,
         delivery=settings.delivery(spec.delivery),

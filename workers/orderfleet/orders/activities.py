@@ -33,10 +33,14 @@ from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 class OrderActivities:
     """Activities on the order store and the payment provider.
 
+    An amount of zero calls no payment provider.
+
     Args:
         store: the order store.
         provider: the payment provider.
         require_prices: whether an item needs a price where the order's policy does not say, as in a raw start.
+        address_checks: how an address is checked where the order's policy does not say.
+        unique_reference: whether an order may not have the reference of another one.
     """
 
     def __init__(
@@ -46,11 +50,13 @@ class OrderActivities:
         *,
         require_prices: bool = True,
         address_checks: AddressChecks = DEFAULT_ADDRESS_CHECKS,
+        unique_reference: bool = False,
     ) -> None:
         self._store = store
         self._provider = provider
         self._require_prices = require_prices
         self._address_checks = address_checks
+        self._unique_reference = unique_reference
 
     @activity.defn(name="receive")
     async def receive(self, step: ReceiveInput) -> StepResult:
@@ -59,6 +65,7 @@ class OrderActivities:
         Raises:
             OrderConflict: another workflow execution recorded the order id.
             PaymentConflict: the payment id belongs to another order.
+            ReferenceConflict: the reference belongs to another order, and references are unique.
         """
         info = activity.info()
         await self._store.receive(
@@ -68,6 +75,7 @@ class OrderActivities:
             first_run_id=step.first_run_id,
             started_at=step.started_at,
             progress=step.progress,
+            unique_reference=self._unique_reference,
         )
         return _done(step)
 
@@ -120,7 +128,7 @@ class OrderActivities:
         if row.status is not PaymentStatus.INIT:
             raise PaymentVoided(f"payment {payment.payment_id} is {row.status}; it can't be charged")
         try:
-            charge = await self._provider.charge(payment)
+            reference = (await self._provider.charge(payment)).reference if payment.amount else None
         except (PaymentRefused, PaymentVoided) as error:
             refused = isinstance(error, PaymentRefused)
             if refused and not (row.is_new and attempt_of(step) == 1):
@@ -131,7 +139,7 @@ class OrderActivities:
             raise
         async with clock.store_deadline():
             status = await self._store.finish_payment(
-                payment, PaymentStatus.CHARGED, charge.reference, progress=step.done(clock.now())
+                payment, PaymentStatus.CHARGED, reference, progress=step.done(clock.now())
             )
         if status is not PaymentStatus.CHARGED:
             # An earlier attempt recorded a refusal while this one called the provider.
@@ -146,7 +154,9 @@ class OrderActivities:
             await self._store.begin_payment(step.payment)
         except PaymentConflict:
             return VoidResult(attempt=attempt_of(step), outcome=VoidOutcome.NEVER_CHARGED, status=None)
-        outcome = await self._provider.void(step.payment)
+        outcome = VoidOutcome.NEVER_CHARGED
+        if step.payment.amount:
+            outcome = await self._provider.void(step.payment)
         status = await self._store.finish_payment(
             step.payment, PaymentStatus.VOIDED, None, progress=step.progress, events=step.events
         )
@@ -161,7 +171,8 @@ class OrderActivities:
         """Refund the whole charge; two round trips."""
         clock = AttemptClock()
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.pending])
-        await self._provider.refund(step.payment)
+        if step.payment.amount:
+            await self._provider.refund(step.payment)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
         return _done(step)

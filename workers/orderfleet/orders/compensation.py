@@ -50,10 +50,11 @@ class RefundWorkflow(LastError):
         """
         refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
         steps = StepRunner(refund.policy, self._on_error)
-        detail = {"payment": refund.payment.payment_id, "amount": str(refund.payment.amount), "reason": refund.reason}
+        payment = refund.payment
+        detail = {"payment": payment.payment_id, "amount": str(payment.decimal_amount), "reason": refund.reason}
         arg = RefundInput(
             order_id=refund.order_id,
-            payment=refund.payment,
+            payment=payment,
             pending=_event("refund-pending", EventKind.REFUND_PENDING, detail),
             done=_event("refunded", EventKind.REFUNDED, detail),
         )

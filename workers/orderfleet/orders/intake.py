@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
     from orderfleet.domain import names
     from orderfleet.domain.activities import ReceiveInput, StepResult, ValidateInput, ValidateResult
-    from orderfleet.domain.errors import OrderConflict, PaymentConflict, StoreRejected
+    from orderfleet.domain.errors import InvalidOrder, OrderConflict, PaymentConflict, StoreRejected
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.inputs import InputRejected, check_readable, read
     from orderfleet.domain.order import Address, Customer, OrderInput, ReviewMode, ReviewTimeoutAction
@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.orders.activities import OrderActivities
 
 from orderfleet.orders.context import OrderCanceled, OrderContext, OrderFailed
+from orderfleet.orders.payment import intent
 from orderfleet.orders.state import Draft, OrderState
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed
 
@@ -33,6 +34,8 @@ _RECEIVE = ActivityRef(OrderActivities.receive, StepResult)
 _VALIDATE = ActivityRef(OrderActivities.validate, ValidateResult)
 
 REVIEW_TIMED_OUT = "review timed out"
+_RECORDED_CONFLICTS = frozenset({PaymentConflict.__name__, InvalidOrder.__name__})
+"""Errors of a receipt that has recorded the order; `InvalidOrder` is the type of a `ReferenceConflict`."""
 
 _EARLIER: Final = ("order_id", "payment_id", "items", "address")
 """The four arguments of an earlier system."""
@@ -139,15 +142,16 @@ async def receive(ctx: OrderContext) -> None:
 
     Raises:
         ApplicationError: another execution recorded the order id; this workflow fails and writes nothing.
-        OrderFailed: its payment id belongs to another order, or the order could not be recorded for another reason.
+        OrderFailed: its payment id or its reference belongs to another order, or the order could not be recorded for
+            another reason.
     """
-    ctx.journal.append(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(ctx.order.amount))
+    ctx.journal.append(EventKind.RECEIVED, owner=ctx.order.owner, amount=str(intent(ctx).decimal_amount))
     draft = ctx.journal.draft()
     try:
         result = await ctx.steps.run_locally(_RECEIVE, _receipt(ctx, ctx.order, draft), ctx.policy.receive)
     except StepFailed as failed:
-        if failed.type == PaymentConflict.__name__:
-            # The order is recorded, without its payment.
+        if failed.type in _RECORDED_CONFLICTS:
+            # The order is recorded, without its payment id or its reference.
             ctx.state.received = True
             ctx.journal.commit(draft)
             raise OrderFailed(f"receive: {failed}") from failed
@@ -168,14 +172,15 @@ async def record_failed_receipt(ctx: OrderContext) -> None:
     """
     draft = ctx.journal.draft()
     order = ctx.order
-    ids_only = order.model_copy(update={"items": (), "address": Address(), "customer": Customer(), "currency": ""})
+    left_out = {"items": (), "adjustments": (), "address": Address(), "customer": Customer(), "currency": ""}
+    ids_only = order.model_copy(update=left_out)
     for recorded in (order, ids_only):
         try:
             await ctx.steps.run(_RECEIVE, _receipt(ctx, recorded, draft), ctx.policy.receive)
         except StepFailed as failed:
             if failed.type == StoreRejected.__name__:
                 continue
-            if failed.type != PaymentConflict.__name__:
+            if failed.type not in _RECORDED_CONFLICTS:
                 # There is no row to write to; the failure of the workflow has the reason.
                 return
         ctx.journal.commit(draft)

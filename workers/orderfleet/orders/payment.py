@@ -43,7 +43,7 @@ async def charge(ctx: OrderContext) -> None:
     ctx.state.enter(Step.CHARGE)
     ctx.state.payment_status = PaymentStatus.INIT
     payment = intent(ctx)
-    ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.amount))
+    ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.decimal_amount))
     begin = ctx.journal.draft()
     done = ctx.journal.draft(then=Step.SHIPPING)
     arg = ChargeInput(order_id=ctx.order.order_id, payment=payment, begin=begin.progress, done_seq=done.progress.seq)

@@ -18,6 +18,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import transitions
     from orderfleet.domain.events import AuditEvent, EventKind, Progress
+    from orderfleet.domain.money import to_decimal
     from orderfleet.domain.order import Address, OrderInput
     from orderfleet.domain.policy import AddressChecks
     from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentView, SpecResult, Step
@@ -121,11 +122,15 @@ class OrderState(BaseModel):
             workflow_id: id of the workflow.
             run_id: id of its first run.
         """
-        payment = PaymentView(
-            id=order.payment_id, status=self.payment_status, amount=order.amount, currency=order.currency
-        )
+        amount = to_decimal(order.amount, order.currency)
+        payment = PaymentView(id=order.payment_id, status=self.payment_status, amount=amount, currency=order.currency)
         return OrderStatus(
-            **dict(self), order_id=order.order_id, workflow_id=workflow_id, run_id=run_id, payment=payment
+            **dict(self),
+            order_id=order.order_id,
+            workflow_id=workflow_id,
+            run_id=run_id,
+            reference=order.reference,
+            payment=payment,
         )
 
 

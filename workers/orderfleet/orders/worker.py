@@ -54,7 +54,11 @@ def worker_spec(
     # Workflows check addresses, and must not read files.
     address_rules.preload()
     orders = OrderActivities(
-        record, provider, require_prices=settings.prices_required(), address_checks=settings.address_checks()
+        record,
+        provider,
+        require_prices=settings.prices_required(),
+        address_checks=settings.address_checks(),
+        unique_reference=settings.unique_reference,
     )
     maintenance = MaintenanceActivities(orphans, order_workflows)
     return WorkerSpec(

@@ -9,11 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from pydantic import Field
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError, PayloadDecryptionError
+from orderfleet.domain.status import OrderStatus
 from orderfleet.services.deadline import remaining
 from orderfleet.temporal.connection import explain_connection_error, is_workflow_not_found
 
@@ -146,3 +148,20 @@ class UpdateResult(StrEnum):
     """It was sent to the order's workflow as a signal."""
     IGNORED = "ignored"
     """The shipment is delivered or the order has ended, so it changes nothing."""
+
+
+class Source(StrEnum):
+    """Where a status comes from."""
+
+    WORKFLOW = "workflow"
+    DATABASE = "database"
+    """The order store."""
+
+
+class SourcedStatus(OrderStatus):
+    """The status of an order and where it comes from."""
+
+    source: Source = Field(
+        description="Where the status comes from: `workflow`, or `database`, the order store. One replaces the other"
+        " when it does not answer."
+    )

@@ -11,14 +11,11 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, NamedTuple, Self
-
-from pydantic import Field
 
 from orderfleet.domain import names
 from orderfleet.domain.base import ORDER_ID
-from orderfleet.domain.errors import PaymentConflict, StoreUnavailable
+from orderfleet.domain.errors import PaymentConflict, ReferenceConflict, StoreUnavailable
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderReader
@@ -32,29 +29,14 @@ from orderfleet.services.errors import (
     OrderIdConflict,
     OrderNotFound,
     ShipmentNotFound,
+    Source,
+    SourcedStatus,
     Started,
     StartOutcome,
     TemporalUnavailable,
     UpdateResult,
 )
 from orderfleet.services.workflow_client import Change, OrderClient, conflict
-
-
-class Source(StrEnum):
-    """Where a status comes from."""
-
-    WORKFLOW = "workflow"
-    DATABASE = "database"
-    """The order store."""
-
-
-class SourcedStatus(OrderStatus):
-    """The status of an order and where it comes from."""
-
-    source: Source = Field(
-        description="Where the status comes from: `workflow`, or `database`, the order store. One replaces the other"
-        " when it does not answer."
-    )
 
 
 class VersionedStatus(NamedTuple):
@@ -76,13 +58,22 @@ class OrderService:
     Args:
         client: to Temporal.
         reader: of the order store.
+        unique_reference: whether an order may not have the reference of another one. The order worker checks it again.
         timeout: longest duration of one call, over Temporal and Postgres together; an open deadline scope may
             shorten it.
     """
 
-    def __init__(self, client: OrderClient, reader: OrderReader, *, timeout: timedelta = RPC_TIMEOUT) -> None:
+    def __init__(
+        self,
+        client: OrderClient,
+        reader: OrderReader,
+        *,
+        unique_reference: bool = False,
+        timeout: timedelta = RPC_TIMEOUT,
+    ) -> None:
         self._client = client
         self._reader = reader
+        self._unique_reference = unique_reference
         self._timeout = timeout.total_seconds()
 
     async def order_id_of(self, name: str) -> str:
@@ -126,8 +117,10 @@ class OrderService:
         Raises:
             OrderIdConflict: the order id belongs to another owner, or was used with other content.
             PaymentConflict: the payment id belongs to another order.
+            ReferenceConflict: references are unique, and this one belongs to another order.
             TemporalUnavailable: Temporal did not answer.
         """
+        reference = order.reference if self._unique_reference else ""
         with deadline_scope(Deadline(remaining(self._timeout))):
             # Without Postgres, Temporal alone decides; the workflow checks the order id again.
             with suppress(StoreUnavailable):
@@ -135,12 +128,15 @@ class OrderService:
                     record, holder = await asyncio.gather(
                         self._reader.order(order.order_id), self._reader.payment_holder(order.payment_id)
                     )
+                    first = await self._reader.reference_holder(reference) if reference else None
                 if record is not None:
                     return _started_before(order, record)
                 if holder is not None and holder != order.order_id:
                     raise PaymentConflict(
                         f"payment id {order.payment_id!r} belongs to another order; choose another payment id"
                     )
+                if first is not None:
+                    raise ReferenceConflict(f"reference {reference!r} belongs to order {first!r}; choose another one")
             return await self._client.start(order)
 
     async def live(self, order_id: str) -> SourcedStatus:

@@ -61,6 +61,9 @@ class OrderSettings(Group):
     default_country: CountryCode = ""
     """Country by which an address that names none is checked: two letters of ISO 3166-1, such as `US`. Empty is none.
     The address itself stays as written."""
+    unique_reference: bool = False
+    """Reject an order whose reference another order has, also one that has ended. API and command line check it before
+    the start; an order that another client or an Order starts fails when a worker receives it."""
     sample_orders: bool = False
     """Use a sample item and address if a request leaves them out. Local only."""
 

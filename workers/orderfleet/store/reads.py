@@ -14,6 +14,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
+from orderfleet.domain.money import to_decimal
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus, PaymentView, ShipmentView, SpecResult
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
@@ -56,10 +57,14 @@ class OrderReads:
         # One row more than the page shows whether there is a next page.
         bounds = (created_at, order_id, wanted.created_from or _EARLIEST, limit + 1)
         email = None if wanted.customer_email is None else as_text(wanted.customer_email)
-        filters = [value for value in (email, wanted.step) if value is not None]
-        rows = await self._database.fetch(
-            statement(_PAGES[email is not None, wanted.step is not None]), *bounds, *filters
-        )
+        if wanted.reference is not None:
+            rows = await self._database.fetch(
+                statement("page_of_reference"), *bounds, as_text(wanted.reference), email, wanted.step
+            )
+        else:
+            filters = [value for value in (email, wanted.step) if value is not None]
+            page = _PAGES[email is not None, wanted.step is not None]
+            rows = await self._database.fetch(statement(page), *bounds, *filters)
         orders = tuple(recorded_order(row).status for row in rows[:limit])
         last = orders[-1] if len(rows) > limit else None
         following = Cursor(created_at=last.created_at, order_id=last.order_id) if last else None
@@ -68,6 +73,11 @@ class OrderReads:
     async def payment_holder(self, payment_id: str) -> str | None:
         """Return the id of the order that the payment id belongs to, or None."""
         rows = await self._database.fetch(statement("payment_holder"), payment_id)
+        return rows[0]["order_id"] if rows else None
+
+    async def reference_holder(self, reference: str) -> str | None:
+        """Return the id of the first order that the reference was recorded for, or None."""
+        rows = await self._database.fetch(statement("reference_holder"), as_text(reference))
         return rows[0]["order_id"] if rows else None
 
     async def events(self, order_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
@@ -97,7 +107,10 @@ def recorded_order(row: asyncpg.Record) -> RecordedOrder:
     status = dict(row) | {
         "address": Address.model_validate_json(row["address"]),
         "payment": PaymentView(
-            id=row["payment_id"], status=row["payment_status"], amount=row["amount"], currency=row["currency"]
+            id=row["payment_id"],
+            status=row["payment_status"],
+            amount=to_decimal(row["amount"], row["currency"]),
+            currency=row["currency"],
         ),
         "shipments": _SHIPMENTS.validate_json(row["shipments"]),
         "retries": json.loads(row["retries"]),

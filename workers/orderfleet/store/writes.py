@@ -12,7 +12,7 @@ from functools import partial
 
 import asyncpg
 
-from orderfleet.domain.errors import OrderConflict, PaymentConflict, StoreRejected
+from orderfleet.domain.errors import OrderConflict, PaymentConflict, ReferenceConflict, StoreRejected
 from orderfleet.domain.events import AuditEvent, Progress
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
@@ -47,12 +47,14 @@ class OrderWrites:
         first_run_id: str,
         started_at: datetime,
         progress: Progress,
+        unique_reference: bool = False,
     ) -> None:
         """Insert the order and apply `progress`; can be repeated by the same workflow execution.
 
         Raises:
             OrderConflict: the id was recorded by another workflow execution.
             PaymentConflict: the payment id belongs to another order; the order is recorded without it.
+            ReferenceConflict: references are unique and this one belongs to another order; the order is recorded.
             StoreRejected: Postgres rejects something that the order holds.
             StoreUnavailable: Postgres is unavailable or too slow.
         """
@@ -77,6 +79,8 @@ class OrderWrites:
                 payload,
                 started_at,
                 None if order.deadline is None else started_at + order.deadline,
+                as_text(order.reference),
+                as_json(order.adjustments),
             ),
         )
         if rows and rows[0]["is_ours"]:
@@ -85,6 +89,11 @@ class OrderWrites:
             self._count_end(progress, rows[0], started_at)
             if not rows[0]["has_payment_id"]:
                 raise _payment_conflict(order.payment_id, order.order_id)
+            holder = rows[0]["reference_holder"] or order.order_id
+            if unique_reference and holder != order.order_id:
+                raise ReferenceConflict(
+                    f"reference {order.reference!r} belongs to order {holder!r}; choose another one"
+                )
             return
         # No row: the other order was committed while this statement waited for it.
         holder = f"owner {rows[0]['owner'] or 'none'}, run {rows[0]['first_run_id']}" if rows else "recorded just now"

@@ -38,9 +38,8 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
 from orderfleet.domain.events import RecordedOrder
 from orderfleet.domain.status import OrderStatus
-from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
+from orderfleet.services.errors import OrderNotFound, Source, SourcedStatus, TemporalUnavailable
 from orderfleet.services.inspection import WorkflowView
-from orderfleet.services.orders import Source, SourcedStatus
 from orderfleet.services.pending import PendingActivity
 from orderfleet.settings import Settings
 from orderfleet.settings.connections import database_address
@@ -162,8 +161,12 @@ def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
     status, workflow = comparison.latest, comparison.workflow
     rows: list[tuple[str, object]] = []
     if status is not None:
-        rows += [("payment", payment_text(status)), ("address", address_text(status))]
-        rows.append(("created", time_text(status.created_at)))
+        rows += [
+            ("reference", status.reference),
+            ("payment", payment_text(status)),
+            ("address", address_text(status)),
+            ("created", time_text(status.created_at)),
+        ]
     if workflow is not None:
         rows.append(("workflow", f"{workflow.workflow_id}  {workflow.state}  {workflow.history_length} events"))
         earlier = len(workflow.earlier_runs)

@@ -51,7 +51,9 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
     with export_spans(settings.otlp_endpoint, "cli", environment=settings.environment, ratio=settings.trace_ratio):
         async with connect_to_store(settings, "cli") as database:
             reads = OrderReads(database)
-            yield Connection(OrderService(OrderClient.of(temporal, settings), reads), OrderInspector(temporal), reads)
+            client = OrderClient.of(temporal, settings)
+            orders = OrderService(client, reads, unique_reference=settings.unique_reference)
+            yield Connection(orders, OrderInspector(temporal), reads)
 
 
 def local_settings() -> Settings:

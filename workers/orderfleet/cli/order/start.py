@@ -106,6 +106,14 @@ def start(
     file: Annotated[
         Path | None, typer.Option("--filename", "-f", help="A manifest as for kubectl; - is standard input.")
     ] = None,
+    reference: Annotated[str | None, typer.Option(help="The shop's own number of the order, any text.")] = None,
+    adjustment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=AMOUNT[:DESCRIPTION]",
+            help="Shipping, tax, discount or fee of the whole order, such as shipping=4.90; can be repeated.",
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Start an order; starting the same id with the same content again changes nothing.
@@ -113,7 +121,13 @@ def start(
     Without a file a sample item and address are used, if ORDERFLEET_SAMPLE_ORDERS is on.
     """
     settings = session.local_settings()
-    orders = _requested(order_id, payment_id, file)
+    orders = _requested(
+        file,
+        order_id=order_id,
+        payment_id=payment_id,
+        reference=reference,
+        adjustments=[_adjustment(text) for text in adjustment or ()] or None,
+    )
     inputs = [to_input(order, order_id_for(order, None), settings) for order in orders]
     several = len(inputs) if len(inputs) > 1 else None
 
@@ -126,17 +140,24 @@ def start(
     run(each, settings)
 
 
-def _requested(order_id: str | None, payment_id: str | None, file: Path | None) -> list[NewOrder]:
+def _adjustment(text: str) -> dict[str, str]:
+    kind, has_amount, rest = text.partition("=")
+    amount, _, description = rest.partition(":")
+    if not has_amount:
+        raise typer.BadParameter(f"{text!r} has no amount; write KIND=AMOUNT, such as shipping=4.90")
+    return {"kind": kind.strip(), "amount": amount.strip(), "description": description}
+
+
+def _requested(file: Path | None, **options: Any) -> list[NewOrder]:
     orders = read_manifests(file) if file else [NewOrder()]
-    arguments = {"order_id": order_id, "payment_id": payment_id}
-    ids = {name: value for name, value in arguments.items() if value is not None}
-    if ids and len(orders) > 1:
-        raise typer.BadParameter("an id can be given only for a file with one order")
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and len(orders) > 1:
+        raise typer.BadParameter("an id, a reference or an adjustment can be given only for a file with one order")
     try:
-        return [NewOrder.model_validate({**order.model_dump(exclude_unset=True), **ids}) for order in orders]
+        return [NewOrder.model_validate({**order.model_dump(exclude_unset=True), **given}) for order in orders]
     except ValidationError as error:
         problem = error.errors()[0]
-        raise typer.BadParameter(f"{problem['loc'][0]}: {validation_message(problem)}") from None
+        raise typer.BadParameter(f"{field_path(problem['loc'])}: {validation_message(problem)}") from None
 
 
 def _print_started(started: Started, order: OrderInput, output: Output, *, stream: bool) -> None:

@@ -35,9 +35,8 @@ from orderfleet.cli.output import (
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.events import RecordedEvent
 from orderfleet.domain.status import Cursor, OrderFilter, OrderStatus, Step
-from orderfleet.services.errors import OrderNotFound, TemporalUnavailable
+from orderfleet.services.errors import OrderNotFound, SourcedStatus, TemporalUnavailable
 from orderfleet.services.inspection import RunHistory
-from orderfleet.services.orders import SourcedStatus
 
 _POLL_SECONDS: Final = 0.5
 _LAST_EVENTS: Final = 12
@@ -229,6 +228,7 @@ def list_orders(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of orders.")] = 20,
     step: Annotated[Step | None, typer.Option(help="Only orders at this step.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only orders of this customer.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only orders with this reference of the shop.")] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -246,7 +246,9 @@ def list_orders(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List the orders in the order store, newest first."""
-    wanted = OrderFilter(step=step, customer_email=customer, created_from=since, created_before=before)
+    wanted = OrderFilter(
+        step=step, customer_email=customer, reference=reference, created_from=since, created_before=before
+    )
     if watching:
         if output is not Output.TABLE or not console().is_terminal:
             raise UsageError("--watch of a list needs a terminal; use `order watch ID -o json` to follow one order")
@@ -285,12 +287,13 @@ async def _read_orders(connection: Connection, wanted: OrderFilter, limit: int) 
 
 
 def _orders_table(orders: list[OrderStatus]) -> Table:
-    table = plain_table("ORDER", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
+    table = plain_table("ORDER", "REFERENCE", "STEP", "PAYMENT", "AMOUNT", "CREATED", "ENDED", "REASON")
     for order in orders:
         payment = order.payment
         reason = order.cancel_reason or order.dispatch_failed_reason or ("" if order.ended else order.last_error)
         table.add_row(
             order.order_id,
+            Text(order.reference),
             step_text(order.step),
             str(payment.status or ""),
             f"{payment.amount} {payment.currency}",

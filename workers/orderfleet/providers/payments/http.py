@@ -31,7 +31,7 @@ class PaymentRequest(Contract):
     payment_id: str
     order_id: str
     amount: str
-    """A decimal without an exponent."""
+    """A decimal with exactly the decimals of the currency, such as 9.00 USD and 101 JPY."""
     currency: str
 
 
@@ -76,7 +76,7 @@ class HttpPayments:
             ProviderRequestRejected: it refused the request, and does not name the payment.
             ProviderUnavailable: the answer is none of these and no charge of this amount and currency.
         """
-        expected = {"amount": payment.amount, "currency": payment.currency}
+        expected = {"amount": payment.decimal_amount, "currency": payment.currency}
         answer = await self._post("/charges", payment, ChargeAnswer, payment.payment_id, expected)
         return Charge(reference=answer.reference)
 
@@ -86,7 +86,7 @@ class HttpPayments:
 
     async def refund(self, payment: PaymentIntent) -> None:
         """Refund the whole charge, once. Raises as `charge`."""
-        expected = {"amount": payment.amount, "currency": payment.currency}
+        expected = {"amount": payment.decimal_amount, "currency": payment.currency}
         await self._post("/refunds", payment, RefundAnswer, f"{payment.payment_id}/refund", expected)
 
     async def _post(
@@ -97,7 +97,7 @@ class HttpPayments:
         key: str,
         expected: Mapping[str, object] | None = None,
     ) -> Answer:
-        request = PaymentRequest(**dict(payment) | {"amount": f"{payment.amount:f}"})
+        request = PaymentRequest(**dict(payment) | {"amount": str(payment.decimal_amount)})
         named = ("payment_id", payment.payment_id)
         with _translate_errors():
             return await self._calls.post(path, request, model, key=key, named=named, expected=expected)

@@ -27,6 +27,7 @@ class PaymentEntry:
     payment_id: str
     order_id: str
     amount: Decimal
+    """In major units, with the decimals of its currency."""
     currency: str
     reference: str
 
@@ -66,7 +67,7 @@ create index if not exists payment_entries_by_payment on payment_entries (paymen
                 _insert(ledger, "charge", payment, reference)
                 return reference
             same = (charge.order_id, charge.amount, charge.currency)
-            if same != (payment.order_id, payment.amount, payment.currency):
+            if same != (payment.order_id, payment.decimal_amount, payment.currency):
                 raise PaymentRefused(
                     f"payment {payment.payment_id} was charged before: {charge.amount} {charge.currency}"
                     f" for order {charge.order_id}"
@@ -123,10 +124,11 @@ def _entry(ledger: sqlite3.Connection, payment: PaymentIntent | PaymentEntry, ki
 
 
 def _insert(ledger: sqlite3.Connection, kind: str, payment: PaymentIntent | PaymentEntry, reference: str) -> None:
+    amount = payment.amount if isinstance(payment, PaymentEntry) else payment.decimal_amount
     ledger.execute(
         "insert into payment_entries (kind, payment_id, order_id, amount, currency, reference)"
         " values (?, ?, ?, ?, ?, ?)",
-        (kind, payment.payment_id, payment.order_id, str(payment.amount), payment.currency, reference),
+        (kind, payment.payment_id, payment.order_id, str(amount), payment.currency, reference),
     )
 
 

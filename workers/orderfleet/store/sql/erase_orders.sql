@@ -23,6 +23,8 @@ update orders set
     customer_name          = 'erased',
     customer_email         = '',
     address                = (select coalesce(jsonb_object_agg(key, '"erased"'::jsonb), '{}') from jsonb_each(address)),
+    adjustments            = (select coalesce(jsonb_agg(each - 'description' order by number), '[]')
+        from jsonb_array_elements(adjustments) with ordinality as given (each, number)),
     content_hash           = 'erased', -- an address can be guessed from its hash
     cancel_reason          = case when cancel_reason is not null then 'erased' end,
     dispatch_failed_reason = case when dispatch_failed_reason is not null then 'erased' end,

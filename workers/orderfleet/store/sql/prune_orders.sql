@@ -20,6 +20,7 @@ update orders set
     customer_name          = 'erased',
     customer_email         = '',
     items                  = '[]',
+    adjustments            = '[]',
     address                = (select coalesce(jsonb_object_agg(key, '"erased"'::jsonb), '{}') from jsonb_each(address)),
     cancel_reason          = case when cancel_reason is not null then 'erased' end,
     dispatch_failed_reason = case when dispatch_failed_reason is not null then 'erased' end,

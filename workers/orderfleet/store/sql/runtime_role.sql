@@ -13,15 +13,15 @@ begin
         select oid from pg_class
         where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'S') and (
             relname in (
-                'orders', 'payments', 'payment_ids', 'shipments', 'events', 'event_ids', 'recorded_orders',
-                'pending_payments', 'schema_migrations'
+                'orders', 'payments', 'payment_ids', 'order_references', 'shipments', 'events', 'event_ids',
+                'recorded_orders', 'pending_payments', 'schema_migrations'
             )
             or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
         )
     loop
         execute format('revoke all on %s from %I', relation, role);
     end loop;
-    execute format('grant select, insert, update on orders, payments, payment_ids, shipments to %I', role);
+    execute format('grant select, insert, update on orders, payments, payment_ids, order_references, shipments to %I', role);
     execute format('grant select, insert on events to %I', role);
     execute format('grant usage on sequence event_ids to %I', role);
     execute format('grant select on recorded_orders, pending_payments, schema_migrations to %I', role);
